@@ -1,0 +1,43 @@
+"""Response models in plain torch: the oracle, the training path and the fallback of the native kernels.
+
+The contract of every model
+---------------------------
+A model is a scriptable ``torch.nn.Module`` whose ``forward`` sees owned centres and their edges only, so that a
+periodic image (ASE) and a ghost atom (LAMMPS) look alike::
+
+    forward(species, centers, offsets, neighbors, vectors, quantities, field) -> Dict[str, Tensor]
+
+``species`` : int64, shape (n_atoms,)
+    Index into the metadata's ``species`` of every atom (owned and ghost).
+``centers`` : int64, shape (n_centers,)
+    Atom index of every centre; only centres contribute.
+``offsets`` : int64, shape (n_centers + 1,)
+    The edges of centre ``c`` are ``offsets[c]:offsets[c + 1]``.
+``neighbors`` : int64, shape (n_edges,)
+    Atom index of the neighbour of every edge.
+``vectors`` : float64, shape (n_edges, 3), in Å
+    ``r_neighbor - r_center``; edges longer than a cutoff are allowed and contribute nothing.
+``quantities`` : List[str]
+    Which of the names below are wanted; a name that the model does not give is an error.
+``field`` : Optional[Tensor], float64, shape (3,), in V/Å
+    Only for ``field_forces``.
+
+Everything returned is float64, whatever the arithmetic of the model:
+
+=========================== ==================== ===================================================================
+name                        shape                meaning (units are those of the artifact's metadata)
+=========================== ==================== ===================================================================
+``energies``                (n_centers,)         site energies, eV
+``energy``                  ()                   their sum
+``forces``                  (n_atoms, 3)         minus the gradient of the energy, ghosts included, eV/Å
+``virial``                  (3, 3)               ``-sum_ij r_ij[a] dU/dr_ij[b]``, eV
+``virials``                 (n_atoms, 3, 3)      the same per atom, attributed to the neighbour
+``dipoles``, ``dipole``     (n_centers, 3), (3,) per centre, and sum
+``polarizabilities``        (n_centers, 3, 3)    per centre
+``polarizability``          (3, 3)               sum
+``born_charges``            (n_atoms, 3, 3)      [atom, dipole component, displacement component]
+``polarizability_gradient`` (n_atoms, 3, 3, 3)   [atom, displacement component, i, j]
+``field_forces``            (n_atoms, 3)         ``sum_a field[a] * born_charges[:, a, :]`` in one backward pass
+``descriptors``             (n_centers, dim)     scaled descriptors (NEP family)
+=========================== ==================== ===================================================================
+"""
