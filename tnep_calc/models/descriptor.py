@@ -97,7 +97,8 @@ class Invariants(nn.Module):
         q = (sums * sums) @ self.three_body
         if self.has_extra:
             padded = torch.cat([sums, torch.ones_like(sums[..., :1])], dim=-1)
-            terms = padded[..., self.term_index[0]] * padded[..., self.term_index[1]]
-            terms = terms * padded[..., self.term_index[2]] * padded[..., self.term_index[3]]
+            terms = torch.index_select(padded, -1, self.term_index[0])
+            for factor in range(1, 4):
+                terms = terms * torch.index_select(padded, -1, self.term_index[factor])
             q = torch.cat([q, terms @ self.term_weights], dim=-1)
         return q.transpose(-1, -2)
