@@ -1,1 +1,1 @@
-"""TODO."""
+"""ASE calculators."""

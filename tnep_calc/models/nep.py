@@ -217,8 +217,8 @@ class NEP(nn.Module):
         return gradient
 
     def _scatter(self, per_edge: Tensor, origin: Tensor, end: Tensor, n_atoms: int) -> Tensor:
-        """Turn derivatives by edge vectors into derivatives by atomic positions."""
-        total = torch.zeros([n_atoms] + per_edge.shape[1:], dtype=per_edge.dtype, device=per_edge.device)
+        """Turn derivatives by edge vectors, shape (n_edges, 3), into derivatives by positions, shape (n_atoms, 3)."""
+        total = torch.zeros(n_atoms, 3, dtype=per_edge.dtype, device=per_edge.device)
         return total.index_add(0, end, per_edge).index_add(0, origin, -per_edge)
 
     def _energy(

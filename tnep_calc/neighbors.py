@@ -1,0 +1,156 @@
+"""Edges of a structure: every pair of a centre and a neighbour (periodic images included) within a cutoff.
+
+The search itself is done by the library vesin; this module adds what MD needs: lists with a skin are kept between
+steps and rebuilt exactly when a pair could have entered the cutoff, changes of the cell included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import vesin
+from ase.geometry import complete_cell
+
+from .errors import InputError
+
+MIN_DISTANCE = 1e-3
+"""Pairs closer than this (Å) are refused: no model has an answer there."""
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Edges sorted by centre, in the form of the model contract (see ``tnep_calc.models``).
+
+    Attributes
+    ----------
+    offsets : ndarray of int64, shape (n_atoms + 1,)
+        The edges of atom i are ``offsets[i]:offsets[i + 1]``.
+    neighbors : ndarray of int64, shape (n_edges,)
+        Atom index of the neighbour (the original atom of a periodic image).
+    vectors : ndarray of float64, shape (n_edges, 3), in Å
+        From the centre to the neighbour (image).
+    """
+
+    offsets: np.ndarray
+    neighbors: np.ndarray
+    vectors: np.ndarray
+
+
+class NeighborList:
+    """Neighbour list with a skin, for any cell: triclinic, smaller than the cutoff, or partly periodic.
+
+    Parameters
+    ----------
+    cutoff : float
+        Cutoff in Å.
+    skin : float, default 0.0
+        Extra radius in Å of the stored list; 0 rebuilds at every call.  Edges up to ``cutoff + skin`` are returned:
+        models ignore those beyond their cutoff.
+
+    Attributes
+    ----------
+    builds : int
+        Number of searches done so far.
+    """
+
+    def __init__(self, cutoff: float, skin: float = 0.0):
+        if not (np.isfinite(cutoff) and cutoff > 0) or not (np.isfinite(skin) and skin >= 0):
+            raise InputError(f"cutoff must be positive and skin not negative (Å), got {cutoff} and {skin}")
+        self.cutoff, self.skin = float(cutoff), float(skin)
+        self.builds = 0
+        self._search = vesin.NeighborList(cutoff=self.cutoff + self.skin, full_list=True, sorted=True, n_threads=1)
+        self._built = None
+
+    def edges(self, positions, cell, pbc) -> Edges:
+        """Return the edges of a structure.
+
+        Parameters
+        ----------
+        positions : array, shape (n_atoms, 3), in Å
+        cell : array, shape (3, 3), in Å
+            Rows are lattice vectors; rows of non-periodic directions may be zero.
+        pbc : array of bool, shape (3,)
+
+        Returns
+        -------
+        Edges
+
+        Raises
+        ------
+        InputError
+            If shapes are wrong, numbers not finite, a periodic direction has no lattice vector, the cell has no
+            volume, or two atoms lie closer than ``MIN_DISTANCE``.
+        """
+        positions = np.ascontiguousarray(positions, dtype=float)
+        if positions.ndim != 2 or positions.shape[1] != 3:
+            raise InputError(f"positions must have shape (n_atoms, 3), got {positions.shape}")
+        finite = np.isfinite(positions).all(axis=1)
+        if not finite.all():
+            raise InputError(f"position of atom {int(np.argmin(finite))} is not finite: {positions[np.argmin(finite)]}")
+        pbc = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
+        cell = _sound_cell(np.asarray(cell, dtype=float), pbc)
+        if len(positions) == 0:
+            return Edges(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3)))
+        if not self._still_valid(positions, cell, pbc):
+            self._build(positions, cell, pbc)
+        _, _, _, origin, neighbors, shifts, offsets = self._built
+        vectors = positions[neighbors] - positions[origin]
+        if pbc.any():
+            vectors += shifts @ cell
+        if len(vectors):
+            squared = np.einsum("ij,ij->i", vectors, vectors)
+            closest = int(np.argmin(squared))
+            if squared[closest] < MIN_DISTANCE**2:
+                raise InputError(
+                    f"atoms {origin[closest]} and {neighbors[closest]} coincide "
+                    f"(distance {squared[closest] ** 0.5:.1e} Å)"
+                )
+        return Edges(offsets, neighbors, vectors)
+
+    def _build(self, positions, cell, pbc):
+        origin, neighbors, shifts = self._search.compute(positions, cell, pbc, quantities="ijS")
+        counts = np.bincount(origin.astype(np.int64), minlength=len(positions))
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        self._built = (
+            positions.copy(), cell.copy(), pbc.copy(), origin.astype(np.int64), neighbors.astype(np.int64),
+            shifts.astype(float), offsets,
+        )  # fmt: skip
+        self.builds += 1
+
+    def _still_valid(self, positions, cell, pbc):
+        """Tell whether no pair outside the stored list can have come within the cutoff.
+
+        With ``F`` the deformation from the old to the new cell and ``u`` the displacements beyond it, a pair that was
+        at least ``cutoff + skin`` apart is now at least ``(cutoff + skin) sigma_min(F) - 2 max|u|`` apart.
+        """
+        if self._built is None or self.skin == 0.0:
+            return False
+        old_positions, old_cell, old_pbc = self._built[:3]
+        if positions.shape != old_positions.shape or (pbc != old_pbc).any():
+            return False
+        reference, stretch = old_positions, 1.0
+        if (cell != old_cell).any():
+            deformation = np.linalg.solve(old_cell, cell)
+            stretch = np.linalg.svd(deformation, compute_uv=False)[-1]
+            reference = old_positions @ deformation
+        moved = positions - reference
+        furthest = np.sqrt(np.einsum("ij,ij->i", moved, moved).max())
+        return (self.cutoff + self.skin) * stretch - 2 * furthest >= self.cutoff
+
+
+def _sound_cell(cell, pbc):
+    """Return the cell with non-periodic directions completed, or say what is wrong with it."""
+    if cell.shape != (3, 3):
+        raise InputError(f"cell must have shape (3, 3), got {cell.shape}")
+    if not np.isfinite(cell).all():
+        raise InputError("the cell has non-finite components")
+    lengths = np.linalg.norm(cell, axis=1)
+    if (lengths[pbc] == 0).any():
+        axis = int(np.flatnonzero(pbc & (lengths == 0))[0])
+        raise InputError(f"pbc is set along cell vector {axis}, but that vector is zero: set a cell or pbc=False")
+    kept = np.where(pbc[:, None], cell, 0.0)
+    full = complete_cell(kept)
+    if abs(np.linalg.det(full)) < 1e-9 * np.prod(np.linalg.norm(full, axis=1)):
+        raise InputError(f"the periodic cell vectors are linearly dependent: {cell.tolist()}")
+    return full
