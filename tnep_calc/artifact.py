@@ -112,6 +112,12 @@ class Artifact:
     module: torch.nn.Module
     metadata: Metadata
 
+    def __call__(self, species, centers, offsets, neighbors, vectors, quantities, field=None):
+        """Return the wanted quantities by name; arguments and results as in ``tnep_calc.models``."""
+        # Without the profiling executor there is no warm-up of several slow calls, and the steady speed is higher.
+        with torch.enable_grad(), torch.jit.optimized_execution(False):
+            return self.module(species, centers, offsets, neighbors, vectors, quantities, field)
+
 
 def artifact_from_nep(
     parameters: NepParameters, dtype: str = "float64", unit: str | None = None, provenance: dict | None = None

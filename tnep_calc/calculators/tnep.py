@@ -120,8 +120,7 @@ class TNEPCalculator(Calculator):
                 torch.from_numpy(edges.neighbors), torch.from_numpy(edges.vectors),
             )
         ]  # fmt: skip
-        with torch.enable_grad():
-            results = model.module(*arguments, quantities, None)
+        results = model(*arguments, quantities)
         return {name: results[name].detach().cpu().numpy() for name in quantities}
 
     def _energy(self, edges):
