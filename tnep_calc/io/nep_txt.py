@@ -296,7 +296,9 @@ def _numbers(path, lines, offset):
             try:
                 [float(w) for w in line.split()]
             except ValueError:
-                raise ModelFileError(f"{path}, line {number}: expected a number, found '{line.strip()[:40]}'") from None
+                hint = " (last line: the file is truncated?)" if number == offset + len(lines) else ""
+                found = line.strip()[:40]
+                raise ModelFileError(f"{path}, line {number}: expected a number, found '{found}'{hint}") from None
         raise
     if not np.isfinite(values).all():
         raise ModelFileError(f"{path}: parameter {int(np.argmin(np.isfinite(values))) + 1} is not finite")
