@@ -22,7 +22,8 @@ def random_nep(
         version=version, kind=kind, species=tuple(species), radial_cutoffs=radii[:, 0].copy(),
         angular_cutoffs=radii[:, 1].copy(), max_neighbors=(100, 50), n_max=n_max, basis_size=basis_size, l_max=l_max,
         extra=extra, neurons=neurons, w0=0.3 * draw(networks, per, neurons, dim), b0=0.3 * draw(networks, per, neurons),
-        w1=0.3 * draw(networks, per, neurons), b1=draw(networks), c_radial=0.3 * draw(n_max[0] + 1, basis_size[0] + 1, t, t),
+        w1=0.3 * draw(networks, per, neurons), b1=draw(networks),
+        c_radial=0.3 * draw(n_max[0] + 1, basis_size[0] + 1, t, t),
         c_angular=0.3 * draw(n_max[1] + 1, basis_size[1] + 1, t, t), q_scaler=np.abs(draw(dim)) * 0.1 + 0.01,
         species_bias=draw(networks, t) if version == 5 else None, zbl=ZBL(1.0, 2.0) if zbl else None,
     )  # fmt: skip

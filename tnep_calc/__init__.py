@@ -16,7 +16,7 @@ _PUBLIC = {
     "write_nep": "tnep_calc.io.nep_txt",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["TNEPCalculator", "__version__", "export_artifact", "load_artifact", "read_nep", "write_nep"]
 
 if TYPE_CHECKING:
     from .artifact import export_artifact, load_artifact

@@ -1,7 +1,7 @@
 """The exported model file: TorchScript with metadata; the only module that touches ``torch.jit``.
 
-An artifact is a TorchScript archive (a zip file) with one more member, ``extra/tnep_calc.json``: what the model is, what
-it gives, and in which units.  ASE and LAMMPS read the same file and re-type nothing that it knows.
+An artifact is a TorchScript archive (a zip file) with one more member, ``extra/tnep_calc.json``: what the model is,
+what it gives, and in which units.  ASE and LAMMPS read the same file and re-type nothing that it knows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import warnings
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -87,8 +88,8 @@ class Metadata:
             raise ModelFileError(f"{path}: its {METADATA_FILE} cannot be read ({error})") from error
         if version > FORMAT:
             raise ModelFileError(
-                f"{path}: file format {version}, written by tnep_calc {data.get('package_version', '?')}, is newer than "
-                f"this tnep_calc {__version__} reads (format {FORMAT}): update the package, or export the model again"
+                f"{path}: file format {version}, written by tnep_calc {data.get('package_version', '?')}, is newer "
+                f"than this tnep_calc {__version__} reads (format {FORMAT}): update the package, or export it again"
             )
         names = {f.name for f in fields(cls)}
         missing = sorted(names - set(data))
@@ -220,7 +221,7 @@ def read_metadata(path) -> Metadata:
             broken = archive.testzip()
             names = [n for n in archive.namelist() if n.endswith(f"extra/{METADATA_FILE}")]
             text = archive.read(names[0]).decode() if names and broken is None else ""
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise ModelFileError(f"{path}: truncated or damaged archive ({error}): copy or export it again") from error
     if broken is not None:
         raise ModelFileError(f"{path}: damaged archive (checksum of {broken}): copy or export it again")

@@ -3,8 +3,9 @@
 Signs and orders used everywhere inside the package:
 
 * edge vector ``r_ij = r_j - r_i``, from the centre ``i`` to the neighbour ``j``;
-* virial ``W[a, b] = -sum_ij r_ij[a] dU_i/dr_ij[b]`` (eV); stress ``= -W / V`` (eV/Å³, ASE's sign: negative = compressed);
-* per-atom virials: the pair term (i, j) belongs to the **neighbour** j (needed for heat currents), row-major 9 components;
+* virial ``W[a, b] = -sum_ij r_ij[a] dU_i/dr_ij[b]`` (eV);
+* stress ``-W / V`` (eV/Å³, ASE's sign: negative = compressed);
+* per-atom virials: the pair term (i, j) belongs to the **neighbour** j (needed for heat currents), 9 components;
 * dipole in e·Å per cell, from negative to positive charge; polarizability in e·Å²/V per cell;
 * Born charges ``Z[atom, dipole component, displacement component]`` in e (``Z = d mu / d u``);
 * polarizability gradient ``[atom, displacement component, i, j]`` in e·Å/V.

@@ -37,6 +37,19 @@ class Edges:
     vectors: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Built:
+    """A stored search: the structure that it was made for, and its pairs with their cell shifts."""
+
+    positions: np.ndarray
+    cell: np.ndarray
+    pbc: np.ndarray
+    origin: np.ndarray
+    neighbors: np.ndarray
+    shifts: np.ndarray
+    offsets: np.ndarray
+
+
 class NeighborList:
     """Neighbour list with a skin, for any cell: triclinic, smaller than the cutoff, or partly periodic.
 
@@ -60,7 +73,7 @@ class NeighborList:
         self.cutoff, self.skin = float(cutoff), float(skin)
         self.builds = 0
         self._search = vesin.NeighborList(cutoff=self.cutoff + self.skin, full_list=True, sorted=True, n_threads=1)
-        self._built = None
+        self._built: _Built | None = None
 
     def edges(self, positions, cell, pbc) -> Edges:
         """Return the edges of a structure.
@@ -92,48 +105,45 @@ class NeighborList:
         cell = _sound_cell(np.asarray(cell, dtype=float), pbc)
         if len(positions) == 0:
             return Edges(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3)))
-        if not self._still_valid(positions, cell, pbc):
-            self._build(positions, cell, pbc)
-        _, _, _, origin, neighbors, shifts, offsets = self._built
-        vectors = positions[neighbors] - positions[origin]
+        built = self._built
+        if built is None or not self._still_valid(built, positions, cell, pbc):
+            built = self._built = self._build(positions, cell, pbc)
+        vectors = positions[built.neighbors] - positions[built.origin]
         if pbc.any():
-            vectors += shifts @ cell
+            vectors += built.shifts @ cell
         if len(vectors):
             squared = np.einsum("ij,ij->i", vectors, vectors)
             closest = int(np.argmin(squared))
             if squared[closest] < MIN_DISTANCE**2:
                 raise InputError(
-                    f"atoms {origin[closest]} and {neighbors[closest]} coincide "
+                    f"atoms {built.origin[closest]} and {built.neighbors[closest]} coincide "
                     f"(distance {squared[closest] ** 0.5:.1e} Å)"
                 )
-        return Edges(offsets, neighbors, vectors)
+        return Edges(built.offsets, built.neighbors, vectors)
 
     def _build(self, positions, cell, pbc):
         origin, neighbors, shifts = self._search.compute(positions, cell, pbc, quantities="ijS")
         counts = np.bincount(origin.astype(np.int64), minlength=len(positions))
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        self._built = (
+        self.builds += 1
+        return _Built(
             positions.copy(), cell.copy(), pbc.copy(), origin.astype(np.int64), neighbors.astype(np.int64),
             shifts.astype(float), offsets,
         )  # fmt: skip
-        self.builds += 1
 
-    def _still_valid(self, positions, cell, pbc):
+    def _still_valid(self, built, positions, cell, pbc):
         """Tell whether no pair outside the stored list can have come within the cutoff.
 
         With ``F`` the deformation from the old to the new cell and ``u`` the displacements beyond it, a pair that was
         at least ``cutoff + skin`` apart is now at least ``(cutoff + skin) sigma_min(F) - 2 max|u|`` apart.
         """
-        if self._built is None or self.skin == 0.0:
+        if self.skin == 0.0 or positions.shape != built.positions.shape or (pbc != built.pbc).any():
             return False
-        old_positions, old_cell, old_pbc = self._built[:3]
-        if positions.shape != old_positions.shape or (pbc != old_pbc).any():
-            return False
-        reference, stretch = old_positions, 1.0
-        if (cell != old_cell).any():
-            deformation = np.linalg.solve(old_cell, cell)
+        reference, stretch = built.positions, 1.0
+        if (cell != built.cell).any():
+            deformation = np.linalg.solve(built.cell, cell)
             stretch = np.linalg.svd(deformation, compute_uv=False)[-1]
-            reference = old_positions @ deformation
+            reference = built.positions @ deformation
         moved = positions - reference
         furthest = np.sqrt(np.einsum("ij,ij->i", moved, moved).max())
         return (self.cutoff + self.skin) * stretch - 2 * furthest >= self.cutoff

@@ -69,3 +69,12 @@ def hc_over_kt(temperature):
         The factor in cm (per cm^-1).
     """
     return PLANCK * INV_CM_TO_HERTZ / (BOLTZMANN_SI * temperature)
+
+
+# names that users write, as factors to e·Å and to e·Å²/V (bohr³ is also the atomic unit e²·bohr²/Hartree)
+DIPOLE_UNITS = {"e*A": 1.0, "e*bohr": BOHR, "debye": DEBYE}
+POLARIZABILITY_UNITS = {
+    "e*A^2/V": 1.0,
+    "A^3": 1.0 / POLARIZABILITY_TO_A3,
+    "bohr^3": 1.0 / POLARIZABILITY_TO_BOHR3,
+}

@@ -76,6 +76,8 @@ class TNEPCalculator(Calculator):
     >>> calc.get_property("born_effective_charges", atoms)  # doctest: +SKIP
     """
 
+    atoms: Atoms
+
     def __init__(
         self, energy=None, dipole=None, susceptibility=None, *, device: str = "cpu", dtype: str | None = None,
         dipole_unit: str | None = None, susceptibility_unit: str | None = None, skin: float = 1.0, **kwargs,
@@ -120,14 +122,14 @@ class TNEPCalculator(Calculator):
                 torch.from_numpy(edges.neighbors), torch.from_numpy(edges.vectors),
             )
         ]  # fmt: skip
-        results = model(*arguments, quantities)
+        index, centers, offsets, neighbors, vectors = arguments
+        results = model(index, centers, offsets, neighbors, vectors, quantities)
         return {name: results[name].detach().cpu().numpy() for name in quantities}
 
     def _energy(self, edges):
         out = self.evaluate("energy", ["energies", "energy", "forces", "virial"], edges)
-        self.results.update(
-            energy=float(out["energy"]), free_energy=float(out["energy"]), energies=out["energies"], forces=out["forces"]
-        )
+        energy = float(out["energy"])
+        self.results.update(energy=energy, free_energy=energy, energies=out["energies"], forces=out["forces"])
         if self.atoms.cell.rank == 3:
             self.results["stress"] = full_3x3_to_voigt_6_stress(-out["virial"] / self.atoms.get_volume())
 
@@ -190,12 +192,13 @@ def _load(source, role, device, dtype, unit):
     known = model.metadata
     if known.kind != _KINDS[role]:
         raise InputError(
-            f"{role}= needs a {_KINDS[role]} model, got a {known.kind} model; for a nep.txt of before mid-2023, which does "
-            f"not tell its kind, pass read_nep(path, model_type='{_KINDS[role]}')"
+            f"{role}= needs a {_KINDS[role]} model, got a {known.kind} model; for a nep.txt of before mid-2023, which "
+            f"does not tell its kind, pass read_nep(path, model_type='{_KINDS[role]}')"
         )
     if dtype is not None and known.dtype != dtype:
         raise InputError(f"{role}: the artifact was exported in {known.dtype}; export it again for dtype='{dtype}'")
-    if unit is not None and not isinstance(source, NepParameters) and (isinstance(source, Artifact) or is_artifact(source)):
+    from_nep = isinstance(source, NepParameters) or (not isinstance(source, Artifact) and not is_artifact(source))
+    if unit is not None and not from_nep:
         raise InputError(f"{role}: an artifact knows its unit; '{unit}' is only for a nep.txt")
     log.info("%s: %s model (%s) on %s, plain torch", role, known.family, known.dtype, device)
     return Artifact(model.module.to(device), known)

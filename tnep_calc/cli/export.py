@@ -7,9 +7,9 @@ from pathlib import Path
 from ..errors import InputError
 
 _EPILOG = """
-A nep.txt does not say in which unit a dipole or polarizability was trained. Published models differ: many are in e*bohr
-and bohr^3 (atomic units), GPUMD's tutorial for susceptibilities uses N*chi. Give the unit once, here; ASE and LAMMPS then
-get e*A and e*A^2/V.
+A nep.txt does not say in which unit a dipole or polarizability was trained. Published models differ: many are in
+e*bohr and bohr^3 (atomic units), tutorials for susceptibilities use N*chi. Give the unit once, here; ASE and LAMMPS
+then get e*A and e*A^2/V.
 
 examples:
   tnep export nep.txt model.pt
@@ -23,7 +23,7 @@ def add_arguments(parser):
     parser.epilog = _EPILOG
     parser.add_argument("source", type=Path, help="nep.txt of GPUMD or of 'tnep train' (plain or .gz)")
     parser.add_argument("artifact", type=Path, help="file to write, e.g. model.pt")
-    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="arithmetic (default float64)")
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="arithmetic (float64)")
     parser.add_argument(
         "--unit", help="unit of the training data: e*A (default), e*bohr, debye for a dipole; "
         "e*A^2/V (default), A^3, bohr^3, N*chi for a polarizability",

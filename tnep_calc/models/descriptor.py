@@ -3,8 +3,6 @@
 Equations: Fan et al., J. Chem. Phys. 157, 114801 (2022), eqs 3-17.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -54,6 +52,9 @@ class AngularBasis(nn.Module):
     ``forward(unit)`` takes shape (n, 3) and returns shape (n, (l_max + 1)**2 - 1).
     """
 
+    z_table: Tensor
+    xy_index: Tensor
+
     def __init__(self, l_max: int, dtype: torch.dtype = torch.float64):
         super().__init__()
         z_table, xy_index = angular_tables(l_max)
@@ -79,9 +80,13 @@ class AngularBasis(nn.Module):
 class Invariants(nn.Module):
     """Angular descriptor components from the angular sums.
 
-    ``forward(sums)`` takes shape (..., n_radial, n_angular) and returns shape (..., n_blocks, n_radial): the 3-body terms
-    l = 1..l_max, then the enabled blocks of ``EXTRA_BLOCKS``.
+    ``forward(sums)`` takes shape (..., n_radial, n_angular) and returns shape (..., n_blocks, n_radial): the 3-body
+    terms l = 1..l_max, then the enabled blocks of ``EXTRA_BLOCKS``.
     """
+
+    three_body: Tensor
+    term_index: Tensor
+    term_weights: Tensor
 
     def __init__(self, l_max: int, extra: tuple[bool, ...], dtype: torch.dtype = torch.float64):
         super().__init__()

@@ -10,8 +10,6 @@ Radial and angular cutoffs differ, and ``mu`` and ``alpha`` have kinks where a p
 cutoff function is only C1.
 """
 
-from __future__ import annotations
-
 from typing import Dict, List, Optional
 
 import numpy as np
@@ -78,6 +76,16 @@ class NEP(nn.Module):
     InputError
         If the unit does not fit the kind of model.
     """
+
+    w0: Tensor
+    b0: Tensor
+    w1: Tensor
+    b1: Tensor
+    q_scaler: Tensor
+    c_radial: Tensor
+    c_angular: Tensor
+    rc_radial: Tensor
+    rc_angular: Tensor
 
     def __init__(self, parameters: NepParameters, dtype: torch.dtype = torch.float64, unit: str | None = None):
         super().__init__()

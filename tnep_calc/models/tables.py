@@ -35,9 +35,17 @@ def z_polynomial(l: int, m: int) -> tuple[int, ...]:
 @cache
 def c_lm(l: int, m: int) -> float:
     """Return the weight ``C_lm = 1 / (2 pi int_-1^1 Z_lm(z)^2 (1-z^2)^m dz)`` of the 3-body invariants."""
-    square = np.polynomial.Polynomial([Fraction(c) for c in z_polynomial(l, m)]) ** 2
-    integrand = square * np.polynomial.Polynomial([Fraction(1), Fraction(0), Fraction(-1)]) ** m
-    integral = sum(2 * c / (k + 1) for k, c in enumerate(integrand.coef) if k % 2 == 0)
+    poly = z_polynomial(l, m)
+    square = [0] * (2 * len(poly) - 1)
+    for i, a in enumerate(poly):
+        for j, b in enumerate(poly):
+            square[i + j] += a * b
+    for _ in range(m):  # times (1 - z^2)
+        longer = [*square, 0, 0]
+        for k, c in enumerate(square):
+            longer[k + 2] -= c
+        square = longer
+    integral = sum(Fraction(2 * c, k + 1) for k, c in enumerate(square) if k % 2 == 0)
     return 1.0 / (2 * pi * float(integral))
 
 

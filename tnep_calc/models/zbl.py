@@ -4,8 +4,6 @@ J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Ma
 forms follow the GPUMD manual (keywords ``zbl`` and ``use_typewise_cutoff_zbl``).
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -63,6 +61,8 @@ def pair_table(zbl: ZBL, species: tuple[str, ...]) -> np.ndarray:
 
 class ZBLRepulsion(nn.Module):
     """Energy of every ordered pair, half of the pair's energy each; without a `zbl` it must not be called."""
+
+    table: Tensor
 
     def __init__(self, zbl: ZBL | None, species: tuple[str, ...], dtype: torch.dtype = torch.float64):
         super().__init__()

