@@ -1,0 +1,256 @@
+"""Labelled structures from extended xyz files: read, check, and bring to the package's units and signs.
+
+Every label is checked where it is read, and an error names file, structure and field.  ASE moves some keys of an
+extended xyz file into ``atoms.calc`` (energy, forces, stress, dipole) and leaves others in ``atoms.info`` and
+``atoms.arrays``; both places are searched, so files written by ASE, GPUMD tools or by hand read alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..conventions import ASE_ORDER, from_six
+from ..errors import DataFileError, InputError
+from ..units import EPSILON_0
+
+FIELDS = {
+    "energy": ("energy",),
+    "forces": ("forces", "force"),
+    "virial": ("virial",),
+    "stress": ("stress",),
+    "dipole": ("dipole",),
+    "born_charges": ("born_charges",),
+    "polarizability": ("polarizability", "pol"),
+    "epsilon_inf": ("epsilon_inf",),
+}
+"""Fields that a file may have, with the keys under which they are looked for (case does not matter)."""
+
+LABELS = ("energy", "forces", "virial", "dipole", "born_charges", "polarizability")
+"""Labels of a :class:`LabelledStructure`; ``stress`` becomes ``virial``, ``epsilon_inf`` becomes ``polarizability``."""
+
+_ASYMMETRY = 0.05  # largest antisymmetric part of a symmetric tensor, relative to its largest component
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledStructure:
+    """One structure and the labels that its file has; a missing label is None.
+
+    Attributes
+    ----------
+    source : str
+        File and place, e.g. ``"bn8.extxyz, structure 3"`` (counted from 0).
+    symbols : tuple of str, length n_atoms
+    positions : ndarray, shape (n_atoms, 3), in Å
+    cell : ndarray, shape (3, 3), in Å, rows are the lattice vectors; zero rows where there is none
+    pbc : ndarray of bool, shape (3,)
+    energy : float, in eV
+    forces : ndarray, shape (n_atoms, 3), in eV/Å
+    virial : ndarray, shape (3, 3), in eV
+        ``-V * stress`` with ASE's sign of the stress; symmetric.
+    dipole : ndarray, shape (3,), in e·Å
+        Of the cell; for crystals defined modulo e times a lattice vector.
+    born_charges : ndarray, shape (n_atoms, 3, 3), in e
+        ``[atom, dipole component, displacement component]``, as in the file (no sum rule imposed).
+    polarizability : ndarray, shape (3, 3), in e·Å²/V
+        Of the cell, symmetric; from ``epsilon_inf`` it is ``eps0 V (eps_inf - 1)``.
+    """
+
+    source: str
+    symbols: tuple[str, ...]
+    positions: np.ndarray
+    cell: np.ndarray
+    pbc: np.ndarray
+    energy: float | None = None
+    forces: np.ndarray | None = None
+    virial: np.ndarray | None = None
+    dipole: np.ndarray | None = None
+    born_charges: np.ndarray | None = None
+    polarizability: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.symbols)
+
+    @property
+    def volume(self) -> float:
+        """Volume of the cell in Å³ (0 without a cell)."""
+        return abs(float(np.linalg.det(self.cell)))
+
+
+def read_dataset(
+    paths: str | Path | Sequence[str | Path],
+    keys: Mapping[str, str] | None = None,
+    require: Sequence[str] = (),
+) -> list[LabelledStructure]:
+    """Read all structures of extended xyz files.
+
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        Files, read in this order.
+    keys : mapping, optional
+        Key in the file for a field of ``FIELDS``, e.g. ``{"energy": "dft_energy"}``; a field named here must be in
+        every structure.
+    require : sequence of str, optional
+        Labels (of ``LABELS``) that every structure must have.
+
+    Returns
+    -------
+    list of LabelledStructure
+
+    Raises
+    ------
+    DataFileError
+        If a file cannot be read or is empty, a required label is missing, or a value has the wrong shape or is not
+        finite; the message names file, structure and field.
+    InputError
+        If `keys` or `require` name an unknown field.
+    """
+    from ase.io import iread
+
+    keys = dict(keys or {})
+    for name, known in [*((k, FIELDS) for k in keys), *((r, LABELS) for r in require)]:
+        if name not in known:
+            raise InputError(f"unknown field '{name}'; known: {', '.join(known)}")
+    structures: list[LabelledStructure] = []
+    for path in [paths] if isinstance(paths, (str, Path)) else paths:
+        path = Path(path)
+        before = len(structures)
+        if not path.is_file():
+            raise DataFileError(f"{path}: no such file")
+        try:
+            for index, atoms in enumerate(iread(str(path), index=":", format="extxyz")):
+                structures.append(from_atoms(atoms, f"{path}, structure {index}", keys, require))
+        except DataFileError:
+            raise
+        except Exception as error:  # ASE's parser raises whatever its parts raise
+            place = f"{path}, structure {len(structures) - before}"
+            raise DataFileError(f"{place}: cannot be read as extended xyz ({error})") from error
+        if len(structures) == before:
+            raise DataFileError(f"{path}: no structure in the file")
+    return structures
+
+
+def from_atoms(
+    atoms, source: str, keys: Mapping[str, str] | None = None, require: Sequence[str] = ()
+) -> LabelledStructure:
+    """Return the labelled structure of an ASE ``Atoms``, checked.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        With labels in ``info``, ``arrays`` or the results of its calculator.
+    source : str
+        What to call it in messages.
+    keys, require
+        As in :func:`read_dataset`.
+
+    Raises
+    ------
+    DataFileError
+        As :func:`read_dataset`.
+    """
+    found = _Fields(atoms, source, dict(keys or {}))
+    n, cell = len(atoms), np.array(atoms.cell)
+    if n == 0:
+        raise DataFileError(f"{source}: has no atoms")
+    volume = abs(np.linalg.det(cell))
+    pbc = np.array(atoms.pbc, dtype=bool)
+    if pbc.any() and np.linalg.matrix_rank(cell[pbc]) < pbc.sum():
+        raise DataFileError(f"{source}: is periodic but its lattice vectors are zero or linearly dependent")
+    labels: dict[str, object] = {
+        "forces": found.array("forces", (n, 3)),
+        "dipole": found.array("dipole", (3,)),
+        "born_charges": found.array("born_charges", (n, 3, 3)),
+        "virial": found.symmetric("virial"),
+        "polarizability": found.symmetric("polarizability"),
+    }
+    energy = found.array("energy", ())
+    labels["energy"] = None if energy is None else float(energy)
+    for label, name, convert in (
+        ("virial", "stress", lambda stress: -volume * stress),
+        ("polarizability", "epsilon_inf", lambda eps: EPSILON_0 * volume * (eps - np.eye(3))),
+    ):
+        if labels[label] is None and (value := found.symmetric(name)) is not None:
+            if volume == 0:
+                raise DataFileError(f"{source}: '{name}' needs a cell with a volume, but the structure has none")
+            labels[label] = convert(value)
+    for label in require:
+        if labels[label] is None:
+            wanted = [keys[label]] if keys and label in keys else list(FIELDS[label])
+            wanted += {"virial": ["stress"], "polarizability": ["epsilon_inf"]}.get(label, [])
+            raise DataFileError(
+                f"{source}: no {label} (looked for {', '.join(wanted)}; found {', '.join(found.names()) or 'nothing'})"
+            )
+    return LabelledStructure(
+        source, tuple(atoms.get_chemical_symbols()), found.positions(), cell, pbc, **labels
+    )  # type: ignore[arg-type]
+
+
+class _Fields:
+    """Look up fields of one ``Atoms`` wherever ASE's reader has put them."""
+
+    def __init__(self, atoms, source, keys):
+        self.source, self.keys = source, keys
+        self.atoms = atoms
+        self.values = dict(getattr(atoms.calc, "results", {}) or {})
+        self.values.update({k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")})
+        self.values.update(atoms.info)
+        self.by_lower = {str(k).lower(): k for k in self.values}
+
+    def names(self):
+        return sorted(map(str, self.values))
+
+    def fail(self, reason):
+        raise DataFileError(f"{self.source}: {reason}")
+
+    def _value(self, field):
+        if field in self.keys:
+            key = self.keys[field]
+            if key not in self.values:
+                self.fail(f"no '{key}' (the key given for {field}); found {', '.join(self.names()) or 'nothing'}")
+            return key, self.values[key]
+        for alias in FIELDS[field]:
+            if alias in self.by_lower:
+                return alias, self.values[self.by_lower[alias]]
+        return field, None
+
+    def _numbers(self, key, value):
+        try:
+            array = np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            self.fail(f"'{key}' must be numbers, found {str(value)[:40]!r}")
+        if not np.isfinite(array).all():
+            self.fail(f"'{key}' is not finite ({array.size - int(np.isfinite(array).sum())} of {array.size} values)")
+        return array
+
+    def positions(self):
+        return self._numbers("positions", self.atoms.positions)
+
+    def array(self, field, shape):
+        key, value = self._value(field)
+        if value is None:
+            return None
+        array = self._numbers(key, value)
+        if array.size != int(np.prod(shape)) or (shape and array.shape[:1] != shape[:1]):
+            self.fail(f"'{key}' must have shape {shape}, found {array.shape}")
+        return array.reshape(shape)
+
+    def symmetric(self, field):
+        """Symmetric 3x3 tensor from nine numbers, or from six in ASE's order for the stress."""
+        key, value = self._value(field)
+        if value is None:
+            return None
+        array = self._numbers(key, value)
+        if array.size == 6 and field == "stress":
+            return from_six(array.reshape(6), ASE_ORDER)
+        if array.size != 9:
+            self.fail(f"'{key}' must be nine numbers (3x3), found shape {array.shape}")
+        array = array.reshape(3, 3)
+        odd = np.abs(array - array.T).max() / 2
+        if odd > _ASYMMETRY * np.abs(array).max():
+            self.fail(f"'{key}' must be symmetric, but its antisymmetric part is as large as {odd:.3g}")
+        return (array + array.T) / 2
