@@ -1,0 +1,1 @@
+"""Lattice dynamics with response: Gamma modes, LO-TO splitting."""
