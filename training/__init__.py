@@ -1,0 +1,1 @@
+"""Training of NEP potentials, dipole and polarizability models by gradients on precomputed moments."""

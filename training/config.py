@@ -1,0 +1,330 @@
+"""Training configuration: a TOML file parsed into frozen dataclasses; an unknown key is an error.
+
+Every table of the file is one dataclass here, every key one field, and the field's documentation is the key's.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from tnep_calc.errors import DataFileError, InputError
+from tnep_calc.io.dataset import FIELDS
+from tnep_calc.io.nep_txt import EXTRA_BLOCKS, KINDS
+
+TARGETS = {
+    "potential": ("energy", "forces", "virial"),
+    "dipole": ("dipole", "born_charges"),
+    "polarizability": ("polarizability",),
+}
+"""Labels that a model of each kind can be trained on; they are the keys of ``[loss]``."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Table ``[data]``.
+
+    Attributes
+    ----------
+    files : tuple of str
+        Extended xyz files; relative paths start at the folder of the configuration file.
+    validation_fraction : float, default 0.1
+        Part of the structures that is watched but not fitted; the best model on it is kept.
+    test_fraction : float, default 0.1
+        Part of the structures that is evaluated once, at the end.
+    seed : int, default 0
+        Seed of the random split.
+    fold_dipole : bool, default true
+        Take dipole errors of periodic structures modulo e times the lattice vectors (the polarization quantum).
+    keys : table, default {}
+        Names of fields in the files, e.g. ``keys = { energy = "dft_energy" }``.
+    """
+
+    files: tuple[str, ...]
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
+    seed: int = 0
+    fold_dipole: bool = True
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Table ``[model]``; the names and limits are those of GPUMD's ``nep.in``.
+
+    Attributes
+    ----------
+    kind : str
+        ``"potential"``, ``"dipole"`` or ``"polarizability"``.
+    species : tuple of str
+        Chemical symbols; their order is the order in ``nep.txt``.
+    radial_cutoff, angular_cutoff : float, default 5.0 and 4.0, in Å
+        The angular one must not be larger.
+    n_max : tuple of 2 int, default [4, 4]
+        Radial and angular ``n_max`` (the number of descriptor functions is one more).
+    basis_size : tuple of 2 int, default [8, 8]
+        Radial and angular size of the Chebyshev basis (the number of functions is one more).
+    l_max : tuple of int, default [4, 2, 0]
+        Largest l of the 3-body terms (1 to 8), then up to six switches (0 = off) of the 4- and 5-body blocks.
+    neurons : int, default 30
+        Neurons of the hidden layer.
+    seed : int, default 0
+        Seed of the initial parameters.
+    """
+
+    kind: str
+    species: tuple[str, ...]
+    radial_cutoff: float = 5.0
+    angular_cutoff: float = 4.0
+    n_max: tuple[int, ...] = (4, 4)
+    basis_size: tuple[int, ...] = (8, 8)
+    l_max: tuple[int, ...] = (4, 2, 0)
+    neurons: int = 30
+    seed: int = 0
+
+    @property
+    def extra(self) -> tuple[bool, ...]:
+        """Which of the optional descriptor blocks (``EXTRA_BLOCKS``) are on."""
+        flags = [bool(flag) for flag in self.l_max[1:]]
+        return tuple(flags + [False] * (len(EXTRA_BLOCKS) - len(flags)))
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Table ``[loss]``: weights of the mean squared errors, each error divided by the spread of its label.
+
+    A label is fitted if its weight is positive, and then every structure must have it.  Energies, virials, dipoles
+    and polarizabilities enter per atom.
+
+    Attributes
+    ----------
+    energy, forces, virial : float, default 1.0, 1.0, 0.1
+        For a potential.
+    dipole, born_charges : float, default 1.0, 0.0
+        For a dipole model.
+    polarizability : float, default 1.0
+    weight_decay : float, default 1e-6
+        Weight of the mean square of all network weights and descriptor coefficients (in units of their initial spread).
+    """
+
+    energy: float = 1.0
+    forces: float = 1.0
+    virial: float = 0.1
+    dipole: float = 1.0
+    born_charges: float = 0.0
+    polarizability: float = 1.0
+    weight_decay: float = 1e-6
+
+    def weights(self, kind: str) -> dict[str, float]:
+        """Return the positive weights of the labels that a model of this kind has."""
+        return {name: getattr(self, name) for name in TARGETS[kind] if getattr(self, name) > 0}
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Table ``[optimizer]``: Adam first, then L-BFGS, both on all training structures at once.
+
+    Attributes
+    ----------
+    adam_steps : int, default 300
+    adam_lr : float, default 0.02
+        Largest learning rate; it rises over the first tenth and falls as a half cosine to a hundredth.
+    lbfgs_steps : int, default 300
+        Iterations of L-BFGS with a strong Wolfe line search (each needs one or two evaluations).
+    lbfgs_history : int, default 50
+        Pairs of steps and gradients that are kept.
+    precision : str, default "float64"
+        Storage and arithmetic of the moments, ``"float64"`` or ``"float32"`` (half the memory; for Adam).
+    threads : int, default 1
+        Threads of torch.  A resumed run is the same bit by bit only with the same number.
+    memory_gb : float, default 4.0
+        Largest size of the precomputed moments in GB; more is refused before anything is computed.
+    """
+
+    adam_steps: int = 300
+    adam_lr: float = 0.02
+    lbfgs_steps: int = 300
+    lbfgs_history: int = 50
+    precision: str = "float64"
+    threads: int = 1
+    memory_gb: float = 4.0
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """Table ``[output]``.
+
+    Attributes
+    ----------
+    directory : str
+        Folder for all results; a relative path starts at the folder of the configuration file.
+    report_interval : int, default 20
+        Steps between two lines of progress (and rows of ``log.csv``).
+    checkpoint_interval : int, default 50
+        Steps between two checkpoints: the most that a killed run loses.
+    keep_best : bool, default true
+        Keep the parameters with the smallest validation loss (looked at every report) instead of the last ones.
+    """
+
+    directory: str
+    report_interval: int = 20
+    checkpoint_interval: int = 50
+    keep_best: bool = True
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole configuration file.
+
+    Attributes
+    ----------
+    data, model, loss, optimizer, output
+        The tables, see there; ``[loss]`` and ``[optimizer]`` may be left out.
+    base : Path
+        Folder where relative paths start.
+    """
+
+    data: DataConfig
+    model: ModelConfig
+    loss: LossConfig
+    optimizer: OptimizerConfig
+    output: OutputConfig
+    base: Path
+
+    @property
+    def data_files(self) -> list[Path]:
+        """Data files as paths."""
+        return [self.base / name for name in self.data.files]
+
+    @property
+    def directory(self) -> Path:
+        """Output folder as a path."""
+        return self.base / self.output.directory
+
+    def content(self) -> dict[str, Any]:
+        """Return all that decides the result (no paths, no intervals) as plain values."""
+        content = {name: asdict(getattr(self, name)) for name in ("data", "model", "loss", "optimizer")}
+        del content["data"]["files"], content["optimizer"]["memory_gb"]
+        content["output"] = {"report_interval": self.output.report_interval, "keep_best": self.output.keep_best}
+        return content
+
+
+_TABLES = {
+    "data": DataConfig, "model": ModelConfig, "loss": LossConfig, "optimizer": OptimizerConfig, "output": OutputConfig,
+}  # fmt: skip
+
+
+def load_config(path: str | Path, output: str | None = None) -> TrainingConfig:
+    """Read a configuration file.
+
+    Parameters
+    ----------
+    path : path
+        TOML file.
+    output : str, optional
+        Replaces ``output.directory``; then relative to the current folder.
+
+    Raises
+    ------
+    DataFileError
+        If the file cannot be read or is not TOML.
+    InputError
+        If a table or key is unknown or missing, or a value is of the wrong type or out of range.
+    """
+    path = Path(path)
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataFileError(f"{path}: cannot be read as a TOML configuration ({error})") from error
+    if output is not None:
+        tables.setdefault("output", {})["directory"] = str(Path(output).resolve())
+    try:
+        return parse_config(tables, path.resolve().parent)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def parse_config(tables: Mapping[str, Any], base: str | Path = ".") -> TrainingConfig:
+    """Return the configuration from nested mappings (as TOML gives); see :func:`load_config` for the errors."""
+    unknown = sorted(set(tables) - set(_TABLES))
+    if unknown:
+        raise InputError(f"unknown table [{unknown[0]}]; known: {', '.join(f'[{name}]' for name in _TABLES)}")
+    parts = {name: _parse_table(cls, tables.get(name, {}), name) for name, cls in _TABLES.items()}
+    config = TrainingConfig(**parts, base=Path(base))
+    _check(config)
+    return config
+
+
+def _parse_table(cls, table, name):
+    if not isinstance(table, Mapping):
+        raise InputError(f"'{name}' must be a table [{name}]")
+    known = {f.name: f for f in fields(cls)}
+    for key in table:
+        if key not in known:
+            raise InputError(f"unknown key '{key}' in [{name}]; known: {', '.join(known)}")
+    values = {}
+    for key, f in known.items():
+        if key in table:
+            values[key] = _convert(table[key], f.type, f"{name}.{key}")
+        elif f.default is MISSING and f.default_factory is MISSING:
+            raise InputError(f"key '{key}' is missing in [{name}]")
+    return cls(**values)
+
+
+_TYPES: dict[str, tuple[str, Any]] = {
+    "str": ("a string", lambda v: isinstance(v, str)),
+    "int": ("an integer", lambda v: isinstance(v, int) and not isinstance(v, bool)),
+    "float": ("a number", lambda v: isinstance(v, (int, float)) and not isinstance(v, bool)),
+    "bool": ("true or false", lambda v: isinstance(v, bool)),
+    "tuple[str, ...]": ("a list of strings", lambda v: _is_list(v, str)),
+    "tuple[int, ...]": ("a list of integers", lambda v: _is_list(v, int)),
+    "Mapping[str, str]": ("a table of strings", lambda v: isinstance(v, Mapping) and _is_list([*v.values()], str)),
+}
+
+
+def _is_list(value, of):
+    return isinstance(value, (list, tuple)) and all(isinstance(v, of) and not isinstance(v, bool) for v in value)
+
+
+def _convert(value, annotation, where):
+    expected, fits = _TYPES[annotation]
+    if not fits(value):
+        raise InputError(f"{where} must be {expected}, got {value!r}")
+    if annotation == "float":
+        return float(value)
+    return tuple(value) if annotation.startswith("tuple") else value
+
+
+def _check(config):
+    """Raise ``InputError`` for the first value that is out of range."""
+    d, m, loss, opt, out = config.data, config.model, config.loss, config.optimizer, config.output
+    weights = asdict(loss)
+    rules = [
+        (len(d.files) > 0, "data.files must name at least one file"),
+        (0 <= d.validation_fraction < 1 and 0 <= d.test_fraction < 1, "data fractions must be in [0, 1)"),
+        (d.validation_fraction + d.test_fraction < 1, "data fractions must leave structures to train on"),
+        (set(d.keys) <= set(FIELDS), f"data.keys may name only {', '.join(FIELDS)}; got {', '.join(d.keys)}"),
+        (m.kind in KINDS, f"model.kind must be one of {', '.join(KINDS)}; got '{m.kind}'"),
+        (len(m.species) > 0 and len(set(m.species)) == len(m.species), "model.species must be different symbols"),
+        (0 < m.angular_cutoff <= m.radial_cutoff, "cutoffs must satisfy 0 < angular_cutoff <= radial_cutoff"),
+        (len(m.n_max) == 2 and min(m.n_max) >= 0, "model.n_max must be two integers, radial and angular, not negative"),
+        (len(m.basis_size) == 2 and min(m.basis_size) >= 1, "model.basis_size must be two positive integers"),
+        (1 <= len(m.l_max) <= 7 and 1 <= m.l_max[0] <= 8, "model.l_max must be l (1 to 8) and up to six switches"),
+        (m.neurons >= 1, "model.neurons must be at least 1"),
+        (min(weights.values()) >= 0, "weights in [loss] must not be negative"),
+        (opt.adam_steps >= 0 and opt.lbfgs_steps >= 0, "numbers of steps must not be negative"),
+        (opt.adam_steps + opt.lbfgs_steps > 0, "adam_steps and lbfgs_steps are both 0: nothing to train"),
+        (opt.adam_lr > 0, "optimizer.adam_lr must be positive"),
+        (opt.lbfgs_history >= 1 and opt.threads >= 1, "optimizer.lbfgs_history and threads must be at least 1"),
+        (opt.precision in ("float64", "float32"), "optimizer.precision must be 'float64' or 'float32'"),
+        (opt.memory_gb > 0, "optimizer.memory_gb must be positive"),
+        (out.report_interval >= 1 and out.checkpoint_interval >= 1, "intervals in [output] must be at least 1"),
+    ]
+    for good, message in rules:
+        if not good:
+            raise InputError(message)
+    if not loss.weights(m.kind):
+        raise InputError(f"a {m.kind} model needs a positive weight in [loss]: {', '.join(TARGETS[m.kind])}")

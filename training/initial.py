@@ -1,0 +1,108 @@
+"""Initial parameters and the constants that bring everything to order one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from .model import NepOnMoments, Scaling
+from .moments import Moments
+from .objective import Labels, site_constants
+
+_SMALLEST_SPREAD = 1e-3  # of a descriptor, relative to its mean
+_SMALLEST_MODE = 1e-3  # of a radial function after whitening, relative to the largest
+
+
+def initialise(
+    model: NepOnMoments, moments: Moments, labels: Labels, spreads: Mapping[str, float], seed: int
+) -> Tensor:
+    """Draw random parameters, set ``model.scaling`` to fit them and the labels, and return the vector.
+
+    Parameters
+    ----------
+    model : NepOnMoments
+    moments : Moments
+    labels : Labels
+        Of the same structures.
+    spreads : mapping
+        Spread of each label.
+    seed : int
+
+    Returns
+    -------
+    Tensor, shape (n_parameters,)
+    """
+    generator = torch.Generator().manual_seed(seed)
+    t = len(model.config.species)
+    blocks = {}
+    for name, shape in model.shapes.items():
+        spread = {"b1": 0.0, "b0": 1.0}.get(name, 1.0 / math.sqrt(shape[-1]))
+        blocks[name] = spread * torch.randn(shape, generator=generator, dtype=torch.float64)
+    vector = torch.cat([block.flatten() for block in blocks.values()]).to(model.dtype)
+
+    radial, angular = _whitening(model, moments)
+    ones = torch.ones(t, model.dim, dtype=torch.float64)
+    outputs = torch.ones(model.networks, dtype=torch.float64)
+    model.scaling = Scaling(radial, angular, 0 * ones, ones, outputs, torch.zeros(t, dtype=torch.float64))
+    model.scaling = replace(model.scaling, **_descriptor_scaling(model, vector, moments))
+    for network in range(model.networks):
+        only = torch.zeros(model.networks, dtype=torch.float64)
+        only[network] = 1.0
+        model.scaling = replace(model.scaling, output=only)
+        predictions = model.predict(vector, moments, list(spreads))
+        outputs[network] = _output_unit(labels, spreads, predictions)
+    site = torch.zeros(t, dtype=torch.float64)
+    for name in ("energy", "polarizability"):
+        if name in spreads:
+            site = site_constants(labels, name, t)
+    model.scaling = replace(model.scaling, output=outputs, site=site)
+    return vector
+
+
+def _whitening(model, moments):
+    """Matrices that make the radial functions uncorrelated and of equal size over the data (nearly, see below).
+
+    Chebyshev functions times the cutoff function are almost linearly dependent on real distances.  Trained
+    coefficients refer to the eigenvectors of their Gram matrix; modes much smaller than the largest are not blown
+    up to its size, as they are the roughest ones.
+    """
+    values = moments.values.to(torch.float64).flatten(0, 1)
+    n = model.basis.n_radial
+    k, s = model.basis.angular_shape
+    matrices = []
+    for rows in (values[:, :n], values[:, n:].reshape(-1, k, s).transpose(1, 2).reshape(-1, k)):
+        gram = rows.t() @ rows / max(1, len(rows))
+        size, modes = torch.linalg.eigh(gram)
+        size = size.clamp(min=0) + _SMALLEST_MODE * size.max() + torch.finfo(torch.float64).tiny
+        matrices.append((modes / size.sqrt()).t().contiguous())
+    return matrices
+
+
+def _descriptor_scaling(model, vector, moments):
+    """Mean and inverse spread of the descriptor per species for these parameters."""
+    means, inverses = [], []
+    for q in model.descriptors(vector, moments):
+        q = q.detach().to(torch.float64)
+        if len(q) == 0:
+            q = torch.zeros(1, model.dim, dtype=torch.float64)
+        mean = q.mean(dim=0)
+        spread = (q - mean).square().mean(dim=0).sqrt()
+        spread = torch.maximum(spread, _SMALLEST_SPREAD * mean.abs())
+        means.append(mean)
+        inverses.append(torch.where(spread > 0, 1.0 / spread, torch.ones_like(spread)))
+    return {"mean": torch.stack(means), "inverse_spread": torch.stack(inverses)}
+
+
+def _output_unit(labels, spreads, predictions):
+    """Return the factor that gives predictions the size of the labels (of the label that varies most)."""
+    ratios = []
+    for name, spread in spreads.items():
+        value = labels.per_atom(name, predictions[name]).detach().to(torch.float64)
+        size = float((value - value.mean(dim=0)).square().mean().sqrt())
+        if size > 0:
+            ratios.append(spread / size)
+    return min(ratios, default=1.0)
