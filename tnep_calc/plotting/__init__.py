@@ -1,1 +1,1 @@
-"""TODO."""
+"""Matplotlib figures of results; the only room that plots, and it chooses no backend."""

@@ -1,1 +1,39 @@
-"""TODO."""
+"""Spectra and dielectric response from time series: numpy in, numpy out; no files, no plots, no torch.
+
+Conventions, used by every function here:
+
+* A *signal* is an array whose first axis is time, or a sequence of such arrays (independent pieces with the same
+  sampling interval, such as separate runs); correlations never reach across pieces.
+* Two-sided transform of the classical, stationary correlation function:
+  ``S(w) = integral over all t of <x(0) x(t)> exp(i w t)``, so that ``integral S dw / 2 pi = <x^2>``.
+* Time in fs, wavenumbers in cm^-1, temperature in K, dipole in e·Å and polarizability in e·Å²/V of the whole cell,
+  volume in Å³.
+"""
+
+from .branches import unwrap_dipole
+from .correlation import autocorrelation, split_blocks
+from .dielectric import dielectric_function, eps_inf_from_polarizability, optical_constants, static_dielectric
+from .infrared import infrared_spectrum
+from .peaks import Peak, find_peaks
+from .quantum import bose_factor, laser_factor
+from .raman import raman_spectrum
+from .record import Spectrum
+from .windows import lag_window
+
+__all__ = [
+    "Peak",
+    "Spectrum",
+    "autocorrelation",
+    "bose_factor",
+    "dielectric_function",
+    "eps_inf_from_polarizability",
+    "find_peaks",
+    "infrared_spectrum",
+    "lag_window",
+    "laser_factor",
+    "optical_constants",
+    "raman_spectrum",
+    "split_blocks",
+    "static_dielectric",
+    "unwrap_dipole",
+]

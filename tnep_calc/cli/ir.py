@@ -1,0 +1,97 @@
+"""``tnep ir``: infrared spectrum from a dipole time series."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..errors import InputError
+from .spectra_options import add_spectrum_arguments, finish, load_series
+
+EPILOG = """\
+The table has n(w)*alpha(w) in cm^-1 (refractive index times absorption coefficient, base e), eps''(w), and their
+standard errors; with --eps-inf also eps'(w), the refractive index n, alpha itself and the reflectivity.
+
+No quantum correction is applied, on purpose: the classical fluctuation-dissipation formula for eps'' and n*alpha is
+already exact for harmonic modes. The average over directions (a third of the trace) is the default.
+
+A crystal's dipole from DFT, or from a model trained on wrapped polarizations, jumps by e times a lattice vector:
+--unwrap follows one branch.
+
+example:
+  tnep ir run.h5 -o ir.txt --plot ir.png --resolution 10
+  tnep ir run.h5 -o ir_z.txt --direction 0 0 1 --eps-inf 4.6 --max 2000
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``tnep ir``."""
+    parser.epilog = EPILOG
+    add_spectrum_arguments(parser)
+    parser.add_argument("--volume", type=float, metavar="A3", help="volume in A^3 (default: that of the series)")
+    parser.add_argument(
+        "--direction", type=float, nargs=3, metavar=("X", "Y", "Z"),
+        help="field direction for one component of an oriented crystal (default: average over directions)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--eps-inf", metavar="EPS",
+        help="electronic dielectric constant: a number, or 'series' for 1 + <alpha>/(eps0 V) from the polarizability "
+        "in the series (default: not used)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--unwrap", action="store_true", help="follow one branch of the polarization (needs the cell in the series)"
+    )
+
+
+def electronic(text: str | None, series, volume, direction) -> float | None:
+    """Return the electronic dielectric constant that ``--eps-inf`` means."""
+    import numpy as np
+
+    from ..spectra import eps_inf_from_polarizability
+
+    if text is None:
+        return None
+    if text == "series":
+        if series.polarizability is None:
+            raise InputError("--eps-inf series needs a polarizability in the series")
+        tensor = eps_inf_from_polarizability(series.polarizability.pieces(), volume)
+        if direction is None:
+            return float(np.trace(tensor) / 3)
+        axis = np.array(direction) / np.linalg.norm(direction)
+        return float(axis @ tensor @ axis)
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--eps-inf must be a number or 'series', got '{text}'") from None
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compute and write the spectrum."""
+    from ..plotting.spectra import plot_ir
+    from ..spectra import infrared_spectrum, unwrap_dipole
+
+    series, dipole, temperature = load_series(args, "dipole")
+    volume = series.volume if args.volume is None else args.volume
+    if volume is None:
+        raise InputError(f"{args.series} does not say the volume of the cell: add --volume A3")
+    pieces = dipole.pieces(args.skip)
+    if args.unwrap:
+        if series.cell is None:
+            raise InputError(f"{args.series} does not know the cell: make it again with 'tnep series --cell'")
+        pieces = [unwrap_dipole(piece, series.cell) for piece in pieces]
+    spectrum = infrared_spectrum(
+        pieces,
+        dipole.dt,
+        volume,
+        temperature,
+        resolution=args.resolution,
+        window=args.window,
+        blocks=args.blocks,
+        direction=args.direction,
+        eps_inf=electronic(args.eps_inf, series, volume, args.direction),
+        max_wavenumber=args.max_wavenumber,
+    )
+    spectrum.parameters["unwrapped"] = args.unwrap
+    spectrum.parameters["skipped_ps"] = args.skip
+    fluctuation = spectrum.parameters["static_fluctuation"]
+    print(f"ionic part of the static dielectric constant, from all frequencies: {fluctuation:.4g}")
+    finish(args, spectrum, dipole, "absorption", plot_ir)

@@ -1,0 +1,140 @@
+"""``tnep series``: LAMMPS or GPUMD output to a time series file."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+
+from ..units import DIPOLE_UNITS, POLARIZABILITY_UNITS
+
+EPILOG = """\
+LAMMPS: write the computes with fix ave/time, one row per sample (here every 2 steps), with enough digits:
+
+  fix  d all ave/time 2 1 2 c_dip[*] file dipole.dat format " %.12g"
+  fix  p all ave/time 4 1 4 c_pol[*] file polarizability.dat format " %.12g"
+
+  tnep series dipole.dat polarizability.dat -o run.h5 --timestep 0.5 --temperature 300 --cell 18.2
+
+The two files may have different sampling intervals. A file with 3 values per row is a dipole, one with 6
+(xx yy zz xy xz yz) or 9 (row by row) a polarizability; choose from larger files with --dipole-columns c_dip.
+Rows repeated by a restart are used once (the later ones), and an unfinished last line is left out; both are reported.
+
+GPUMD: dipole.out and polarizability.out (xx yy zz xy yz zx). GPUMD writes the unit of its training data, so that
+--dipole-unit and --polarizability-unit are required: models made with calorine are usually in e*A; the published water
+(Xu et al. 2024) and QM7B models are in e*bohr and bohr^3. Several runs in one file become separate pieces.
+
+  tnep series dipole.out -o run.h5 --dipole-unit e*bohr --timestep 0.5 --temperature 298 --cell 18.208
+
+Sample often enough: the fastest vibration needs at least two samples per period (4000 cm^-1: every 4 fs; 1 fs is good).
+"""
+
+
+def parse_time(text: str) -> float:
+    """Return a time in fs from ``0.5``, ``0.5fs`` or ``0.0005ps``."""
+    match = re.fullmatch(r"([0-9.eE+-]+) *(fs|ps)?", text.strip())
+    try:
+        value = float(match[1]) * (1000.0 if match[2] == "ps" else 1.0) if match else 0.0
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a time such as 0.5, 0.5fs or 0.0005ps, got '{text}'")
+    return value
+
+
+def command_line() -> str:
+    """Return the command line of this process, for provenance."""
+    return shlex.join(["tnep", *sys.argv[1:]])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``tnep series``."""
+    parser.epilog = EPILOG
+    parser.add_argument("files", nargs="+", metavar="FILE", help="output of fix ave/time (LAMMPS), or GPUMD's *.out")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE.h5", help="time series file to write (HDF5)")
+    parser.add_argument(
+        "--timestep", type=parse_time, metavar="TIME",
+        help="time step of the simulation in fs, or with a unit: 0.5, 0.5fs, 0.0005ps (LAMMPS 'units metal' counts in "
+        "ps); not needed where GPUMD's header gives the interval",
+    )  # fmt: skip
+    parser.add_argument("--temperature", type=float, metavar="K", help="temperature in K (or later, to tnep ir)")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--volume", type=float, metavar="A3", help="volume of the cell in A^3 (NPT: the average)")
+    size.add_argument(
+        "--cell", type=float, nargs="+", metavar="X",
+        help="cell instead of the volume, in A: a (cube), a b c, a b c alpha beta gamma (degrees), or nine numbers "
+        "(lattice vectors in rows); needed to unwrap branches of the polarization",
+    )  # fmt: skip
+    size.add_argument("--structure", metavar="FILE", help="take the cell from this structure file (any format of ASE)")
+    parser.add_argument("--format", choices=("lammps", "gpumd"), help="of the files (default: by their first lines)")
+    parser.add_argument(
+        "--dipole-unit", choices=tuple(DIPOLE_UNITS),
+        help="unit of the dipole in the file (default for LAMMPS: e*A; GPUMD: must be given)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--polarizability-unit", choices=tuple(POLARIZABILITY_UNITS),
+        help="unit of the polarizability in the file (default for LAMMPS: e*A^2/V; GPUMD: must be given)",
+    )  # fmt: skip
+    for name in ("dipole", "polarizability"):
+        parser.add_argument(
+            f"--{name}-columns", metavar="COLUMNS",
+            help=f"columns of the {name} by name (c_dip: all of c_dip[...]) or number (2-4; the step is 1)",
+        )  # fmt: skip
+    parser.add_argument("--allow-gaps", action="store_true", help="missing samples split the series into pieces")
+    parser.add_argument("--force", action="store_true", help="overwrite the output file")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Collect the files and write the series."""
+    from ..io.collect import cell_from_numbers, collect_series
+    from ..io.files import check_output
+    from ..io.timeseries import QUANTITIES, write_timeseries
+
+    check_output(args.output, args.force)
+    cell = cell_from_numbers(args.cell) if args.cell else None
+    if args.structure:
+        cell = _cell_of(args.structure)
+    chosen = {name: getattr(args, f"{name}_columns") for name in QUANTITIES}
+    series, notes = collect_series(
+        args.files,
+        timestep=args.timestep,
+        temperature=args.temperature,
+        volume=args.volume,
+        cell=cell,
+        file_format=args.format,
+        units={"dipole": args.dipole_unit, "polarizability": args.polarizability_unit},
+        columns={name: wanted for name, wanted in chosen.items() if wanted},
+        allow_gaps=args.allow_gaps,
+        command=command_line(),
+    )
+    write_timeseries(args.output, series, args.force)
+    for note in notes:
+        print(f"note: {note}")
+    for name in QUANTITIES:
+        sampled = getattr(series, name)
+        if sampled is not None:
+            unit = sampled.provenance["source_unit"]
+            length = len(sampled.values) * sampled.dt / 1000
+            print(
+                f"{name}: {len(sampled.values)} samples every {sampled.dt:g} fs ({length:g} ps), "
+                f"{len(sampled.starts)} piece{'s' * (len(sampled.starts) > 1)}, read as {unit}"
+            )
+    for label, value, unit in (("temperature", series.temperature, "K"), ("volume", series.volume, "A^3")):
+        print(f"{label}: {value:g} {unit}" if value is not None else f"{label}: not given (tnep ir asks for it)")
+    print(f"wrote {args.output}")
+
+
+def _cell_of(path):
+    import ase.io
+    import numpy as np
+
+    from ..errors import DataFileError
+
+    try:
+        atoms = ase.io.read(path)
+    except Exception as error:
+        raise DataFileError(f"{path} cannot be read as a structure ({error})") from error
+    if atoms.cell.rank < 3:
+        raise DataFileError(f"{path} has no three-dimensional cell")
+    return np.array(atoms.cell)

@@ -1,0 +1,130 @@
+"""Figures of infrared and Raman spectra with error bands."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import InputError
+from ..spectra.peaks import find_peaks
+from ..spectra.record import Spectrum
+from .style import BAND_ALPHA, BLUE, GREY, RED, axes_or_new, styled
+
+INFRARED_LABELS = {
+    "absorption": r"$n(\omega)\,\alpha(\omega)$ (cm$^{-1}$)",
+    "eps_imag": r"$\epsilon''(\omega)$",
+    "eps_real": r"$\epsilon'(\omega)$",
+    "refractive_index": r"refractive index $n$",
+    "absorption_coefficient": r"$\alpha(\omega)$ (cm$^{-1}$)",
+    "reflectivity": r"reflectivity $R$",
+}
+WAVENUMBER = r"wavenumber (cm$^{-1}$)"
+
+
+def _curve(ax, spectrum, name, colour, label=None, scale=1.0):
+    values = spectrum.column(name) * scale
+    ax.plot(spectrum.wavenumber, values, color=colour, label=label)
+    if name in spectrum.errors:
+        error = spectrum.errors[name] * scale
+        ax.fill_between(
+            spectrum.wavenumber, values - error, values + error, color=colour, alpha=BAND_ALPHA, linewidth=0
+        )
+
+
+def _mark_peaks(ax, spectrum, values, prominence=0.08, most=6):
+    for peak in find_peaks(spectrum.wavenumber, values, prominence)[:most]:
+        ax.annotate(
+            f"{peak.position:.0f}", (peak.position, peak.height), xytext=(0, 4), textcoords="offset points",
+            ha="center", va="bottom", fontsize=7, color=GREY,
+        )  # fmt: skip
+
+
+def _finish(ax, spectrum, values):
+    ax.set_xlim(max(0.0, spectrum.wavenumber[0]), spectrum.wavenumber[-1])
+    ax.set_xlabel(WAVENUMBER)
+    if np.min(values) >= -1e-3 * np.max(values):
+        ax.set_ylim(bottom=0.0)
+    ax.margins(y=0.12)
+
+
+def _require(spectrum, kind):
+    if spectrum.kind != kind:
+        raise InputError(f"expected a spectrum of kind '{kind}', got '{spectrum.kind}'")
+
+
+def _caption(spectrum):
+    parameters = spectrum.parameters
+    parts = [f"{parameters['temperature_K']:g} K"] if parameters.get("temperature_K") else []
+    if parameters.get("laser_nm"):
+        parts.append(f"{parameters['laser_nm']:g} nm")
+    parts.append(f"resolution {parameters['resolution_fwhm_cm-1']:g} cm$^{{-1}}$")
+    if parameters.get("blocks"):
+        parts.append(f"band: standard error, {parameters['blocks']} blocks")
+    return ", ".join(parts)
+
+
+def plot_ir(spectrum: Spectrum, ax=None, quantity: str = "absorption", peaks: bool = True):
+    """Draw a column of an infrared spectrum with its standard error as a band.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of kind ``"infrared"``.
+    ax : matplotlib Axes, optional
+        Where to draw; None: a new figure.
+    quantity : str
+        Column, e.g. ``"absorption"`` or ``"eps_imag"``.
+    peaks : bool
+        Whether the positions of the strongest peaks are written above them.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    _require(spectrum, "infrared")
+    values = spectrum.column(quantity)
+    with styled():
+        ax = axes_or_new(ax)
+        _curve(ax, spectrum, quantity, BLUE)
+        _finish(ax, spectrum, values)
+        ax.set_ylabel(INFRARED_LABELS.get(quantity, quantity))
+        ax.set_title(_caption(spectrum), loc="left", color=GREY, fontsize=7)
+        if peaks:
+            _mark_peaks(ax, spectrum, values)
+    return ax
+
+
+def plot_raman(spectrum: Spectrum, ax=None, peaks: bool = True):
+    """Draw VV and VH (or the oriented spectrum) of a Raman spectrum with standard errors as bands.
+
+    Intensities are divided by the highest value, as Raman intensities are relative.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of kind ``"raman"``.
+    ax : matplotlib Axes, optional
+        Where to draw; None: a new figure.
+    peaks : bool
+        Whether the positions of the strongest peaks are written above them.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    _require(spectrum, "raman")
+    names = ["oriented"] if "oriented" in spectrum.values else ["VV", "VH"]
+    highest = max(float(spectrum.column(name).max()) for name in names)
+    if not highest > 0:
+        raise InputError("the spectrum is zero everywhere: nothing to draw")
+    with styled():
+        ax = axes_or_new(ax)
+        for name, colour in zip(names, (BLUE, RED), strict=False):
+            _curve(ax, spectrum, name, colour, name, 1.0 / highest)
+        strongest = spectrum.column(names[0]) / highest
+        _finish(ax, spectrum, np.concatenate([spectrum.column(name) / highest for name in names]))
+        ax.set_ylabel("Raman intensity (arb. units)")
+        ax.set_title(_caption(spectrum), loc="left", color=GREY, fontsize=7)
+        ax.legend(loc="upper right")
+        if peaks:
+            _mark_peaks(ax, spectrum, strongest)
+    return ax

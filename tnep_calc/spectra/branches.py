@@ -1,0 +1,63 @@
+"""Branches of the polarization: a crystal's dipole is defined modulo e times a lattice vector."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import InputError
+
+AMBIGUOUS = 0.4
+"""Largest step between samples, in quanta, that is still assigned to a branch."""
+
+
+def unwrap_dipole(dipole, cell) -> np.ndarray:
+    """Return a dipole series that follows one branch.
+
+    In reduced coordinates ``p = P . cell^-1`` (one per lattice vector, so any cell shape and a varying cell are
+    covered) the quantum is one elementary charge; every step is brought to the nearest branch, and the first sample
+    stays as it is (King-Smith and Vanderbilt, Phys. Rev. B 47, 1651 (1993)).
+
+    Parameters
+    ----------
+    dipole : ndarray, shape (n, 3), in e·Å
+        Successive samples of one uninterrupted run.
+    cell : ndarray, shape (3, 3) or (n, 3, 3), in Å
+        Lattice vectors in rows.
+
+    Returns
+    -------
+    ndarray, shape (n, 3), in e·Å
+
+    Raises
+    ------
+    InputError
+        If a shape is wrong, or a step is more than 0.4 quanta from every branch: then branches cannot be told apart.
+
+    Examples
+    --------
+    >>> smooth = np.linspace(0, 12, 25)[:, None] * np.array([1.0, 0.5, 0.0])
+    >>> cell = np.array([[4.0, 0, 0], [1.0, 5.0, 0], [0, 0, 6.0]])
+    >>> reduced = smooth @ np.linalg.inv(cell)
+    >>> wrapped = (reduced - np.round(reduced)) @ cell
+    >>> bool(np.allclose(unwrap_dipole(wrapped, cell), smooth))
+    True
+    """
+    dipole, cell = np.asarray(dipole, dtype=float), np.asarray(cell, dtype=float)
+    if dipole.ndim != 2 or dipole.shape[1] != 3:
+        raise InputError(f"dipole must have shape (n, 3), got {dipole.shape}")
+    if cell.shape not in ((3, 3), (len(dipole), 3, 3)):
+        raise InputError(f"cell must have shape (3, 3) or ({len(dipole)}, 3, 3), got {cell.shape}")
+    if np.any(np.abs(np.linalg.det(cell)) < np.finfo(float).eps):
+        raise InputError("the cell has no volume: three independent lattice vectors are needed to unwrap")
+    reduced = (dipole[:, None] @ np.linalg.inv(cell))[:, 0]
+    steps = np.diff(reduced, axis=0)
+    quanta = np.round(steps)
+    worst = np.abs(steps - quanta)
+    if worst.size and worst.max() > AMBIGUOUS:
+        row = int(worst.max(axis=1).argmax())
+        raise InputError(
+            f"between samples {row} and {row + 1} the dipole moves by {worst[row].max():.2f} quanta (e times a lattice "
+            f"vector) away from the nearest branch; above {AMBIGUOUS} the branch is ambiguous: sample more often"
+        )
+    reduced[1:] -= np.cumsum(quanta, axis=0)
+    return (reduced[:, None] @ cell)[:, 0]

@@ -1,0 +1,240 @@
+"""Correlation functions, their transforms, and error bars from independent blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import ceil
+
+import numpy as np
+from scipy import fft
+
+from ..errors import InputError
+from ..units import INV_CM_TO_RAD_PER_FS
+from .windows import lag_window
+
+Signal = np.ndarray | Sequence[np.ndarray]
+
+POINTS_PER_WIDTH = 10
+"""Grid points per resolution width (the padding of the transform)."""
+
+AUTO_BLOCKS = 20
+"""Largest number of blocks chosen automatically; each is at least two window lengths long."""
+
+
+def as_pieces(signal: Signal, shape: tuple[int, ...], name: str) -> list[np.ndarray]:
+    """Return the pieces of a signal as a list of float arrays of shape (n,) + `shape`, checked.
+
+    Raises
+    ------
+    InputError
+        If a shape is wrong, a value is not finite, or there are fewer than two samples altogether.
+    """
+    if isinstance(signal, np.ndarray) and signal.ndim == len(shape) + 1:
+        signal = [signal]
+    pieces = [np.asarray(piece, dtype=float) for piece in signal]
+    expected = "(n, " + ", ".join(map(str, shape)) + ")" if shape else "(n,)"
+    for piece in pieces:
+        if piece.shape[1:] != shape or piece.ndim != len(shape) + 1:
+            raise InputError(f"{name} must have shape {expected} (or be a sequence of such), got {piece.shape}")
+        if not np.isfinite(piece).all():
+            row = int(np.flatnonzero(~np.isfinite(piece.reshape(len(piece), -1)).all(axis=1))[0])
+            raise InputError(f"{name} has a value that is not finite at sample {row}; remove or repair the run")
+    if sum(map(len, pieces)) < 2:
+        raise InputError(f"{name} needs at least 2 samples, got {sum(map(len, pieces))}")
+    return pieces
+
+
+def centre(pieces: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the pieces minus their common mean, each of shape (n, components)."""
+    flat = [piece.reshape(len(piece), -1) for piece in pieces]
+    mean = np.concatenate([piece.sum(axis=0, keepdims=True) for piece in flat]).sum(axis=0)
+    mean = mean / sum(map(len, flat))
+    return [piece - mean for piece in flat]
+
+
+def autocorrelation(signal: Signal, n_lags: int) -> np.ndarray:
+    r"""Return ``C(k) = <x(0) . x(k)>``, summed over components, without removing a mean.
+
+    The unbiased estimator, ``sum_t x(t) . x(t + k) / number of pairs``, by zero-padded Fourier transforms
+    (Wiener-Khinchin); pairs never reach from one piece into the next.
+
+    Parameters
+    ----------
+    signal : ndarray, shape (n,) or (n, components), or a sequence of such
+    n_lags : int
+        Number of lags, from 0 on.
+
+    Returns
+    -------
+    ndarray, shape (n_lags,), in the square of the unit of the signal
+
+    Raises
+    ------
+    InputError
+        If no piece is long enough for the longest lag.
+
+    Examples
+    --------
+    >>> autocorrelation(np.array([1.0, -1.0, 1.0, -1.0]), 3).round(12).tolist()
+    [1.0, -1.0, 1.0]
+    """
+    pieces = [signal] if isinstance(signal, np.ndarray) else list(signal)
+    longest = max(map(len, pieces))
+    if n_lags > longest:
+        raise InputError(f"{n_lags} lags need a piece of at least {n_lags} samples, the longest has {longest}")
+    total = np.zeros(n_lags)
+    pairs = np.zeros(n_lags)
+    lags = np.arange(n_lags)
+    for piece in pieces:
+        n = len(piece)
+        size = fft.next_fast_len(n + min(n, n_lags) - 1, real=True)
+        power = np.zeros(size // 2 + 1)
+        for column in piece.reshape(n, -1).T:
+            transform = fft.rfft(column, size)
+            power += transform.real**2
+            power += transform.imag**2
+        reach = min(n, n_lags)
+        total[:reach] += fft.irfft(power, size)[:reach]
+        pairs += np.maximum(n - lags, 0)
+    return total / pairs
+
+
+def one_sided_transform(correlation: np.ndarray, dt: float, resolution: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return wavenumbers and ``F(w) = integral from 0 of C(t) exp(i w t)`` (trapezoid rule).
+
+    The real part is half of the two-sided transform and exact for band-limited signals; the imaginary part has the
+    discretisation error of the trapezoid rule at t = 0 (see :func:`.dielectric.dielectric_function`).
+
+    Parameters
+    ----------
+    correlation : ndarray, shape (n_lags,)
+        Windowed correlation function.
+    dt : float, in fs
+    resolution : float, in cm^-1
+        The grid has at least ten points per resolution width, up to the Nyquist wavenumber.
+
+    Returns
+    -------
+    wavenumber : ndarray, shape (m,), in cm^-1
+    transform : complex ndarray, shape (m,), in the unit of `correlation` times fs
+    """
+    per_width = 2 * np.pi * POINTS_PER_WIDTH / (resolution * INV_CM_TO_RAD_PER_FS * dt)
+    size = fft.next_fast_len(max(2 * len(correlation), ceil(per_width)), real=True)
+    half = np.array(correlation)
+    half[0] *= 0.5
+    transform = dt * np.conj(fft.rfft(half, size))
+    wavenumber = 2 * np.pi * np.arange(len(transform)) / (size * dt * INV_CM_TO_RAD_PER_FS)
+    return wavenumber, transform
+
+
+def split_blocks(pieces: list[np.ndarray], n_blocks: int) -> list[np.ndarray]:
+    """Return at least `n_blocks` equally long consecutive blocks; none reaches across pieces.
+
+    The block length is the largest that gives `n_blocks` blocks; what is left at the end of a piece is not used.
+
+    Examples
+    --------
+    >>> [len(b) for b in split_blocks([np.zeros((10, 3)), np.zeros((7, 3))], 3)]
+    [5, 5, 5]
+    """
+    lengths = np.array([len(piece) for piece in pieces])
+    low, high = 1, int(lengths.sum()) // n_blocks
+    if high < 1:
+        raise InputError(f"{lengths.sum()} samples cannot be cut into {n_blocks} blocks")
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if (lengths // middle).sum() >= n_blocks else (low, middle - 1)
+    return [piece[k * low : (k + 1) * low] for piece in pieces for k in range(len(piece) // low)]
+
+
+def choose_blocks(pieces: list[np.ndarray], n_lags: int, blocks: int | None, dt: float) -> list[np.ndarray]:
+    """Return the blocks for error bars, or an empty list where the series is too short for any.
+
+    Parameters
+    ----------
+    pieces : list of ndarray
+    n_lags : int
+        Length of the window; a block must be at least twice as long.
+    blocks : int or None
+        Wanted number (0 or 1: no error bars); None: as many as possible, at most 20.
+    dt : float, in fs
+        Only for messages.
+
+    Raises
+    ------
+    InputError
+        If the wanted blocks are shorter than two windows.
+    """
+    if blocks is not None and blocks < 0:
+        raise InputError(f"the number of blocks must not be negative, got {blocks}")
+    if blocks is None:
+        blocks = min(AUTO_BLOCKS, sum(len(piece) // (2 * n_lags) for piece in pieces))
+        return split_blocks(pieces, blocks) if blocks >= 2 else []
+    if blocks < 2:
+        return []
+    parts = split_blocks(pieces, blocks)
+    if len(parts[0]) < 2 * n_lags:
+        raise InputError(
+            f"{blocks} blocks are {len(parts[0]) * dt / 1000:.3g} ps long, but this resolution needs at least "
+            f"{2 * n_lags * dt / 1000:.3g} ps (two windows): use fewer blocks, a coarser resolution or a longer run"
+        )
+    return parts
+
+
+def spectral_estimate(
+    pieces: list[np.ndarray],
+    dt: float,
+    resolution: float,
+    window: str,
+    blocks: int | None,
+    evaluate: Callable[[list[np.ndarray], np.ndarray], tuple[np.ndarray, dict[str, np.ndarray]]],
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray], dict]:
+    """Run an estimator on the whole series and on its blocks.
+
+    Parameters
+    ----------
+    pieces : list of ndarray, shape (n, components)
+        The signal, centred.
+    dt, resolution, window, blocks
+        As in :func:`.infrared.infrared_spectrum`.
+    evaluate : callable
+        ``(pieces, window values) -> wavenumber, {name: values}``.
+
+    Returns
+    -------
+    wavenumber, values, errors, parameters
+        ``errors`` holds the standard error of the mean of the blocks (empty where there are no blocks).
+    """
+    weights = lag_window(window, resolution, dt)
+    longest = max(map(len, pieces))
+    if len(weights) > longest:
+        raise InputError(
+            f"a resolution of {resolution:g} cm^-1 with the {window} window needs "
+            f"{len(weights) * dt / 1000:.3g} ps without interruption, the series has {longest * dt / 1000:.3g} ps: "
+            "use a coarser resolution or a longer run"
+        )
+    parts = choose_blocks(pieces, len(weights), blocks, dt)
+    wavenumber, values = evaluate(pieces, weights)
+    errors: dict[str, np.ndarray] = {}
+    if parts:
+        mean = {name: np.zeros_like(value) for name, value in values.items()}
+        square = {name: np.zeros_like(value) for name, value in values.items()}
+        for count, part in enumerate(parts, start=1):
+            for name, value in evaluate([part], weights)[1].items():
+                delta = value - mean[name]
+                mean[name] += delta / count
+                square[name] += delta * (value - mean[name])
+        errors = {name: np.sqrt(s / (len(parts) - 1) / len(parts)) for name, s in square.items()}
+    samples = sum(map(len, pieces))
+    parameters = {
+        "samples": samples,
+        "pieces": len(pieces),
+        "sampling_interval_fs": dt,
+        "length_ps": samples * dt / 1000,
+        "window": window,
+        "resolution_fwhm_cm-1": resolution,
+        "window_length_ps": len(weights) * dt / 1000,
+        "blocks": len(parts),
+        "block_length_ps": len(parts[0]) * dt / 1000 if parts else None,
+    }
+    return wavenumber, values, errors, parameters

@@ -1,0 +1,67 @@
+"""The result record that every spectrum function returns, every writer writes and every plot draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """A spectrum with everything needed to use it again.
+
+    Attributes
+    ----------
+    kind : str
+        ``"infrared"`` or ``"raman"``.
+    wavenumber : ndarray, shape (n,), in cm^-1
+    values : dict of str to ndarray, shape (n,)
+        Named columns.
+    units : dict of str to str
+        Unit of every column (``"1"``: dimensionless).
+    errors : dict of str to ndarray, shape (n,)
+        Standard errors of columns, in the same unit; empty if the series was too short for blocks.
+    parameters : dict of str to str, number, list or None
+        Everything that the numbers depend on; names carry their unit.
+    """
+
+    kind: str
+    wavenumber: np.ndarray
+    values: dict[str, np.ndarray]
+    units: dict[str, str]
+    errors: dict[str, np.ndarray] = field(default_factory=dict)
+    parameters: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name, column in [*self.values.items(), *self.errors.items()]:
+            if np.shape(column) != np.shape(self.wavenumber):
+                raise InputError(
+                    f"column '{name}' must be as long as the wavenumbers {np.shape(self.wavenumber)}, "
+                    f"got {np.shape(column)}"
+                )
+        if set(self.units) != set(self.values) or not set(self.errors) <= set(self.values):
+            raise InputError("every column needs a unit, and errors belong to columns")
+
+    def column(self, name: str) -> np.ndarray:
+        """Return a column; an unknown name is an InputError that lists the known ones."""
+        if name not in self.values:
+            raise InputError(f"this {self.kind} spectrum has no '{name}', only {', '.join(self.values)}")
+        return self.values[name]
+
+    def between(self, low: float, high: float) -> Spectrum:
+        """Return the part with ``low <= wavenumber <= high`` (cm^-1)."""
+        keep = (self.wavenumber >= low) & (self.wavenumber <= high)
+        if not keep.any():
+            raise InputError(
+                f"no point between {low:g} and {high:g} cm^-1; the spectrum spans "
+                f"{self.wavenumber[0]:g} to {self.wavenumber[-1]:g} cm^-1"
+            )
+        return replace(
+            self,
+            wavenumber=self.wavenumber[keep],
+            values={name: value[keep] for name, value in self.values.items()},
+            errors={name: value[keep] for name, value in self.errors.items()},
+        )
