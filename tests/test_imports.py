@@ -16,7 +16,7 @@ ROOMS = [  # a room may import from its own and from earlier rows only
     {"cli"},
 ]
 LEVEL = {room: k for k, row in enumerate(ROOMS) for room in row}
-FREE = {"__version__"}
+FREE = {"__version__", "__file__"}
 
 
 def modules():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import warnings
 import zipfile
 import zlib
@@ -19,6 +18,7 @@ import torch
 
 from . import __version__
 from .errors import InputError, ModelFileError
+from .io.files import atomic_output
 from .io.nep_txt import NepParameters, read_nep
 from .models.nep import NEP, QUANTITIES, response_factor
 
@@ -190,10 +190,8 @@ def export_artifact(
         buffer = io.BytesIO()
         extra = {METADATA_FILE: json.dumps(asdict(artifact.metadata), indent=1)}
         torch.jit.save(scripted, buffer, _extra_files=extra)
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, path)
+    with atomic_output(path, force=True) as temporary:
+        temporary.write_bytes(buffer.getvalue())
     return artifact.metadata
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import InputError
+from ..io.files import check_output
 
 _EPILOG = """
 A nep.txt does not say in which unit a dipole or polarizability was trained. Published models differ: many are in
@@ -39,8 +39,7 @@ def run(args):
     """Export and print what the artifact gives."""
     from ..artifact import export_artifact
 
-    if args.artifact.exists() and not args.force:
-        raise InputError(f"{args.artifact} exists; use --force to overwrite it")
+    check_output(args.artifact, args.force)
     metadata = export_artifact(args.source, args.artifact, dtype=args.dtype, unit=args.unit, model_type=args.model_type)
     print(f"{args.artifact}: {metadata.family} {metadata.kind}, {metadata.dtype}, cutoff {metadata.cutoff:g} Å")
     print(f"  species    {' '.join(metadata.species)}")

@@ -7,7 +7,6 @@ The format is described in the GPUMD manual (https://gpumd.org); the equations i
 from __future__ import annotations
 
 import gzip
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from ..errors import InputError, ModelFileError
+from .files import atomic_output
 
 KINDS = ("potential", "dipole", "polarizability")
 EXTRA_BLOCKS = ("222", "1111", "112", "123", "233", "134")
@@ -385,8 +385,6 @@ def write_nep(path, parameters: NepParameters) -> None:
     InputError
         If a parameter is not finite.
     """
-    path = Path(path)
     text = format_nep(parameters)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    with atomic_output(path, force=True) as temporary:
+        temporary.write_text(text)

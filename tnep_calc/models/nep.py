@@ -31,13 +31,8 @@ QUANTITIES = {
 
 RESPONSE_UNITS: dict[str, dict[str, float]] = {
     "potential": {"eV": 1.0},
-    "dipole": {"e*A": 1.0, "e*bohr": units.BOHR, "debye": units.DEBYE},
-    "polarizability": {
-        "e*A^2/V": 1.0,
-        "A^3": 1.0 / units.POLARIZABILITY_TO_A3,
-        "bohr^3": 1.0 / units.POLARIZABILITY_TO_BOHR3,
-        "N*chi": 1.0,
-    },
+    "dipole": units.DIPOLE_UNITS,
+    "polarizability": {**units.POLARIZABILITY_UNITS, "N*chi": 1.0},
 }
 """Units in which a model may have been trained, and the factor to the unit in which it answers."""
 
