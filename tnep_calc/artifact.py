@@ -20,7 +20,8 @@ from . import __version__
 from .errors import InputError, ModelFileError
 from .io.files import atomic_output
 from .io.nep_txt import NepParameters, read_nep
-from .models.nep import NEP, QUANTITIES, response_factor
+from .models.nep import QUANTITIES, response_factor
+from .ops.native import NativeNEP
 
 FORMAT = 1
 """Version of the file format that this package writes; older ones are read, newer ones refused."""
@@ -150,7 +151,7 @@ def artifact_from_nep(
         family="nep", kind=parameters.kind, quantities=QUANTITIES[parameters.kind], species=parameters.species,
         cutoff=parameters.cutoff, dtype=dtype, units=units, provenance=provenance or {},
     )  # fmt: skip
-    return Artifact(NEP(parameters, DTYPES[dtype], unit).eval(), metadata)
+    return Artifact(NativeNEP(parameters, DTYPES[dtype], unit).eval(), metadata)
 
 
 def export_artifact(

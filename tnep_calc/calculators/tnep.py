@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from .. import ops
 from ..artifact import DTYPES, Artifact, artifact_from_nep, is_artifact, load_artifact
 from ..errors import InputError, MissingComponentError
 from ..io.nep_txt import NepParameters, read_nep
@@ -200,7 +201,8 @@ def _load(source, role, device, dtype, unit):
     from_nep = isinstance(source, NepParameters) or (not isinstance(source, Artifact) and not is_artifact(source))
     if unit is not None and not from_nep:
         raise InputError(f"{role}: an artifact knows its unit; '{unit}' is only for a nep.txt")
-    log.info("%s: %s model (%s) on %s, plain torch", role, known.family, known.dtype, device)
+    path = "native kernels" if device.type == "cpu" and ops.load() else "plain torch"
+    log.info("%s: %s model, %s, %s on %s", role, known.family, known.dtype, path, device)
     return Artifact(model.module.to(device), known)
 
 
