@@ -8,7 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = [  # a room may import from earlier rows only
     {"errors", "units", "conventions"},
-    {"structures", "neighbors", "io", "spectra"},
+    {"spectra"},
+    {"structures", "neighbors", "io"},
     {"models"},
     {"ops"},
     {"artifact"},
