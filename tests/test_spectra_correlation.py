@@ -212,15 +212,6 @@ def test_standard_error_of_the_mean_of_blocks(liquid):
     np.testing.assert_allclose(ir.errors["eps_imag"], expected, rtol=1e-6, atol=1e-9 * expected.max())
 
 
-def test_standard_error_falls_like_one_over_the_root_of_the_length(liquid):
-    dipole = liquid[1]
-    size = []
-    for n in (len(dipole) // 5, len(dipole)):
-        ir = infrared_spectrum(dipole[:n], 1.0, VOLUME, TEMPERATURE, 60.0, blocks=8).between(400, 2000)
-        size.append(np.sqrt(np.mean(ir.errors["absorption"] ** 2)))
-    assert size[0] / size[1] == pytest.approx(np.sqrt(5), rel=0.35)
-
-
 def test_sum_rule_and_area(liquid):
     bands, dipole = liquid
     ir = infrared_spectrum(dipole, 1.0, VOLUME, TEMPERATURE, 10.0)

@@ -41,7 +41,10 @@ def load_series(args: argparse.Namespace, quantity: str):
     """Return the series, the wanted quantity, and the temperature; check the output names before any work."""
     from ..io.files import check_output
     from ..io.timeseries import read_timeseries
+    from ..plotting.style import check_figure_name
 
+    if args.plot:
+        check_figure_name(args.plot)
     for path in filter(None, (args.output, args.plot)):
         check_output(path, args.force)
     series = read_timeseries(args.series)

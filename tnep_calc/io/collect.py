@@ -36,7 +36,8 @@ def cell_from_numbers(numbers) -> np.ndarray:
         raise InputError(f"a cell is given by 1, 3, 6 or 9 numbers, got {len(numbers)}")
     shape = {1: numbers * 3, 9: np.reshape(numbers, (3, 3)) if len(numbers) == 9 else None}.get(len(numbers), numbers)
     try:
-        cell = np.array(Cell.new(shape))
+        with np.errstate(invalid="ignore"):
+            cell = np.array(Cell.new(shape))
     except (AssertionError, ValueError) as error:
         raise InputError(f"no cell has lengths and angles {numbers}") from error
     if not abs(np.linalg.det(cell)) > 0:

@@ -19,6 +19,12 @@ INFRARED_LABELS = {
 }
 WAVENUMBER = r"wavenumber (cm$^{-1}$)"
 
+LABEL_REACH = 0.01
+"""Half width of a peak's label as a fraction of the axis."""
+
+NEGLIGIBLE = 0.02
+"""Negative excursions (noise) smaller than this fraction of the maximum do not extend the axis."""
+
 
 def _curve(ax, spectrum, name, colour, label=None, scale=1.0):
     values = spectrum.column(name) * scale
@@ -30,20 +36,26 @@ def _curve(ax, spectrum, name, colour, label=None, scale=1.0):
         )
 
 
-def _mark_peaks(ax, spectrum, values, prominence=0.08, most=6):
+def _mark_peaks(ax, spectrum, name, scale=1.0, prominence=0.08, most=6):
+    """Write positions above the strongest peaks, clear of their error bands."""
+    values = spectrum.column(name) * scale
+    errors = spectrum.errors.get(name, np.zeros_like(values)) * scale
     for peak in find_peaks(spectrum.wavenumber, values, prominence)[:most]:
+        near = np.abs(spectrum.wavenumber - peak.position) <= LABEL_REACH * np.ptp(spectrum.wavenumber)
+        top = max(peak.height, (values + errors)[near].max())
         ax.annotate(
-            f"{peak.position:.0f}", (peak.position, peak.height), xytext=(0, 4), textcoords="offset points",
+            f"{peak.position:.0f}", (peak.position, top), xytext=(0, 3), textcoords="offset points",
             ha="center", va="bottom", fontsize=7, color=GREY,
         )  # fmt: skip
 
 
-def _finish(ax, spectrum, values):
-    ax.set_xlim(max(0.0, spectrum.wavenumber[0]), spectrum.wavenumber[-1])
+def _finish(ax, spectrum, lowest, highest):
+    step = spectrum.wavenumber[1] - spectrum.wavenumber[0]
+    ax.set_xlim(spectrum.wavenumber[0], spectrum.wavenumber[-1] + step)
     ax.set_xlabel(WAVENUMBER)
-    if np.min(values) >= -1e-3 * np.max(values):
+    ax.margins(y=0.1)
+    if 0 >= lowest >= -NEGLIGIBLE * highest:
         ax.set_ylim(bottom=0.0)
-    ax.margins(y=0.12)
 
 
 def _require(spectrum, kind):
@@ -85,11 +97,11 @@ def plot_ir(spectrum: Spectrum, ax=None, quantity: str = "absorption", peaks: bo
     with styled():
         ax = axes_or_new(ax)
         _curve(ax, spectrum, quantity, BLUE)
-        _finish(ax, spectrum, values)
+        _finish(ax, spectrum, values.min(), values.max())
         ax.set_ylabel(INFRARED_LABELS.get(quantity, quantity))
         ax.set_title(_caption(spectrum), loc="left", color=GREY, fontsize=7)
         if peaks:
-            _mark_peaks(ax, spectrum, values)
+            _mark_peaks(ax, spectrum, quantity)
     return ax
 
 
@@ -120,11 +132,10 @@ def plot_raman(spectrum: Spectrum, ax=None, peaks: bool = True):
         ax = axes_or_new(ax)
         for name, colour in zip(names, (BLUE, RED), strict=False):
             _curve(ax, spectrum, name, colour, name, 1.0 / highest)
-        strongest = spectrum.column(names[0]) / highest
-        _finish(ax, spectrum, np.concatenate([spectrum.column(name) / highest for name in names]))
+        _finish(ax, spectrum, min(spectrum.column(name).min() for name in names) / highest, 1.0)
         ax.set_ylabel("Raman intensity (arb. units)")
         ax.set_title(_caption(spectrum), loc="left", color=GREY, fontsize=7)
         ax.legend(loc="upper right")
         if peaks:
-            _mark_peaks(ax, spectrum, strongest)
+            _mark_peaks(ax, spectrum, names[0], 1.0 / highest)
     return ax

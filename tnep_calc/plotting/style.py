@@ -26,6 +26,8 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
+    "axes.formatter.limits": (-3, 4),
+    "axes.formatter.use_mathtext": True,
     "lines.linewidth": 1.2,
     "xtick.direction": "out",
     "ytick.direction": "out",
@@ -38,6 +40,9 @@ STYLE = {
 }
 
 BAND_ALPHA = 0.3
+
+FORMATS = (".png", ".pdf", ".svg")
+"""Figure formats, by suffix."""
 
 
 @contextmanager
@@ -58,10 +63,14 @@ def axes_or_new(ax=None):
     return pyplot.subplots()[1]
 
 
+def check_figure_name(path) -> None:
+    """Raise InputError if the suffix of a file is not one of the figure formats."""
+    if Path(path).suffix.lower() not in FORMATS:
+        raise InputError(f"{path}: give the figure a name that ends in {', '.join(FORMATS)}")
+
+
 def save_figure(figure, path, force: bool = False) -> None:
     """Save a figure (format by suffix: png, pdf, svg); never overwrite without `force`, never leave half a file."""
-    suffix = Path(path).suffix.lstrip(".").lower()
-    if suffix not in (formats := figure.canvas.get_supported_filetypes()):
-        raise InputError(f"{path}: give the figure a name that ends in one of .{', .'.join(sorted(formats))}")
+    check_figure_name(path)
     with atomic_output(path, force) as temporary, styled():
         figure.savefig(temporary)
