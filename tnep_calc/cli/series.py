@@ -135,6 +135,6 @@ def _cell_of(path):
         atoms = ase.io.read(path)
     except Exception as error:
         raise DataFileError(f"{path} cannot be read as a structure ({error})") from error
-    if atoms.cell.rank < 3:
+    if isinstance(atoms, list) or atoms.cell.rank < 3:
         raise DataFileError(f"{path} has no three-dimensional cell")
     return np.array(atoms.cell)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -206,5 +205,5 @@ def collect_series(
                 notes.append(f"{path}: the cell of its header is not used, as a volume was given")
     if cell is not None and volume is None:
         volume = float(abs(np.linalg.det(cell)))
-    series = TimeSeries(temperature=temperature, volume=volume, cell=cell, command=command)
-    return replace(series, **quantities), notes
+    dipole, polarizability = quantities.get("dipole"), quantities.get("polarizability")
+    return TimeSeries(dipole, polarizability, temperature, volume, cell, command), notes

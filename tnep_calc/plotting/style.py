@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..io.files import atomic_output
@@ -14,7 +15,7 @@ BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#5
 WIDTH, HEIGHT = 5.2, 3.2
 """Size of a figure in inches."""
 
-STYLE = {
+STYLE: Any = {
     "figure.figsize": (WIDTH, HEIGHT),
     "figure.dpi": 150,
     "savefig.dpi": 300,
