@@ -25,6 +25,9 @@ LABEL_REACH = 0.01
 NEGLIGIBLE = 0.02
 """Negative excursions (noise) smaller than this fraction of the maximum do not extend the axis."""
 
+NEAR_ZERO = 0.3
+"""A curve that comes this near to zero, as a fraction of its maximum, is drawn from zero on."""
+
 
 def _curve(ax, spectrum, name, colour, label=None, scale=1.0):
     values = spectrum.column(name) * scale
@@ -54,7 +57,7 @@ def _finish(ax, spectrum, lowest, highest):
     ax.set_xlim(spectrum.wavenumber[0], spectrum.wavenumber[-1] + step)
     ax.set_xlabel(WAVENUMBER)
     ax.margins(y=0.1)
-    if 0 >= lowest >= -NEGLIGIBLE * highest:
+    if -NEGLIGIBLE * highest <= lowest < NEAR_ZERO * highest:
         ax.set_ylim(bottom=0.0)
 
 

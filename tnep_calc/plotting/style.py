@@ -37,7 +37,6 @@ STYLE: Any = {
     "xtick.minor.visible": True,
     "legend.frameon": False,
     "legend.fontsize": 8,
-    "mathtext.default": "regular",
 }
 
 BAND_ALPHA = 0.3
