@@ -1,1 +1,129 @@
-"""TODO."""
+"""Native CPU kernels of NEP and TNEP models as torch operators in the namespace ``tnep``.
+
+``load()`` makes the operators known to torch; every module that calls or unpickles them calls it first.  The library
+is ``tnep_calc/lib/libtnep_ops.so`` of the installed package, or the file that the environment variable
+``TNEP_OPS_LIBRARY`` names.  Where it is missing, or was built for another torch, the operators are only declared, so
+that exported models load; ``torch.ops.tnep.native_available()`` is then False and models run on plain torch.
+Which of the two happens is logged once.
+
+The environment variable ``TNEP_SIMD`` (``generic``, ``avx2``, ``avx512``) overrides the choice of instruction set.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+LIBRARY_VARIABLE = "TNEP_OPS_LIBRARY"
+SCHEMAS = Path(__file__).resolve().parent / "schemas.inc"
+
+_LIBRARY_NAME = "tnep_calc/lib/libtnep_ops.so"
+_logger = logging.getLogger(__name__)
+_status: Status | None = None
+_declared: list[torch.library.Library] = []  # keeps Python definitions alive
+
+
+@dataclass(frozen=True)
+class Status:
+    """Outcome of loading the native library.
+
+    Attributes
+    ----------
+    loaded : bool
+        Whether the native kernels run.
+    path : str or None
+        The library that was loaded.
+    detail : str
+        Instruction set in use, or why the library is not loaded and what to do.
+    """
+
+    loaded: bool
+    path: str | None
+    detail: str
+
+
+def library_path() -> Path | None:
+    """Return the native library: that of ``TNEP_OPS_LIBRARY``, else the installed one, else None."""
+    override = os.environ.get(LIBRARY_VARIABLE)
+    if override:
+        return Path(override)
+    try:
+        path = Path(str(metadata.distribution("tnep_calc").locate_file(_LIBRARY_NAME)))
+    except metadata.PackageNotFoundError:
+        return None
+    return path if path.exists() else None
+
+
+def status() -> Status:
+    """Load the operators if that was not done before, and return the outcome."""
+    global _status
+    if _status is None:
+        _status = _load()
+        if _status.loaded:
+            _logger.info("native kernels: %s (%s)", _status.path, _status.detail)
+        else:
+            _logger.warning("native kernels are not used, models run on plain torch: %s", _status.detail)
+        from . import fakes
+
+        fakes.register()
+    return _status
+
+
+def load() -> bool:
+    """Make the operators of the namespace ``tnep`` known to torch; return whether the native kernels run."""
+    return status().loaded
+
+
+def schemas() -> list[str]:
+    """Return the schema of every operator."""
+    lines = SCHEMAS.read_text().splitlines()[1:-1]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _load():
+    path = library_path()
+    if path is None:
+        reason = f"{_LIBRARY_NAME} is not installed; build it with: pip install --no-build-isolation --no-deps ."
+    elif not path.exists():
+        reason = f"{LIBRARY_VARIABLE} names {path}, which does not exist"
+    else:
+        reason = _built_for_other_torch(path)
+    if reason is None:
+        try:
+            torch.ops.load_library(path)
+            return Status(True, str(path), _instruction_set(path))
+        except OSError as error:
+            reason = f"{path} cannot be loaded ({error}); rebuild it: pip install --no-build-isolation --no-deps ."
+    library = torch.library.Library("tnep", "DEF")
+    for schema in schemas():
+        library.define(schema)
+    library.impl("native_available", lambda: False, "CompositeExplicitAutograd")
+    _declared.append(library)
+    return Status(False, None, reason)
+
+
+def _built_for_other_torch(path):
+    """Compare the torch version in the file with the running one, without loading the file."""
+    marker = b"tnep built for torch "
+    data = path.read_bytes()
+    at = data.find(marker)
+    built = data[at + len(marker) :].split(b"\0", 1)[0].decode("ascii", "replace") if at >= 0 else "unknown"
+    running = torch.__version__.split("+")[0]
+    if built == running:
+        return None
+    return (
+        f"{path} was built for torch {built}, torch {running} is running; "
+        "rebuild it: pip install --no-build-isolation --no-deps ."
+    )
+
+
+def _instruction_set(path):
+    function = ctypes.CDLL(str(path)).tnep_instruction_set
+    function.restype = ctypes.c_char_p
+    return function().decode() or f"TNEP_SIMD={os.environ.get('TNEP_SIMD')} is not available on this processor"

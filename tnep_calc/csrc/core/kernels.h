@@ -1,0 +1,72 @@
+// What core/ offers to bindings: one entry point per real type, chosen at run time for the processor.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "layout.h"
+
+namespace tnep {
+
+// Owned centres and their edges, as in the model contract (all arrays contiguous).
+struct Edges {
+  int64_t n_atoms, n_centers;
+  const int64_t* species;    // [n_atoms]
+  const int64_t* centers;    // [n_centers]
+  const int64_t* offsets;    // [n_centers + 1]
+  const int64_t* neighbors;  // [n_edges]
+  const double* vectors;     // [n_edges * 3], A, neighbour minus centre
+};
+
+enum class Task {
+  energy,                   // site: energy
+  forces,                   // site: energy; atom: force; virial
+  dipole,                   // site: 3
+  polarizability,           // site: 9
+  descriptors,              // site: dim, scaled
+  dipole_gradient,          // atom: 9 [dipole component, displacement]
+  polarizability_gradient,  // atom: 18 [xx xy xz yy yz zz, displacement]
+  field_forces              // atom: force
+};
+
+// Values per atom in Outputs::atoms (forces are padded to four so that one vector holds them).
+constexpr int atom_stride(Task task) {
+  switch (task) {
+    case Task::forces:
+    case Task::field_forces: return 4;
+    case Task::dipole_gradient: return 9;
+    case Task::polarizability_gradient: return 18;
+    default: return 0;
+  }
+}
+
+// Where results go.  `sites` is written; `atoms`, `virial` and `virials` are added to.
+struct Outputs {
+  double* sites = nullptr;    // [n_centers * site size]
+  double* atoms = nullptr;    // [n_atoms * atom_stride(task)]
+  double* virial = nullptr;   // [9]
+  double* virials = nullptr;  // [n_atoms * 9] or null: attributed to the neighbour
+  const double* field = nullptr;  // [3], V/A, for field_forces
+};
+
+template <class R>
+struct Kernel {
+  // Bytes of scratch memory for centres with at most `max_edges` edges.
+  size_t (*workspace_bytes)(const Model<R>& model, int64_t max_edges);
+  // Evaluate centres [begin, end); `workspace` is aligned to 64 bytes.
+  void (*evaluate)(const Model<R>& model, Task task, const Edges& edges, int64_t begin, int64_t end,
+                   const Outputs& out, void* workspace);
+};
+
+// Model view of a packed model; throws std::invalid_argument if header and parameters do not fit.
+template <class R>
+Model<R> make_model(const int64_t* header, int64_t header_size, const R* parameters, int64_t n_parameters);
+
+// Instruction set in use: "generic", "avx2" or "avx512"; the environment variable TNEP_SIMD overrides the
+// choice (throws std::invalid_argument if the processor lacks it or the name is unknown).
+const char* instruction_set();
+
+template <class R>
+const Kernel<R>& kernel();
+
+}  // namespace tnep

@@ -1,0 +1,190 @@
+// Fixed-width vectors of real numbers on GCC/Clang vector extensions, and the few operations they lack.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "macros.h"
+
+TNEP_BEGIN
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+// Lanes over basis functions n: few models have more than eight, so longer vectors would be half empty.
+template <class R>
+constexpr int kLanes = kVectorBytes / int(sizeof(R));
+template <class R>
+constexpr int kShortLanes = kLanes<R> > 8 ? 8 : kLanes<R>;
+
+template <class R, int W>
+struct VectorOf {
+  typedef R type __attribute__((vector_size(sizeof(R) * W)));
+};
+template <class R>
+using Vec = typename VectorOf<R, kLanes<R>>::type;
+template <class R>
+using ShortVec = typename VectorOf<R, kShortLanes<R>>::type;
+
+template <class V>
+struct RealOf {
+  typedef V type;
+};
+template <class V>
+using real_of = typename RealOf<V>::type;
+template <>
+struct RealOf<Vec<float>> {
+  typedef float type;
+};
+template <>
+struct RealOf<Vec<double>> {
+  typedef double type;
+};
+#if defined(__AVX512F__)
+template <>
+struct RealOf<ShortVec<float>> {
+  typedef float type;
+};
+#endif
+
+template <class V>
+TNEP_HD V load(const real_of<V>* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+
+template <class V>
+TNEP_HD void store(real_of<V>* p, V v) {
+  __builtin_memcpy(p, &v, sizeof v);
+}
+
+template <class V>
+TNEP_HD V fill(real_of<V> s) {
+  V v;
+#pragma GCC unroll 16
+  for (size_t i = 0; i < sizeof(V) / sizeof(s); i++) v[i] = s;
+  return v;
+}
+template <>
+TNEP_HD float fill<float>(float s) { return s; }
+template <>
+TNEP_HD double fill<double>(double s) { return s; }
+
+TNEP_HD float square_root(float x) { return __builtin_sqrtf(x); }
+TNEP_HD double square_root(double x) { return __builtin_sqrt(x); }
+
+template <class V>
+TNEP_HD V square_root(V v) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && sizeof(real_of<V>) == 4) return (V)_mm512_sqrt_ps((__m512)v);
+  else if constexpr (sizeof(V) == 64) return (V)_mm512_sqrt_pd((__m512d)v);
+  else
+#endif
+#if defined(__AVX__)
+  if constexpr (sizeof(V) == 32 && sizeof(real_of<V>) == 4) return (V)_mm256_sqrt_ps((__m256)v);
+  else if constexpr (sizeof(V) == 32) return (V)_mm256_sqrt_pd((__m256d)v);
+  else
+#endif
+  {
+#pragma GCC unroll 16
+    for (size_t i = 0; i < sizeof(V) / sizeof(v[0]); i++) v[i] = square_root(v[i]);
+    return v;
+  }
+}
+
+// Sum of the lanes.
+template <class V>
+TNEP_HD real_of<V> sum(V v) {
+  constexpr int W = sizeof(V) / sizeof(real_of<V>);
+  if constexpr (W == 2) {
+    return v[0] + v[1];
+  } else {
+    using H = typename VectorOf<real_of<V>, W / 2>::type;
+    H halves[2];
+    __builtin_memcpy(halves, &v, sizeof v);
+    H h = halves[0] + halves[1];
+    if constexpr (W == 4) {
+      return h[0] + h[1];
+    } else {
+      using Q = typename VectorOf<real_of<V>, W / 4>::type;
+      Q quarters[2];
+      __builtin_memcpy(quarters, &h, sizeof h);
+      Q q = quarters[0] + quarters[1];
+      if constexpr (W == 8) return q[0] + q[1];
+      else return (q[0] + q[2]) + (q[1] + q[3]);
+    }
+  }
+}
+
+// Interleave the low (High = 0) or high halves of a and b: a0 b0 a1 b1 ...
+template <int High, class V>
+TNEP_HD V interleave(V a, V b) {
+  constexpr int W = sizeof(V) / sizeof(a[0]);
+  constexpr int o = High * W / 2;
+  if constexpr (W == 2) return __builtin_shufflevector(a, b, o, 2 + o);
+  else if constexpr (W == 4) return __builtin_shufflevector(a, b, o, 4 + o, 1 + o, 5 + o);
+  else
+    return __builtin_shufflevector(a, b, o, 8 + o, 1 + o, 9 + o, 2 + o, 10 + o, 3 + o, 11 + o);
+}
+
+// Transpose a square block: rows of `from` (stride `from_stride`) become columns of `to`.
+template <class V>
+TNEP_HD void transpose(const real_of<V>* from, size_t from_stride, real_of<V>* to, size_t to_stride) {
+  constexpr int W = sizeof(V) / sizeof(real_of<V>);
+  static_assert(W <= 8, "blocks of at most 8 x 8");
+  V a[W], b[W];
+#pragma GCC unroll 16
+  for (int i = 0; i < W; i++) a[i] = load<V>(from + i * from_stride);
+#pragma GCC unroll 4
+  for (int stage = 1; stage < W; stage *= 2) {
+#pragma GCC unroll 16
+    for (int i = 0; i < W / 2; i++) {
+      b[2 * i] = interleave<0>(a[i], a[i + W / 2]);
+      b[2 * i + 1] = interleave<1>(a[i], a[i + W / 2]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < W; i++) a[i] = b[i];
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < W; i++) store<V>(to + i * to_stride, a[i]);
+}
+
+// Append base + lane to `list` for every lane with v < limit; return the number appended.
+// Up to one vector beyond the last entry may be written.
+template <class V>
+TNEP_HD int append_below(V v, real_of<V> limit, int32_t base, int32_t* list) {
+#if defined(__AVX512F__)
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  __mmask16 below;
+  if constexpr (sizeof(real_of<V>) == 8) below = _mm512_cmp_pd_mask((__m512d)v, _mm512_set1_pd(limit), _CMP_LT_OQ);
+  else if constexpr (sizeof(V) == 64) below = _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(limit), _CMP_LT_OQ);
+  else below = _mm256_cmp_ps_mask((__m256)v, _mm256_set1_ps(limit), _CMP_LT_OQ);
+  const __m512i found = _mm512_add_epi32(_mm512_maskz_compress_epi32(below, lane), _mm512_set1_epi32(base));
+  _mm512_storeu_si512(list, found);
+  return __builtin_popcount(below);
+#else
+  unsigned below = 0;
+#if defined(__AVX__)
+  if constexpr (sizeof(real_of<V>) == 8) below = _mm256_movemask_pd(_mm256_cmp_pd((__m256d)v, _mm256_set1_pd(limit), _CMP_LT_OQ));
+  else below = _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_set1_ps(limit), _CMP_LT_OQ));
+#elif defined(__SSE2__)
+  if constexpr (sizeof(real_of<V>) == 8) below = _mm_movemask_pd(_mm_cmplt_pd((__m128d)v, _mm_set1_pd(limit)));
+  else below = _mm_movemask_ps(_mm_cmplt_ps((__m128)v, _mm_set1_ps(limit)));
+#else
+  for (size_t i = 0; i < sizeof(V) / sizeof(limit); i++) below |= unsigned(v[i] < limit) << i;
+#endif
+  int n = 0;
+  for (; below; below &= below - 1) list[n++] = base + __builtin_ctz(below);
+  return n;
+#endif
+}
+
+TNEP_END

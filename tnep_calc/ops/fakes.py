@@ -1,0 +1,45 @@
+"""Fake kernels: shapes and dtypes of the operators' results, for torch.compile and ``torch.library.opcheck``."""
+
+from __future__ import annotations
+
+import torch
+
+
+def register() -> None:
+    """Register the fake kernel of every operator."""
+    fake = torch.library.register_fake
+
+    @fake("tnep::nep_energy")
+    def _(header, params, species, centers, offsets, neighbors, vectors, gradient, atom_virials):
+        n = species.shape[0]
+        atoms = n if gradient else 0
+        return (
+            vectors.new_empty(centers.shape[0]),
+            vectors.new_empty(atoms, 3),
+            vectors.new_empty(3 if gradient else 0, 3),
+            vectors.new_empty(atoms if atom_virials else 0, 3, 3),
+        )
+
+    @fake("tnep::nep_dipole")
+    def _(header, params, species, centers, offsets, neighbors, vectors):
+        return vectors.new_empty(centers.shape[0], 3)
+
+    @fake("tnep::nep_polarizability")
+    def _(header, params, species, centers, offsets, neighbors, vectors):
+        return vectors.new_empty(centers.shape[0], 3, 3)
+
+    @fake("tnep::nep_dipole_gradient")
+    def _(header, params, species, centers, offsets, neighbors, vectors):
+        return vectors.new_empty(species.shape[0], 3, 3)
+
+    @fake("tnep::nep_polarizability_gradient")
+    def _(header, params, species, centers, offsets, neighbors, vectors):
+        return vectors.new_empty(species.shape[0], 3, 3, 3)
+
+    @fake("tnep::nep_field_forces")
+    def _(header, params, species, centers, offsets, neighbors, vectors, field):
+        return vectors.new_empty(species.shape[0], 3)
+
+    @fake("tnep::nep_descriptors")
+    def _(header, params, species, centers, offsets, neighbors, vectors, dim):
+        return vectors.new_empty(centers.shape[0], dim)
