@@ -1,33 +1,57 @@
-# tnep_find_torch(): interface target tnep_torch (headers, libraries) and variables TNEP_TORCH_DIR, TNEP_TORCH_VERSION
-# of the torch that the build's Python imports. find_package(Torch) is avoided on purpose: with a CUDA build of torch
-# it asks for the whole CUDA toolkit, which nothing here needs.
-function(tnep_find_torch)
-  if(TARGET tnep_torch)
-    return()
-  endif()
-  find_package(Python REQUIRED COMPONENTS Interpreter)
-  execute_process(
-    COMMAND "${Python_EXECUTABLE}" -c
-            "import os, torch; print(os.path.dirname(torch.__file__), torch.__version__, sep=';', end='')"
-    OUTPUT_VARIABLE found RESULT_VARIABLE failed ERROR_VARIABLE message)
+# Settings of all native libraries, and torch without find_package(Torch): with a CUDA build of torch that asks for the
+# whole CUDA toolkit, which nothing here needs.  The paths are asked from the Python interpreter instead.
+#
+#   tnep_find_torch()                       interface target tnep_torch; TNEP_TORCH_DIR, TNEP_TORCH_VERSION, TNEP_TORCH_CUDA
+#   tnep_set_rpath(target relative...)      where the installed library looks for others
+#   tnep_python_query(variable code)        what the Python of the build prints; empty if it fails
+include_guard(GLOBAL)
+
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+find_package(Python REQUIRED COMPONENTS Interpreter)
+
+function(tnep_python_query variable code)
+  execute_process(COMMAND "${Python_EXECUTABLE}" -c "${code}" OUTPUT_VARIABLE found RESULT_VARIABLE failed
+                  ERROR_VARIABLE message OUTPUT_STRIP_TRAILING_WHITESPACE)
   if(failed)
-    message(FATAL_ERROR "torch cannot be imported by ${Python_EXECUTABLE}: install torch first and build with "
-                        "--no-build-isolation\n${message}")
+    set(found "")
   endif()
-  list(GET found 0 dir)
-  list(GET found 1 version)
-  message(STATUS "torch ${version} in ${dir}")
-  add_library(tnep_torch INTERFACE)
-  target_include_directories(tnep_torch SYSTEM INTERFACE "${dir}/include" "${dir}/include/torch/csrc/api/include")
-  # libtorch must stay NEEDED although no symbol is taken from it: on CUDA builds it brings libtorch_cuda.
-  target_link_directories(tnep_torch INTERFACE "${dir}/lib")
-  target_link_libraries(tnep_torch INTERFACE -Wl,--no-as-needed c10 torch_cpu torch -Wl,--as-needed)
-  set(TNEP_TORCH_DIR "${dir}" PARENT_SCOPE)
-  set(TNEP_TORCH_VERSION "${version}" PARENT_SCOPE)
+  set(${variable} "${found}" PARENT_SCOPE)
+  set(${variable}_ERROR "${message}" PARENT_SCOPE)
 endfunction()
 
-# tnep_set_rpath(target relative...): look for libraries beside the installed file first, then where the build saw torch.
+# A macro, so that the variables reach the caller whatever the folder.
+macro(tnep_find_torch)
+  if(NOT TARGET tnep_torch)
+    tnep_python_query(tnep_found
+      "import os, torch; print(os.path.dirname(torch.__file__), torch.__version__, torch.version.cuda or 'none', sep=';')")
+    if(NOT tnep_found)
+      message(FATAL_ERROR "torch cannot be imported by ${Python_EXECUTABLE}: install torch first and build with "
+                          "--no-build-isolation\n${tnep_found_ERROR}")
+    endif()
+    list(GET tnep_found 0 TNEP_TORCH_DIR)
+    list(GET tnep_found 1 TNEP_TORCH_VERSION)
+    list(GET tnep_found 2 TNEP_TORCH_CUDA)
+    message(STATUS "tnep_calc: torch ${TNEP_TORCH_VERSION} in ${TNEP_TORCH_DIR}")
+    add_library(tnep_torch INTERFACE)
+    target_include_directories(tnep_torch SYSTEM INTERFACE
+      "${TNEP_TORCH_DIR}/include" "${TNEP_TORCH_DIR}/include/torch/csrc/api/include")
+    # libtorch must stay NEEDED although no symbol is taken from it: on CUDA builds it brings libtorch_cuda.
+    target_link_directories(tnep_torch INTERFACE "${TNEP_TORCH_DIR}/lib")
+    target_link_libraries(tnep_torch INTERFACE -Wl,--no-as-needed c10 torch_cpu torch -Wl,--as-needed)
+  endif()
+endmacro()
+
+# First beside the installed file (one site-packages for all), then where the build saw torch (editable installs).
 function(tnep_set_rpath target)
   list(TRANSFORM ARGN PREPEND "$ORIGIN/" OUTPUT_VARIABLE relative)
-  set_target_properties(${target} PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "${relative};${TNEP_TORCH_DIR}/lib")
+  set_target_properties(${target} PROPERTIES
+    BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "${relative};${TNEP_TORCH_DIR}/lib")
+  target_link_options(${target} PRIVATE -Wl,--enable-new-dtags -Wl,--allow-shlib-undefined)
 endfunction()

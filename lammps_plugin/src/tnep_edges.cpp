@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#include "tnep_edges.h"
+
+#include "neigh_list.h"
+
+#include <algorithm>
+
+using namespace LAMMPS_NS;
+
+template <typename T> static void grow(std::vector<T> &buffer, size_t size)
+{
+  if (buffer.size() < size) buffer.resize(size + size / 8 + 16);
+}
+
+void TnepEdges::reserve(const NeighList &list, int nall)
+{
+  size_t edges = 0;
+  for (int ii = 0; ii < list.inum; ii++) edges += list.numneigh[list.ilist[ii]];
+  grow(species, nall);
+  grow(centers, list.inum);
+  grow(offsets, list.inum + 1);
+  grow(neighbors, edges);
+  grow(vectors, 3 * edges);
+}
+
+void TnepEdges::build(const NeighList &list, const TnepAtoms &atoms, int groupbit,
+                      const std::vector<int> &species_of_type, double cutoff, double length)
+{
+  reserve(list, atoms.nall);
+  // Atoms without a species get 0, which no edge refers to.
+  for (int i = 0; i < atoms.nall; i++) species[i] = std::max(0, species_of_type[atoms.type[i]]);
+
+  const double cutsq = cutoff * cutoff, angstrom = 1.0 / length;
+  int64_t c = 0, e = 0;
+  for (int ii = 0; ii < list.inum; ii++) {
+    const int i = list.ilist[ii];
+    if (species_of_type[atoms.type[i]] < 0 || !(atoms.mask[i] & groupbit)) continue;
+    centers[c] = i;
+    offsets[c++] = e;
+    const double *xi = atoms.x[i];
+    const int *jlist = list.firstneigh[i];
+    const int jnum = list.numneigh[i];
+    for (int jj = 0; jj < jnum; jj++) {
+      const int j = jlist[jj] & NEIGHMASK;
+      const double dx = (atoms.x[j][0] - xi[0]) * angstrom;
+      const double dy = (atoms.x[j][1] - xi[1]) * angstrom;
+      const double dz = (atoms.x[j][2] - xi[2]) * angstrom;
+      if (dx * dx + dy * dy + dz * dz >= cutsq || species_of_type[atoms.type[j]] < 0) continue;
+      neighbors[e] = j;
+      double *v = &vectors[3 * e++];
+      v[0] = dx;
+      v[1] = dy;
+      v[2] = dz;
+    }
+  }
+  offsets[c] = e;
+  view = {atoms.nall, c, e, species.data(), centers.data(), offsets.data(), neighbors.data(), vectors.data()};
+}
