@@ -69,6 +69,17 @@ def test_infrared_command(series, tmp_path, capsys):
     assert figure.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_fast_motion_is_reported(run, tmp_path, capsys):
+    """The mode at 1050 cm^-1 sampled every 15 fs (Nyquist: 1112 cm^-1)."""
+    rows = np.loadtxt(run / "dipole.dat")[::15]
+    table(tmp_path / "d.dat", "dip", rows[:, 1:], 30)
+    options = ["--temperature", "300", "--volume", "900"]
+    assert main(["series", str(tmp_path / "d.dat"), "-o", str(tmp_path / "d.h5"), "--timestep", "0.5", *options]) == 0
+    command = ["ir", str(tmp_path / "d.h5"), "-o", str(tmp_path / "ir.txt"), "--resolution", "30"]
+    assert main(command) == 0
+    assert "Nyquist wavenumber, 1112 cm^-1" in capsys.readouterr().out
+
+
 def test_raman_command(series, tmp_path, capsys):
     table = tmp_path / "raman.txt"
     options = ["--resolution", "30", "--polarizations", "1", "0", "0", "0", "1", "0", "--plot", str(tmp_path / "r.pdf")]

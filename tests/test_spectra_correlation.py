@@ -8,6 +8,7 @@ from scipy.interpolate import CubicSpline
 
 from tnep_calc.errors import InputError
 from tnep_calc.spectra import (
+    align_branches,
     autocorrelation,
     dielectric_function,
     eps_inf_from_polarizability,
@@ -19,7 +20,7 @@ from tnep_calc.spectra import (
     static_dielectric,
     unwrap_dipole,
 )
-from tnep_calc.spectra.correlation import one_sided_transform
+from tnep_calc.spectra.correlation import nyquist_load, one_sided_transform
 from tnep_calc.spectra.dielectric import fluctuation_factor, static_sum_rule
 from tnep_calc.spectra.windows import window_time
 from tnep_calc.units import BOLTZMANN, DEBYE, DIPOLE_UNITS, EPSILON_0, INV_CM_TO_RAD_PER_FS, POLARIZABILITY_UNITS
@@ -356,6 +357,26 @@ def test_unwrapping_follows_a_varying_cell():
     reduced = np.linspace(0, 3, n)[:, None] * np.array([1.0, -0.7, 0.2])
     wrapped = np.einsum("ti,tij->tj", reduced - np.round(reduced), cell)
     np.testing.assert_allclose(unwrap_dipole(wrapped, cell), np.einsum("ti,tij->tj", reduced, cell), atol=1e-10)
+
+
+def test_runs_on_different_branches_are_brought_together():
+    cell = np.array([[4.0, 0, 0], [1.9, 5.0, 0], [-1.0, 2.2, 6.0]])
+    rng = np.random.default_rng(4)
+    pieces = [rng.normal(scale=0.2, size=(n, 3)) for n in (30, 40, 50)]
+    quanta = np.array([[0, 0, 0], [1, -2, 3], [0, 4, -1]])
+    moved = [piece + n @ cell for piece, n in zip(pieces, quanta, strict=True)]
+    for got, expected in zip(align_branches(moved, cell), pieces, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-12)
+    with pytest.raises(InputError, match="cell must have shape"):
+        align_branches(moved, cell[None])
+
+
+def test_nyquist_load():
+    t = np.arange(20_000.0)
+    for w in (0.05, 1.0, 3.0):
+        assert nyquist_load([np.cos(w * t)[:, None]]) == pytest.approx(np.sin(w / 2) ** 2, rel=1e-3)
+    assert nyquist_load([np.random.default_rng(0).normal(size=(20_000, 3))]) == pytest.approx(0.75, abs=0.01)
+    assert nyquist_load([np.zeros((2, 3)), np.zeros((5, 3))]) == 0.0
 
 
 def test_unwrapping_errors():

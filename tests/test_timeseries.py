@@ -16,7 +16,7 @@ from tnep_calc.io.spectrum_file import read_spectrum, write_spectrum
 from tnep_calc.io.tables import read_table
 from tnep_calc.io.timeseries import Sampled, TimeSeries, read_timeseries, write_timeseries
 from tnep_calc.spectra import Spectrum
-from tnep_calc.units import BOHR, POLARIZABILITY_UNITS
+from tnep_calc.units import BOHR, EPSILON_0, POLARIZABILITY_UNITS
 
 TITLE = "# Time-averaged data for fix 2\n"
 
@@ -232,6 +232,22 @@ def test_runs_of_gpumd_are_separate_pieces(tmp_path, dipole, header):
     rows = read_gpumd_output(path)
     assert rows.starts == [0, 20] and "2 runs" in rows.notes[-1]
     np.testing.assert_allclose(rows.values, dipole, rtol=1e-9)
+
+
+def test_susceptibility_times_atoms(tmp_path):
+    path = tmp_path / "polarizability.out"
+    six = np.array([2.0, 3.0, 4.0, 0, 0, 0]) * 648 * np.ones((5, 1))
+    path.write_text(gpumd(six, header=gpumd_header("dump_polarizability", 1.0)))
+    series, _ = collect_series([path], units={"polarizability": "N*chi"})
+    np.testing.assert_allclose(series.polarizability.values[0], np.diag([2.0, 3.0, 4.0]) * EPSILON_0 * 1320.0)
+    series, notes = collect_series([path], units={"polarizability": "N*chi"}, volume=660.0, atoms=324)
+    np.testing.assert_allclose(series.polarizability.values[0], np.diag([2.0, 3.0, 4.0]) * EPSILON_0 * 1320.0)
+    assert series.cell is None and "not used" in notes[0]
+    path.write_text(gpumd(six))
+    with pytest.raises(InputError, match="number of atoms"):
+        collect_series([path], timestep=1.0, units={"polarizability": "N*chi"})
+    with pytest.raises(InputError, match="got 'debye'"):
+        collect_series([path], timestep=1.0, units={"polarizability": "debye"})
 
 
 def test_gpumd_errors(tmp_path, dipole):

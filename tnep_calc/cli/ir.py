@@ -67,7 +67,7 @@ def electronic(text: str | None, series, volume, direction) -> float | None:
 def run(args: argparse.Namespace) -> None:
     """Compute and write the spectrum."""
     from ..plotting.spectra import plot_ir
-    from ..spectra import infrared_spectrum, unwrap_dipole
+    from ..spectra import align_branches, infrared_spectrum, unwrap_dipole
 
     series, dipole, temperature = load_series(args, "dipole")
     volume = series.volume if args.volume is None else args.volume
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
     if args.unwrap:
         if series.cell is None:
             raise InputError(f"{args.series} does not know the cell: make it again with 'tnep series --cell'")
-        pieces = [unwrap_dipole(piece, series.cell) for piece in pieces]
+        pieces = align_branches([unwrap_dipole(piece, series.cell) for piece in pieces], series.cell)
     spectrum = infrared_spectrum(
         pieces,
         dipole.dt,

@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 
-from ..units import DIPOLE_UNITS, POLARIZABILITY_UNITS
+from ..io.collect import FORMATS, UNIT_NAMES
 
 EPILOG = """\
 LAMMPS: write the computes with fix ave/time, one row per sample (here every 2 steps), with enough digits:
@@ -23,7 +23,8 @@ Rows repeated by a restart are used once (the later ones), and an unfinished las
 
 GPUMD: dipole.out and polarizability.out (xx yy zz xy yz zx). GPUMD writes the unit of its training data, so that
 --dipole-unit and --polarizability-unit are required: models made with calorine are usually in e*A; the published water
-(Xu et al. 2024) and QM7B models are in e*bohr and bohr^3. Several runs in one file become separate pieces.
+(Xu et al. 2024) and QM7B models are in e*bohr and bohr^3; models of the susceptibility give N*chi (number of atoms
+times chi, which needs the volume). Several runs in one file become separate pieces.
 
   tnep series dipole.out -o run.h5 --dipole-unit e*bohr --timestep 0.5 --temperature 298 --cell 18.208
 
@@ -67,13 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(lattice vectors in rows); needed to unwrap branches of the polarization",
     )  # fmt: skip
     size.add_argument("--structure", metavar="FILE", help="take the cell from this structure file (any format of ASE)")
-    parser.add_argument("--format", choices=("lammps", "gpumd"), help="of the files (default: by their first lines)")
+    parser.add_argument("--format", choices=FORMATS, help="of the files (default: by their first lines)")
     parser.add_argument(
-        "--dipole-unit", choices=tuple(DIPOLE_UNITS),
+        "--dipole-unit", choices=UNIT_NAMES["dipole"],
         help="unit of the dipole in the file (default for LAMMPS: e*A; GPUMD: must be given)",
     )  # fmt: skip
     parser.add_argument(
-        "--polarizability-unit", choices=tuple(POLARIZABILITY_UNITS),
+        "--polarizability-unit", choices=UNIT_NAMES["polarizability"],
         help="unit of the polarizability in the file (default for LAMMPS: e*A^2/V; GPUMD: must be given)",
     )  # fmt: skip
     for name in ("dipole", "polarizability"):
@@ -81,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{name}-columns", metavar="COLUMNS",
             help=f"columns of the {name} by name (c_dip: all of c_dip[...]) or number (2-4; the step is 1)",
         )  # fmt: skip
+    parser.add_argument("--atoms", type=int, metavar="N", help="number of atoms, only for the unit N*chi")
     parser.add_argument("--allow-gaps", action="store_true", help="missing samples split the series into pieces")
     parser.add_argument("--force", action="store_true", help="overwrite the output file")
 
@@ -106,6 +108,7 @@ def run(args: argparse.Namespace) -> None:
         units={"dipole": args.dipole_unit, "polarizability": args.polarizability_unit},
         columns={name: wanted for name, wanted in chosen.items() if wanted},
         allow_gaps=args.allow_gaps,
+        atoms=args.atoms,
         command=command_line(),
     )
     write_timeseries(args.output, series, args.force)

@@ -9,6 +9,9 @@ from ..spectra.windows import WINDOWS
 
 PEAKS_SHOWN = 8
 
+CROWDED = 0.6
+"""Nyquist load (see :func:`tnep_calc.spectra.correlation.nyquist_load`) from which on the user is told."""
+
 
 def add_spectrum_arguments(parser: argparse.ArgumentParser) -> None:
     """Add input, output, and the options of the estimator."""
@@ -92,6 +95,11 @@ def finish(args: argparse.Namespace, spectrum, sampled, main_column: str, plot) 
         print(f"standard errors from {parameters['blocks']} blocks of {parameters['block_length_ps']:.3g} ps")
     elif args.blocks is None:
         print("note: no error bars, as the series is shorter than two blocks of two windows each")
+    if parameters["nyquist_load"] > CROWDED:
+        print(
+            f"note: much of the motion is close to the Nyquist wavenumber, {parameters['nyquist_cm-1']:.0f} cm^-1; "
+            "faster vibrations would be folded into the spectrum (rounded values look alike): sample more often"
+        )
     peaks = find_peaks(spectrum.wavenumber, spectrum.values[main_column])[:PEAKS_SHOWN]
     print(f"strongest peaks of {main_column} ({spectrum.units[main_column]}):")
     for peak in peaks:

@@ -9,14 +9,17 @@ from ase.cell import Cell
 
 from ..conventions import GPUMD_ORDER, LAMMPS_ORDER, from_six
 from ..errors import InputError
-from ..units import DIPOLE_UNITS, POLARIZABILITY_UNITS
+from ..units import DIPOLE_UNITS, EPSILON_0, POLARIZABILITY_UNITS
 from .files import sha256
 from .gpumd_output import is_gpumd, read_gpumd_output
 from .lammps_output import Rows, is_ave_time, read_ave_time, select_columns
 from .timeseries import Sampled, TimeSeries
 
 FORMATS = ("lammps", "gpumd")
-UNIT_FACTORS = {"dipole": DIPOLE_UNITS, "polarizability": POLARIZABILITY_UNITS}
+SUSCEPTIBILITY = "N*chi"
+"""What GPUMD writes for a model of the susceptibility: its sum over atoms, ``N chi`` with ``alpha = eps0 V chi``."""
+
+UNIT_NAMES = {"dipole": tuple(DIPOLE_UNITS), "polarizability": (*POLARIZABILITY_UNITS, SUSCEPTIBILITY)}
 _LAMMPS_UNITS = {"dipole": "e*A", "polarizability": "e*A^2/V"}
 _KIND_BY_COLUMNS = {3: "dipole", 6: "polarizability", 9: "polarizability"}
 _INTERVAL_TOLERANCE = 1e-6
@@ -92,14 +95,24 @@ def _columns(contents: dict[Path, Rows], columns: dict[str, str]) -> dict[str, t
     return found
 
 
-def _in_package_units(name, values, order, unit):
+def _factor(name, unit, volume, atoms):
+    if unit not in UNIT_NAMES[name]:
+        raise InputError(f"the unit of the {name} must be one of {', '.join(UNIT_NAMES[name])}, got '{unit}'")
+    if unit != SUSCEPTIBILITY:
+        return (DIPOLE_UNITS if name == "dipole" else POLARIZABILITY_UNITS)[unit]
+    if volume is None or atoms is None:
+        raise InputError(f"{SUSCEPTIBILITY} needs the volume (or cell) and the number of atoms of the simulation")
+    return EPSILON_0 * volume / atoms
+
+
+def _in_package_units(name, values, order, factor):
     count = values.shape[1]
     allowed = (3,) if name == "dipole" else (6, 9)
     if count not in allowed:
         raise InputError(f"a {name} needs {' or '.join(map(str, allowed))} columns, got {count}")
     if name == "polarizability":
         values = from_six(values, order) if count == 6 else values.reshape(-1, 3, 3)
-    return values * UNIT_FACTORS[name][unit]
+    return values * factor
 
 
 def _interval(path, rows, timestep):
@@ -130,6 +143,7 @@ def collect_series(
     units: dict[str, str] | None = None,
     columns: dict[str, str] | None = None,
     allow_gaps: bool = False,
+    atoms: int | None = None,
     command: str = "",
 ) -> tuple[TimeSeries, list[str]]:
     """Read simulation output into a time series.
@@ -148,13 +162,15 @@ def collect_series(
     file_format : {"lammps", "gpumd"}, optional
         None: by the first lines or the name of each file.
     units : dict, optional
-        Units of ``"dipole"`` and ``"polarizability"`` in the files (names in :mod:`tnep_calc.units`).  Without them
+        Units of ``"dipole"`` and ``"polarizability"`` in the files (``UNIT_NAMES``).  Without them
         LAMMPS files are in e·Å and e·Å²/V, the units of this package's computes; GPUMD files need them, because GPUMD
         writes whatever unit its model was trained on.
     columns : dict, optional
         Columns of a quantity by name or number, for files that hold more than one.
     allow_gaps : bool
         Whether missing samples split the series instead of being an error.
+    atoms : int, optional
+        Number of atoms, only for the unit ``N*chi``; None: that of GPUMD's header.
     command : str
         Kept in the series.
 
@@ -180,6 +196,13 @@ def collect_series(
     readers = {"lammps": read_ave_time, "gpumd": read_gpumd_output}
     contents = {path: readers[kind](path, allow_gaps) for path, kind in formats.items()}
     notes = [f"{path}: {note}" for path, rows in contents.items() for note in rows.notes]
+    if cell is None:
+        cell = next((rows.header["cell"] for rows in contents.values() if "cell" in rows.header), None)
+        if cell is not None and volume is not None:
+            notes.append("the cell of GPUMD's header is not used, as a volume was given")
+            cell = None
+    if cell is not None and volume is None:
+        volume = float(abs(np.linalg.det(cell)))
     quantities: dict[str, Sampled] = {}
     for name, (path, values) in _columns(contents, columns or {}).items():
         rows = contents[path]
@@ -187,23 +210,17 @@ def collect_series(
         if unit is None:
             raise InputError(
                 f"{path}: GPUMD writes the unit its model was trained on; say it with --{name}-unit "
-                f"({', '.join(UNIT_FACTORS[name])}; published models differ, see the help)"
+                f"({', '.join(UNIT_NAMES[name])}; published models differ, see the help)"
             )
+        factor = _factor(name, unit, volume, atoms or rows.header.get("num_atoms"))
         order = LAMMPS_ORDER if formats[path] == "lammps" else GPUMD_ORDER
         said = "; ".join(rows.notes)
         quantities[name] = Sampled(
-            _in_package_units(name, values, order, unit),
+            _in_package_units(name, values, order, factor),
             _interval(path, rows, timestep),
             tuple(rows.starts),
             tuple(int(rows.steps[row]) for row in rows.starts),
             {"source": path.name, "source_sha256": sha256(path), "source_unit": unit, "notes": said},
         )
-        if cell is None and "cell" in rows.header:
-            if volume is None:
-                cell = rows.header["cell"]
-            else:
-                notes.append(f"{path}: the cell of its header is not used, as a volume was given")
-    if cell is not None and volume is None:
-        volume = float(abs(np.linalg.det(cell)))
     dipole, polarizability = quantities.get("dipole"), quantities.get("polarizability")
     return TimeSeries(dipole, polarizability, temperature, volume, cell, command), notes

@@ -10,7 +10,7 @@ Conventions, used by every function here:
   volume in Å³.
 """
 
-from .branches import unwrap_dipole
+from .branches import align_branches, unwrap_dipole
 from .correlation import autocorrelation, split_blocks
 from .dielectric import dielectric_function, eps_inf_from_polarizability, optical_constants, static_dielectric
 from .infrared import infrared_spectrum
@@ -23,6 +23,7 @@ from .windows import lag_window
 __all__ = [
     "Peak",
     "Spectrum",
+    "align_branches",
     "autocorrelation",
     "bose_factor",
     "dielectric_function",

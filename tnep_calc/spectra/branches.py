@@ -61,3 +61,32 @@ def unwrap_dipole(dipole, cell) -> np.ndarray:
         )
     reduced[1:] -= np.cumsum(quanta, axis=0)
     return (reduced[:, None] @ cell)[:, 0]
+
+
+def align_branches(pieces, cell) -> list[np.ndarray]:
+    """Return pieces of a simulation moved, each as a whole, to the branch on which its mean is nearest to the first's.
+
+    For separate runs of one system, each followed by :func:`unwrap_dipole`: the branch a run begins on is arbitrary.
+
+    Parameters
+    ----------
+    pieces : sequence of ndarray, shape (n, 3), in e·Å
+    cell : ndarray, shape (3, 3), in Å
+        Lattice vectors in rows.
+
+    Returns
+    -------
+    list of ndarray, shape (n, 3), in e·Å
+
+    Examples
+    --------
+    >>> first, second = np.full((4, 3), 0.1), np.full((4, 3), 5.2)
+    >>> align_branches([first, second], 5.0 * np.eye(3))[1][0].round(9).tolist()
+    [0.2, 0.2, 0.2]
+    """
+    pieces, cell = [np.asarray(piece, dtype=float) for piece in pieces], np.asarray(cell, dtype=float)
+    if cell.shape != (3, 3):
+        raise InputError(f"cell must have shape (3, 3), got {cell.shape}")
+    reference = pieces[0].mean(axis=0)
+    inverse = np.linalg.inv(cell)
+    return [piece - np.round((piece.mean(axis=0) - reference) @ inverse) @ cell for piece in pieces]

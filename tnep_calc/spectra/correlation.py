@@ -127,6 +127,23 @@ def one_sided_transform(correlation: np.ndarray, dt: float, resolution: float) -
     return wavenumber, transform
 
 
+def nyquist_load(pieces: list[np.ndarray]) -> float:
+    """Return how near to the Nyquist wavenumber the motion is: mean ``sin^2(w dt / 2)``, weighted by rate of change.
+
+    Near 0 for a well sampled signal, 0.5 for motion at half of the Nyquist frequency, 0.75 for white noise (such as
+    rounding), 1 at the Nyquist frequency; folded bands cannot be told from real ones, but they make it large.
+
+    Examples
+    --------
+    >>> round(nyquist_load([np.cos(0.1 * np.arange(1000.0))]), 4)
+    0.0025
+    """
+    first = [np.diff(piece, axis=0) for piece in pieces if len(piece) > 2]
+    rate = sum(float(np.vdot(d, d)) for d in first)
+    change = sum(float(np.vdot(d, d)) for d in (np.diff(d, axis=0) for d in first))
+    return change / (4 * rate) if rate > 0 else 0.0
+
+
 def split_blocks(pieces: list[np.ndarray], n_blocks: int) -> list[np.ndarray]:
     """Return at least `n_blocks` equally long consecutive blocks; none reaches across pieces.
 
@@ -236,5 +253,7 @@ def spectral_estimate(
         "window_length_ps": len(weights) * dt / 1000,
         "blocks": len(parts),
         "block_length_ps": len(parts[0]) * dt / 1000 if parts else None,
+        "nyquist_cm-1": np.pi / (dt * INV_CM_TO_RAD_PER_FS),
+        "nyquist_load": nyquist_load(pieces),
     }
     return wavenumber, values, errors, parameters

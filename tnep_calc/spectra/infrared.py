@@ -121,7 +121,6 @@ def infrared_spectrum(
         "eps_inf": None if eps_inf is None else float(eps_inf),
         "quantum_correction": "none (the classical form is exact for harmonic modes)",
         "static_fluctuation": fluctuation * factor,
-        "nyquist_cm-1": float(wavenumber[-1]),
     }
     units = {name: UNITS[name] for name in values}
     spectrum = Spectrum("infrared", wavenumber, values, units, errors, parameters)

@@ -1,0 +1,84 @@
+"""Figures of a training run: loss curve and parity plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .style import BLUE, GREY, ORANGE, RED, styled
+
+COLOURS = {"train": BLUE, "validation": ORANGE, "test": RED}
+"""Colour of each split."""
+
+PANEL = 2.6
+"""Side of a parity panel in inches."""
+
+
+def plot_loss(history: Sequence[Mapping[str, Any]]):
+    """Plot the loss against the step.
+
+    Parameters
+    ----------
+    history : sequence of mappings
+        Rows with ``step`` and ``loss_train`` (and ``loss_validation``), and ``stage`` (``adam`` or ``lbfgs``).
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    with styled():
+        figure = Figure()
+        ax = figure.subplots()
+        for split in ("train", "validation"):
+            rows = [(row["step"], row[f"loss_{split}"]) for row in history if f"loss_{split}" in row]
+            if rows:
+                ax.semilogy(*zip(*rows, strict=True), color=COLOURS[split], label=split)
+        later = [row["step"] for row in history if row["stage"] == "lbfgs"]
+        if later and later[0] > 0:
+            ax.axvline(later[0], color=GREY, linewidth=0.7, linestyle=":")
+            ax.annotate("L-BFGS", (later[0], 1), xycoords=("data", "axes fraction"), xytext=(3, -8),
+                        textcoords="offset points", fontsize=7, color=GREY)  # fmt: skip
+        ax.set_xlabel("step")
+        ax.set_ylabel("loss (mean squared errors / spread$^2$)")
+        ax.legend()
+    return figure
+
+
+def plot_parity(panels: Sequence[Mapping[str, Any]]):
+    """Plot predictions against labels, one panel per quantity, the held-back data on top.
+
+    Parameters
+    ----------
+    panels : sequence of mappings
+        Each with ``name``, ``unit`` and ``splits``: split -> mapping with ``target`` and ``prediction`` (arrays of
+        the same shape, in `unit`) and the numbers ``rmse``, ``mae`` and ``r2``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    with styled():
+        figure = Figure(figsize=(PANEL * len(panels) + 0.4, PANEL + 0.4))
+        for ax, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+            values = np.concatenate([np.ravel(s[k]) for s in panel["splits"].values() for k in ("target", "prediction")])
+            low, high = values.min(), values.max()
+            margin = 0.04 * (high - low) or 1.0
+            ends = low - margin, high + margin
+            ax.plot(ends, ends, color=GREY, linewidth=0.7)
+            lines = []
+            for split, data in panel["splits"].items():
+                ax.plot(np.ravel(data["target"]), np.ravel(data["prediction"]), ".", markersize=3,
+                        color=COLOURS[split], label=split)  # fmt: skip
+                lines.append(f"{split}: RMSE {data['rmse']:.3g}, MAE {data['mae']:.3g}, R$^2$ {data['r2']:.4f}")
+            ax.set(xlim=ends, ylim=ends, aspect="equal")
+            ax.set_title("\n".join([panel["name"], *lines]), fontsize=6)
+            ax.set_xlabel(f"label ({panel['unit']})")
+            ax.set_ylabel(f"prediction ({panel['unit']})")
+        figure.axes[0].legend(loc="lower right", markerscale=2)
+    return figure
