@@ -14,6 +14,9 @@ from .moments import Moments
 from .objective import Labels, site_constants
 
 _SMALLEST_SPREAD = 1e-3  # of a descriptor, relative to its mean
+# Neurons start almost linear in the (standardised) descriptor and bend only as far as the labels ask for it.  With a
+# gain of order one the response to unseen displacements is dominated by random curvature.
+_GAIN, _BIAS = 0.05, 0.3
 _SMALLEST_MODE = 1e-3  # of a radial function after whitening, relative to the largest
 
 
@@ -40,7 +43,7 @@ def initialise(
     t = len(model.config.species)
     blocks = {}
     for name, shape in model.shapes.items():
-        spread = {"b1": 0.0, "b0": 1.0}.get(name, 1.0 / math.sqrt(shape[-1]))
+        spread = {"b1": 0.0, "b0": _BIAS, "w0": _GAIN / math.sqrt(shape[-1])}.get(name, 1.0 / math.sqrt(shape[-1]))
         blocks[name] = spread * torch.randn(shape, generator=generator, dtype=torch.float64)
     vector = torch.cat([block.flatten() for block in blocks.values()]).to(model.dtype)
 
@@ -98,11 +101,13 @@ def _descriptor_scaling(model, vector, moments):
 
 
 def _output_unit(labels, spreads, predictions):
-    """Return the factor that gives predictions the size of the labels (of the label that varies most)."""
+    """Return the factor that gives predictions the size of the labels (the smallest one, if there are several)."""
     ratios = []
     for name, spread in spreads.items():
         value = labels.per_atom(name, predictions[name]).detach().to(torch.float64)
         size = float((value - value.mean(dim=0)).square().mean().sqrt())
+        if name == "born_charges":  # a site constant cannot give their mean, so it counts
+            spread = float(labels.targets[name].square().mean().sqrt())
         if size > 0:
             ratios.append(spread / size)
     return min(ratios, default=1.0)

@@ -141,9 +141,8 @@ def spreads(labels: Labels, site: Tensor) -> dict[str, float]:
         elif name == "dipole":
             value = labels.error(name, torch.zeros_like(target)).to(torch.float64)
         if name == "born_charges":
-            for t in torch.unique(labels.species):
-                rows = labels.species == t
-                value[rows] = value[rows] - value[rows].mean(dim=0)
+            mean = torch.stack([value[labels.species == t].mean(dim=0) for t in range(int(labels.species.max()) + 1)])
+            value = value - mean[labels.species]
         elif name != "forces":
             value = value - value.mean(dim=0)
         spread = float(value.square().mean().sqrt())

@@ -66,7 +66,8 @@ def plot_parity(panels: Sequence[Mapping[str, Any]]):
     with styled():
         figure = Figure(figsize=(PANEL * len(panels) + 0.4, PANEL + 0.4))
         for ax, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
-            values = np.concatenate([np.ravel(s[k]) for s in panel["splits"].values() for k in ("target", "prediction")])
+            both = [(np.ravel(s["target"]), np.ravel(s["prediction"])) for s in panel["splits"].values()]
+            values = np.concatenate([values for pair in both for values in pair])
             low, high = values.min(), values.max()
             margin = 0.04 * (high - low) or 1.0
             ends = low - margin, high + margin

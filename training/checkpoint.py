@@ -1,0 +1,68 @@
+"""Checkpoints: the whole state of a run in one file that appears complete or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tnep_calc.errors import DataFileError
+from tnep_calc.io.dataset import LABELS, LabelledStructure
+
+from .config import TrainingConfig
+
+FORMAT = 1
+"""Version of the checkpoint; another one is refused."""
+
+
+def fingerprint(config: TrainingConfig, structures: Sequence[LabelledStructure]) -> dict[str, str]:
+    """Return hashes of all that decides the result: the configuration and the data (contents, not file names)."""
+    data = hashlib.sha256()
+    for s in structures:
+        data.update(" ".join(s.symbols).encode())
+        for value in (s.positions, s.cell, s.pbc, *(getattr(s, name) for name in LABELS)):
+            data.update(b"-" if value is None else np.ascontiguousarray(value).tobytes())
+    content = json.dumps(config.content(), sort_keys=True)
+    return {"configuration": hashlib.sha256(content.encode()).hexdigest(), "data": data.hexdigest()}
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Call `write` with a temporary name in the same folder, flush it to disk, and rename it to `path`.
+
+    The temporary name is always the same, so that killed runs do not leave a trail of files.
+    """
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    write(temporary)
+    with open(temporary, "rb+") as handle:
+        os.fsync(handle.fileno())
+    os.replace(temporary, path)
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint; a kill at any moment leaves the old or the new file."""
+    write_atomically(path, lambda temporary: torch.save({"format": FORMAT, **state}, temporary))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Raises
+    ------
+    DataFileError
+        If the file is not a checkpoint of this version.
+    """
+    advice = "use --restart to begin anew"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the unpickler meets
+        raise DataFileError(f"{path}: cannot be read as a checkpoint ({error}); {advice}") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = state.get("format") if isinstance(state, dict) else None
+        raise DataFileError(f"{path}: expected a checkpoint of format {FORMAT}, found {found}; {advice}")
+    return state

@@ -1,0 +1,189 @@
+"""A whole run from configuration to files: progress, model, figures and numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tnep_calc import __version__
+from tnep_calc.artifact import export_artifact
+from tnep_calc.errors import InputError
+from tnep_calc.io.nep_txt import write_nep
+from tnep_calc.plotting.style import save_figure
+from tnep_calc.plotting.training import plot_loss, plot_parity
+from tnep_calc.units import EPSILON_0
+
+from .checkpoint import write_atomically
+from .config import TrainingConfig
+from .objective import UNITS
+from .trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT, NEP, ARTIFACT, LOG, RESULTS = "checkpoint.pt", "nep.txt", "model.pt", "log.csv", "results.json"
+"""Names of the files in the output directory; figures are ``loss.png`` and ``parity.png``."""
+_DISPLAY = {"energy": (1e3, "meV/atom"), "virial": (1e3, "meV/atom")}
+
+
+def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any]:
+    """Train a model and write everything to ``config.directory``; go on where a killed run stopped.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    restart : bool, default False
+        Discard what a former run has left in the output directory.
+
+    Returns
+    -------
+    dict
+        What ``results.json`` has.
+
+    Raises
+    ------
+    InputError
+        If the output directory has a run of another configuration or other data, or a model without a checkpoint.
+    DataFileError
+        If data or checkpoint cannot be used.
+    """
+    folder = config.directory
+    checkpoint = folder / CHECKPOINT
+    if (folder / NEP).exists() and not checkpoint.exists() and not restart:
+        raise InputError(f"{folder / NEP} exists, but no checkpoint: use another output directory, or --restart")
+    trainer = Trainer(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    if restart:
+        checkpoint.unlink(missing_ok=True)
+    if checkpoint.exists():
+        trainer.restore(checkpoint)
+        log.info("going on from %s after %d of %d steps", checkpoint, trainer.step, trainer.total_steps)
+    _log_start(trainer)
+    trainer.run(lambda t: _report(t, folder), checkpoint)
+    return write_results(trainer, folder)
+
+
+def _log_start(trainer):
+    sizes = ", ".join(f"{len(part.structures)} {name}" for name, part in trainer.parts.items())
+    gigabytes = sum(part.moments.gigabytes for part in trainer.parts.values())
+    log.info("%s model: %d parameters; structures: %s; moments: %.3f GB",
+             trainer.config.model.kind, trainer.model.n_parameters, sizes, gigabytes)  # fmt: skip
+    for name, spread in trainer.objective.spreads.items():
+        factor, unit = _DISPLAY.get(name, (1.0, UNITS[name]))
+        log.info("  %-14s spread %.4g %s, weight %g", name, spread * factor, unit, trainer.weights[name])
+    if "born_charges" in trainer.weights:
+        born = [part.born_charges.sum(axis=0) for part in trainer.parts["train"].structures]
+        log.info("  acoustic sum rule imposed on the Born charges; largest component removed from a cell: %.3g e",
+                 max(np.abs(total).max() for total in born))  # fmt: skip
+
+
+def _report(trainer, folder):
+    """Log one line and rewrite the table; errors are in physical units, train/validation."""
+    row = trainer.history[-1]
+    words = []
+    for name in trainer.weights:
+        factor, unit = _DISPLAY.get(name, (1.0, UNITS[name]))
+        values = [row.get(f"rmse_{name}_{split}") for split in ("train", "validation")]
+        words.append(f"{name} {'/'.join(f'{v * factor:.3g}' for v in values if v is not None)} {unit}")
+    left = ""
+    if 0 < trainer.step < trainer.total_steps:
+        left = f", {trainer.seconds / trainer.step * (trainer.total_steps - trainer.step):.0f} s left"
+    log.info("%7.1f s  step %d/%d %s  loss %.3g  %s%s", trainer.seconds, trainer.step, trainer.total_steps,
+             row["stage"], row["loss_train"], ", ".join(words), left)  # fmt: skip
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(trainer.history[0]))
+    writer.writeheader()
+    writer.writerows(trainer.history)
+    write_atomically(folder / LOG, lambda path: path.write_text(text.getvalue()))
+
+
+def comparison(trainer: Trainer, vector) -> list[dict[str, Any]]:
+    """Compare predictions with labels for each split.
+
+    Returns
+    -------
+    list of dict
+        As :func:`tnep_calc.plotting.training.plot_parity` takes it, with more numbers per split: ``std``, the
+        standard deviation of all components of the label together, ``spread``, the one of the training labels
+        without what a constant explains (see :func:`tnep_calc.training.objective.spreads`), and ``count``.
+    """
+    panels: dict[str, dict[str, Any]] = {}
+    for split, part in trainer.parts.items():
+        predictions = trainer.evaluate(split, vector)
+        for name in trainer.weights:
+            error = part.labels.error(name, predictions[name]).to(torch.float64).numpy()
+            prediction = part.labels.per_atom(name, predictions[name]).to(torch.float64).numpy()
+            panel = panels.setdefault(name, {"name": name, "unit": UNITS[name], "splits": {}})
+            panel["splits"][split] = _numbers(prediction - error, prediction, trainer.objective.spreads[name])
+            if name == "polarizability" and all(s.pbc.all() for s in part.structures):
+                scale = np.array([len(s) / (EPSILON_0 * s.volume) for s in part.structures])[:, None]
+                unit = np.array([1.0, 1, 1, 0, 0, 0])
+                epsilon = [unit + scale * value for value in (prediction - error, prediction)]
+                panel = panels.setdefault("epsilon_inf", {"name": "epsilon_inf", "unit": "1", "splits": {}})
+                known = panel["splits"].get("train", {}).get("spread")
+                spread = float((epsilon[0] - epsilon[0].mean(axis=0)).std()) if known is None else known
+                panel["splits"][split] = _numbers(*epsilon, spread)
+    return list(panels.values())
+
+
+def _numbers(target, prediction, spread):
+    error = prediction - target
+    centred = target - target.mean(axis=0)
+    total = float((centred**2).sum())
+    return {
+        "target": target, "prediction": prediction, "rmse": float(np.sqrt((error**2).mean())),
+        "mae": float(np.abs(error).mean()), "r2": 1 - float((error**2).sum()) / total if total > 0 else math.nan,
+        "std": float(target.std()), "spread": spread, "count": int(target.size),
+    }  # fmt: skip
+
+
+def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
+    """Write ``nep.txt``, the artifact, figures and ``results.json``, and return what the latter has."""
+    vector, step = trainer.result()
+    panels = comparison(trainer, vector)
+    parameters = trainer.parameters()
+    provenance = {"program": f"tnep_calc {__version__}", "training": json.dumps(trainer.config.content())}
+    provenance |= {f"{what}_sha256": value for what, value in trainer.fingerprint.items()}
+    write_nep(folder / NEP, parameters)
+    unit = {"potential": None, "dipole": "e*A", "polarizability": "e*A^2/V"}[trainer.config.model.kind]
+    export_artifact(folder / NEP, folder / ARTIFACT, unit=unit, provenance=provenance)
+    results: dict[str, Any] = {
+        "kind": trainer.config.model.kind,
+        "program": f"tnep_calc {__version__}",
+        "steps": trainer.step,
+        "step_of_result": step,
+        "seconds": round(trainer.seconds, 2),
+        "threads": trainer.config.optimizer.threads,
+        "parameters": trainer.model.n_parameters,
+        "data": {"files": list(trainer.config.data.files), **trainer.fingerprint},
+        "splits": {name: [int(k) for k in indices] for name, indices in trainer.indices.items()},
+        "quantities": {
+            panel["name"]: {
+                "unit": panel["unit"],
+                **{
+                    split: {k: v for k, v in numbers.items() if k not in ("target", "prediction")}
+                    for split, numbers in panel["splits"].items()
+                },
+            }
+            for panel in panels
+        },
+        "configuration": {**trainer.config.content(), "output": asdict(trainer.config.output)},
+    }
+    write_atomically(folder / RESULTS, lambda path: path.write_text(json.dumps(results, indent=1)))
+    save_figure(plot_loss(trainer.history), folder / "loss.png", force=True)
+    save_figure(plot_parity(panels), folder / "parity.png", force=True)
+    for panel in panels:
+        for split, n in panel["splits"].items():
+            factor, unit_name = _DISPLAY.get(panel["name"], (1.0, panel["unit"]))
+            log.info("%-14s %-10s RMSE %.4g %s = %.1f %% of the spread (%.1f %% of the std of all numbers), R2 %.5f",
+                     panel["name"], split, n["rmse"] * factor, unit_name, 100 * n["rmse"] / n["spread"],
+                     100 * n["rmse"] / n["std"] if n["std"] > 0 else math.nan, n["r2"])  # fmt: skip
+    return results
