@@ -10,15 +10,18 @@ import sys
 from ..io.collect import FORMATS, UNIT_NAMES
 
 EPILOG = """\
-LAMMPS: write the computes with fix ave/time, one row per sample (here every 2 steps), with enough digits:
+LAMMPS: write the computes with fix ave/time, one row per sample (here every 2 and 4 steps), with enough digits:
 
-  fix  d all ave/time 2 1 2 c_dip[*] file dipole.dat format " %.12g"
-  fix  p all ave/time 4 1 4 c_pol[*] file polarizability.dat format " %.12g"
+  compute dip all tnep/dipole dipole.pt B N
+  compute pol all tnep/polarizability polarizability.pt B N
+  fix     d all ave/time 2 1 2 c_dip[*] file dipole.dat format " %.12g"
+  fix     p all ave/time 4 1 4 c_pol[*] file polarizability.dat format " %.12g"
 
   tnep series dipole.dat polarizability.dat -o run.h5 --timestep 0.5 --temperature 300 --cell 18.2
 
 The two files may have different sampling intervals. A file with 3 values per row is a dipole, one with 6
 (xx yy zz xy xz yz) or 9 (row by row) a polarizability; choose from larger files with --dipole-columns c_dip.
+Values are taken to be in e*A and e*A^2/V, as these computes write them under 'units metal' and 'units real'.
 Rows repeated by a restart are used once (the later ones), and an unfinished last line is left out; both are reported.
 
 GPUMD: dipole.out and polarizability.out (xx yy zz xy yz zx). GPUMD writes the unit of its training data, so that
