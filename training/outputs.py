@@ -145,6 +145,10 @@ def _numbers(target, prediction, spread):
     }  # fmt: skip
 
 
+def _summary(numbers):
+    return {key: value for key, value in numbers.items() if key not in ("target", "prediction")}
+
+
 def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
     """Write ``nep.txt``, the artifact, figures and ``results.json``, and return what the latter has."""
     vector, step = trainer.result()
@@ -165,15 +169,9 @@ def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
         "parameters": trainer.model.n_parameters,
         "data": {"files": list(trainer.config.data.files), **trainer.fingerprint},
         "splits": {name: [int(k) for k in indices] for name, indices in trainer.indices.items()},
-        "quantities": {
-            panel["name"]: {
-                "unit": panel["unit"],
-                **{
-                    split: {k: v for k, v in numbers.items() if k not in ("target", "prediction")}
-                    for split, numbers in panel["splits"].items()
-                },
-            }
-            for panel in panels
+        "errors": {
+            split: {panel["name"]: {"unit": panel["unit"], **_summary(panel["splits"][split])} for panel in panels}
+            for split in trainer.parts
         },
         "configuration": {**trainer.config.content(), "output": asdict(trainer.config.output)},
     }

@@ -1,0 +1,98 @@
+"""Labels, folding, spreads and constants."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tnep_calc.training.objective import Objective, make_labels, site_constants, spreads
+from training_helpers import random_structure
+
+SPECIES = ("N", "B")
+
+
+@pytest.fixture
+def structures():
+    return [random_structure(seed, "BNB"[: 2 + seed % 2]) for seed in range(6)]
+
+
+def test_dipole_errors_are_folded_in_any_cell(structures):
+    labels = make_labels(structures, ["dipole"], SPECIES)
+    small = torch.tensor([[0.1, -0.2, 0.3]], dtype=torch.float64)
+    turns = torch.tensor([[3, -2, 1], [0, 0, 0], [1, 1, -4], [0, 5, 0], [2, 2, 2], [-1, 0, 1]]).double()
+    cells = torch.tensor(np.array([s.cell for s in structures]))
+    prediction = labels.targets["dipole"] + torch.einsum("sb,sba->sa", turns, cells) + small
+    expected = small / labels.counts[:, None]
+    torch.testing.assert_close(labels.error("dipole", prediction), expected, rtol=0, atol=1e-12)
+    unfolded = make_labels(structures, ["dipole"], SPECIES, fold_dipole=False)
+    assert float(unfolded.error("dipole", prediction).abs().max()) > 1
+
+
+def test_folding_leaves_molecules_and_open_directions_alone():
+    molecule = random_structure(1, "BN", pbc=False)
+    slab = replace(random_structure(2, "BN"), pbc=np.array([True, True, False]))
+    labels = make_labels([molecule, slab], ["dipole"], SPECIES)
+    step = torch.tensor(np.array([[7.0, 8.0, 9.0], 2 * slab.cell[0] - slab.cell[1] + [0, 0, 0]]))
+    error = labels.error("dipole", labels.targets["dipole"] + step) * 2
+    torch.testing.assert_close(error[0], step[0])
+    assert float(error[1].abs().max()) < 1e-12
+    open_direction = np.cross(slab.cell[0], slab.cell[1])
+    error = labels.error("dipole", labels.targets["dipole"] + torch.tensor(np.array([step[0].numpy(), open_direction])))
+    np.testing.assert_allclose(2 * error[1].numpy(), open_direction, atol=1e-12)
+
+
+def test_folding_has_the_gradient_of_the_plain_difference(structures):
+    labels = make_labels(structures, ["dipole"], SPECIES)
+    prediction = (labels.targets["dipole"] + 10.0).requires_grad_(True)
+    labels.error("dipole", prediction).sum().backward()
+    expected = (1 / labels.counts.double())[:, None].expand(-1, 3)
+    torch.testing.assert_close(prediction.grad, expected)
+
+
+def test_sum_rule_is_imposed_on_born_charges_per_structure(structures):
+    labels = make_labels(structures, ["born_charges"], SPECIES)
+    first = labels.targets["born_charges"][: len(structures[0])]
+    assert float(first.sum(dim=0).abs().max()) < 1e-12
+    raw = structures[0].born_charges
+    np.testing.assert_allclose((first[0] - first[1]).numpy(), raw[0] - raw[1], atol=1e-12)
+
+
+def test_spreads_leave_out_what_constants_explain(structures):
+    names = ["energy", "forces", "born_charges", "polarizability"]
+    labels = make_labels(structures, names, SPECIES)
+    before = {name: value.clone() for name, value in labels.targets.items()}
+    shifted = [
+        replace(
+            s, energy=s.energy + 7 * s.symbols.count("B") - 90 * s.symbols.count("N"),
+            born_charges=s.born_charges + np.where(np.array(s.symbols) == "B", 2.0, 0)[:, None, None] * np.eye(3),
+            polarizability=s.polarizability + 5 * len(s) * np.eye(3),
+        )
+        for s in structures
+    ]  # fmt: skip
+    other = make_labels(shifted, ["energy", "forces", "polarizability"], SPECIES)
+
+    def constants(of, name):
+        return site_constants(of, name, 2)
+
+    for name in ("energy", "polarizability"):
+        a = spreads(labels, constants(labels, name))[name]
+        b = spreads(other, constants(other, name))[name]
+        assert a == pytest.approx(b, rel=1e-9)
+    for name, value in labels.targets.items():
+        assert torch.equal(value, before[name]), f"{name} was changed in place"
+
+
+def test_constants_of_one_composition_are_shared():
+    labels = make_labels([random_structure(k, "BN") for k in range(3)], ["energy"], SPECIES)
+    site = site_constants(labels, "energy", 2)
+    assert float(site[0]) == float(site[1]) == pytest.approx(float(labels.targets["energy"].mean()) / 2)
+
+
+def test_loss_is_the_weighted_sum(structures):
+    labels = make_labels(structures, ["energy", "forces"], SPECIES)
+    objective = Objective({"energy": 2.0, "forces": 0.5}, {"energy": 0.1, "forces": 4.0}, 0.3)
+    predictions = {"energy": labels.targets["energy"] + 0.1 * labels.counts, "forces": labels.targets["forces"] + 2.0}
+    terms = objective.terms(labels, predictions)
+    assert float(terms["energy"]) == pytest.approx(1.0) and float(terms["forces"]) == pytest.approx(0.25)
+    vector = torch.full((4,), 2.0, dtype=torch.float64)
+    assert float(objective.loss(terms, vector)) == pytest.approx(2.0 + 0.125 + 0.3 * 4)
