@@ -94,7 +94,7 @@ def test_gradient_by_parameters(kind, structures):
     generator = torch.Generator().manual_seed(0)
     for _ in range(3):
         direction = torch.randn(len(vector), generator=generator, dtype=torch.float64)
-        h = 1e-5
+        h = 2e-6
         with torch.no_grad():
             numeric = (value(vector + h * direction) - value(vector - h * direction)) / (2 * h)
         assert float(gradient @ direction) == pytest.approx(float(numeric), rel=1e-6, abs=1e-7)

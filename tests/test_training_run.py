@@ -1,0 +1,251 @@
+"""Whole runs: threshold reached, files written, and a killed run that goes on as if nothing had happened."""
+
+import csv
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from ase.build import bulk
+from ase.calculators.lj import LennardJones
+from ase.io import write
+from tnep_calc.training.checkpoint import load_checkpoint
+from tnep_calc.training.config import load_config
+from tnep_calc.training.outputs import run_training
+from tnep_calc.training.trainer import Trainer, split_indices
+from training_helpers import LABELS, random_structure, small_config
+
+from tnep_calc.artifact import read_metadata
+from tnep_calc.cli import main
+from tnep_calc.errors import DataFileError, InputError
+from tnep_calc.io.nep_txt import read_nep
+
+TOML = """
+[data]
+files = ["data.extxyz"]
+validation_fraction = 0.25
+test_fraction = 0.25
+[model]
+kind = "potential"
+species = ["Ne", "Ar"]
+radial_cutoff = 5.0
+angular_cutoff = 4.0
+n_max = [2, 2]
+basis_size = [4, 4]
+l_max = [2, 0, 0]
+neurons = 6
+[optimizer]
+adam_steps = 40
+lbfgs_steps = 60
+[output]
+directory = "out"
+report_interval = 10
+checkpoint_interval = 5
+"""
+
+
+def lennard_jones(n=16):
+    rng = np.random.default_rng(5)
+    frames = []
+    for _ in range(n):
+        atoms = bulk("Ar", "fcc", a=4.2, cubic=True)
+        atoms.set_chemical_symbols(["Ne", "Ar", "Ar", "Ar"])
+        atoms.rattle(0.12, rng=rng)
+        atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.normal(scale=0.02, size=(3, 3))), scale_atoms=True)
+        atoms.calc = LennardJones(epsilon=0.2, sigma=2.6, rc=4.9, smooth=True)
+        atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+        frames.append(atoms)
+    return frames
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write(tmp_path / "data.extxyz", lennard_jones())
+    (tmp_path / "config.toml").write_text(TOML)
+    return tmp_path
+
+
+def test_command_trains_and_writes_everything(folder, caplog, capsys):
+    with caplog.at_level(logging.INFO):
+        assert main(["train", str(folder / "config.toml")]) == 0
+    assert f"results in {folder / 'out'}" in capsys.readouterr().out
+    assert "step 100/100 lbfgs" in caplog.text and " s left" in caplog.text
+    results = json.loads((folder / "out" / "results.json").read_text())
+    assert {split: len(indices) for split, indices in results["splits"].items()} == {
+        "train": 8, "validation": 4, "test": 4,
+    }  # fmt: skip
+    forces = results["errors"]["test"]["forces"]
+    assert forces["rmse"] < 0.1 * forces["spread"], forces
+    assert forces["unit"] == "eV/Å" and forces["count"] == 4 * 4 * 3 and forces["r2"] > 0.98
+    parameters = read_nep(folder / "out" / "nep.txt")
+    assert parameters.species == ("Ne", "Ar") and parameters.max_neighbors[0] >= parameters.max_neighbors[1] > 10
+    metadata = read_metadata(folder / "out" / "model.pt")
+    assert metadata.provenance["data_sha256"] == results["data"]["data"]
+    with open(folder / "out" / "log.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == list(range(0, 101, 10))
+    assert float(rows[-1]["loss_train"]) < 0.01 * float(rows[0]["loss_train"])
+    assert float(rows[-1]["rmse_forces_train"]) < 0.1 * forces["spread"]
+    for name in ("loss.png", "parity.png"):
+        assert (folder / "out" / name).stat().st_size > 5000
+    assert not list((folder / "out").glob(".*")), "temporary files are left"
+
+
+def test_killed_run_goes_on_exactly(folder, caplog):
+    """A real SIGKILL, once in Adam and once in L-BFGS; the end result and the log are those of one go."""
+    config = str(folder / "config.toml")
+    assert main(["train", config, "--quiet", "--output", str(folder / "whole")]) == 0
+    for line_of_death in ("step 10/", "step 70/"):
+        code = "import sys; from tnep_calc.cli import main; sys.exit(main(sys.argv[1:]))"
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, "train", config, "--output", "killed"], cwd=folder, stderr=subprocess.PIPE,
+            text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        for line in process.stderr:
+            if line_of_death in line:
+                process.send_signal(signal.SIGKILL)
+                break
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL
+    assert not (folder / "killed" / "nep.txt").exists()
+    step = load_checkpoint(folder / "killed" / "checkpoint.pt")["step"]
+    assert 60 <= step < 100
+    with caplog.at_level(logging.INFO):
+        assert main(["train", config, "--output", str(folder / "killed")]) == 0
+    assert f"going on from {folder / 'killed' / 'checkpoint.pt'} after {step} of 100 steps" in caplog.text
+    for name in ("nep.txt", "log.csv"):
+        assert (folder / "killed" / name).read_bytes() == (folder / "whole" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("stop", [7, 25], ids=["adam", "lbfgs"])
+def test_state_is_complete(tmp_path, kind, stop):
+    """Every kind goes on bit by bit from any checkpoint, also within L-BFGS (history and line search)."""
+    structures = [random_structure(seed, "BNB") for seed in range(6)]
+    config = small_config(
+        kind, tmp_path, data={"validation_fraction": 0.34},
+        optimizer={"adam_steps": 10, "lbfgs_steps": 40, "lbfgs_history": 8},
+        output={"checkpoint_interval": 1, "report_interval": 10},
+    )  # fmt: skip
+
+    class Stop(Exception):
+        pass
+
+    whole = Trainer(config, structures)
+    whole.run()
+    first = Trainer(config, structures)
+    advance = first._advance
+
+    def stopping():
+        if first.step >= stop:
+            raise Stop
+        advance()
+
+    first._advance = stopping
+    with pytest.raises(Stop):
+        first.run(checkpoint=tmp_path / "c.pt")
+    second = Trainer(config, structures)
+    second.vector.data += 1.0  # nothing of a fresh start may matter
+    second.restore(tmp_path / "c.pt")
+    assert stop <= second.step < 50
+    second.run()
+    assert torch.equal(whole.vector, second.vector)
+    assert torch.equal(whole.result()[0], second.result()[0]) and whole.result()[1] == second.result()[1]
+    assert whole.history == second.history
+
+
+def test_finished_run_only_writes_results_again(folder, caplog):
+    config = load_config(folder / "config.toml")
+    config = replace(config, optimizer=replace(config.optimizer, adam_steps=5, lbfgs_steps=0))
+    run_training(config)
+    (folder / "out" / "nep.txt").unlink()
+    with caplog.at_level(logging.INFO):
+        run_training(config)
+    assert "after 5 of 5 steps" in caplog.text and "step 0/" not in caplog.text
+    assert (folder / "out" / "nep.txt").exists()
+
+
+def test_other_configuration_or_data_is_refused(tmp_path):
+    structures = [random_structure(seed, "BN") for seed in range(4)]
+    trainer = Trainer(small_config(), structures)
+    trainer.run(checkpoint=tmp_path / "c.pt")
+    with pytest.raises(InputError, match="another configuration: use another output directory, or --restart"):
+        Trainer(small_config(model={"neurons": 6}), structures).restore(tmp_path / "c.pt")
+    changed = [replace(structures[0], energy=structures[0].energy + 1e-9), *structures[1:]]
+    with pytest.raises(InputError, match="another data"):
+        Trainer(small_config(), changed).restore(tmp_path / "c.pt")
+    Trainer(small_config(output={"directory": "elsewhere"}), structures).restore(tmp_path / "c.pt")
+    content = (tmp_path / "c.pt").read_bytes()
+    (tmp_path / "c.pt").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataFileError, match=r"c\.pt: cannot be read as a checkpoint .*--restart"):
+        trainer.restore(tmp_path / "c.pt")
+    torch.save({"format": 0}, tmp_path / "c.pt")
+    with pytest.raises(DataFileError, match="expected a checkpoint of format 1, found 0"):
+        trainer.restore(tmp_path / "c.pt")
+
+
+def test_foreign_model_is_not_overwritten(tmp_path):
+    write(tmp_path / "data.extxyz", lennard_jones(4))
+    config = small_config(base=tmp_path, model={"species": ["Ne", "Ar"]})
+    config.directory.mkdir()
+    (config.directory / "nep.txt").write_text("precious")
+    with pytest.raises(InputError, match="nep.txt exists, but no checkpoint"):
+        run_training(config)
+    run_training(config, restart=True)
+    assert read_nep(config.directory / "nep.txt").species == ("Ne", "Ar")
+
+
+def test_missing_labels_name_file_structure_and_field(tmp_path):
+    write(tmp_path / "data.extxyz", lennard_jones(3))
+    config = small_config("polarizability", tmp_path, model={"species": ["Ne", "Ar"]})
+    with pytest.raises(DataFileError, match=r"data\.extxyz, structure 0: no polarizability"):
+        Trainer(config)
+
+
+def test_best_on_validation_is_kept():
+    structures = [random_structure(seed, "BNB") for seed in range(8)]  # random labels: the more steps, the worse
+    config = small_config(data={"validation_fraction": 0.5}, optimizer={"adam_steps": 5, "lbfgs_steps": 60},
+                          output={"report_interval": 5})  # fmt: skip
+    trainer = Trainer(config, structures)
+    trainer.run()
+    losses = {row["step"]: row["loss_validation"] for row in trainer.history}
+    vector, step = trainer.result()
+    assert step < trainer.step and losses[step] == min(losses.values())
+    assert not torch.equal(vector, trainer.vector)
+    last = Trainer(replace(config, output=replace(config.output, keep_best=False)), structures)
+    last.run()
+    assert last.result()[1] == last.step
+
+
+def test_splits():
+    config = small_config(data={"validation_fraction": 0.2, "test_fraction": 0.3})
+    splits = split_indices(10, config)
+    assert {name: len(indices) for name, indices in splits.items()} == {"train": 5, "validation": 2, "test": 3}
+    assert sorted(np.concatenate(list(splits.values()))) == list(range(10))
+    other = split_indices(10, replace(config, data=replace(config.data, seed=1)))
+    assert any((splits[name] != other[name]).any() for name in splits)
+    with pytest.raises(InputError, match="too few"):
+        split_indices(1, small_config(data={"validation_fraction": 0.9}))
+
+
+def test_loss_that_is_not_finite_is_said():
+    structures = [random_structure(seed, "BN") for seed in range(3)]
+    trainer = Trainer(small_config(optimizer={"adam_lr": 1e300}), structures)
+    with pytest.raises(InputError, match="loss is not finite after"):
+        trainer.run()
+
+
+def test_mixed_periodicity_trains():
+    """A molecule and a crystal in one data set; Ne is in the species list but in no structure."""
+    structures = [random_structure(1, "BN"), random_structure(2, "BN", pbc=False), random_structure(3, "BNB")]
+    config = small_config("dipole", model={"species": ["N", "Ne", "B"]})
+    trainer = Trainer(config, structures)
+    trainer.run()
+    assert trainer.history[-1]["loss_train"] < trainer.history[0]["loss_train"]
+    assert np.isfinite(trainer.parameters().w0).all() and np.isfinite(trainer.parameters().q_scaler).all()
