@@ -380,11 +380,14 @@ def test_without_the_library_operators_are_declared():
     assert "/nonexistent/libtnep_ops.so, which does not exist" in done.stdout
 
 
-def test_library_of_another_torch_is_refused(tmp_path):
+def test_library_of_another_torch_or_version_is_refused(tmp_path):
     other = tmp_path / "libtnep_ops.so"
     other.write_bytes(b"\x7fELF tnep built for torch 1.2.3\0")
-    assert "was built for torch 1.2.3" in ops._built_for_other_torch(other)
-    assert ops._built_for_other_torch(ops.library_path()) is None
+    assert "was built for torch 1.2.3" in ops._mismatch(other)
+    version = torch.__version__.split("+")[0].encode()
+    other.write_bytes(b"tnep built for torch " + version + b"\0native_available() -> bool")
+    assert "was built from another version" in ops._mismatch(other)
+    assert ops._mismatch(ops.library_path()) is None
 
 
 # ---------------------------------------------------------------- wrong input

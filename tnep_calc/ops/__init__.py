@@ -93,7 +93,7 @@ def _load():
     elif not path.exists():
         reason = f"{LIBRARY_VARIABLE} names {path}, which does not exist"
     else:
-        reason = _built_for_other_torch(path)
+        reason = _mismatch(path)
     if reason is None:
         try:
             torch.ops.load_library(path)
@@ -108,19 +108,19 @@ def _load():
     return Status(False, None, reason)
 
 
-def _built_for_other_torch(path):
-    """Compare the torch version in the file with the running one, without loading the file."""
-    marker = b"tnep built for torch "
+def _mismatch(path):
+    """Compare what the file says about itself with the running torch and these schemas, without loading it."""
     data = path.read_bytes()
+    marker = b"tnep built for torch "
     at = data.find(marker)
     built = data[at + len(marker) :].split(b"\0", 1)[0].decode("ascii", "replace") if at >= 0 else "unknown"
     running = torch.__version__.split("+")[0]
-    if built == running:
-        return None
-    return (
-        f"{path} was built for torch {built}, torch {running} is running; "
-        "rebuild it: pip install --no-build-isolation --no-deps ."
-    )
+    rebuild = "rebuild it: pip install --no-build-isolation --no-deps ."
+    if built != running:
+        return f"{path} was built for torch {built}, torch {running} is running; {rebuild}"
+    if any(schema.encode() not in data for schema in schemas()):
+        return f"{path} was built from another version of tnep_calc; {rebuild}"
+    return None
 
 
 def _instruction_set(path):

@@ -43,3 +43,17 @@ def register() -> None:
     @fake("tnep::nep_descriptors")
     def _(header, params, species, centers, offsets, neighbors, vectors, dim):
         return vectors.new_empty(centers.shape[0], dim)
+
+    @fake("tnep::neighbor_list")
+    def _(positions, cell, pbc, cutoff):
+        n_edges = torch.library.get_ctx().new_dynamic_size()
+        return (
+            positions.new_empty(positions.shape[0] + 1, dtype=torch.int64),
+            positions.new_empty(n_edges, dtype=torch.int64),
+            positions.new_empty(n_edges, 3, dtype=torch.int32),
+            positions.new_empty(n_edges, 3),
+        )
+
+    @fake("tnep::edge_vectors")
+    def _(positions, cell, offsets, neighbors, shifts):
+        return positions.new_empty(neighbors.shape[0], 3)

@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "grid.h"
 #include "kernels.h"
 
 namespace tnep {
@@ -16,6 +17,7 @@ namespace tnep {
   namespace set {                      \
   extern const Kernel<float> kernel_float;   \
   extern const Kernel<double> kernel_double; \
+  int64_t search(const Grid&, int64_t, int64_t, EdgeBuffer&); \
   }
 TNEP_SETS(TNEP_DECLARE)
 
@@ -25,6 +27,7 @@ struct Choice {
   const char* name;
   const Kernel<float>* single;
   const Kernel<double>* twofold;
+  SearchFunction search;
 };
 
 bool supported(const std::string& name) {
@@ -39,7 +42,7 @@ bool supported(const std::string& name) {
 }
 
 Choice choose() {
-#define TNEP_ENTRY(set) {#set, &set::kernel_float, &set::kernel_double},
+#define TNEP_ENTRY(set) {#set, &set::kernel_float, &set::kernel_double, &set::search},
   static const Choice all[] = {TNEP_SETS(TNEP_ENTRY)};
   const char* wanted = std::getenv("TNEP_SIMD");
   const Choice* best = nullptr;
@@ -65,6 +68,8 @@ template <>
 const Kernel<float>& kernel<float>() { return *choose().single; }
 template <>
 const Kernel<double>& kernel<double>() { return *choose().twofold; }
+
+SearchFunction search_function() { return choose().search; }
 
 template <class R>
 Model<R> make_model(const int64_t* h, int64_t header_size, const R* parameters, int64_t n_parameters) {

@@ -66,17 +66,16 @@ TNEP_HD void store(real_of<V>* p, V v) {
   __builtin_memcpy(p, &v, sizeof v);
 }
 
+// All lanes equal.  An initializer list is what compilers turn into one broadcast.
 template <class V>
 TNEP_HD V fill(real_of<V> s) {
-  V v;
-#pragma GCC unroll 16
-  for (size_t i = 0; i < sizeof(V) / sizeof(s); i++) v[i] = s;
-  return v;
+  constexpr int W = sizeof(V) / sizeof(s);
+  if constexpr (W == 1) return s;
+  else if constexpr (W == 2) return V{s, s};
+  else if constexpr (W == 4) return V{s, s, s, s};
+  else if constexpr (W == 8) return V{s, s, s, s, s, s, s, s};
+  else return V{s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s};
 }
-template <>
-TNEP_HD float fill<float>(float s) { return s; }
-template <>
-TNEP_HD double fill<double>(double s) { return s; }
 
 TNEP_HD float square_root(float x) { return __builtin_sqrtf(x); }
 TNEP_HD double square_root(double x) { return __builtin_sqrt(x); }
