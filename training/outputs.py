@@ -6,13 +6,11 @@ import csv
 import io
 import json
 import logging
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from tnep_calc import __version__
 from tnep_calc.artifact import export_artifact
@@ -20,9 +18,9 @@ from tnep_calc.errors import InputError
 from tnep_calc.io.nep_txt import write_nep
 from tnep_calc.plotting.style import save_figure
 from tnep_calc.plotting.training import plot_loss, plot_parity
-from tnep_calc.units import EPSILON_0
 
 from .checkpoint import write_atomically
+from .comparison import DISPLAY, lines_of, panels
 from .config import TrainingConfig
 from .objective import UNITS
 from .trainer import Trainer
@@ -31,7 +29,6 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT, NEP, ARTIFACT, LOG, RESULTS = "checkpoint.pt", "nep.txt", "model.pt", "log.csv", "results.json"
 """Names of the files in the output directory; figures are ``loss.png`` and ``parity.png``."""
-_DISPLAY = {"energy": (1e3, "meV/atom"), "virial": (1e3, "meV/atom")}
 
 
 def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any]:
@@ -77,7 +74,7 @@ def _log_start(trainer):
     log.info("%s model: %d parameters; structures: %s; moments: %.3f GB",
              trainer.config.model.kind, trainer.model.n_parameters, sizes, gigabytes)  # fmt: skip
     for name, spread in trainer.objective.spreads.items():
-        factor, unit = _DISPLAY.get(name, (1.0, UNITS[name]))
+        factor, unit = DISPLAY.get(name, (1.0, UNITS[name]))
         log.info("  %-14s spread %.4g %s, weight %g", name, spread * factor, unit, trainer.weights[name])
     if "born_charges" in trainer.weights:
         born = [part.born_charges.sum(axis=0) for part in trainer.parts["train"].structures]
@@ -90,7 +87,7 @@ def _report(trainer, folder):
     row = trainer.history[-1]
     words = []
     for name in trainer.weights:
-        factor, unit = _DISPLAY.get(name, (1.0, UNITS[name]))
+        factor, unit = DISPLAY.get(name, (1.0, UNITS[name]))
         values = [row.get(f"rmse_{name}_{split}") for split in ("train", "validation")]
         words.append(f"{name} {'/'.join(f'{v * factor:.3g}' for v in values if v is not None)} {unit}")
     left = ""
@@ -106,43 +103,14 @@ def _report(trainer, folder):
 
 
 def comparison(trainer: Trainer, vector) -> list[dict[str, Any]]:
-    """Compare predictions with labels for each split.
-
-    Returns
-    -------
-    list of dict
-        As :func:`tnep_calc.plotting.training.plot_parity` takes it, with more numbers per split: ``std``, the
-        standard deviation of all components of the label together, ``spread``, the one of the training labels
-        without what a constant explains (see :func:`tnep_calc.training.objective.spreads`), and ``count``.
-    """
-    panels: dict[str, dict[str, Any]] = {}
-    for split, part in trainer.parts.items():
-        predictions = trainer.evaluate(split, vector)
-        for name in trainer.weights:
-            error = part.labels.error(name, predictions[name]).to(torch.float64).numpy()
-            prediction = part.labels.per_atom(name, predictions[name]).to(torch.float64).numpy()
-            panel = panels.setdefault(name, {"name": name, "unit": UNITS[name], "splits": {}})
-            panel["splits"][split] = _numbers(prediction - error, prediction, trainer.objective.spreads[name])
-            if name == "polarizability" and all(s.pbc.all() for s in part.structures):
-                scale = np.array([len(s) / (EPSILON_0 * s.volume) for s in part.structures])[:, None]
-                unit = np.array([1.0, 1, 1, 0, 0, 0])
-                epsilon = [unit + scale * value for value in (prediction - error, prediction)]
-                panel = panels.setdefault("epsilon_inf", {"name": "epsilon_inf", "unit": "1", "splits": {}})
-                known = panel["splits"].get("train", {}).get("spread")
-                spread = float((epsilon[0] - epsilon[0].mean(axis=0)).std()) if known is None else known
-                panel["splits"][split] = _numbers(*epsilon, spread)
-    return list(panels.values())
-
-
-def _numbers(target, prediction, spread):
-    error = prediction - target
-    centred = target - target.mean(axis=0)
-    total = float((centred**2).sum())
-    return {
-        "target": target, "prediction": prediction, "rmse": float(np.sqrt((error**2).mean())),
-        "mae": float(np.abs(error).mean()), "r2": 1 - float((error**2).sum()) / total if total > 0 else math.nan,
-        "std": float(target.std()), "spread": spread, "count": int(target.size),
-    }  # fmt: skip
+    """Return panels (see :func:`tnep_calc.training.comparison.panels`) of all splits for these parameters."""
+    return panels(
+        {
+            split: (part.structures, part.labels, trainer.evaluate(split, vector))
+            for split, part in trainer.parts.items()
+        },
+        trainer.objective.spreads,
+    )
 
 
 def _summary(numbers):
@@ -152,7 +120,7 @@ def _summary(numbers):
 def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
     """Write ``nep.txt``, the artifact, figures and ``results.json``, and return what the latter has."""
     vector, step = trainer.result()
-    panels = comparison(trainer, vector)
+    compared = comparison(trainer, vector)
     parameters = trainer.parameters()
     provenance = {"program": f"tnep_calc {__version__}", "training": json.dumps(trainer.config.content())}
     provenance |= {f"{what}_sha256": value for what, value in trainer.fingerprint.items()}
@@ -170,18 +138,14 @@ def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
         "data": {"files": list(trainer.config.data.files), **trainer.fingerprint},
         "splits": {name: [int(k) for k in indices] for name, indices in trainer.indices.items()},
         "errors": {
-            split: {panel["name"]: {"unit": panel["unit"], **_summary(panel["splits"][split])} for panel in panels}
+            split: {panel["name"]: {"unit": panel["unit"], **_summary(panel["splits"][split])} for panel in compared}
             for split in trainer.parts
         },
         "configuration": {**trainer.config.content(), "output": asdict(trainer.config.output)},
     }
     write_atomically(folder / RESULTS, lambda path: path.write_text(json.dumps(results, indent=1)))
     save_figure(plot_loss(trainer.history), folder / "loss.png", force=True)
-    save_figure(plot_parity(panels), folder / "parity.png", force=True)
-    for panel in panels:
-        for split, n in panel["splits"].items():
-            factor, unit_name = _DISPLAY.get(panel["name"], (1.0, panel["unit"]))
-            log.info("%-14s %-10s RMSE %.4g %s = %.1f %% of the spread (%.1f %% of the std of all numbers), R2 %.5f",
-                     panel["name"], split, n["rmse"] * factor, unit_name, 100 * n["rmse"] / n["spread"],
-                     100 * n["rmse"] / n["std"] if n["std"] > 0 else math.nan, n["r2"])  # fmt: skip
+    save_figure(plot_parity(compared), folder / "parity.png", force=True)
+    for line in lines_of(compared):
+        log.info(line)
     return results

@@ -10,7 +10,7 @@ import numpy as np
 from .style import BLUE, GREY, ORANGE, RED, styled
 
 COLOURS = {"train": BLUE, "validation": ORANGE, "test": RED}
-"""Colour of each split."""
+"""Colour of each split; others are blue."""
 
 PANEL = 2.6
 """Side of a parity panel in inches."""
@@ -75,7 +75,7 @@ def plot_parity(panels: Sequence[Mapping[str, Any]]):
             lines = []
             for split, data in panel["splits"].items():
                 ax.plot(np.ravel(data["target"]), np.ravel(data["prediction"]), ".", markersize=3,
-                        color=COLOURS[split], label=split)  # fmt: skip
+                        color=COLOURS.get(split, BLUE), label=split)  # fmt: skip
                 lines.append(f"{split}: RMSE {data['rmse']:.3g}, MAE {data['mae']:.3g}, R$^2$ {data['r2']:.4f}")
             ax.set(xlim=ends, ylim=ends, aspect="equal")
             ax.set_title("\n".join([panel["name"], *lines]), fontsize=6)

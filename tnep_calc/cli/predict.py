@@ -1,0 +1,160 @@
+"""``tnep predict``: models on the structures of a file, compared with its labels."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import InputError
+
+EPILOG = """\
+Labels that the file has (energy, forces, stress or virial, dipole, born_charges, polarizability or epsilon_inf) are
+compared with the predictions: root mean square and mean absolute error, the former also relative to the spread of the
+label, and R2. Energies, virials, dipoles and polarizabilities count per atom. Dipoles of periodic structures are
+compared modulo e times the lattice vectors; the mean of the Born charges is subtracted from the labels of a structure
+(acoustic sum rule).
+
+examples:
+  tnep predict test.extxyz --energy energy/model.pt --plot parity.png
+  tnep predict test.extxyz --dipole dipole/nep.txt --susceptibility pol/nep.txt -o predictions.extxyz
+  tnep predict train.xyz --dipole published/nep.txt --dipole-unit e*bohr --no-fold
+"""
+
+_PROPERTIES = {
+    "energy": {"energy": "energy", "forces": "forces", "stress": "virial"},
+    "dipole": {"dipole": "dipole", "born_effective_charges": "born_charges"},
+    "susceptibility": {"polarizability": "polarizability"},
+}
+
+
+def add_arguments(parser):
+    """Declare the arguments."""
+    parser.epilog = EPILOG
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="extended xyz, with or without labels")
+    parser.add_argument("--energy", metavar="MODEL", help="potential: nep.txt or artifact")
+    parser.add_argument("--dipole", metavar="MODEL", help="dipole model: nep.txt or artifact")
+    parser.add_argument("--susceptibility", metavar="MODEL", help="polarizability model: nep.txt or artifact")
+    parser.add_argument("--dipole-unit", help="unit in which the dipole model of a nep.txt was trained (default e*A)")
+    parser.add_argument(
+        "--susceptibility-unit", help="the same for the polarizability (default e*A^2/V; also A^3, bohr^3, N*chi)"
+    )
+    parser.add_argument("--no-fold", action="store_true", help="do not fold dipoles of periodic structures")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="predictions to write (extended xyz)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw parity plots (.png, .pdf or .svg)")
+    parser.add_argument("--force", action="store_true", help="overwrite output files")
+
+
+def run(args):
+    """Predict, compare, print the table."""
+    from ..calculators.tnep import TNEPCalculator
+    from ..io.dataset import read_dataset
+    from ..io.files import check_output
+    from ..plotting.style import check_figure_name
+
+    models = {role: getattr(args, role) for role in _PROPERTIES if getattr(args, role) is not None}
+    if not models:
+        raise InputError("give at least one model: --energy, --dipole or --susceptibility")
+    for path in filter(None, (args.output, args.plot)):
+        check_output(path, args.force)
+    if args.plot:
+        check_figure_name(args.plot)
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
+    structures = read_dataset(args.files)
+    calculator = TNEPCalculator(
+        **models, dipole_unit=args.dipole_unit, susceptibility_unit=args.susceptibility_unit, skin=0.0
+    )
+    predictions = [predict(calculator, structure) for structure in structures]
+    compared = compare(structures, predictions, fold=not args.no_fold)
+    _print_table(compared, len(structures))
+    if args.output:
+        _write(args.output, predictions, args.force)
+    if args.plot:
+        if not compared:
+            raise InputError("nothing to plot: the file has no label that these models predict")
+        from ..plotting.style import save_figure
+        from ..plotting.training import plot_parity
+
+        save_figure(plot_parity(compared), args.plot, args.force)
+
+
+def predict(calculator, structure):
+    """Return the structure with predictions of a ``TNEPCalculator`` in place of its labels."""
+    import numpy as np
+    from ase import Atoms
+    from ase.stress import voigt_6_to_full_3x3_stress
+
+    from ..io.dataset import LABELS
+
+    atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc)
+    found = dict.fromkeys(LABELS)
+    for role in calculator.models:
+        for name, label in _PROPERTIES[role].items():
+            if name == "stress" and structure.volume == 0:
+                continue
+            value = calculator.get_property(name, atoms)
+            if name == "stress":
+                value = -structure.volume * voigt_6_to_full_3x3_stress(value)
+            found[label] = float(value) if label == "energy" else np.array(value)
+    return replace(structure, **found)
+
+
+def compare(structures, predictions, fold: bool = True):
+    """Return panels of all labels that both have (see ``tnep_calc.training.comparison.panels``)."""
+    import torch
+
+    from ..io.dataset import LABELS
+    from ..training.comparison import panels
+    from ..training.objective import make_labels, site_constants, spreads
+
+    species = sorted({symbol for s in structures for symbol in s.symbols})
+    compared = []
+    for name in LABELS:
+        both = [
+            (s, p) for s, p in zip(structures, predictions, strict=True)
+            if getattr(s, name) is not None and getattr(p, name) is not None
+        ]  # fmt: skip
+        if not both:
+            continue
+        labelled, predicted = zip(*both, strict=True)
+        labels = make_labels(labelled, [name], species, fold)
+        site = torch.zeros(len(species), dtype=torch.float64)
+        if name in ("energy", "polarizability"):
+            site = site_constants(labels, name, len(species))
+        values = make_labels(predicted, [name], species, fold).targets
+        compared += panels({"all": (labelled, labels, values)}, spreads(labels, site))
+    return compared
+
+
+def _print_table(compared, count):
+    from ..training.comparison import lines_of
+
+    print(f"{count} structure{'s' * (count > 1)}")
+    if not compared:
+        print("no label that these models predict is in the file")
+        return
+    print("\n".join(lines_of(compared)))
+
+
+def _write(path, predictions, force):
+    """Write predictions under the keys that ``tnep train`` reads."""
+    from ase import Atoms
+    from ase.io import write
+
+    from ..io.files import atomic_output
+
+    frames = []
+    for p in predictions:
+        atoms = Atoms(p.symbols, p.positions, cell=p.cell, pbc=p.pbc)
+        atoms.info |= {
+            name: value for name in ("energy", "virial", "dipole", "polarizability")
+            if (value := getattr(p, name)) is not None
+        }  # fmt: skip
+        if p.forces is not None:
+            atoms.arrays["forces"] = p.forces
+        if p.born_charges is not None:
+            atoms.arrays["born_charges"] = p.born_charges.reshape(len(p), 9)
+        frames.append(atoms)
+    with atomic_output(path, force) as temporary:
+        write(temporary, frames, format="extxyz")

@@ -1,0 +1,85 @@
+"""Predictions against labels: errors, their size relative to the labels, and the arrays of parity plots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tnep_calc.io.dataset import LabelledStructure
+from tnep_calc.units import EPSILON_0
+
+from .objective import UNITS, Labels
+
+DISPLAY = {"energy": (1e3, "meV/atom"), "virial": (1e3, "meV/atom")}
+"""Factor and unit in which people read a label; all others are shown in ``UNITS``."""
+
+
+def panels(
+    splits: Mapping[str, tuple[Sequence[LabelledStructure], Labels, Mapping[str, Tensor]]],
+    spreads: Mapping[str, float],
+) -> list[dict[str, Any]]:
+    """Compare predictions with labels.
+
+    Parameters
+    ----------
+    splits : mapping
+        Split -> structures, their labels, and predictions of the same shapes as the labels' targets.
+    spreads : mapping
+        Spread of each label, see :func:`tnep_calc.training.objective.spreads`.
+
+    Returns
+    -------
+    list of dict
+        As :func:`tnep_calc.plotting.training.plot_parity` takes it.  More numbers per split: ``std``, the standard
+        deviation of all components of the label together; ``spread``, the one given; and ``count``.  Polarizabilities
+        of crystals appear a second time as ``epsilon_inf``, whose spread is that of the first split, per component.
+    """
+    out: dict[str, dict[str, Any]] = {}
+
+    def add(name, unit, split, target, prediction, spread):
+        panel = out.setdefault(name, {"name": name, "unit": unit, "splits": {}})
+        panel["splits"][split] = _numbers(target, prediction, spread)
+
+    epsilon_spread = None
+    for split, (structures, labels, predictions) in splits.items():
+        for name in labels.targets:
+            error = labels.error(name, predictions[name]).to(torch.float64).numpy()
+            prediction = labels.per_atom(name, predictions[name]).to(torch.float64).numpy()
+            add(name, UNITS[name], split, prediction - error, prediction, spreads[name])
+            if name == "polarizability" and all(s.pbc.all() for s in structures):
+                scale = np.array([len(s) / (EPSILON_0 * s.volume) for s in structures])[:, None]
+                identity = np.array([1.0, 1, 1, 0, 0, 0])
+                target, value = (identity + scale * x for x in (prediction - error, prediction))
+                if epsilon_spread is None:
+                    epsilon_spread = float((target - target.mean(axis=0)).std())
+                add("epsilon_inf", "1", split, target, value, epsilon_spread)
+    return list(out.values())
+
+
+def _numbers(target, prediction, spread):
+    error = prediction - target
+    total = float(((target - target.mean(axis=0)) ** 2).sum())
+    return {
+        "target": target, "prediction": prediction, "rmse": float(np.sqrt((error**2).mean())),
+        "mae": float(np.abs(error).mean()), "r2": 1 - float((error**2).sum()) / total if total > 0 else math.nan,
+        "std": float(target.std()), "spread": spread, "count": int(target.size),
+    }  # fmt: skip
+
+
+def lines_of(compared: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a table, one line per quantity and split."""
+    lines = [f"{'quantity':<15}{'structures':<12}{'RMSE':>10}{'MAE':>10} {'unit':<15}{'RMSE/spread':>12}{'R2':>10}"]
+    for panel in compared:
+        factor, unit = DISPLAY.get(panel["name"], (1.0, panel["unit"]))
+        for split, n in panel["splits"].items():
+            ratio = f"{100 * n['rmse'] / n['spread']:.2f} %" if n["spread"] > 0 else "-"
+            lines.append(
+                f"{panel['name']:<15}{split:<12}{factor * n['rmse']:>10.4g}{factor * n['mae']:>10.4g} {unit:<15}"
+                f"{ratio:>12}{n['r2']:>10.5f}"
+            )
+    return lines

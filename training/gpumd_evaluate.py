@@ -1,0 +1,90 @@
+"""Evaluation of a ``nep.txt`` on GPUMD training structures, many structures per call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from tnep_calc.artifact import artifact_from_nep
+from tnep_calc.errors import DataFileError, TnepError
+from tnep_calc.io.gpumd_xyz import GpumdFrame
+from tnep_calc.io.nep_txt import NepParameters
+from tnep_calc.neighbors import NeighborList
+
+ATOMS_AT_ONCE = 2000
+"""Structures are evaluated together up to about this number of atoms."""
+
+_PER_ATOM = {
+    "potential": ("energies", "forces", "virials"),
+    "dipole": ("dipoles",),
+    "polarizability": ("polarizabilities",),
+}
+_TOTALS = {"energies": "energy", "virials": "virial", "dipoles": "dipole", "polarizabilities": "polarizability"}
+
+
+def evaluate(
+    parameters: NepParameters, frames: Sequence[GpumdFrame], descriptors: bool = False
+) -> dict[str, np.ndarray]:
+    """Evaluate a model on structures.
+
+    Parameters
+    ----------
+    parameters : NepParameters
+    frames : sequence of GpumdFrame
+    descriptors : bool, default False
+        Return the scaled descriptors too.
+
+    Returns
+    -------
+    dict of ndarray
+        Totals ``energy`` (n_frames,), ``virial`` (n_frames, 3, 3), ``dipole`` (n_frames, 3) or ``polarizability``
+        (n_frames, 3, 3); and of atoms, in the order of the structures, ``energies``, ``forces``, ``dipoles`` (by
+        centre), ``polarizabilities`` (by centre) or ``descriptors``.  Numbers are in the units of the model.
+
+    Raises
+    ------
+    DataFileError
+        If a structure has an unsound geometry.
+    """
+    model = artifact_from_nep(parameters)
+    names = [*_PER_ATOM[parameters.kind], *(["descriptors"] if descriptors else [])]
+    index = {symbol: k for k, symbol in enumerate(parameters.species)}
+    search = NeighborList(parameters.cutoff)
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for batch in _batches(frames):
+        types, offsets, neighbors, vectors, atoms = [], [np.zeros(1, dtype=np.int64)], [], [], 0
+        for frame in batch:
+            s = frame.structure
+            try:
+                edges = search.edges(s.positions, s.cell, s.pbc)
+            except TnepError as error:
+                raise DataFileError(f"{s.source}: {error}") from error
+            types += [index[symbol] for symbol in s.symbols]
+            offsets.append(edges.offsets[1:] + offsets[-1][-1])
+            neighbors.append(edges.neighbors + atoms)
+            vectors.append(edges.vectors)
+            atoms += len(s)
+        out = model(
+            torch.tensor(types), torch.arange(atoms), torch.from_numpy(np.concatenate(offsets)),
+            torch.from_numpy(np.concatenate(neighbors)), torch.from_numpy(np.concatenate(vectors)), names,
+        )  # fmt: skip
+        for name in names:
+            parts[name].append(out[name].detach().numpy())
+    result = {name: np.concatenate(values) for name, values in parts.items()}
+    starts = np.cumsum([0, *(len(frame) for frame in frames)])[:-1]
+    for name, total in _TOTALS.items():
+        if name in result:
+            result[total] = np.add.reduceat(result[name], starts, axis=0)
+    return result
+
+
+def _batches(frames) -> Iterator[list[GpumdFrame]]:
+    batch: list[GpumdFrame] = []
+    for frame in frames:
+        if batch and sum(map(len, batch)) + len(frame) > ATOMS_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(frame)
+    yield batch
