@@ -18,6 +18,32 @@ TNEP_HD int block_size(const Workspace<R>& w, int b) {
   return left < kLanes<R> ? left : kLanes<R>;
 }
 
+// g[d][j + i][n] = sum_k table[k][n] terms[d][k][lane + i] for J neighbours i.
+template <int J, int Order, class R, int Size>
+TNEP_HD void radial_products(const R* table, int stride, int n_rows, const R (&terms)[Order + 1][Size], int lane, int N,
+                             R* const* g, int j) {
+  using S = ShortVec<R>;
+  constexpr int W = kLanes<R>;
+  for (int n = 0; n < N; n += kShortLanes<R>) {
+    S acc[Order + 1][J];
+#pragma GCC unroll 3
+    for (int d = 0; d <= Order; d++)
+#pragma GCC unroll 4
+      for (int i = 0; i < J; i++) acc[d][i] = fill<S>(R(0));
+    for (int k = 0; k < n_rows; k++) {
+      const S row = load<S>(table + k * stride + n);
+#pragma GCC unroll 3
+      for (int d = 0; d <= Order; d++)
+#pragma GCC unroll 4
+        for (int i = 0; i < J; i++) acc[d][i] += row * terms[d][k * W + lane + i];
+    }
+#pragma GCC unroll 3
+    for (int d = 0; d <= Order; d++)
+#pragma GCC unroll 4
+      for (int i = 0; i < J; i++) store<S>(g[d] + (j + i) * N + n, acc[d][i]);
+  }
+}
+
 // g_n and its derivatives for the neighbours of block b: w.g (rows of n) and w.g_lanes (rows of lanes).
 template <int Order, bool Lanes, class R>
 TNEP_FUNCTION void angular_functions(const Model<R>& m, int center, int b, Workspace<R>& w) {
@@ -45,19 +71,13 @@ TNEP_FUNCTION void angular_functions(const Model<R>& m, int center, int b, Works
   chebyshev_terms<Order>(f, c, m.ka, rows, W);
 
   const int size = block_size(w, b);
-  for (int lane = 0; lane < size; lane++) {
-    const int j = b * W + lane;
-    const R* table = m.angular_by_k + int64_t(center * m.species + w.angular_species[j]) * m.ka * m.na_pad;
-    for (int n = 0; n < N; n += WS) {
-      S acc[Order + 1];
-      for (int d = 0; d <= Order; d++) acc[d] = fill<S>(R(0));
-      for (int k = 0; k < m.ka; k++) {
-        const S row = load<S>(table + k * m.na_pad + n);
-#pragma GCC unroll 3
-        for (int d = 0; d <= Order; d++) acc[d] += row * terms[d][k * W + lane];
-      }
-      for (int d = 0; d <= Order; d++) store<S>(w.g[d] + j * N + n, acc[d]);
-    }
+  const int32_t* species = w.angular_species + b * W;
+  for (int lane = 0; lane < size;) {
+    const R* table = m.angular_by_k + int64_t(center * m.species + species[lane]) * m.ka * m.na_pad;
+    const bool four = lane + 4 <= size && species[lane] == species[lane + 3];  // sorted by species
+    if (four) radial_products<4, Order>(table, m.na_pad, m.ka, terms, lane, N, w.g, b * W + lane);
+    else radial_products<1, Order>(table, m.na_pad, m.ka, terms, lane, N, w.g, b * W + lane);
+    lane += four ? 4 : 1;
   }
   if constexpr (!Lanes) return;
   for (int d = 0; d <= Order; d++) {

@@ -75,13 +75,20 @@ TNEP_FUNCTION void scatter_virials(const Workspace<R>& w, double* virials) {
   }
 }
 
+// Call f(first slot) for every vector of slots.
+template <class R, class F>
+TNEP_HD void for_each_vector(const Workspace<R>& w, F&& f) {
+  for (int i = 0; i < w.n_groups; i++)
+    for (int b = 0; b < w.groups[i].vectors; b++) f(w.groups[i].begin + b * kLanes<R>);
+}
+
 // sum_j r_a P_b for ab = xx xy xz yy yz zz (symmetric for a rotationally invariant site value).
 template <class R>
 TNEP_FUNCTION void moment_tensor(const Workspace<R>& w, double* six) {
   using V = Vec<R>;
   V s[6];
   for (V& v : s) v = fill<V>(R(0));
-  for (int slot = 0; slot < w.n_slots; slot += kLanes<R>) {
+  for_each_vector(w, [&](int slot) TNEP_LAMBDA {
     const V x = load<V>(w.x + slot), y = load<V>(w.y + slot), z = load<V>(w.z + slot);
     const V px = load<V>(w.partial[0] + slot), py = load<V>(w.partial[1] + slot), pz = load<V>(w.partial[2] + slot);
     s[0] += x * px;
@@ -90,7 +97,7 @@ TNEP_FUNCTION void moment_tensor(const Workspace<R>& w, double* six) {
     s[3] += y * py;
     s[4] += y * pz;
     s[5] += z * pz;
-  }
+  });
   for (int i = 0; i < 6; i++) six[i] = sum(s[i]);
 }
 
@@ -102,10 +109,10 @@ TNEP_FUNCTION void dipole_moment(const Workspace<R>& w, double* three) {
   using V = Vec<R>;
   V s[3];
   for (V& v : s) v = fill<V>(R(0));
-  for (int slot = 0; slot < w.n_slots; slot += kLanes<R>) {
+  for_each_vector(w, [&](int slot) TNEP_LAMBDA {
     const V r = load<V>(w.r + slot), r2 = r * r;
     for (int a = 0; a < 3; a++) s[a] += r2 * load<V>(w.partial[a] + slot);
-  }
+  });
   for (int a = 0; a < 3; a++) three[a] = sum(s[a]);
 }
 

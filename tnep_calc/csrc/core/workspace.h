@@ -8,7 +8,7 @@ TNEP_BEGIN
 
 constexpr int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Neighbours of one species: slots [begin, begin + count), padded to whole vectors with far points.
+// Neighbours of one species: slots [begin, begin + count), followed by far points up to a whole vector.
 struct Group {
   int species, begin, count, vectors;
 };
@@ -17,10 +17,11 @@ struct Group {
 // neighbours are a subset, in blocks of one vector; arrays per block hold [row][lane].
 template <class R>
 struct Workspace {
-  int64_t max_edges;
-  int n_groups, n_slots, n_angular, n_blocks;
-  Group* groups;        // [T]
-  int32_t* by_species;  // [T][max_edges]: edges of the centre inside the cutoff
+  int n_species, species_stride;  // slots of species t begin at t * species_stride
+  int n_groups, n_angular, n_blocks;
+  Group* groups;        // [T]: species that occur
+  double* cutoff2;      // [T]: squares of the cutoffs of the centre's species
+  int32_t* filled;      // [T]: next free slot
   int32_t* atom;        // [slots]
   R *x, *y, *z, *r, *inverse_r;
   R *f[3], *cheb;       // cutoff function and derivatives, Chebyshev argument
@@ -51,10 +52,13 @@ inline size_t carve(const Model<R>& m, int64_t max_edges, char* base, Workspace<
     used += size_t(round_up(count * int64_t(sizeof(Item)) + 64, 64));
   };
   const int64_t W = kLanes<R>, components = (m.l_max + 1) * (m.l_max + 1) - 1;
-  const int64_t slots = round_up(max_edges, W) + (m.species + 1) * W, angular = round_up(max_edges, W) + W;
-  w.max_edges = max_edges + kPad;
+  const int64_t angular = round_up(max_edges, W) + W;
+  w.n_species = m.species;
+  w.species_stride = int(round_up(max_edges, kPad) + 2 * kPad);
+  const int64_t slots = m.species * w.species_stride;
   take(w.groups, m.species);
-  take(w.by_species, m.species * w.max_edges);
+  take(w.cutoff2, m.species + kPad);
+  take(w.filled, m.species);
   take(w.atom, slots);
   R** const of_slots[] = {&w.x,    &w.y,    &w.z,    &w.r,          &w.inverse_r,  &w.f[0],
                           &w.f[1], &w.f[2], &w.cheb, &w.partial[0], &w.partial[1], &w.partial[2]};

@@ -36,13 +36,12 @@ void check_vector(const Tensor& t, const char* name) {
 
 void check_index(const Tensor& t, const char* name, int64_t limit, const char* limit_name) {
   const int64_t* p = t.const_data_ptr<int64_t>();
-  int64_t low = 0, high = -1;
-  for (int64_t i = 0; i < t.numel(); i++) {
-    low = std::min(low, p[i]);
-    high = std::max(high, p[i]);
-  }
-  TORCH_CHECK(low >= 0 && high < limit, name, " must be from 0 to ", limit_name, " - 1 = ", limit - 1,
-              ", got values from ", low, " to ", high);
+  int64_t outside = 0;  // its sign bit is set by any value below 0 or above limit - 1
+  for (int64_t i = 0; i < t.numel(); i++) outside |= p[i] | (limit - 1 - p[i]);
+  if (outside >= 0) return;
+  const auto [low, high] = std::minmax_element(p, p + t.numel());
+  TORCH_CHECK(false, name, " must be from 0 to ", limit_name, " - 1 = ", limit - 1, ", got values from ", *low, " to ",
+              *high);
 }
 
 // Check everything that the kernels rely on and make the arrays contiguous.

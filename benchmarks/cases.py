@@ -1,0 +1,145 @@
+"""What the benchmarks of the native operators share: models, structures, timers and the re-start on one thread."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.build import bulk
+
+from tnep_calc import ops
+from tnep_calc.io.nep_txt import read_nep
+from tnep_calc.neighbors import NeighborList
+from tnep_calc.ops.packing import pack
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "tnep"
+
+CASES = {
+    # name: (model file, oracle file with the structure or None, structure)
+    "Si 3-body": ("potentials/Si_2022_NEP4_3body.txt", "si_nep4_3body", "cubic1000"),
+    "C 2024": ("potentials/C_2024_NEP4.txt", "c_2024_nep4", "cubic1000"),
+    "PbTe": ("pbte/nep.txt", None, "PbTe"),
+    "water potential": ("gpumd_fixtures/models/nep_water.txt", "water_pes_small", "w1008"),
+    "water potential (IR)": ("water_ir/nep_pes.txt", "water_pes_ir", "w1008"),
+    "BaZrO3 potential": ("gpumd_fixtures/models/nep_BaZrO3.txt", "bazro3_pes", "r1080"),
+    "water dipole": ("gpumd_fixtures/models/tnep-water-polarization.txt", "water_dipole", "w1008"),
+    "QM7B dipole": ("qm7b/dipole/nep.txt", "qm7b_dipole", "packed_4x4x4"),
+    "QM7B polarizability": ("qm7b/polarizability/nep.txt", "qm7b_polarizability", "packed_4x4x4"),
+    "BaZrO3 susceptibility": ("gpumd_fixtures/models/tnep-BaZrO3-susceptibility.txt", "bazro3_pes", "r1080"),
+}
+
+
+def structure(oracle, name):
+    """Return a structure of an oracle file, or rock-salt PbTe of 1000 atoms, rattled."""
+    if oracle is None:
+        atoms = bulk(name, "rocksalt", a=6.57, cubic=True).repeat((5, 5, 5))
+        atoms.rattle(0.05, seed=1)
+        return atoms
+    z = np.load(DATA / "oracle" / f"{oracle}.npz")
+    return Atoms(z[f"{name}/numbers"], z[f"{name}/positions"], cell=z[f"{name}/cell"], pbc=True)
+
+
+class Ours:
+    """Neighbour list and operators of one model and structure."""
+
+    def __init__(self, path, atoms, dtype):
+        self.parameters = read_nep(path)
+        header, params = pack(self.parameters)
+        self.model = torch.tensor(header), torch.tensor(params, dtype=dtype)
+        self.atoms = atoms
+        symbols = list(self.parameters.species)
+        self.species = torch.tensor([symbols.index(s) for s in atoms.get_chemical_symbols()])
+        self.centers = torch.arange(len(atoms))
+        self.inputs = self.edges()
+
+    def edges(self):
+        """Return the inputs of the operators from a fresh native neighbour search."""
+        geometry = (torch.from_numpy(a) for a in (self.atoms.positions, self.atoms.cell.array, self.atoms.pbc))
+        offsets, neighbors, _, vectors = torch.ops.tnep.neighbor_list(*geometry, self.parameters.cutoff)
+        return self.species, self.centers, offsets, neighbors, vectors
+
+    def vesin_edges(self):
+        """Return the same from ``tnep_calc.neighbors`` (vesin)."""
+        e = NeighborList(self.parameters.cutoff).edges(self.atoms.positions, self.atoms.cell.array, self.atoms.pbc)
+        return self.species, self.centers, *(torch.from_numpy(a) for a in (e.offsets, e.neighbors, e.vectors))
+
+    def call(self, operator, *rest, edges=None):
+        """Return a function that runs an operator, after `edges` if given."""
+        function = getattr(torch.ops.tnep, operator)
+        if edges is None:
+            return lambda: function(*self.model, *self.inputs, *rest)
+        return lambda: function(*self.model, *edges(), *rest)
+
+
+def calorine_core(path, atoms):
+    """Return calorine's C++ object for a structure (no ASE overhead)."""
+    from calorine.calculators import CPUNEP
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        calculator = CPUNEP(str(path))
+        calculator.set_atoms(atoms.copy())
+        calculator._setup_nepy()
+    return calculator.nepy
+
+
+def time_in_turn(calls, seconds=0.4, rounds=5):
+    """Return CPU seconds of every call: smallest of `rounds`, the calls taken in turn."""
+    repeats, best = {}, dict.fromkeys(calls, np.inf)
+    for name, call in calls.items():
+        call()
+        start = time.process_time()
+        call()
+        repeats[name] = max(1, int(seconds / max(time.process_time() - start, 1e-6) / rounds))
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.process_time()
+            for _ in range(repeats[name]):
+                call()
+            best[name] = min(best[name], (time.process_time() - start) / repeats[name])
+    return best
+
+
+def record(case, quantity, peer, ours, theirs, unit):
+    """Return one line of the JSON result; a ratio above 1 means that ours is better."""
+    return {
+        "case": case, "quantity": quantity, "peer": peer, "ours": ours, "theirs": theirs, "unit": unit,
+        "ratio": theirs / ours,
+    }  # fmt: skip
+
+
+def write_records(path, records):
+    """Write the records as JSON; the file appears complete or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(records, indent=1))
+    temporary.replace(path)
+
+
+def start(description):
+    """Return an argument parser after a re-start with one thread everywhere, and checks of data and library."""
+    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    if any(os.environ.get(name) != "1" for name in variables):
+        os.environ.update(dict.fromkeys(variables, "1"))
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    torch.set_num_threads(1)
+    if not DATA.exists():
+        sys.exit(f"reference data not found in {DATA}")
+    if not ops.load():
+        sys.exit(f"the native kernels are not available: {ops.status().detail}")
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the records to this file")
+    parser.add_argument("--cases", nargs="*", help="only cases whose name contains one of these words")
+    return parser
+
+
+def chosen(name, words):
+    """Tell whether a case was asked for."""
+    return not words or any(word.lower() in name.lower() for word in words)

@@ -1,0 +1,93 @@
+"""Born charges, polarizability gradients and field forces: time per atom on one CPU thread, and accuracy.
+
+Run ``python benchmarks/gradients.py [--json FILE] [--cases WORD ...]``; it needs the project's reference data beside
+the checkout.  Ours (neighbour list included) is timed at several sizes and must grow with the number of atoms only.
+The peer is calorine's finite differences, which cost 6 N or 12 N evaluations: it runs once on a small structure, and
+its number for 1,000 atoms is that result scaled by the number of atoms squared, as a record's text says.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from ase import Atoms
+from cases import CASES, DATA, Ours, calorine_core, chosen, ops, record, start, structure, time_in_turn, write_records
+
+OPERATORS = {
+    "dipole": ("nep_dipole", "nep_dipole_gradient"),
+    "polarizability": ("nep_polarizability", "nep_polarizability_gradient"),
+}
+SMALL = {"water": ("water_dipole", "w63"), "QM7B": ("qm7b_dipole", "triclinic_8A"), "BaZrO3": ("bazro3_pes", "r40")}
+STEP = 0.01  # calorine's default displacement, Å
+
+
+def calorine_gradient(path, atoms, kind):
+    """Return a function that gives calorine's gradient by central differences with its default step."""
+    core = calorine_core(path, atoms)
+    if kind == "dipole":
+        shape, call = (len(atoms), 3, 3), lambda: core.get_dipole_gradient(STEP, 1, 0.0)
+    else:
+        shape, call = (len(atoms), 3, 6), lambda: core.get_polarizability_gradient(STEP, [0, 1, 2])
+    return lambda: np.array(call()).reshape(shape)
+
+
+def against_calorine(name, path, kind):
+    """Time both on a small structure; return the record and the largest deviation of the finite differences."""
+    oracle, label = SMALL[name.split()[0]]
+    atoms = structure(oracle, label)
+    ours, peer = Ours(path, atoms, torch.float64), calorine_gradient(path, atoms, kind)
+    call = ours.call(OPERATORS[kind][1], edges=ours.edges)
+    seconds = time_in_turn({"ours": call, "theirs": peer}, rounds=2)
+    ratio = seconds["theirs"] / seconds["ours"]
+    print(
+        f"{name:<22}{len(atoms):>6}  float64 {seconds['ours'] * 1e3:.2f} ms   calorine {seconds['theirs'] * 1e3:.1f} ms"
+        f"   ratio {ratio:8.0f};  scaled to 1,000 atoms: ratio {ratio * 1000 / len(atoms):8.0f}"
+    )
+    per_atom = {key: 1e6 * value / len(atoms) for key, value in seconds.items()}
+    unit = "CPU us/atom"
+    small = record(f"{name}, {len(atoms)} atoms, float64", f"{kind} gradient", "calorine 4.1", *per_atom.values(), unit)
+    scale = 1000 / len(atoms)
+    large = record(
+        f"{name}, 1000 atoms, float64 (both scaled: ours as N, finite differences as N^2)", f"{kind} gradient",
+        "calorine 4.1", per_atom["ours"], per_atom["theirs"] * scale, unit,
+    )  # fmt: skip
+    return [small, large]
+
+
+def own_sizes(name, path, kind):
+    """Print the time per atom of ours at growing size."""
+    _, oracle, label = CASES[name]
+    start_atoms: Atoms = structure(oracle, label)
+    for repeat in (1, 2):
+        atoms = start_atoms.repeat((repeat,) * 3)
+        row = f"{name:<22}{len(atoms):>6} "
+        for dtype in (torch.float32, torch.float64):
+            ours = Ours(path, atoms, dtype)
+            value, gradient = OPERATORS[kind]
+            calls = {"value": ours.call(value), "gradient": ours.call(gradient), "list": ours.edges}
+            if kind == "dipole":
+                calls["field"] = ours.call("nep_field_forces", torch.ones(3, dtype=torch.float64))
+            us = {key: 1e6 * s / len(atoms) for key, s in time_in_turn(calls, seconds=0.6, rounds=3).items()}
+            row += (
+                f"| {str(dtype)[6:]} value {us['value']:5.2f} gradient {us['gradient']:6.2f} "
+                f"({us['gradient'] / us['value']:.1f} x) field {us.get('field', np.nan):5.2f} "
+            )
+        print(row + f"| list {us['list']:5.2f} us/atom", flush=True)
+
+
+def main():
+    args = start(__doc__).parse_args()
+    print(ops.status().detail)
+    records = []
+    for name, (model, _, _) in CASES.items():
+        kind = "dipole" if "dipole" in name else "polarizability"
+        if "potential" in name or name in ("Si 3-body", "C 2024", "PbTe") or not chosen(name, args.cases):
+            continue
+        own_sizes(name, DATA / model, kind)
+        records += against_calorine(name, DATA / model, kind)
+    if args.json:
+        write_records(args.json, records)
+
+
+if __name__ == "__main__":
+    main()
