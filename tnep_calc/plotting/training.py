@@ -66,20 +66,25 @@ def plot_parity(panels: Sequence[Mapping[str, Any]]):
     with styled():
         figure = Figure(figsize=(PANEL * len(panels) + 0.4, PANEL + 0.4))
         for ax, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
-            both = [(np.ravel(s["target"]), np.ravel(s["prediction"])) for s in panel["splits"].values()]
-            values = np.concatenate([values for pair in both for values in pair])
-            low, high = values.min(), values.max()
-            margin = 0.04 * (high - low) or 1.0
-            ends = low - margin, high + margin
-            ax.plot(ends, ends, color=GREY, linewidth=0.7)
-            lines = []
-            for split, data in panel["splits"].items():
-                ax.plot(np.ravel(data["target"]), np.ravel(data["prediction"]), ".", markersize=3,
-                        color=COLOURS.get(split, BLUE), label=split)  # fmt: skip
-                lines.append(f"{split}: RMSE {data['rmse']:.3g}, MAE {data['mae']:.3g}, R$^2$ {data['r2']:.4f}")
-            ax.set(xlim=ends, ylim=ends, aspect="equal")
-            ax.set_title("\n".join([panel["name"], *lines]), fontsize=6)
-            ax.set_xlabel(f"label ({panel['unit']})")
-            ax.set_ylabel(f"prediction ({panel['unit']})")
+            draw_parity(ax, panel)
         figure.axes[0].legend(loc="lower right", markerscale=2)
     return figure
+
+
+def draw_parity(ax, panel: Mapping[str, Any]) -> None:
+    """Draw one panel of `plot_parity` on the given axes."""
+    both = [(np.ravel(s["target"]), np.ravel(s["prediction"])) for s in panel["splits"].values()]
+    values = np.concatenate([values for pair in both for values in pair])
+    low, high = values.min(), values.max()
+    margin = 0.04 * (high - low) or 1.0
+    ends = low - margin, high + margin
+    ax.plot(ends, ends, color=GREY, linewidth=0.7)
+    lines = []
+    for split, data in panel["splits"].items():
+        ax.plot(np.ravel(data["target"]), np.ravel(data["prediction"]), ".", markersize=3,
+                color=COLOURS.get(split, BLUE), label=split)  # fmt: skip
+        lines.append(f"{split}: RMSE {data['rmse']:.3g}, MAE {data['mae']:.3g}, R$^2$ {data['r2']:.4f}")
+    ax.set(xlim=ends, ylim=ends, aspect="equal")
+    ax.set_title("\n".join([panel["name"], *lines]), fontsize=6)
+    ax.set_xlabel(f"label ({panel['unit']})")
+    ax.set_ylabel(f"prediction ({panel['unit']})")
