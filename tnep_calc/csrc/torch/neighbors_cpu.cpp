@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../core/grid.h"
+#include "recycled.h"
 
 namespace tnep {
 namespace {
@@ -35,28 +36,36 @@ struct Part {
   Tensor neighbors, shifts, vectors;
 };
 
+Part make_part(int64_t edges, const at::TensorOptions& options) {
+  Recycler& memory = Recycler::instance();
+  return {memory.empty({edges}, options.dtype(at::kLong)), memory.empty({edges, 3}, options.dtype(at::kInt)),
+          memory.empty({edges, 3}, options)};
+}
+
+// The first `edges` edges.
+Part head(const Part& part, int64_t edges) {
+  return {part.neighbors.narrow(0, 0, edges), part.shifts.narrow(0, 0, edges), part.vectors.narrow(0, 0, edges)};
+}
+
 Part search_range(const Grid& grid, int64_t begin, int64_t end, int64_t n_atoms, int64_t guess, int64_t* counts,
                   const at::TensorOptions& options) {
   std::vector<int32_t> list(n_atoms + 16);
-  Part part{at::empty({guess}, options.dtype(at::kLong)), at::empty({guess, 3}, options.dtype(at::kInt)),
-            at::empty({guess, 3}, options)};
   const SearchFunction search = search_function();
+  Part part = make_part(guess, options);
   int64_t done = begin, count = 0;
   while (true) {
     EdgeBuffer buffer{count, guess, counts + (done - begin), part.neighbors.mutable_data_ptr<int64_t>(),
                       part.shifts.mutable_data_ptr<int32_t>(), part.vectors.mutable_data_ptr<double>(), list.data()};
     done = search(grid, done, end, buffer);
     count = buffer.count;
-    if (done == end) break;
+    if (done == end) return head(part, count);
     guess += guess / 2 + 1024;
-    part.neighbors.resize_({guess});
-    part.shifts.resize_({guess, 3});
-    part.vectors.resize_({guess, 3});
+    const Part larger = make_part(guess, options), old = head(part, count), copy = head(larger, count);
+    copy.neighbors.copy_(old.neighbors);
+    copy.shifts.copy_(old.shifts);
+    copy.vectors.copy_(old.vectors);
+    part = larger;
   }
-  part.neighbors.resize_({count});
-  part.shifts.resize_({count, 3});
-  part.vectors.resize_({count, 3});
-  return part;
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> neighbor_list(const Tensor& positions, const Tensor& cell, const Tensor& pbc,
@@ -113,7 +122,7 @@ Tensor edge_vectors(const Tensor& positions, const Tensor& cell, const Tensor& o
               "shifts must be int32 of shape (n_edges, 3), got ", shifts.scalar_type(), " of shape ", shifts.sizes());
   const Tensor p = positions.contiguous(), h = cell.contiguous(), o = offsets.contiguous(), j = neighbors.contiguous(),
                s = shifts.contiguous();
-  Tensor vectors = at::empty({edges, 3}, p.options());
+  Tensor vectors = Recycler::instance().empty({edges, 3}, p.options());
   const double *r = p.const_data_ptr<double>(), *c = h.const_data_ptr<double>();
   const int64_t *start = o.const_data_ptr<int64_t>(), *end = j.const_data_ptr<int64_t>();
   const int32_t* shift = s.const_data_ptr<int32_t>();
