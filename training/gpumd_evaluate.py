@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,7 +11,8 @@ import torch
 from tnep_calc.artifact import artifact_from_nep
 from tnep_calc.errors import DataFileError, TnepError
 from tnep_calc.io.gpumd_xyz import GpumdFrame
-from tnep_calc.io.nep_txt import NepParameters
+from tnep_calc.io.nep_in import NepInput
+from tnep_calc.io.nep_txt import ZBL, NepParameters
 from tnep_calc.neighbors import NeighborList
 
 ATOMS_AT_ONCE = 2000
@@ -88,3 +90,25 @@ def _batches(frames) -> Iterator[list[GpumdFrame]]:
             batch = []
         batch.append(frame)
     yield batch
+
+
+def without_zbl(frames: Sequence[GpumdFrame], options: NepInput, zbl: ZBL) -> list[GpumdFrame]:
+    """Return structures whose energies, forces and virials are those of the network alone, the repulsion taken off."""
+    t, pairs = len(options.species), np.broadcast_to(np.array(options.cutoff), (len(options.species), 2))
+    repulsion = NepParameters(
+        version=4, kind="potential", species=options.species, radial_cutoffs=pairs[:, 0].copy(),
+        angular_cutoffs=pairs[:, 1].copy(), max_neighbors=(1, 1), n_max=(0, 0), basis_size=(0, 0), l_max=1,
+        extra=(False,) * 6, neurons=1, w0=np.zeros((1, t, 1, 2)), b0=np.zeros((1, t, 1)), w1=np.zeros((1, t, 1)),
+        b1=np.zeros(1), c_radial=np.zeros((1, 1, t, t)), c_angular=np.zeros((1, 1, t, t)), q_scaler=np.ones(2), zbl=zbl,
+    )  # fmt: skip
+    values = evaluate(repulsion, frames)
+    forces = np.split(values["forces"], np.cumsum([len(frame) for frame in frames])[:-1])
+    result = []
+    for k, frame in enumerate(frames):
+        s = frame.structure
+        if s.energy is None or s.forces is None:
+            raise DataFileError(f"{s.source}: no energy or no forces")
+        virial = None if s.virial is None else s.virial - values["virial"][k]
+        structure = replace(s, energy=s.energy - values["energy"][k], forces=s.forces - forces[k], virial=virial)
+        result.append(replace(frame, structure=structure))
+    return result

@@ -1,10 +1,12 @@
-"""``tnep train``: configuration -> trained model."""
+"""``tnep train``: configuration, or GPUMD training folder -> trained model."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from pathlib import Path
+
+from ..errors import InputError
 
 EPILOG = """\
 The configuration is a TOML file. This one trains a potential; everything but files, kind, species and directory has
@@ -41,31 +43,64 @@ a default:
 Relative paths start at the folder of the configuration. A run that was killed goes on from its last checkpoint when
 it is started again the same way, and gives the same numbers, bit by bit, as one that was not.
 
-example:
+A folder instead of a configuration is taken as one of GPUMD's program nep: nep.in and train.xyz, optionally test.xyz.
+It gets the files of that program (nep.txt, loss.out, *_train.out, *_test.out; nep.restart with --engine snes), and
+'prediction 1' evaluates an existing nep.txt. Keywords of nep.in that cannot be honoured are refused. With --engine
+gradient (default) all structures of train.xyz are fitted by Adam and L-BFGS; --engine snes is GPUMD's evolution
+strategy, which starts from nep.restart if that is there.
+
+examples:
   tnep train energy.toml
   tnep predict bn8.extxyz --energy energy/model.pt
+  tnep train qm7b_dipole/ --engine snes
 """
 
 
 def add_arguments(parser):
     """Declare the arguments."""
     parser.epilog = EPILOG
-    parser.add_argument("config", type=Path, help="configuration (TOML)")
+    parser.add_argument("config", type=Path, help="configuration (TOML), or folder with nep.in and train.xyz")
     parser.add_argument("-o", "--output", help="output directory, instead of the one in the configuration")
     parser.add_argument(
         "--restart", action="store_true", help="discard what a former run has left in the output directory"
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress lines")
+    group = parser.add_argument_group("only for a GPUMD folder")
+    group.add_argument("--engine", choices=("gradient", "snes"), help="default: gradient")
+    group.add_argument("--steps", type=int, help="steps of Adam, and as many of L-BFGS (gradient; default: 300)")
+    group.add_argument("--precision", choices=("float64", "float32"), help="of the gradient engine; default: float64")
+    group.add_argument("--threads", type=int, help="threads; default: 1")
+    group.add_argument("--memory", type=float, help="largest size of the precomputed moments in GB; default: 4")
 
 
 def run(args):
     """Train, with progress on stderr and the place of the results on stdout."""
+    logging.basicConfig(
+        stream=sys.stderr, format="%(message)s", level=logging.WARNING if args.quiet else logging.INFO
+    )
+    options = {"engine": args.engine, "steps": args.steps, "precision": args.precision, "threads": args.threads,
+               "memory_gb": args.memory}  # fmt: skip
+    given = {name: value for name, value in options.items() if value is not None}
+    if args.config.is_dir():
+        _run_directory(args, given)
+        return
+    if given:
+        names = ", ".join("--memory" if name == "memory_gb" else f"--{name}" for name in given)
+        raise InputError(f"{names} is for GPUMD folders; a configuration has its own keys ([optimizer])")
     from ..training.config import load_config
     from ..training.outputs import run_training
 
     config = load_config(args.config, args.output)
-    logging.basicConfig(
-        stream=sys.stderr, format="%(message)s", level=logging.WARNING if args.quiet else logging.INFO
-    )
     run_training(config, args.restart)
     print(f"results in {config.directory}")
+
+
+def _run_directory(args, given):
+    if args.output is not None:
+        raise InputError("a GPUMD folder gets its results itself: --output is for configurations only")
+    if args.engine == "snes" and (args.steps is not None or args.precision is not None):
+        raise InputError("--steps and --precision are for --engine gradient: use 'generation' in nep.in")
+    from ..training.gpumd_directory import RunOptions, run_directory
+
+    for path in run_directory(args.config, RunOptions(restart=args.restart, **given)):
+        print(path)

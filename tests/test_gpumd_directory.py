@@ -1,0 +1,320 @@
+"""Training folders of GPUMD: both engines, prediction, interruption, and what other programs read from the results."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import shared_data
+from tnep_calc.training.gpumd_directory import RunOptions, run_directory
+from training_helpers import random_structure
+
+from tnep_calc.cli import main
+from tnep_calc.errors import InputError, ModelFileError
+from tnep_calc.io.nep_in import NepInput, write_nep_in
+from tnep_calc.io.nep_txt import ZBL, read_nep
+
+SMALL = NepInput(
+    ("N", "B"), cutoff=((3.7, 3.0),), n_max=(2, 2), basis_size=(3, 3), l_max=(3, 1, 0, 0, 0, 0, 0), neuron=4,
+    population=10, generation=8, batch=2, output_interval=2,
+)  # fmt: skip
+SYMBOLS = ("BNB", "BN", "NNB")
+
+
+def options(kind, **changes):
+    model_type = ("potential", "dipole", "polarizability").index(kind)
+    weights = {"lambda_e": 0.0, "lambda_f": 0.0, "lambda_v": 1.0} if model_type else {}
+    return replace(SMALL, model_type=model_type, **weights, **changes)
+
+
+def write_xyz(path, seeds, virial=True, weight=1, labels=True):
+    def words(array):
+        return " ".join(f"{value:.8f}" for value in np.ravel(array))
+
+    text = ""
+    for seed in seeds:
+        s = random_structure(seed, SYMBOLS[seed % 3])
+        text += f'{len(s)}\nLattice="{words(s.cell)}" pbc="F F F" weight={weight} '
+        if labels:
+            text += f'energy={s.energy:.8f} dipole="{words(s.dipole)}" pol="{words(s.polarizability)}" '
+            text += f'virial="{words(s.virial)}" ' if virial else ""
+        text += "Properties=species:S:1:pos:R:3:force:R:3:adipole:R:3\n"
+        for symbol, r, f in zip(s.symbols, s.positions, s.forces, strict=True):
+            text += f"{symbol} {words(r)} {words(f)} {words(f)}\n"
+    path.write_text(text)
+
+
+@pytest.fixture
+def make(tmp_path):
+    def make(kind, test=True, name="run", **changes):
+        folder = tmp_path / name
+        folder.mkdir()
+        xyz = {key: changes.pop(key) for key in ("virial", "weight", "labels") if key in changes}
+        write_nep_in(folder / "nep.in", options(kind, **changes))
+        write_xyz(folder / "train.xyz", range(5), **xyz)
+        if test:
+            write_xyz(folder / "test.xyz", range(5, 7), **xyz)
+        return folder
+
+    return make
+
+
+def rows(folder):
+    return [[float(word) for word in line.split()] for line in (folder / "loss.out").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("engine", ["snes", "gradient"])
+@pytest.mark.parametrize("kind", ["potential", "dipole", "polarizability"])
+def test_other_programs_read_the_results(make, kind, engine):
+    calorine = pytest.importorskip("calorine.nep")
+    folder = make(kind)
+    run_directory(folder, RunOptions(engine=engine, steps=4 if engine == "gradient" else None))
+    assert read_nep(folder / "nep.txt").kind == kind
+    loss = calorine.read_loss(str(folder / "loss.out"))
+    assert list(loss.index) == ([2, 4, 6, 8] if engine == "snes" else [8])
+    errors = [name for name in loss.columns if name.startswith("RMSE")]
+    assert len(errors) == (6 if kind == "potential" else 2)
+    np.testing.assert_allclose(loss.total_loss.iloc[-1], rows(folder)[-1][1])
+    train, test = calorine.read_structures(str(folder))
+    assert (len(train), len(test)) == (5, 2)
+    names = {"potential": ("energy", "force", "virial"), "dipole": ("dipole",), "polarizability": ("polarizability",)}
+    half = len(errors) // 2
+    for split, structures, columns in (("train", train, errors[:half]), ("test", test, errors[half:])):
+        for name, column in zip(names[kind], columns, strict=True):
+            data = calorine.get_parity_data(structures, name, flatten=True)
+            rmse = float(np.sqrt(((data.predicted - data.target) ** 2).mean()))
+            if split == "test" or engine == "gradient":  # in training, SNES has the error of the last batch only
+                assert loss[column].iloc[-1] == pytest.approx(rmse, abs=2e-5), (split, name)
+    for k, structure in enumerate(test):
+        if kind == "dipole":
+            expected = random_structure(5 + k, SYMBOLS[(5 + k) % 3]).dipole / len(structure)
+            np.testing.assert_allclose(structure.info["dipole_target"], expected, rtol=1e-5)
+
+
+def test_stress_is_the_virial_over_the_volume_in_gpa(make):
+    folder = make("potential", test=False, generation=2)
+    run_directory(folder, RunOptions(engine="snes"))
+    virial, stress = np.loadtxt(folder / "virial_train.out"), np.loadtxt(folder / "stress_train.out")
+    factors = [len(s) / s.volume * 160.21766 for s in (random_structure(k, SYMBOLS[k % 3]) for k in range(5))]
+    np.testing.assert_allclose(stress, virial * np.array(factors)[:, None], rtol=2e-5)
+    assert rows(folder)[-1][7:] == [0, 0, 0]  # no test set
+
+
+def interrupted(folder, engine, row):
+    """Run in a process that is killed after it has written a row of loss.out."""
+    code = f"""
+import os, signal
+import tnep_calc.training.gpumd_directory as d
+write, count = d.append_row, []
+def append_row(path, text):
+    write(path, text)
+    count.append(text)
+    if len(count) == {row}:
+        os.kill(os.getpid(), signal.SIGKILL)
+d.append_row = append_row
+d.run_directory({str(folder)!r}, d.RunOptions(engine={engine!r}, steps={8 if engine == "gradient" else None}))
+"""
+    path = os.pathsep.join(["." , os.environ.get("PYTHONPATH", "")])
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env={**os.environ, "PYTHONPATH": path},
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_a_killed_evolution_goes_on_bit_by_bit(make):
+    folders = [make("dipole", name=name) for name in ("whole", "killed")]
+    history = "100     0.50000    0.10000    0.10000    0.30000      0.30000      \n"
+    for folder in folders:
+        (folder / "loss.out").write_text(history)  # rows of a former run stay
+    run = RunOptions(engine="snes")
+    run_directory(folders[0], run)
+    interrupted(folders[1], "snes", 3)
+    assert len(rows(folders[1])) == 4
+    run_directory(folders[1], run)
+    for name in ("loss.out", "nep.txt", "nep.restart", "dipole_test.out", "dipole_train.out"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
+    assert (folders[0] / "loss.out").read_text().startswith(history)
+    before = (folders[1] / "nep.restart").read_bytes()
+    run_directory(folders[1], run)  # finished: nothing changes
+    assert (folders[1] / "nep.restart").read_bytes() == before and len(rows(folders[1])) == 5
+
+
+def test_more_generations_and_restarts(make):
+    folder = make("dipole", test=False, generation=4)
+    run = RunOptions(engine="snes")
+    run_directory(folder, run)
+    write_nep_in(folder / "nep.in", options("dipole", generation=8), force=True)
+    run_directory(folder, run)
+    whole = make("dipole", test=False, name="whole")
+    run_directory(whole, run)
+    assert (folder / "nep.restart").read_bytes() == (whole / "nep.restart").read_bytes()
+    assert [row[0] for row in rows(folder)] == [2, 4, 6, 8]
+    write_nep_in(folder / "nep.in", options("dipole", sigma0=0.2), force=True)
+    with pytest.raises(InputError, match=r"another nep.in or another engine.*--restart"):
+        run_directory(folder, run)
+    run_directory(folder, replace(run, restart=True))  # from nep.restart, with generations counted anew
+    assert [row[0] for row in rows(folder)] == [2, 4, 6, 8] * 2
+    calorine = pytest.importorskip("calorine.nep")
+    assert list(calorine.read_loss(str(folder / "loss.out")).index) == [2, 4, 6, 8, 10, 12, 14, 16]
+
+
+def test_a_killed_gradient_run_goes_on(make, monkeypatch):
+    folders = [make("polarizability", name=name) for name in ("whole", "killed")]
+    import tnep_calc.training.gpumd_gradient as gradient
+
+    original = gradient.gradient_config
+
+    def often(folder, run):
+        config = original(folder, run)
+        return replace(config, output=replace(config.output, report_interval=4, checkpoint_interval=4))
+
+    monkeypatch.setattr(gradient, "gradient_config", often)
+    run = RunOptions(steps=8)
+    run_directory(folders[0], run)
+    import tnep_calc.training.gpumd_directory as directory
+
+    write = directory.append_row
+
+    def stop(path, text):
+        write(path, text)
+        if text.startswith("8 "):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(directory, "append_row", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_directory(folders[1], run)
+    run_directory(folders[1], run)
+    for name in ("loss.out", "nep.txt", "polarizability_test.out"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
+    with pytest.raises(InputError, match="another"):
+        run_directory(folders[1], RunOptions(engine="snes"))
+
+
+def test_targets_of_atoms(make):
+    folder = make("dipole", atomic_v=True, generation=4)
+    run_directory(folder, RunOptions(engine="snes"))
+    table = np.loadtxt(folder / "dipole_test.out")
+    assert table.shape == (6, 6)
+    np.testing.assert_allclose(table[:3, 3:], random_structure(5, "NNB").forces, rtol=1e-5)
+    assert rows(folder)[-1][5] == pytest.approx(np.sqrt(((table[:, :3] - table[:, 3:]) ** 2).sum() / 36), abs=1e-5)
+    with pytest.raises(InputError, match=r"'atomic_v': the gradient engine has no targets of atoms.*--engine snes"):
+        run_directory(folder, RunOptions(restart=True))
+
+
+@pytest.mark.parametrize("engine", ["snes", "gradient"])
+def test_the_repulsion_is_part_of_the_model(make, engine):
+    folder = make("potential", zbl=2.0, use_typewise_cutoff_zbl=0.8, generation=4, batch=100)
+    run_directory(folder, RunOptions(engine=engine, steps=4 if engine == "gradient" else None))
+    assert read_nep(folder / "nep.txt").zbl == ZBL(1.0, 2.0, 0.8)
+    for name, column in (("energy", 4), ("force", 5), ("virial", 6)):
+        table = np.loadtxt(folder / f"{name}_train.out")
+        half = table.shape[1] // 2
+        rmse = np.sqrt(((table[:, :half] - table[:, half:]) ** 2).mean())
+        assert rows(folder)[-1][column] == pytest.approx(rmse, rel=1e-4, abs=2e-5), name
+    (folder / "zbl.in").write_text("")
+    with pytest.raises(InputError, match="flexible ZBL"):
+        run_directory(folder, RunOptions(engine=engine, restart=True))
+
+
+def test_the_gradient_engine_says_what_it_does_not_use(make, caplog):
+    folder = make("potential", virial=False, lambda_1=0.1, test=False)
+    with caplog.at_level("INFO"):
+        run_directory(folder, RunOptions(steps=2))
+    (line,) = [r.message for r in caplog.records if "not used by the gradient engine" in r.message]
+    for word in ("population (steps of Adam and L-BFGS)", "generation", "batch", "lambda_1 (a weight decay of 1e-06)"):
+        assert word in line
+    assert any("virials are not fitted: 5 of 5" in r.message for r in caplog.records)
+    assert rows(folder)[-1][6] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lambda_shear": 0.5}, "'lambda_shear': the gradient engine has no weights of off-diagonal"),
+        ({"type_weight": (1.0, 2.0)}, "'type_weight'"),
+        ({"force_delta": 1.0}, "'force_delta'"),
+        ({"weight": 2}, "no weights of structures"),
+        ({"cutoff": ((3.7, 3.0), (3.6, 3.0))}, "cutoffs that differ between species"),
+    ],
+)
+def test_the_gradient_engine_refuses_what_it_cannot_honour(make, changes, message):
+    with pytest.raises(InputError, match=message):
+        run_directory(make("potential", **changes), RunOptions(steps=2))
+
+
+def test_prediction(make):
+    folder = make("dipole", generation=2)
+    run_directory(folder, RunOptions(engine="snes"))
+    expected = np.loadtxt(folder / "dipole_train.out")
+    given = options("dipole", prediction=1)
+    write_nep_in(folder / "nep.in", replace(given, output_descriptor=1), force=True)
+    write_xyz(folder / "train.xyz", range(5), labels=False)
+    written = run_directory(folder)
+    assert [path.name for path in written] == ["dipole_train.out", "descriptor.out"]
+    table = np.loadtxt(folder / "dipole_train.out")
+    np.testing.assert_allclose(table[:, :3], expected[:, :3], rtol=1e-5, atol=1e-6)
+    assert (table[:, 3:] == -1e6).all()
+    by_structure = np.loadtxt(folder / "descriptor.out")
+    write_nep_in(folder / "nep.in", replace(given, output_descriptor=2), force=True)
+    run_directory(folder)
+    by_atom = np.loadtxt(folder / "descriptor.out")
+    assert by_atom.shape == (13, given.dim)
+    np.testing.assert_allclose(by_structure[0], by_atom[:3].mean(axis=0), rtol=1e-4)
+    for wrong in (replace(given, species=("B", "N")), options("polarizability", prediction=1)):
+        write_nep_in(folder / "nep.in", wrong, force=True)
+        with pytest.raises(ModelFileError, match="nep.in describes a"):
+            run_directory(folder)
+
+
+def test_prediction_of_the_published_example(tmp_path):
+    source = shared_data("tnep/qm7b/polarizability")
+    (tmp_path / "nep.in").write_text((source / "new_molecule/nep.in").read_text())
+    for name, path in (("nep.txt", source / "nep.txt"), ("train.xyz", source / "new_molecule/train.xyz")):
+        (tmp_path / name).write_bytes(path.read_bytes())
+    run_directory(tmp_path)
+    ours, theirs = (
+        (path / "polarizability_train.out").read_text().split() for path in (tmp_path, source / "new_molecule")
+    )
+    assert ours[6:] == theirs[6:]
+    np.testing.assert_allclose(np.array(ours[:6], float), np.array(theirs[:6], float), atol=2e-5)
+
+
+def test_copies_and_import_of_the_scaling(make):
+    folder = make("dipole", test=False, save_potential=(3, 0, 1), generation=6)
+    run_directory(folder, RunOptions(engine="snes"))
+    kept = sorted(path.name for path in folder.glob("nep_gen*"))
+    assert kept == ["nep_gen3.restart", "nep_gen3.txt", "nep_gen6.restart", "nep_gen6.txt"]
+    assert (folder / "nep_gen6.txt").read_bytes() == (folder / "nep.txt").read_bytes()
+    scale = read_nep(folder / "nep.txt").q_scaler
+    other = make("dipole", test=False, name="other", import_q_scaler=True, save_potential=(4, 1, 0))
+    (other / "nep.txt").write_text((folder / "nep.txt").read_text())
+    write_xyz(other / "train.xyz", range(2))  # fewer structures would give another scaling
+    with pytest.raises(InputError, match=r"nep.txt exists and would be overwritten"):
+        run_directory(other, RunOptions(engine="snes"))
+    run_directory(other, RunOptions(engine="snes", restart=True))
+    np.testing.assert_array_equal(read_nep(other / "nep.txt").q_scaler, scale)
+    assert len(list(other.glob("nep_y20*_generation4.txt"))) == 1
+    (other / "nep.txt").write_text((folder / "nep.txt").read_text())
+
+
+def test_command_line(make, capsys):
+    folder = make("dipole", test=False)
+    assert main(["train", str(folder), "--steps", "2", "-q"]) == 0
+    out = capsys.readouterr().out.split()
+    assert [Path(line).name for line in out] == ["nep.txt", "loss.out", "dipole_train.out"]
+    (folder / "tnep_checkpoint.pt").unlink()
+    for words, message in (
+        (["train", str(folder), "-q"], "would be overwritten"),
+        (["train", str(folder), "-q", "-o", "x"], "--output is for configurations"),
+        (["train", str(folder), "-q", "--engine", "snes", "--steps", "2"], "for --engine gradient"),
+        (["train", str(folder / "nep.in"), "-q", "--engine", "snes"], "--engine is for GPUMD folders"),
+    ):
+        assert main(words) == 1
+        assert message in capsys.readouterr().err
+    with pytest.raises(InputError, match="engine must be gradient or snes"):
+        run_directory(folder, RunOptions(engine="cma"))

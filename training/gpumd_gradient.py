@@ -1,0 +1,151 @@
+"""The gradient engine in a GPUMD training folder: the trainer of ``tnep train`` on all structures of ``train.xyz``."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from tnep_calc.conventions import from_six
+from tnep_calc.errors import InputError
+from tnep_calc.io.gpumd_training import parity_tables, table_errors
+from tnep_calc.io.nep_in import NepInput
+
+from .config import TrainingConfig, parse_config
+from .gpumd_directory import CHECKPOINT, RESTART, Folder, RunOptions
+from .gpumd_evaluate import without_zbl
+from .moments import STRAIN_ORDER
+from .snes_trainer import model_config
+from .trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+_REFUSED = {
+    "atomic_v": "targets of atoms", "lambda_shear": "weights of off-diagonal components",
+    "type_weight": "weights of species", "force_delta": "weights of large forces", "import_q_scaler": "a given scaling",
+}  # fmt: skip
+_REPLACED = {
+    "population": "steps of Adam and L-BFGS", "generation": "steps of Adam and L-BFGS",
+    "batch": "all structures at once", "lambda_1": "a weight decay of {weight_decay:g}",
+    "lambda_2": "a weight decay of {weight_decay:g}", "initial_para": "whitened descriptors", "sigma0": "nothing",
+    "save_potential": "a checkpoint every {checkpoint_interval} steps",
+    "output_interval": "a report every {report_interval} steps",
+}  # fmt: skip
+"""Keywords of the evolution strategy, and what the gradient engine has instead."""
+
+_PREDICTIONS = {
+    "potential": ("energy", "forces", "virial"), "dipole": ("dipole",), "polarizability": ("polarizability",),
+}  # fmt: skip
+"""What the errors in ``loss.out`` need."""
+
+
+def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
+    """Return the configuration of the gradient trainer for a folder.
+
+    Raises
+    ------
+    InputError
+        If ``nep.in`` or ``train.xyz`` ask for a loss that the gradient engine does not have.
+    """
+    options = folder.options
+    default = NepInput(options.species)
+    for name, meaning in _REFUSED.items():
+        value = getattr(options, name)
+        plain = value == getattr(default, name) or (name == "type_weight" and set(value) == {1.0})
+        if not plain:
+            raise InputError(
+                f"{folder.path / 'nep.in'}, line {options.given.get(name, '?')}: '{name}': the gradient engine has no "
+                f"{meaning}; remove the line, or use --engine snes"
+            )
+    if any(frame.weight != 1 or frame.energy_weight != 1 for frame in folder.train):
+        raise InputError(
+            f"{folder.path / 'train.xyz'}: the gradient engine has no weights of structures; remove 'weight=', or use "
+            "--engine snes"
+        )
+    model = model_config(options)
+    tables = {
+        "data": {"files": ["train.xyz"], "validation_fraction": 0.0, "test_fraction": 0.0, "fold_dipole": False},
+        "model": {
+            "kind": model.kind, "species": list(model.species), "radial_cutoff": model.radial_cutoff,
+            "angular_cutoff": model.angular_cutoff, "n_max": list(model.n_max), "basis_size": list(model.basis_size),
+            "l_max": list(model.l_max), "neurons": model.neurons,
+        },
+        "loss": _loss(folder),
+        "optimizer": {"precision": run.precision, "threads": run.threads, "memory_gb": run.memory_gb},
+        "output": {"directory": ".", "keep_best": False},
+    }  # fmt: skip
+    if options.seed is not None:
+        tables["model"]["seed"] = options.seed
+    if run.steps is not None:
+        tables["optimizer"] |= {"adam_steps": run.steps, "lbfgs_steps": run.steps}
+    return parse_config(tables, folder.path.resolve())
+
+
+def _loss(folder):
+    """Weights of the loss: those of ``nep.in``, of errors relative to the spread of their targets."""
+    options = folder.options
+    if options.model_type:
+        if options.lambda_v == 0:
+            raise InputError(f"{folder.path / 'nep.in'}: lambda_v is 0: nothing is left to train on")
+        return {options.kind: options.lambda_v}
+    weights = {"energy": options.lambda_e, "forces": options.lambda_f, "virial": options.lambda_v}
+    missing = sum(frame.structure.virial is None for frame in folder.train)
+    if missing and weights["virial"] > 0:
+        log.warning("virials are not fitted: %d of %d structures have none, and the gradient engine needs all "
+                    "(--engine snes takes those that are there)", missing, len(folder.train))  # fmt: skip
+        weights["virial"] = 0.0
+    return weights
+
+
+def train_gradient(folder: Folder, run: RunOptions) -> None:
+    """Train by gradients, with GPUMD's files; goes on from our checkpoint if there is one.
+
+    In ``loss.out`` the generation is the number of steps, the total that of the gradient trainer (squared errors
+    relative to the spread of the targets), L1 is 0 and L2 the weight decay; the errors are GPUMD's.
+    """
+    options, zbl = folder.options, folder.zbl
+    config = gradient_config(folder, run)
+    given = {"weight_decay": config.loss.weight_decay, "checkpoint_interval": config.output.checkpoint_interval,
+             "report_interval": config.output.report_interval}  # fmt: skip
+    replaced = [f"{name} ({text.format(**given)})" for name, text in _REPLACED.items() if name in options.given]
+    if (folder.path / RESTART).exists():
+        replaced.append(f"{RESTART} (random initial parameters)")
+    if replaced:
+        log.info("of the evolution strategy, and not used by the gradient engine (what it has instead): %s",
+                 ", ".join(replaced))  # fmt: skip
+    frames = folder.train if zbl is None else without_zbl(folder.train, options, zbl)
+    trainer = Trainer(config, [frame.structure for frame in frames])
+    checkpoint = folder.path / CHECKPOINT
+    if checkpoint.exists():
+        trainer.restore(checkpoint)
+        folder.trim_loss(trainer.step)
+        log.info("going on from %s after %d of %d steps", checkpoint, trainer.step, trainer.total_steps)
+    log.info("gradient engine: %d parameters, %d structures, %d to test; %d steps of Adam, %d of L-BFGS; weights %s",
+             trainer.model.n_parameters, len(frames), len(folder.test), config.optimizer.adam_steps,
+             config.optimizer.lbfgs_steps, trainer.weights)  # fmt: skip
+
+    def parameters():
+        return replace(trainer.parameters(), zbl=zbl)
+
+    def report(t: Trainer):
+        if t.step == 0:
+            return
+        if set(t.weights) >= set(_PREDICTIONS[options.kind]):
+            tables = parity_tables(options.kind, frames, _totals(t.evaluate("train")))
+        else:
+            tables = folder.tables(parameters(), folder.train)
+        errors = table_errors(tables)
+        penalty = config.loss.weight_decay * float(t.vector.detach().square().mean())
+        loss = t.history[-1]["loss_train"] + penalty
+        folder.report(t.step, (loss, 0.0, penalty), [errors[name] for name in folder.error_names], parameters())
+
+    trainer.run(report, checkpoint)
+    folder.write_train(parameters())
+
+
+def _totals(predictions):
+    """Return predictions of the trainer as :func:`parity_tables` takes them."""
+    out = {name: value.detach().double().numpy() for name, value in predictions.items()}
+    for name in ("virial", "polarizability"):
+        if name in out:
+            out[name] = from_six(out[name], STRAIN_ORDER)
+    return out

@@ -1,0 +1,269 @@
+"""Errors of a population on GPUMD training structures: by species, and over all structures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tnep_calc.conventions import GPUMD_ORDER, to_six
+from tnep_calc.io.gpumd_xyz import GpumdFrame
+from tnep_calc.io.nep_in import NepInput
+
+from .gpumd_parameters import Layout
+from .moments import STRAIN_ORDER, Moments, build_moments
+
+_WORKING_SET = 16e6  # bytes of intermediate sums that individuals evaluated together may take: about a cache
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Structures of one batch with their targets.
+
+    Attributes
+    ----------
+    moments : Moments
+        With one "structure" per atom if targets are those of atoms.
+    targets : dict of Tensor
+        By name of the prediction; rows as the prediction has them.
+    known : Tensor of bool, shape (n_structures,)
+        Structures with a virial.
+    structure : Tensor, shape (rows,)
+        Structure of each row of a target of atoms (forces, or all targets with ``atomic_v``).
+    counts, weights : Tensor, shape (n_structures,)
+        Numbers of atoms, weights.
+    force_weights : Tensor, shape (n_atoms, 1), or None
+    members : Tensor, shape (n_structures, T + 1)
+        1 where a structure has a species; the last column is 1.
+    """
+
+    moments: Moments
+    targets: dict[str, Tensor]
+    known: Tensor
+    structure: Tensor
+    counts: Tensor
+    weights: Tensor
+    force_weights: Tensor | None
+    members: Tensor
+
+
+def deal(frames: Sequence[GpumdFrame], size: int) -> list[list[int]]:
+    """Return the structures of each batch: sorted by energy per atom where there are energies, dealt in turn."""
+    order = list(range(len(frames)))
+    energies = [frame.structure.energy for frame in frames]
+    if all(energy is not None for energy in energies):
+        order.sort(key=lambda k: energies[k] / len(frames[k]))
+    n_batches = -(-len(frames) // size)
+    return [order[k::n_batches] for k in range(n_batches)]
+
+
+class Fitness:
+    """Errors of individuals on batches of structures.
+
+    Errors are per atom for energies, virials, dipoles and polarizabilities.  A structure's squared errors count with
+    the square of its weight, those of off-diagonal components with the square of ``lambda_shear``.  The mean error of
+    the energies is taken off: the output bias can always do that.
+
+    Parameters
+    ----------
+    layout : Layout
+    options : NepInput
+    frames : sequence of GpumdFrame
+    memory_gb : float
+        Largest size of all moments.
+
+    Attributes
+    ----------
+    terms : dict of str to float
+        Weight of each error in the loss, by name of the prediction.
+    batches : list of list of int
+        Structures of each batch.
+    """
+
+    def __init__(self, layout: Layout, options: NepInput, frames: Sequence[GpumdFrame], memory_gb: float):
+        self.layout, self.options = layout, options
+        if options.model_type:
+            self.terms = {options.kind: options.lambda_v}
+        else:
+            self.terms = {"energy": options.lambda_e, "forces": options.lambda_f}
+            if any(frame.structure.virial is not None for frame in frames):
+                self.terms["virial"] = options.lambda_v
+        self._wanted = [name for name, weight in self.terms.items() if weight > 0 or name == "energy"]
+        self.batches = deal(frames, options.batch)
+        self._data, left = [], memory_gb
+        for batch in self.batches:
+            self._data.append(self._build([frames[k] for k in batch], left))
+            left -= self._data[-1].moments.gigabytes
+        self.q_scaler = torch.ones(layout.model.dim)
+
+    def _build(self, frames, memory_gb):
+        options, structures = self.options, [frame.structure for frame in frames]
+        field = "dipole" if options.kind == "dipole" else "strain"
+        if options.kind == "potential" and "virial" not in self._wanted:
+            field = None
+        moments = build_moments(structures, self.layout.model.basis, field=field, gradient="forces" in self._wanted,
+                                dtype=torch.float32, memory_gb=memory_gb)  # fmt: skip
+        counts = torch.tensor([len(frame) for frame in frames], dtype=torch.float32)
+        structure = torch.repeat_interleave(torch.arange(len(frames)), torch.tensor([len(frame) for frame in frames]))
+        if options.atomic_v:
+            moments = _by_atom(moments)
+        index = {symbol: k for k, symbol in enumerate(options.species)}
+        types = torch.tensor([index[symbol] for s in structures for symbol in s.symbols])
+        members = torch.zeros(len(frames), len(index) + 1)
+        members[structure, types] = 1.0
+        members[:, -1] = 1.0
+        force_weights = None
+        if options.kind == "potential" and (options.force_delta > 0 or set(options.type_weight) - {1.0}):
+            force_weights = torch.ones(len(types), 1)
+            if options.type_weight:
+                force_weights *= torch.tensor(options.type_weight)[types][:, None]
+            if options.force_delta > 0:
+                size = torch.tensor(np.concatenate([np.linalg.norm(s.forces, axis=1) for s in structures]))
+                force_weights /= (1 + size / options.force_delta).to(torch.float32)[:, None]
+        known = torch.tensor([s.virial is not None for s in structures])
+        return _Batch(moments, self._targets(frames), known, structure, counts,
+                      torch.tensor([float(frame.weight) for frame in frames], dtype=torch.float32), force_weights,
+                      members)  # fmt: skip
+
+    def _targets(self, frames):
+        structures = [frame.structure for frame in frames]
+
+        def virial(s):
+            return np.zeros(6) if s.virial is None else to_six(s.virial, STRAIN_ORDER)
+
+        if self.options.atomic_v:
+            values = [frame.atomic_dipole if self.options.kind == "dipole"
+                      else frame.atomic_polarizability[:, _GPUMD_TO_STRAIN] for frame in frames]  # fmt: skip
+            targets = {self.options.kind: np.concatenate(values)}
+        elif self.options.kind == "dipole":
+            targets = {"dipole": np.array([s.dipole for s in structures])}
+        elif self.options.kind == "polarizability":
+            targets = {"polarizability": to_six(np.array([s.polarizability for s in structures]), STRAIN_ORDER)}
+        else:
+            targets = {
+                "energy": np.array([s.energy for s in structures]),
+                "forces": np.concatenate([s.forces for s in structures]),
+                "virial": np.array([virial(s) for s in structures]),
+            }
+        return {name: torch.tensor(targets[name], dtype=torch.float64) for name in self._wanted}
+
+    @property
+    def max_neighbors(self) -> tuple[int, int]:
+        """Largest radial and angular numbers of neighbours in the data."""
+        radial, angular = zip(*(data.moments.max_neighbors for data in self._data), strict=True)
+        return max(radial), max(angular)
+
+    @property
+    def gigabytes(self) -> float:
+        """Size of the moments in GB."""
+        return sum(data.moments.gigabytes for data in self._data)
+
+    def find_q_scaler(self, value: float) -> Tensor:
+        """Return ``1 / (max - min)`` of each descriptor component over all atoms, with every parameter at `value`.
+
+        A component that is the same for all atoms (to single precision) cannot be scaled so, and GPUMD's formula has
+        no answer for it; its scale is 1 here.
+        """
+        model, layout = self.layout.model, self.layout
+        model.scaling = layout.scaling(torch.ones(model.dim))
+        vector = layout.to_model(torch.full((layout.n_parameters,), float(value)))
+        parts = [q for data in self._data for q in model.descriptors(vector, data.moments) if len(q)]
+        q = torch.cat(parts).to(torch.float64)
+        span = q.max(dim=0).values - q.min(dim=0).values
+        same = span <= 1e-6 * q.abs().max(dim=0).values
+        return torch.where(same, torch.ones_like(span), 1 / span).to(torch.float32)
+
+    def errors(
+        self, individuals: Tensor, batches: Sequence[int], weighted: bool = True
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return root mean square errors by species, and the mean error of the energies that was taken off.
+
+        Parameters
+        ----------
+        individuals : Tensor, shape (population, n_parameters)
+        batches : sequence of int
+            Batches to take together.
+        weighted : bool, default True
+            Apply weights of structures and components.
+
+        Returns
+        -------
+        rmse : dict of Tensor, shape (population, T + 1)
+            By name of the prediction; 0 where no structure counts.
+        shift : Tensor, shape (population,)
+            Mean error of the energy per atom (0 for other models).
+        """
+        model = self.layout.model
+        model.scaling = self.layout.scaling(self.q_scaler)
+        vectors = self.layout.to_model(individuals)
+        parts: dict[str, list[Tensor]] = {name: [] for name in self._wanted}
+        for k in batches:
+            for name, error in self._batch_errors(vectors, self._data[k]).items():
+                parts[name].append(error)
+        shift = torch.zeros(len(individuals))
+        if "energy" in parts:
+            energy = torch.cat(parts["energy"], dim=1)
+            shift = energy.mean(dim=1)
+            parts["energy"] = list(torch.split(energy - shift[:, None], [p.shape[1] for p in parts["energy"]], dim=1))
+        rmse = {}
+        for name, errors in parts.items():
+            above, below = 0.0, 0.0
+            for k, error in zip(batches, errors, strict=True):
+                squares, count = self._squares(name, error, self._data[k], weighted)
+                above, below = above + squares @ self._data[k].members, below + count @ self._data[k].members
+            rmse[name] = torch.where(below > 0, above / below.clamp(min=1), 0.0).sqrt()
+        return rmse, shift
+
+    def _batch_errors(self, vectors, data):
+        """Return prediction minus target; energies are already per atom."""
+        basis = self.layout.model.basis
+        components = 1 if data.moments.directional is None else 1 + data.moments.directional.shape[3]
+        sums = data.moments.n_atoms * self.layout.model.n_angular * basis.angular_shape[1] * components
+        chunk = int(np.clip(_WORKING_SET // (4 * sums), 1, len(vectors)))
+        with torch.no_grad():
+            predictions = torch.func.vmap(
+                lambda vector: self.layout.model.predict(vector, data.moments, self._wanted), chunk_size=chunk
+            )(vectors)
+        if "energy" in predictions:  # large totals: the difference is taken in float64
+            error = (predictions["energy"].to(torch.float64) - data.targets["energy"]) / data.counts
+            predictions["energy"] = error.to(torch.float32)
+        return {
+            name: value if name == "energy" else value - data.targets[name].to(torch.float32)
+            for name, value in predictions.items()
+        }
+
+    def _squares(self, name, error, data, weighted):
+        """Return sums of squared errors (population, n_structures), and numbers of components (n_structures,)."""
+        options = self.options
+        squares = error.square()
+        if name in ("virial", "polarizability"):
+            shear = options.lambda_shear**2 if weighted else 1.0
+            squares = squares * torch.tensor([1.0, 1.0, 1.0, shear, shear, shear])
+        if name == "forces" and weighted and data.force_weights is not None:
+            squares = squares * data.force_weights
+        if name != "energy":
+            squares = squares.sum(dim=2)
+        count = torch.full_like(data.counts, {"energy": 1, "dipole": 3}.get(name, 6))
+        if name == "forces" or options.atomic_v:
+            total = squares.new_zeros(len(squares), len(data.counts))
+            squares = total.index_add(1, data.structure, squares)
+            count = data.counts * (3 if name == "forces" else 6)  # six for dipoles of atoms too, as GPUMD has it
+        elif name != "energy":
+            squares = squares / data.counts.square()
+        if name == "virial":
+            squares, count = squares * data.known, count * data.known
+        return (squares * data.weights.square() if weighted else squares), count
+
+
+_GPUMD_TO_STRAIN = [GPUMD_ORDER.index((a, b) if (a, b) in GPUMD_ORDER else (b, a)) for a, b in STRAIN_ORDER]
+
+
+def _by_atom(moments: Moments) -> Moments:
+    """Return moments that count every atom as a structure of its own, in the order of the structures."""
+    structure = torch.empty_like(moments.atom_row)
+    structure[moments.atom_row] = torch.arange(moments.n_atoms)
+    ones = torch.ones(moments.n_atoms, dtype=torch.int64)
+    return replace(moments, n_structures=moments.n_atoms, counts=ones, structure=structure)

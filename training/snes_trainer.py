@@ -1,0 +1,209 @@
+"""Training by the evolution strategy, generation by generation as GPUMD's ``nep`` program does it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tnep_calc.errors import InputError
+from tnep_calc.io.dataset import LABELS
+from tnep_calc.io.gpumd_xyz import GpumdFrame
+from tnep_calc.io.nep_in import NepInput
+from tnep_calc.io.nep_txt import ZBL, NepParameters
+
+from .checkpoint import load_checkpoint
+from .config import ModelConfig
+from .gpumd_parameters import Layout
+from .snes import SNES
+from .snes_fitness import Fitness
+
+DEFAULT_SEED = 0
+"""Seed where ``nep.in`` has none; GPUMD takes the clock."""
+_RESULT = ("generation", "prediction", "output_interval", "output_descriptor", "save_potential", "given")
+
+
+@dataclass(frozen=True)
+class Elite:
+    """The best individual of a generation.
+
+    Attributes
+    ----------
+    vector : Tensor, shape (n_parameters,)
+        Of a potential, the output bias takes off the mean error of the energies.
+    total, l1, l2 : float
+        Its loss over all structures of the batch, and the two parts of regularisation.
+    """
+
+    vector: Tensor
+    total: float
+    l1: float
+    l2: float
+
+
+def model_config(options: NepInput) -> ModelConfig:
+    """Return the model that a ``nep.in`` describes, as the moments need it.
+
+    Raises
+    ------
+    InputError
+        If the cutoffs differ between species.
+    """
+    if len(set(options.cutoff)) > 1:
+        raise InputError(
+            f"nep.in, line {options.given.get('cutoff', '?')}: 'cutoff': cutoffs that differ between species cannot be "
+            "trained here; expected one radial and one angular cutoff (prediction 1 works with any)"
+        )
+    radial, angular = options.cutoff[0]
+    return ModelConfig(options.kind, options.species, radial, angular, options.n_max, options.basis_size,
+                       options.l_max, options.neuron)  # fmt: skip
+
+
+def fingerprint(options: NepInput, frames: Sequence[GpumdFrame], **more: Any) -> dict[str, str]:
+    """Return hashes of what decides the result: ``nep.in`` (but for its length and outputs), data, and `more`."""
+    content = {name: value for name, value in asdict(options).items() if name not in _RESULT}
+    data = hashlib.sha256()
+    for frame in frames:
+        s = frame.structure
+        data.update(" ".join(s.symbols).encode())
+        values = [s.positions, s.cell, *(getattr(s, name) for name in LABELS), frame.weight, frame.energy_weight,
+                  frame.atomic_dipole, frame.atomic_polarizability]  # fmt: skip
+        for value in values:
+            data.update(b"-" if value is None else np.ascontiguousarray(value, dtype=float).tobytes())
+    text = json.dumps([content, more], sort_keys=True)
+    return {"nep.in": hashlib.sha256(text.encode()).hexdigest(), "train.xyz": data.hexdigest()}
+
+
+class SnesTrainer:
+    """One run of the evolution strategy; single precision, as in GPUMD.
+
+    Parameters
+    ----------
+    options : NepInput
+    frames : sequence of GpumdFrame
+        Training structures, with targets.
+    start : tuple of two ndarray, shape (n_parameters,), optional
+        Means and widths to start from (``nep.restart``).
+    q_scaler : ndarray, shape (dim,), optional
+        Descriptor scaling to use instead of finding it (``import_q_scaler``).
+    memory_gb : float, default 4.0
+        Largest size of the precomputed moments in GB.
+
+    Attributes
+    ----------
+    generation : int
+        Generations done.
+    elite : Elite or None
+        Of the last generation.
+    """
+
+    def __init__(
+        self, options: NepInput, frames: Sequence[GpumdFrame], start: tuple[np.ndarray, np.ndarray] | None = None,
+        q_scaler: np.ndarray | None = None, memory_gb: float = 4.0,
+    ):  # fmt: skip
+        if any(frame.energy_weight != 1 for frame in frames) and options.kind == "potential":
+            raise InputError("train.xyz has 'energy_weight', which is not supported; remove it, or use 'weight'")
+        self.options = options
+        self.seed = DEFAULT_SEED if options.seed is None else options.seed
+        self.layout = Layout(model_config(options))
+        self.fitness = Fitness(self.layout, options, frames, memory_gb)
+        n_species = len(options.species)
+        self.snes = SNES(self.layout.labels, n_species, options.population, options.sigma0, self.seed)
+        if start is not None:
+            self.snes.mu, self.snes.sigma = (torch.tensor(values, dtype=torch.float32) for values in start)
+        self._imported = None if q_scaler is None else torch.tensor(q_scaler, dtype=torch.float32)
+        self.fingerprint = fingerprint(options, frames, engine="snes", seed=self.seed)
+        self.generation = 0
+        self.elite: Elite | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all generations are done."""
+        return self.generation >= self.options.generation
+
+    def step(self) -> None:
+        """Do one generation.
+
+        In the first one only the descriptor scaling is found: all errors count as zero, so that the distribution
+        moves by the regularisation alone.
+        """
+        options, fitness = self.options, self.fitness
+        lambda_1, lambda_2 = options.regularisation
+        s, individuals = self.snes.ask()
+        l1, l2 = self.snes.regularisation(individuals)
+        losses = lambda_1 * l1 + lambda_2 * l2
+        shift = torch.zeros(len(s))
+        if self.generation == 0:
+            scale = fitness.find_q_scaler(options.initial_para) if self._imported is None else self._imported
+            fitness.q_scaler = scale
+        else:
+            errors, shift = fitness.errors(individuals, self.batches())
+            losses = losses + sum(weight * errors[name] for name, weight in fitness.terms.items() if name in errors)
+        best = int(torch.argsort(losses[:, -1], stable=True)[0])
+        vector = individuals[best].clone()
+        if options.kind == "potential":
+            vector[self.layout.bias] += shift[best]
+        self.elite = Elite(
+            vector, float(losses[best, -1]), lambda_1 * float(l1[best, -1]), lambda_2 * float(l2[best, -1])
+        )
+        if not torch.isfinite(losses[best, -1]):
+            raise InputError(f"every loss of generation {self.generation} is not finite: check the targets")
+        self.snes.tell(s, losses)
+        self.generation += 1
+
+    def batches(self) -> list[int]:
+        """Return the batches of the current generation."""
+        n = len(self.fitness.batches)
+        return list(range(n)) if self.options.full_batch else [self.generation % n]
+
+    def train_errors(self) -> list[float]:
+        """Return unweighted errors of the elite on the batch of its generation, as ``loss.out`` has them."""
+        if self.elite is None:
+            raise InputError("no generation has been done yet")
+        n = len(self.fitness.batches)
+        batches = list(range(n)) if self.options.full_batch else [(self.generation - 1) % n]
+        errors, _ = self.fitness.errors(self.elite.vector[None], batches, weighted=False)
+        names = ("energy", "forces", "virial") if self.options.kind == "potential" else (self.options.kind,)
+        return [float(errors[name][0, -1]) if name in errors else 0.0 for name in names]
+
+    def parameters(self, zbl: ZBL | None = None) -> NepParameters:
+        """Return the elite as the parameters of a ``nep.txt``."""
+        if self.elite is None:
+            raise InputError("no generation has been done yet")
+        return self.layout.to_nep(self.elite.vector, self.fitness.q_scaler, self.fitness.max_neighbors, zbl)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on exactly as if nothing had happened."""
+        return {
+            "fingerprint": self.fingerprint, "generation": self.generation, "snes": self.snes.state(),
+            "q_scaler": self.fitness.q_scaler, "elite": None if self.elite is None else asdict(self.elite),
+        }  # fmt: skip
+
+    def restore(self, path: Path) -> None:
+        """Take up the state of a checkpoint.
+
+        Raises
+        ------
+        DataFileError
+            If the file cannot be used.
+        InputError
+            If it belongs to another ``nep.in`` or other data.
+        """
+        state = load_checkpoint(path)
+        for what, value in self.fingerprint.items():
+            if state["fingerprint"].get(what) != value:
+                raise InputError(
+                    f"{path} was written by a run with another {what} or another engine: use another folder, or "
+                    "--restart to discard it"
+                )
+        self.generation = state["generation"]
+        self.snes.restore(state["snes"])
+        self.fitness.q_scaler = state["q_scaler"]
+        self.elite = None if state["elite"] is None else Elite(**state["elite"])
