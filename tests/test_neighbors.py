@@ -4,7 +4,17 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 from tnep_calc.errors import InputError
-from tnep_calc.neighbors import NeighborList
+from tnep_calc.neighbors import NeighborList, VesinSearch
+from tnep_calc.ops.neighbors import native_search
+
+SEARCHES = [VesinSearch(), native_search()]
+
+
+@pytest.fixture(params=SEARCHES, ids=["vesin", "native"])
+def search(request):
+    if request.param is None:
+        pytest.skip("the native library is not built")
+    return request.param
 
 
 def table(centers, neighbors, vectors):
@@ -23,26 +33,26 @@ def ours(neighbor_list_, atoms, cutoff):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_any_cell_against_ase(seed):
+def test_any_cell_against_ase(seed, search):
     rng = np.random.default_rng(seed)
     cell = rng.normal(size=(3, 3)) * 2 + np.eye(3) * 3
     n = int(rng.integers(1, 12))
     atoms = Atoms("H" * n, positions=rng.normal(size=(n, 3)) * 6, cell=cell, pbc=rng.random(3) < 0.6)
-    assert ours(NeighborList(4.0), atoms, 4.0) == reference(atoms, 4.0)
+    assert ours(NeighborList(4.0, search=search), atoms, 4.0) == reference(atoms, 4.0)
 
 
-def test_molecule_without_a_cell_and_slab():
+def test_molecule_without_a_cell_and_slab(search):
     atoms = Atoms("OHH", positions=[[0, 0, 0], [0.9, 0, 0], [-0.3, 0.9, 0]])
-    assert ours(NeighborList(4.0), atoms, 4.0) == reference(atoms, 4.0)
+    assert ours(NeighborList(4.0, search=search), atoms, 4.0) == reference(atoms, 4.0)
     slab = Atoms("BN", positions=[[0, 0, 0], [1.2, 0.7, 30]], cell=[2.5, 2.5, 0], pbc=[True, True, False])
-    assert ours(NeighborList(4.0), slab, 4.0) == reference(slab, 4.0)
+    assert ours(NeighborList(4.0, search=search), slab, 4.0) == reference(slab, 4.0)
 
 
-def test_skin_reuses_the_list_and_stays_exact():
+def test_skin_reuses_the_list_and_stays_exact(search):
     rng = np.random.default_rng(1)
     cell = 8 * np.eye(3) + rng.normal(0, 0.5, (3, 3))
     atoms = Atoms("H40", scaled_positions=rng.random((40, 3)), cell=cell, pbc=True)
-    stored = NeighborList(4.0, skin=0.6)
+    stored = NeighborList(4.0, 0.6, search)
     for step in range(60):
         atoms.positions += rng.normal(0, 0.02, (40, 3))
         if step % 7 == 3:
@@ -55,16 +65,16 @@ def test_skin_reuses_the_list_and_stays_exact():
     assert ours(stored, atoms, 4.0) == reference(atoms, 4.0)
 
 
-def test_a_shrinking_cell_forces_a_rebuild():
+def test_a_shrinking_cell_forces_a_rebuild(search):
     atoms = Atoms("H2", positions=[[0, 0, 0], [0, 0, 5]], cell=[20, 20, 10], pbc=True)
-    stored = NeighborList(4.0, skin=0.5)
+    stored = NeighborList(4.0, 0.5, search)
     assert ours(stored, atoms, 4.0) == []
     atoms.set_cell([20, 20, 7.9], scale_atoms=True)
     assert len(ours(stored, atoms, 4.0)) == 4 and stored.builds == 2
 
 
-def test_no_atoms():
-    edges = NeighborList(4.0).edges(np.zeros((0, 3)), np.zeros((3, 3)), False)
+def test_no_atoms(search):
+    edges = NeighborList(4.0, search=search).edges(np.zeros((0, 3)), np.zeros((3, 3)), False)
     assert edges.offsets.tolist() == [0] and edges.vectors.shape == (0, 3)
 
 

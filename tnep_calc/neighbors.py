@@ -1,13 +1,12 @@
 """Edges of a structure: every pair of a centre and a neighbour (periodic images included) within a cutoff.
 
-The search itself is done by the library vesin; this module adds what MD needs: lists with a skin are kept between
+The search itself is done by the library vesin, or by the native kernels; this module adds what MD needs: lists with a skin are kept between
 steps and rebuilt exactly when a pair could have entered the cutoff, changes of the cell included.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import vesin
@@ -45,23 +44,27 @@ class _Built:
     positions: np.ndarray
     cell: np.ndarray
     pbc: np.ndarray
+    offsets: np.ndarray
     neighbors: np.ndarray
     shifts: np.ndarray
-    offsets: np.ndarray
 
-    def vectors(self, positions, cell):
-        """Edge vectors of the stored pairs for the present positions and cell."""
-        vectors = np.take(positions, self.neighbors, axis=0)
-        vectors -= np.repeat(positions, np.diff(self.offsets), axis=0)
-        if self.pbc.any():
-            same = np.array_equal(cell, self.cell)
-            vectors += self.translations if same else self.shifts @ cell
+
+class VesinSearch:
+    """Neighbour search of the library vesin; the native kernels offer the same two methods."""
+
+    def find(self, positions, cell, pbc, radius) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return offsets (n_atoms + 1,), neighbours (n_edges,) and cell shifts (n_edges, 3) of all pairs in `radius`."""
+        search = vesin.NeighborList(cutoff=radius, full_list=True, sorted=True, n_threads=1)
+        origin, neighbors, shifts = search.compute(positions, cell, pbc, quantities="ijS")
+        counts = np.bincount(origin.astype(np.int64), minlength=len(positions))
+        return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), neighbors.astype(np.int64), shifts
+
+    def vectors(self, positions, cell, offsets, neighbors, shifts) -> np.ndarray:
+        """Return the edge vectors, shape (n_edges, 3), of pairs that `find` gave, for present positions and cell."""
+        vectors = np.take(positions, neighbors, axis=0)
+        vectors -= np.repeat(positions, np.diff(offsets), axis=0)
+        vectors += shifts @ cell
         return vectors
-
-    @cached_property
-    def translations(self):
-        """Cell shifts of the stored pairs in Å."""
-        return self.shifts @ self.cell
 
 
 class NeighborList:
@@ -74,6 +77,8 @@ class NeighborList:
     skin : float, default 0.0
         Extra radius in Å of the stored list; 0 rebuilds at every call.  Edges up to ``cutoff + skin`` are returned:
         models ignore those beyond their cutoff.
+    search : object, optional
+        What finds pairs and computes vectors, with the methods of `VesinSearch` (the default).
 
     Attributes
     ----------
@@ -81,12 +86,12 @@ class NeighborList:
         Number of searches done so far.
     """
 
-    def __init__(self, cutoff: float, skin: float = 0.0):
+    def __init__(self, cutoff: float, skin: float = 0.0, search=None):
         if not (np.isfinite(cutoff) and cutoff > 0) or not (np.isfinite(skin) and skin >= 0):
             raise InputError(f"cutoff must be positive and skin not negative (Å), got {cutoff} and {skin}")
         self.cutoff, self.skin = float(cutoff), float(skin)
         self.builds = 0
-        self._search = vesin.NeighborList(cutoff=self.cutoff + self.skin, full_list=True, sorted=True, n_threads=1)
+        self._search = VesinSearch() if search is None else search
         self._built: _Built | None = None
 
     def edges(self, positions, cell, pbc) -> Edges:
@@ -121,8 +126,10 @@ class NeighborList:
             return Edges(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3)))
         built = self._built
         if built is None or not self._still_valid(built, positions, cell, pbc):
-            built = self._built = self._build(positions, cell, pbc)
-        vectors = built.vectors(positions, cell)
+            pairs = self._search.find(positions, cell, pbc, self.cutoff + self.skin)
+            built = self._built = _Built(positions.copy(), cell.copy(), pbc.copy(), *pairs)
+            self.builds += 1
+        vectors = self._search.vectors(positions, cell, built.offsets, built.neighbors, built.shifts)
         if len(vectors):
             squared = np.einsum("ij,ij->i", vectors, vectors)
             closest = int(np.argmin(squared))
@@ -132,15 +139,6 @@ class NeighborList:
                     f"atoms {origin} and {built.neighbors[closest]} coincide (distance {squared[closest] ** 0.5:.1e} Å)"
                 )
         return Edges(built.offsets, built.neighbors, vectors)
-
-    def _build(self, positions, cell, pbc):
-        origin, neighbors, shifts = self._search.compute(positions, cell, pbc, quantities="ijS")
-        counts = np.bincount(origin.astype(np.int64), minlength=len(positions))
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        self.builds += 1
-        return _Built(
-            positions.copy(), cell.copy(), pbc.copy(), neighbors.astype(np.int64), shifts.astype(float), offsets
-        )  # fmt: skip
 
     def _still_valid(self, built, positions, cell, pbc):
         """Tell whether no pair outside the stored list can have come within the cutoff.

@@ -15,6 +15,7 @@ from ..artifact import DTYPES, Artifact, artifact_from_nep, is_artifact, load_ar
 from ..errors import InputError, MissingComponentError
 from ..io.nep_txt import NepParameters, read_nep
 from ..neighbors import Edges, NeighborList
+from ..ops.neighbors import native_search
 from ..units import EPSILON_0
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class TNEPCalculator(Calculator):
             raise InputError("TNEPCalculator needs at least one model: energy=, dipole= or susceptibility=")
         self.implemented_properties = [name for role in self.models for name in _GIVES[role]]
         cutoff = max(model.metadata.cutoff for model in self.models.values())
-        self._neighbor_list = NeighborList(cutoff, skin)
+        self._neighbor_list = NeighborList(cutoff, skin, native_search())
 
     def calculate(self, atoms: Atoms | None = None, properties=("energy",), system_changes=tuple(all_changes)):
         """Evaluate what is asked for, each model at most once; results of earlier calls for the same atoms stay."""
