@@ -90,9 +90,9 @@ def test_constants_of_one_composition_are_shared():
 
 def test_loss_is_the_weighted_sum(structures):
     labels = make_labels(structures, ["energy", "forces"], SPECIES)
-    objective = Objective({"energy": 2.0, "forces": 0.5}, {"energy": 0.1, "forces": 4.0}, 0.3)
+    objective = Objective({"energy": 2.0, "forces": 0.5}, {"energy": 0.1, "forces": 4.0}, torch.tensor([0.3, 0.1]))
     predictions = {"energy": labels.targets["energy"] + 0.1 * labels.counts, "forces": labels.targets["forces"] + 2.0}
     terms = objective.terms(labels, predictions)
     assert float(terms["energy"]) == pytest.approx(1.0) and float(terms["forces"]) == pytest.approx(0.25)
-    vector = torch.full((4,), 2.0, dtype=torch.float64)
-    assert float(objective.loss(terms, vector)) == pytest.approx(2.0 + 0.125 + 0.3 * 4)
+    vector = torch.tensor([2.0, 3.0], dtype=torch.float64)
+    assert float(objective.loss(terms, vector)) == pytest.approx(2.0 + 0.125 + 0.3 * 4 + 0.1 * 9)

@@ -107,7 +107,8 @@ class LossConfig:
         For a dipole model.
     polarizability : float, default 1.0
     weight_decay : float, default 1e-6
-        Weight of the mean square of all network weights and descriptor coefficients (in units of their initial spread).
+        Weight of the mean square of all network weights and descriptor coefficients, in units of their initial
+        spread.  Larger values keep the network closer to a linear function of the descriptor.
     """
 
     energy: float = 1.0

@@ -41,10 +41,10 @@ def initialise(
     """
     generator = torch.Generator().manual_seed(seed)
     t = len(model.config.species)
-    blocks = {}
-    for name, shape in model.shapes.items():
-        spread = {"b1": 0.0, "b0": _BIAS, "w0": _GAIN / math.sqrt(shape[-1])}.get(name, 1.0 / math.sqrt(shape[-1]))
-        blocks[name] = spread * torch.randn(shape, generator=generator, dtype=torch.float64)
+    blocks = {
+        name: spread * torch.randn(model.shapes[name], generator=generator, dtype=torch.float64)
+        for name, spread in initial_spreads(model).items()
+    }
     vector = torch.cat([block.flatten() for block in blocks.values()]).to(model.dtype)
 
     radial, angular = _whitening(model, moments)
@@ -64,6 +64,25 @@ def initialise(
             site = site_constants(labels, name, t)
     model.scaling = replace(model.scaling, output=outputs, site=site)
     return vector
+
+
+def initial_spreads(model: NepOnMoments) -> dict[str, float]:
+    """Return the standard deviation of the initial numbers of each parameter block."""
+    own = {"b1": 0.0, "b0": _BIAS, "w0": _GAIN / math.sqrt(model.dim)}
+    return {name: own.get(name, 1.0 / math.sqrt(shape[-1])) for name, shape in model.shapes.items()}
+
+
+def decay_weights(model: NepOnMoments) -> Tensor:
+    """Return weights w, shape (n_parameters,), of the penalty ``w.p^2``: the mean square in units of initial spreads.
+
+    Biases are not penalised.
+    """
+    parts = [
+        torch.full((math.prod(model.shapes[name]),), 0.0 if name in ("b0", "b1") else spread**-2, dtype=model.dtype)
+        for name, spread in initial_spreads(model).items()
+    ]
+    weights = torch.cat(parts)
+    return weights / (weights > 0).sum()
 
 
 def _whitening(model, moments):

@@ -184,12 +184,12 @@ class NepOnMoments:
         if "forces" in wanted or "born_charges" in wanted:
             slots = gather(_Site.moment_gradient).flatten(0, 1).index_select(0, moments.pair_slot)
         if "forces" in wanted:
-            per_pair = torch.bmm(moments.pair_gradient, slots.unsqueeze(2)).squeeze(2)
+            per_pair = torch.bmm(slots.unsqueeze(1), moments.pair_gradient).squeeze(1)
             out["forces"] = -_to_atoms(per_pair, moments)
         if "born_charges" in wanted:
-            direct = torch.bmm(moments.pair_born, slots.unsqueeze(2)).view(-1, 3, 3)
+            direct = torch.bmm(slots.unsqueeze(1), moments.pair_born).view(-1, 3, 3)
             slots = gather(_Site.moment_gradient_along).flatten(0, 1).index_select(0, moments.pair_slot)
-            out["born_charges"] = _to_atoms(direct + torch.bmm(slots, moments.pair_gradient.transpose(1, 2)), moments)
+            out["born_charges"] = _to_atoms(direct + torch.bmm(slots, moments.pair_gradient), moments)
         return out
 
     def to_nep(self, vector: Tensor, max_neighbors: tuple[int, int]) -> NepParameters:

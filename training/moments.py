@@ -92,8 +92,8 @@ class Moments:
         Rows of the two atoms of a pair.
     pair_slot : Tensor, shape (n_pairs,), or None
         ``row of the centre * T + species of the neighbour``.
-    pair_gradient : Tensor, shape (n_pairs, 3, F), or None
-    pair_born : Tensor, shape (n_pairs, 9, F), or None
+    pair_gradient : Tensor, shape (n_pairs, F, 3), or None
+    pair_born : Tensor, shape (n_pairs, F, 9), or None
         Components ``[a, d]``, row-major.
     max_neighbors : tuple of 2 int
         Largest number of radial and angular neighbours of a centre.
@@ -179,7 +179,7 @@ def build_moments(
             directional.index_add_(0, slot, along.flatten(1).to(dtype))
         if gradient:
             pair = edges.pair[chunk]
-            pair_gradient.index_add_(0, pair, d_phi.transpose(1, 2).flatten(1).to(dtype))
+            pair_gradient.index_add_(0, pair, d_phi.flatten(1).to(dtype))
             if born:
                 pair_born.index_add_(0, pair, _dipole_gradient(vectors, d_phi, dd_phi).flatten(1).to(dtype))
     return Moments(
@@ -189,8 +189,8 @@ def build_moments(
         pair_center=edges.pair_center if gradient else None,
         pair_neighbor=edges.pair_neighbor if gradient else None,
         pair_slot=edges.pair_slot if gradient else None,
-        pair_gradient=None if pair_gradient is None else pair_gradient.reshape(-1, 3, f),
-        pair_born=None if pair_born is None else pair_born.reshape(-1, 9, f),
+        pair_gradient=None if pair_gradient is None else pair_gradient.reshape(-1, f, 3),
+        pair_born=None if pair_born is None else pair_born.reshape(-1, f, 9),
         max_neighbors=edges.max_neighbors,
     )  # fmt: skip
 
@@ -205,10 +205,9 @@ def _along(field, vectors, d_phi):
 
 
 def _dipole_gradient(vectors, d_phi, dd_phi):
-    """Gradient of the derivative along the dipole field, shape (n_edges, 9, F), components [a, d]."""
+    """Gradient of the derivative along the dipole field, shape (n_edges, F, 9), components [a, d]."""
     squared = (vectors * vectors).sum(1)[:, None, None, None]
-    total = -2.0 * d_phi[:, :, :, None] * vectors[:, None, None, :] - squared * dd_phi
-    return total.permute(0, 2, 3, 1).reshape(len(vectors), 9, -1)
+    return (-2.0 * d_phi[:, :, :, None] * vectors[:, None, None, :] - squared * dd_phi).flatten(2)
 
 
 class _Features:

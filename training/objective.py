@@ -154,18 +154,19 @@ def spreads(labels: Labels, site: Tensor) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss: ``sum_q weight_q <error_q^2> / spread_q^2 + weight_decay <p^2>``.
+    """The loss: ``sum_q weight_q <error_q^2> / spread_q^2 + weight_decay * sum_p w_p p^2``.
 
     Attributes
     ----------
     weights, spreads : mapping of str to float
         By label.
-    weight_decay : float
+    decay : Tensor, shape (n_parameters,)
+        ``weight_decay * w``, see :func:`tnep_calc.training.initial.decay_weights`.
     """
 
     weights: Mapping[str, float]
     spreads: Mapping[str, float]
-    weight_decay: float
+    decay: Tensor
 
     def terms(self, labels: Labels, predictions: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the mean squared error of each label in units of its squared spread."""
@@ -178,5 +179,5 @@ class Objective:
         """Return the weighted sum of terms, with the penalty if the parameter vector is given."""
         total = sum(weight * terms[name] for name, weight in self.weights.items())
         if vector is not None:
-            total = total + self.weight_decay * vector.square().mean()
+            total = total + (self.decay * vector.square()).sum()
         return total  # type: ignore[return-value]

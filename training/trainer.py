@@ -20,7 +20,7 @@ from tnep_calc.io.nep_txt import NepParameters
 
 from .checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from .config import TrainingConfig
-from .initial import initialise
+from .initial import decay_weights, initialise
 from .model import NepOnMoments, Scaling
 from .moments import Moments, build_moments
 from .objective import Labels, Objective, make_labels, site_constants, spreads
@@ -87,7 +87,8 @@ class Trainer:
         for name in ("energy", "polarizability"):
             if name in self.weights:
                 site = site_constants(train, name, len(site))
-        self.objective = Objective(self.weights, spreads(train, site), config.loss.weight_decay)
+        decay = config.loss.weight_decay * decay_weights(self.model)
+        self.objective = Objective(self.weights, spreads(train, site), decay)
         self.vector = initialise(
             self.model, self.parts["train"].moments, train, self.objective.spreads, config.model.seed
         ).requires_grad_(True)
