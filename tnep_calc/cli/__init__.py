@@ -46,8 +46,12 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     command = next((word for word in argv if not word.startswith("-")), None)
     args = build_parser(command).parse_args(argv)
+    args.argv = argv
     try:
         return import_module(f".{args.command}", __name__).run(args) or 0
+    except BrokenPipeError:  # the reader of our output, e.g. head, has left
+        sys.stdout = None
+        return 0
     except (TnepError, OSError) as error:
         if args.debug:
             raise

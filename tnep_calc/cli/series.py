@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-import sys
 
 from ..io.collect import FORMATS, UNIT_NAMES
 
@@ -47,9 +46,9 @@ def parse_time(text: str) -> float:
     return value
 
 
-def command_line() -> str:
-    """Return the command line of this process, for provenance."""
-    return shlex.join(["tnep", *sys.argv[1:]])
+def command_line(args: argparse.Namespace) -> str:
+    """Return the command line that these arguments came from, for provenance."""
+    return shlex.join(["tnep", *args.argv])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,7 +111,7 @@ def run(args: argparse.Namespace) -> None:
         columns={name: wanted for name, wanted in chosen.items() if wanted},
         allow_gaps=args.allow_gaps,
         atoms=args.atoms,
-        command=command_line(),
+        command=command_line(args),
     )
     write_timeseries(args.output, series, args.force)
     for note in notes:

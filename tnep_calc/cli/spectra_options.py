@@ -73,7 +73,7 @@ def finish(args: argparse.Namespace, spectrum, sampled, main_column: str, plot) 
 
     spectrum.parameters.update(
         {
-            "command": command_line(),
+            "command": command_line(args),
             "series": args.series,
             "series_sha256": sha256(args.series),
             "source": sampled.provenance.get("source", ""),
