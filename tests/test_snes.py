@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import shared_data
+from tnep_calc.training import snes_moments
 from tnep_calc.training.gpumd_evaluate import evaluate
 from tnep_calc.training.gpumd_parameters import Layout
+from tnep_calc.training.moments import build_moments
 from tnep_calc.training.snes import SNES, sigma_rate, utilities
 from tnep_calc.training.snes_fitness import Fitness, deal
 from tnep_calc.training.snes_trainer import SnesTrainer, model_config
@@ -163,6 +165,30 @@ def test_errors_are_those_of_the_model_file(kind):
         assert float(values[0, -1]) == pytest.approx(expected[table], rel=2e-4), name
     assert set(rmse) == ({"energy", "forces", "virial"} if kind == "potential" else {kind})
     assert (shift[0] == 0) == (kind != "potential")
+
+
+@pytest.mark.parametrize(("kind", "working_set"), [("potential", 4e6), ("dipole", 1e3), ("polarizability", 4e6)])
+def test_a_population_has_the_predictions_of_the_moments_model(kind, working_set, monkeypatch):
+    monkeypatch.setattr(snes_moments, "_WORKING_SET", working_set)
+    given = options(kind, l_max=(4, 2, 1, 1, 1, 1, 1))
+    layout = Layout(model_config(given))
+    wanted = ["energy", "forces", "virial"] if kind == "potential" else [kind]
+    structures = [frame.structure for frame in make_frames()] + [random_structure(9, "B", pbc=False)]
+    moments = build_moments(structures, layout.model.basis, field="dipole" if kind == "dipole" else "strain",
+                            gradient=kind == "potential", dtype=torch.float32)  # fmt: skip
+    layout.model.scaling = layout.scaling(torch.linspace(0.5, 1.5, layout.model.dim))
+    vectors = layout.to_model(draw(layout, 3))
+    population = snes_moments.PopulationModel(layout.model, moments, wanted, 3)
+    assert (len(population.blocks) > 4) == (working_set < 1e6)
+    predictions = population(vectors)
+    assert set(predictions) == set(wanted)
+    for p, vector in enumerate(vectors):
+        for name, expected in layout.model.predict(vector, moments, wanted).items():
+            size = float(expected.abs().max())
+            assert size > 0
+            torch.testing.assert_close(predictions[name][p], expected, rtol=0, atol=2e-5 * size)
+    q = torch.cat(layout.model.descriptors(vectors[0], moments))
+    torch.testing.assert_close(population.descriptors(vectors[0]), q, rtol=1e-4, atol=1e-5 * float(q.abs().max()))
 
 
 def test_errors_of_a_species_are_those_of_the_structures_that_have_it():

@@ -15,8 +15,7 @@ from tnep_calc.io.nep_in import NepInput
 
 from .gpumd_parameters import Layout
 from .moments import STRAIN_ORDER, Moments, build_moments
-
-_WORKING_SET = 16e6  # bytes of intermediate sums that individuals evaluated together may take: about a cache
+from .snes_moments import PopulationModel
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,12 @@ class _Batch:
 
     Attributes
     ----------
-    moments : Moments
-        With one "structure" per atom if targets are those of atoms.
+    model : PopulationModel
+        On the moments of the structures; with one "structure" per atom if targets are those of atoms.
+    gigabytes : float
+        Size of the moments in GB.
+    max_neighbors : tuple of 2 int
+        Largest radial and angular numbers of neighbours.
     targets : dict of Tensor
         By name of the prediction; rows as the prediction has them.
     known : Tensor of bool, shape (n_structures,)
@@ -40,7 +43,9 @@ class _Batch:
         1 where a structure has a species; the last column is 1.
     """
 
-    moments: Moments
+    model: PopulationModel
+    gigabytes: float
+    max_neighbors: tuple[int, int]
     targets: dict[str, Tensor]
     known: Tensor
     structure: Tensor
@@ -96,7 +101,7 @@ class Fitness:
         self._data, left = [], memory_gb
         for batch in self.batches:
             self._data.append(self._build([frames[k] for k in batch], left))
-            left -= self._data[-1].moments.gigabytes
+            left -= self._data[-1].gigabytes
         self.q_scaler = torch.ones(layout.model.dim)
 
     def _build(self, frames, memory_gb):
@@ -124,7 +129,8 @@ class Fitness:
                 size = torch.tensor(np.concatenate([np.linalg.norm(s.forces, axis=1) for s in structures]))
                 force_weights /= (1 + size / options.force_delta).to(torch.float32)[:, None]
         known = torch.tensor([s.virial is not None for s in structures])
-        return _Batch(moments, self._targets(frames), known, structure, counts,
+        model = PopulationModel(self.layout.model, moments, self._wanted, options.population)
+        return _Batch(model, moments.gigabytes, moments.max_neighbors, self._targets(frames), known, structure, counts,
                       torch.tensor([float(frame.weight) for frame in frames], dtype=torch.float32), force_weights,
                       members)  # fmt: skip
 
@@ -153,13 +159,13 @@ class Fitness:
     @property
     def max_neighbors(self) -> tuple[int, int]:
         """Largest radial and angular numbers of neighbours in the data."""
-        radial, angular = zip(*(data.moments.max_neighbors for data in self._data), strict=True)
+        radial, angular = zip(*(data.max_neighbors for data in self._data), strict=True)
         return max(radial), max(angular)
 
     @property
     def gigabytes(self) -> float:
         """Size of the moments in GB."""
-        return sum(data.moments.gigabytes for data in self._data)
+        return sum(data.gigabytes for data in self._data)
 
     def find_q_scaler(self, value: float) -> Tensor:
         """Return ``1 / (max - min)`` of each descriptor component over all atoms, with every parameter at `value`.
@@ -170,8 +176,7 @@ class Fitness:
         model, layout = self.layout.model, self.layout
         model.scaling = layout.scaling(torch.ones(model.dim))
         vector = layout.to_model(torch.full((layout.n_parameters,), float(value)))
-        parts = [q for data in self._data for q in model.descriptors(vector, data.moments) if len(q)]
-        q = torch.cat(parts).to(torch.float64)
+        q = torch.cat([data.model.descriptors(vector) for data in self._data]).to(torch.float64)
         span = q.max(dim=0).values - q.min(dim=0).values
         same = span <= 1e-6 * q.abs().max(dim=0).values
         return torch.where(same, torch.ones_like(span), 1 / span).to(torch.float32)
@@ -219,14 +224,7 @@ class Fitness:
 
     def _batch_errors(self, vectors, data):
         """Return prediction minus target; energies are already per atom."""
-        basis = self.layout.model.basis
-        components = 1 if data.moments.directional is None else 1 + data.moments.directional.shape[3]
-        sums = data.moments.n_atoms * self.layout.model.n_angular * basis.angular_shape[1] * components
-        chunk = int(np.clip(_WORKING_SET // (4 * sums), 1, len(vectors)))
-        with torch.no_grad():
-            predictions = torch.func.vmap(
-                lambda vector: self.layout.model.predict(vector, data.moments, self._wanted), chunk_size=chunk
-            )(vectors)
+        predictions = data.model(vectors)
         if "energy" in predictions:  # large totals: the difference is taken in float64
             error = (predictions["energy"].to(torch.float64) - data.targets["energy"]) / data.counts
             predictions["energy"] = error.to(torch.float32)
