@@ -1,0 +1,158 @@
+"""``pair_style tnep`` in LAMMPS: time per step beside tersoff, share of the model, ranks, and energy drift.
+
+Run ``python benchmarks/lammps.py [--json FILE] [--cases WORD ...]``; it needs the project's reference data (published
+potentials) beside the checkout, and LAMMPS with the plugin in this environment.
+
+* step: CPU microseconds per atom and step in NVE, one rank; tersoff on the same cell in the same LAMMPS.
+* NEP_CPU: its pair style was recorded together with calorine, which runs the same code; the recorded quotient times
+  calorine's time in this run stands for it.
+* model share: CPU time of the operator alone on the same edges, as a fraction of the step.
+* ranks: wall time of one rank over that of two (needs two idle cores).
+* drift: slope of the total energy in kT per atom and ps, float64 beside float32, at 0.5 fs.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from importlib.metadata import distribution
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase.build import bulk
+from cases import DATA, Ours, calorine_core, chosen, record, start, time_in_turn, write_records
+from tnep_calc_lammps import lmp_command
+
+from tnep_calc import export_artifact
+from tnep_calc.units import BOLTZMANN
+
+MODELS = {  # name: file, element, lattice constant, mass, tersoff file, recorded NEP_CPU / calorine at 1,000 atoms
+    "Si 3-body": ("Si_2022_NEP4_3body.txt", "Si", 5.43, 28.085, "Si.tersoff", 83.5 / 82.7),
+    "C 2024": ("C_2024_NEP4.txt", "C", 3.567, 12.011, "SiC.tersoff", 285.0 / 247.6),
+}
+INPUT = """
+units metal
+atom_style atomic
+lattice diamond {a}
+region box block 0 {n} 0 {n} 0 {n}
+create_box 1 box
+create_atoms 1 box
+mass 1 {mass}
+velocity all create {temperature} 4928 mom yes rot no
+pair_style {style}
+pair_coeff * * {coeff} {element}
+neighbor 1.0 bin
+neigh_modify every 1 delay 0 check yes
+timestep {dt}
+fix 1 all nve
+thermo {thermo}
+thermo_style custom step temp etotal
+thermo_modify format float %.14g
+run {steps}
+"""
+
+
+def run(folder, model, style, coeff, n, steps, ranks=1, dt=0.001, temperature=600, thermo=1000):
+    """Run LAMMPS; return CPU and wall seconds of the loop, the number of atoms and the thermo rows."""
+    _, element, a, mass, _, _ = MODELS[model]
+    text = INPUT.format(style=style, coeff=coeff, element=element, a=a, mass=mass, n=n, steps=steps, dt=dt,
+                        temperature=temperature, thermo=thermo)  # fmt: skip
+    (folder / "in.lmp").write_text(text)
+    done = subprocess.run([*lmp_command(ranks), "-in", "in.lmp", "-nocite"], cwd=folder, capture_output=True, text=True)
+    found = re.search(r"Loop time of (\S+) on .* for \d+ steps with (\d+) atoms", done.stdout)
+    if done.returncode or not found:
+        raise SystemExit(f"LAMMPS failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    wall, atoms = float(found[1]), int(found[2])
+    busy = float(re.search(r"([\d.]+)% CPU use with", done.stdout)[1]) / 100
+    rows = [line.split() for line in done.stdout.splitlines() if re.fullmatch(r"\s*\d+(\s+-?[\d.e+-]+){2}\s*", line)]
+    return wall * busy, wall, atoms, np.array(rows, dtype=float)
+
+
+def steps_for(atoms):
+    """Steps that take about two seconds with the slower model."""
+    return max(20, int(2e5 / atoms))
+
+
+def compare_steps(folder, model, artifacts):
+    """Records of the time per step: tersoff, NEP_CPU, and the share of the model."""
+    file, element, a, _, tersoff, quotient = MODELS[model]
+    potentials = Path(str(distribution("lammps").locate_file("lammps/share/lammps/potentials")))
+    records = []
+    for n in (5, 10):
+        atoms = bulk(element, "diamond", a=a, cubic=True).repeat((n, n, n))
+        steps = steps_for(len(atoms))
+        best = {}
+        for _ in range(3):
+            for name, style, coeff in (("tersoff", "tersoff", potentials / tersoff),
+                                       *((dtype, "tnep", path) for dtype, path in artifacts.items())):  # fmt: skip
+                cpu, _, count, _ = run(folder, model, style, coeff, n, steps)
+                best[name] = min(best.get(name, np.inf), 1e6 * cpu / count / steps)
+        atoms.rattle(0.05, seed=1)
+        calls = {"calorine": calorine_core(DATA / "potentials" / file, atoms).get_potential_forces_and_virials}
+        for dtype in artifacts:
+            ours = Ours(DATA / "potentials" / file, atoms, getattr(torch, dtype))
+            calls[dtype] = ours.call("nep_energy", True, False)
+        alone = {name: 1e6 * s / len(atoms) for name, s in time_in_turn(calls).items()}
+        unit = "CPU us/atom/step"
+        for dtype in artifacts:
+            case = f"{model}, {len(atoms)} atoms, {dtype}"
+            nep_cpu = quotient * alone["calorine"]
+            records.append(record(case, "step", "tersoff", best[dtype], best["tersoff"], unit))
+            records.append(record(case, "step", "NEP_CPU (recorded, scaled)", best[dtype], nep_cpu, unit))
+            outside = max(best[dtype] - alone[dtype], 0.0) / best[dtype]
+            records.append(record(case, "outside the model", "limit", max(outside, 1e-3), 0.1, "fraction of the step"))
+            print(f"{case:<34} tersoff {best['tersoff']:7.2f}  NEP_CPU {nep_cpu:7.1f}  ours {best[dtype]:7.2f} us  "
+                  f"(tersoff x {best[dtype] / best['tersoff']:.2f}; outside the model {100 * outside:.0f} %)")  # fmt: skip
+    return records
+
+
+def compare_ranks(folder, model, artifacts):
+    """Records of the speed-up from one rank to two, by wall time."""
+    records = []
+    for dtype, path in artifacts.items():
+        wall = {ranks: min(run(folder, model, "tnep", path, 10, 100, ranks)[1] for _ in range(3)) for ranks in (1, 2)}
+        speedup = wall[1] / wall[2]
+        records.append(record(f"{model}, 8000 atoms, {dtype}", "2 ranks", "limit 1.8", 1.8, speedup, "speed-up"))
+        print(f"{model}, 8000 atoms, {dtype}: 2 ranks are {speedup:.2f} times as fast as 1")
+    return records
+
+
+def compare_drift(folder, model, artifacts):
+    """Records of the energy drift in 20 ps of NVE at 300 K and 0.5 fs."""
+    slopes = {}
+    for dtype, path in artifacts.items():
+        *_, atoms, rows = run(folder, model, "tnep", path, 6, 40000, 2, 0.0005, 600, 100)
+        rows = rows[20:]  # after the first ps, in which the perfect crystal gives half of its kinetic energy away
+        slope = np.polyfit(rows[:, 0] * 0.0005, rows[:, 2], 1)[0]
+        slopes[dtype] = abs(slope) / (atoms * BOLTZMANN * 300)
+        print(f"{model}, {atoms} atoms, {dtype}: drift {slope / (atoms * BOLTZMANN * 300):+.1e} kT per atom and ps")
+    case = f"{model}, 1728 atoms, 20 ps, 0.5 fs"
+    unit = "kT/atom/ps"
+    limit = record(case, "drift, float32", "limit", slopes["float32"], 1e-3, unit)
+    return [limit, record(case, "drift, float32", "float64", slopes["float32"], slopes["float64"], unit)]
+
+
+def main():
+    parser = start(__doc__)
+    parser.add_argument("--parts", nargs="*", choices=("steps", "ranks", "drift"), default=["steps", "ranks"])
+    args = parser.parse_args()
+    parts = {"steps": compare_steps, "ranks": compare_ranks, "drift": compare_drift}
+    records = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for model, (file, *_) in MODELS.items():
+            if not chosen(model, args.cases):
+                continue
+            artifacts = {dtype: folder / f"{dtype}.pt" for dtype in ("float64", "float32")}
+            for dtype, path in artifacts.items():
+                export_artifact(DATA / "potentials" / file, path, dtype=dtype)
+            for part in args.parts:
+                records += parts[part](folder, model, artifacts)
+    if args.json:
+        write_records(args.json, records)
+
+
+if __name__ == "__main__":
+    main()
