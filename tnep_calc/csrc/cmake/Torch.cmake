@@ -44,7 +44,8 @@ macro(tnep_find_torch)
       "${TNEP_TORCH_DIR}/include" "${TNEP_TORCH_DIR}/include/torch/csrc/api/include")
     # libtorch must stay NEEDED although no symbol is taken from it: on CUDA builds it brings libtorch_cuda.
     target_link_directories(tnep_torch INTERFACE "${TNEP_TORCH_DIR}/lib")
-    target_link_libraries(tnep_torch INTERFACE -Wl,--no-as-needed c10 torch_cpu torch -Wl,--as-needed)
+    target_link_options(tnep_torch INTERFACE LINKER:--no-as-needed)
+    target_link_libraries(tnep_torch INTERFACE c10 torch_cpu torch)
   endif()
 endmacro()
 
@@ -53,5 +54,5 @@ function(tnep_set_rpath target)
   list(TRANSFORM ARGN PREPEND "$ORIGIN/" OUTPUT_VARIABLE relative)
   set_target_properties(${target} PROPERTIES
     BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "${relative};${TNEP_TORCH_DIR}/lib")
-  target_link_options(${target} PRIVATE -Wl,--enable-new-dtags -Wl,--allow-shlib-undefined)
+  target_link_options(${target} PRIVATE LINKER:--enable-new-dtags LINKER:--allow-shlib-undefined)
 endfunction()
