@@ -181,15 +181,21 @@ class NepOnMoments:
             scalar = gather(lambda site: site.value(1))
             identity = scalar.new_tensor([float(a == b) for a, b in STRAIN_ORDER])
             out["polarizability"] = by_structure(gather(_Site.directional) + scalar[:, None] * identity)
-        if "forces" in wanted or "born_charges" in wanted:
-            slots = gather(_Site.moment_gradient).flatten(0, 1).index_select(0, moments.pair_slot)
+        pair_gradient = moments.pair_gradient
+
+        def at_pairs(per_center):
+            return per_center.flatten(0, 1).index_select(0, moments.pair_slot)
+
         if "forces" in wanted:
-            per_pair = torch.bmm(slots.unsqueeze(1), moments.pair_gradient).squeeze(1)
-            out["forces"] = -_to_atoms(per_pair, moments)
+            assert pair_gradient is not None
+            slots = at_pairs(gather(_Site.moment_gradient)).unsqueeze(1)
+            out["forces"] = -_to_atoms(torch.bmm(slots, pair_gradient).squeeze(1), moments)
         if "born_charges" in wanted:
-            direct = torch.bmm(slots.unsqueeze(1), moments.pair_born).view(-1, 3, 3)
-            slots = gather(_Site.moment_gradient_along).flatten(0, 1).index_select(0, moments.pair_slot)
-            out["born_charges"] = _to_atoms(direct + torch.bmm(slots, moments.pair_gradient), moments)
+            assert pair_gradient is not None and moments.pair_born is not None
+            slots = at_pairs(gather(_Site.moment_gradient)).unsqueeze(1)
+            direct = torch.bmm(slots, moments.pair_born).view(-1, 3, 3)
+            slots = at_pairs(gather(_Site.moment_gradient_along))
+            out["born_charges"] = _to_atoms(direct + torch.bmm(slots, pair_gradient), moments)
         return out
 
     def to_nep(self, vector: Tensor, max_neighbors: tuple[int, int]) -> NepParameters:
@@ -263,6 +269,7 @@ class _Site:
     def change(self):
         """Change of radial sums, angular sums and descriptor along the fields; components first."""
         if self._change is None:
+            assert self.fields is not None
             radial, sums = self.model.project(self.fields, self.c_radial, self.c_angular)
             invariants = self.at.along(sums).transpose(2, 3).flatten(2)
             self._change = radial, sums, torch.cat([radial, invariants], dim=2)

@@ -174,14 +174,13 @@ def build_moments(
         vectors, slot = edges.vectors[chunk], edges.slot[chunk]
         phi, d_phi, dd_phi = features(vectors, derivatives)
         values.index_add_(0, slot, phi.to(dtype))
-        along = None if field is None else _along(field, vectors, d_phi)
         if directional is not None:
-            directional.index_add_(0, slot, along.flatten(1).to(dtype))
-        if gradient:
-            pair = edges.pair[chunk]
-            pair_gradient.index_add_(0, pair, d_phi.flatten(1).to(dtype))
-            if born:
-                pair_born.index_add_(0, pair, _dipole_gradient(vectors, d_phi, dd_phi).flatten(1).to(dtype))
+            directional.index_add_(0, slot, _along(field, vectors, d_phi).flatten(1).to(dtype))
+        if pair_gradient is not None:
+            pair_gradient.index_add_(0, edges.pair[chunk], d_phi.flatten(1).to(dtype))
+        if pair_born is not None:
+            change = _dipole_gradient(vectors, d_phi, dd_phi)
+            pair_born.index_add_(0, edges.pair[chunk], change.flatten(1).to(dtype))
     return Moments(
         n_structures=len(structures), n_atoms=n, counts=edges.counts, species_slices=edges.species_slices,
         atom_row=edges.atom_row, structure=edges.structure, values=values.reshape(n, t, f),
@@ -264,7 +263,8 @@ def _radial_derivatives(r, cutoff, k_max):
     def with_slope(x):
         return jvp(value, (x,), (one,))
 
-    (f0, f1), (_, f2) = jvp(with_slope, (r,), (one,))
+    result = jvp(with_slope, (r,), (one,))
+    (f0, f1), (_, f2) = result[0], result[1]
     return f0, f1, f2
 
 
@@ -312,7 +312,7 @@ def _collect_edges(structures, basis, pairs):
     """Find all edges within the radial cutoff and number centres (by species), slots and pairs."""
     index = {symbol: k for k, symbol in enumerate(basis.species)}
     search = NeighborList(basis.radial_cutoff)
-    types, origins, ends, vectors, counts = [], [], [], [], []
+    symbols, origins, ends, pieces = [], [], [], []
     total = 0
     for s in structures:
         unknown = sorted(set(s.symbols) - set(index))
@@ -322,25 +322,26 @@ def _collect_edges(structures, basis, pairs):
             edges = search.edges(s.positions, s.cell, s.pbc)
         except TnepError as error:
             raise DataFileError(f"{s.source}: {error}") from error
-        types += [index[symbol] for symbol in s.symbols]
+        symbols += [index[symbol] for symbol in s.symbols]
         origins.append(np.repeat(np.arange(len(s)), np.diff(edges.offsets)) + total)
         ends.append(edges.neighbors + total)
-        vectors.append(edges.vectors)
-        counts.append(len(s))
+        pieces.append(edges.vectors)
         total += len(s)
-    types, counts = np.array(types), np.array(counts)
+    types, counts = np.array(symbols), np.array([len(s) for s in structures])
     order = np.argsort(types, kind="stable")
     row = np.empty(total, dtype=np.int64)
     row[order] = np.arange(total)
     structure = np.repeat(np.arange(len(counts)), counts)[order]
     limits = np.searchsorted(types[order], np.arange(len(basis.species) + 1))
     origin, end = row[np.concatenate(origins)], row[np.concatenate(ends)]
-    vectors = np.concatenate(vectors)
+    vectors = np.concatenate(pieces)
     lengths = np.sqrt((vectors * vectors).sum(1))
     radial = np.bincount(origin, minlength=total).max(initial=0)
     angular = np.bincount(origin[lengths < basis.angular_cutoff], minlength=total).max(initial=0)
     slot = origin * len(basis.species) + types[order][end]
-    unique, pair = np.unique(origin * total + end, return_inverse=True) if pairs else (np.zeros(0, dtype=int),) * 2
+    unique = pair = np.zeros(0, dtype=np.int64)
+    if pairs:
+        unique, pair = np.unique(origin * total + end, return_inverse=True)
     pair_center, pair_neighbor = unique // total, unique % total
     pair_slot = pair_center * len(basis.species) + types[order][pair_neighbor]
     tensor = torch.from_numpy
