@@ -206,9 +206,9 @@ class TrainingConfig:
         return self.base / self.output.directory
 
     def content(self) -> dict[str, Any]:
-        """Return all that decides the result (no paths, no intervals) as plain values."""
+        """Return all that decides the result (no paths, no threads) as plain values."""
         content = {name: asdict(getattr(self, name)) for name in ("data", "model", "loss", "optimizer")}
-        del content["data"]["files"], content["optimizer"]["memory_gb"]
+        del content["data"]["files"], content["optimizer"]["memory_gb"], content["optimizer"]["threads"]
         content["output"] = {"report_interval": self.output.report_interval, "keep_best": self.output.keep_best}
         return content
 
