@@ -1,6 +1,6 @@
 """From DFT data of cubic boron nitride to its infrared and Raman spectra: train, run LAMMPS on two ranks, transform.
 
-    python examples/bn/run.py [--output demo] [--ranks 2] [--size 3] [--pieces 10]
+    python examples/bn/run.py [--output demo] [--ranks 2] [--size 6] [--pieces 10]
 
 Every stage is an ordinary command, printed before it runs. A stage whose results are there is not repeated; a killed
 one goes on where it was (training from its checkpoint, molecular dynamics from its last complete piece).
@@ -14,6 +14,7 @@ import shlex
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -23,30 +24,23 @@ LATTICE = 3.589  # Å, cubic cell of the DFT data
 TEMPERATURE = 300.0  # K
 TIMESTEP = 0.5  # fs
 STEPS = 4000  # per piece (2 ps)
-EVERY = 4  # steps between samples
-EXPECTED = {"train energy": 60, "train dipole": 60, "train polarizability": 40, "equilibrate": 20, "piece": 20,
-            "spectra": 10, "summary": 10}  # fmt: skip
+EVERY = 8  # steps between samples
+EXPECTED = {"train energy": 20, "train dipole": 50, "train polarizability": 15, "equilibrate": 12, "piece": 16,
+            "spectra": 6, "summary": 6}  # fmt: skip
+"""Seconds on two idle cores, for the estimate of the time left."""
 
 
-class Progress:
-    """Print what runs and how long is left, and keep the seconds of every stage in a file."""
-
-    def __init__(self, folder: Path, plan: list[str]):
-        self.folder, self.plan, self.speed = folder, plan, 1.0
-
-    def left(self) -> float:
-        """Seconds that the rest of the plan takes, by the speed of this machine so far."""
-        return self.speed * sum(EXPECTED[name.split(":")[0]] for name in self.plan)
-
-    def run(self, name: str, work) -> None:
-        """Do one stage and record its seconds."""
-        print(f"\n=== {name}   (about {self.left():.0f} s left)", flush=True)
+def run_stages(stages, folder: Path) -> None:
+    """Run (name, function) pairs; print how long is left and keep the seconds of every stage in a file."""
+    speed = 1.0
+    for k, (name, work) in enumerate(stages):
+        left = speed * sum(EXPECTED[later.split(":")[0]] for later, _ in stages[k:])
+        print(f"\n=== {name}   (about {left:.0f} s left)", flush=True)
         start = time.monotonic()
         work()
         seconds = time.monotonic() - start
-        self.plan.remove(name)
-        self.speed = 0.5 * self.speed + 0.5 * seconds / EXPECTED[name.split(":")[0]]
-        with open(self.folder / "seconds.txt", "a") as file:
+        speed = 0.5 * (speed + seconds / EXPECTED[name.split(":")[0]])
+        with open(folder / "seconds.txt", "a") as file:
             file.write(f"{name}\t{seconds:.1f}\n")
 
 
@@ -66,8 +60,11 @@ def call(*words, cwd: Path | None = None, log: Path | None = None) -> None:
 
 
 def train(kind: str, folder: Path) -> None:
-    """Train one model and put its artifact where LAMMPS finds it."""
+    """Train one model (or go on where a killed run was) and copy the artifact to the folder that LAMMPS reads."""
     call("tnep", "train", HERE / f"{kind}.toml", "--output", folder / kind)
+    temporary = folder / "models" / f".{kind}.pt"
+    temporary.write_bytes((folder / kind / "model.pt").read_bytes())
+    os.replace(temporary, folder / "models" / f"{kind}.pt")
 
 
 def molecular_dynamics(piece: int, folder: Path, options) -> None:
@@ -91,7 +88,12 @@ def spectra(folder: Path, options) -> None:
          "--timestep", f"{TIMESTEP}", "--temperature", TEMPERATURE, "--cell", LATTICE * options.size)  # fmt: skip
     for command in ("ir", "raman"):
         call("tnep", command, folder / "series.h5", "-o", folder / f"{command}.txt", "--plot", folder / f"{command}.png",
-             "--resolution", 12, "--max", 2000, "--force")  # fmt: skip
+             "--resolution", 8, "--max", 2000, "--force")  # fmt: skip
+
+
+def summary(folder: Path, options) -> None:
+    """Print the table and draw the figure."""
+    call("python", HERE / "summary.py", folder, "--size", options.size, "--pieces", options.pieces)
 
 
 def main() -> None:
@@ -99,37 +101,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for all results (default: demo)")
     parser.add_argument("--ranks", type=int, default=2, help="MPI ranks of LAMMPS (default: 2)")
-    parser.add_argument("--size", type=int, default=3, help="cubic cells per edge, 8 atoms each (default: 3)")
+    parser.add_argument("--size", type=int, default=6, help="cubic cells per edge, 8 atoms each (default: 6)")
     parser.add_argument("--pieces", type=int, default=10, help="pieces of 2 ps of NVE dynamics (default: 10)")
     options = parser.parse_args()
     folder = options.output.resolve()
     (folder / "models").mkdir(parents=True, exist_ok=True)
 
-    plan = [f"train {kind}" for kind in KINDS if not (folder / "models" / f"{kind}.pt").exists()]
-    done = {piece for piece in range(options.pieces + 1) if (folder / "md" / f"piece.{piece}.restart").exists()}
-    missing = [piece for piece in range(options.pieces + 1) if piece not in done]
-    plan += ["equilibrate" if piece == 0 else f"piece: {piece} of {options.pieces}" for piece in missing]
-    plan += ["spectra", "summary"]
-    progress = Progress(folder, plan)
-    for name in list(plan):
-        if name.startswith("train"):
-            kind = name.split()[1]
-            progress.run(name, lambda kind=kind: publish(kind, folder))
-        elif name == "equilibrate" or name.startswith("piece"):
-            piece = missing.pop(0)
-            progress.run(name, lambda piece=piece: molecular_dynamics(piece, folder, options))
-        elif name == "spectra":
-            progress.run(name, lambda: spectra(folder, options))
-        else:
-            call("python", HERE / "summary.py", folder, "--size", options.size, "--pieces", options.pieces)
-
-
-def publish(kind: str, folder: Path) -> None:
-    """Train, then copy the finished artifact to the folder of models."""
-    train(kind, folder)
-    temporary = folder / "models" / f".{kind}.pt"
-    temporary.write_bytes((folder / kind / "model.pt").read_bytes())
-    os.replace(temporary, folder / "models" / f"{kind}.pt")
+    stages = [(f"train {kind}", partial(train, kind, folder)) for kind in KINDS
+              if not (folder / "models" / f"{kind}.pt").exists()]  # fmt: skip
+    for piece in range(options.pieces + 1):
+        if not (folder / "md" / f"piece.{piece}.restart").exists():
+            name = f"piece: {piece} of {options.pieces}" if piece else "equilibrate"
+            stages.append((name, partial(molecular_dynamics, piece, folder, options)))
+    stages.append(("spectra", partial(spectra, folder, options)))
+    stages.append(("summary", partial(summary, folder, options)))
+    run_stages(stages, folder)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def main() -> None:
     """Print the table and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--size", type=int, default=3)
+    parser.add_argument("--size", type=int, default=6)
     parser.add_argument("--pieces", type=int, default=10)
     options = parser.parse_args()
     folder = options.folder
