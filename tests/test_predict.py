@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
-from tnep_calc.training.trainer import Trainer
 from training_helpers import LABELS, random_structure, small_config
 
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import read_dataset
 from tnep_calc.io.nep_txt import write_nep
+from tnep_calc.training.trainer import Trainer
 
 ROLES = {"potential": "energy", "dipole": "dipole", "polarizability": "susceptibility"}
 

@@ -5,11 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tnep_calc.training.initial import initialise
-from tnep_calc.training.invariants import InvariantDerivatives
-from tnep_calc.training.model import NepOnMoments
-from tnep_calc.training.moments import STRAIN_ORDER, build_moments
-from tnep_calc.training.objective import make_labels, spreads
 from training_helpers import LABELS, random_structure, small_config
 
 from tnep_calc.conventions import to_six
@@ -18,6 +13,11 @@ from tnep_calc.io.nep_txt import read_nep, write_nep
 from tnep_calc.models.descriptor import Invariants
 from tnep_calc.models.nep import NEP
 from tnep_calc.neighbors import NeighborList
+from tnep_calc.training.initial import initialise
+from tnep_calc.training.invariants import InvariantDerivatives
+from tnep_calc.training.model import NepOnMoments
+from tnep_calc.training.moments import STRAIN_ORDER, build_moments
+from tnep_calc.training.objective import make_labels, spreads
 
 TOLERANCE = 1e-10
 FIELD = {"potential": "strain", "dipole": "dipole", "polarizability": "strain"}

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tnep_calc.training.objective import Objective, make_labels, site_constants, spreads
 from training_helpers import random_structure
+
+from tnep_calc.training.objective import Objective, make_labels, site_constants, spreads
 
 SPECIES = ("N", "B")
 

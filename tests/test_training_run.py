@@ -15,16 +15,16 @@ import torch
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from ase.io import write
-from tnep_calc.training.checkpoint import load_checkpoint
-from tnep_calc.training.config import load_config
-from tnep_calc.training.outputs import run_training
-from tnep_calc.training.trainer import Trainer, split_indices
 from training_helpers import LABELS, random_structure, small_config
 
 from tnep_calc.artifact import read_metadata
 from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.nep_txt import read_nep
+from tnep_calc.training.checkpoint import load_checkpoint
+from tnep_calc.training.config import load_config
+from tnep_calc.training.outputs import run_training
+from tnep_calc.training.trainer import Trainer, split_indices
 
 TOML = """
 [data]

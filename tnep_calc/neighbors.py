@@ -1,7 +1,8 @@
 """Edges of a structure: every pair of a centre and a neighbour (periodic images included) within a cutoff.
 
-The search itself is done by the library vesin, or by the native kernels; this module adds what MD needs: lists with a skin are kept between
-steps and rebuilt exactly when a pair could have entered the cutoff, changes of the cell included.
+The search itself is done by the library vesin, or by the native kernels; this module adds what MD needs: lists with
+a skin are kept between steps and rebuilt exactly when a pair could have entered the cutoff, changes of the cell
+included.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class VesinSearch:
     """Neighbour search of the library vesin; the native kernels offer the same two methods."""
 
     def find(self, positions, cell, pbc, radius) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return offsets (n_atoms + 1,), neighbours (n_edges,) and cell shifts (n_edges, 3) of all pairs in `radius`."""
+        """Return offsets (n_atoms + 1,), neighbours (n_edges,) and cell shifts (n_edges, 3) of pairs in `radius`."""
         search = vesin.NeighborList(cutoff=radius, full_list=True, sorted=True, n_threads=1)
         origin, neighbors, shifts = search.compute(positions, cell, pbc, quantities="ijS")
         counts = np.bincount(origin.astype(np.int64), minlength=len(positions))

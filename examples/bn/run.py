@@ -74,8 +74,8 @@ def molecular_dynamics(piece: int, folder: Path, options) -> None:
     variables = {"piece": piece, "steps": STEPS, "every": EVERY, "size": options.size, "models": folder / "models",
                  "seed": 2011}  # fmt: skip
     words = [word for name, value in variables.items() for word in ("-var", name, value)]
-    call("mpiexec", "-n", options.ranks, "lmp", "-in", HERE / "in.md", "-log", f"log.{piece}", "-nocite", *words, cwd=work,
-         log=work / f"screen.{piece}")  # fmt: skip
+    call("mpiexec", "-n", options.ranks, "lmp", "-in", HERE / "in.md", "-log", f"log.{piece}", "-nocite", *words,
+         cwd=work, log=work / f"screen.{piece}")  # fmt: skip
     os.replace(work / f"piece.{piece}.restart.new", work / f"piece.{piece}.restart")
 
 
@@ -87,8 +87,8 @@ def spectra(folder: Path, options) -> None:
     call("tnep", "series", folder / "dipole.dat", folder / "polarizability.dat", "-o", folder / "series.h5", "--force",
          "--timestep", f"{TIMESTEP}", "--temperature", TEMPERATURE, "--cell", LATTICE * options.size)  # fmt: skip
     for command in ("ir", "raman"):
-        call("tnep", command, folder / "series.h5", "-o", folder / f"{command}.txt", "--plot", folder / f"{command}.png",
-             "--resolution", 8, "--max", 2000, "--force")  # fmt: skip
+        call("tnep", command, folder / "series.h5", "-o", folder / f"{command}.txt",
+             "--plot", folder / f"{command}.png", "--resolution", 8, "--max", 2000, "--force")  # fmt: skip
 
 
 def summary(folder: Path, options) -> None:

@@ -74,7 +74,8 @@ def main() -> None:
     lines = ["", f"{'cubic boron nitride':<34}{'models':>12}{'DFT':>10}{'difference':>13}", "-" * 69]
 
     def row(name, value, reference, unit):
-        lines.append(f"{name + ', ' + unit:<34}{value:>12.4g}{reference:>10.4g}{100 * (value / reference - 1):>+11.1f} %")
+        difference = 100 * (value / reference - 1)
+        lines.append(f"{name + ', ' + unit:<34}{value:>12.4g}{reference:>10.4g}{difference:>+11.1f} %")
 
     row("TO, infrared, MD at 300 K", peaks["IR"], DFT["TO"], "cm⁻¹")
     row("TO, Raman, MD at 300 K", peaks["Raman"], DFT["TO"], "cm⁻¹")

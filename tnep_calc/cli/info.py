@@ -83,9 +83,9 @@ def _lammps():
     try:
         plugin = import_module("tnep_calc_lammps")
     except ImportError:
-        return [*lines, "- plugin     tnep_calc is used from its sources: pip install --no-build-isolation --no-deps -e ."]
+        return [*lines, "- plugin     not installed: pip install --no-build-isolation --no-deps -e ."]
     if not plugin.has_plugin():
-        return [*lines, f"- plugin     {plugin.PLUGIN_FILE} was not built (LAMMPS was missing at build time): {install}"]
+        return [*lines, f"- plugin     not built, as LAMMPS was missing at build time: {install}"]
     return [*lines, f"  plugin     {Path(plugin.plugin_dir()) / plugin.PLUGIN_FILE}"]
 
 
@@ -95,7 +95,7 @@ def _mpi():
         return ["- MPI        no mpiexec beside this python: pip install mpich"]
     lines = [f"  MPI        mpich {_version('mpich')}  ({here})"]
     if first is not None and Path(first).resolve() != Path(here).resolve():
-        lines.append(f"- MPI        the shell finds another mpiexec first ({first}): use {here}, or activate the environment")
+        lines.append(f"- MPI        the shell finds {first} first: use {here}, or activate the environment")
     return lines
 
 

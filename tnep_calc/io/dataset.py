@@ -185,9 +185,8 @@ def from_atoms(
             raise DataFileError(
                 f"{source}: no {label} (looked for {', '.join(wanted)}; found {', '.join(found.names()) or 'nothing'})"
             )
-    return LabelledStructure(
-        source, tuple(atoms.get_chemical_symbols()), found.positions(), cell, pbc, **labels
-    )  # type: ignore[arg-type]
+    symbols = tuple(atoms.get_chemical_symbols())
+    return LabelledStructure(source, symbols, found.positions(), cell, pbc, **labels)  # type: ignore[arg-type]
 
 
 class _Fields:

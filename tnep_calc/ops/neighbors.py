@@ -12,7 +12,7 @@ class NativeSearch:
     """The methods of ``tnep_calc.neighbors.VesinSearch`` on the native kernels, with torch's threads."""
 
     def find(self, positions, cell, pbc, radius) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return offsets (n_atoms + 1,), neighbours (n_edges,) and cell shifts (n_edges, 3) of all pairs in `radius`."""
+        """Return offsets (n_atoms + 1,), neighbours (n_edges,) and cell shifts (n_edges, 3) of pairs in `radius`."""
         inputs = (torch.from_numpy(np.array(a)) for a in (positions, cell, pbc))
         offsets, neighbors, shifts, _ = torch.ops.tnep.neighbor_list(*inputs, radius)
         return offsets.numpy(), neighbors.numpy(), shifts.numpy()

@@ -46,8 +46,8 @@ def dynamical_matrix(atoms: Atoms, displacement: float = 0.01) -> np.ndarray:
 def nonanalytic_term(born_charges, dielectric, volume: float, masses, direction) -> np.ndarray:
     """Return the term that the macroscopic field of a longitudinal wave adds to the dynamical matrix at q -> 0.
 
-    ``D_NA[ia, jb] = (4 pi k / V) (q Z_i)_a (q Z_j)_b / (sqrt(m_i m_j) q eps q)`` with ``k = e^2/(4 pi eps0)`` (Gonze and Lee,
-    Phys. Rev. B 55, 10355 (1997), eq. 60).
+    ``D_NA[ia, jb] = (4 pi k / V) (q Z_i)_a (q Z_j)_b / (sqrt(m_i m_j) q eps q)`` with ``k = e^2/(4 pi eps0)`` (Gonze
+    and Lee, Phys. Rev. B 55, 10355 (1997), eq. 60).
 
     Parameters
     ----------
