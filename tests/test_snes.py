@@ -15,6 +15,7 @@ from tnep_calc.io.gpumd_xyz import GpumdFrame
 from tnep_calc.io.nep_in import NepInput, read_nep_in
 from tnep_calc.io.nep_txt import format_nep, read_nep
 from tnep_calc.training import snes_moments
+from tnep_calc.training.checkpoint import save_checkpoint
 from tnep_calc.training.gpumd_evaluate import evaluate
 from tnep_calc.training.gpumd_parameters import Layout
 from tnep_calc.training.moments import build_moments
@@ -336,6 +337,30 @@ def test_training_lowers_the_error_and_is_repeated_by_its_seed():
             trainer.step()
     assert torch.equal(short[0].snes.mu, short[1].snes.mu)
     assert not torch.equal(short[0].snes.mu, short[2].snes.mu)
+
+
+def test_a_state_has_all_that_decides_what_comes_next(tmp_path):
+    given, frames = options("dipole", import_q_scaler=True, batch=2), make_frames()
+    n = given.n_parameters
+    start = np.linspace(-1, 1, n), np.linspace(0.1, 0.2, n)
+    for generations in (0, 3):
+        whole = SnesTrainer(given, frames, start, np.linspace(0.5, 1.5, given.dim))
+        for _ in range(generations):
+            whole.step()
+        save_checkpoint(tmp_path / "state.pt", whole.state())
+        resumed = SnesTrainer(given, frames)
+        resumed.restore(tmp_path / "state.pt")
+        for trainer in (whole, resumed):
+            trainer.step()
+            trainer.step()
+        assert torch.equal(whole.snes.mu, resumed.snes.mu) and torch.equal(whole.snes.sigma, resumed.snes.sigma)
+        assert format_nep(whole.parameters()) == format_nep(resumed.parameters())
+    other = SnesTrainer(replace(given, lambda_v=2.0), frames)
+    with pytest.raises(InputError, match="another nep.in"):
+        other.restore(tmp_path / "state.pt")
+    other = SnesTrainer(given, frames[:4])
+    with pytest.raises(InputError, match="another train.xyz"):
+        other.restore(tmp_path / "state.pt")
 
 
 def test_full_batches_use_all_structures_in_every_generation():

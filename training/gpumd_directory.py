@@ -31,7 +31,7 @@ from tnep_calc.io.gpumd_xyz import GpumdFrame, read_gpumd_xyz
 from tnep_calc.io.nep_in import NepInput, read_nep_in
 from tnep_calc.io.nep_txt import ZBL, NepParameters, read_nep, write_nep
 
-from .checkpoint import save_checkpoint
+from .checkpoint import load_checkpoint, save_checkpoint
 from .gpumd_evaluate import evaluate, without_zbl
 from .snes_trainer import SnesTrainer
 
@@ -146,16 +146,18 @@ class Folder:
         what = "train/test" if self.test else "train"
         log.info("%8d  loss %.5g  RMSE %s: %s", generation, loss[0], what, ", ".join(words))
 
-    def trim_loss(self, generation: int) -> None:
-        """Take rows after a generation off the end of ``loss.out``: they are about to be computed again."""
+    def loss_rows(self) -> int:
+        """Return the number of whole rows of ``loss.out``, those of former runs included."""
         path = self.path / LOSS
-        if not path.exists():
-            return
-        rows = path.read_text(encoding="ascii").splitlines(keepends=True)
-        while rows and not (rows[-1].endswith("\n") and int(rows[-1].split()[0]) <= generation):
-            rows.pop()
-        with atomic_output(path, force=True) as temporary:
-            temporary.write_text("".join(rows), encoding="ascii")
+        return path.read_text(encoding="ascii").count("\n") if path.exists() else 0
+
+    def trim_loss(self, rows: int) -> None:
+        """Cut ``loss.out`` to a number of rows: later ones are about to be computed again."""
+        path = self.path / LOSS
+        if path.exists():
+            text = "".join(path.read_text(encoding="ascii").splitlines(keepends=True)[:rows])
+            with atomic_output(path, force=True) as temporary:
+                temporary.write_text(text, encoding="ascii")
 
 
 def run_directory(path: str | Path, run: RunOptions | None = None) -> list[Path]:
@@ -255,7 +257,7 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
     trainer = SnesTrainer(options, frames, start, q_scaler, run.memory_gb)
     if checkpoint.exists():
         trainer.restore(checkpoint)
-        folder.trim_loss(trainer.generation)
+        folder.trim_loss(load_checkpoint(checkpoint)["loss_rows"])
         log.info("going on from %s after %d of %d generations", checkpoint, trainer.generation, options.generation)
     elif start is not None:
         log.info("starting from the distribution of %s", path / RESTART)
@@ -264,6 +266,12 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
              len(frames), len(trainer.fitness.batches), len(folder.test), trainer.fitness.gigabytes,
              *options.regularisation, trainer.seed)  # fmt: skip
 
+
+    def save():
+        save_checkpoint(checkpoint, {**trainer.state(), "loss_rows": folder.loss_rows()})
+
+    if not checkpoint.exists():
+        save()  # from here on, a killed run goes on by itself
     while not trainer.finished:
         trainer.step()
         done = trainer.generation
@@ -276,7 +284,7 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
         write_restart(path / RESTART, trainer.snes.mu.numpy(), trainer.snes.sigma.numpy())
         if trainer.finished or done % _TRAIN_TABLES == 0:
             folder.write_train(parameters)
-        save_checkpoint(checkpoint, trainer.state())
+        save()
 
 
 def _keep(folder, trainer, parameters):

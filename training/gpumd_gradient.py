@@ -10,6 +10,7 @@ from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd_training import parity_tables, table_errors
 from tnep_calc.io.nep_in import NepInput
 
+from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainingConfig, parse_config
 from .gpumd_directory import CHECKPOINT, RESTART, Folder, RunOptions
 from .gpumd_evaluate import without_zbl
@@ -113,11 +114,11 @@ def train_gradient(folder: Folder, run: RunOptions) -> None:
         log.info("of the evolution strategy, and not used by the gradient engine (what it has instead): %s",
                  ", ".join(replaced))  # fmt: skip
     frames = folder.train if zbl is None else without_zbl(folder.train, options, zbl)
-    trainer = Trainer(config, [frame.structure for frame in frames])
+    trainer = _FolderTrainer(config, [frame.structure for frame in frames], folder)
     checkpoint = folder.path / CHECKPOINT
     if checkpoint.exists():
         trainer.restore(checkpoint)
-        folder.trim_loss(trainer.step)
+        folder.trim_loss(load_checkpoint(checkpoint)["loss_rows"])
         log.info("going on from %s after %d of %d steps", checkpoint, trainer.step, trainer.total_steps)
     log.info("gradient engine: %d parameters, %d structures, %d to test; %d steps of Adam, %d of L-BFGS; weights %s",
              trainer.model.n_parameters, len(frames), len(folder.test), config.optimizer.adam_steps,
@@ -138,8 +139,21 @@ def train_gradient(folder: Folder, run: RunOptions) -> None:
         loss = t.history[-1]["loss_train"] + penalty
         folder.report(t.step, (loss, 0.0, penalty), [errors[name] for name in folder.error_names], parameters())
 
+    if not checkpoint.exists():
+        save_checkpoint(checkpoint, trainer.state())  # from here on, a killed run goes on by itself
     trainer.run(report, checkpoint)
     folder.write_train(parameters())
+
+
+class _FolderTrainer(Trainer):
+    """Trainer whose checkpoints know the length of ``loss.out``."""
+
+    def __init__(self, config, structures, folder: Folder):
+        super().__init__(config, structures)
+        self._folder = folder
+
+    def state(self):
+        return {**super().state(), "loss_rows": self._folder.loss_rows()}
 
 
 def _totals(predictions):

@@ -183,7 +183,8 @@ class SnesTrainer:
         """Return all that is needed to go on exactly as if nothing had happened."""
         return {
             "fingerprint": self.fingerprint, "generation": self.generation, "snes": self.snes.state(),
-            "q_scaler": self.fitness.q_scaler, "elite": None if self.elite is None else asdict(self.elite),
+            "q_scaler": self.fitness.q_scaler, "imported": self._imported,
+            "elite": None if self.elite is None else asdict(self.elite),
         }  # fmt: skip
 
     def restore(self, path: Path) -> None:
@@ -205,5 +206,5 @@ class SnesTrainer:
                 )
         self.generation = state["generation"]
         self.snes.restore(state["snes"])
-        self.fitness.q_scaler = state["q_scaler"]
+        self.fitness.q_scaler, self._imported = state["q_scaler"], state["imported"]
         self.elite = None if state["elite"] is None else Elite(**state["elite"])

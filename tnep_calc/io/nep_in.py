@@ -58,7 +58,7 @@ class NepInput:
     atomic_v : bool
         Fit dipoles or polarizabilities of atoms (``adipole``, ``apol``) instead of totals.
     type_weight : tuple of float
-        Weight of the force errors of each species.
+        Factor on the squared force errors of each species.
     force_delta : float, in eV/Å
         Errors of large forces F count less, by ``1 / (1 + F / force_delta)``; 0 = all count the same.
     zbl : float or None, in Å
