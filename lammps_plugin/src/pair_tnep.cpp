@@ -73,11 +73,8 @@ void PairTnep::setup()
   driver->check_exclusions();
 }
 
-double PairTnep::init_one(int i, int j)
+double PairTnep::init_one(int /*i*/, int /*j*/)
 {
-  if (setflag[i][j] == 0)
-    error->all(FLERR, "Pair style tnep: types {} and {} have no model; combine it with another style by pair_style "
-               "hybrid or hybrid/overlay for types given as NULL", i, j);
   return driver->cutoff();
 }
 
