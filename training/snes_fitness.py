@@ -58,9 +58,9 @@ class _Batch:
 def deal(frames: Sequence[GpumdFrame], size: int) -> list[list[int]]:
     """Return the structures of each batch: sorted by energy per atom where there are energies, dealt in turn."""
     order = list(range(len(frames)))
-    energies = [frame.structure.energy for frame in frames]
-    if all(energy is not None for energy in energies):
-        order.sort(key=lambda k: energies[k] / len(frames[k]))
+    energies = [f.structure.energy / len(f) for f in frames if f.structure.energy is not None]
+    if len(energies) == len(frames):
+        order.sort(key=energies.__getitem__)
     n_batches = -(-len(frames) // size)
     return [order[k::n_batches] for k in range(n_batches)]
 
@@ -106,7 +106,7 @@ class Fitness:
 
     def _build(self, frames, memory_gb):
         options, structures = self.options, [frame.structure for frame in frames]
-        field = "dipole" if options.kind == "dipole" else "strain"
+        field: str | None = "dipole" if options.kind == "dipole" else "strain"
         if options.kind == "potential" and "virial" not in self._wanted:
             field = None
         moments = build_moments(structures, self.layout.model.basis, field=field, gradient="forces" in self._wanted,
@@ -215,7 +215,7 @@ class Fitness:
             parts["energy"] = list(torch.split(energy - shift[:, None], [p.shape[1] for p in parts["energy"]], dim=1))
         rmse = {}
         for name, errors in parts.items():
-            above, below = 0.0, 0.0
+            above, below = torch.zeros(1), torch.zeros(1)
             for k, error in zip(batches, errors, strict=True):
                 squares, count = self._squares(name, error, self._data[k], weighted)
                 above, below = above + squares @ self._data[k].members, below + count @ self._data[k].members

@@ -124,12 +124,13 @@ class PopulationModel:
             angular = features[:, near, n_radial:].reshape(count, len(near), k, s).permute(3, 0, 1, 2)
             return radial.contiguous(), angular.reshape(s * count, -1).contiguous()
 
-        along = [None, None]
+        radial_along = angular_along = None
         if moments.directional is not None:
             parts = [split(moments.directional[rows][..., c]) for c in range(moments.directional.shape[3])]
-            along = [torch.stack(part) for part in zip(*parts, strict=True)]
+            radial_along, angular_along = (torch.stack(part) for part in zip(*parts, strict=True))
         pairs = self._pairs(moments, rows, near) if "forces" in self.wanted else None
-        return _Block(species, rows, near, *split(values), *along, pairs)
+        radial, angular = split(values)
+        return _Block(species, rows, near, radial, angular, radial_along, angular_along, pairs)
 
     def _pairs(self, moments, rows, near):
         """Sort the pairs of the centres into slots of equal length."""

@@ -100,8 +100,8 @@ class SnesTrainer:
     ----------
     generation : int
         Generations done.
-    elite : Elite or None
-        Of the last generation.
+    elite : Elite
+        Of the last generation; before the first one, the means with all losses zero.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class SnesTrainer:
         self._imported = None if q_scaler is None else torch.tensor(q_scaler, dtype=torch.float32)
         self.fingerprint = fingerprint(options, frames, engine="snes", seed=self.seed)
         self.generation = 0
-        self.elite: Elite | None = None
+        self.elite = Elite(self.snes.mu, 0.0, 0.0, 0.0)
 
     @property
     def finished(self) -> bool:
@@ -165,8 +165,6 @@ class SnesTrainer:
 
     def train_errors(self) -> list[float]:
         """Return unweighted errors of the elite on the batch of its generation, as ``loss.out`` has them."""
-        if self.elite is None:
-            raise InputError("no generation has been done yet")
         n = len(self.fitness.batches)
         batches = list(range(n)) if self.options.full_batch else [(self.generation - 1) % n]
         errors, _ = self.fitness.errors(self.elite.vector[None], batches, weighted=False)
@@ -175,8 +173,6 @@ class SnesTrainer:
 
     def parameters(self, zbl: ZBL | None = None) -> NepParameters:
         """Return the elite as the parameters of a ``nep.txt``."""
-        if self.elite is None:
-            raise InputError("no generation has been done yet")
         return self.layout.to_nep(self.elite.vector, self.fitness.q_scaler, self.fitness.max_neighbors, zbl)
 
     def state(self) -> dict[str, Any]:
@@ -184,7 +180,7 @@ class SnesTrainer:
         return {
             "fingerprint": self.fingerprint, "generation": self.generation, "snes": self.snes.state(),
             "q_scaler": self.fitness.q_scaler, "imported": self._imported,
-            "elite": None if self.elite is None else asdict(self.elite),
+            "elite": asdict(self.elite),
         }  # fmt: skip
 
     def restore(self, path: Path) -> None:
@@ -207,4 +203,4 @@ class SnesTrainer:
         self.generation = state["generation"]
         self.snes.restore(state["snes"])
         self.fitness.q_scaler, self._imported = state["q_scaler"], state["imported"]
-        self.elite = None if state["elite"] is None else Elite(**state["elite"])
+        self.elite = Elite(**state["elite"])
