@@ -1,4 +1,4 @@
-"""Born charges, polarizability gradients and field forces: time per atom on one CPU thread, and accuracy.
+"""Born charges, polarizability gradients and field forces: time per atom on one CPU thread.
 
 Run ``python benchmarks/gradients.py [--json FILE] [--cases WORD ...]``; it needs the project's reference data beside
 the checkout.  Ours (neighbour list included) is timed at several sizes and must grow with the number of atoms only.
@@ -32,7 +32,7 @@ def calorine_gradient(path, atoms, kind):
 
 
 def against_calorine(name, path, kind):
-    """Time both on a small structure; return the record and the largest deviation of the finite differences."""
+    """Time both on a small structure; return its record and the one scaled to 1,000 atoms."""
     oracle, label = SMALL[name.split()[0]]
     atoms = structure(oracle, label)
     ours, peer = Ours(path, atoms, torch.float64), calorine_gradient(path, atoms, kind)

@@ -369,7 +369,7 @@ def test_without_the_library_operators_are_declared():
     script = (
         "import sys; sys.path[:0] = " + repr(sys.path) + "\n"
         "import torch\nfrom tnep_calc import ops\n"
-        "assert not ops.load() and not torch.ops.tnep.native_available()\n"
+        "assert not ops.load() and not torch.ops.tnep.native_available(torch.zeros(1))\n"
         "code = 'def f(h, p, s, c, o, n, v):\\n    return torch.ops.tnep.nep_dipole(h, p, s, c, o, n, v)\\n'\n"
         "assert 'tnep::nep_dipole' in str(torch.jit.CompilationUnit(code).f.graph)\n"
         "print(ops.status().detail)\n"
@@ -380,12 +380,20 @@ def test_without_the_library_operators_are_declared():
     assert "/nonexistent/libtnep_ops.so, which does not exist" in done.stdout
 
 
+def test_scripts_ask_at_run_time_whether_kernels_are_native():
+    code = "def f(x):\n    return torch.ops.tnep.native_available(x)\n"
+    unit = torch.jit.CompilationUnit(code)
+    assert "tnep::native_available" in str(unit.f.graph)
+    assert unit.f(torch.zeros(1)) is True
+    assert unit.f(torch.zeros(1, device="meta")) is False
+
+
 def test_library_of_another_torch_or_version_is_refused(tmp_path):
     other = tmp_path / "libtnep_ops.so"
     other.write_bytes(b"\x7fELF tnep built for torch 1.2.3\0")
     assert "was built for torch 1.2.3" in ops._mismatch(other)
     version = torch.__version__.split("+")[0].encode()
-    other.write_bytes(b"tnep built for torch " + version + b"\0native_available() -> bool")
+    other.write_bytes(b"tnep built for torch " + version + b"\0native_available(Tensor params) -> bool")
     assert "was built from another version" in ops._mismatch(other)
     assert ops._mismatch(ops.library_path()) is None
 

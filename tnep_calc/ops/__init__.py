@@ -3,7 +3,7 @@
 ``load()`` makes the operators known to torch; every module that calls or unpickles them calls it first.  The library
 is ``tnep_calc/lib/libtnep_ops.so`` of the installed package, or the file that the environment variable
 ``TNEP_OPS_LIBRARY`` names.  Where it is missing, or was built for another torch, the operators are only declared, so
-that exported models load; ``torch.ops.tnep.native_available()`` is then False and models run on plain torch.
+that exported models load; ``torch.ops.tnep.native_available(params)`` is then False and models run on plain torch.
 Which of the two happens is logged once.
 
 The environment variable ``TNEP_SIMD`` (``generic``, ``avx2``, ``avx512``) overrides the choice of instruction set.
@@ -103,7 +103,7 @@ def _load():
     library = torch.library.Library("tnep", "DEF")
     for schema in schemas():
         library.define(schema)
-    library.impl("native_available", lambda: False, "CompositeExplicitAutograd")
+    library.impl("native_available", lambda params: False, "CompositeExplicitAutograd")
     _declared.append(library)
     return Status(False, None, reason)
 

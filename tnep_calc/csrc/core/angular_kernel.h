@@ -167,7 +167,8 @@ TNEP_FUNCTION void sums_backward(const Model<R>& m, Workspace<R>& w) {
 
 // h[d][s] = sum_n coefficients[s][n] d^d g_n / dr^d for the neighbours of block b.
 template <int L, int Order, class R>
-TNEP_HD void expand(const Model<R>& m, const R* coefficients, int b, const Workspace<R>& w, Vec<R> (*h)[kComponents<L>]) {
+TNEP_HD void expand(const Model<R>& m, const R* coefficients, int b, const Workspace<R>& w,
+                    Vec<R> (*h)[kComponents<L>]) {
   using V = Vec<R>;
   constexpr int C = kComponents<L>, W = kLanes<R>;
   const int N = row_of_n(m);
@@ -201,7 +202,8 @@ TNEP_HD void expand(const Model<R>& m, const R* coefficients, int b, const Works
 
 // Gradient with respect to r_j of sum_sn coefficients[s][n] g_n(r_j) Z_s(u_j) for block b.
 template <int L, class R>
-TNEP_FUNCTION void block_gradient(const Model<R>& m, const R* coefficients, int b, const Workspace<R>& w, Vec<R>* gradient) {
+TNEP_FUNCTION void block_gradient(const Model<R>& m, const R* coefficients, int b, const Workspace<R>& w,
+                                  Vec<R>* gradient) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>;
   const V x = load<V>(w.ax + b * W), y = load<V>(w.ay + b * W), z = load<V>(w.az + b * W);

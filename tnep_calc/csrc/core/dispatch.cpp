@@ -51,8 +51,8 @@ Choice choose() {
     if (supported(choice.name)) best = &choice;
   }
   if (!best)
-    throw std::invalid_argument(std::string("TNEP_SIMD must name an instruction set of this processor (generic, avx2 or "
-                                            "avx512), got '") + wanted + "'");
+    throw std::invalid_argument(std::string("TNEP_SIMD must name an instruction set of this processor (generic, avx2 "
+                                            "or avx512), got '") + wanted + "'");
   return *best;
 }
 
@@ -83,7 +83,8 @@ Model<R> make_model(const int64_t* h, int64_t header_size, const R* parameters, 
     if (h[field] < (may_be_zero ? 0 : 1) || h[field] > 1000000)
       refuse("header field " + std::to_string(field) + " is out of range: " + std::to_string(h[field]));
   }
-  if (h[kKind] < 0 || h[kKind] > 2 || h[kLMax] > kMaxL || h[kRadialK] > kMaxBasis || h[kAngularK] > kMaxBasis ||
+  if (h[kKind] < 0 || h[kKind] > 2 || h[kSpecies] > kMaxSpecies || h[kLMax] > kMaxL ||
+      h[kRadialK] > kMaxBasis || h[kAngularK] > kMaxBasis ||
       h[kExtraFlags] >= (1 << kExtraBlocks) || h[kNetworks] != (h[kKind] == 2 ? 2 : 1) || h[kZbl] > 1 ||
       (h[kNets] != 1 && h[kNets] != h[kSpecies]))
     refuse("the header is inconsistent");

@@ -32,6 +32,7 @@ constexpr int64_t kLayoutVersion = 1;
 constexpr int64_t kPad = 16;
 constexpr int64_t kMaxBasis = 32;
 constexpr int64_t kMaxL = 8;
+constexpr int64_t kMaxSpecies = 1000;
 constexpr int kExtraBlocks = 6;  // 222, 1111, 112, 123, 233, 134
 
 enum HeaderField {

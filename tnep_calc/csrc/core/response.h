@@ -167,7 +167,8 @@ TNEP_FUNCTION void invariants_tangent(const Model<R>& m, const R* t_sums, R* t_q
 
 // G for the angular sums, from dU/dq (w.d_q) and its derivative along the component (t_d_q).
 template <int L, class R>
-TNEP_FUNCTION void sums_tangent_backward(const Model<R>& m, const R* t_sums, const R* t_d_q, R* t_d_sums, Workspace<R>& w) {
+TNEP_FUNCTION void sums_tangent_backward(const Model<R>& m, const R* t_sums, const R* t_d_q, R* t_d_sums,
+                                         Workspace<R>& w) {
   using S = ShortVec<R>;
   constexpr int K = kComponents<L>;
   const int N = row_of_n(m);
@@ -194,9 +195,10 @@ TNEP_FUNCTION void network_tangent(const Model<R>& m, const Net<R>& net, const R
   network_gradient(m, net, scratch, t_d_q);
 }
 
-// Contribution of a radially symmetric function psi of one neighbour to the gradients; `slope` of component c.
+// out[c] = first[c] + Hess v_c + (dv_c/dr)^T p for every component c.
 template <class Field, class V>
-TNEP_HD void assemble(const Field& field, const V* r, V r2, const V* hess, const V* p, const V (*first)[3], V (*out)[3]) {
+TNEP_HD void assemble(const Field& field, const V* r, V r2, const V* hess, const V* p, const V (*first)[3],
+                      V (*out)[3]) {
   for (int c = 0; c < Field::components; c++) {
     V v[3];
     field.pair(c, r, r2, v);
@@ -347,7 +349,7 @@ void evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t
   const int stride = C == 1 ? 4 : 3 * C;
   for (int64_t c = begin; c < end; c++) {
     const int center = describe<L, 2>(m, e, c, w);
-    if constexpr (Field::scalar_network) {  // dV/dq, kept behind the components
+    if constexpr (Field::scalar_network) {  // dV/dq
       const Net<R> scalar = find_net(m, 1, center);
       network_value(m, scalar, w.q, w.hidden, w.delta);
       network_gradient(m, scalar, w.delta, w.scalar_d_q);

@@ -51,7 +51,9 @@ struct Gaps {
   double width, below, above;  // thickness of a bin; distances from the atom to the walls of its own bin, A
 
   TNEP_HD double operator()(int bins_away) const {
-    const double d = bins_away > 0 ? (bins_away - 1) * width + above : bins_away < 0 ? (-bins_away - 1) * width + below : 0;
+    double d = 0;
+    if (bins_away > 0) d = (bins_away - 1) * width + above;
+    if (bins_away < 0) d = (-bins_away - 1) * width + below;
     return d * d;
   }
 };

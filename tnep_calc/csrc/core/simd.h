@@ -172,7 +172,8 @@ TNEP_HD int append_below(V v, real_of<V> limit, int32_t base, int32_t* list) {
 #else
   unsigned below = 0;
 #if defined(__AVX__)
-  if constexpr (sizeof(real_of<V>) == 8) below = _mm256_movemask_pd(_mm256_cmp_pd((__m256d)v, _mm256_set1_pd(limit), _CMP_LT_OQ));
+  if constexpr (sizeof(real_of<V>) == 8)
+    below = _mm256_movemask_pd(_mm256_cmp_pd((__m256d)v, _mm256_set1_pd(limit), _CMP_LT_OQ));
   else below = _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_set1_ps(limit), _CMP_LT_OQ));
 #elif defined(__SSE2__)
   if constexpr (sizeof(real_of<V>) == 8) below = _mm_movemask_pd(_mm_cmplt_pd((__m128d)v, _mm_set1_pd(limit)));

@@ -27,11 +27,14 @@ TNEP_HD void sort_edges(const Edges& e, int64_t begin, int64_t end, const double
 TNEP_HD void store_packed(float* p, __mmask8 keep, __m512d v) {
   _mm256_storeu_ps(p, _mm256_maskz_compress_ps(keep, _mm512_cvtpd_ps(v)));
 }
-TNEP_HD void store_packed(double* p, __mmask8 keep, __m512d v) { _mm512_storeu_pd(p, _mm512_maskz_compress_pd(keep, v)); }
+TNEP_HD void store_packed(double* p, __mmask8 keep, __m512d v) {
+  _mm512_storeu_pd(p, _mm512_maskz_compress_pd(keep, v));
+}
 
 // The same for eight edges at a time; at most eight species.
 template <class R>
-TNEP_HD int64_t sort_edges_by_eight(const Edges& e, int64_t begin, int64_t end, const double* cutoff2, Workspace<R>& w) {
+TNEP_HD int64_t sort_edges_by_eight(const Edges& e, int64_t begin, int64_t end, const double* cutoff2,
+                                    Workspace<R>& w) {
   const __m512d limits = _mm512_loadu_pd(cutoff2);
   const auto pick = [](__m512d a, __m512d b, __m512d c, __m512i from_ab, __m512i from_c, __mmask8 last) TNEP_LAMBDA {
     return _mm512_mask_permutexvar_pd(_mm512_permutex2var_pd(a, from_ab, b), last, from_c, c);
@@ -40,9 +43,12 @@ TNEP_HD int64_t sort_edges_by_eight(const Edges& e, int64_t begin, int64_t end, 
   for (; k + 8 <= end; k += 8) {
     const double* v = e.vectors + 3 * k;
     const __m512d a = _mm512_loadu_pd(v), b = _mm512_loadu_pd(v + 8), c = _mm512_loadu_pd(v + 16);
-    const __m512d x = pick(a, b, c, _mm512_setr_epi64(0, 3, 6, 9, 12, 15, 0, 0), _mm512_setr_epi64(0, 0, 0, 0, 0, 0, 2, 5), 0xc0);
-    const __m512d y = pick(a, b, c, _mm512_setr_epi64(1, 4, 7, 10, 13, 0, 0, 0), _mm512_setr_epi64(0, 0, 0, 0, 0, 0, 3, 6), 0xe0);
-    const __m512d z = pick(a, b, c, _mm512_setr_epi64(2, 5, 8, 11, 14, 0, 0, 0), _mm512_setr_epi64(0, 0, 0, 0, 0, 1, 4, 7), 0xe0);
+    const __m512d x = pick(a, b, c, _mm512_setr_epi64(0, 3, 6, 9, 12, 15, 0, 0),
+                           _mm512_setr_epi64(0, 0, 0, 0, 0, 0, 2, 5), 0xc0);
+    const __m512d y = pick(a, b, c, _mm512_setr_epi64(1, 4, 7, 10, 13, 0, 0, 0),
+                           _mm512_setr_epi64(0, 0, 0, 0, 0, 0, 3, 6), 0xe0);
+    const __m512d z = pick(a, b, c, _mm512_setr_epi64(2, 5, 8, 11, 14, 0, 0, 0),
+                           _mm512_setr_epi64(0, 0, 0, 0, 0, 1, 4, 7), 0xe0);
     const __m512d r2 = _mm512_fmadd_pd(x, x, _mm512_fmadd_pd(y, y, _mm512_mul_pd(z, z)));
     const __m512i j = _mm512_loadu_si512(e.neighbors + k);
     __m512i t = _mm512_setzero_si512();

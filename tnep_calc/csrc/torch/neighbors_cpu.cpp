@@ -19,7 +19,8 @@ using at::Tensor;
 
 void check_real(const Tensor& t, const char* name, bool good_shape, const char* shape) {
   TORCH_CHECK(good_shape && t.scalar_type() == at::kDouble && t.device().is_cpu(), name,
-              " must be a float64 tensor of shape ", shape, " on the CPU, got ", t.scalar_type(), " of shape ", t.sizes(), " on ", t.device());
+              " must be a float64 tensor of shape ", shape, " on the CPU, got ", t.scalar_type(), " of shape ",
+              t.sizes(), " on ", t.device());
 }
 
 // Edges per atom to make room for: those of a homogeneous system, within reason.
@@ -79,7 +80,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> neighbor_list(const Tensor& positions
   const Tensor p = positions.contiguous(), c = cell.contiguous(), periodic = pbc.contiguous();
   const auto make = [&] {
     try {
-      return GridStorage(p.const_data_ptr<double>(), n, c.const_data_ptr<double>(), periodic.const_data_ptr<bool>(), cutoff);
+      return GridStorage(p.const_data_ptr<double>(), n, c.const_data_ptr<double>(), periodic.const_data_ptr<bool>(),
+                         cutoff);
     } catch (const std::invalid_argument& error) {
       TORCH_CHECK(false, "neighbor_list: ", error.what());
     }
@@ -115,9 +117,11 @@ Tensor edge_vectors(const Tensor& positions, const Tensor& cell, const Tensor& o
   check_real(cell, "cell", cell.dim() == 2 && cell.size(0) == 3 && cell.size(1) == 3, "(3, 3)");
   const int64_t n = positions.size(0), edges = neighbors.numel();
   TORCH_CHECK(offsets.dim() == 1 && offsets.scalar_type() == at::kLong && offsets.size(0) == n + 1,
-              "offsets must be int64 of shape (n_atoms + 1,), got ", offsets.scalar_type(), " of shape ", offsets.sizes());
-  TORCH_CHECK(neighbors.dim() == 1 && neighbors.scalar_type() == at::kLong, "neighbors must be int64 of shape (n_edges,), got ",
-              neighbors.scalar_type(), " of shape ", neighbors.sizes());
+              "offsets must be int64 of shape (n_atoms + 1,), got ", offsets.scalar_type(), " of shape ",
+              offsets.sizes());
+  TORCH_CHECK(neighbors.dim() == 1 && neighbors.scalar_type() == at::kLong,
+              "neighbors must be int64 of shape (n_edges,), got ", neighbors.scalar_type(), " of shape ",
+              neighbors.sizes());
   TORCH_CHECK(shifts.dim() == 2 && shifts.size(0) == edges && shifts.size(1) == 3 && shifts.scalar_type() == at::kInt,
               "shifts must be int32 of shape (n_edges, 3), got ", shifts.scalar_type(), " of shape ", shifts.sizes());
   const Tensor p = positions.contiguous(), h = cell.contiguous(), o = offsets.contiguous(), j = neighbors.contiguous(),
@@ -127,7 +131,8 @@ Tensor edge_vectors(const Tensor& positions, const Tensor& cell, const Tensor& o
   const int64_t *start = o.const_data_ptr<int64_t>(), *end = j.const_data_ptr<int64_t>();
   const int32_t* shift = s.const_data_ptr<int32_t>();
   double* v = vectors.mutable_data_ptr<double>();
-  TORCH_CHECK(n == 0 ? edges == 0 : start[0] == 0 && start[n] == edges, "offsets must rise from 0 to the number of edges ", edges);
+  TORCH_CHECK(n == 0 ? edges == 0 : start[0] == 0 && start[n] == edges,
+              "offsets must rise from 0 to the number of edges ", edges);
   bool sound = true;
   for (int64_t i = 0; i < n; i++) sound = sound && start[i] <= start[i + 1];
   for (int64_t e = 0; e < edges; e++) sound = sound && end[e] >= 0 && end[e] < n;

@@ -237,7 +237,7 @@ Tensor descriptors(TNEP_EDGES, int64_t dim) {
   return sites(in, -1, Task::descriptors, {centers.size(0), dim});
 }
 
-bool native_available() { return true; }
+bool native_available(const Tensor& params) { return params.device().is_cpu(); }
 
 void define(torch::Library& m) {
   std::istringstream lines(
@@ -252,7 +252,7 @@ void define(torch::Library& m) {
 
 TORCH_LIBRARY(tnep, m) {
   tnep::define(m);
-  m.impl("native_available", &tnep::native_available);
+  m.impl("native_available", torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, &tnep::native_available));
 }
 
 TORCH_LIBRARY_IMPL(tnep, CPU, m) {
