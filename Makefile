@@ -39,7 +39,7 @@ test: env
 	$(BIN)/ruff check -q .
 	$(BIN)/mypy
 	@echo "[test] test suite"
-	$(BIN)/python -m pytest
+	TNEP_EXPECT_FULL=1 $(BIN)/python -m pytest
 
 demo: env
 	$(BIN)/python examples/bn/run.py
