@@ -10,8 +10,8 @@ from conftest import shared_data
 from training_helpers import random_structure
 
 from tnep_calc.errors import InputError
-from tnep_calc.io.gpumd_training import parity_tables, table_errors
-from tnep_calc.io.gpumd_xyz import GpumdFrame
+from tnep_calc.io.gpumd_training import parity_tables, read_restart, table_errors
+from tnep_calc.io.gpumd_xyz import GpumdFrame, read_gpumd_xyz
 from tnep_calc.io.nep_in import NepInput, read_nep_in
 from tnep_calc.io.nep_txt import format_nep, read_nep
 from tnep_calc.training import snes_moments
@@ -337,6 +337,21 @@ def test_training_lowers_the_error_and_is_repeated_by_its_seed():
             trainer.step()
     assert torch.equal(short[0].snes.mu, short[1].snes.mu)
     assert not torch.equal(short[0].snes.mu, short[2].snes.mu)
+
+
+def test_a_published_restart_goes_on_where_gpumd_stopped(tmp_path):
+    folder = shared_data("tnep/atomic_dipole_water")
+    given = read_nep_in(folder / "nep.in")
+    frames = read_gpumd_xyz(folder / "train.xyz.gz", given.species, given.kind, atomic=True)[:2]
+    (tmp_path / "nep.restart").write_bytes(gzip.open(folder / "nep.restart.gz").read())
+    start = read_restart(tmp_path / "nep.restart", given.n_parameters)
+    trainer = SnesTrainer(given, frames, start, read_nep(folder / "nep.txt").q_scaler)
+    for _ in range(2):
+        trainer.step()
+    last = [float(word) for word in gzip.open(folder / "loss.out.gz", "rt").read().splitlines()[-1].split()]
+    assert trainer.elite.l1 == pytest.approx(last[2], rel=0.01)
+    assert trainer.elite.l2 == pytest.approx(last[3], rel=0.01)
+    assert trainer.train_errors()[0] == pytest.approx(last[4], rel=0.2)  # of 2 structures instead of 80
 
 
 def test_a_state_has_all_that_decides_what_comes_next(tmp_path):

@@ -122,7 +122,7 @@ def train_gradient(folder: Folder, run: RunOptions) -> None:
         log.info("going on from %s after %d of %d steps", checkpoint, trainer.step, trainer.total_steps)
     log.info("gradient engine: %d parameters, %d structures, %d to test; %d steps of Adam, %d of L-BFGS; weights %s",
              trainer.model.n_parameters, len(frames), len(folder.test), config.optimizer.adam_steps,
-             config.optimizer.lbfgs_steps, trainer.weights)  # fmt: skip
+             config.optimizer.lbfgs_steps, ", ".join(f"{k} {v:g}" for k, v in trainer.weights.items()))  # fmt: skip
 
     def parameters():
         return replace(trainer.parameters(), zbl=zbl)
