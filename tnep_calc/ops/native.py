@@ -52,7 +52,7 @@ class NativeNEP(nn.Module):
         known = True
         for name in quantities:
             known = known and name in self.quantities
-        if not known or vectors.is_cuda or not torch.ops.tnep.native_available():
+        if not known or not torch.ops.tnep.native_available(self.params):
             return self.plain(species, centers, offsets, neighbors, vectors, quantities, field)
         if self.kind == "potential":
             out = self._energy(species, centers, offsets, neighbors, vectors, quantities)
