@@ -89,4 +89,5 @@ def _last_thermo(screen):
 def _last_dump(path):
     lines = path.read_text().splitlines()
     start = max(k for k, line in enumerate(lines) if line.startswith("ITEM: ATOMS"))
-    return np.array([[float(w) for w in line.split()] for line in lines[start + 1 :]]).reshape(len(lines) - start - 1, -1)
+    rows = [[float(w) for w in line.split()] for line in lines[start + 1 :]]
+    return np.array(rows).reshape(len(rows), -1)

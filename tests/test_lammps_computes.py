@@ -74,7 +74,8 @@ def test_units(toys, tmp_path, units):
     volt = 1 / 299.792458 if units == "cgs" else 1.0
     write_data(tmp_path / "data.txt", atoms, types_of(atoms), length)
     body = f"neighbor {length:.17g} bin\npair_style zero {7 * length:.17g}\npair_coeff * *\n"
-    body += computes().replace("mu.pt", f"{folder}/mu.pt").replace("alpha.pt", f"{folder}/alpha.pt") + output(THERMO, "x")
+    body += computes().replace("mu.pt", f"{folder}/mu.pt").replace("alpha.pt", f"{folder}/alpha.pt")
+    body += output(THERMO, "x")
     mu, alpha = sums(run(tmp_path, script(body, units)))
     assert np.allclose(mu, charge * length * toy_dipoles(atoms).sum(0), rtol=1e-9, atol=0)
     expected = charge * length**2 / volt * six(toy_polarizabilities(atoms, 4.0)).sum(0)
@@ -92,7 +93,8 @@ def test_nep_with_potential_equals_calculator(tmp_path, unit):
     write_data(tmp_path / "data.txt", atoms, types_of(atoms))
     body = (
         "pair_style tnep\npair_coeff * * nep.pt B N\n" + computes()
-        + "velocity all create 5000 1 loop geom\nneigh_modify every 5 delay 0 check yes\nfix 1 all nve\ntimestep 0.0005\n"
+        + "velocity all create 5000 1 loop geom\nneigh_modify every 5 delay 0 check yes\n"
+        + "fix 1 all nve\ntimestep 0.0005\n"
         + f"thermo_style custom step {THERMO}\nthermo_modify format float %.17g\nthermo 5\n"
         + "dump d all custom 20 dump.txt id x y z\ndump_modify d format float %.17g sort id\nrun 20\n"
     )  # fmt: skip

@@ -30,6 +30,8 @@ ZERO = "pair_style zero 5.0\npair_coeff * *\n"
 RUN = "run 0\n"
 MU = "compute c all tnep/dipole mu.pt B N\n"
 
+BONDS = "bond/types 1 extra/bond/per/atom 2 extra/special/per/atom 2"
+
 # name: (commands, what the message must hold, changes of START)
 CASES = {
     "argument": ("pair_style tnep cpu\n", ["no arguments", "cpu", "pair_coeff * * file"], {}),
@@ -55,13 +57,15 @@ CASES = {
         PAIR + "create_atoms 1 single 1 1 1\nneigh_modify one 100\n" + RUN, ["energy of atom", "not a number"], {},
     ),
     "arguments of compute": ("compute c all tnep/dipole mu.pt\n", ["expected 'compute ID group tnep/dipole"], {}),
-    "ghosts": (ZERO + "compute c all tnep/dipole wide.pt B N\n" + RUN, ["6.5 of the model", "comm_modify cutoff 8.5"], {}),
+    "ghosts": (
+        ZERO + "compute c all tnep/dipole wide.pt B N\n" + RUN, ["6.5 of the model", "comm_modify cutoff 8.5"], {},
+    ),
     "volume": (
         ZERO + "compute c all tnep/polarizability chi.pt B N\n" + RUN, ["boundary p p p"], {"boundary": "f p p"},
     ),
     "excluded bonds": (
         PAIR + "bond_style zero nocoeff\nbond_coeff *\ncreate_bonds single/bond 1 1 2\n" + RUN,
-        ["special_bonds lj/coul 1.0 1.0 1.0"], {"style": "bond", "extra": "bond/types 1 extra/bond/per/atom 2 extra/special/per/atom 2"},
+        ["special_bonds lj/coul 1.0 1.0 1.0"], {"style": "bond", "extra": BONDS},
     ),
     "raises": (PAIR.replace("toy", "refuser") + RUN, ["evaluation of refuser.pt failed", "no answer to energies"], {}),
     "result": (PAIR.replace("toy", "liar") + RUN, ["did not return 'energies'"], {}),
@@ -192,12 +196,11 @@ def test_plugin_is_found_without_variables_and_unloads(tmp_path):
     write_toy(tmp_path / "toy.pt")
     atoms = crystal()
     write_data(tmp_path / "data.txt", atoms, types_of(atoms))
-    once = PAIR + RUN
-    result = run(tmp_path, script(once + "plugin unload pair tnep\nclear\n") + script(once.replace("tnep", "lj/cut 3", 1)
-                 .replace("toy.pt B N", "0.1 2")), check=True)  # fmt: skip
+    other = "pair_style lj/cut 3.0\npair_coeff * * 0.1 2\n"
+    result = run(tmp_path, script(PAIR + RUN + "plugin unload pair tnep\nclear\n") + script(other + RUN))
     assert "Loaded 1 plugins" in result.text
     assert "Pair style tnep: toy.pt (toy potential, species B N, cutoff 5 A, float64)" in result.text
-    gone = run(tmp_path, script("plugin unload pair tnep\n" + once), check=False)
+    gone = run(tmp_path, script("plugin unload pair tnep\n" + PAIR), check=False)
     assert "Unrecognized pair style 'tnep'" in gone.text
 
 

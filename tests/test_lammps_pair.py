@@ -141,7 +141,8 @@ def test_dynamics_on_ranks_clear_and_restart(tmp_path):
     write_data(tmp_path / "data.txt", atoms, types_of(atoms))
     model = "pair_style tnep\npair_coeff * * nep.pt B N\n"
     start = "velocity all create 2000 4928 loop geom\nneigh_modify every 1 delay 0\n"
-    dynamics = "fix 1 all nve\ntimestep 0.0002\nthermo_style custom step pe etotal press\nthermo_modify format float %.17g\n"
+    dynamics = "fix 1 all nve\ntimestep 0.0002\nthermo_style custom step pe etotal press\n"
+    dynamics += "thermo_modify format float %.17g\n"
     both = script(
         model + start + dynamics + "run 10\nwrite_restart half.bin\nrun 10\nclear\nread_restart half.bin\n"
         + model + dynamics + "run 10\n"

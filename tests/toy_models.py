@@ -1,7 +1,7 @@
 """Tiny analytic models that satisfy the model contract, and their closed forms in numpy: engine tests need no weights.
 
 The energy is the Lennard-Jones pair potential shifted to zero at the cutoff (what LAMMPS calls ``lj/cut`` with
-``pair_modify shift yes``, and ASE ``LennardJones``).  Dipole and polarizability are sums over edges with a smooth weight
+``pair_modify shift yes``).  Dipole and polarizability are sums over edges with a smooth weight
 ``g(r) = (1 - r^2/rc^2)^3``: ``mu_i = sum_j q[t_j] g(r) r_ij`` and
 ``alpha_i = a[t_i] 1 + sum_j p[t_j] g(r) r_ij (x) r_ij``.
 """
