@@ -5,8 +5,6 @@
 #include "atom.h"
 #include "comm.h"
 #include "error.h"
-#include "force.h"
-#include "neigh_list.h"
 #include "neighbor.h"
 #include "update.h"
 #include "utils.h"

@@ -28,7 +28,6 @@ class TnepDriver : protected Pointers {
   void check_units();
   void check_exclusions();
 
-  bool loaded() const { return model != nullptr; }
   bool sees(int type) const { return species_of_type[type] >= 0; }
   bigint count_atoms() const;    // collective: atoms of all ranks that the model sees
   const TnepMetadata &metadata() const { return model->metadata(); }
