@@ -22,6 +22,7 @@ from tnep_calc.plotting.training import draw_parity
 from tnep_calc.spectra.peaks import find_peaks
 from tnep_calc.units import BOLTZMANN
 
+HERE = Path(__file__).resolve().parent
 LATTICE, TEMPERATURE = 3.589, 300.0
 DFT = {"TO": 1061.1, "LO": 1291.5, "Z*(B)": 1.895, "eps_inf": 4.609}  # ABINIT DFPT, 2-atom cell, see README.md
 
@@ -84,11 +85,12 @@ def main() -> None:
     row("LO, harmonic", model["LO"], DFT["LO"], "cm⁻¹")
     row("Born charge of B", model["Z*(B)"], DFT["Z*(B)"], "e")
     row("eps_inf", model["eps_inf"], DFT["eps_inf"], "1")
-    lines += ["", f"{'test split':<34}{'RMSE':>12}{'spread':>10}{'RMSE/spread':>13}", "-" * 69]
+    lines += ["", f"{'test split':<34}{'RMSE':>12}{'of std':>10}{'of variation':>13}", "-" * 69]
     for name, error in errors.items():
         title = f"{name.replace('_', ' ')}, {error['unit']}"
-        ratio = 100 * error["rmse"] / error["spread"]
-        lines.append(f"{title:<34}{error['rmse']:>12.3g}{error['spread']:>10.3g}{ratio:>11.1f} %")
+        of_std, of_variation = (100 * error["rmse"] / error[name] for name in ("std", "spread"))
+        lines.append(f"{title:<34}{error['rmse']:>12.3g}{of_std:>8.1f} %{of_variation:>11.1f} %")
+    lines.append("(std: of all numbers of the label; variation: about the mean of each species and component)")
     atoms = 8 * options.size**3
     lines += ["", f"energy drift in NVE ({atoms} atoms, {2 * options.pieces} ps): "
               f"{drift(folder / 'md', options.pieces, atoms):+.1e} kT per atom and ps"]  # fmt: skip
@@ -118,7 +120,8 @@ def _seconds(folder: Path) -> list[str]:
 def parities(folder: Path) -> list[dict]:
     """Return the panels of the test split: predictions of the artifacts beside the labels."""
     results = json.loads((folder / "energy" / "results.json").read_text())
-    structures = [read_dataset(results["data"]["files"], {})[k] for k in results["splits"]["test"]]
+    structures = read_dataset([HERE / name for name in results["data"]["files"]], {})
+    structures = [structures[k] for k in results["splits"]["test"]]
     models = folder / "models"
     calculator = TNEPCalculator(
         energy=models / "energy.pt", dipole=models / "dipole.pt", susceptibility=models / "polarizability.pt"
