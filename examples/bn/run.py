@@ -88,7 +88,7 @@ def spectra(folder: Path, options) -> None:
          "--timestep", f"{TIMESTEP}", "--temperature", TEMPERATURE, "--cell", LATTICE * options.size)  # fmt: skip
     for command in ("ir", "raman"):
         call("tnep", command, folder / "series.h5", "-o", folder / f"{command}.txt",
-             "--plot", folder / f"{command}.png", "--resolution", 8, "--max", 2000, "--force")  # fmt: skip
+             "--plot", folder / f"{command}.png", "--resolution", 20, "--max", 2000, "--force")  # fmt: skip
 
 
 def summary(folder: Path, options) -> None:

@@ -32,26 +32,30 @@ void TnepEdges::build(const NeighList &list, const TnepAtoms &atoms, int groupbi
   for (int i = 0; i < atoms.nall; i++) species[i] = std::max(0, species_of_type[atoms.type[i]]);
 
   const double cutsq = cutoff * cutoff, angstrom = 1.0 / length;
+  const bool all_seen = *std::min_element(species_of_type.begin() + 1, species_of_type.end()) >= 0;
+  const double *x = atoms.nall > 0 ? atoms.x[0] : nullptr;    // rows of atom->x are contiguous
   int64_t c = 0, e = 0;
   for (int ii = 0; ii < list.inum; ii++) {
     const int i = list.ilist[ii];
     if (species_of_type[atoms.type[i]] < 0 || !(atoms.mask[i] & groupbit)) continue;
     centers[c] = i;
     offsets[c++] = e;
-    const double *xi = atoms.x[i];
+    const double xi[3] = {x[3 * i], x[3 * i + 1], x[3 * i + 2]};
     const int *jlist = list.firstneigh[i];
     const int jnum = list.numneigh[i];
+    // Every pair is written and then kept or overwritten: a branch here would be mispredicted for a third of the list.
     for (int jj = 0; jj < jnum; jj++) {
-      const int j = jlist[jj] & NEIGHMASK;
-      const double dx = (atoms.x[j][0] - xi[0]) * angstrom;
-      const double dy = (atoms.x[j][1] - xi[1]) * angstrom;
-      const double dz = (atoms.x[j][2] - xi[2]) * angstrom;
-      if (dx * dx + dy * dy + dz * dz >= cutsq || species_of_type[atoms.type[j]] < 0) continue;
-      neighbors[e] = j;
-      double *v = &vectors[3 * e++];
+      const int64_t j = jlist[jj] & NEIGHMASK;
+      double *v = &vectors[3 * e];
+      const double dx = (x[3 * j] - xi[0]) * angstrom;
+      const double dy = (x[3 * j + 1] - xi[1]) * angstrom;
+      const double dz = (x[3 * j + 2] - xi[2]) * angstrom;
       v[0] = dx;
       v[1] = dy;
       v[2] = dz;
+      neighbors[e] = j;
+      const bool seen = all_seen || species_of_type[atoms.type[j]] >= 0;
+      e += (dx * dx + dy * dy + dz * dz < cutsq) & seen;
     }
   }
   offsets[c] = e;
