@@ -58,7 +58,7 @@ def own_sizes(name, path, kind):
     """Print the time per atom of ours at growing size."""
     _, oracle, label = CASES[name]
     start_atoms: Atoms = structure(oracle, label)
-    for repeat in (1, 2):
+    for repeat in (1, 2, 4):
         atoms = start_atoms.repeat((repeat,) * 3)
         row = f"{name:<22}{len(atoms):>6} "
         for dtype in (torch.float32, torch.float64):
