@@ -167,18 +167,6 @@ class NEP(nn.Module):
         for name in quantities:
             if name not in self.quantities:
                 raise ValueError(f"a NEP {self.kind} model gives {', '.join(self.quantities)}; '{name}' was asked for")
-        return self._plain(species, centers, offsets, neighbors, vectors, quantities, field)
-
-    def _plain(
-        self,
-        species: Tensor,
-        centers: Tensor,
-        offsets: Tensor,
-        neighbors: Tensor,
-        vectors: Tensor,
-        quantities: List[str],
-        field: Optional[Tensor],
-    ) -> Dict[str, Tensor]:
         n_atoms, n_centers = species.shape[0], centers.shape[0]
         counts = offsets[1:] - offsets[:-1]
         edge_center = torch.repeat_interleave(torch.arange(n_centers, device=centers.device), counts)
