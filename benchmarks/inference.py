@@ -8,7 +8,9 @@ in turn.  Peers build a neighbour list in every call, so ours does too: natively
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -141,6 +143,31 @@ def run_threads(name):
     return record(f"{name}, {len(atoms)} atoms, float32", "2 threads", "limit 1.8", 1.8, speedup, "speed-up")
 
 
+def run_memory(name, calls=200):
+    """Return the record of resident memory per atom at 64,000 atoms, and of its growth over many calls."""
+    model, oracle, label = CASES[name]
+    atoms = structure(oracle, label).repeat((4, 4, 4))
+    before = resident()
+    ours = Ours(DATA / model, atoms, torch.float32)
+    call = ours.call(*OPERATORS[ours.parameters.kind], edges=ours.edges)
+    for _ in range(3):
+        call()
+    first = resident()
+    for _ in range(calls):
+        call()
+    last = resident()
+    per_atom, growth = (first - before) / len(atoms), (last - first) / len(atoms)
+    print(f"{name}, {len(atoms)} atoms: {per_atom:.0f} bytes per atom, {growth:+.1f} after {calls} further calls")
+    return record(f"{name}, {len(atoms)} atoms, float32", f"memory after {calls} calls", "the first calls",
+                  per_atom + growth, per_atom, "bytes per atom")  # fmt: skip
+
+
+def resident():
+    """Return the resident memory of this process in bytes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def main():
     parser = start(__doc__)
     parser.add_argument("--repeats", type=int, nargs="*", default=[1, 2], help="cell repeats; 1: 1,000, 2: 8,000 atoms")
@@ -158,6 +185,7 @@ def main():
         for name in CASES:
             if chosen(name, args.cases):
                 records += run_case(name, repeat, peaks)
+    records += [run_memory(name) for name in ("Si 3-body",) if chosen(name, args.cases)]
     records += [run_threads(name) for name in ("Si 3-body", "water dipole") if chosen(name, args.cases)]
     if args.json:
         write_records(args.json, records)

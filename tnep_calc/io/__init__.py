@@ -1,1 +1,1 @@
-"""TODO."""
+"""File formats: models, data sets, simulation output, time series and spectra."""
