@@ -11,6 +11,8 @@ from math import gcd, pi
 
 import numpy as np
 
+from ..errors import InputError
+
 
 def n_angular(l_max: int) -> int:
     """Return the number of angular components s for l = 1..l_max."""
@@ -140,6 +142,13 @@ def block_terms(block: str) -> list[tuple[float, tuple[int, ...]]]:
     return terms
 
 
+def check_blocks(l_max: int, blocks: list[str]) -> None:
+    """Raise InputError if one of the optional blocks needs a larger l than l_max."""
+    for block in blocks:
+        if _NEEDS_L[block] > l_max:
+            raise InputError(f"the {block} block needs l_max >= {_NEEDS_L[block]}, got {l_max}")
+
+
 def extra_tables(l_max: int, blocks: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return tables of all enabled optional blocks.
 
@@ -151,14 +160,13 @@ def extra_tables(l_max: int, blocks: list[str]) -> tuple[np.ndarray, np.ndarray]
 
     Raises
     ------
-    ValueError
+    InputError
         If a block needs a larger l than l_max.
     """
+    check_blocks(l_max, blocks)
     one = n_angular(l_max)
     index, rows = [], []
     for b, block in enumerate(blocks):
-        if _NEEDS_L[block] > l_max:
-            raise ValueError(f"the {block} block needs l_max >= {_NEEDS_L[block]}, got {l_max}")
         for coefficient, factors in block_terms(block):
             index.append(list(factors) + [one] * (4 - len(factors)))
             row = np.zeros(len(blocks))

@@ -6,12 +6,12 @@ import numpy as np
 
 from ..errors import InputError
 from ..io.nep_txt import EXTRA_BLOCKS, KINDS, NepParameters
+from ..models.tables import check_blocks
 from ..models.zbl import pair_table
 
 LAYOUT_VERSION = 1
 MAX_BASIS = 32
 _PAD = 16
-_NEEDS_L = {"222": 2, "1111": 1, "112": 2, "123": 3, "233": 3, "134": 4}
 
 
 def pack(parameters: NepParameters) -> tuple[np.ndarray, np.ndarray]:
@@ -39,9 +39,7 @@ def pack(parameters: NepParameters) -> tuple[np.ndarray, np.ndarray]:
             f"native kernels need l_max from 1 to 8 and at most {MAX_BASIS - 1} for basis_size, "
             f"got l_max {p.l_max} and basis_size {p.basis_size[0]} {p.basis_size[1]}"
         )
-    for block, on in zip(EXTRA_BLOCKS, p.extra, strict=True):
-        if on and p.l_max < _NEEDS_L[block]:
-            raise InputError(f"the {block} block needs l_max >= {_NEEDS_L[block]}, got {p.l_max}")
+    check_blocks(p.l_max, [block for block, on in zip(EXTRA_BLOCKS, p.extra, strict=True) if on])
     t = p.n_species
     networks, nets = p.w0.shape[:2]
     header = np.array(
