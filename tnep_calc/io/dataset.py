@@ -26,10 +26,15 @@ FIELDS = {
     "born_charges": ("born_charges",),
     "polarizability": ("polarizability", "pol"),
     "epsilon_inf": ("epsilon_inf",),
+    "atomic_dipole": ("atomic_dipole", "adipole"),
+    "atomic_polarizability": ("atomic_polarizability", "apol"),
+    "weight": ("weight",),
 }
 """Fields that a file may have, with the keys under which they are looked for (case does not matter)."""
 
-LABELS = ("energy", "forces", "virial", "dipole", "born_charges", "polarizability")
+LABELS = (
+    "energy", "forces", "virial", "dipole", "born_charges", "polarizability", "atomic_dipole", "atomic_polarizability",
+)  # fmt: skip
 """Labels of a :class:`LabelledStructure`; ``stress`` becomes ``virial``, ``epsilon_inf`` becomes ``polarizability``."""
 
 _ASYMMETRY = 0.05  # largest antisymmetric part of a symmetric tensor, relative to its largest component
@@ -57,6 +62,12 @@ class LabelledStructure:
         ``[atom, dipole component, displacement component]``, as in the file (no sum rule imposed).
     polarizability : ndarray, shape (3, 3), in e·Å²/V
         Of the cell, symmetric; from ``epsilon_inf`` it is ``eps0 V (eps_inf - 1)``.
+    atomic_dipole : ndarray, shape (n_atoms, 3), in e·Å
+        Shares of the atoms in the dipole.
+    atomic_polarizability : ndarray, shape (n_atoms, 3, 3), in e·Å²/V
+        Shares of the atoms in the polarizability, symmetric.
+    weight : float, default 1
+        Factor on all errors of the structure in training (so its square is on the squared errors, as in GPUMD).
     """
 
     source: str
@@ -70,6 +81,9 @@ class LabelledStructure:
     dipole: np.ndarray | None = None
     born_charges: np.ndarray | None = None
     polarizability: np.ndarray | None = None
+    atomic_dipole: np.ndarray | None = None
+    atomic_polarizability: np.ndarray | None = None
+    weight: float = 1.0
 
     def __len__(self):
         return len(self.symbols)
@@ -167,6 +181,8 @@ def from_atoms(
         "born_charges": found.array("born_charges", (n, 3, 3)),
         "virial": found.symmetric("virial"),
         "polarizability": found.symmetric("polarizability"),
+        "atomic_dipole": found.array("atomic_dipole", (n, 3)),
+        "atomic_polarizability": found.symmetric_of_atoms("atomic_polarizability", n),
     }
     energy = found.array("energy", ())
     labels["energy"] = None if energy is None else float(energy)
@@ -185,6 +201,10 @@ def from_atoms(
             raise DataFileError(
                 f"{source}: no {label} (looked for {', '.join(wanted)}; found {', '.join(found.names()) or 'nothing'})"
             )
+    if (weight := found.array("weight", ())) is not None:
+        if not 0 < weight <= 100:
+            raise DataFileError(f"{source}: 'weight' must be above 0 and at most 100, found {float(weight):g}")
+        labels["weight"] = float(weight)
     symbols = tuple(atoms.get_chemical_symbols())
     return LabelledStructure(source, symbols, found.positions(), cell, pbc, **labels)  # type: ignore[arg-type]
 
@@ -253,3 +273,8 @@ class _Fields:
         if odd > _ASYMMETRY * np.abs(array).max():
             self.fail(f"'{key}' must be symmetric, but its antisymmetric part is as large as {odd:.3g}")
         return (array + array.T) / 2
+
+    def symmetric_of_atoms(self, field, n):
+        """Symmetric 3x3 tensors of atoms from nine columns (shares of atoms need not be symmetric; that part goes)."""
+        array = self.array(field, (n, 3, 3))
+        return None if array is None else (array + array.transpose(0, 2, 1)) / 2
