@@ -171,3 +171,17 @@ def test_unknown_species_and_coincident_atoms_name_the_structure(structures):
     bad.positions[1] = bad.positions[0]
     with pytest.raises(DataFileError, match="random, structure 7: .*coincide"):
         build_moments([bad], basis)
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_moments_of_some_structures(kind, structures):
+    """Predictions from selected moments are the predictions for those structures, in the order asked for."""
+    model, moments, vector = make(kind, structures)
+    everything = model.predict(vector, moments, LABELS[kind])
+    chosen = [3, 0, 2]
+    some = model.predict(vector, moments.select(chosen), LABELS[kind])
+    ends = np.cumsum([0, *moments.counts.tolist()])
+    atoms = torch.tensor(np.concatenate([np.arange(ends[k], ends[k + 1]) for k in chosen]))
+    for name, value in some.items():
+        rows = atoms if name in ("forces", "born_charges") else torch.tensor(chosen)
+        torch.testing.assert_close(value, everything[name][rows], rtol=0, atol=TOLERANCE)

@@ -16,7 +16,7 @@ however many neighbours there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -119,6 +119,34 @@ class Moments:
         """Size in GB (10^9 bytes)."""
         tensors = (self.values, self.directional, self.pair_gradient, self.pair_born)
         return sum(t.numel() * t.element_size() for t in tensors if t is not None) / 1e9
+
+    def select(self, structures: Sequence[int]) -> Moments:
+        """Return the moments of some structures, by index, in the given order (a copy; no structure twice)."""
+        chosen = torch.as_tensor(structures, dtype=torch.int64)
+        place = torch.full((self.n_structures,), -1)
+        place[chosen] = torch.arange(len(chosen))
+        rows = torch.nonzero(place[self.structure] >= 0).squeeze(1)
+        row = torch.full((self.n_atoms,), -1)
+        row[rows] = torch.arange(len(rows))
+        atoms = torch.split(self.atom_row, self.counts.tolist())
+        limits = [int((rows < s.start).sum()) for s in self.species_slices] + [len(rows)]
+        pairs = None if self.pair_center is None else torch.nonzero(row[self.pair_center] >= 0).squeeze(1)
+
+        def of_pairs(values):
+            return None if values is None else values[pairs]
+
+        center, neighbor, slot = (of_pairs(x) for x in (self.pair_center, self.pair_neighbor, self.pair_slot))
+        species = self.values.shape[1]
+        return replace(
+            self, n_structures=len(chosen), n_atoms=len(rows), counts=self.counts[chosen],
+            species_slices=tuple(slice(a, b) for a, b in pairwise(limits)),
+            atom_row=torch.cat([row[atoms[k]] for k in chosen.tolist()]), structure=place[self.structure[rows]],
+            values=self.values[rows], directional=None if self.directional is None else self.directional[rows],
+            pair_center=None if center is None else row[center],
+            pair_neighbor=None if neighbor is None else row[neighbor],
+            pair_slot=None if slot is None else row[center] * species + slot % species,
+            pair_gradient=of_pairs(self.pair_gradient), pair_born=of_pairs(self.pair_born),
+        )  # fmt: skip
 
 
 def build_moments(

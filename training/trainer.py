@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,17 @@ from .config import TrainingConfig
 from .initial import decay_weights, initialise
 from .model import NepOnMoments, Scaling
 from .moments import Moments, build_moments
-from .objective import Labels, Objective, make_labels, site_constants, spreads
+from .objective import (
+    WITH_CONSTANTS,
+    Labels,
+    Objective,
+    Weighting,
+    check_labels,
+    make_labels,
+    site_constants,
+    spreads,
+)
+from .pool import MomentPool
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +62,16 @@ def split_indices(n: int, config: TrainingConfig) -> dict[str, np.ndarray]:
     return dict(zip(("test", "validation", "train"), map(np.sort, limits), strict=True))
 
 
+def moment_options(config: TrainingConfig) -> dict[str, Any]:
+    """Return the arguments of :func:`tnep_calc.training.moments.build_moments` that a configuration asks for."""
+    kind, weights = config.model.kind, config.loss.weights(config.model.kind)
+    return {
+        "field": None if kind == "potential" and "virial" not in weights else _FIELD[kind],
+        "gradient": "forces" in weights or "born_charges" in weights,
+        "dtype": _DTYPES[config.optimizer.precision],
+    }
+
+
 class Trainer:
     """One training run.
 
@@ -60,6 +80,10 @@ class Trainer:
     config : TrainingConfig
     structures : list of LabelledStructure, optional
         Instead of reading the files of the configuration.
+    indices : mapping of str to array of int, optional
+        Structures of each split, instead of drawing them by the fractions of the configuration.
+    pool : MomentPool, optional
+        Takes the moments from there instead of computing them.
 
     Attributes
     ----------
@@ -71,23 +95,27 @@ class Trainer:
         Rows of ``log.csv``: step, loss, learning rate, and RMSE of each label on training and validation data.
     """
 
-    def __init__(self, config: TrainingConfig, structures: Sequence[LabelledStructure] | None = None):
+    def __init__(
+        self, config: TrainingConfig, structures: Sequence[LabelledStructure] | None = None,
+        indices: Mapping[str, np.ndarray] | None = None, pool: MomentPool | None = None,
+    ):  # fmt: skip
         torch.set_num_threads(config.optimizer.threads)
         self.config = config
         self.weights = config.loss.weights(config.model.kind)
         if structures is None:
-            structures = read_dataset(config.data_files, config.data.keys, require=list(self.weights))
+            required = [] if config.data.allow_missing else list(self.weights)
+            structures = read_dataset(config.data_files, config.data.keys, require=required)
+        check_labels(structures, list(self.weights), config.data.allow_missing)
         self.fingerprint = fingerprint(config, structures)
-        self.indices = split_indices(len(structures), config)
+        self.indices = dict(indices) if indices is not None else split_indices(len(structures), config)
         self.dtype = _DTYPES[config.optimizer.precision]
         self.model = NepOnMoments(config.model, self.dtype)
-        self.parts = self._build_parts(structures)
+        self.parts = self._build_parts(structures, pool)
         train = self.parts["train"].labels
         site = torch.zeros(len(config.model.species), dtype=torch.float64)
-        for name in ("energy", "polarizability"):
-            if name in self.weights:
-                site = site_constants(train, name, len(site))
-        decay = config.loss.weight_decay * decay_weights(self.model)
+        if (name := next((name for name in WITH_CONSTANTS if name in self.weights), None)) is not None:
+            site = site_constants(train, name, len(site))
+        decay = config.loss.weight_decay * decay_weights(self.model).to(torch.float64)
         self.objective = Objective(self.weights, spreads(train, site), decay)
         self.vector = initialise(
             self.model, self.parts["train"].moments, train, self.objective.spreads, config.model.seed
@@ -98,20 +126,21 @@ class Trainer:
         self.seconds = 0.0
         self._optimizer: torch.optim.Optimizer | None = None
 
-    def _build_parts(self, structures):
-        kind, species = self.config.model.kind, self.config.model.species
-        gradient = "forces" in self.weights or "born_charges" in self.weights
-        field = None if kind == "potential" and "virial" not in self.weights else _FIELD[kind]
+    def _build_parts(self, structures, pool):
+        options = moment_options(self.config)
         parts, left = {}, self.config.optimizer.memory_gb
         for name in SPLITS:
             chosen = [structures[k] for k in self.indices[name]]
             if not chosen:
                 continue
-            moments = build_moments(
-                chosen, self.model.basis, field=field, gradient=gradient, dtype=self.dtype, memory_gb=left
+            if pool is not None:
+                moments = pool.select(chosen)
+            else:
+                moments = build_moments(chosen, self.model.basis, memory_gb=left, **options)
+                left -= moments.gigabytes
+            labels = make_labels(
+                chosen, list(self.weights), self.config.model.species, self.config.data.fold_dipole, self.dtype
             )
-            left -= moments.gigabytes
-            labels = make_labels(chosen, list(self.weights), species, self.config.data.fold_dipole, self.dtype)
             parts[name] = Part(chosen, labels, moments)
         return parts
 
@@ -221,8 +250,9 @@ class Trainer:
         for name in ("train", "validation"):
             if name in self.parts:
                 with torch.no_grad():
-                    terms = self.objective.terms(self.parts[name].labels, self.evaluate(name))
-                losses[name] = float(self.objective.loss(terms))
+                    predictions = self.evaluate(name)
+                    losses[name] = float(self.objective.loss(self.objective.terms(self.parts[name].labels, predictions)))
+                    terms = self.objective.terms(self.parts[name].labels, predictions, weighted=False)
                 self._check_finite(losses[name])
                 row[f"loss_{name}"] = losses[name]
                 for label, term in terms.items():
