@@ -1,8 +1,8 @@
-"""Correlation functions, their transforms, and error bars from independent blocks."""
+"""Signals, their blocks, correlation functions and transforms."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
@@ -10,15 +10,11 @@ from scipy import fft
 
 from ..errors import InputError
 from ..units import INV_CM_TO_RAD_PER_FS
-from .windows import lag_window
 
 Signal = np.ndarray | Sequence[np.ndarray]
 
 POINTS_PER_WIDTH = 10
 """Grid points per resolution width (the padding of the transform)."""
-
-AUTO_BLOCKS = 20
-"""Largest number of blocks chosen automatically; each is at least two window lengths long."""
 
 
 def as_pieces(signal: Signal, shape: tuple[int, ...], name: str) -> list[np.ndarray]:
@@ -162,98 +158,3 @@ def split_blocks(pieces: list[np.ndarray], n_blocks: int) -> list[np.ndarray]:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if (lengths // middle).sum() >= n_blocks else (low, middle - 1)
     return [piece[k * low : (k + 1) * low] for piece in pieces for k in range(len(piece) // low)]
-
-
-def choose_blocks(pieces: list[np.ndarray], n_lags: int, blocks: int | None, dt: float) -> list[np.ndarray]:
-    """Return the blocks for error bars, or an empty list where the series is too short for any.
-
-    Parameters
-    ----------
-    pieces : list of ndarray
-    n_lags : int
-        Length of the window; a block must be at least twice as long.
-    blocks : int or None
-        Wanted number (0 or 1: no error bars); None: as many as possible, at most 20.
-    dt : float, in fs
-        Only for messages.
-
-    Raises
-    ------
-    InputError
-        If the wanted blocks are shorter than two windows.
-    """
-    if blocks is not None and blocks < 0:
-        raise InputError(f"the number of blocks must not be negative, got {blocks}")
-    if blocks is None:
-        blocks = min(AUTO_BLOCKS, sum(len(piece) // (2 * n_lags) for piece in pieces))
-        return split_blocks(pieces, blocks) if blocks >= 2 else []
-    if blocks < 2:
-        return []
-    parts = split_blocks(pieces, blocks)
-    if len(parts[0]) < 2 * n_lags:
-        raise InputError(
-            f"{blocks} blocks are {len(parts[0]) * dt / 1000:.3g} ps long, but this resolution needs at least "
-            f"{2 * n_lags * dt / 1000:.3g} ps (two windows): use fewer blocks, a coarser resolution or a longer run"
-        )
-    return parts
-
-
-def spectral_estimate(
-    pieces: list[np.ndarray],
-    dt: float,
-    resolution: float,
-    window: str,
-    blocks: int | None,
-    evaluate: Callable[[list[np.ndarray], np.ndarray], tuple[np.ndarray, dict[str, np.ndarray]]],
-) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray], dict]:
-    """Run an estimator on the whole series and on its blocks.
-
-    Parameters
-    ----------
-    pieces : list of ndarray, shape (n, components)
-        The signal, centred.
-    dt, resolution, window, blocks
-        As in :func:`.infrared.infrared_spectrum`.
-    evaluate : callable
-        ``(pieces, window values) -> wavenumber, {name: values}``.
-
-    Returns
-    -------
-    wavenumber, values, errors, parameters
-        ``errors`` holds the standard error of the mean of the blocks (empty where there are no blocks).
-    """
-    weights = lag_window(window, resolution, dt)
-    longest = max(map(len, pieces))
-    if len(weights) > longest:
-        raise InputError(
-            f"a resolution of {resolution:g} cm^-1 with the {window} window needs "
-            f"{len(weights) * dt / 1000:.3g} ps without interruption, the series has {longest * dt / 1000:.3g} ps: "
-            "use a coarser resolution or a longer run"
-        )
-    parts = choose_blocks(pieces, len(weights), blocks, dt)
-    wavenumber, values = evaluate(pieces, weights)
-    errors: dict[str, np.ndarray] = {}
-    if parts:
-        mean = {name: np.zeros_like(value) for name, value in values.items()}
-        square = {name: np.zeros_like(value) for name, value in values.items()}
-        for count, part in enumerate(parts, start=1):
-            for name, value in evaluate([part], weights)[1].items():
-                delta = value - mean[name]
-                mean[name] += delta / count
-                square[name] += delta * (value - mean[name])
-        errors = {name: np.sqrt(s / (len(parts) - 1) / len(parts)) for name, s in square.items()}
-    samples = sum(map(len, pieces))
-    parameters = {
-        "samples": samples,
-        "pieces": len(pieces),
-        "sampling_interval_fs": dt,
-        "length_ps": samples * dt / 1000,
-        "window": window,
-        "resolution_fwhm_cm-1": resolution,
-        "window_length_ps": len(weights) * dt / 1000,
-        "blocks": len(parts),
-        "block_length_ps": len(parts[0]) * dt / 1000 if parts else None,
-        "nyquist_cm-1": np.pi / (dt * INV_CM_TO_RAD_PER_FS),
-        "nyquist_load": nyquist_load(pieces),
-    }
-    return wavenumber, values, errors, parameters

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InputError
-from .correlation import Signal, as_pieces, autocorrelation, centre, spectral_estimate
+from .correlation import Signal, as_pieces, centre
 from .dielectric import dielectric_function, fluctuation_factor, optical_constants
+from .estimate import estimate_spectrum
 from .record import Spectrum
 
 UNITS = {
@@ -101,9 +102,8 @@ def infrared_spectrum(
         axis = unit_vector(direction)
         pieces, components = [piece @ axis for piece in pieces], 1
 
-    def evaluate(parts, weights):
-        correlation = autocorrelation(parts, len(weights)) * weights / components
-        wavenumber, eps = dielectric_function(correlation, dt, resolution, factor)
+    def evaluate(parts, correlate):
+        wavenumber, eps = dielectric_function(correlate(parts) / components, dt, resolution, factor)
         values = {"absorption": 2 * np.pi * wavenumber * eps.imag, "eps_imag": eps.imag}
         if eps_inf is not None:
             optical = optical_constants(wavenumber, eps + eps_inf)
@@ -111,10 +111,9 @@ def infrared_spectrum(
             values |= {name: optical[name] for name in optical if name in UNITS}
         return wavenumber, values
 
-    wavenumber, values, errors, parameters = spectral_estimate(pieces, dt, resolution, window, blocks, evaluate)
     samples = sum(map(len, pieces))
     fluctuation = sum(float(np.vdot(piece, piece)) for piece in pieces) / samples / components
-    parameters |= {
+    parameters = {
         "temperature_K": float(temperature),
         "volume_A3": float(volume),
         "direction": None if direction is None else axis.tolist(),
@@ -122,6 +121,8 @@ def infrared_spectrum(
         "quantum_correction": "none (the classical form is exact for harmonic modes)",
         "static_fluctuation": fluctuation * factor,
     }
-    units = {name: UNITS[name] for name in values}
-    spectrum = Spectrum("infrared", wavenumber, values, units, errors, parameters)
+    spectrum = estimate_spectrum(
+        "infrared", pieces, dt, evaluate, UNITS,
+        resolution=resolution, window=window, blocks=blocks, parameters=parameters,
+    )  # fmt: skip
     return spectrum if max_wavenumber is None else spectrum.between(0.0, max_wavenumber)

@@ -6,12 +6,13 @@ import numpy as np
 
 from ..errors import InputError
 from ..units import INV_CM_TO_RAD_PER_FS, POLARIZABILITY_TO_A3
-from .correlation import Signal, as_pieces, autocorrelation, centre, one_sided_transform, spectral_estimate
+from .correlation import Signal, as_pieces, centre, one_sided_transform
+from .estimate import estimate_spectrum
 from .infrared import unit_vector
 from .quantum import bose_factor, check_temperature, laser_factor
 from .record import Spectrum
 
-UNIT = "A^6/cm^-1"
+UNITS = dict.fromkeys(("VV", "VH", "unpolarised", "isotropic", "anisotropic", "oriented"), "A^6/cm^-1")
 
 VV_ANISOTROPIC = 2.0 / 15.0
 """Weight of the anisotropic spectrum ``S[tr(B B)]`` in VV: 4/45 of gamma^2 = (3/2) tr(B B)."""
@@ -126,14 +127,13 @@ def raman_spectrum(
         ]
         columns = [np.column_stack(pair) for pair in zip(columns, projected, strict=True)]
 
-    def lineshape(parts, weights):
-        correlation = autocorrelation(parts, len(weights)) * weights
+    def lineshape(correlation):
         wavenumber, transform = one_sided_transform(correlation, dt, resolution)
         return wavenumber, transform.real * INV_CM_TO_RAD_PER_FS / np.pi
 
-    def evaluate(parts, weights):
-        wavenumber, isotropic = lineshape([part[:, 0] for part in parts], weights)
-        anisotropic = lineshape([part[:, 1:7] for part in parts], weights)[1]
+    def evaluate(parts, correlate):
+        wavenumber, isotropic = lineshape(correlate([part[:, 0] for part in parts]))
+        anisotropic = lineshape(correlate([part[:, 1:7] for part in parts]))[1]
         keep = wavenumber <= max_wavenumber
         factor = bose_factor(wavenumber[keep], temperature) * laser_factor(wavenumber[keep], laser)
         isotropic, anisotropic = isotropic[keep], anisotropic[keep]
@@ -145,14 +145,16 @@ def raman_spectrum(
             "anisotropic": anisotropic,
         }
         if polarizations is not None:
-            values["oriented"] = factor * lineshape([part[:, 7] for part in parts], weights)[1][keep]
+            values["oriented"] = factor * lineshape(correlate([part[:, 7] for part in parts]))[1][keep]
         return wavenumber[keep], values
 
-    wavenumber, values, errors, parameters = spectral_estimate(columns, dt, resolution, window, blocks, evaluate)
-    parameters |= {
+    parameters = {
         "temperature_K": float(temperature),
         "laser_nm": float(laser),
         "intensity_factors": "((w_L - w) / w_L)^4 * x / (1 - exp(-x)), x = h c w / k T (not on isotropic, anisotropic)",
         "polarizations": None if polarizations is None else [incident.tolist(), scattered.tolist()],
     }
-    return Spectrum("raman", wavenumber, values, dict.fromkeys(values, UNIT), errors, parameters)
+    return estimate_spectrum(
+        "raman", columns, dt, evaluate, UNITS,
+        resolution=resolution, window=window, blocks=blocks, parameters=parameters,
+    )  # fmt: skip
