@@ -17,6 +17,7 @@ from ..io.nep_txt import NepParameters, read_nep
 from ..neighbors import Edges, NeighborList
 from ..ops.neighbors import native_search
 from ..units import EPSILON_0
+from .ensemble import STD, combine
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,12 @@ _DIPOLE = ("dipole", "polarization", "born_effective_charges")
 _SUSCEPTIBILITY = ("polarizability", "susceptibility", "dielectric_tensor", "polarizability_gradient")
 _KINDS = {"energy": "potential", "dipole": "dipole", "susceptibility": "polarizability"}
 _GIVES = {"energy": _ENERGY, "dipole": _DIPOLE, "susceptibility": _SUSCEPTIBILITY}
+_RAW: dict[str, dict[str, str | None]] = {
+    "energy": dict.fromkeys(("energies", "energy", "forces", "virial")),
+    "dipole": {"dipole": None, "born_charges": "born_effective_charges"},
+    "susceptibility": {"polarizability": None, "polarizability_gradient": "polarizability_gradient"},
+}
+"""Raw quantities of each role, with the property that must be asked for if the quantity is not free."""
 
 
 class TNEPCalculator(Calculator):
@@ -33,9 +40,12 @@ class TNEPCalculator(Calculator):
     Each model is a ``nep.txt`` of GPUMD, an artifact written by ``tnep export``, or what ``read_nep`` or
     ``load_artifact`` returned.  All derivatives are analytic and their cost is linear in the number of atoms.
 
+    A list of models is an ensemble: every property is the mean over its members, and their standard deviation is the
+    error bar, as ``get_uncertainty("dipole")`` or ``results["dipole_std"]``.  All members share one neighbour list.
+
     Parameters
     ----------
-    energy : str, path, NepParameters or Artifact, optional
+    energy : str, path, NepParameters or Artifact, or a list of them, optional
         Potential; gives ``energy``, ``energies``, ``free_energy`` (eV), ``forces`` (eV/Å) and, where the cell has
         three vectors, ``stress`` (eV/Å³, ASE's sign and order).
     dipole : same, optional
@@ -76,6 +86,8 @@ class TNEPCalculator(Calculator):
     >>> atoms.calc = calc  # doctest: +SKIP
     >>> atoms.get_forces()  # doctest: +SKIP
     >>> calc.get_property("born_effective_charges", atoms)  # doctest: +SKIP
+    >>> calc = TNEPCalculator(dipole=["member1/model.pt", "member2/model.pt"])  # doctest: +SKIP
+    >>> calc.get_uncertainty("dipole", atoms)  # doctest: +SKIP
     """
 
     atoms: Atoms
@@ -90,32 +102,54 @@ class TNEPCalculator(Calculator):
         self.device = _device(device)
         sources = {"energy": energy, "dipole": dipole, "susceptibility": susceptibility}
         options = {"energy": None, "dipole": dipole_unit, "susceptibility": susceptibility_unit}
-        self.models: dict[str, Artifact] = {
-            role: _load(source, role, self.device, dtype, options[role])
+        self.models: dict[str, tuple[Artifact, ...]] = {
+            role: tuple(_load(member, role, self.device, dtype, options[role]) for member in _members(source, role))
             for role, source in sources.items()
             if source is not None
         }
         if not self.models:
             raise InputError("TNEPCalculator needs at least one model: energy=, dipole= or susceptibility=")
         self.implemented_properties = [name for role in self.models for name in _GIVES[role]]
-        cutoff = max(model.metadata.cutoff for model in self.models.values())
+        self.implemented_properties += [
+            name + STD for role, models in self.models.items() if len(models) > 1 for name in _GIVES[role]
+        ]
+        cutoff = max(model.metadata.cutoff for models in self.models.values() for model in models)
         self._neighbor_list = NeighborList(cutoff, skin, native_search())
 
     def calculate(self, atoms: Atoms | None = None, properties=("energy",), system_changes=tuple(all_changes)):
         """Evaluate what is asked for, each model at most once; results of earlier calls for the same atoms stay."""
         super().calculate(atoms, properties, system_changes)
-        wanted = set(properties)
+        wanted = {name.removesuffix(STD) for name in properties}
         edges = self._neighbor_list.edges(self.atoms.positions, self.atoms.cell.array, self.atoms.pbc)
-        if wanted & set(_ENERGY):
-            self._energy(edges)
-        if wanted & set(_DIPOLE):
-            self._dipole(edges, wanted)
-        if wanted & set(_SUSCEPTIBILITY):
-            self._susceptibility(edges, wanted)
+        for role, convert in (("energy", self._energy), ("dipole", self._dipole), ("susceptibility", self._response)):
+            if not wanted & set(_GIVES[role]):
+                continue
+            quantities = [raw for raw, needed in _RAW[role].items() if needed is None or needed in wanted]
+            members = [
+                convert(self.evaluate(role, quantities, edges, k), wanted, model)
+                for k, model in enumerate(self.models[role])
+            ]
+            several = len(members) > 1
+            self.results.update(combine(members, self.atoms.cell.array, self.atoms.pbc) if several else members[0])
 
-    def evaluate(self, role: str, quantities: list[str], edges: Edges) -> dict[str, np.ndarray]:
+    def get_uncertainty(self, name: str, atoms: Atoms | None = None):
+        """Return the standard deviation of a property over the members of an ensemble, in its unit and shape.
+
+        Raises
+        ------
+        InputError
+            If no model gives the property, or the one that does is not an ensemble.
+        """
+        role = next((role for role in self.models if name in _GIVES[role]), None)
+        if role is None:
+            raise InputError(f"no model gives '{name}'; known: {', '.join(n for r in self.models for n in _GIVES[r])}")
+        if len(self.models[role]) == 1:
+            raise InputError(f"'{name}' has no error bar from a single model: give {role}= a list of models")
+        return self.get_property(name + STD, atoms)
+
+    def evaluate(self, role: str, quantities: list[str], edges: Edges, member: int = 0) -> dict[str, np.ndarray]:
         """Return raw quantities of one model (names of the contract in ``tnep_calc.models``) as numpy arrays."""
-        model = self.models[role]
+        model = self.models[role][member]
         species = torch.as_tensor(_species_index(self.atoms, model.metadata.species, role))
         arguments = [
             tensor.to(self.device)
@@ -128,30 +162,23 @@ class TNEPCalculator(Calculator):
         results = model(index, centers, offsets, neighbors, vectors, quantities)
         return {name: results[name].detach().cpu().numpy() for name in quantities}
 
-    def _energy(self, edges):
-        out = self.evaluate("energy", ["energies", "energy", "forces", "virial"], edges)
+    def _energy(self, out, wanted, model):
         energy = float(out["energy"])
-        self.results.update(energy=energy, free_energy=energy, energies=out["energies"], forces=out["forces"])
+        properties = {"energy": energy, "free_energy": energy, "energies": out["energies"], "forces": out["forces"]}
         if self.atoms.cell.rank == 3:
-            self.results["stress"] = full_3x3_to_voigt_6_stress(-out["virial"] / self.atoms.get_volume())
+            properties["stress"] = full_3x3_to_voigt_6_stress(-out["virial"] / self.atoms.get_volume())
+        return properties
 
-    def _dipole(self, edges, wanted):
-        quantities = ["dipole"]
-        if "born_effective_charges" in wanted:
-            quantities.append("born_charges")
-        out = self.evaluate("dipole", quantities, edges)
-        self.results["dipole"] = out["dipole"]
+    def _dipole(self, out, wanted, model):
+        properties = {"dipole": out["dipole"]}
         if "born_charges" in out:
-            self.results["born_effective_charges"] = out["born_charges"]
+            properties["born_effective_charges"] = out["born_charges"]
         if self.atoms.cell.rank == 3:
-            self.results["polarization"] = out["dipole"] / self.atoms.get_volume()
+            properties["polarization"] = out["dipole"] / self.atoms.get_volume()
+        return properties
 
-    def _susceptibility(self, edges, wanted):
-        quantities = ["polarizability"]
-        if "polarizability_gradient" in wanted:
-            quantities.append("polarizability_gradient")
-        out = self.evaluate("susceptibility", quantities, edges)
-        normalised = self.models["susceptibility"].metadata.units["polarizability"] == "N*chi"
+    def _response(self, out, wanted, model):
+        normalised = model.metadata.units["polarizability"] == "N*chi"
         periodic = self.atoms.pbc.all() and self.atoms.cell.rank == 3
         if not periodic and (normalised or wanted & {"susceptibility", "dielectric_tensor"}):
             raise InputError(
@@ -160,12 +187,21 @@ class TNEPCalculator(Calculator):
             )
         factor = EPSILON_0 * self.atoms.get_volume() / len(self.atoms) if normalised else 1.0
         alpha = factor * out["polarizability"]
-        self.results["polarizability"] = alpha
+        properties = {"polarizability": alpha}
         if "polarizability_gradient" in out:
-            self.results["polarizability_gradient"] = factor * out["polarizability_gradient"]
+            properties["polarizability_gradient"] = factor * out["polarizability_gradient"]
         if periodic:
             chi = alpha / (EPSILON_0 * self.atoms.get_volume())
-            self.results.update(susceptibility=chi, dielectric_tensor=np.eye(3) + chi)
+            properties |= {"susceptibility": chi, "dielectric_tensor": np.eye(3) + chi}
+        return properties
+
+
+def _members(source, role):
+    if not isinstance(source, (list, tuple)):
+        return [source]
+    if not source:
+        raise InputError(f"{role}= got an empty list; give at least one model")
+    return source
 
 
 def _device(name):

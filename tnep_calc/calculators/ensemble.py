@@ -1,0 +1,41 @@
+"""Means and standard deviations over the members of an ensemble of models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+STD = "_std"
+"""What the name of a property gets appended for its standard deviation."""
+
+
+def combine(members: Sequence[Mapping[str, Any]], cell: np.ndarray, pbc: np.ndarray) -> dict[str, Any]:
+    """Return the mean of every property, and under ``<name>_std`` the standard deviation over the members.
+
+    The dipole of a crystal is defined modulo e times a lattice vector: members are brought to the branch of the first
+    one, as a mean of different branches means nothing.
+
+    Parameters
+    ----------
+    members : sequence of mappings, length n >= 2
+        Property -> number or array, of each member.
+    cell : ndarray, shape (3, 3), in Å
+        Lattice vectors in rows.
+    pbc : ndarray of bool, shape (3,)
+
+    Returns
+    -------
+    dict
+        Standard deviations have the divisor ``n - 1``.
+    """
+    results: dict[str, Any] = {}
+    for name in members[0]:
+        values = np.array([member[name] for member in members], dtype=float)
+        if name in ("dipole", "polarization") and pbc.any():
+            lattice = cell[pbc] if name == "dipole" else cell[pbc] / abs(np.linalg.det(cell))
+            values -= np.rint((values - values[0]) @ np.linalg.pinv(lattice)) @ lattice
+        mean, deviation = values.mean(axis=0), values.std(axis=0, ddof=1)
+        results[name], results[name + STD] = (x if x.ndim else float(x) for x in (mean, deviation))
+    return results
