@@ -7,7 +7,9 @@ import pytest
 import torch
 from training_helpers import random_structure
 
-from tnep_calc.training.objective import Objective, make_labels, site_constants, spreads
+from tnep_calc.conventions import ASE_ORDER, to_six
+from tnep_calc.errors import DataFileError
+from tnep_calc.training.objective import Objective, Weighting, check_labels, make_labels, site_constants, spreads
 
 SPECIES = ("N", "B")
 
@@ -97,3 +99,45 @@ def test_loss_is_the_weighted_sum(structures):
     assert float(terms["energy"]) == pytest.approx(1.0) and float(terms["forces"]) == pytest.approx(0.25)
     vector = torch.tensor([2.0, 3.0], dtype=torch.float64)
     assert float(objective.loss(terms, vector)) == pytest.approx(2.0 + 0.125 + 0.3 * 4 + 0.1 * 9)
+
+
+def test_weights_and_missing_labels(structures):
+    """Terms are those of the formula, written out structure by structure."""
+    some = [replace(s, weight=1.0 + 0.5 * k, virial=None if k == 2 else s.virial, forces=None if k == 3 else s.forces)
+            for k, s in enumerate(structures)]  # fmt: skip
+    names = ["forces", "virial"]
+    weighting = Weighting(shear=0.3, species=(0.5, 2.0), force_delta=1.5)
+    labels = make_labels(some, names, SPECIES, weighting=weighting)
+    rng = np.random.default_rng(1)
+    forces = rng.normal(size=(sum(map(len, some)), 3))
+    virial = rng.normal(size=(len(some), 6))
+    terms = Objective(dict.fromkeys(names, 1.0), {"forces": 2.0, "virial": 0.7}, torch.zeros(1)).terms(
+        labels, {"forces": torch.tensor(forces), "virial": torch.tensor(virial)}
+    )
+    starts = np.cumsum([0, *map(len, some)])
+    total, count = 0.0, 0
+    for k, s in enumerate(some):
+        for a in range(len(s)):
+            if s.forces is not None:
+                error = ((forces[starts[k] + a] - s.forces[a]) ** 2).mean() * s.weight**2
+                error *= {"N": 0.5, "B": 2.0}[s.symbols[a]] / (1 + np.linalg.norm(s.forces[a]) / 1.5)
+                total, count = total + error, count + 1
+    assert float(terms["forces"]) == pytest.approx(total / count / 4)
+    shear = np.array([1, 1, 1, 0.09, 0.09, 0.09])
+    errors = [((virial[k] - to_six(s.virial, ASE_ORDER)) ** 2 * shear).mean() * (s.weight / len(s)) ** 2
+              for k, s in enumerate(some) if s.virial is not None]  # fmt: skip
+    assert float(terms["virial"]) == pytest.approx(np.mean(errors) / 0.49)
+    known = [s for s in some if s.virial is not None]
+    assert spreads(labels, torch.zeros(2))["virial"] == spreads(
+        make_labels(known, ["virial"], SPECIES), torch.zeros(2))["virial"]  # fmt: skip
+
+
+def test_missing_labels_are_refused_unless_allowed(structures):
+    some = [structures[0], replace(structures[1], forces=None, source="x.xyz, structure 1")]
+    check_labels(some, ["energy", "forces"], True)
+    with pytest.raises(DataFileError, match=r"x\.xyz, structure 1: no forces; .* allow_missing = true"):
+        check_labels(some, ["energy", "forces"], False)
+    with pytest.raises(DataFileError, match=r"x\.xyz, structure 1: none of the labels that are fitted \(forces\)"):
+        check_labels(some, ["forces"], True)
+    with pytest.raises(DataFileError, match="no structure has the label 'forces'"):
+        check_labels(some[1:], ["energy", "forces"], True)

@@ -48,11 +48,14 @@ def panels(
     epsilon_spread = None
     for split, (structures, labels, predictions) in splits.items():
         for name in labels.targets:
-            error = labels.error(name, predictions[name]).to(torch.float64).numpy()
-            prediction = labels.per_atom(name, predictions[name]).to(torch.float64).numpy()
+            known = labels.known[name].numpy()
+            if not known.any():
+                continue
+            error = labels.error(name, predictions[name]).numpy()[known]
+            prediction = labels.per_atom(name, predictions[name]).to(torch.float64).numpy()[known]
             add(name, UNITS[name], split, prediction - error, prediction, spreads[name])
             if name == "polarizability" and all(s.pbc.all() for s in structures):
-                scale = np.array([len(s) / (EPSILON_0 * s.volume) for s in structures])[:, None]
+                scale = np.array([len(s) / (EPSILON_0 * s.volume) for s in structures])[known, None]
                 identity = np.array([1.0, 1, 1, 0, 0, 0])
                 target, value = (identity + scale * x for x in (prediction - error, prediction))
                 if epsilon_spread is None:

@@ -17,8 +17,8 @@ from tnep_calc.io.nep_txt import EXTRA_BLOCKS, KINDS
 
 TARGETS = {
     "potential": ("energy", "forces", "virial"),
-    "dipole": ("dipole", "born_charges"),
-    "polarizability": ("polarizability",),
+    "dipole": ("dipole", "born_charges", "atomic_dipole"),
+    "polarizability": ("polarizability", "atomic_polarizability"),
 }
 """Labels that a model of each kind can be trained on; they are the keys of ``[loss]``."""
 
@@ -41,6 +41,8 @@ class DataConfig:
         Take dipole errors of periodic structures modulo e times the lattice vectors (the polarization quantum).
     keys : table, default {}
         Names of fields in the files, e.g. ``keys = { energy = "dft_energy" }``.
+    allow_missing : bool, default false
+        Use structures that lack some of the labels with those they have; otherwise they are an error.
     """
 
     files: tuple[str, ...]
@@ -49,6 +51,7 @@ class DataConfig:
     seed: int = 0
     fold_dipole: bool = True
     keys: Mapping[str, str] = field(default_factory=dict)
+    allow_missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,16 +99,24 @@ class ModelConfig:
 class LossConfig:
     """Table ``[loss]``: weights of the mean squared errors, each error divided by the spread of its label.
 
-    A label is fitted if its weight is positive, and then every structure must have it.  Energies, virials, dipoles
-    and polarizabilities enter per atom.
+    A label is fitted if its weight is positive, and then every structure must have it (but see
+    ``data.allow_missing``).  Energies, virials, dipoles and polarizabilities enter per atom.  Squared errors of a
+    structure that has a ``weight`` count with its square.
 
     Attributes
     ----------
     energy, forces, virial : float, default 1.0, 1.0, 0.1
         For a potential.
-    dipole, born_charges : float, default 1.0, 0.0
-        For a dipole model.
-    polarizability : float, default 1.0
+    dipole, born_charges, atomic_dipole : float, default 1.0, 0.0, 0.0
+        For a dipole model; the last are the shares of the atoms.
+    polarizability, atomic_polarizability : float, default 1.0, 0.0
+        For a polarizability model.
+    shear : float, default 1.0
+        Factor on errors of off-diagonal components of virials and polarizabilities (squared on squared errors).
+    species_weights : tuple of float, default []
+        Factor on squared force errors of each species, in the order of ``model.species``; [] = 1.
+    force_delta : float, default 0.0, in eV/Å
+        Squared errors of a force F are divided by ``1 + F / force_delta``; 0 = not.
     weight_decay : float, default 1e-6
         Weight of the mean square of all network weights and descriptor coefficients, in units of their initial
         spread.  Larger values keep the network closer to a linear function of the descriptor.
@@ -116,7 +127,12 @@ class LossConfig:
     virial: float = 0.1
     dipole: float = 1.0
     born_charges: float = 0.0
+    atomic_dipole: float = 0.0
     polarizability: float = 1.0
+    atomic_polarizability: float = 0.0
+    shear: float = 1.0
+    species_weights: tuple[float, ...] = ()
+    force_delta: float = 0.0
     weight_decay: float = 1e-6
 
     def weights(self, kind: str) -> dict[str, float]:
@@ -282,6 +298,7 @@ _TYPES: dict[str, tuple[str, Any]] = {
     "bool": ("true or false", lambda v: isinstance(v, bool)),
     "tuple[str, ...]": ("a list of strings", lambda v: _is_list(v, str)),
     "tuple[int, ...]": ("a list of integers", lambda v: _is_list(v, int)),
+    "tuple[float, ...]": ("a list of numbers", lambda v: _is_list(v, (int, float))),
     "Mapping[str, str]": ("a table of strings", lambda v: isinstance(v, Mapping) and _is_list([*v.values()], str)),
 }
 
@@ -296,13 +313,16 @@ def _convert(value, annotation, where):
         raise InputError(f"{where} must be {expected}, got {value!r}")
     if annotation == "float":
         return float(value)
+    if annotation == "tuple[float, ...]":
+        return tuple(map(float, value))
     return tuple(value) if annotation.startswith("tuple") else value
 
 
 def _check(config):
     """Raise ``InputError`` for the first value that is out of range."""
     d, m, loss, opt, out = config.data, config.model, config.loss, config.optimizer, config.output
-    weights = asdict(loss)
+    species_weights = loss.species_weights
+    weights = [value for name, value in asdict(loss).items() if name != "species_weights"]
     rules = [
         (len(d.files) > 0, "data.files must name at least one file"),
         (0 <= d.validation_fraction < 1 and 0 <= d.test_fraction < 1, "data fractions must be in [0, 1)"),
@@ -315,7 +335,8 @@ def _check(config):
         (len(m.basis_size) == 2 and min(m.basis_size) >= 1, "model.basis_size must be two positive integers"),
         (1 <= len(m.l_max) <= 7 and 1 <= m.l_max[0] <= 8, "model.l_max must be l (1 to 8) and up to six switches"),
         (m.neurons >= 1, "model.neurons must be at least 1"),
-        (min(weights.values()) >= 0, "weights in [loss] must not be negative"),
+        (min([*weights, *species_weights]) >= 0, "weights in [loss] must not be negative"),
+        (len(species_weights) in (0, len(m.species)), "loss.species_weights must have one number per species"),
         (opt.adam_steps >= 0 and opt.lbfgs_steps >= 0, "numbers of steps must not be negative"),
         (opt.adam_steps + opt.lbfgs_steps > 0, "adam_steps and lbfgs_steps are both 0: nothing to train"),
         (opt.adam_lr > 0, "optimizer.adam_lr must be positive"),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from tnep_calc.conventions import from_six
+from tnep_calc.conventions import GPUMD_ORDER, from_six
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd_training import parity_tables, table_errors
-from tnep_calc.io.nep_in import NepInput
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainingConfig, parse_config
@@ -20,10 +19,6 @@ from .trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-_REFUSED = {
-    "atomic_v": "targets of atoms", "lambda_shear": "weights of off-diagonal components",
-    "type_weight": "weights of species", "force_delta": "weights of large forces", "import_q_scaler": "a given scaling",
-}  # fmt: skip
 _REPLACED = {
     "population": "steps of Adam and L-BFGS", "generation": "steps of Adam and L-BFGS",
     "batch": "all structures at once", "lambda_1": "a weight decay of {weight_decay:g}",
@@ -33,10 +28,8 @@ _REPLACED = {
 }  # fmt: skip
 """Keywords of the evolution strategy, and what the gradient engine has instead."""
 
-_PREDICTIONS = {
-    "potential": ("energy", "forces", "virial"), "dipole": ("dipole",), "polarizability": ("polarizability",),
-}  # fmt: skip
-"""What the errors in ``loss.out`` need."""
+_AS_EVALUATED = {"atomic_dipole": "dipoles", "atomic_polarizability": "polarizabilities"}
+"""Names in :func:`tnep_calc.training.gpumd_evaluate.evaluate` where they differ from those of labels."""
 
 
 def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
@@ -48,23 +41,20 @@ def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
         If ``nep.in`` or ``train.xyz`` ask for a loss that the gradient engine does not have.
     """
     options = folder.options
-    default = NepInput(options.species)
-    for name, meaning in _REFUSED.items():
-        value = getattr(options, name)
-        plain = value == getattr(default, name) or (name == "type_weight" and set(value) == {1.0})
-        if not plain:
-            raise InputError(
-                f"{folder.path / 'nep.in'}, line {options.given.get(name, '?')}: '{name}': the gradient engine has no "
-                f"{meaning}; remove the line, or use --engine snes"
-            )
-    if any(frame.weight != 1 or frame.energy_weight != 1 for frame in folder.train):
+    if options.import_q_scaler:
         raise InputError(
-            f"{folder.path / 'train.xyz'}: the gradient engine has no weights of structures; remove 'weight=', or use "
+            f"{folder.path / 'nep.in'}, line {options.given.get('import_q_scaler', '?')}: 'import_q_scaler': the "
+            "gradient engine scales each descriptor by its spread and has no given scaling; remove the line, or use "
             "--engine snes"
+        )
+    if options.kind == "potential" and any(frame.energy_weight != 1 for frame in folder.train):
+        raise InputError(
+            f"{folder.path / 'train.xyz'}: 'energy_weight' is not supported; remove it, or use 'weight'"
         )
     model = model_config(options)
     tables = {
-        "data": {"files": ["train.xyz"], "validation_fraction": 0.0, "test_fraction": 0.0, "fold_dipole": False},
+        "data": {"files": ["train.xyz"], "validation_fraction": 0.0, "test_fraction": 0.0, "fold_dipole": False,
+                 "allow_missing": True},
         "model": {
             "kind": model.kind, "species": list(model.species), "radial_cutoff": model.radial_cutoff,
             "angular_cutoff": model.angular_cutoff, "n_max": list(model.n_max), "basis_size": list(model.basis_size),
@@ -78,6 +68,8 @@ def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
         tables["model"]["seed"] = options.seed
     if run.steps is not None:
         tables["optimizer"] |= {"adam_steps": run.steps, "lbfgs_steps": run.steps}
+    if options.kind == "potential":
+        tables["loss"] |= {"species_weights": list(options.type_weight), "force_delta": options.force_delta}
     return parse_config(tables, folder.path.resolve())
 
 
@@ -87,14 +79,28 @@ def _loss(folder):
     if options.model_type:
         if options.lambda_v == 0:
             raise InputError(f"{folder.path / 'nep.in'}: lambda_v is 0: nothing is left to train on")
-        return {options.kind: options.lambda_v}
+        names = {options.kind: 0.0, f"atomic_{options.kind}": 0.0}
+        fitted = f"atomic_{options.kind}" if options.atomic_v else options.kind
+        return names | {fitted: options.lambda_v, "shear": options.lambda_shear}
     weights = {"energy": options.lambda_e, "forces": options.lambda_f, "virial": options.lambda_v}
-    missing = sum(frame.structure.virial is None for frame in folder.train)
-    if missing and weights["virial"] > 0:
-        log.warning("virials are not fitted: %d of %d structures have none, and the gradient engine needs all "
-                    "(--engine snes takes those that are there)", missing, len(folder.train))  # fmt: skip
-        weights["virial"] = 0.0
-    return weights
+    known = sum(frame.structure.virial is not None for frame in folder.train)
+    if known < len(folder.train) and weights["virial"] > 0:
+        log.info("virials: %d of %d structures have one", known, len(folder.train))
+        if not known:
+            weights["virial"] = 0.0
+    return weights | {"shear": options.lambda_shear}
+
+
+def _structures(frames):
+    """Return the structures with weights and targets of atoms as the trainer has them."""
+    result = []
+    for frame in frames:
+        tensors = frame.atomic_polarizability
+        result.append(replace(
+            frame.structure, weight=frame.weight, atomic_dipole=frame.atomic_dipole,
+            atomic_polarizability=None if tensors is None else from_six(tensors, GPUMD_ORDER),
+        ))  # fmt: skip
+    return result
 
 
 def train_gradient(folder: Folder, run: RunOptions) -> None:
@@ -114,7 +120,7 @@ def train_gradient(folder: Folder, run: RunOptions) -> None:
         log.info("of the evolution strategy, and not used by the gradient engine (what it has instead): %s",
                  ", ".join(replaced))  # fmt: skip
     frames = folder.train if zbl is None else without_zbl(folder.train, options, zbl)
-    trainer = _FolderTrainer(config, [frame.structure for frame in frames], folder)
+    trainer = _FolderTrainer(config, _structures(frames), folder)
     checkpoint = folder.path / CHECKPOINT
     if checkpoint.exists():
         trainer.restore(checkpoint)
@@ -130,11 +136,12 @@ def train_gradient(folder: Folder, run: RunOptions) -> None:
     def report(t: Trainer):
         if t.step == 0:
             return
-        if set(t.weights) >= set(_PREDICTIONS[options.kind]):
-            tables = parity_tables(options.kind, frames, _totals(t.evaluate("train")))
+        if len(t.weights) == len(folder.error_names):
+            order = [frames[k] for k in t.indices["train"]]
+            tables = parity_tables(options.kind, order, _evaluated(t.evaluate("train")), options.atomic_v)
         else:
             tables = folder.tables(parameters(), folder.train)
-        errors = table_errors(tables)
+        errors = table_errors(tables, options.atomic_v)
         penalty = config.loss.weight_decay * float(t.vector.detach().square().mean())
         loss = t.history[-1]["loss_train"] + penalty
         folder.report(t.step, (loss, 0.0, penalty), [errors[name] for name in folder.error_names], parameters())
@@ -156,10 +163,12 @@ class _FolderTrainer(Trainer):
         return {**super().state(), "loss_rows": self._folder.loss_rows()}
 
 
-def _totals(predictions):
+def _evaluated(predictions):
     """Return predictions of the trainer as :func:`parity_tables` takes them."""
-    out = {name: value.detach().double().numpy() for name, value in predictions.items()}
-    for name in ("virial", "polarizability"):
-        if name in out:
-            out[name] = from_six(out[name], STRAIN_ORDER)
+    out = {}
+    for name, value in predictions.items():
+        array = value.detach().double().numpy()
+        if name in ("virial", "polarizability", "atomic_polarizability"):
+            array = from_six(array, STRAIN_ORDER)
+        out[_AS_EVALUATED.get(name, name)] = array
     return out

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .model import NepOnMoments, Scaling
 from .moments import Moments
-from .objective import Labels, site_constants
+from .objective import WITH_CONSTANTS, Labels, site_constants
 
 _SMALLEST_SPREAD = 1e-3  # of a descriptor, relative to its mean
 # Neurons start almost linear in the (standardised) descriptor and bend only as far as the labels ask for it.  With a
@@ -59,9 +59,8 @@ def initialise(
         predictions = model.predict(vector, moments, list(spreads))
         outputs[network] = _output_unit(labels, spreads, predictions)
     site = torch.zeros(t, dtype=torch.float64)
-    for name in ("energy", "polarizability"):
-        if name in spreads:
-            site = site_constants(labels, name, t)
+    if (name := next((name for name in WITH_CONSTANTS if name in spreads), None)) is not None:
+        site = site_constants(labels, name, t)
     model.scaling = replace(model.scaling, output=outputs, site=site)
     return vector
 
@@ -123,10 +122,10 @@ def _output_unit(labels, spreads, predictions):
     """Return the factor that gives predictions the size of the labels (the smallest one, if there are several)."""
     ratios = []
     for name, spread in spreads.items():
-        value = labels.per_atom(name, predictions[name]).detach().to(torch.float64)
+        value = labels.per_atom(name, predictions[name]).detach().to(torch.float64)[labels.known[name]]
         size = float((value - value.mean(dim=0)).square().mean().sqrt())
         if name == "born_charges":  # a site constant cannot give their mean, so it counts
-            spread = float(labels.targets[name].square().mean().sqrt())
+            spread = float(labels.targets[name][labels.known[name]].square().mean().sqrt())
         if size > 0:
             ratios.append(spread / size)
     return min(ratios, default=1.0)

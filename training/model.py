@@ -158,8 +158,9 @@ class NepOnMoments:
         -------
         dict
             ``energy`` (n_structures,), ``forces`` (n_atoms, 3), ``virial`` (n_structures, 6), ``dipole``
-            (n_structures, 3), ``born_charges`` (n_atoms, 3, 3), ``polarizability`` (n_structures, 6); atoms in the
-            order of the structures, six components in ``STRAIN_ORDER``; units of the labels.
+            (n_structures, 3), ``born_charges`` (n_atoms, 3, 3), ``polarizability`` (n_structures, 6), ``atomic_dipole``
+            (n_atoms, 3), ``atomic_polarizability`` (n_atoms, 6); atoms in the order of the structures, six components
+            in ``STRAIN_ORDER``; units of the labels.
         """
         sites = self._sites(vector, moments)
 
@@ -177,10 +178,16 @@ class NepOnMoments:
             out["virial"] = by_structure(gather(_Site.directional))
         if "dipole" in wanted:
             out["dipole"] = by_structure(gather(_Site.directional))
-        if "polarizability" in wanted:
+        if "atomic_dipole" in wanted:
+            out["atomic_dipole"] = gather(_Site.directional)[moments.atom_row]
+        if "polarizability" in wanted or "atomic_polarizability" in wanted:
             scalar = gather(lambda site: site.value(1))
             identity = scalar.new_tensor([float(a == b) for a, b in STRAIN_ORDER])
-            out["polarizability"] = by_structure(gather(_Site.directional) + scalar[:, None] * identity)
+            per_center = gather(_Site.directional) + scalar[:, None] * identity
+            if "polarizability" in wanted:
+                out["polarizability"] = by_structure(per_center)
+            if "atomic_polarizability" in wanted:
+                out["atomic_polarizability"] = per_center[moments.atom_row]
         pair_gradient = moments.pair_gradient
 
         def at_pairs(per_center):

@@ -138,8 +138,10 @@ class Trainer:
             else:
                 moments = build_moments(chosen, self.model.basis, memory_gb=left, **options)
                 left -= moments.gigabytes
+            loss = self.config.loss
+            weighting = Weighting(loss.shear, loss.species_weights, loss.force_delta)
             labels = make_labels(
-                chosen, list(self.weights), self.config.model.species, self.config.data.fold_dipole, self.dtype
+                chosen, list(self.weights), self.config.model.species, self.config.data.fold_dipole, weighting
             )
             parts[name] = Part(chosen, labels, moments)
         return parts
@@ -250,9 +252,9 @@ class Trainer:
         for name in ("train", "validation"):
             if name in self.parts:
                 with torch.no_grad():
-                    predictions = self.evaluate(name)
-                    losses[name] = float(self.objective.loss(self.objective.terms(self.parts[name].labels, predictions)))
-                    terms = self.objective.terms(self.parts[name].labels, predictions, weighted=False)
+                    labels, predictions = self.parts[name].labels, self.evaluate(name)
+                    losses[name] = float(self.objective.loss(self.objective.terms(labels, predictions)))
+                    terms = self.objective.terms(labels, predictions, weighted=False)
                 self._check_finite(losses[name])
                 row[f"loss_{name}"] = losses[name]
                 for label, term in terms.items():
