@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import InputError
-from .spectra_options import add_spectrum_arguments, finish, load_series
+from .spectra_options import add_spectrum_arguments, finish, load_series, provenance
 
 EPILOG = """\
 The table has n(w)*alpha(w) in cm^-1 (refractive index times absorption coefficient, base e), eps''(w), and their
@@ -20,6 +20,7 @@ A crystal's dipole from DFT, or from a model trained on wrapped polarizations, j
 example:
   tnep ir run.h5 -o ir.txt --plot ir.png --resolution 10
   tnep ir run.h5 -o ir_z.txt --direction 0 0 1 --eps-inf 4.6 --max 2000
+  tnep ir run-member*.h5 -o ir.txt --plot ir.png        # mean and spread of an ensemble of models
 """
 
 
@@ -66,32 +67,36 @@ def electronic(text: str | None, series, volume, direction) -> float | None:
 
 def run(args: argparse.Namespace) -> None:
     """Compute and write the spectrum."""
+    import numpy as np
+
     from ..plotting.spectra import plot_ir
     from ..spectra import align_branches, infrared_spectrum, unwrap_dipole
 
-    series, dipole, temperature = load_series(args, "dipole")
-    volume = series.volume if args.volume is None else args.volume
-    if volume is None:
-        raise InputError(f"{args.series} does not say the volume of the cell: add --volume A3")
-    pieces = dipole.pieces(args.skip)
-    if args.unwrap:
-        if series.cell is None:
-            raise InputError(f"{args.series} does not know the cell: make it again with 'tnep series --cell'")
-        pieces = align_branches([unwrap_dipole(piece, series.cell) for piece in pieces], series.cell)
-    spectrum = infrared_spectrum(
-        pieces,
-        dipole.dt,
-        volume,
-        temperature,
-        resolution=args.resolution,
-        window=args.window,
-        blocks=args.blocks,
-        direction=args.direction,
-        eps_inf=electronic(args.eps_inf, series, volume, args.direction),
-        max_wavenumber=args.max_wavenumber,
-    )
-    spectrum.parameters["unwrapped"] = args.unwrap
-    spectrum.parameters["skipped_ps"] = args.skip
-    fluctuation = spectrum.parameters["static_fluctuation"]
-    print(f"ionic part of the static dielectric constant, from all frequencies: {fluctuation:.4g}")
-    finish(args, spectrum, dipole, "absorption", plot_ir)
+    spectra = []
+    for path, series, dipole, temperature in load_series(args, "dipole"):
+        volume = series.volume if args.volume is None else args.volume
+        if volume is None:
+            raise InputError(f"{path} does not say the volume of the cell: add --volume A3")
+        pieces = dipole.pieces(args.skip)
+        if args.unwrap:
+            if series.cell is None:
+                raise InputError(f"{path} does not know the cell: make it again with 'tnep series --cell'")
+            pieces = align_branches([unwrap_dipole(piece, series.cell) for piece in pieces], series.cell)
+        spectrum = infrared_spectrum(
+            pieces,
+            dipole.dt,
+            volume,
+            temperature,
+            resolution=args.resolution,
+            window=args.window,
+            blocks=args.blocks,
+            direction=args.direction,
+            eps_inf=electronic(args.eps_inf, series, volume, args.direction),
+            max_wavenumber=args.max_wavenumber,
+        )
+        spectrum.parameters.update(provenance(path, dipole), unwrapped=args.unwrap, skipped_ps=args.skip)
+        spectra.append(spectrum)
+    fluctuations = [spectrum.parameters["static_fluctuation"] for spectrum in spectra]
+    spread = f" +- {np.std(fluctuations, ddof=1):.2g} (models)" if len(spectra) > 1 else ""
+    print(f"ionic part of the static dielectric constant, from all frequencies: {np.mean(fluctuations):.4g}{spread}")
+    finish(args, spectra, "absorption", plot_ir)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .spectra_options import add_spectrum_arguments, finish, load_series
+from .spectra_options import add_spectrum_arguments, finish, load_series, provenance
 
 EPILOG = """\
 The table has the Stokes intensities of a powder, liquid or gas, VV (polarized), VH (depolarized) and unpolarised
@@ -17,6 +17,7 @@ For an oriented crystal, --polarizations gives the directions of incident and sc
 example:
   tnep raman run.h5 -o raman.txt --plot raman.png --laser 532
   tnep raman run.h5 -o raman_xy.txt --polarizations 1 0 0  0 1 0
+  tnep raman run-member*.h5 -o raman.txt --plot raman.png        # mean and spread of an ensemble of models
 """
 
 
@@ -38,18 +39,20 @@ def run(args: argparse.Namespace) -> None:
     from ..plotting.spectra import plot_raman
     from ..spectra import raman_spectrum
 
-    series, polarizability, temperature = load_series(args, "polarizability")
     fields = args.polarizations
-    spectrum = raman_spectrum(
-        polarizability.pieces(args.skip),
-        polarizability.dt,
-        temperature,
-        resolution=args.resolution,
-        window=args.window,
-        blocks=args.blocks,
-        laser=args.laser,
-        polarizations=(fields[:3], fields[3:]) if fields else None,
-        max_wavenumber=args.max_wavenumber,
-    )
-    spectrum.parameters["skipped_ps"] = args.skip
-    finish(args, spectrum, polarizability, "oriented" if fields else "VV", plot_raman)
+    spectra = []
+    for path, _, polarizability, temperature in load_series(args, "polarizability"):
+        spectrum = raman_spectrum(
+            polarizability.pieces(args.skip),
+            polarizability.dt,
+            temperature,
+            resolution=args.resolution,
+            window=args.window,
+            blocks=args.blocks,
+            laser=args.laser,
+            polarizations=(fields[:3], fields[3:]) if fields else None,
+            max_wavenumber=args.max_wavenumber,
+        )
+        spectrum.parameters.update(provenance(path, polarizability), skipped_ps=args.skip)
+        spectra.append(spectrum)
+    finish(args, spectra, "oriented" if fields else "VV", plot_raman)

@@ -15,7 +15,11 @@ CROWDED = 0.6
 
 def add_spectrum_arguments(parser: argparse.ArgumentParser) -> None:
     """Add input, output, and the options of the estimator."""
-    parser.add_argument("series", metavar="FILE.h5", help="time series written by 'tnep series'")
+    parser.add_argument(
+        "series", nargs="+", metavar="FILE.h5",
+        help="time series written by 'tnep series'; several, one per model of an ensemble, give the mean spectrum with "
+        "the spread of the models as a band",
+    )  # fmt: skip
     parser.add_argument("-o", "--output", required=True, metavar="FILE.txt", help="spectrum to write (text table)")
     parser.add_argument("--plot", metavar="FILE", help="figure to write (.png, .pdf or .svg)")
     parser.add_argument("--temperature", type=float, metavar="K", help="temperature in K (default: that of the series)")
@@ -41,7 +45,10 @@ def add_spectrum_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_series(args: argparse.Namespace, quantity: str):
-    """Return the series, the wanted quantity, and the temperature; check the output names before any work."""
+    """Yield the path, the series, the wanted quantity, and the temperature of every member of an ensemble.
+
+    The output names are checked before any work.
+    """
     from ..io.files import check_output
     from ..io.timeseries import read_timeseries
     from ..plotting.style import check_figure_name
@@ -50,37 +57,47 @@ def load_series(args: argparse.Namespace, quantity: str):
         check_figure_name(args.plot)
     for path in filter(None, (args.output, args.plot)):
         check_output(path, args.force)
-    series = read_timeseries(args.series)
-    sampled = getattr(series, quantity)
-    if sampled is None:
-        raise InputError(f"{args.series} holds no {quantity}; add its file to 'tnep series'")
     if not args.skip >= 0:
         raise InputError(f"--skip must not be negative, got {args.skip:g} ps")
-    temperature = series.temperature if args.temperature is None else args.temperature
-    if temperature is None:
-        raise InputError(f"{args.series} does not say the temperature of the simulation: add --temperature K")
-    if series.temperature is not None and temperature != series.temperature:
-        print(f"note: {temperature:g} K is used, the series says {series.temperature:g} K")
-    return series, sampled, temperature
+    for path in args.series:
+        series = read_timeseries(path)
+        sampled = getattr(series, quantity)
+        if sampled is None:
+            raise InputError(f"{path} holds no {quantity}; add its file to 'tnep series'")
+        temperature = series.temperature if args.temperature is None else args.temperature
+        if temperature is None:
+            raise InputError(f"{path} does not say the temperature of the simulation: add --temperature K")
+        if series.temperature is not None and temperature != series.temperature:
+            print(f"note: {temperature:g} K is used, {path} says {series.temperature:g} K")
+        yield path, series, sampled, temperature
 
 
-def finish(args: argparse.Namespace, spectrum, sampled, main_column: str, plot) -> None:
-    """Write table and figure and print what was found."""
+def provenance(path: str, sampled) -> dict[str, str]:
+    """Return what a spectrum says about its series."""
     from ..io.files import sha256
+
+    said = sampled.provenance
+    return {
+        "series": path,
+        "series_sha256": sha256(path),
+        "source": said.get("source", ""),
+        "source_sha256": said.get("source_sha256", ""),
+    }
+
+
+def finish(args: argparse.Namespace, spectra: list, main_column: str, plot) -> None:
+    """Combine the spectra of the members, write table and figure, and print what was found."""
     from ..io.spectrum_file import write_spectrum
+    from ..spectra import combine_members
     from ..spectra.peaks import find_peaks
     from .series import command_line
 
-    spectrum.parameters.update(
-        {
-            "command": command_line(args),
-            "series": args.series,
-            "series_sha256": sha256(args.series),
-            "source": sampled.provenance.get("source", ""),
-            "source_sha256": sampled.provenance.get("source_sha256", ""),
-        }
-    )
+    spectrum = combine_members(spectra)
     parameters = spectrum.parameters
+    parameters["command"] = command_line(args)
+    if len(spectra) > 1:
+        for key in ("series", "series_sha256", "source", "source_sha256"):
+            parameters[key] = [member.parameters[key] for member in spectra]
     write_spectrum(args.output, spectrum, args.force)
     pieces = parameters["pieces"]
     print(
@@ -95,6 +112,8 @@ def finish(args: argparse.Namespace, spectrum, sampled, main_column: str, plot) 
         print(f"standard errors from {parameters['blocks']} blocks of {parameters['block_length_ps']:.3g} ps")
     elif args.blocks is None:
         print("note: no error bars, as the series is shorter than two blocks of two windows each")
+    if len(spectra) > 1:
+        print(f"mean over {len(spectra)} models, with their standard deviation in the columns '*_spread'")
     if parameters["nyquist_load"] > CROWDED:
         print(
             f"note: much of the motion is close to the Nyquist wavenumber, {parameters['nyquist_cm-1']:.0f} cm^-1; "
@@ -103,7 +122,9 @@ def finish(args: argparse.Namespace, spectrum, sampled, main_column: str, plot) 
     peaks = find_peaks(spectrum.wavenumber, spectrum.values[main_column])[:PEAKS_SHOWN]
     print(f"strongest peaks of {main_column} ({spectrum.units[main_column]}):")
     for peak in peaks:
-        print(f"  {peak.position:9.2f} cm^-1  {peak.height:.4g}")
+        at = abs(spectrum.wavenumber - peak.position).argmin()
+        spread = f" +- {spectrum.spreads[main_column][at]:.2g} (models)" if spectrum.spreads else ""
+        print(f"  {peak.position:9.2f} cm^-1  {peak.height:.4g}{spread}")
     if args.plot:
         import matplotlib
 

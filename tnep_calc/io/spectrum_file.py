@@ -1,7 +1,8 @@
 """Spectra as text: a table that any program plots, under a header that says everything about it.
 
 Comment lines ``# key: value`` with values in JSON come first, then one line of column names with units, then the
-numbers.  ``numpy.loadtxt`` and gnuplot read the table as it is; :func:`read_spectrum` also reads the header.
+numbers.  ``numpy.loadtxt`` and gnuplot read the table as it is; :func:`read_spectrum` also reads the header.  Columns
+``<name>_error`` are standard errors, ``<name>_spread`` standard deviations over the models of an ensemble.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .tables import read_table
 TITLE = "tnep_calc spectrum"
 FORMAT_VERSION = 1
 ERROR_SUFFIX = "_error"
+SPREAD_SUFFIX = "_spread"
 
 
 def write_spectrum(path, spectrum: Spectrum, force: bool = False) -> None:
@@ -27,9 +29,8 @@ def write_spectrum(path, spectrum: Spectrum, force: bool = False) -> None:
     names = list(spectrum.values)
     columns = [("wavenumber", "cm^-1", spectrum.wavenumber)]
     columns += [(name, spectrum.units[name], spectrum.values[name]) for name in names]
-    columns += [
-        (name + ERROR_SUFFIX, spectrum.units[name], spectrum.errors[name]) for name in names if name in spectrum.errors
-    ]
+    for suffix, found in ((ERROR_SUFFIX, spectrum.errors), (SPREAD_SUFFIX, spectrum.spreads)):
+        columns += [(name + suffix, spectrum.units[name], found[name]) for name in names if name in found]
     lines = [f"# {TITLE} {FORMAT_VERSION}", f"# kind: {json.dumps(spectrum.kind)}"]
     lines += [f"# {key}: {json.dumps(value)}" for key, value in {"program": __version__, **spectrum.parameters}.items()]
     lines.append("# columns: " + " ".join(f"{name}[{unit}]" for name, unit, _ in columns))
@@ -62,7 +63,7 @@ def read_spectrum(path) -> Spectrum:
     if len(columns) != table.values.shape[1]:
         raise DataFileError(f"{path}: the header names {len(columns)} columns, the table has {table.values.shape[1]}")
     data = {name: table.values[:, k] for k, (name, _) in enumerate(columns)}
-    names = [name for name in data if name != "wavenumber" and not name.endswith(ERROR_SUFFIX)]
+    names = [name for name in data if name != "wavenumber" and not name.endswith((ERROR_SUFFIX, SPREAD_SUFFIX))]
     kind = parameters.pop("kind")
     parameters.pop("program", None)
     return Spectrum(
@@ -72,4 +73,5 @@ def read_spectrum(path) -> Spectrum:
         {name: unit for name, unit in columns if name in names},
         {name: data[name + ERROR_SUFFIX] for name in names if name + ERROR_SUFFIX in data},
         parameters,
+        {name: data[name + SPREAD_SUFFIX] for name in names if name + SPREAD_SUFFIX in data},
     )

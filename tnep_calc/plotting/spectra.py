@@ -32,17 +32,25 @@ NEAR_ZERO = 0.3
 def _curve(ax, spectrum, name, colour, label=None, scale=1.0):
     values = spectrum.column(name) * scale
     ax.plot(spectrum.wavenumber, values, color=colour, label=label)
-    if name in spectrum.errors:
-        error = spectrum.errors[name] * scale
+    for band in _bands(spectrum, name):
         ax.fill_between(
-            spectrum.wavenumber, values - error, values + error, color=colour, alpha=BAND_ALPHA, linewidth=0
-        )
+            spectrum.wavenumber, values - band * scale, values + band * scale, color=colour, alpha=BAND_ALPHA,
+            linewidth=0,
+        )  # fmt: skip
+
+
+def _bands(spectrum, name):
+    """Half widths of the bands, wide ones first: whole error, and that of the models alone."""
+    error, spread = spectrum.errors.get(name), spectrum.spreads.get(name)
+    if error is not None and spread is not None:
+        return [np.hypot(error, spread), spread]
+    return [band for band in (error, spread) if band is not None]
 
 
 def _mark_peaks(ax, spectrum, name, scale=1.0, prominence=0.08, most=6):
     """Write positions above the strongest peaks, clear of their error bands."""
     values = spectrum.column(name) * scale
-    errors = spectrum.errors.get(name, np.zeros_like(values)) * scale
+    errors = next(iter(_bands(spectrum, name)), np.zeros_like(values)) * scale
     for peak in find_peaks(spectrum.wavenumber, values, prominence)[:most]:
         near = np.abs(spectrum.wavenumber - peak.position) <= LABEL_REACH * np.ptp(spectrum.wavenumber)
         top = max(peak.height, (values + errors)[near].max())
@@ -72,8 +80,13 @@ def _caption(spectrum):
     if parameters.get("laser_nm"):
         parts.append(f"{parameters['laser_nm']:g} nm")
     parts.append(f"resolution {parameters['resolution_fwhm_cm-1']:g} cm$^{{-1}}$")
+    words = []
+    if spectrum.spreads:
+        words.append(f"spread of {parameters['models']} models")
     if parameters.get("blocks"):
-        parts.append(f"band: standard error, {parameters['blocks']} blocks")
+        words.append(f"standard error, {parameters['blocks']} blocks")
+    if words:
+        parts.append(("bands: " if len(words) > 1 else "band: ") + ", with ".join(words))
     return ", ".join(parts)
 
 

@@ -14,6 +14,7 @@ from .branches import align_branches, unwrap_dipole
 from .correlation import autocorrelation, split_blocks
 from .dielectric import dielectric_function, eps_inf_from_polarizability, optical_constants, static_dielectric
 from .infrared import infrared_spectrum
+from .members import combine_members
 from .peaks import Peak, find_peaks
 from .quantum import bose_factor, laser_factor
 from .raman import raman_spectrum
@@ -26,6 +27,7 @@ __all__ = [
     "align_branches",
     "autocorrelation",
     "bose_factor",
+    "combine_members",
     "dielectric_function",
     "eps_inf_from_polarizability",
     "find_peaks",

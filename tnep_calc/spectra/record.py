@@ -26,6 +26,8 @@ class Spectrum:
         Standard errors of columns, in the same unit; empty if the series was too short for blocks.
     parameters : dict of str to str, number, list or None
         Everything that the numbers depend on; names carry their unit.
+    spreads : dict of str to ndarray, shape (n,)
+        Standard deviations over the members of an ensemble of models, in the unit of the column; empty for one model.
     """
 
     kind: str
@@ -34,16 +36,17 @@ class Spectrum:
     units: dict[str, str]
     errors: dict[str, np.ndarray] = field(default_factory=dict)
     parameters: dict = field(default_factory=dict)
+    spreads: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name, column in [*self.values.items(), *self.errors.items()]:
+        for name, column in [*self.values.items(), *self.errors.items(), *self.spreads.items()]:
             if np.shape(column) != np.shape(self.wavenumber):
                 raise InputError(
                     f"column '{name}' must be as long as the wavenumbers {np.shape(self.wavenumber)}, "
                     f"got {np.shape(column)}"
                 )
-        if set(self.units) != set(self.values) or not set(self.errors) <= set(self.values):
-            raise InputError("every column needs a unit, and errors belong to columns")
+        if set(self.units) != set(self.values) or not {*self.errors, *self.spreads} <= set(self.values):
+            raise InputError("every column needs a unit, and errors and spreads belong to columns")
 
     def column(self, name: str) -> np.ndarray:
         """Return a column; an unknown name is an InputError that lists the known ones."""
@@ -64,4 +67,5 @@ class Spectrum:
             wavenumber=self.wavenumber[keep],
             values={name: value[keep] for name, value in self.values.items()},
             errors={name: value[keep] for name, value in self.errors.items()},
+            spreads={name: value[keep] for name, value in self.spreads.items()},
         )

@@ -1,0 +1,61 @@
+"""Spectra of several models of one ensemble, from one trajectory: their mean and their spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import InputError
+from .record import Spectrum
+
+
+def combine_members(spectra: Sequence[Spectrum]) -> Spectrum:
+    """Return the mean spectrum of the members of an ensemble, with the standard deviation over them.
+
+    The members share a trajectory, so its statistical error is common to them: the standard errors of the blocks are
+    averaged, not reduced.  The spread, with the divisor ``n - 1``, is the error that comes from the models.
+
+    Parameters
+    ----------
+    spectra : sequence of Spectrum, one per member
+        Of the same kind, on the same wavenumbers; a single one is returned as it is.
+
+    Returns
+    -------
+    Spectrum
+        With ``spreads``; the parameters hold the number of ``models``, and the mean and, as ``<name>_spread``, the
+        standard deviation of numbers that differ.
+
+    Raises
+    ------
+    InputError
+        If the spectra do not belong together.
+    """
+    first = spectra[0]
+    if len(spectra) == 1:
+        return first
+    for k, spectrum in enumerate(spectra[1:], start=2):
+        if (spectrum.kind, list(spectrum.values)) != (first.kind, list(first.values)):
+            raise InputError(f"spectrum {k} has other columns than the first: {spectrum.kind}, {list(spectrum.values)}")
+        same = spectrum.wavenumber.shape == first.wavenumber.shape
+        if not same or not np.allclose(spectrum.wavenumber, first.wavenumber, rtol=1e-9):
+            raise InputError(
+                f"spectrum {k} is on other wavenumbers than the first: all members need one trajectory, sampled alike"
+            )
+        for key in ("samples", "temperature_K"):
+            if spectrum.parameters.get(key) != first.parameters.get(key):
+                raise InputError(f"spectrum {k} has {key} = {spectrum.parameters.get(key)}, the first "
+                                 f"{first.parameters.get(key)}: all members need one trajectory")  # fmt: skip
+    values = {name: np.array([s.values[name] for s in spectra]) for name in first.values}
+    errors = {name: np.mean([s.errors[name] for s in spectra], axis=0) for name in first.errors}
+    parameters = {**first.parameters, "models": len(spectra)}
+    for key, value in first.parameters.items():
+        numbers = [s.parameters.get(key) for s in spectra]
+        if isinstance(value, float) and any(number != value for number in numbers):
+            parameters[key] = float(np.mean(numbers))
+            parameters[f"{key}_spread"] = float(np.std(numbers, ddof=1))
+    return Spectrum(
+        first.kind, first.wavenumber, {name: v.mean(axis=0) for name, v in values.items()}, first.units, errors,
+        parameters, {name: v.std(axis=0, ddof=1) for name, v in values.items()},
+    )  # fmt: skip
