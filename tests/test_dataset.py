@@ -79,6 +79,25 @@ def test_keys_rename_a_field(tmp_path):
         read_dataset(tmp_path / "a.extxyz", keys={"energi": "other"})
 
 
+def test_published_names_and_the_electric_field(tmp_path):
+    atoms = Atoms("BN", positions=[[0, 0, 0], [1.1, 0.9, 1.0]], cell=CELL, pbc=True)
+    atoms.info.update(total_energy=-2.5, polarization=[1.0, 2.0, 3.0], electric_field=[0.0, 0.01, 0.0])
+    atoms.info["polarizability"] = np.diag([1.0, 2.0, 3.0])
+    atoms.arrays["born_charge"] = np.arange(18.0).reshape(2, 9)
+    for suffix in ("", ".gz", ".xz"):
+        path = tmp_path / f"a.extxyz{suffix}"
+        write(path, atoms, format="extxyz")
+        (s,) = read_dataset(path, require=["energy", "dipole", "born_charges", "polarizability"])
+        assert s.energy == -2.5
+        np.testing.assert_array_equal(s.dipole, [1, 2, 3])
+        np.testing.assert_array_equal(s.born_charges[1, 2], [15, 16, 17])
+        np.testing.assert_array_equal(s.electric_field, [0, 0.01, 0])
+    atoms.info["electric_field"] = [0.0, 0.01]
+    with pytest.raises(DataFileError, match=r"x: 'electric_field' must have shape \(3,\), found \(2,\)"):
+        from_atoms(atoms, "x")
+    assert from_atoms(frame(), "x").electric_field is None
+
+
 def test_missing_label_names_file_structure_and_field(tmp_path):
     bad = frame()
     del bad.arrays["born_charges"]

@@ -18,19 +18,21 @@ from ..errors import DataFileError, InputError
 from ..units import EPSILON_0
 
 FIELDS = {
-    "energy": ("energy",),
+    "energy": ("energy", "total_energy"),
     "forces": ("forces", "force"),
     "virial": ("virial",),
     "stress": ("stress",),
-    "dipole": ("dipole",),
-    "born_charges": ("born_charges",),
+    "dipole": ("dipole", "polarization"),
+    "born_charges": ("born_charges", "born_charge", "born_effective_charges"),
     "polarizability": ("polarizability", "pol"),
     "epsilon_inf": ("epsilon_inf",),
     "atomic_dipole": ("atomic_dipole", "adipole"),
     "atomic_polarizability": ("atomic_polarizability", "apol"),
     "weight": ("weight",),
+    "electric_field": ("electric_field",),
 }
-"""Fields that a file may have, with the keys under which they are looked for (case does not matter)."""
+"""Fields that a file may have, with the keys under which they are looked for (case does not matter); of two keys of one
+field the first listed is used."""
 
 LABELS = (
     "energy", "forces", "virial", "dipole", "born_charges", "polarizability", "atomic_dipole", "atomic_polarizability",
@@ -68,6 +70,10 @@ class LabelledStructure:
         Shares of the atoms in the polarizability, symmetric.
     weight : float, default 1
         Factor on all errors of the structure in training (so its square is on the squared errors, as in GPUMD).
+    electric_field : ndarray, shape (3,), in V/Å
+        Field in which all labels were computed, None without one.  The energy is then the electric enthalpy
+        ``U - E.P`` with the dipole P on the branch of the ``dipole`` label, so a change of that branch by ``e R``
+        changes it by ``-e E.R``; forces and dipole are those in the field.
     """
 
     source: str
@@ -84,6 +90,7 @@ class LabelledStructure:
     atomic_dipole: np.ndarray | None = None
     atomic_polarizability: np.ndarray | None = None
     weight: float = 1.0
+    electric_field: np.ndarray | None = None
 
     def __len__(self):
         return len(self.symbols)
@@ -104,7 +111,7 @@ def read_dataset(
     Parameters
     ----------
     paths : path or sequence of paths
-        Files, read in this order.
+        Files, read in this order; ``.gz``, ``.bz2`` and ``.xz`` are unpacked.
     keys : mapping, optional
         Key in the file for a field of ``FIELDS``, e.g. ``{"energy": "dft_energy"}``; a field named here must be in
         every structure.
@@ -181,6 +188,7 @@ def from_atoms(
         "born_charges": found.array("born_charges", (n, 3, 3)),
         "virial": found.symmetric("virial"),
         "polarizability": found.symmetric("polarizability"),
+        "electric_field": found.array("electric_field", (3,)),
         "atomic_dipole": found.array("atomic_dipole", (n, 3)),
         "atomic_polarizability": found.symmetric_of_atoms("atomic_polarizability", n),
     }
