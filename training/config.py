@@ -193,13 +193,38 @@ class OutputConfig:
 
 
 @dataclass(frozen=True)
+class EnsembleConfig:
+    """Table ``[ensemble]``: several models of one configuration, each trained on another part of the structures.
+
+    What a member does not train on is its validation set, instead of ``data.validation_fraction``;
+    ``data.test_fraction`` is set aside for all of them.  The draws are those of calorine's ``setup_training``.
+
+    Attributes
+    ----------
+    n_splits : int, default 0
+        Number of members; 0 = a single model.
+    method : str, default "bagging"
+        ``"bagging"``: random parts of the structures; ``"kfold"``: all but one of `n_splits` equal parts.
+    train_fraction : float, default 0.9
+        Part of the structures that a member trains on (bagging).
+    seed : int, default 42
+        Seed of the draws; member k starts from ``model.seed + k``.
+    """
+
+    n_splits: int = 0
+    method: str = "bagging"
+    train_fraction: float = 0.9
+    seed: int = 42
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """A whole configuration file.
 
     Attributes
     ----------
-    data, model, loss, optimizer, output
-        The tables, see there; ``[loss]`` and ``[optimizer]`` may be left out.
+    data, model, loss, optimizer, output, ensemble
+        The tables, see there; ``[loss]``, ``[optimizer]`` and ``[ensemble]`` may be left out.
     base : Path
         Folder where relative paths start.
     """
@@ -210,6 +235,7 @@ class TrainingConfig:
     optimizer: OptimizerConfig
     output: OutputConfig
     base: Path
+    ensemble: EnsembleConfig = EnsembleConfig()
 
     @property
     def data_files(self) -> list[Path]:
@@ -231,6 +257,7 @@ class TrainingConfig:
 
 _TABLES = {
     "data": DataConfig, "model": ModelConfig, "loss": LossConfig, "optimizer": OptimizerConfig, "output": OutputConfig,
+    "ensemble": EnsembleConfig,
 }  # fmt: skip
 
 
@@ -269,13 +296,13 @@ def parse_config(tables: Mapping[str, Any], base: str | Path = ".") -> TrainingC
     unknown = sorted(set(tables) - set(_TABLES))
     if unknown:
         raise InputError(f"unknown table [{unknown[0]}]; known: {', '.join(f'[{name}]' for name in _TABLES)}")
-    parts = {name: _parse_table(cls, tables.get(name, {}), name) for name, cls in _TABLES.items()}
+    parts = {name: parse_table(cls, tables.get(name, {}), name) for name, cls in _TABLES.items()}
     config = TrainingConfig(**parts, base=Path(base))
     _check(config)
     return config
 
 
-def _parse_table(cls, table, name):
+def parse_table(cls, table, name):
     if not isinstance(table, Mapping):
         raise InputError(f"'{name}' must be a table [{name}]")
     known = {f.name: f for f in fields(cls)}
@@ -321,6 +348,7 @@ def _convert(value, annotation, where):
 def _check(config):
     """Raise ``InputError`` for the first value that is out of range."""
     d, m, loss, opt, out = config.data, config.model, config.loss, config.optimizer, config.output
+    ens = config.ensemble
     species_weights = loss.species_weights
     weights = [value for name, value in asdict(loss).items() if name != "species_weights"]
     rules = [
@@ -344,6 +372,10 @@ def _check(config):
         (opt.precision in ("float64", "float32"), "optimizer.precision must be 'float64' or 'float32'"),
         (opt.memory_gb > 0, "optimizer.memory_gb must be positive"),
         (out.report_interval >= 1 and out.checkpoint_interval >= 1, "intervals in [output] must be at least 1"),
+        (ens.n_splits == 0 or ens.n_splits >= 2, "ensemble.n_splits must be at least 2 (or 0 for a single model)"),
+        (ens.method in ("bagging", "kfold"), f"ensemble.method must be 'bagging' or 'kfold', got '{ens.method}'"),
+        (0 < ens.train_fraction <= 1, "ensemble.train_fraction must be in (0, 1]"),
+        (0 <= ens.seed < 2**32, "ensemble.seed must be in [0, 2^32)"),
     ]
     for good, message in rules:
         if not good:

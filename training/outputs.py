@@ -52,11 +52,21 @@ def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     DataFileError
         If data or checkpoint cannot be used.
     """
-    folder = config.directory
-    checkpoint = folder / CHECKPOINT
-    if (folder / NEP).exists() and not checkpoint.exists() and not restart:
-        raise InputError(f"{folder / NEP} exists, but no checkpoint: use another output directory, or --restart")
+    check_directory(config.directory, restart)
     trainer = Trainer(config)
+    train_in(config.directory, trainer, restart)
+    return write_results(trainer, config.directory)
+
+
+def check_directory(folder: Path, restart: bool) -> None:
+    """Raise ``InputError`` if the directory has a model of which nothing is known, unless it may be overwritten."""
+    if (folder / NEP).exists() and not (folder / CHECKPOINT).exists() and not restart:
+        raise InputError(f"{folder / NEP} exists, but no checkpoint: use another output directory, or --restart")
+
+
+def train_in(folder: Path, trainer: Trainer, restart: bool) -> None:
+    """Train to the end with checkpoint and table in a directory, from its checkpoint if there is one."""
+    checkpoint = folder / CHECKPOINT
     folder.mkdir(parents=True, exist_ok=True)
     if restart:
         checkpoint.unlink(missing_ok=True)
@@ -65,7 +75,6 @@ def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any
         log.info("going on from %s after %d of %d steps", checkpoint, trainer.step, trainer.total_steps)
     _log_start(trainer)
     trainer.run(lambda t: _report(t, folder), checkpoint)
-    return write_results(trainer, folder)
 
 
 def _log_start(trainer):
