@@ -103,7 +103,7 @@ def test_missing_label_names_file_structure_and_field(tmp_path):
     del bad.arrays["born_charges"]
     write(tmp_path / "a.extxyz", [frame(), frame()])
     write(tmp_path / "a.extxyz", bad, append=True)
-    message = r"a\.extxyz, structure 2: no born_charges \(looked for born_charges; found"
+    message = r"a\.extxyz, structure 2: no born_charges \(looked for born_charges, born_charge, born_effective_charges; found"
     with pytest.raises(DataFileError, match=message):
         read_dataset(tmp_path / "a.extxyz", require=["born_charges"])
 
