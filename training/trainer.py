@@ -52,6 +52,12 @@ class Part:
     moments: Moments
 
 
+def read_structures(config: TrainingConfig) -> list[LabelledStructure]:
+    """Read the data files of a configuration; every structure must have the labels that are fitted, unless allowed."""
+    required = [] if config.data.allow_missing else list(config.loss.weights(config.model.kind))
+    return read_dataset(config.data_files, config.data.keys, require=required)
+
+
 def split_indices(n: int, config: TrainingConfig) -> dict[str, np.ndarray]:
     """Return the sorted structure indices of each split, drawn with ``data.seed``."""
     order = np.random.default_rng(config.data.seed).permutation(n)
@@ -103,8 +109,7 @@ class Trainer:
         self.config = config
         self.weights = config.loss.weights(config.model.kind)
         if structures is None:
-            required = [] if config.data.allow_missing else list(self.weights)
-            structures = read_dataset(config.data_files, config.data.keys, require=required)
+            structures = read_structures(config)
         check_labels(structures, list(self.weights), config.data.allow_missing)
         self.fingerprint = fingerprint(config, structures)
         self.indices = dict(indices) if indices is not None else split_indices(len(structures), config)
