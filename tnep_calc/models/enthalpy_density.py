@@ -1,0 +1,50 @@
+"""Neighbour density of the electric-enthalpy model: radial functions times spherical harmonics, summed over neighbours."""
+
+import torch
+from torch import Tensor
+
+from .harmonics import real_harmonics
+
+
+def radial_functions(r: Tensor, cutoff: float, n: int) -> Tensor:
+    """Return Chebyshev polynomials times a cutoff function with three vanishing derivatives, shape (len(r), n).
+
+    ``f_k(r) = T_k(2 (r/rc - 1)^2 - 1) h(r/rc)`` with ``h(u) = 1 - 28 u^6 + 48 u^7 - 21 u^8`` for u < 1 (Gasteiger et
+    al., arXiv:2003.03123, eq. 8 with p = 6) and 0 beyond.
+    """
+    u = torch.clamp(r / cutoff, max=1.0)
+    x = 2 * (u - 1) ** 2 - 1
+    envelope = 1 - u**6 * (28 - 48 * u + 21 * u * u)
+    functions = [envelope, x * envelope]
+    for k in range(2, n):
+        functions.append(2 * x * functions[k - 1] - functions[k - 2])
+    return torch.stack(functions[:n], dim=1)
+
+
+def edge_functions(vectors: Tensor, cutoff: float, n: int) -> Tensor:
+    """Return ``Y_lm f_k`` of edges, shape (n_edges, 16, n), of vectors, shape (n_edges, 3), in Å."""
+    r = torch.linalg.vector_norm(vectors, dim=1)
+    harmonics = real_harmonics(vectors / r.unsqueeze(1))
+    return harmonics.unsqueeze(2) * radial_functions(r, cutoff, n).unsqueeze(1)
+
+
+def density(functions: Tensor, center: Tensor, species: Tensor, n_centers: int, n_species: int) -> Tensor:
+    """Sum edge functions over neighbours of each species.
+
+    Parameters
+    ----------
+    functions : Tensor, shape (n_edges, 16, n)
+    center : Tensor of int64, shape (n_edges,)
+        Row of the centre of each edge.
+    species : Tensor of int64, shape (n_edges,)
+        Species of the neighbour.
+    n_centers, n_species : int
+
+    Returns
+    -------
+    Tensor, shape (16, n_centers, n_species * n)
+    """
+    components, n = functions.shape[1], functions.shape[2]
+    total = torch.zeros(n_centers * n_species, components, n, dtype=functions.dtype, device=functions.device)
+    total = total.index_add(0, center * n_species + species, functions)
+    return total.reshape(n_centers, n_species, components, n).permute(2, 0, 1, 3).reshape(components, n_centers, -1)

@@ -1,0 +1,186 @@
+"""Configuration of an enthalpy training: the tables ``[data]`` and ``[output]`` of every training, and its own."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tnep_calc.errors import DataFileError, InputError
+
+from ..config import DataConfig, OutputConfig, parse_table
+from .frames import LABELS
+
+
+@dataclass(frozen=True)
+class EnthalpyModelConfig:
+    """Table ``[model]``.
+
+    Attributes
+    ----------
+    kind : str
+        ``"enthalpy"``.
+    species : tuple of str
+        Chemical symbols.
+    cutoff : float, default 6.0, in Å
+    n_radial : int, default 10
+        Radial functions per neighbour species.
+    channels : int, default 16
+        Channels of the contracted density.
+    hidden : int, default 128
+        Neurons of each of the two hidden layers.
+    zbl : float, default 0.0, in Å
+        Outer radius of a Ziegler-Biersack-Littmark repulsion (switched from half of it on); 0 is none.
+    seed : int, default 0
+        Seed of the initial parameters and of the order of the frames.
+    """
+
+    kind: str
+    species: tuple[str, ...]
+    cutoff: float = 6.0
+    n_radial: int = 10
+    channels: int = 16
+    hidden: int = 128
+    zbl: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class EnthalpyLossConfig:
+    """Table ``[loss]``: weights of the labels; frames may lack labels, and a label of weight 0 is not fitted.
+
+    Each mean squared error is divided by its own running average, so that every label pulls with its weight whatever
+    its unit and however small its error has become.
+
+    Attributes
+    ----------
+    energy, forces, virial, dipole, born_charges, polarizability : float
+        Defaults 1, 4, 0.5, 1, 2, 0.5.  Energy, virial and dipole enter per atom.
+    weight_decay : float, default 1e-3
+        Decoupled decay of all matrices per unit of learning rate.
+    """
+
+    energy: float = 1.0
+    forces: float = 4.0
+    virial: float = 0.5
+    dipole: float = 1.0
+    born_charges: float = 2.0
+    polarizability: float = 0.5
+    weight_decay: float = 1e-3
+
+    def weights(self) -> dict[str, float]:
+        """Return the positive weights by label."""
+        return {name: getattr(self, name) for name in LABELS if getattr(self, name) > 0}
+
+
+@dataclass(frozen=True)
+class EnthalpyOptimizerConfig:
+    """Table ``[optimizer]``: SOAP on small batches of frames, and an average of the parameters.
+
+    Attributes
+    ----------
+    epochs : int, default 300
+        Passes over the training frames.
+    batch : int, default 2
+        Frames per step.
+    lr : float, default 5e-3
+        Largest learning rate; it rises over the first 2 % and falls as a half cosine to a hundredth.
+    average : float, default 0.999
+        Decay of the moving average of the parameters, which is the result.
+    precision : str, default "float32"
+    threads : int, default 1
+    memory_gb : float, default 8.0
+        Largest size of the precomputed derivatives.
+    """
+
+    epochs: int = 300
+    batch: int = 2
+    lr: float = 5e-3
+    average: float = 0.999
+    precision: str = "float32"
+    threads: int = 1
+    memory_gb: float = 8.0
+
+
+@dataclass(frozen=True)
+class EnthalpyConfig:
+    """A whole configuration file; see the tables."""
+
+    data: DataConfig
+    model: EnthalpyModelConfig
+    loss: EnthalpyLossConfig
+    optimizer: EnthalpyOptimizerConfig
+    output: OutputConfig
+    base: Path
+
+    @property
+    def data_files(self) -> list[Path]:
+        """Data files as paths."""
+        return [self.base / name for name in self.data.files]
+
+    @property
+    def directory(self) -> Path:
+        """Output folder as a path."""
+        return self.base / self.output.directory
+
+    def content(self) -> dict[str, Any]:
+        """Return all that decides the result as plain values."""
+        content = {name: asdict(getattr(self, name)) for name in ("data", "model", "loss", "optimizer")}
+        del content["data"]["files"], content["optimizer"]["memory_gb"], content["optimizer"]["threads"]
+        return content
+
+
+_TABLES: dict[str, Any] = {
+    "data": DataConfig, "model": EnthalpyModelConfig, "loss": EnthalpyLossConfig,
+    "optimizer": EnthalpyOptimizerConfig, "output": OutputConfig,
+}  # fmt: skip
+
+
+def parse_enthalpy_config(tables: Mapping[str, Any], base: str | Path = ".") -> EnthalpyConfig:
+    """Return the configuration from nested mappings (as TOML gives).
+
+    Raises
+    ------
+    InputError
+        If a table or key is unknown or missing, or a value is of the wrong type or out of range.
+    """
+    unknown = sorted(set(tables) - set(_TABLES))
+    if unknown:
+        raise InputError(f"unknown table [{unknown[0]}]; known: {', '.join(f'[{name}]' for name in _TABLES)}")
+    parts = {name: parse_table(cls, tables.get(name, {}), name) for name, cls in _TABLES.items()}
+    config = EnthalpyConfig(**parts, base=Path(base))
+    m, opt, loss = config.model, config.optimizer, config.loss
+    rules = [
+        (m.kind == "enthalpy", f"model.kind must be 'enthalpy' here, got '{m.kind}'"),
+        (len(m.species) > 0 and len(set(m.species)) == len(m.species), "model.species must be different symbols"),
+        (m.cutoff > 0, "model.cutoff must be positive"),
+        (m.n_radial >= 2 and m.channels >= 2 and m.hidden >= 2, "n_radial, channels and hidden must be at least 2"),
+        (0 <= m.zbl < m.cutoff, "model.zbl must be in [0, cutoff)"),
+        (min(asdict(loss).values()) >= 0, "weights in [loss] must not be negative"),
+        (bool(loss.weights()), f"[loss] needs a positive weight: {', '.join(LABELS)}"),
+        (opt.epochs >= 1 and opt.batch >= 1 and opt.threads >= 1, "epochs, batch and threads must be at least 1"),
+        (opt.lr > 0 and opt.memory_gb > 0, "lr and memory_gb must be positive"),
+        (0 <= opt.average < 1, "optimizer.average must be in [0, 1)"),
+        (opt.precision in ("float32", "float64"), "optimizer.precision must be 'float64' or 'float32'"),
+    ]
+    for good, message in rules:
+        if not good:
+            raise InputError(message)
+    return config
+
+
+def load_enthalpy_config(path: str | Path, output: str | None = None) -> EnthalpyConfig:
+    """Read a configuration file; arguments and errors as :func:`tnep_calc.training.config.load_config`."""
+    path = Path(path)
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataFileError(f"{path}: cannot be read as a TOML configuration ({error})") from error
+    if output is not None:
+        tables.setdefault("output", {})["directory"] = str(Path(output).resolve())
+    try:
+        return parse_enthalpy_config(tables, path.resolve().parent)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

@@ -1,0 +1,92 @@
+"""Initial parameters of the enthalpy model, and the constants that bring everything to order one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tnep_calc.models.enthalpy_sites import L_MAX, EnthalpySites
+
+from .frames import Frame
+
+_SMALLEST_MODE = 1e-4  # of a whitened density, relative to the largest
+_SMALLEST_SPREAD = 1e-3  # of an invariant, relative to its mean
+_HEAD = 0.1  # size of the last layer: outputs start small
+
+
+@torch.no_grad()
+def initialise(sites: EnthalpySites, frames: Sequence[Frame], seed: int) -> None:
+    """Draw random parameters and set the constants from the densities and labels of the frames."""
+    generator = torch.Generator().manual_seed(seed)
+    dtype = sites.w1.dtype
+
+    def draw(parameter, scale):
+        values = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        parameter.copy_((scale * values).to(dtype))
+
+    features = sites.contraction.shape[2]
+    q, h = sites.w1.shape[1:]
+    draw(sites.contraction, 1 / math.sqrt(features))
+    draw(sites.mixing, 1 / math.sqrt(sites.k))
+    draw(sites.w1, 1 / math.sqrt(q))
+    draw(sites.w2, 1.5 / math.sqrt(h))
+    draw(sites.w3, _HEAD / math.sqrt(h))
+    for parameter in (sites.b1, sites.b2, sites.b3, sites.linear):
+        parameter.zero_()
+    for s in range(sites.w1.shape[0]):
+        density = [frame.densities[s] for frame in frames if frame.densities[s].shape[1]]
+        if not density:
+            continue
+        total = torch.cat(density, dim=1)
+        for l in range(L_MAX + 1):
+            sites.whitening[s, l] = _whitening(total[l * l : (l + 1) ** 2].reshape(-1, features)).to(dtype)
+        values, vectors, tensors = sites.basis(s, total)
+        values = values.double()
+        mean = values.mean(0)
+        spread = torch.maximum((values - mean).square().mean(0).sqrt(), _SMALLEST_SPREAD * mean.abs())
+        sites.offset[s] = mean.to(dtype)
+        sites.spread[s] = torch.where(spread > 0, 1 / spread, torch.ones_like(spread)).to(dtype)
+        sizes = torch.cat([x.double().square().sum(0).mean(0) for x in (vectors, tensors)]).sqrt()
+        sites.gain[s] = (1 / sizes.clamp(min=1e-6 * float(sizes.max()))).to(dtype)
+    sites.site.copy_(torch.stack([_site_constants(frames, "energy"), _site_constants(frames, "polarizability")], 1))
+    sites.units.copy_(_units(frames, sites.site).to(dtype))
+
+
+def _whitening(rows: Tensor) -> Tensor:
+    """Return W with uncorrelated columns of ``rows @ W`` of spread one, small modes not blown up entirely."""
+    rows = rows.double()
+    gram = rows.t() @ rows / len(rows)
+    size, modes = torch.linalg.eigh(gram)
+    size = size.clamp(min=0) + _SMALLEST_MODE * size.max() + torch.finfo(torch.float64).tiny
+    return modes / size.sqrt()
+
+
+def _site_constants(frames: Sequence[Frame], name: str) -> Tensor:
+    """Least-squares constant of each species for the energy or a third of the trace of the polarizability."""
+    known = [frame for frame in frames if name in frame.labels]
+    t = len(frames[0].centers)
+    if not known:
+        return torch.zeros(t, dtype=torch.float64)
+    counts = torch.tensor([[len(rows) for rows in frame.centers] for frame in known], dtype=torch.float64)
+    target = torch.stack([frame.labels[name].diagonal().mean() if name == "polarizability" else frame.labels[name]
+                          for frame in known])  # fmt: skip
+    # The minimum-norm solution shares a constant between species that the data cannot tell apart.
+    return torch.linalg.lstsq(counts, target[:, None], driver="gelsd").solution[:, 0]
+
+
+def _units(frames: Sequence[Frame], site: Tensor) -> Tensor:
+    """Return the sizes of energies, dipoles and polarizabilities of a site."""
+
+    def rms(values, fallback):
+        return float(torch.cat([v.flatten() for v in values]).square().mean().sqrt()) if values else fallback
+
+    forces = rms([f.labels["forces"] for f in frames if "forces" in f.labels], 0.0)
+    energy = rms([(f.labels["energy"] - sum(len(r) * site[s, 0] for s, r in enumerate(f.centers))) / f.n_atoms**0.5
+                  for f in frames if "energy" in f.labels], 1.0)  # fmt: skip
+    charges = [f.labels["born_charges"] for f in frames if "born_charges" in f.labels]
+    dipole = 0.3 * rms(charges, 0.0) or rms([f.labels["dipole"] / f.n_atoms for f in frames if "dipole" in f.labels], 1)
+    alpha = [f.labels["polarizability"] / f.n_atoms for f in frames if "polarizability" in f.labels]
+    return torch.tensor([0.2 * forces or energy or 1.0, dipole or 1.0, 0.1 * rms(alpha, 1.0) or 1.0])

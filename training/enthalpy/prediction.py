@@ -1,0 +1,133 @@
+"""Predictions of the enthalpy model for precomputed frames, differentiable by its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from tnep_calc.models.enthalpy_sites import EnthalpySites
+
+from .frames import Frame, moment_rows
+
+
+def predict(
+    sites: EnthalpySites, frames: Sequence[Frame], directions: Tensor | None, create_graph: bool = True
+) -> list[dict[str, Tensor]]:
+    """Return the labels of each frame as the model gives them.
+
+    Parameters
+    ----------
+    sites : EnthalpySites
+    frames : sequence of Frame
+    directions : Tensor, shape (n_frames, d, 3), or None
+        Directions e in which Born charges are wanted; None: not at all.
+    create_graph : bool
+        Whether the result is to be differentiated by the parameters.
+
+    Returns
+    -------
+    list of dict
+        ``energy`` (of H at the frame's field), ``forces``, ``virial``, ``dipole`` (at the frame's field),
+        ``polarizability`` and ``born`` (d, n_atoms, 3), which is ``sum_i e_i Z[atom, i, :]``.
+    """
+    t, dtype = len(frames[0].centers), sites.w1.dtype
+    counts = [[len(frame.centers[s]) for frame in frames] for s in range(t)]
+    densities = [
+        torch.cat([frame.densities[s] for frame in frames], dim=1).requires_grad_(True) if sum(counts[s]) else None
+        for s in range(t)
+    ]
+    of_frame = [torch.repeat_interleave(torch.arange(len(frames)), torch.tensor(counts[s])) for s in range(t)]
+    fields = torch.stack([frame.field for frame in frames]).to(dtype)
+    energy = torch.zeros(len(frames), dtype=torch.float64)
+    dipole = torch.zeros(len(frames), 3, dtype=dtype)
+    alpha = torch.zeros(len(frames), 3, 3, dtype=dtype)
+    potentials = dtype_zeros = torch.zeros((), dtype=dtype)
+    along = [dtype_zeros] * (0 if directions is None else directions.shape[1])
+    for s in range(t):
+        if densities[s] is None:
+            continue
+        e, p, a = sites(s, densities[s])
+        place = of_frame[s]
+        field = fields[place]
+        induced = torch.bmm(a, field.unsqueeze(2)).squeeze(2)
+        enthalpy = e - (field * (p + 0.5 * induced)).sum(1)
+        p = p + induced
+        constant = torch.tensor(counts[s], dtype=torch.float64)
+        square = (frames_field2 := (fields.double() ** 2).sum(1)) * 0.5 * sites.site[s, 1]
+        energy = energy + (torch.zeros_like(energy).index_add(0, place, enthalpy.double())
+                           + constant * (sites.site[s, 0] - square))  # fmt: skip
+        identity = torch.eye(3, dtype=dtype)
+        isotropic = constant.to(dtype) * sites.site[s, 1].to(dtype)
+        alpha = alpha.index_add(0, place, a) + isotropic.reshape(-1, 1, 1) * identity
+        dipole = dipole.index_add(0, place, p) + isotropic.unsqueeze(1) * fields
+        potentials = potentials + enthalpy.sum()
+        if directions is not None:
+            along = [x + (p * directions[place, d].to(dtype)).sum() for d, x in enumerate(along)]
+        del frames_field2
+    known = [d for d in densities if d is not None]
+    rows = [torch.autograd.grad(x, known, create_graph=create_graph, retain_graph=True, allow_unused=True,
+                                materialize_grads=True) for x in [potentials, *along]]  # fmt: skip
+    gradients = iter(torch.stack(parts) for parts in zip(*rows, strict=True))
+    per_species = [None if d is None else next(gradients) for d in densities]
+    out = []
+    starts = [0] * t
+    for k, frame in enumerate(frames):
+        parts = []
+        for s in range(t):
+            here = per_species[s]
+            parts.append(None if here is None else here[:, :, starts[s] : starts[s] + counts[s][k]])
+            starts[s] += counts[s][k]
+        slope, strain = _to_atoms(frame, parts, 1 + len(along), dtype)
+        result = {
+            "energy": energy[k], "forces": -slope[0], "virial": -strain, "dipole": dipole[k],
+            "polarizability": alpha[k],
+        }  # fmt: skip
+        if along:
+            result["born"] = slope[1:]
+        out.append(result)
+    return out
+
+
+def _to_atoms(frame, gradients, rows, dtype):
+    """Return derivatives by atoms, shape (rows, n_atoms, 3), and of the first row by strain (3, 3)."""
+    slope = torch.zeros(rows, frame.n_atoms + 1, 3, dtype=dtype)
+    strain = torch.zeros(3, 3, dtype=dtype)
+    for s, gradient in enumerate(gradients):
+        if gradient is None or gradient.shape[2] == 0:
+            continue
+        centre = torch.zeros(rows, gradient.shape[2], 3, dtype=dtype)
+        for t, block in enumerate(frame.pairs[s]):
+            n, width = block.neighbors.shape
+            if width == 0:
+                continue
+            edge = torch.bmm(moment_rows(gradient, t, len(frame.pairs)), block.gradient).view(n, rows, width, 3)
+            slope = slope.index_add(1, block.neighbors.flatten(), edge.permute(1, 0, 2, 3).reshape(rows, -1, 3))
+            centre = centre + edge.sum(2).transpose(0, 1)
+            strain = strain + block.vectors.reshape(-1, 3).t() @ edge[:, 0].reshape(-1, 3)
+        slope = slope.index_add(1, frame.centers[s], -centre)
+    return slope[:, :-1], strain
+
+
+def errors(frame: Frame, result: Mapping[str, Tensor], directions: Tensor | None) -> dict[str, Tensor]:
+    """Return prediction minus label for every label that the frame has; energy, virial and dipole per cell.
+
+    The dipole is folded to the nearest branch; Born charges are projected on the directions, shape (d, n_atoms, 3).
+    """
+    out = {}
+    for name, label in frame.labels.items():
+        if name == "born_charges":
+            if directions is None:
+                continue
+            target = torch.einsum("di,aij->daj", directions.to(label.dtype), label)
+            out[name] = result["born"] - target.to(result["born"].dtype)
+        elif name == "energy":
+            out[name] = result[name] - label
+        else:
+            difference = result[name] - label.to(result[name].dtype)
+            if name == "dipole" and frame.fold is not None:
+                cell, inverse = (x.to(difference.dtype) for x in frame.fold)
+                difference = difference - (difference @ inverse).round().detach() @ cell
+            out[name] = difference
+    return out

@@ -1,0 +1,228 @@
+"""The training loop of the enthalpy family: SOAP on batches of frames, averaged parameters, exact resume."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tnep_calc.errors import InputError
+from tnep_calc.io.dataset import LabelledStructure, read_dataset
+from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
+
+from ..checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from ..soap import SOAP
+from .config import EnthalpyConfig
+from .frames import Frame, make_frames
+from .initial import initialise
+from .prediction import errors, predict
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation", "test")
+_DTYPES = {"float64": torch.float64, "float32": torch.float32}
+_WARM_UP = 0.02  # of all steps
+_AVERAGE = 0.98  # of the running mean squared errors
+_PER_ATOM = ("energy", "virial", "dipole")
+
+
+class EnthalpyTrainer:
+    """One training run.
+
+    Parameters
+    ----------
+    config : EnthalpyConfig
+    structures : list of LabelledStructure, optional
+        Instead of reading the files of the configuration.
+
+    Attributes
+    ----------
+    sites : EnthalpySites
+        The model that is stepped.
+    average : EnthalpySites
+        Moving average of its parameters: the result.
+    history : list of dict
+        A row per report: epoch, and RMSE of each label of the averaged model on the splits.
+    """
+
+    def __init__(self, config: EnthalpyConfig, structures: Sequence[LabelledStructure] | None = None):
+        torch.set_num_threads(config.optimizer.threads)
+        self.config, opt, model = config, config.optimizer, config.model
+        self.weights = config.loss.weights()
+        if structures is None:
+            structures = read_dataset(config.data_files, config.data.keys)
+        self.structures = structures
+        for name in self.weights:
+            if not any(getattr(s, name) is not None for s in structures):
+                raise InputError(f"no structure has {name}: set loss.{name} = 0, or give data.keys")
+        self.fingerprint = fingerprint(config, structures)
+        self.indices = split(len(structures), config)
+        dtype = _DTYPES[opt.precision]
+        shape = SiteShape(len(model.species), model.n_radial, model.channels, model.hidden)
+        self.sites, self.average = EnthalpySites(shape, dtype), EnthalpySites(shape, dtype)
+        self.frames: dict[str, list[Frame]] = {}
+        left = opt.memory_gb
+        for name in SPLITS:
+            chosen = [structures[k] for k in self.indices[name]]
+            if chosen:
+                self.frames[name] = make_frames(
+                    chosen, model.species, model.cutoff, model.n_radial, dtype, config.data.fold_dipole, left
+                )
+                left -= sum(frame.nbytes for frame in self.frames[name]) / 1e9
+        initialise(self.sites, self.frames["train"], model.seed)
+        self.average.load_state_dict(self.sites.state_dict())
+        self.average.requires_grad_(False)
+        matrices = [p for p in self.sites.parameters() if p.dim() > 2]
+        vectors = [p for p in self.sites.parameters() if p.dim() == 2]
+        self.optimizer = SOAP(
+            [{"params": matrices, "weight_decay": config.loss.weight_decay}, {"params": vectors, "stacked": 2}],
+            lr=opt.lr,
+        )
+        self.mean_squares: dict[str, float] = {}
+        self.epoch, self.step, self.seconds = 0, 0, 0.0
+        self.history: list[dict[str, Any]] = []
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of steps of one pass."""
+        return math.ceil(len(self.frames["train"]) / self.config.optimizer.batch)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.epoch >= self.config.optimizer.epochs
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate: linear rise, then half a cosine to a hundredth."""
+        done = step / (self.config.optimizer.epochs * self.steps_per_epoch)
+        rise = min(1.0, (done + 1e-4) / _WARM_UP)
+        return self.config.optimizer.lr * rise * (0.505 + 0.495 * math.cos(math.pi * min(1.0, done)))
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    def run(self, on_report: Callable[[EnthalpyTrainer], None] | None = None, checkpoint: Path | None = None) -> None:
+        """Train to the end, from wherever the state is; arguments as :meth:`tnep_calc.training.trainer.Trainer.run`.
+
+        The intervals of ``[output]`` count epochs.
+        """
+        start, out = time.monotonic() - self.seconds, self.config.output
+        while not self.finished:
+            self._pass()
+            self.seconds = time.monotonic() - start
+            if self.finished or self.epoch % out.report_interval == 0:
+                self._report()
+                if on_report is not None:
+                    on_report(self)
+            if checkpoint is not None and (self.finished or self.epoch % out.checkpoint_interval == 0):
+                save_checkpoint(checkpoint, self.state())
+
+    def _pass(self):
+        """One pass over the training frames; order and directions depend on seed and epoch alone."""
+        seed = 1_000_003 * self.config.model.seed + self.epoch
+        order = np.random.default_rng(seed).permutation(len(self.frames["train"]))
+        generator = torch.Generator().manual_seed(seed)
+        batch = self.config.optimizer.batch
+        for first in range(0, len(order), batch):
+            self._step([self.frames["train"][k] for k in order[first : first + batch]], generator)
+        self.epoch += 1
+
+    def _step(self, frames: list[Frame], generator: torch.Generator):
+        directions = None
+        if "born_charges" in self.weights:
+            directions = torch.nn.functional.normalize(
+                torch.randn(len(frames), 1, 3, generator=generator, dtype=torch.float64), dim=2
+            )
+        results = predict(self.sites, frames, directions)
+        sums: dict[str, list[Tensor]] = {name: [] for name in self.weights}
+        for k, (frame, result) in enumerate(zip(frames, results, strict=True)):
+            found = errors(frame, result, None if directions is None else directions[k])
+            for name in self.weights:
+                if name in found:
+                    scale = 1 / frame.n_atoms if name in _PER_ATOM else 1.0
+                    sums[name].append((found[name] * scale).square().mean())
+        loss = torch.zeros((), dtype=torch.float64)
+        for name, weight in self.weights.items():
+            if sums[name]:
+                mean = torch.stack(sums[name]).mean().double()
+                value = float(mean.detach())
+                if not math.isfinite(value):
+                    raise InputError(f"the error of {name} is not finite in step {self.step}: lower optimizer.lr")
+                before = self.mean_squares.get(name, value)
+                self.mean_squares[name] = _AVERAGE * before + (1 - _AVERAGE) * value
+                loss = loss + weight * mean / (self.mean_squares[name] + 1e-30)
+        self.optimizer.zero_grad()
+        loss.backward()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.step)
+        self.optimizer.step()
+        self.step += 1
+        with torch.no_grad():
+            decay = min(self.config.optimizer.average, (1 + self.step) / (10 + self.step))
+            for mean, parameter in zip(self.average.parameters(), self.sites.parameters(), strict=True):
+                mean.lerp_(parameter, 1 - decay)
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def evaluate(self, name: str, count: int | None = None) -> dict[str, Tensor]:
+        """Return errors of the averaged model for (the first `count` frames of) a split, by label, flattened.
+
+        Born charges completely (three directions), energy in eV per atom, virial as stress in eV/Å³, others per cell.
+        """
+        found: dict[str, list[Tensor]] = {}
+        directions = torch.eye(3, dtype=torch.float64)
+        for frame in self.frames[name][:count]:
+            result = predict(self.average, [frame], directions[None], create_graph=False)[0]
+            for label, error in errors(frame, result, directions).items():
+                scale = {"energy": 1 / frame.n_atoms, "virial": -1 / frame.volume if frame.volume else 1.0}
+                found.setdefault(label, []).append((error.detach().double() * scale.get(label, 1.0)).flatten())
+        return {label: torch.cat(parts) for label, parts in found.items()}
+
+    def _report(self):
+        row: dict[str, Any] = {"epoch": self.epoch, "seconds": self.seconds}
+        for name in ("train", "validation"):
+            if name in self.frames:
+                for label, error in self.evaluate(name, 20 if name == "train" else None).items():
+                    row[f"rmse_{label}_{name}"] = float(error.square().mean().sqrt())
+                    row[f"mae_{label}_{name}"] = float(error.abs().mean())
+        self.history.append(row)
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on exactly as if nothing had happened."""
+        return {
+            "fingerprint": self.fingerprint, "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
+            "sites": self.sites.state_dict(), "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "mean_squares": self.mean_squares, "history": self.history,
+        }  # fmt: skip
+
+    def restore(self, path: Path) -> None:
+        """Take up the state of a checkpoint; errors as :meth:`tnep_calc.training.trainer.Trainer.restore`."""
+        state = load_checkpoint(path)
+        for what, value in self.fingerprint.items():
+            if state["fingerprint"].get(what) != value:
+                raise InputError(
+                    f"{path} was written with another {what}: use another output directory, or --restart to discard it"
+                )
+        self.sites.load_state_dict(state["sites"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.mean_squares, self.history = state["mean_squares"], state["history"]
+
+
+def split(n: int, config: EnthalpyConfig) -> dict[str, np.ndarray]:
+    """Return the sorted structure indices of each split, drawn with ``data.seed``."""
+    order = np.random.default_rng(config.data.seed).permutation(n)
+    n_test, n_validation = (round(f * n) for f in (config.data.test_fraction, config.data.validation_fraction))
+    if n - n_test - n_validation < 1:
+        raise InputError(f"{n} structures are too few for these fractions: none is left to train on")
+    limits = np.split(order, [n_test, n_test + n_validation])
+    return dict(zip(("test", "validation", "train"), map(np.sort, limits), strict=True))

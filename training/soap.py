@@ -1,0 +1,118 @@
+"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner.
+
+Vyas et al., arXiv:2409.11321.  Written for parameters that are stacks of matrices, shape (..., m, n) with leading
+axes treated as a batch; vectors and one-column matrices get plain Adam.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class SOAP(torch.optim.Optimizer):
+    """SOAP with decoupled weight decay.
+
+    Parameters
+    ----------
+    params : iterable of parameters or groups
+        A group may set ``stacked``: number of leading axes that are a batch (default: all but the last two).
+    lr : float
+    betas : tuple of 2 float
+    shampoo_beta : float
+        Decay of the preconditioner's averages.
+    eps : float
+    weight_decay : float
+    interval : int
+        Steps between two updates of the eigenbasis (one power iteration with QR each).
+    largest : int
+        A side longer than this is not preconditioned.
+    """
+
+    def __init__(
+        self, params, lr=3e-3, betas=(0.95, 0.95), shampoo_beta=0.95, eps=1e-8, weight_decay=0.0, interval=10,
+        largest=1024,
+    ):  # fmt: skip
+        defaults = dict(lr=lr, betas=betas, shampoo_beta=shampoo_beta, eps=eps, weight_decay=weight_decay,
+                        interval=interval, largest=largest, stacked=None)  # fmt: skip
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Do one step from the gradients that are there."""
+        loss = None if closure is None else closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group)
+        return loss
+
+    def _update(self, parameter: Tensor, group):
+        state = self.state[parameter]
+        stacked = max(0, parameter.dim() - 2) if group["stacked"] is None else group["stacked"]
+        matrix = parameter.dim() - stacked == 2
+        gradient = parameter.grad.reshape(-1, *parameter.shape[stacked:]) if matrix else parameter.grad
+        if not state:
+            state["step"] = 0
+            state["mean"] = torch.zeros_like(gradient)
+            state["square"] = torch.zeros_like(gradient)
+            if matrix:
+                for side, size in (("left", gradient.shape[1]), ("right", gradient.shape[2])):
+                    if 1 < size <= group["largest"]:
+                        state[side] = gradient.new_zeros(gradient.shape[0], size, size)
+        if matrix and state["step"] == 0:  # the first gradient only starts the preconditioner
+            self._accumulate(state, gradient, group)
+            for side in ("left", "right"):
+                if side in state:
+                    state["basis_" + side] = torch.linalg.eigh(state[side].double())[1].to(gradient.dtype)
+            state["step"] = 1
+            return
+        state["step"] += 1
+        beta1, beta2 = group["betas"]
+        projected = self._project(state, gradient)
+        state["mean"].lerp_(gradient, 1 - beta1)
+        state["square"].mul_(beta2).addcmul_(projected, projected, value=1 - beta2)
+        k = state["step"] - (1 if matrix else 0)
+        denominator = (state["square"] / (1 - beta2**k)).sqrt_().add_(group["eps"])
+        mean = self._project(state, state["mean"]) / (1 - beta1**k)
+        change = self._project(state, mean / denominator, back=True).reshape(parameter.shape)
+        if group["weight_decay"]:
+            parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        parameter.add_(change, alpha=-group["lr"])
+        if matrix:
+            self._accumulate(state, gradient, group)
+            if state["step"] % group["interval"] == 0:
+                self._rotate(state)
+
+    @staticmethod
+    def _accumulate(state, gradient, group):
+        weight = 1 - group["shampoo_beta"]
+        if "left" in state:
+            state["left"].lerp_(gradient @ gradient.transpose(1, 2), weight)
+        if "right" in state:
+            state["right"].lerp_(gradient.transpose(1, 2) @ gradient, weight)
+
+    @staticmethod
+    def _project(state, x, back=False):
+        if "basis_left" in state:
+            basis = state["basis_left"]
+            x = (basis if back else basis.transpose(1, 2)) @ x
+        if "basis_right" in state:
+            basis = state["basis_right"]
+            x = x @ (basis.transpose(1, 2) if back else basis)
+        return x
+
+    @staticmethod
+    def _rotate(state):
+        """Move the eigenbasis by one power iteration; the second moments are reordered with their directions."""
+        for side in ("left", "right"):
+            if side not in state:
+                continue
+            basis, average = state["basis_" + side], state[side]
+            size = (basis * (average @ basis)).sum(1)
+            order = size.argsort(dim=1, descending=True)
+            basis = basis.gather(2, order.unsqueeze(1).expand_as(basis))
+            square = state["square"]
+            index = order.unsqueeze(2) if side == "left" else order.unsqueeze(1)
+            state["square"] = square.gather(1 if side == "left" else 2, index.expand_as(square))
+            state["basis_" + side] = torch.linalg.qr(average @ basis)[0]
