@@ -187,8 +187,8 @@ def test_a_population_has_the_predictions_of_the_moments_model(kind, working_set
         for name, expected in layout.model.predict(vector, moments, wanted).items():
             size = float(expected.abs().max())
             assert size > 0
-            torch.testing.assert_close(predictions[name][p], expected, rtol=0, atol=2e-5 * size)
-    q = torch.cat(layout.model.descriptors(vectors[0], moments))
+            torch.testing.assert_close(predictions[name][p], expected.float(), rtol=0, atol=2e-5 * size)
+    q = layout.model.descriptors(vectors[0], moments)
     torch.testing.assert_close(population.descriptors(vectors[0]), q, rtol=1e-4, atol=1e-5 * float(q.abs().max()))
 
 

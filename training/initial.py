@@ -91,12 +91,14 @@ def _whitening(model, moments):
     coefficients refer to the eigenvectors of their Gram matrix; modes much smaller than the largest are not blown
     up to its size, as they are the roughest ones.
     """
-    values = moments.values.to(torch.float64).flatten(0, 1)
-    n = model.basis.n_radial
-    k, s = model.basis.angular_shape
     matrices = []
-    for rows in (values[:, :n], values[:, n:].reshape(-1, k, s).transpose(1, 2).reshape(-1, k)):
-        gram = rows.t() @ rows / max(1, len(rows))
+    for part, k in (("radial", model.basis.n_radial), ("angular", model.basis.angular_shape[0])):
+        gram, count = torch.zeros(k, k, dtype=torch.float64), 0
+        for group in moments.groups:
+            values = getattr(group, part)[:, 0].to(torch.float64).reshape(len(group.near), k, -1)
+            gram += (values @ values.transpose(1, 2)).sum(0)
+            count += values.shape[0] * values.shape[2]
+        gram /= max(1, count)
         size, modes = torch.linalg.eigh(gram)
         size = size.clamp(min=0) + _SMALLEST_MODE * size.max() + torch.finfo(torch.float64).tiny
         matrices.append((modes / size.sqrt()).t().contiguous())
@@ -106,8 +108,8 @@ def _whitening(model, moments):
 def _descriptor_scaling(model, vector, moments):
     """Mean and inverse spread of the descriptor per species for these parameters."""
     means, inverses = [], []
-    for q in model.descriptors(vector, moments):
-        q = q.detach().to(torch.float64)
+    all_q = model.descriptors(vector, moments).detach().to(torch.float64)
+    for q in (all_q[rows] for rows in moments.species_slices):
         if len(q) == 0:
             q = torch.zeros(1, model.dim, dtype=torch.float64)
         mean = q.mean(dim=0)

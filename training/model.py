@@ -29,8 +29,9 @@ _SATURATED = 20.0  # tanh(20) = 1 - 8e-18: a neuron with this bias and no input 
 
 def basis_of(config: ModelConfig) -> Basis:
     """Return the basis of the moments of a model."""
+    t = len(config.species)
     return Basis(
-        tuple(config.species), config.radial_cutoff, config.angular_cutoff,
+        tuple(config.species), (config.radial_cutoff,) * t, (config.angular_cutoff,) * t,
         (config.basis_size[0], config.basis_size[1]), config.l_max[0],
     )  # fmt: skip
 
@@ -38,6 +39,8 @@ def basis_of(config: ModelConfig) -> Basis:
 @dataclass(frozen=True)
 class Scaling:
     """Constants between the trained numbers and the parameters of the file (T species).
+
+    For several models at once, all but the matrices may have a leading axis of models.
 
     Attributes
     ----------
@@ -61,6 +64,20 @@ class Scaling:
     def to(self, dtype: torch.dtype) -> Scaling:
         """Return the same in another type."""
         return Scaling(**{f.name: getattr(self, f.name).to(dtype) for f in fields(self)})
+
+    @staticmethod
+    def stack(several: Sequence[Scaling]) -> Scaling:
+        """Return the constants of several models, which must have the same matrices."""
+        own = ("mean", "inverse_spread", "output", "site")
+        stacked = (torch.stack([getattr(scaling, name) for scaling in several]) for name in own)
+        return Scaling(several[0].radial, several[0].angular, *stacked)
+
+    def member(self, k: int) -> Scaling:
+        """Return the constants of one of several models."""
+        if self.mean.ndim == 2:
+            return self
+        own = ("mean", "inverse_spread", "output", "site")
+        return Scaling(self.radial, self.angular, *(getattr(self, name)[k] for name in own))
 
 
 class NepOnMoments:
@@ -111,44 +128,25 @@ class NepOnMoments:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
     def split(self, vector: Tensor) -> dict[str, Tensor]:
-        """Return the blocks of a parameter vector as views."""
+        """Return the blocks of parameter vectors, shape (..., n_parameters), as views."""
         sizes = [math.prod(shape) for shape in self.shapes.values()]
-        parts = torch.split(vector, sizes)
-        return {name: part.view(self.shapes[name]) for name, part in zip(self.shapes, parts, strict=True)}
+        parts = torch.split(vector, sizes, dim=-1)
+        return {
+            name: part.unflatten(-1, self.shapes[name]) for name, part in zip(self.shapes, parts, strict=True)
+        }
 
-    def project(self, values: Tensor, c_radial: Tensor, c_angular: Tensor) -> tuple[Tensor, Tensor]:
-        """Contract moments of centres of one species with its coefficients.
-
-        Parameters
-        ----------
-        values : Tensor, shape (centres, T, F) or (centres, T, F, components)
-        c_radial, c_angular : Tensor, shape (T, n, k)
-
-        Returns
-        -------
-        radial : Tensor, shape ([components,] centres, n)
-        angular : Tensor, shape ([components,] centres, n, S)
-        """
-        k, s = self.basis.angular_shape
-        n_radial, extra = self.basis.n_radial, values.shape[3:]
-        radial = torch.einsum("tnk,itk...->...in", c_radial, values[:, :, :n_radial])
-        angular = values[:, :, n_radial:].reshape(*values.shape[:2], k, s, *extra)
-        return radial, torch.einsum("tnk,itks...->...ins", c_angular, angular)
-
-    def _sites(self, vector, moments):
-        blocks, units = self.split(vector), self._units
-        return [_Site(self, blocks, units, t, moments) for t in range(len(self.config.species))]
-
-    def descriptors(self, vector: Tensor, moments: Moments) -> list[Tensor]:
-        """Return the unscaled descriptors of the centres of each species, shapes (centres, dim)."""
-        return [site.q for site in self._sites(vector, moments)]
+    def descriptors(self, vector: Tensor, moments: Moments) -> Tensor:
+        """Return the unscaled descriptors of all centres, shape (n_atoms, dim), for one or (P, ...) several vectors."""
+        q = _Centres(self, vector if vector.ndim == 2 else vector[None], moments).q.transpose(1, 2)
+        return q if vector.ndim == 2 else q[0]
 
     def predict(self, vector: Tensor, moments: Moments, wanted: Sequence[str]) -> dict[str, Tensor]:
         """Return predictions for all structures of the moments.
 
         Parameters
         ----------
-        vector : Tensor, shape (n_parameters,)
+        vector : Tensor, shape (n_parameters,) or (P, n_parameters)
+            Parameters, of one model or of P models at once.
         moments : Moments
             Holding what the wanted labels need.
         wanted : sequence of str
@@ -160,50 +158,12 @@ class NepOnMoments:
             ``energy`` (n_structures,), ``forces`` (n_atoms, 3), ``virial`` (n_structures, 6), ``dipole``
             (n_structures, 3), ``born_charges`` (n_atoms, 3, 3), ``polarizability`` (n_structures, 6), ``atomic_dipole``
             (n_atoms, 3), ``atomic_polarizability`` (n_atoms, 6); atoms in the order of the structures, six components
-            in ``STRAIN_ORDER``; units of the labels.
+            in ``STRAIN_ORDER``; units of the labels; float64 for sums over structures.  With a leading axis of models
+            if the vector has one.
         """
-        sites = self._sites(vector, moments)
-
-        def gather(per_species):
-            return torch.cat([per_species(site) for site in sites], dim=0)
-
-        def by_structure(per_center):
-            total = per_center.new_zeros((moments.n_structures, *per_center.shape[1:]))
-            return total.index_add(0, moments.structure, per_center)
-
-        out: dict[str, Tensor] = {}
-        if "energy" in wanted:
-            out["energy"] = by_structure(gather(lambda site: site.value(0)))
-        if "virial" in wanted:
-            out["virial"] = by_structure(gather(_Site.directional))
-        if "dipole" in wanted:
-            out["dipole"] = by_structure(gather(_Site.directional))
-        if "atomic_dipole" in wanted:
-            out["atomic_dipole"] = gather(_Site.directional)[moments.atom_row]
-        if "polarizability" in wanted or "atomic_polarizability" in wanted:
-            scalar = gather(lambda site: site.value(1))
-            identity = scalar.new_tensor([float(a == b) for a, b in STRAIN_ORDER])
-            per_center = gather(_Site.directional) + scalar[:, None] * identity
-            if "polarizability" in wanted:
-                out["polarizability"] = by_structure(per_center)
-            if "atomic_polarizability" in wanted:
-                out["atomic_polarizability"] = per_center[moments.atom_row]
-        pair_gradient = moments.pair_gradient
-
-        def at_pairs(per_center):
-            return per_center.flatten(0, 1).index_select(0, moments.pair_slot)
-
-        if "forces" in wanted:
-            assert pair_gradient is not None
-            slots = at_pairs(gather(_Site.moment_gradient)).unsqueeze(1)
-            out["forces"] = -_to_atoms(torch.bmm(slots, pair_gradient).squeeze(1), moments)
-        if "born_charges" in wanted:
-            assert pair_gradient is not None and moments.pair_born is not None
-            slots = at_pairs(gather(_Site.moment_gradient)).unsqueeze(1)
-            direct = torch.bmm(slots, moments.pair_born).view(-1, 3, 3)
-            slots = at_pairs(gather(_Site.moment_gradient_along))
-            out["born_charges"] = _to_atoms(direct + torch.bmm(slots, pair_gradient), moments)
-        return out
+        centres = _Centres(self, vector if vector.ndim == 2 else vector[None], moments)
+        out = {name: centres.label(name) for name in wanted}
+        return out if vector.ndim == 2 else {name: value[0] for name, value in out.items()}
 
     def to_nep(self, vector: Tensor, max_neighbors: tuple[int, int]) -> NepParameters:
         """Return the parameters of a ``nep.txt`` (version 4) that gives exactly these predictions.
@@ -240,73 +200,214 @@ class NepOnMoments:
         )  # fmt: skip
 
 
-def _to_atoms(per_pair, moments):
-    """Turn derivatives by the neighbour of each pair into derivatives by atoms, in the order of the structures."""
-    total = per_pair.new_zeros((moments.n_atoms, *per_pair.shape[1:]))
-    total = total.index_add(0, moments.pair_neighbor, per_pair).index_add(0, moments.pair_center, -per_pair)
-    return total.index_select(0, moments.atom_row)
+class _Centres:
+    """All centres of some moments for P models: descriptors, networks, and derivatives by the moments.
 
+    Parameters
+    ----------
+    model : NepOnMoments
+    vectors : Tensor, shape (P, n_parameters)
+    moments : Moments
 
-class _Site:
-    """All centres of one species: descriptor, network, and derivatives of the site value by the moments."""
+    Attributes
+    ----------
+    radial : Tensor, shape (P, n, 1 + components, centres)
+    angular : Tensor, shape (P, n, 1 + components, S, centres)
+        Sums (first) and their changes along the displacement fields.
+    q : Tensor, shape (P, dim, centres)
+    """
 
-    def __init__(self, model: NepOnMoments, blocks: dict[str, Tensor], units: Scaling, t: int, moments: Moments):
-        rows = moments.species_slices[t]
-        self.model = model
-        self.c_radial = blocks["c_radial"][t] @ units.radial
-        self.c_angular = blocks["c_angular"][t] @ units.angular
-        self.fields = None if moments.directional is None else moments.directional[rows]
-        radial, sums = model.project(moments.values[rows], self.c_radial, self.c_angular)
-        self.at = model.invariants.at(sums)
-        self.q = torch.cat([radial, self.at.values().transpose(1, 2).flatten(1)], dim=1)
-        self.scale = units.inverse_spread[t]
-        z = (self.q - units.mean[t]) * self.scale
-        self.w0 = [blocks["w0"][a, t] for a in range(model.networks)]
-        self.w1 = [blocks["w1"][a, t] * units.output[a] for a in range(model.networks)]
-        self.hidden = [torch.tanh(z @ w0.t() - blocks["b0"][a, t]) for a, w0 in enumerate(self.w0)]
-        self.shift = blocks["b1"][0] * units.output[-1] + units.site[t]
-        slope = (1.0 - self.hidden[0] ** 2) * self.w1[0]
-        self.slope = slope @ self.w0[0] * self.scale  # dU/dq, shape (centres, dim)
-        self._change: tuple[Tensor, Tensor, Tensor] | None = None
+    def __init__(self, model: NepOnMoments, vectors: Tensor, moments: Moments):
+        self.model, self.moments, self.units = model, moments, model._units
+        self.blocks = model.split(vectors.to(model.dtype))
+        self.members = len(vectors)
+        self.coefficients = {
+            "radial": self.blocks["c_radial"] @ self.units.radial,
+            "angular": self.blocks["c_angular"] @ self.units.angular,
+        }
+        self.radial, self.angular = self._project("radial"), self._project("angular")
+        self.at = model.invariants.at(self.angular[:, :, 0])
+        self.q = torch.cat([self.radial[:, :, 0], self.at.values().transpose(1, 2).flatten(1, 2)], dim=1)
+        self._slope: Tensor | None = None
+        self._pulled: tuple[Tensor, Tensor] | None = None
+        self._neurons: dict[tuple[int, int], Tensor] = {}
 
-    def value(self, network):
-        """Output of a network with its constant, shape (centres,)."""
-        return self.hidden[network] @ self.w1[network] + self.shift
+    def _of_group(self, part, group):
+        """Coefficients of a group, shape (P, n, near k)."""
+        c = self.coefficients[part][:, group.species]
+        if len(group.near) < c.shape[1]:
+            c = c.index_select(1, torch.tensor(group.near))
+        return c.transpose(1, 2).flatten(2)
 
-    def change(self):
-        """Change of radial sums, angular sums and descriptor along the fields; components first."""
-        if self._change is None:
-            assert self.fields is not None
-            radial, sums = self.model.project(self.fields, self.c_radial, self.c_angular)
-            invariants = self.at.along(sums).transpose(2, 3).flatten(2)
-            self._change = radial, sums, torch.cat([radial, invariants], dim=2)
-        return self._change
+    def _project(self, part):
+        sums = []
+        for group in self.moments.groups:
+            moments = getattr(group, part)
+            c = self._of_group(part, group)
+            product = c.flatten(0, 1) @ moments.flatten(1)
+            sums.append(product.reshape(self.members, -1, *moments.shape[1:]))
+        return sums[0] if len(sums) == 1 else torch.cat(sums, dim=-1)
+
+    # -- networks --------------------------------------------------------------------------------------------------
+
+    def _unit(self, name, t):
+        """Return a constant of one species with an axis of models and one of centres."""
+        value = getattr(self.units, name)
+        return value.reshape(-1, *value.shape[-2:])[:, t, :, None]
+
+    def _hidden(self, network, t):
+        """Neurons of a species, shape (P, neurons, centres)."""
+        if (network, t) in self._neurons:
+            return self._neurons[network, t]
+        z = (self.q[:, :, self.moments.species_slices[t]] - self._unit("mean", t)) * self._unit("inverse_spread", t)
+        hidden = torch.tanh(self.blocks["w0"][:, network, t] @ z - self.blocks["b0"][:, network, t, :, None])
+        self._neurons[network, t] = hidden
+        return hidden
+
+    def _out(self, network, t):
+        """Output weights of a species, shape (P, neurons, 1)."""
+        return (self.blocks["w1"][:, network, t] * self._output(network)[:, None])[:, :, None]
+
+    def _output(self, network):
+        return self.units.output.reshape(-1, self.model.networks)[:, network]
+
+    def _per_species(self, function):
+        parts = [function(t) for t, rows in enumerate(self.moments.species_slices) if rows.stop > rows.start]
+        return torch.cat(parts, dim=-1)
+
+    def value(self):
+        """Output of the last network with the common constant, without those of the species: (P, centres)."""
+        last = self.model.networks - 1
+        value = self._per_species(lambda t: (self._hidden(last, t) * self._out(last, t)).sum(1))
+        return value + (self.blocks["b1"][:, 0] * self._output(last))[:, None]
+
+    @property
+    def slope(self):
+        """Derivative of the site value by the descriptor, shape (P, dim, centres)."""
+        if self._slope is None:
+            def of(t):
+                bent = (1.0 - self._hidden(0, t).square()) * self._out(0, t)
+                return self.blocks["w0"][:, 0, t].transpose(1, 2) @ bent * self._unit("inverse_spread", t)
+
+            self._slope = self._per_species(of)
+        return self._slope
+
+    def _change_of_slope(self, dq):
+        """Change of the slope for changes dq of the descriptor, shapes (P, C, dim, centres)."""
+        def of(t):
+            rows = self.moments.species_slices[t]
+            hidden, scale = self._hidden(0, t), self._unit("inverse_spread", t)
+            bend = (-2.0 * hidden * (1.0 - hidden.square()) * self._out(0, t)).unsqueeze(1)
+            w0 = self.blocks["w0"][:, 0, t].unsqueeze(1)
+            return w0.transpose(2, 3) @ ((w0 @ (dq[..., rows] * scale.unsqueeze(1))) * bend) * scale.unsqueeze(1)
+
+        return self._per_species(of)
+
+    # -- derivatives -----------------------------------------------------------------------------------------------
+
+    def _split_slope(self, slope):
+        """Split a descriptor gradient (P, [C,] dim, centres) into radial (P, n, [C,] ...) and invariants."""
+        n = self.model.n_radial
+        angular = slope[..., n:, :].unflatten(-2, (-1, self.model.n_angular))
+        if slope.ndim == 3:
+            return slope[:, :n], angular.transpose(1, 2)
+        return slope[:, :, :n].transpose(1, 2), angular.permute(0, 3, 1, 2, 4)
+
+    @property
+    def pulled(self):
+        """Derivatives of the site value by the radial sums (P, n, centres) and the angular ones (P, n, S, centres)."""
+        if self._pulled is None:
+            radial, weights = self._split_slope(self.slope)
+            self._pulled = radial, self.at.pull_back(weights)
+        return self._pulled
 
     def directional(self):
-        """Return the derivative of the site value along the fields, shape (centres, components)."""
-        return torch.einsum("id,aid->ia", self.slope, self.change()[2])
-
-    def _angular_weights(self, slope):
-        """Part of a descriptor gradient that belongs to the invariants, shape (..., centres, n, blocks)."""
-        return slope[..., self.model.n_radial :].unflatten(-1, (-1, self.model.n_angular)).transpose(-1, -2)
-
-    def _to_moments(self, radial, sums):
-        """Turn derivatives by radial and angular sums into derivatives by moments, shape (centres, T, [a,] F)."""
-        by_radial = torch.einsum("...in,tnk->it...k", radial, self.c_radial)
-        by_angular = torch.einsum("...ins,tnk->it...ks", sums, self.c_angular)
-        return torch.cat([by_radial, by_angular.flatten(-2)], dim=-1)
+        """Return the derivative of the site value along the fields, shape (P, components, centres)."""
+        radial, angular = self.pulled
+        along = (radial.unsqueeze(2) * self.radial[:, :, 1:]).sum(1)
+        return along + (angular.unsqueeze(2) * self.angular[:, :, 1:]).sum((1, 3))
 
     def moment_gradient(self):
-        """Return the derivative of the site value by the moments, shape (centres, T, F)."""
-        sums = self.at.pull_back(self._angular_weights(self.slope))
-        return self._to_moments(self.slope[:, : self.model.n_radial], sums)
+        """Return the derivative of the site value by the moments of each slot, shape (P, slots, F)."""
+        radial, angular = self.pulled
+        return self._to_moments(radial.unsqueeze(2), angular.unsqueeze(2)).squeeze(2)
 
     def moment_gradient_along(self):
-        """Return the derivative of :meth:`directional` by the moments, fields fixed: (centres, T, components, F)."""
-        _, change, dq = self.change()
-        hidden = self.hidden[0]
-        bend = -2.0 * hidden * (1.0 - hidden**2) * self.w1[0]
-        d_slope = ((dq * self.scale) @ self.w0[0].t() * bend) @ self.w0[0] * self.scale
-        sums = self.at.pull_back(self._angular_weights(d_slope))
-        sums = sums + self.at.pull_back_along(self._angular_weights(self.slope), change)
-        return self._to_moments(d_slope[..., : self.model.n_radial], sums)
+        """Return the derivative of :meth:`directional` by the moments, fields fixed: (P, slots, components, F)."""
+        radial, angular = self.radial[:, :, 1:], self.angular[:, :, 1:]
+        invariants = self.at.along(angular).permute(0, 2, 3, 1, 4).flatten(2, 3)  # blocks, then n
+        dq = torch.cat([radial.transpose(1, 2), invariants], dim=2)
+        d_radial, d_weights = self._split_slope(self._change_of_slope(dq))
+        weights = self._split_slope(self.slope)[1]
+        return self._to_moments(d_radial, self.at.change_of_pull_back(weights, d_weights, angular))
+
+    def _to_moments(self, radial, angular):
+        """Turn derivatives by sums, (P, n, C, ...), into derivatives by moments of slots, (P, slots, C, F)."""
+        parts, p, components = [], self.members, radial.shape[2]
+        for group in self.moments.groups:
+            near, count = len(group.near), group.rows.stop - group.rows.start
+            flat = [x[..., group.rows].reshape(p, x.shape[1], -1) for x in (radial, angular)]
+            by_radial, by_angular = (
+                self._of_group(part, group).transpose(1, 2) @ x
+                for part, x in zip(("radial", "angular"), flat, strict=True)
+            )
+            by_radial = by_radial.reshape(p, near, -1, components, count).permute(0, 4, 1, 3, 2)
+            k, s = self.model.basis.angular_shape
+            by_angular = by_angular.reshape(p, near, k, components, s, count).permute(0, 5, 1, 3, 2, 4).flatten(4)
+            parts.append(torch.cat([by_radial, by_angular], dim=4).flatten(1, 2))
+        return torch.cat(parts, dim=1)
+
+    # -- labels ----------------------------------------------------------------------------------------------------
+
+    def label(self, name: str) -> Tensor:
+        """Return the prediction of a label, with a leading axis of models."""
+        if name == "energy":
+            return self._by_structure(self.value()[:, None])[:, :, 0] + self._sites(of_structures=True)
+        if name in ("virial", "dipole"):
+            return self._by_structure(self.directional())
+        if name == "atomic_dipole":
+            return self._by_atom(self.directional())
+        if name in ("polarizability", "atomic_polarizability"):
+            per_center = self.directional()
+            identity = per_center.new_tensor([float(a == b) for a, b in STRAIN_ORDER])
+            per_center = per_center + self.value()[:, None] * identity[:, None]
+            total = name == "polarizability"
+            per_row = self._by_structure(per_center) if total else self._by_atom(per_center).to(torch.float64)
+            return per_row + self._sites(total)[:, :, None] * identity.to(torch.float64)
+        if name == "forces":
+            return -self._to_atoms(self._at_pairs(self.moment_gradient(), self.moments.pair_gradient))
+        if name == "born_charges":
+            direct = self._at_pairs(self.moment_gradient(), self.moments.pair_born).unflatten(-1, (3, 3))
+            slots = self.moment_gradient_along().index_select(1, self.moments.pair_slot)
+            return self._to_atoms(direct + slots @ self.moments.pair_gradient)
+        raise ValueError(f"a {self.model.config.kind} model has no '{name}'")
+
+    def _sites(self, of_structures):
+        """Constants of the species, of structures or of atoms in the order of the structures, float64."""
+        site = self.model.scaling.site
+        site = site.reshape(-1, site.shape[-1])
+        if of_structures:
+            return site @ self.moments.composition.t()
+        return site[:, self.moments.species[self.moments.atom_row]]
+
+    def _by_structure(self, per_center):
+        """Sum (P, C, centres) over the structures, in float64: (P, n_structures, C)."""
+        values = per_center.to(torch.float64).permute(2, 0, 1)
+        total = values.new_zeros((self.moments.n_structures, *values.shape[1:]))
+        return total.index_add(0, self.moments.structure, values).permute(1, 0, 2)
+
+    def _by_atom(self, per_center):
+        """Order (P, C, centres) as the atoms: (P, n_atoms, C)."""
+        return per_center.transpose(1, 2).index_select(1, self.moments.atom_row)
+
+    def _at_pairs(self, slots, by_pair):
+        """Contract (P, slots, F) with moments of pairs, (n_pairs, F, D): (P, n_pairs, D)."""
+        per_pair = slots.index_select(1, self.moments.pair_slot).transpose(0, 1)  # (n_pairs, P, F)
+        return torch.bmm(per_pair, by_pair).transpose(0, 1)
+
+    def _to_atoms(self, per_pair):
+        """Turn derivatives by the neighbour of each pair into derivatives by atoms, in the order of the structures."""
+        moments = self.moments
+        total = per_pair.new_zeros((len(per_pair), moments.n_atoms, *per_pair.shape[2:]))
+        total = total.index_add(1, moments.pair_neighbor, per_pair).index_add(1, moments.pair_center, -per_pair)
+        return total.index_select(1, moments.atom_row)

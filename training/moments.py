@@ -11,87 +11,87 @@ where the feature f is a radial function ``f_k(r)`` or a product ``f_k(r) Y_s(r)
 ``-r_ij^2 e_a`` for dipoles and ``-r_ij[a] e_b``, symmetrised, for virials and polarizabilities (Xu et al.,
 J. Chem. Theory Comput. 20, 3273 (2024)).  Periodic images of one atom are summed, so that a small cell has few pairs
 however many neighbours there are.
+
+Centres of one species with neighbours of the same species form a group.  Its moments are one matrix whose rows are the
+coefficients they are multiplied with, so the contraction with c is a dense product that reads each moment once, and
+species that do not occur around a centre cost nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import jvp
 
-from tnep_calc.conventions import ASE_ORDER
 from tnep_calc.errors import DataFileError, InputError, TnepError
 from tnep_calc.io.dataset import LabelledStructure
-from tnep_calc.models.descriptor import AngularBasis, radial_basis
 from tnep_calc.neighbors import NeighborList
 
-STRAIN_ORDER = ASE_ORDER
-"""Order of the six components of virials and polarizabilities in the moments."""
+from .features import STRAIN_ORDER, Basis, Features, along, dipole_gradient
+
+__all__ = ["STRAIN_ORDER", "Basis", "EdgeFinder", "Group", "Moments", "assemble", "build_moments"]
+
+COMPONENTS = {None: 0, "dipole": 3, "strain": 6}
+"""Number of components of each displacement field."""
 _EDGES_AT_ONCE = 1000  # keeps the temporary outer products at a few ten MB
+_FEW = 24  # centres: a smaller group joins one with more neighbour species, which costs zeros but saves products
 
 
 @dataclass(frozen=True)
-class Basis:
-    """What fixes the features of the moments.
+class Group:
+    """Centres of one species that have neighbours of the same species.
 
     Attributes
     ----------
-    species : tuple of str
-    radial_cutoff, angular_cutoff : float, in Å
-    basis_size : tuple of 2 int
-        Radial and angular ``basis_size`` (the number of functions is one more).
-    l_max : int
+    species : int
+        Of the centres.
+    near : tuple of int
+        Species of the neighbours.
+    rows : slice
+        Rows of the centres.
+    radial : Tensor, shape (near k, 1 + components, centres)
+        Moments M (first) and D of the radial features.
+    angular : Tensor, shape (near k, 1 + components, S, centres)
+        Those of the angular features.
     """
 
-    species: tuple[str, ...]
-    radial_cutoff: float
-    angular_cutoff: float
-    basis_size: tuple[int, int]
-    l_max: int
-
-    @property
-    def n_radial(self) -> int:
-        """Number of radial features."""
-        return self.basis_size[0] + 1
-
-    @property
-    def angular_shape(self) -> tuple[int, int]:
-        """Numbers of radial functions and of angular components s of the angular features."""
-        return self.basis_size[1] + 1, (self.l_max + 1) ** 2 - 1
-
-    @property
-    def n_features(self) -> int:
-        """Number of features: the radial ones, then the angular ones with s fastest."""
-        return self.n_radial + self.angular_shape[0] * self.angular_shape[1]
+    species: int
+    near: tuple[int, ...]
+    rows: slice
+    radial: Tensor
+    angular: Tensor
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Moments of some structures; centres are sorted by species (T species, F features).
+    """Moments of some structures; centres are sorted by species and group (T species, F features).
 
     Attributes
     ----------
     n_structures, n_atoms : int
     counts : Tensor, shape (n_structures,)
         Numbers of atoms.
+    composition : Tensor of float64, shape (n_structures, T)
+        Numbers of atoms of each species.
+    species : Tensor, shape (n_atoms,)
+        Of each centre.
     species_slices : tuple of slice
         Centres of each species.
+    groups : tuple of Group
+        In the order of their rows.
     atom_row : Tensor, shape (n_atoms,)
         Row among the centres of each atom, structures one after the other in their own order.
     structure : Tensor, shape (n_atoms,)
         Structure of each centre.
-    values : Tensor, shape (n_atoms, T, F)
-    directional : Tensor, shape (n_atoms, T, F, 3 or 6), or None
-        Along the dipole field (x y z) or the strain fields (``STRAIN_ORDER``).
     pair_center, pair_neighbor : Tensor, shape (n_pairs,), or None
         Rows of the two atoms of a pair.
     pair_slot : Tensor, shape (n_pairs,), or None
-        ``row of the centre * T + species of the neighbour``.
+        Place of the centre and the neighbour's species among all slots: groups one after the other, in each the
+        centres, and for each of these the species in ``near``.
     pair_gradient : Tensor, shape (n_pairs, F, 3), or None
     pair_born : Tensor, shape (n_pairs, F, 9), or None
         Components ``[a, d]``, row-major.
@@ -102,11 +102,12 @@ class Moments:
     n_structures: int
     n_atoms: int
     counts: Tensor
+    composition: Tensor
+    species: Tensor
     species_slices: tuple[slice, ...]
+    groups: tuple[Group, ...]
     atom_row: Tensor
     structure: Tensor
-    values: Tensor
-    directional: Tensor | None
     pair_center: Tensor | None
     pair_neighbor: Tensor | None
     pair_slot: Tensor | None
@@ -115,38 +116,147 @@ class Moments:
     max_neighbors: tuple[int, int]
 
     @property
+    def arrays(self) -> list[Tensor]:
+        """The large tensors, in a fixed order."""
+        tensors = [t for group in self.groups for t in (group.radial, group.angular)]
+        return tensors + [t for t in (self.pair_gradient, self.pair_born) if t is not None]
+
+    def with_arrays(self, arrays: Sequence[Tensor]) -> Moments:
+        """Return the same with other large tensors, in the order of :attr:`arrays`."""
+        left = iter(arrays)
+        groups = tuple(replace(group, radial=next(left), angular=next(left)) for group in self.groups)
+        gradient = None if self.pair_gradient is None else next(left)
+        return replace(self, groups=groups, pair_gradient=gradient,
+                       pair_born=None if self.pair_born is None else next(left))  # fmt: skip
+
+    @property
     def gigabytes(self) -> float:
         """Size in GB (10^9 bytes)."""
-        tensors = (self.values, self.directional, self.pair_gradient, self.pair_born)
-        return sum(t.numel() * t.element_size() for t in tensors if t is not None) / 1e9
+        return sum(t.numel() * t.element_size() for t in self.arrays) / 1e9
+
+    def dense(self, basis: Basis) -> tuple[Tensor, Tensor | None]:
+        """Return M, shape (n_atoms, T, F), and D, shape (n_atoms, T, F, components) or None, with all species."""
+        parts = []
+        for group in self.groups:
+            count = group.rows.stop - group.rows.start
+            near, c = len(group.near), group.radial.shape[1]
+            radial = group.radial.reshape(near, -1, c, count).permute(3, 0, 1, 2)
+            k, s = basis.angular_shape
+            angular = group.angular.reshape(near, k, c, s, count).permute(4, 0, 1, 3, 2).reshape(count, near, k * s, c)
+            full = angular.new_zeros(count, len(basis.species), basis.n_features, c)
+            full[:, list(group.near)] = torch.cat([radial, angular], dim=2)
+            parts.append(full)
+        full = torch.cat(parts)
+        return full[..., 0], full[..., 1:] if full.shape[-1] > 1 else None
 
     def select(self, structures: Sequence[int]) -> Moments:
         """Return the moments of some structures, by index, in the given order (a copy; no structure twice)."""
         chosen = torch.as_tensor(structures, dtype=torch.int64)
         place = torch.full((self.n_structures,), -1)
         place[chosen] = torch.arange(len(chosen))
-        rows = torch.nonzero(place[self.structure] >= 0).squeeze(1)
+        keep = place[self.structure] >= 0
+        rows = torch.nonzero(keep).squeeze(1)
         row = torch.full((self.n_atoms,), -1)
         row[rows] = torch.arange(len(rows))
+        groups, slots, n_slots, start = [], [], 0, 0
+        for group in self.groups:
+            own = torch.nonzero(keep[group.rows]).squeeze(1)
+            near = len(group.near)
+            slot = torch.full((group.rows.stop - group.rows.start, near), -1)
+            slot[own] = n_slots + torch.arange(len(own) * near).reshape(-1, near)
+            slots.append(slot.flatten())
+            if len(own):
+                groups.append(replace(group, rows=slice(start, start + len(own)), radial=group.radial[..., own],
+                                      angular=group.angular[..., own]))  # fmt: skip
+            start, n_slots = start + len(own), n_slots + len(own) * near
         atoms = torch.split(self.atom_row, self.counts.tolist())
-        limits = [int((rows < s.start).sum()) for s in self.species_slices] + [len(rows)]
-        pairs = None if self.pair_center is None else torch.nonzero(row[self.pair_center] >= 0).squeeze(1)
+        limits = [int(keep[: s.start].sum()) for s in self.species_slices] + [len(rows)]
+        pairs = None if self.pair_center is None else torch.nonzero(keep[self.pair_center]).squeeze(1)
 
-        def of_pairs(values):
-            return None if values is None else values[pairs]
+        def of_pairs(values, renumber=None):
+            return None if values is None else values[pairs] if renumber is None else renumber[values[pairs]]
 
-        center, neighbor, slot = (of_pairs(x) for x in (self.pair_center, self.pair_neighbor, self.pair_slot))
-        species = self.values.shape[1]
         return replace(
             self, n_structures=len(chosen), n_atoms=len(rows), counts=self.counts[chosen],
+            composition=self.composition[chosen], species=self.species[rows], groups=tuple(groups),
             species_slices=tuple(slice(a, b) for a, b in pairwise(limits)),
             atom_row=torch.cat([row[atoms[k]] for k in chosen.tolist()]), structure=place[self.structure[rows]],
-            values=self.values[rows], directional=None if self.directional is None else self.directional[rows],
-            pair_center=None if center is None else row[center],
-            pair_neighbor=None if neighbor is None else row[neighbor],
-            pair_slot=None if slot is None else row[center] * species + slot % species,
-            pair_gradient=of_pairs(self.pair_gradient), pair_born=of_pairs(self.pair_born),
+            pair_center=of_pairs(self.pair_center, row), pair_neighbor=of_pairs(self.pair_neighbor, row),
+            pair_slot=of_pairs(self.pair_slot, torch.cat(slots)), pair_gradient=of_pairs(self.pair_gradient),
+            pair_born=of_pairs(self.pair_born),
         )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class StructureEdges:
+    """Edges of one structure within the cutoffs of their pairs.
+
+    Attributes
+    ----------
+    types : ndarray, shape (n_atoms,)
+    origin, end : ndarray, shape (n_edges,)
+    vectors : ndarray, shape (n_edges, 3), in Å
+    n_slots, n_pairs : int
+        Numbers of occupied (centre, species of neighbour), and of (centre, neighbour).
+    max_neighbors : tuple of 2 int
+    """
+
+    types: np.ndarray
+    origin: np.ndarray
+    end: np.ndarray
+    vectors: np.ndarray
+    n_slots: int
+    n_pairs: int
+    max_neighbors: tuple[int, int]
+
+
+class EdgeFinder:
+    """Search of the edges of structures, with the checks of their geometry.
+
+    Parameters
+    ----------
+    basis : Basis
+    """
+
+    def __init__(self, basis: Basis):
+        self.basis = basis
+        self.index = {symbol: k for k, symbol in enumerate(basis.species)}
+        self.search = NeighborList(basis.cutoff)
+        self._cutoffs = [np.array(c) for c in (basis.radial_cutoffs, basis.angular_cutoffs)]
+
+    def __call__(self, s: LabelledStructure) -> StructureEdges:
+        """Return the edges of a structure.
+
+        Raises
+        ------
+        DataFileError
+            If the structure has an unknown species or an unsound geometry.
+        """
+        unknown = sorted(set(s.symbols) - set(self.index))
+        if unknown:
+            species = " ".join(self.basis.species)
+            raise DataFileError(f"{s.source}: has {' '.join(unknown)}, but the model has {species}")
+        try:
+            edges = self.search.edges(s.positions, s.cell, s.pbc)
+        except TnepError as error:
+            raise DataFileError(f"{s.source}: {error}") from error
+        n, t = len(s), len(self.basis.species)
+        types = np.array([self.index[symbol] for symbol in s.symbols])
+        origin, end, vectors = np.repeat(np.arange(n), np.diff(edges.offsets)), edges.neighbors, edges.vectors
+        lengths = np.sqrt((vectors * vectors).sum(1))
+        radial, angular = ((c[types[origin]] + c[types[end]]) / 2 for c in self._cutoffs)
+        inside = lengths < radial
+        largest = tuple(int(np.bincount(origin[lengths < c], minlength=n).max(initial=0)) for c in (radial, angular))
+        origin, end, vectors = origin[inside], end[inside], vectors[inside]
+        n_slots = len(np.unique(origin * t + types[end]))
+        return StructureEdges(types, origin, end, vectors, n_slots, len(np.unique(origin * n + end)),
+                              (largest[0], largest[1]))  # fmt: skip
+
+
+def moment_numbers(edges: StructureEdges, basis: Basis, field: str | None, gradient: bool) -> int:
+    """Return how many numbers the moments of a structure are (a few more where small groups are joined)."""
+    f, born = basis.n_features, gradient and field == "dipole"
+    return edges.n_slots * f * (1 + COMPONENTS[field]) + (edges.n_pairs * f * (3 + 9 * born) if gradient else 0)
 
 
 def build_moments(
@@ -180,201 +290,132 @@ def build_moments(
     InputError
         If the moments would be larger than `memory_gb`.
     """
-    edges = _collect_edges(structures, basis, gradient)
-    n, t, f = edges.n_atoms, len(basis.species), basis.n_features
-    born = gradient and field == "dipole"
-    components = {None: 0, "dipole": 3, "strain": 6}[field]
-    numbers = n * t * f * (1 + components) + edges.n_pairs * f * (3 + 9 * born)
+    edges = [*map(EdgeFinder(basis), structures)]
+    numbers = sum(moment_numbers(e, basis, field, gradient) for e in edges)
     gigabytes = numbers * torch.finfo(dtype).bits / 8e9
     if gigabytes > memory_gb:
+        atoms, pairs = sum(map(len, structures)), sum(e.n_pairs for e in edges)
         raise InputError(
-            f"the moments of {len(structures)} structures ({n} atoms, {edges.n_pairs} pairs, {f} features) need "
-            f"{gigabytes:.2f} GB, more than memory_gb = {memory_gb:g}: raise it, use precision = 'float32', a smaller "
-            "cutoff, basis_size or l_max, or fewer structures"
+            f"the moments of {len(structures)} structures ({atoms} atoms, {pairs} pairs, {basis.n_features} features) "
+            f"need {gigabytes:.2f} GB, more than memory_gb = {memory_gb:g}: raise it, use precision = 'float32', a "
+            "smaller cutoff, basis_size or l_max, or fewer structures"
         )
-    values = torch.zeros(n * t, f, dtype=dtype)
-    directional = torch.zeros(n * t, f * components, dtype=dtype) if field else None
-    pair_gradient = torch.zeros(edges.n_pairs, 3 * f, dtype=dtype) if gradient else None
-    pair_born = torch.zeros(edges.n_pairs, 9 * f, dtype=dtype) if born else None
+    return assemble(edges, basis, field=field, gradient=gradient, dtype=dtype)
+
+
+def assemble(
+    edges: Sequence[StructureEdges], basis: Basis, *, field: str | None = None, gradient: bool = False,
+    dtype: torch.dtype = torch.float64,
+) -> Moments:  # fmt: skip
+    """Compute the moments of structures from their edges; see :func:`build_moments`."""
+    t, f, components = len(basis.species), basis.n_features, COMPONENTS[field]
+    counts = np.array([len(e.types) for e in edges])
+    starts = np.cumsum([0, *counts])[:-1]
+    total = int(counts.sum())
+    types = np.concatenate([e.types for e in edges])
+    origin, end = (np.concatenate([getattr(e, name) + start for e, start in zip(edges, starts, strict=True)])
+                   for name in ("origin", "end"))  # fmt: skip
+    vectors = torch.from_numpy(np.concatenate([e.vectors for e in edges]))
+    layout = _Groups(types, origin, types[end], t)
+    row, slot, structure = layout.row, layout.slot(origin, types[end]), np.repeat(np.arange(len(counts)), counts)
+
+    born = gradient and field == "dipole"
     derivatives = 0 if not (field or gradient) else 2 if born else 1
-    features = _Features(basis)
-    for chunk in torch.split(torch.arange(len(edges.slot)), _EDGES_AT_ONCE):
-        vectors, slot = edges.vectors[chunk], edges.slot[chunk]
-        phi, d_phi, dd_phi = features(vectors, derivatives)
-        values.index_add_(0, slot, phi.to(dtype))
-        if directional is not None:
-            directional.index_add_(0, slot, _along(field, vectors, d_phi).flatten(1).to(dtype))
+    packed = torch.zeros(layout.n_slots, f * (1 + components), dtype=torch.float64)
+    pair_center = pair_neighbor = pair_slot = pair_gradient = pair_born = None
+    pair = np.zeros(0, dtype=np.int64)
+    if gradient:
+        unique, pair = np.unique(row[origin] * total + row[end], return_inverse=True)
+        pair_center, pair_neighbor = (torch.from_numpy(x) for x in (unique // total, unique % total))
+        order = layout.order
+        pair_slot = torch.from_numpy(layout.slot(order[unique // total], types[order[unique % total]]))
+        pair_gradient = torch.zeros(len(unique), 3 * f, dtype=torch.float64)
+        pair_born = torch.zeros(len(unique), 9 * f, dtype=torch.float64) if born else None
+    features = Features(basis)
+    tensors = [torch.from_numpy(x) for x in (types[origin], types[end], slot, pair.reshape(-1))]
+    for chunk in torch.split(torch.arange(len(origin)), _EDGES_AT_ONCE):
+        a, b, own_slot = (x[chunk] for x in tensors[:3])
+        v = vectors[chunk]
+        phi, d_phi, dd_phi = features(v, a, b, derivatives)
+        parts = [phi[:, :, None]] + ([along(field, v, d_phi)] if field else [])
+        packed.index_add_(0, own_slot, torch.cat(parts, dim=2).flatten(1))
         if pair_gradient is not None:
-            pair_gradient.index_add_(0, edges.pair[chunk], d_phi.flatten(1).to(dtype))
+            pair_gradient.index_add_(0, tensors[3][chunk], d_phi.flatten(1))
         if pair_born is not None:
-            change = _dipole_gradient(vectors, d_phi, dd_phi)
-            pair_born.index_add_(0, edges.pair[chunk], change.flatten(1).to(dtype))
+            pair_born.index_add_(0, tensors[3][chunk], dipole_gradient(v, d_phi, dd_phi).flatten(1))
+    composition = np.zeros((len(counts), t))
+    np.add.at(composition, (structure, types), 1.0)
+    limits = np.searchsorted(types[layout.order], np.arange(t + 1))
     return Moments(
-        n_structures=len(structures), n_atoms=n, counts=edges.counts, species_slices=edges.species_slices,
-        atom_row=edges.atom_row, structure=edges.structure, values=values.reshape(n, t, f),
-        directional=None if directional is None else directional.reshape(n, t, f, components),
-        pair_center=edges.pair_center if gradient else None,
-        pair_neighbor=edges.pair_neighbor if gradient else None,
-        pair_slot=edges.pair_slot if gradient else None,
-        pair_gradient=None if pair_gradient is None else pair_gradient.reshape(-1, f, 3),
-        pair_born=None if pair_born is None else pair_born.reshape(-1, f, 9),
-        max_neighbors=edges.max_neighbors,
+        n_structures=len(counts), n_atoms=total, counts=torch.tensor(counts), composition=torch.tensor(composition),
+        species=torch.from_numpy(types[layout.order]),
+        species_slices=tuple(slice(int(a), int(b)) for a, b in pairwise(limits)),
+        groups=tuple(layout.groups(packed.reshape(-1, f, 1 + components), basis, dtype)),
+        atom_row=torch.from_numpy(row), structure=torch.from_numpy(structure[layout.order]),
+        pair_center=pair_center, pair_neighbor=pair_neighbor, pair_slot=pair_slot,
+        pair_gradient=None if pair_gradient is None else pair_gradient.reshape(-1, f, 3).to(dtype),
+        pair_born=None if pair_born is None else pair_born.reshape(-1, f, 9).to(dtype),
+        max_neighbors=(max(e.max_neighbors[0] for e in edges), max(e.max_neighbors[1] for e in edges)),
     )  # fmt: skip
 
 
-def _along(field, vectors, d_phi):
-    """Return derivatives of the features along the displacement field, shape (n_edges, F, components)."""
-    if field == "dipole":
-        return -(vectors * vectors).sum(1)[:, None, None] * d_phi
-    terms = [-0.5 * (vectors[:, None, a] * d_phi[:, :, b] + vectors[:, None, b] * d_phi[:, :, a])
-             for a, b in STRAIN_ORDER]  # fmt: skip
-    return torch.stack(terms, dim=-1)
+class _Groups:
+    """Groups of centres, and the numbering of rows and slots."""
 
-
-def _dipole_gradient(vectors, d_phi, dd_phi):
-    """Gradient of the derivative along the dipole field, shape (n_edges, F, 9), components [a, d]."""
-    squared = (vectors * vectors).sum(1)[:, None, None, None]
-    return (-2.0 * d_phi[:, :, :, None] * vectors[:, None, None, :] - squared * dd_phi).flatten(2)
-
-
-class _Features:
-    """Features of edges and their first and second derivatives by the edge vector."""
-
-    def __init__(self, basis: Basis):
-        self.basis = basis
-        self.angular = AngularBasis(basis.l_max)
-
-    def __call__(self, vectors: Tensor, derivatives: int):
-        """Return features (E, F), gradients (E, F, 3) and second derivatives (E, F, 3, 3), the latter two or None."""
-        basis = self.basis
-        r = torch.linalg.vector_norm(vectors, dim=1)
-        unit = vectors / r[:, None]
-        radial = _radial_derivatives(r, basis.radial_cutoff, basis.basis_size[0])
-        angular = _radial_derivatives(r, basis.angular_cutoff, basis.basis_size[1])
-        y, dy, ddy = _angular_derivatives(self.angular, vectors, derivatives)
-        one = torch.ones(len(r), 1, dtype=r.dtype)
-        parts = [
-            self._product(radial, one, 0 * unit[:, None], 0 * unit[:, None, None], unit, r, derivatives),
-            self._product(angular, y, dy, ddy, unit, r, derivatives),
-        ]
-        return tuple(None if a is None else torch.cat([a, b], dim=1) for a, b in zip(*parts, strict=True))
+    def __init__(self, types, origin, end_types, n_species):
+        n = len(types)
+        occupied = np.zeros((n, n_species), dtype=bool)
+        occupied[origin, end_types] = True
+        alone = ~occupied.any(axis=1)
+        occupied[alone, types[alone]] = True
+        keys, group, counts = np.unique(
+            np.column_stack([types, occupied]).astype(np.int64), axis=0, return_inverse=True, return_counts=True
+        )
+        group = self._joined(keys, counts)[group.reshape(-1)]
+        self.order = np.argsort(group, kind="stable")  # keys begin with the species, so this sorts by it, too
+        self.row = np.empty(n, dtype=np.int64)
+        self.row[self.order] = np.arange(n)
+        self.parts, self.n_slots = [], 0
+        self._first = np.zeros(n, dtype=np.int64)  # first slot of each centre
+        self._place = np.zeros((n, n_species), dtype=np.int64)  # of a species in the slots of the centre
+        start = 0
+        for g in np.unique(group):
+            near, own = np.flatnonzero(keys[g, 1:]), np.flatnonzero(group == g)
+            self.parts.append((int(keys[g, 0]), near, slice(start, start + len(own))))
+            self._first[own] = self.n_slots + len(near) * np.arange(len(own))
+            place = np.zeros(n_species, dtype=np.int64)
+            place[near] = np.arange(len(near))
+            self._place[own] = place
+            start, self.n_slots = start + len(own), self.n_slots + len(near) * len(own)
 
     @staticmethod
-    def _product(f, y, dy, ddy, unit, r, derivatives):
-        """Product of ``f_k(r)`` with angular functions (E, S[, 3[, 3]]) and its derivatives, (k, s) flattened."""
-        f0, f1, f2 = f
-        phi = (f0[:, :, None] * y[:, None, :]).flatten(1)
-        if derivatives == 0:
-            return phi, None, None
-        u_y = unit[:, None, :] * y[:, :, None]
-        d_phi = f1[:, :, None, None] * u_y[:, None] + f0[:, :, None, None] * dy[:, None]
-        if derivatives == 1:
-            return phi, d_phi.flatten(1, 2), None
-        u_u = unit[:, :, None] * unit[:, None, :]
-        across = (torch.eye(3, dtype=r.dtype) - u_u) / r[:, None, None]
-        u_dy = unit[:, None, :, None] * dy[:, :, None, :]
-        first = across[:, None] * y[:, :, None, None] + u_dy + u_dy.transpose(2, 3)
-        second = u_u[:, None] * y[:, :, None, None]
-        dd_phi = sum(
-            g[:, :, None, None, None] * part[:, None] for g, part in ((f0, ddy), (f1, first), (f2, second))
-        )
-        return phi, d_phi.flatten(1, 2), dd_phi.flatten(1, 2)
+    def _joined(keys, counts):
+        """Return the group that each group belongs to, after small ones have joined the next larger that has all."""
+        target, size = np.arange(len(keys)), counts.copy()
+        near = keys[:, 1:]
+        for g in np.argsort(near.sum(axis=1), kind="stable"):
+            if size[g] >= _FEW:
+                continue
+            fits = (keys[:, 0] == keys[g, 0]) & (near >= near[g]).all(axis=1) & (size > 0)
+            fits[g] = False
+            if fits.any():
+                h = min(np.flatnonzero(fits), key=lambda h: (near[h].sum(), h))
+                target[target == g] = h
+                size[h], size[g] = size[h] + size[g], 0
+        return target
 
+    def slot(self, origin, end_types):
+        return self._first[origin] + self._place[origin, end_types]
 
-def _radial_derivatives(r, cutoff, k_max):
-    """Radial functions and their first two derivatives, each of shape (n_edges, k_max + 1)."""
-    rc, one = torch.full_like(r, cutoff), torch.ones_like(r)
-
-    def value(x):
-        return radial_basis(x, rc, k_max)
-
-    def with_slope(x):
-        return jvp(value, (x,), (one,))
-
-    result = jvp(with_slope, (r,), (one,))
-    (f0, f1), (_, f2) = result[0], result[1]
-    return f0, f1, f2
-
-
-def _angular_derivatives(angular, vectors, derivatives):
-    """Angular functions of the direction, (E, S), and derivatives by the vector, (E, S, 3) and (E, S, 3, 3)."""
-
-    def value(v):
-        return angular(v / torch.linalg.vector_norm(v, dim=1, keepdim=True))
-
-    if derivatives == 0:
-        return value(vectors), None, None
-    axes = [torch.zeros_like(vectors) for _ in range(3)]
-    for a in range(3):
-        axes[a][:, a] = 1.0
-
-    def gradient(v):
-        return torch.stack([jvp(value, (v,), (axis,))[1] for axis in axes], dim=-1)
-
-    if derivatives == 1:
-        return value(vectors), gradient(vectors), None
-    second = torch.stack([jvp(gradient, (vectors,), (axis,))[1] for axis in axes], dim=-1)
-    return value(vectors), gradient(vectors), second
-
-
-@dataclass(frozen=True)
-class _EdgeTable:
-    """Edges of all structures with the rows they add to."""
-
-    n_atoms: int
-    n_pairs: int
-    counts: Tensor
-    species_slices: tuple[slice, ...]
-    atom_row: Tensor
-    structure: Tensor
-    vectors: Tensor
-    slot: Tensor
-    pair: Tensor
-    pair_center: Tensor
-    pair_neighbor: Tensor
-    pair_slot: Tensor
-    max_neighbors: tuple[int, int]
-
-
-def _collect_edges(structures, basis, pairs):
-    """Find all edges within the radial cutoff and number centres (by species), slots and pairs."""
-    index = {symbol: k for k, symbol in enumerate(basis.species)}
-    search = NeighborList(basis.radial_cutoff)
-    symbols, origins, ends, pieces = [], [], [], []
-    total = 0
-    for s in structures:
-        unknown = sorted(set(s.symbols) - set(index))
-        if unknown:
-            raise DataFileError(f"{s.source}: has {' '.join(unknown)}, but the model has {' '.join(basis.species)}")
-        try:
-            edges = search.edges(s.positions, s.cell, s.pbc)
-        except TnepError as error:
-            raise DataFileError(f"{s.source}: {error}") from error
-        symbols += [index[symbol] for symbol in s.symbols]
-        origins.append(np.repeat(np.arange(len(s)), np.diff(edges.offsets)) + total)
-        ends.append(edges.neighbors + total)
-        pieces.append(edges.vectors)
-        total += len(s)
-    types, counts = np.array(symbols), np.array([len(s) for s in structures])
-    order = np.argsort(types, kind="stable")
-    row = np.empty(total, dtype=np.int64)
-    row[order] = np.arange(total)
-    structure = np.repeat(np.arange(len(counts)), counts)[order]
-    limits = np.searchsorted(types[order], np.arange(len(basis.species) + 1))
-    origin, end = row[np.concatenate(origins)], row[np.concatenate(ends)]
-    vectors = np.concatenate(pieces)
-    lengths = np.sqrt((vectors * vectors).sum(1))
-    radial = np.bincount(origin, minlength=total).max(initial=0)
-    angular = np.bincount(origin[lengths < basis.angular_cutoff], minlength=total).max(initial=0)
-    slot = origin * len(basis.species) + types[order][end]
-    unique = pair = np.zeros(0, dtype=np.int64)
-    if pairs:
-        unique, pair = np.unique(origin * total + end, return_inverse=True)
-    pair_center, pair_neighbor = unique // total, unique % total
-    pair_slot = pair_center * len(basis.species) + types[order][pair_neighbor]
-    tensor = torch.from_numpy
-    return _EdgeTable(
-        total, len(unique), tensor(counts), tuple(slice(int(a), int(b)) for a, b in pairwise(limits)),
-        tensor(row), tensor(structure), tensor(vectors), tensor(slot), tensor(pair.reshape(-1)), tensor(pair_center),
-        tensor(pair_neighbor), tensor(pair_slot), (int(radial), int(angular)),
-    )  # fmt: skip
+    def groups(self, packed: Tensor, basis: Basis, dtype: torch.dtype) -> Iterator[Group]:
+        """Yield the groups from moments of slots, shape (slots, F, 1 + components)."""
+        first = 0
+        k, s = basis.angular_shape
+        for species, near, rows in self.parts:
+            count = rows.stop - rows.start
+            own = packed[first : first + count * len(near)].reshape(count, len(near), *packed.shape[1:])
+            first += count * len(near)
+            radial = own[:, :, : basis.n_radial].permute(1, 2, 3, 0).flatten(0, 1)
+            angular = own[:, :, basis.n_radial :].unflatten(2, (k, s)).permute(1, 2, 4, 3, 0).flatten(0, 1)
+            yield Group(species, tuple(near.tolist()), rows, radial.to(dtype).contiguous(),
+                        angular.to(dtype).contiguous())  # fmt: skip

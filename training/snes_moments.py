@@ -109,13 +109,14 @@ class PopulationModel:
         per_center = 4 * model.basis.angular_shape[1] * model.n_angular * population
         size = max(1, int(_WORKING_SET / per_center))
         self.blocks = []
+        dense = moments.dense(model.basis)
         for species, rows in enumerate(moments.species_slices):
             for start in range(rows.start, rows.stop, size):
-                self.blocks.append(self._block(moments, species, slice(start, min(start + size, rows.stop))))
+                self.blocks.append(self._block(moments, dense, species, slice(start, min(start + size, rows.stop))))
 
-    def _block(self, moments, species, rows):
+    def _block(self, moments, dense, species, rows):
         n_radial, (k, s) = self.model.basis.n_radial, self.model.basis.angular_shape
-        values = moments.values[rows]
+        values, directional = dense[0][rows], dense[1]
         near = torch.nonzero(values[:, :, 0].abs().sum(dim=0)).flatten().tolist() or [species]
         count = rows.stop - rows.start
 
@@ -125,8 +126,8 @@ class PopulationModel:
             return radial.contiguous(), angular.reshape(s * count, -1).contiguous()
 
         radial_along = angular_along = None
-        if moments.directional is not None:
-            parts = [split(moments.directional[rows][..., c]) for c in range(moments.directional.shape[3])]
+        if directional is not None:
+            parts = [split(directional[rows][..., c]) for c in range(directional.shape[3])]
             radial_along, angular_along = (torch.stack(part) for part in zip(*parts, strict=True))
         pairs = self._pairs(moments, rows, near) if "forces" in self.wanted else None
         radial, angular = split(values)
@@ -138,7 +139,8 @@ class PopulationModel:
         t = len(self.model.config.species)
         place = torch.zeros(t, dtype=torch.int64)
         place[near] = torch.arange(len(near))
-        slot = (moments.pair_center[mine] - rows.start) * len(near) + place[moments.pair_slot[mine] % t]
+        near_species = moments.species[moments.pair_neighbor[mine]]
+        slot = (moments.pair_center[mine] - rows.start) * len(near) + place[near_species]
         order = torch.argsort(slot, stable=True)
         mine, slot = mine[order], slot[order]
         slots, index, counts = torch.unique_consecutive(slot, return_inverse=True, return_counts=True)
