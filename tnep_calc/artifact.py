@@ -6,6 +6,7 @@ what it gives, and in which units.  ASE and LAMMPS read the same file and re-typ
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import warnings
@@ -20,6 +21,9 @@ from . import __version__
 from .errors import InputError, ModelFileError
 from .io.files import atomic_output
 from .io.nep_txt import NepParameters, read_nep
+from .models.enthalpy import QUANTITIES as ENTHALPY_QUANTITIES
+from .models.enthalpy import Enthalpy
+from .models.enthalpy_sites import EnthalpySites
 from .models.nep import QUANTITIES, response_factor
 from .ops.native import NativeNEP
 
@@ -28,12 +32,14 @@ FORMAT = 1
 METADATA_FILE = "tnep_calc.json"
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
+_UNITS = {"length": "A", "energy": "eV", "dipole": "e*A", "polarizability": "e*A^2/V"}
 _CONVENTIONS = {
     "vectors": "r_neighbor - r_center",
     "virial": "-sum r[a] dU/dr[b]",
     "virials": "attributed to the neighbour",
     "born_charges": "[atom, dipole component, displacement component]",
     "polarizability_gradient": "[atom, displacement component, i, j]",
+    "piezoelectric": "[dipole component, a, b] = sum r[a] dP/dr[b]",
 }
 
 
@@ -44,9 +50,9 @@ class Metadata:
     Attributes
     ----------
     family : str
-        Model family, e.g. ``"nep"``.
+        Model family, ``"nep"`` or ``"enthalpy"``.
     kind : str
-        ``"potential"``, ``"dipole"`` or ``"polarizability"``.
+        ``"potential"``, ``"dipole"``, ``"polarizability"`` or ``"enthalpy"`` (all of them in one).
     quantities : tuple of str
         What ``forward`` gives (names of the contract in ``tnep_calc.models``).
     species : tuple of str
@@ -141,10 +147,9 @@ def artifact_from_nep(
     InputError
         If dtype or unit is unknown.
     """
-    if dtype not in DTYPES:
-        raise InputError(f"dtype must be {' or '.join(DTYPES)}, got '{dtype}'")
+    _check_dtype(dtype)
     answer = response_factor(parameters.kind, unit)[1]
-    units = {"length": "A", "energy": "eV", "dipole": "e*A", "polarizability": "e*A^2/V"}
+    units = dict(_UNITS)
     if parameters.kind == "polarizability":
         units["polarizability"] = answer
     metadata = Metadata(
@@ -152,6 +157,44 @@ def artifact_from_nep(
         cutoff=parameters.cutoff, dtype=dtype, units=units, provenance=provenance or {},
     )  # fmt: skip
     return Artifact(NativeNEP(parameters, DTYPES[dtype], unit).eval(), metadata)
+
+
+def artifact_from_enthalpy(
+    sites: EnthalpySites, species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float = 0.0,
+    dtype: str = "float64", provenance: dict | None = None,
+) -> Artifact:  # fmt: skip
+    """Return an electric-enthalpy model as an artifact in memory (not scripted).
+
+    Parameters
+    ----------
+    sites : EnthalpySites
+        Trained site functions, in any dtype; they are copied.
+    species, cutoff, n_radial, zbl
+        See ``tnep_calc.models.enthalpy.Enthalpy``.
+    dtype : {"float64", "float32"}
+        Type of the arithmetic.
+    provenance : dict, optional
+        Where the model comes from.
+
+    Raises
+    ------
+    InputError
+        If dtype is unknown, or species or n_radial are not those of the site functions.
+    """
+    _check_dtype(dtype)
+    shape = sites.shape_
+    if (len(species), n_radial) != (shape.n_species, shape.n_radial):
+        raise InputError(
+            f"the site functions have {shape.n_species} species and {shape.n_radial} radial functions, got "
+            f"{len(species)} ({' '.join(species)}) and {n_radial}"
+        )
+    converted = copy.deepcopy(sites).requires_grad_(False).to(DTYPES[dtype])
+    converted.site = sites.site.double()  # energies of free atoms are too large for float32
+    metadata = Metadata(
+        family="enthalpy", kind="enthalpy", quantities=ENTHALPY_QUANTITIES, species=tuple(species), cutoff=cutoff,
+        dtype=dtype, units=dict(_UNITS), provenance=provenance or {},
+    )  # fmt: skip
+    return Artifact(Enthalpy(converted, tuple(species), cutoff, n_radial, zbl).eval(), metadata)
 
 
 def export_artifact(
@@ -185,6 +228,29 @@ def export_artifact(
     parameters = source if isinstance(source, NepParameters) else read_nep(source, model_type)
     origin = {} if isinstance(source, NepParameters) else {"source": Path(source).name}
     artifact = artifact_from_nep(parameters, dtype, unit, {**origin, **(provenance or {})})
+    save_artifact(artifact, path)
+    return artifact.metadata
+
+
+def export_enthalpy(
+    sites: EnthalpySites, species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float, path,
+    dtype: str = "float64", provenance: dict | None = None,
+) -> Metadata:  # fmt: skip
+    """Write an electric-enthalpy model as an artifact; the file appears complete or not at all.
+
+    Arguments and errors as of `artifact_from_enthalpy`; `path` is the file to write, usually named ``*.pt``.
+
+    Returns
+    -------
+    Metadata
+    """
+    artifact = artifact_from_enthalpy(sites, species, cutoff, n_radial, zbl, dtype, provenance)
+    save_artifact(artifact, path)
+    return artifact.metadata
+
+
+def save_artifact(artifact: Artifact, path) -> None:
+    """Script a model in memory and write it with its metadata; the file appears complete or not at all."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         scripted = torch.jit.script(artifact.module)
@@ -193,7 +259,11 @@ def export_artifact(
         torch.jit.save(scripted, buffer, _extra_files=extra)
     with atomic_output(path, force=True) as temporary:
         temporary.write_bytes(buffer.getvalue())
-    return artifact.metadata
+
+
+def _check_dtype(dtype):
+    if dtype not in DTYPES:
+        raise InputError(f"dtype must be {' or '.join(DTYPES)}, got '{dtype}'")
 
 
 def is_artifact(path) -> bool:
