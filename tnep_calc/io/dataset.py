@@ -16,6 +16,7 @@ import numpy as np
 from ..conventions import ASE_ORDER, from_six
 from ..errors import DataFileError, InputError
 from ..units import EPSILON_0
+from .files import atomic_output
 
 FIELDS = {
     "energy": ("energy", "total_energy"),
@@ -217,6 +218,70 @@ def from_atoms(
     return LabelledStructure(source, symbols, found.positions(), cell, pbc, **labels)  # type: ignore[arg-type]
 
 
+def symmetric_part(tensor: np.ndarray, source: str, key: str) -> np.ndarray:
+    """Return the symmetric part of a 3x3 tensor.
+
+    Raises
+    ------
+    DataFileError
+        If the antisymmetric part is too large (5 % of the largest component) to be noise.
+    """
+    odd = np.abs(tensor - tensor.T).max() / 2
+    if odd > _ASYMMETRY * np.abs(tensor).max():
+        raise DataFileError(
+            f"{source}: '{key}' must be symmetric, but its antisymmetric part is as large as {odd:.3g}"
+        )
+    return (tensor + tensor.T) / 2
+
+
+def write_dataset(path: str | Path, structures: Sequence[LabelledStructure], force: bool = False) -> None:
+    """Write structures with all their labels as extended xyz, to be read by :func:`read_dataset` or ASE.
+
+    Keys are those of ``FIELDS``; the virial is written as the stress (eV/Å³, ASE's sign) where there is a cell.
+    Numbers have 17 digits in the header and 12 in the columns.
+
+    Parameters
+    ----------
+    path : path
+        Must not exist, unless `force`.
+    structures : sequence of LabelledStructure
+    force : bool, default False
+        Overwrite.
+
+    Raises
+    ------
+    InputError
+        If the file exists or its folder does not.
+    """
+    with atomic_output(path, force) as temporary, open(temporary, "w", encoding="utf-8") as stream:
+        for s in structures:
+            stream.write(_as_text(s))
+
+
+_COLUMNS = {"forces": 3, "born_charges": 9, "atomic_dipole": 3, "atomic_polarizability": 9}
+
+
+def _as_text(s: LabelledStructure) -> str:
+    columns = {name: getattr(s, name) for name in _COLUMNS if getattr(s, name) is not None}
+    properties = "species:S:1:pos:R:3" + "".join(f":{name}:R:{_COLUMNS[name]}" for name in columns)
+    header: dict[str, object] = {"Lattice": s.cell} if s.cell.any() else {}
+    header |= {"Properties": properties, "energy": s.energy, "dipole": s.dipole, "polarizability": s.polarizability}
+    if s.virial is not None:
+        header |= {"stress": -s.virial / s.volume} if s.volume else {"virial": s.virial}
+    header |= {"electric_field": s.electric_field, "weight": None if s.weight == 1 else s.weight}
+    header |= {"source": s.source.replace('"', "'"), "pbc": " ".join("FT"[int(p)] for p in s.pbc)}
+    words = []
+    for key, value in header.items():
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            value = " ".join(repr(float(x)) for x in np.ravel(np.asarray(value)))
+        words.append(f"{key}={value}" if " " not in value and value else f'{key}="{value}"')
+    table = np.concatenate([s.positions, *(v.reshape(len(s), -1) for v in columns.values())], axis=1)
+    rows = (f"{a:<2} " + " ".join(f"{x:.12g}" for x in row) for a, row in zip(s.symbols, table, strict=True))
+    return "\n".join([str(len(s)), " ".join(words), *rows, ""])
+
+
 class _Fields:
     """Look up fields of one ``Atoms`` wherever ASE's reader has put them."""
 
@@ -276,11 +341,7 @@ class _Fields:
             return from_six(array.reshape(6), ASE_ORDER)
         if array.size != 9:
             self.fail(f"'{key}' must be nine numbers (3x3), found shape {array.shape}")
-        array = array.reshape(3, 3)
-        odd = np.abs(array - array.T).max() / 2
-        if odd > _ASYMMETRY * np.abs(array).max():
-            self.fail(f"'{key}' must be symmetric, but its antisymmetric part is as large as {odd:.3g}")
-        return (array + array.T) / 2
+        return symmetric_part(array.reshape(3, 3), self.source, key)
 
     def symmetric_of_atoms(self, field, n):
         """Symmetric 3x3 tensors of atoms from nine columns (shares of atoms need not be symmetric; that part goes)."""

@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
+import lzma
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import DataFileError, InputError
+
+COMPRESSED = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+"""Suffixes of compressed files that readers unpack."""
+
+
+def read_bytes(path) -> bytes:
+    """Return the content of a file, unpacked if its name ends in ``.gz``, ``.bz2`` or ``.xz``.
+
+    Raises
+    ------
+    DataFileError
+        If the file is missing, cannot be read, or is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataFileError(f"{path}: no such file")
+    try:
+        return COMPRESSED.get(path.suffix.lower(), bytes)(path.read_bytes())
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise DataFileError(f"{path}: cannot be read ({error})") from error
+
+
+def read_text(path) -> str:
+    """Return the text of a file, unpacked as by :func:`read_bytes`; DataFileError if it is not text."""
+    try:
+        return read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataFileError(f"{path}: is not a text file ({error})") from error
 
 
 def check_output(path, force: bool = False) -> Path:
