@@ -18,19 +18,25 @@ from ..neighbors import Edges, NeighborList
 from ..ops.neighbors import native_search
 from ..units import EPSILON_0
 from .ensemble import STD, combine
+from .field import AppliedField, separate_in_field, to_one_branch
 
 log = logging.getLogger(__name__)
 
 _ENERGY = ("energy", "energies", "free_energy", "forces", "stress")
 _DIPOLE = ("dipole", "polarization", "born_effective_charges")
 _SUSCEPTIBILITY = ("polarizability", "susceptibility", "dielectric_tensor", "polarizability_gradient")
-_KINDS = {"energy": "potential", "dipole": "dipole", "susceptibility": "polarizability"}
-_GIVES = {"energy": _ENERGY, "dipole": _DIPOLE, "susceptibility": _SUSCEPTIBILITY}
+_KINDS = {"energy": "potential", "dipole": "dipole", "susceptibility": "polarizability", "enthalpy": "enthalpy"}
+_GIVES = {
+    "energy": _ENERGY, "dipole": _DIPOLE, "susceptibility": _SUSCEPTIBILITY,
+    "enthalpy": (*_ENERGY, *_DIPOLE, *_SUSCEPTIBILITY, "piezoelectric_tensor"),
+}  # fmt: skip
 _RAW: dict[str, dict[str, str | None]] = {
     "energy": dict.fromkeys(("energies", "energy", "forces", "virial")),
     "dipole": {"dipole": None, "born_charges": "born_effective_charges"},
     "susceptibility": {"polarizability": None, "polarizability_gradient": "polarizability_gradient"},
 }
+_RAW["enthalpy"] = {**_RAW["energy"], **_RAW["dipole"], **_RAW["susceptibility"],
+                    "piezoelectric": "piezoelectric_tensor"}  # fmt: skip
 """Raw quantities of each role, with the property that must be asked for if the quantity is not free."""
 
 
@@ -42,6 +48,9 @@ class TNEPCalculator(Calculator):
 
     A list of models is an ensemble: every property is the mean over its members, and their standard deviation is the
     error bar, as ``get_uncertainty("dipole")`` or ``results["dipole_std"]``.  All members share one neighbour list.
+
+    In an electric field all properties are those at the field: the energy is the enthalpy ``H(R, E)``, the dipole
+    ``-dH/dE`` includes the induced one, and forces and stress are the derivatives of H, from one backward pass.
 
     Parameters
     ----------
@@ -55,6 +64,16 @@ class TNEPCalculator(Calculator):
         Polarizability or susceptibility model; gives ``polarizability`` (e·Å²/V per cell, shape (3, 3)),
         ``susceptibility`` and ``dielectric_tensor`` (dimensionless, ``eps = 1 + alpha / (eps0 V)``, fully periodic
         cells only) and ``polarizability_gradient`` (e·Å/V, [atom, displacement component, i, j]).
+    enthalpy : same, optional
+        Electric-enthalpy model; gives all of the above by itself, so it takes no other model beside it, and
+        ``piezoelectric_tensor`` (e/Å², [dipole component, a, b], ``dP_i/d strain_ab / V`` with P the dipole of the
+        cell, symmetric in ab, where the cell has three vectors).  That is the clamped-ion, improper tensor of this
+        normalisation; ``- (delta_ia P_b + delta_ib P_a) / (2 V)`` makes it the proper one, the same for all branches
+        of P.
+    efield : array, shape (3,), in V/Å, or callable, optional
+        Uniform field, or a function of time in fs that returns it, for `enthalpy`, or for `energy` and `dipole`
+        together: ``H = U - E.P - E.alpha.E / 2``, with the terms in alpha if there is a `susceptibility` (their
+        forces need all its derivatives, six backward passes).  Separate models have no stress in a field.
     device : str, default "cpu"
         A torch device, e.g. ``"cuda"``.
     dtype : {"float64", "float32"}, optional
@@ -74,7 +93,8 @@ class TNEPCalculator(Calculator):
         If a file cannot be used.
     InputError
         If no model is given, a model is of the wrong kind, or an option does not fit; and, when evaluated, for an
-        element that a model does not know, non-finite or coincident positions, or an unsound cell.
+        element that a model does not know, non-finite or coincident positions, an unsound cell, or a field that is
+        not three finite numbers.
     MissingComponentError
         If the device is not there.
 
@@ -88,27 +108,33 @@ class TNEPCalculator(Calculator):
     >>> calc.get_property("born_effective_charges", atoms)  # doctest: +SKIP
     >>> calc = TNEPCalculator(dipole=["member1/model.pt", "member2/model.pt"])  # doctest: +SKIP
     >>> calc.get_uncertainty("dipole", atoms)  # doctest: +SKIP
+    >>> calc = TNEPCalculator(enthalpy="model.pt", efield=[0, 0, 0.01])  # doctest: +SKIP
     """
 
     atoms: Atoms
 
     def __init__(
-        self, energy=None, dipole=None, susceptibility=None, *, device: str = "cpu", dtype: str | None = None,
-        dipole_unit: str | None = None, susceptibility_unit: str | None = None, skin: float = 1.0, **kwargs,
+        self, energy=None, dipole=None, susceptibility=None, *, enthalpy=None, efield=None, device: str = "cpu",
+        dtype: str | None = None, dipole_unit: str | None = None, susceptibility_unit: str | None = None,
+        skin: float = 1.0, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
         if dtype is not None and dtype not in DTYPES:
             raise InputError(f"dtype must be {' or '.join(DTYPES)}, got '{dtype}'")
         self.device = _device(device)
-        sources = {"energy": energy, "dipole": dipole, "susceptibility": susceptibility}
-        options = {"energy": None, "dipole": dipole_unit, "susceptibility": susceptibility_unit}
+        sources = {"energy": energy, "dipole": dipole, "susceptibility": susceptibility, "enthalpy": enthalpy}
+        options = {"energy": None, "enthalpy": None, "dipole": dipole_unit, "susceptibility": susceptibility_unit}
         self.models: dict[str, tuple[Artifact, ...]] = {
             role: tuple(_load(member, role, self.device, dtype, options[role]) for member in _members(source, role))
             for role, source in sources.items()
             if source is not None
         }
         if not self.models:
-            raise InputError("TNEPCalculator needs at least one model: energy=, dipole= or susceptibility=")
+            raise InputError("TNEPCalculator needs at least one model: enthalpy=, energy=, dipole= or susceptibility=")
+        if enthalpy is not None and len(self.models) > 1:
+            raise InputError("enthalpy= gives all properties: leave out energy=, dipole= and susceptibility=")
+        self._field = AppliedField()
+        self.efield = efield
         self.implemented_properties = [name for role in self.models for name in _GIVES[role]]
         self.implemented_properties += [
             name + STD for role, models in self.models.items() if len(models) > 1 for name in _GIVES[role]
@@ -116,20 +142,66 @@ class TNEPCalculator(Calculator):
         cutoff = max(model.metadata.cutoff for models in self.models.values() for model in models)
         self._neighbor_list = NeighborList(cutoff, skin, native_search())
 
+    @property
+    def efield(self):
+        """The field in V/Å, or the function of time that gives it, or None; setting it discards the results."""
+        return self._field.source
+
+    @efield.setter
+    def efield(self, source):
+        if source is not None and "enthalpy" not in self.models:
+            if not {"energy", "dipole"} <= set(self.models):
+                raise InputError("efield needs a model of the enthalpy, or models of both energy and dipole")
+            if any(len(models) > 1 for models in self.models.values()):
+                raise InputError("in a field an ensemble must be one of enthalpy models; give single models otherwise")
+        self._field.set(source)
+        self.results = {}
+
+    @property
+    def time(self) -> float:
+        """Time in fs at which a time-dependent field is taken; setting it discards results at another field."""
+        return self._field.time
+
+    @time.setter
+    def time(self, time: float):
+        before = self._field.value()
+        self._field.time = float(time)
+        now = self._field.value()
+        if before is not None and now is not None and (before != now).any():
+            self.results = {}
+
+    def schedule(self, time: float) -> None:
+        """Let the next new configuration be at this time (fs); results of the present one stay.
+
+        This is what ``tnep_calc.calculators.field.follow(dynamics, calculator)`` does at every step.
+        """
+        self._field.schedule(time)
+
     def calculate(self, atoms: Atoms | None = None, properties=("energy",), system_changes=tuple(all_changes)):
         """Evaluate what is asked for, each model at most once; results of earlier calls for the same atoms stay."""
         super().calculate(atoms, properties, system_changes)
+        if system_changes:
+            self._field.advance()
+        field = self._field.value()
         wanted = {name.removesuffix(STD) for name in properties}
         edges = self._neighbor_list.edges(self.atoms.positions, self.atoms.cell.array, self.atoms.pbc)
-        for role, convert in (("energy", self._energy), ("dipole", self._dipole), ("susceptibility", self._response)):
-            if not wanted & set(_GIVES[role]):
+        if field is not None and "enthalpy" not in self.models and wanted & {*_ENERGY, *_DIPOLE}:
+            self.results.update(self._separate(edges, wanted, field))
+            wanted -= {*_ENERGY, *_DIPOLE}
+        for role, convert in (
+            ("energy", self._energy), ("dipole", self._dipole), ("susceptibility", self._response),
+            ("enthalpy", self._enthalpy),
+        ):  # fmt: skip
+            if role not in self.models or not wanted & set(_GIVES[role]):
                 continue
             quantities = [raw for raw, needed in _RAW[role].items() if needed is None or needed in wanted]
             members = [
-                convert(self.evaluate(role, quantities, edges, k), wanted, model)
+                convert(self.evaluate(role, quantities, edges, k, field), wanted, model)
                 for k, model in enumerate(self.models[role])
             ]
             several = len(members) > 1
+            if several and role == "enthalpy" and field is not None:
+                to_one_branch(members, self.atoms.cell.array, self.atoms.pbc, field)
             self.results.update(combine(members, self.atoms.cell.array, self.atoms.pbc) if several else members[0])
 
     def get_uncertainty(self, name: str, atoms: Atoms | None = None):
@@ -147,7 +219,9 @@ class TNEPCalculator(Calculator):
             raise InputError(f"'{name}' has no error bar from a single model: give {role}= a list of models")
         return self.get_property(name + STD, atoms)
 
-    def evaluate(self, role: str, quantities: list[str], edges: Edges, member: int = 0) -> dict[str, np.ndarray]:
+    def evaluate(
+        self, role: str, quantities: list[str], edges: Edges, member: int = 0, field: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         """Return raw quantities of one model (names of the contract in ``tnep_calc.models``) as numpy arrays."""
         model = self.models[role][member]
         species = torch.as_tensor(_species_index(self.atoms, model.metadata.species, role))
@@ -159,13 +233,14 @@ class TNEPCalculator(Calculator):
             )
         ]  # fmt: skip
         index, centers, offsets, neighbors, vectors = arguments
-        results = model(index, centers, offsets, neighbors, vectors, quantities)
+        electric = None if field is None else torch.from_numpy(field).to(self.device)
+        results = model(index, centers, offsets, neighbors, vectors, quantities, electric)
         return {name: results[name].detach().cpu().numpy() for name in quantities}
 
     def _energy(self, out, wanted, model):
         energy = float(out["energy"])
         properties = {"energy": energy, "free_energy": energy, "energies": out["energies"], "forces": out["forces"]}
-        if self.atoms.cell.rank == 3:
+        if "virial" in out and self.atoms.cell.rank == 3:
             properties["stress"] = full_3x3_to_voigt_6_stress(-out["virial"] / self.atoms.get_volume())
         return properties
 
@@ -177,6 +252,41 @@ class TNEPCalculator(Calculator):
             properties["polarization"] = out["dipole"] / self.atoms.get_volume()
         return properties
 
+    def _enthalpy(self, out, wanted, model):
+        properties = self._energy(out, wanted, model) | self._dipole(out, wanted, model)
+        properties |= self._response(out, wanted, model)
+        if "piezoelectric" in out and self.atoms.cell.rank == 3:
+            raw = out["piezoelectric"]
+            properties["piezoelectric_tensor"] = 0.5 * (raw + raw.transpose(0, 2, 1)) / self.atoms.get_volume()
+        return properties
+
+    def _separate(self, edges, wanted, field):
+        """Energy and dipole properties in a field from separate models."""
+        if "stress" in wanted:
+            raise InputError(
+                "separate models of energy and dipole have no stress in a field, as the dipole model does not tell how "
+                "the dipole changes with strain: use an enthalpy model"
+            )
+        models = {role: members[0] for role, members in self.models.items()}
+        charges = ["born_charges"] if "born_effective_charges" in wanted else []
+        response = None
+        if "susceptibility" in models:
+            names = ["polarizability", "polarizabilities", "polarizability_gradient"]
+            scale = self._response_scale(models["susceptibility"])
+            response = {k: scale * v for k, v in self.evaluate("susceptibility", names, edges).items()}
+        potential, dipole = separate_in_field(
+            self.evaluate("energy", ["energies", "energy", "forces"], edges),
+            self.evaluate("dipole", ["dipole", "dipoles", "field_forces", *charges], edges, field=field),
+            response, field,
+        )  # fmt: skip
+        return self._energy(potential, wanted, None) | self._dipole(dipole, wanted, None)
+
+    def _response_scale(self, model):
+        """Factor to e·Å²/V."""
+        if model.metadata.units["polarizability"] != "N*chi":
+            return 1.0
+        return EPSILON_0 * self.atoms.get_volume() / len(self.atoms)
+
     def _response(self, out, wanted, model):
         normalised = model.metadata.units["polarizability"] == "N*chi"
         periodic = self.atoms.pbc.all() and self.atoms.cell.rank == 3
@@ -185,7 +295,7 @@ class TNEPCalculator(Calculator):
                 "susceptibility and dielectric tensor need a cell that is periodic in three directions, got pbc = "
                 f"{self.atoms.pbc.tolist()}; ask for 'polarizability' of a model trained on polarizabilities instead"
             )
-        factor = EPSILON_0 * self.atoms.get_volume() / len(self.atoms) if normalised else 1.0
+        factor = self._response_scale(model)
         alpha = factor * out["polarizability"]
         properties = {"polarizability": alpha}
         if "polarizability_gradient" in out:
