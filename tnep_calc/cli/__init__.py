@@ -11,6 +11,7 @@ from ..errors import TnepError
 
 COMMANDS = {
     "info": "what is installed, where, and what to do about what is missing",
+    "data": "convert, merge, check and describe DFT data",
     "train": "train a model from DFT data (TOML configuration)",
     "export": "turn a nep.txt into an artifact for ASE and LAMMPS",
     "predict": "evaluate models on the structures of a file and compare with its labels",

@@ -26,7 +26,8 @@ FIELDS = {
     "dipole": ("dipole", "polarization"),
     "born_charges": ("born_charges", "born_charge", "born_effective_charges"),
     "polarizability": ("polarizability", "pol"),
-    "epsilon_inf": ("epsilon_inf",),
+    "epsilon_inf": ("epsilon_inf", "dielectric_tensor"),
+    "susceptibility": ("susceptibility", "chi"),
     "atomic_dipole": ("atomic_dipole", "adipole"),
     "atomic_polarizability": ("atomic_polarizability", "apol"),
     "weight": ("weight",),
@@ -38,7 +39,8 @@ field the first listed is used."""
 LABELS = (
     "energy", "forces", "virial", "dipole", "born_charges", "polarizability", "atomic_dipole", "atomic_polarizability",
 )  # fmt: skip
-"""Labels of a :class:`LabelledStructure`; ``stress`` becomes ``virial``, ``epsilon_inf`` becomes ``polarizability``."""
+"""Labels of a :class:`LabelledStructure`; ``stress`` becomes ``virial``, ``epsilon_inf`` and ``susceptibility`` become
+``polarizability``."""
 
 _ASYMMETRY = 0.05  # largest antisymmetric part of a symmetric tensor, relative to its largest component
 
@@ -64,7 +66,7 @@ class LabelledStructure:
     born_charges : ndarray, shape (n_atoms, 3, 3), in e
         ``[atom, dipole component, displacement component]``, as in the file (no sum rule imposed).
     polarizability : ndarray, shape (3, 3), in e·Å²/V
-        Of the cell, symmetric; from ``epsilon_inf`` it is ``eps0 V (eps_inf - 1)``.
+        Of the cell, symmetric; ``eps0 V (eps_inf - 1)`` from ``epsilon_inf``, ``eps0 V chi`` from ``susceptibility``.
     atomic_dipole : ndarray, shape (n_atoms, 3), in e·Å
         Shares of the atoms in the dipole.
     atomic_polarizability : ndarray, shape (n_atoms, 3, 3), in e·Å²/V
@@ -198,6 +200,7 @@ def from_atoms(
     for label, name, convert in (
         ("virial", "stress", lambda stress: -volume * stress),
         ("polarizability", "epsilon_inf", lambda eps: EPSILON_0 * volume * (eps - np.eye(3))),
+        ("polarizability", "susceptibility", lambda chi: EPSILON_0 * volume * chi),
     ):
         if labels[label] is None and (value := found.symmetric(name)) is not None:
             if volume == 0:
@@ -206,7 +209,7 @@ def from_atoms(
     for label in require:
         if labels[label] is None:
             wanted = [keys[label]] if keys and label in keys else list(FIELDS[label])
-            wanted += {"virial": ["stress"], "polarizability": ["epsilon_inf"]}.get(label, [])
+            wanted += {"virial": ["stress"], "polarizability": ["epsilon_inf", "susceptibility"]}.get(label, [])
             raise DataFileError(
                 f"{source}: no {label} (looked for {', '.join(wanted)}; found {', '.join(found.names()) or 'nothing'})"
             )

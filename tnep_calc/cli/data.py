@@ -1,0 +1,91 @@
+"""``tnep data``: convert and merge labelled structures, check them, and describe them in a page."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from ..errors import InputError
+
+EPILOG = """\
+Files of any kind are read: extended xyz (also GPUMD's), databases of ASE, VASP (OUTCAR or vasprun.xml, with LEPSILON or
+LCALCEPS), Quantum ESPRESSO (XML of pw.x) and ABINIT (main output, DDB, _GSR.nc, _DDB.nc); .gz, .bz2 and .xz are
+unpacked. The output is extended xyz in eV, A, e, V/A: energy, forces, stress, dipole (e*A per cell, folded),
+born_charges [atom, dipole component, displacement component], polarizability (e*A^2/V per cell), electric_field.
+
+Runs of Quantum ESPRESSO with the same geometry form a set: the one at E = 0 (lelfield = .true., efield_cart = 0 0 0)
+gets Born charges and polarizability by finite differences, those in fields become structures of their own. ABINIT's
+files of the same geometry are merged.
+
+examples:
+  tnep data train.extxyz SiO2-*.xml                    four XML files per structure
+  tnep data all.extxyz old.extxyz run*/OUTCAR.xz bn.db
+  tnep data all.extxyz chi.db --key susceptibility=chi_dft
+  tnep data --check all.extxyz                         duplicates, units, sum rules, polarization jumps, outliers
+  tnep data --report all.html all.extxyz               the same in a page, with histograms
+"""
+
+
+def add_arguments(parser):
+    """Declare the arguments."""
+    from ..io.importers import KINDS
+
+    parser.epilog = EPILOG
+    parser.usage = "tnep data OUT.extxyz IN [IN ...] [options] | --check IN [IN ...] | --report PAGE.html IN [IN ...]"
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="output (unless checking), then inputs")
+    parser.add_argument("--check", action="store_true", help="write nothing, print what looks wrong (status 1 if so)")
+    parser.add_argument("--report", type=Path, metavar="PAGE.html", help="write a page about the inputs instead")
+    parser.add_argument(
+        "--key", action="append", default=[], metavar="FIELD=NAME",
+        help="name of a field in extended xyz files and databases, e.g. energy=dft_energy (repeatable)",
+    )  # fmt: skip
+    parser.add_argument("--require", action="append", default=[], metavar="LABEL",
+                        help="label that every structure without field must have (repeatable)")  # fmt: skip
+    parser.add_argument("--kind", choices=sorted(KINDS), help="kind of the inputs, instead of what they look like")
+    parser.add_argument("--force", action="store_true", help="overwrite the output")
+
+
+def run(args):
+    """Convert, check or report."""
+    from ..io.dataset import write_dataset
+    from ..io.files import check_output
+    from ..io.importers import read_structures, without_paths
+
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
+    keys = dict(_pair(text) for text in args.key)
+    converts = not args.check and not args.report
+    output, inputs = (args.files[0], args.files[1:]) if converts else (None, args.files)
+    if converts:
+        if not inputs:
+            raise InputError("give an output file and at least one input; to look at a file: --check or --report")
+        if output.suffix != ".extxyz" and output.suffix != ".xyz":
+            raise InputError(f"{output}: the output comes first, and its name must end in .extxyz (or .xyz)")
+        check_output(output, args.force)
+    structures, sources = read_structures(inputs, keys, args.require, args.kind)
+    if converts:
+        write_dataset(output, without_paths(structures), args.force)
+        for line in _lines(structures, sources):
+            print(line)
+        print(f"{len(structures)} structures in {output}; 'tnep data --check {output}' looks for mistakes")
+    return 0
+
+
+def _pair(text):
+    field, sign, name = text.partition("=")
+    if not (field and sign and name):
+        raise InputError(f"--key must be FIELD=NAME, found '{text}'")
+    return field, name
+
+
+def _lines(structures, sources):
+    from ..io.dataset import LABELS
+    from ..io.importers import KINDS
+
+    for source in sources:
+        files = f"{len(source.files)} files" if len(source.files) > 1 else str(source.files[0])
+        yield f"{source.structures:6d}  {files} ({KINDS[source.kind]})"
+    for label in (*LABELS, "electric_field"):
+        count = sum(getattr(s, label) is not None for s in structures)
+        if count:
+            yield f"{count:6d}  with {label}"
