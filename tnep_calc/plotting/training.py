@@ -12,6 +12,9 @@ from .style import BLUE, GREY, ORANGE, RED, styled
 COLOURS = {"train": BLUE, "validation": ORANGE, "test": RED}
 """Colour of each split; others are blue."""
 
+MEMBER = "#bbbbbb"
+"""Colour of single members of an ensemble."""
+
 PANEL = 2.6
 """Side of a parity panel in inches."""
 
@@ -48,6 +51,75 @@ def plot_loss(history: Sequence[Mapping[str, Any]]):
     return figure
 
 
+def plot_losses(histories: Sequence[Sequence[Mapping[str, Any]]]):
+    """Plot the losses of the members of an ensemble in grey and their means in colour.
+
+    Parameters
+    ----------
+    histories : sequence of sequences of mappings
+        One history, as `plot_loss` takes it, for each member.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    with styled():
+        figure = Figure()
+        ax = figure.subplots()
+        for split in ("train", "validation"):
+            curves = [
+                np.array([(row["step"], row[f"loss_{split}"]) for row in history if f"loss_{split}" in row])
+                for history in histories
+            ]
+            curves = [curve for curve in curves if len(curve)]
+            if not curves:
+                continue
+            for curve in curves:
+                ax.semilogy(*curve.T, color=MEMBER, linewidth=0.7, linestyle="-" if split == "train" else "--")
+            steps = np.unique(np.concatenate([curve[:, 0] for curve in curves]))
+            mean = np.mean([np.interp(steps, *curve.T) for curve in curves], axis=0)
+            ax.semilogy(steps, mean, color=COLOURS[split], label=f"{split}, mean of {len(curves)}", zorder=3)
+        ax.set_xlabel("step")
+        ax.set_ylabel("loss (mean squared errors / spread$^2$)")
+        ax.legend()
+    return figure
+
+
+def plot_enthalpy_history(history: Sequence[Mapping[str, Any]], labels: Mapping[str, tuple[str, float]]):
+    """Plot the mean absolute error of every label against the epoch.
+
+    Parameters
+    ----------
+    history : sequence of mappings
+        Rows with ``epoch`` and ``mae_{label}_train`` (and ``mae_{label}_validation``).
+    labels : mapping of str to (str, float)
+        Label -> unit to show it in, and the factor to that unit.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    shown = [name for name in labels if f"mae_{name}_train" in history[0]]
+    with styled():
+        figure = Figure(figsize=(PANEL * 3, PANEL * 0.8 * ((len(shown) + 2) // 3)))
+        for ax, name in zip(figure.subplots((len(shown) + 2) // 3, 3, squeeze=False).flat, shown, strict=False):
+            unit, factor = labels[name]
+            for split in ("train", "validation"):
+                rows = [(row["epoch"], factor * row[key]) for row in history if (key := f"mae_{name}_{split}") in row]
+                if rows:
+                    ax.loglog(*zip(*rows, strict=True), color=COLOURS[split], label=split)
+            ax.set_title(name.replace("_", " "), fontsize=8)
+            ax.set_ylabel(f"MAE ({unit})")
+            ax.set_xlabel("epoch")
+        figure.axes[0].legend()
+        figure.tight_layout()
+    return figure
+
+
 def plot_parity(panels: Sequence[Mapping[str, Any]]):
     """Plot predictions against labels, one panel per quantity, the held-back data on top.
 
@@ -55,7 +127,8 @@ def plot_parity(panels: Sequence[Mapping[str, Any]]):
     ----------
     panels : sequence of mappings
         Each with ``name``, ``unit`` and ``splits``: split -> mapping with ``target`` and ``prediction`` (arrays of
-        the same shape, in `unit`) and the numbers ``rmse``, ``mae`` and ``r2``.
+        the same shape, in `unit`) and the numbers ``rmse``, ``mae`` and ``r2``; with ``deviation`` (an array of the
+        same shape, NaN where there is none) the predictions get error bars.
 
     Returns
     -------
@@ -81,6 +154,9 @@ def draw_parity(ax, panel: Mapping[str, Any]) -> None:
     ax.plot(ends, ends, color=GREY, linewidth=0.7)
     lines = []
     for split, data in panel["splits"].items():
+        if "deviation" in data:
+            ax.errorbar(np.ravel(data["target"]), np.ravel(data["prediction"]), np.ravel(data["deviation"]),
+                        fmt="none", elinewidth=0.6, color=COLOURS.get(split, BLUE), alpha=0.5)  # fmt: skip
         ax.plot(np.ravel(data["target"]), np.ravel(data["prediction"]), ".", markersize=3,
                 color=COLOURS.get(split, BLUE), label=split)  # fmt: skip
         lines.append(f"{split}: RMSE {data['rmse']:.3g}, MAE {data['mae']:.3g}, R$^2$ {data['r2']:.4f}")

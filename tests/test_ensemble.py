@@ -1,0 +1,191 @@
+"""Ensembles trained in one run: members, their splits, shared moments, files, and a killed run that goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.io import write
+from training_helpers import LABELS, random_structure, small_config
+
+from tnep_calc import TNEPCalculator
+from tnep_calc.cli import main
+from tnep_calc.errors import InputError
+from tnep_calc.io.dataset import read_dataset
+from tnep_calc.training.config import EnsembleConfig, load_config
+from tnep_calc.training.ensemble import member_config, member_indices, member_splits
+from tnep_calc.training.model import basis_of
+from tnep_calc.training.pool import MomentPool
+from tnep_calc.training.trainer import Trainer, moment_options
+
+TOML = """
+[data]
+files = ["data.extxyz"]
+test_fraction = 0.2
+[model]
+kind = "polarizability"
+species = ["N", "B"]
+radial_cutoff = 3.7
+angular_cutoff = 3.0
+n_max = [2, 2]
+basis_size = [3, 3]
+l_max = [3, 0, 0]
+neurons = 4
+[optimizer]
+adam_steps = 20
+lbfgs_steps = 20
+[output]
+directory = "out"
+report_interval = 5
+checkpoint_interval = 5
+[ensemble]
+n_splits = 3
+train_fraction = 0.75
+"""
+
+
+def smooth_structures(n=20):
+    """Crystals whose polarizability is a smooth function of the positions."""
+    frames = []
+    for seed in range(n):
+        s = random_structure(seed, "BNNB")
+        d = s.positions[:, None] - s.positions
+        alpha = 3 * np.eye(3) + np.einsum("ijab,ij->ab", d[..., :, None] * d[..., None, :], np.exp(-(d**2).sum(-1) / 4))
+        frames.append(Atoms(s.symbols, s.positions, cell=s.cell, pbc=True, info={"polarizability": alpha}))
+    return frames
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with data, configuration, and the finished ensemble in ``out``."""
+    path = tmp_path_factory.mktemp("ensemble")
+    write(path / "data.extxyz", smooth_structures())
+    (path / "config.toml").write_text(TOML)
+    assert main(["train", str(path / "config.toml"), "-q"]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def summary(folder):
+    return json.loads((folder / "out" / "ensemble.json").read_text())
+
+
+@pytest.mark.parametrize("method", ["bagging", "kfold"])
+def test_splits_are_those_of_calorine(method, tmp_path):
+    calorine = pytest.importorskip("calorine.nep")
+    frames = [Atoms("H", [[0, 0, 0]], cell=[5, 5, 5 + k], pbc=True, info={"pol": np.eye(3)}) for k in range(13)]
+    options = EnsembleConfig(3, method, 0.7, seed=7)
+    calorine.setup_training(
+        {"version": 4, "type": [1, "H"], "model_type": 2}, frames, rootdir=str(tmp_path / "root"), mode=method, n_splits=3,
+        train_fraction=0.7 if method == "bagging" else None, seed=7,
+    )  # fmt: skip
+    for k, (train, held) in enumerate(member_splits(13, options), start=1):
+        for name, indices in (("train", train), ("test", held)):
+            read = read_dataset(tmp_path / "root" / f"nepmodel_split{k}" / f"{name}.xyz")
+            assert [round(s.cell[2, 2] - 5) for s in read] == indices.tolist()
+
+
+def test_splits_cover_and_do_not_overlap(folder):
+    config = load_config(folder / "config.toml")
+    for method in ("bagging", "kfold"):
+        indices = member_indices(20, replace(config, ensemble=replace(config.ensemble, method=method)))
+        for own in indices:
+            assert sorted(np.concatenate([*own.values()])) == list(range(20))
+            assert own["test"].tolist() == indices[0]["test"].tolist() and len(own["test"]) == 4
+            assert len(own["train"]) == (12 if method == "bagging" else len(own["train"]))
+        if method == "kfold":
+            assert sorted(np.concatenate([own["validation"] for own in indices]).tolist()) == sorted(
+                set(range(20)) - set(indices[0]["test"].tolist())
+            )
+    for n, options in ((2, EnsembleConfig(3, "kfold")), (3, EnsembleConfig(2, "bagging", 0.1))):
+        with pytest.raises(InputError, match="too few"):
+            member_splits(n, options)
+
+
+def test_a_member_is_an_ordinary_run(folder, summary):
+    """Shared moments change nothing: the member is the model trained alone on its split."""
+    config = load_config(folder / "config.toml")
+    structures = read_dataset(config.data_files)
+    k = 1
+    alone = Trainer(member_config(config, k), structures, member_indices(len(structures), config)[k])
+    alone.run()
+    found = torch.load(folder / "out" / "member2" / "checkpoint.pt", weights_only=True)
+    expected = alone.evaluate("test")["polarizability"]
+    alone.vector = found["vector"]
+    torch.testing.assert_close(alone.evaluate("test")["polarizability"], expected, rtol=1e-5, atol=1e-5)
+    assert summary["members"][k]["validation"] == alone.indices["validation"].tolist()
+    assert summary["members"][0]["directory"] == "member1"
+
+
+def test_files_and_errors_of_the_mean(folder, summary):
+    out = folder / "out"
+    assert {p.name for p in out.iterdir()} == {"member1", "member2", "member3", "ensemble.json", "loss.png", "parity.png"}
+    structures = read_dataset(folder / "data.extxyz")
+    calc = TNEPCalculator(susceptibility=[out / f"member{k}" / "model.pt" for k in (1, 2, 3)])
+    errors, deviations = [], []
+    for k in summary["test"]:
+        s = structures[k]
+        atoms = Atoms(s.symbols, s.positions, cell=s.cell, pbc=s.pbc)
+        six = np.triu_indices(3)
+        errors.append((calc.get_property("polarizability", atoms) - s.polarizability)[six] / len(s))
+        deviations.append(calc.get_uncertainty("polarizability", atoms)[six] / len(s))
+    numbers = summary["errors"]["test"]["polarizability"]
+    assert numbers["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-5)
+    assert numbers["deviation"] == pytest.approx(np.sqrt(np.mean(np.square(deviations))), rel=1e-5)
+    assert numbers["rmse_of_members"] >= numbers["rmse"]
+    assert "epsilon_inf" in summary["errors"]["test"] and "validation" in summary["errors"]
+
+
+def test_a_killed_ensemble_goes_on_exactly(folder):
+    config = str(folder / "config.toml")
+    code = "import sys; from tnep_calc.cli import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "train", config, "-o", "killed"], cwd=folder, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    second = False
+    for line in process.stderr:
+        second = second or "member 2 of 3" in line
+        if second and "step 15/" in line:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL and not (folder / "killed" / "ensemble.json").exists()
+    assert main(["train", config, "-q", "-o", str(folder / "killed")]) == 0
+    for k in (1, 2, 3):
+        a, b = ((folder / name / f"member{k}" / "nep.txt").read_bytes() for name in ("out", "killed"))
+        assert a == b
+    a, b = (json.loads((folder / name / "ensemble.json").read_text()) for name in ("out", "killed"))
+    assert a["errors"] == b["errors"]
+
+
+def test_another_split_is_refused(folder, capsys):
+    (folder / "other.toml").write_text(TOML + "seed = 1\n")
+    assert main(["train", str(folder / "other.toml"), "-q"]) == 1
+    assert "another split" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_pool_computes_a_geometry_once(kind):
+    first = [random_structure(k, "BN") for k in (1, 2, 3)]
+    second = [replace(first[1], energy=3.0), random_structure(4, "NB"), first[0], first[0]]
+    config = small_config(kind)
+    pool = MomentPool([first, second], basis_of(config.model), **moment_options(config))
+    assert pool.moments.n_structures == 5  # one geometry is twice in the second run
+    own = Trainer(config, second)
+    shared = Trainer(config, second, pool=pool)
+    for name, value in own.evaluate("train").items():
+        torch.testing.assert_close(value, shared.evaluate("train", own.vector)[name], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("line", ["n_splits = 1", 'method = "jackknife"', "train_fraction = 0.0", "seed = -1"])
+def test_bad_tables(tmp_path, line):
+    (tmp_path / "config.toml").write_text(TOML.split("[ensemble]")[0] + "[ensemble]\n" + line)
+    with pytest.raises(InputError, match="ensemble."):
+        load_config(tmp_path / "config.toml")
