@@ -24,7 +24,7 @@ def silica(seed=3, repeat=(1, 1, 1)):
     return atoms.repeat(repeat)
 
 
-def random_sites(dtype=torch.float64, seed=0):
+def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1):
     """Return site functions scaled for silica, with no parameter left at zero."""
     frames = [make_frame(from_atoms(silica(k), "random"), SPECIES, CUTOFF, RADIAL, torch.float64) for k in (3, 4)]
     sites = EnthalpySites(SiteShape(len(SPECIES), RADIAL, channels=4, hidden=8), torch.float64)
@@ -33,7 +33,7 @@ def random_sites(dtype=torch.float64, seed=0):
     with torch.no_grad():
         for parameter in (sites.b1, sites.b2, sites.b3, sites.linear):
             parameter += 0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-        sites.units.copy_(torch.tensor([0.1, 0.2, 0.1]))
+        sites.units.copy_(torch.tensor([energy_unit, 0.2, 0.1]))
         sites.site.copy_(torch.tensor([[-105.3, 0.05], [-430.7, 0.07]]))
     site = sites.site.clone()
     sites = sites.to(dtype)
@@ -41,6 +41,6 @@ def random_sites(dtype=torch.float64, seed=0):
     return sites
 
 
-def random_enthalpy(dtype="float64", zbl=0.0, seed=0):
+def random_enthalpy(dtype="float64", zbl=0.0, seed=0, energy_unit=0.1):
     """Return an artifact in memory."""
-    return artifact_from_enthalpy(random_sites(seed=seed), SPECIES, CUTOFF, RADIAL, zbl, dtype)
+    return artifact_from_enthalpy(random_sites(seed=seed, energy_unit=energy_unit), SPECIES, CUTOFF, RADIAL, zbl, dtype)
