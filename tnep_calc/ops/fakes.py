@@ -44,6 +44,20 @@ def register() -> None:
     def _(header, params, species, centers, offsets, neighbors, vectors, dim):
         return vectors.new_empty(centers.shape[0], dim)
 
+    @fake("tnep::enthalpy")
+    def _(
+        header, params, constants, species, centers, offsets, neighbors, vectors, field, seeds, atom_virials
+    ):  # fmt: skip
+        n, atoms = centers.shape[0], species.shape[0]
+        return (
+            vectors.new_empty(n),
+            vectors.new_empty(n, 3),
+            vectors.new_empty(n, 3, 3),
+            vectors.new_empty(len(seeds), atoms, 3),
+            vectors.new_empty(len(seeds), 3, 3),
+            vectors.new_empty(atoms if atom_virials else 0, 3, 3),
+        )
+
     @fake("tnep::neighbor_list")
     def _(positions, cell, pbc, cutoff):
         n_edges = torch.library.get_ctx().new_dynamic_size()

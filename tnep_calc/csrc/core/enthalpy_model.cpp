@@ -1,0 +1,89 @@
+// Electric-enthalpy models: views of packed models, and the kernels of the chosen instruction set.
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "enthalpy.h"
+
+namespace tnep {
+
+#if defined(__x86_64__)
+#define TNEP_SETS(F) F(generic) F(avx2) F(avx512)
+#else
+#define TNEP_SETS(F) F(generic)
+#endif
+#define TNEP_DECLARE(set)                                    \
+  namespace set {                                            \
+  extern const EnthalpyKernel<float> enthalpy_kernel_float;   \
+  extern const EnthalpyKernel<double> enthalpy_kernel_double; \
+  }
+TNEP_SETS(TNEP_DECLARE)
+
+namespace {
+
+struct Choice {
+  const char* name;
+  const EnthalpyKernel<float>* single;
+  const EnthalpyKernel<double>* twofold;
+};
+
+const Choice& choose() {
+#define TNEP_ENTRY(set) {#set, &set::enthalpy_kernel_float, &set::enthalpy_kernel_double},
+  static const Choice all[] = {TNEP_SETS(TNEP_ENTRY)};
+  const char* name = instruction_set();
+  for (const Choice& choice : all)
+    if (std::strcmp(choice.name, name) == 0) return choice;
+  throw std::invalid_argument(std::string("no electric-enthalpy kernels for the instruction set ") + name);
+}
+
+int up(int64_t n, int multiple) { return int((n + multiple - 1) / multiple * multiple); }
+
+[[noreturn]] void refuse(const std::string& reason) { throw std::invalid_argument("packed enthalpy model: " + reason); }
+
+}  // namespace
+
+template <>
+const EnthalpyKernel<float>& enthalpy_kernel<float>() { return *choose().single; }
+template <>
+const EnthalpyKernel<double>& enthalpy_kernel<double>() { return *choose().twofold; }
+
+template <class R>
+EnthalpyModel<R> make_enthalpy_model(const int64_t* h, int64_t header_size, const R* parameters,
+                                     int64_t n_parameters) {
+  if (header_size != kEHeaderSize)
+    refuse("the header must have " + std::to_string(int(kEHeaderSize)) + " numbers, got " +
+           std::to_string(header_size));
+  if (h[kEVersion] != kEnthalpyVersion)
+    refuse("layout version " + std::to_string(h[kEVersion]) + ", this library reads version " +
+           std::to_string(kEnthalpyVersion) + ": export the model again");
+  const int64_t limits[kEHeaderSize] = {0, kMaxSpecies, kMaxRadial, 1024, 4096, 1};
+  for (int field = kESpecies; field < kEHeaderSize; field++)
+    if (h[field] < (field == kEZbl ? 0 : 1) || h[field] > limits[field])
+      refuse("header field " + std::to_string(field) + " is out of range: " + std::to_string(h[field]));
+
+  EnthalpyModel<R> m;
+  m.species = int(h[kESpecies]);
+  m.radial = int(h[kERadial]);
+  m.channels = int(h[kEChannels]);
+  m.hidden = int(h[kEHidden]);
+  m.rows = m.species * m.radial;
+  m.Kp = up(m.channels, 16);
+  m.Hp = up(m.hidden, 32);
+  m.grams = up(3 * m.channels * (m.channels + 1) / 2, 16);
+  m.Qp = up(m.grams + 20 * m.Kp, 32);
+  m.Op = up(8 * m.Kp + 2, 32);
+  const int64_t K = m.channels, Kp = m.Kp, Hp = m.Hp, Qp = m.Qp, Op = m.Op;
+  m.stride = 4 * m.rows * Kp + m.rows * K * 16 + 4 * K * Kp + 2 * Qp + 2 * Hp + Op + 2 * (Qp * Hp + Hp * Hp + Hp * Op);
+  const int64_t zbl = h[kEZbl] ? int64_t(m.species) * m.species * kPad : 0;
+  m.zbl = zbl ? parameters : nullptr;
+  m.sites = parameters + zbl;
+  if (zbl + m.stride * m.species != n_parameters)
+    refuse("the header asks for " + std::to_string(zbl + m.stride * m.species) + " parameters, got " +
+           std::to_string(n_parameters));
+  return m;
+}
+
+template EnthalpyModel<float> make_enthalpy_model(const int64_t*, int64_t, const float*, int64_t);
+template EnthalpyModel<double> make_enthalpy_model(const int64_t*, int64_t, const double*, int64_t);
+
+}  // namespace tnep

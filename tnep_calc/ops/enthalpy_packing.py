@@ -1,0 +1,128 @@
+"""From ``EnthalpySites`` to the flat model of the native kernels; the layout: ``csrc/core/enthalpy_layout.h``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import InputError
+from ..io.nep_txt import ZBL
+from ..models.enthalpy_sites import COMPONENTS, L_MAX, PATHS_1, PATHS_2, EnthalpySites
+from .packing import _flat, _rows, _zbl
+
+LAYOUT_VERSION = 1
+MAX_RADIAL = 32
+_PANEL = 32
+
+
+def pack_enthalpy(
+    sites: EnthalpySites, species: tuple[str, ...], zbl: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the site functions as the native kernels read them.
+
+    Parameters
+    ----------
+    sites : EnthalpySites
+    species : tuple of str
+        Chemical symbols.
+    zbl : float
+        Outer radius of a ZBL repulsion in Å, 0 for none.
+
+    Returns
+    -------
+    header : ndarray of int64, shape (6,)
+    params : ndarray of float64, shape (n,)
+        Cast it to float32 for single precision arithmetic.
+
+    Raises
+    ------
+    InputError
+        If the model exceeds what the kernels are made for: up to 32 radial functions.
+    """
+    shape = sites.shape_
+    if shape.n_radial > MAX_RADIAL:
+        raise InputError(f"native kernels need at most {MAX_RADIAL} radial functions, got {shape.n_radial}")
+    header = np.array(
+        [LAYOUT_VERSION, shape.n_species, shape.n_radial, shape.channels, shape.hidden, int(zbl > 0)], dtype=np.int64
+    )
+    blocks = []
+    if zbl > 0:
+        blocks.append(_rows(_zbl(ZBL(inner=0.5 * zbl, outer=zbl), species)))
+    values = {name: t.detach().double().numpy() for name, t in [*sites.named_parameters(), *sites.named_buffers()]}
+    for s in range(shape.n_species):
+        blocks += _site({name: value[s] for name, value in values.items() if _per_species(name)}, values["units"], shape)
+    return header, np.concatenate(blocks)
+
+
+def _per_species(name):
+    return name not in ("left", "right", "coupling", "upper", "pairs1", "pairs2", "rank1", "rank2", "units")
+
+
+def _site(p, units, shape):
+    """Blocks of one species of centres."""
+    k, hidden = shape.channels, _up(shape.hidden)
+    contraction = p["whitening"] @ p["contraction"]
+    degree = np.repeat(np.arange(L_MAX + 1), 2 * np.arange(L_MAX + 1) + 1)
+    expansion = contraction[degree].transpose(1, 2, 0)
+    assert expansion.shape[2] == COMPONENTS
+    rows, outputs = _invariant_rows(k), _output_columns(shape)
+    q, o = rows.size, outputs.size
+    w1 = _scatter(p["spread"][:, None] * p["w1"], rows, hidden)
+    w2 = _pad(p["w2"], hidden, hidden)
+    gain = np.concatenate([units[[0, 2]], p["gain"] * np.repeat(units[1:], [shape.n_vectors, shape.n_tensors])])
+    w3, b3 = np.zeros((hidden, o)), np.zeros(o)
+    used = outputs >= 0
+    w3[: shape.hidden, used] = (p["w3"] * gain)[:, outputs[used]]
+    b3[used] = (p["b3"] * gain)[outputs[used]]
+    return [
+        _rows(contraction),
+        _flat(expansion),
+        _rows(p["mixing"]),
+        _rows(p["mixing"].swapaxes(1, 2)),
+        _scatter(p["offset"][:, None], rows, 1).ravel(),
+        _scatter((p["linear"] * p["spread"])[:, None] * units[0], rows, 1).ravel(),
+        _pad(p["b1"], hidden), _pad(p["b2"], hidden), b3,
+        _panels(w1), _panels(w2), _panels(w3), _panels(w1.T), _panels(w2.T), _panels(w3.T),
+    ]  # fmt: skip
+
+
+def _invariant_rows(k):
+    """For every row of the native invariants the index in those of the model, -1 for padding."""
+    grams = L_MAX * (k * (k + 1) // 2)
+    first = np.concatenate([k + np.arange(grams), np.full(-grams % 16, -1)])
+    p1, p2 = len(PATHS_1), len(PATHS_2)
+    blocks = p1 + p2 + p1 * (p1 + 1) // 2 + p2 * (p2 + 1) // 2
+    starts = [0, *(k + grams + k * np.arange(blocks))]
+    channels = np.full((len(starts), k - k % 16 + 16 * (k % 16 > 0)), -1)
+    channels[:, :k] = np.array(starts)[:, None] + np.arange(k)
+    rows = np.concatenate([first, channels.ravel()])
+    return np.concatenate([rows, np.full(-rows.size % _PANEL, -1)])
+
+
+def _output_columns(shape):
+    """For every native output the index in those of the model, -1 for padding."""
+    k = shape.channels
+    weights = 2 + np.arange(shape.n_vectors + shape.n_tensors).reshape(-1, k)
+    blocks = np.pad(weights, [(0, 0), (0, -k % 16)], constant_values=-1)
+    columns = np.concatenate([blocks.ravel(), [0, 1]])
+    return np.concatenate([columns, np.full(-columns.size % _PANEL, -1)])
+
+
+def _scatter(values, rows, columns):
+    """Rows of `values` at their native places, zeros elsewhere."""
+    out = np.zeros((rows.size, columns))
+    used = rows >= 0
+    out[used, : values.shape[1]] = values[rows[used]]
+    return out
+
+
+def _up(n):
+    return n + -n % _PANEL
+
+
+def _pad(values, *size):
+    return np.pad(values, [(0, n - m) for n, m in zip(size, values.shape, strict=True)])
+
+
+def _panels(matrix):
+    """Matrix (a multiple of 32 columns) as panels of 32 columns."""
+    return matrix.reshape(matrix.shape[0], -1, _PANEL).swapaxes(0, 1).ravel()
