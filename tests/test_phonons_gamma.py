@@ -8,7 +8,7 @@ from random_nep import random_nep
 
 from tnep_calc import TNEPCalculator
 from tnep_calc.errors import InputError
-from tnep_calc.phonons.gamma import dynamical_matrix, modes, nonanalytic_term
+from tnep_calc.phonons.gamma import dynamical_matrix, ionic_dielectric, mode_charges, modes, nonanalytic_term
 from tnep_calc.units import SQRT_EV_PER_A2_AMU_TO_INV_CM, THZ_TO_INV_CM
 
 
@@ -50,6 +50,22 @@ def test_dynamical_matrix_of_a_model():
     optical = wavenumbers[np.argsort(np.abs(wavenumbers))[3:]]
     assert np.ptp(optical) < 1e-3 * np.abs(optical).max()  # cubic symmetry
     assert np.allclose(np.einsum("mia,nia->mn", vectors, vectors), np.eye(6))
+
+
+def test_infrared_strengths_and_static_dielectric_tensor_of_quartz():
+    folder = shared_data("phonons/SiO2-quartz")
+    r = json.loads((folder / "reference.json").read_text())
+    wavenumbers = np.array(r["frequencies_THz"]) * THZ_TO_INV_CM
+    charges = mode_charges(r["born"], np.load(folder / "modes.npz")["eigenvectors"], r["masses"])
+    found = np.array([[w, s] for w, s in zip(wavenumbers, (charges**2).sum(1), strict=True)])
+    for peak in r["ir_peak_table"]:  # degenerate modes together
+        near = np.abs(found[:, 0] - peak["cm1"]) < 0.05
+        assert found[near, 1].sum() == pytest.approx(peak["intensity_e2_per_amu"], abs=2e-5)
+    ionic = ionic_dielectric(charges, wavenumbers, r["volume_A3"])
+    np.testing.assert_allclose(np.array(r["epsilon_inf"]) + ionic, r["epsilon_static"], atol=1e-3)
+    wavenumbers[5] *= -1
+    with pytest.raises(InputError, match="is imaginary"):
+        ionic_dielectric(charges, wavenumbers, r["volume_A3"])
 
 
 def test_bad_direction():

@@ -1,4 +1,4 @@
-"""Modes at Gamma from forces, with the non-analytic term that splits LO from TO."""
+"""Modes at Gamma from forces: their infrared strengths, and the non-analytic term that splits LO from TO."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import InputError
-from ..units import COULOMB, SQRT_EV_PER_A2_AMU_TO_INV_CM
+from ..units import COULOMB, EPSILON_0, SQRT_EV_PER_A2_AMU_TO_INV_CM
 
 
 def dynamical_matrix(atoms: Atoms, displacement: float = 0.01) -> np.ndarray:
@@ -102,3 +102,56 @@ def modes(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     squared, vectors = np.linalg.eigh(matrix)
     wavenumbers = np.sign(squared) * np.sqrt(np.abs(squared)) * SQRT_EV_PER_A2_AMU_TO_INV_CM
     return wavenumbers, vectors.T.reshape(len(squared), -1, 3)
+
+
+def mode_charges(born_charges, eigenvectors, masses) -> np.ndarray:
+    """Return the dipole of a cell per normal coordinate, ``p_m[a] = sum_ib Z[i, a, b] e_m[i, b] / sqrt(m_i)``.
+
+    Its square is the infrared strength of the mode (Gonze and Lee, Phys. Rev. B 55, 10355 (1997), eq. 53).
+
+    Parameters
+    ----------
+    born_charges : array, shape (n_atoms, 3, 3), in e
+        [atom, dipole component, displacement component].  The charge sum rule is imposed by subtracting the mean.
+    eigenvectors : array, shape (n_modes, n_atoms, 3)
+        As of `modes`.
+    masses : array, shape (n_atoms,), in amu
+
+    Returns
+    -------
+    ndarray, shape (n_modes, 3), in e/sqrt(amu)
+    """
+    born = np.asarray(born_charges, dtype=float)
+    weighted = np.asarray(eigenvectors) / np.sqrt(np.asarray(masses, dtype=float))[:, None]
+    return np.einsum("iab,mib->ma", born - born.mean(axis=0), weighted)
+
+
+def ionic_dielectric(charges, wavenumbers, volume: float) -> np.ndarray:
+    """Return what the lattice adds to the dielectric tensor at low frequency, ``sum_m p_m p_m / (eps0 V w_m^2)``.
+
+    The sum is over all modes but the three of lowest wavenumber, the translations (Gonze and Lee, Phys. Rev. B 55,
+    10355 (1997), eq. 57).
+
+    Parameters
+    ----------
+    charges : array, shape (n_modes, 3), in e/sqrt(amu)
+        As of `mode_charges`.
+    wavenumbers : array, shape (n_modes,), in cm^-1
+        Of the transverse modes (no non-analytic term), in any order.
+    volume : float, in Å³
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+
+    Raises
+    ------
+    InputError
+        If a mode is imaginary: the structure is unstable and the sum has no meaning.
+    """
+    w, p = np.asarray(wavenumbers, dtype=float), np.asarray(charges, dtype=float)
+    optical = np.argsort(np.abs(w))[3:]
+    if (w[optical] <= 0).any():
+        raise InputError(f"a mode at {w[optical].min():.1f} cm^-1 is imaginary: relax the structure first")
+    squared = (w[optical] / SQRT_EV_PER_A2_AMU_TO_INV_CM) ** 2
+    return np.einsum("ma,mb,m->ab", p[optical], p[optical], 1 / squared) / (EPSILON_0 * volume)
