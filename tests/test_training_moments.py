@@ -13,6 +13,7 @@ from tnep_calc.io.nep_txt import read_nep, write_nep
 from tnep_calc.models.descriptor import Invariants
 from tnep_calc.models.nep import NEP
 from tnep_calc.neighbors import NeighborList
+from tnep_calc.training.blocks import Block
 from tnep_calc.training.config import TARGETS
 from tnep_calc.training.initial import initialise
 from tnep_calc.training.invariants import InvariantDerivatives
@@ -35,7 +36,8 @@ def make(kind, structures, species=("N", "B", "C"), l_max=(3, 2, 0), dtype=torch
         structures, model.basis, field=FIELD[kind], gradient=kind != "polarizability", dtype=dtype
     )
     labels = make_labels(structures, LABELS[kind], species)
-    vector = initialise(model, moments, labels, spreads(labels, torch.zeros(len(species), dtype=torch.float64)), seed=3)
+    block = Block(labels, lambda: moments, torch.arange(len(structures)), torch.arange(moments.n_atoms))
+    vector = initialise(model, [block], labels, spreads(labels, torch.zeros(len(species), dtype=torch.float64)), seed=3)
     return model, moments, vector
 
 

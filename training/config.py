@@ -142,32 +142,49 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Table ``[optimizer]``: Adam first, then L-BFGS, both on all training structures at once.
+    """Table ``[optimizer]``: Adam first, then L-BFGS on all training structures at once.
 
     Attributes
     ----------
     adam_steps : int, default 300
+    batch : int, default 0
+        Structures per step of Adam, drawn anew in every epoch; 0 = all of them.
     adam_lr : float, default 0.02
         Largest learning rate; it rises over the first tenth and falls as a half cosine to a hundredth.
     lbfgs_steps : int, default 300
         Iterations of L-BFGS with a strong Wolfe line search (each needs one or two evaluations).
     lbfgs_history : int, default 50
         Pairs of steps and gradients that are kept.
+    restarts : int, default 1
+        Number of models with other initial parameters that are trained together by `restart_steps` steps of Adam;
+        the one with the smallest validation loss (training loss without validation data) goes on.
+    restart_steps : int, default 50
+        Steps before the choice; they come before `adam_steps`.
+    patience : int, default 0
+        Stop after this many reports without a smaller validation loss; 0 = never.
     precision : str, default "float64"
-        Storage and arithmetic of the moments, ``"float64"`` or ``"float32"`` (half the memory; for Adam).
+        Storage and arithmetic of the moments, ``"float64"`` or ``"float32"`` (half the memory, twice the speed).
     threads : int, default 1
         Threads of torch.  A resumed run is the same bit by bit only with the same number.
     memory_gb : float, default 4.0
-        Largest size of the precomputed moments in GB; more is refused before anything is computed.
+        Largest size of the precomputed moments in memory in GB; what is more is streamed from a temporary file, or
+        computed anew in every step where the disk is full.
+    scratch : str, default ""
+        Folder of that file, relative to the configuration; "" = the system's folder for temporary files.
     """
 
     adam_steps: int = 300
+    batch: int = 0
     adam_lr: float = 0.02
     lbfgs_steps: int = 300
     lbfgs_history: int = 50
+    restarts: int = 1
+    restart_steps: int = 50
+    patience: int = 0
     precision: str = "float64"
     threads: int = 1
     memory_gb: float = 4.0
+    scratch: str = ""
 
 
 @dataclass(frozen=True)
@@ -247,10 +264,17 @@ class TrainingConfig:
         """Output folder as a path."""
         return self.base / self.output.directory
 
+    @property
+    def scratch(self) -> Path | None:
+        """Folder of the temporary file as a path, None = that of the system."""
+        return self.base / self.optimizer.scratch if self.optimizer.scratch else None
+
     def content(self) -> dict[str, Any]:
         """Return all that decides the result (no paths, no threads) as plain values."""
         content = {name: asdict(getattr(self, name)) for name in ("data", "model", "loss", "optimizer")}
-        del content["data"]["files"], content["optimizer"]["memory_gb"], content["optimizer"]["threads"]
+        del content["data"]["files"]
+        for name in ("memory_gb", "threads", "scratch"):
+            del content["optimizer"][name]
         content["output"] = {"report_interval": self.output.report_interval, "keep_best": self.output.keep_best}
         return content
 
@@ -302,7 +326,8 @@ def parse_config(tables: Mapping[str, Any], base: str | Path = ".") -> TrainingC
     return config
 
 
-def parse_table(cls, table, name):
+def parse_table(cls, table: Any, name: str):
+    """Return one table of the file as its dataclass, or raise ``InputError`` for what does not fit."""
     if not isinstance(table, Mapping):
         raise InputError(f"'{name}' must be a table [{name}]")
     known = {f.name: f for f in fields(cls)}
@@ -367,6 +392,10 @@ def _check(config):
         (len(species_weights) in (0, len(m.species)), "loss.species_weights must have one number per species"),
         (opt.adam_steps >= 0 and opt.lbfgs_steps >= 0, "numbers of steps must not be negative"),
         (opt.adam_steps + opt.lbfgs_steps > 0, "adam_steps and lbfgs_steps are both 0: nothing to train"),
+        (opt.batch >= 0 and opt.patience >= 0, "optimizer.batch and patience must not be negative"),
+        (opt.restarts >= 1 and opt.restart_steps >= 1, "optimizer.restarts and restart_steps must be at least 1"),
+        (not opt.patience or d.validation_fraction > 0 or config.ensemble.n_splits > 1,
+         "optimizer.patience needs validation data: set data.validation_fraction"),
         (opt.adam_lr > 0, "optimizer.adam_lr must be positive"),
         (opt.lbfgs_history >= 1 and opt.threads >= 1, "optimizer.lbfgs_history and threads must be at least 1"),
         (opt.precision in ("float64", "float32"), "optimizer.precision must be 'float64' or 'float32'"),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from .blocks import Block
 from .model import NepOnMoments, Scaling
-from .moments import Moments
 from .objective import WITH_CONSTANTS, Labels, site_constants
 
 _SMALLEST_SPREAD = 1e-3  # of a descriptor, relative to its mean
@@ -21,43 +21,43 @@ _SMALLEST_MODE = 1e-3  # of a radial function after whitening, relative to the l
 
 
 def initialise(
-    model: NepOnMoments, moments: Moments, labels: Labels, spreads: Mapping[str, float], seed: int
+    model: NepOnMoments, blocks: Sequence[Block], labels: Labels, spreads: Mapping[str, float], seed: int
 ) -> Tensor:
     """Draw random parameters, set ``model.scaling`` to fit them and the labels, and return the vector.
 
     Parameters
     ----------
     model : NepOnMoments
-    moments : Moments
+    blocks : sequence of Block
+        Of the training structures.
     labels : Labels
-        Of the same structures.
+        Of all of them.
     spreads : mapping
         Spread of each label.
     seed : int
 
     Returns
     -------
-    Tensor, shape (n_parameters,)
+    Tensor of float64, shape (n_parameters,)
     """
     generator = torch.Generator().manual_seed(seed)
     t = len(model.config.species)
-    blocks = {
+    numbers = {
         name: spread * torch.randn(model.shapes[name], generator=generator, dtype=torch.float64)
         for name, spread in initial_spreads(model).items()
     }
-    vector = torch.cat([block.flatten() for block in blocks.values()]).to(model.dtype)
+    vector = torch.cat([block.flatten() for block in numbers.values()])
 
-    radial, angular = _whitening(model, moments)
+    radial, angular = _whitening(model, blocks)
     ones = torch.ones(t, model.dim, dtype=torch.float64)
     outputs = torch.ones(model.networks, dtype=torch.float64)
     model.scaling = Scaling(radial, angular, 0 * ones, ones, outputs, torch.zeros(t, dtype=torch.float64))
-    model.scaling = replace(model.scaling, **_descriptor_scaling(model, vector, moments))
+    model.scaling = replace(model.scaling, **_descriptor_scaling(model, vector, blocks))
     for network in range(model.networks):
         only = torch.zeros(model.networks, dtype=torch.float64)
         only[network] = 1.0
         model.scaling = replace(model.scaling, output=only)
-        predictions = model.predict(vector, moments, list(spreads))
-        outputs[network] = _output_unit(labels, spreads, predictions)
+        outputs[network] = _output_unit(model, vector, blocks, spreads)
     site = torch.zeros(t, dtype=torch.float64)
     if (name := next((name for name in WITH_CONSTANTS if name in spreads), None)) is not None:
         site = site_constants(labels, name, t)
@@ -77,39 +77,49 @@ def decay_weights(model: NepOnMoments) -> Tensor:
     Biases are not penalised.
     """
     parts = [
-        torch.full((math.prod(model.shapes[name]),), 0.0 if name in ("b0", "b1") else spread**-2, dtype=model.dtype)
+        torch.full((math.prod(model.shapes[name]),), 0.0 if name in ("b0", "b1") else spread**-2, dtype=torch.float64)
         for name, spread in initial_spreads(model).items()
     ]
     weights = torch.cat(parts)
     return weights / (weights > 0).sum()
 
 
-def _whitening(model, moments):
+def _whitening(model, blocks):
     """Matrices that make the radial functions uncorrelated and of equal size over the data (nearly, see below).
 
     Chebyshev functions times the cutoff function are almost linearly dependent on real distances.  Trained
     coefficients refer to the eigenvectors of their Gram matrix; modes much smaller than the largest are not blown
     up to its size, as they are the roughest ones.
     """
+    shapes = {"radial": model.basis.n_radial, "angular": model.basis.angular_shape[0]}
+    grams = {part: torch.zeros(k, k, dtype=torch.float64) for part, k in shapes.items()}
+    counts = dict.fromkeys(shapes, 0)
+    for block in blocks:
+        for group in block.load().groups:
+            for part, k in shapes.items():
+                values = getattr(group, part)[:, 0].to(torch.float64).reshape(len(group.near), k, -1)
+                grams[part] += (values @ values.transpose(1, 2)).sum(0)
+                counts[part] += values.shape[0] * values.shape[2]
     matrices = []
-    for part, k in (("radial", model.basis.n_radial), ("angular", model.basis.angular_shape[0])):
-        gram, count = torch.zeros(k, k, dtype=torch.float64), 0
-        for group in moments.groups:
-            values = getattr(group, part)[:, 0].to(torch.float64).reshape(len(group.near), k, -1)
-            gram += (values @ values.transpose(1, 2)).sum(0)
-            count += values.shape[0] * values.shape[2]
-        gram /= max(1, count)
-        size, modes = torch.linalg.eigh(gram)
+    for part, gram in grams.items():
+        size, modes = torch.linalg.eigh(gram / max(1, counts[part]))
         size = size.clamp(min=0) + _SMALLEST_MODE * size.max() + torch.finfo(torch.float64).tiny
         matrices.append((modes / size.sqrt()).t().contiguous())
     return matrices
 
 
-def _descriptor_scaling(model, vector, moments):
+def _descriptor_scaling(model, vector, blocks):
     """Mean and inverse spread of the descriptor per species for these parameters."""
+    by_species: list[list[Tensor]] = [[] for _ in model.config.species]
+    with torch.no_grad():
+        for block in blocks:
+            moments = block.load()
+            q = model.descriptors(vector, moments).to(torch.float64)
+            for own, rows in zip(by_species, moments.species_slices, strict=True):
+                own.append(q[rows])
     means, inverses = [], []
-    all_q = model.descriptors(vector, moments).detach().to(torch.float64)
-    for q in (all_q[rows] for rows in moments.species_slices):
+    for parts in by_species:
+        q = torch.cat(parts)
         if len(q) == 0:
             q = torch.zeros(1, model.dim, dtype=torch.float64)
         mean = q.mean(dim=0)
@@ -120,14 +130,22 @@ def _descriptor_scaling(model, vector, moments):
     return {"mean": torch.stack(means), "inverse_spread": torch.stack(inverses)}
 
 
-def _output_unit(labels, spreads, predictions):
+def _output_unit(model, vector, blocks, spreads):
     """Return the factor that gives predictions the size of the labels (the smallest one, if there are several)."""
+    values: dict[str, list[Tensor]] = {name: [] for name in spreads}
+    targets: dict[str, list[Tensor]] = {name: [] for name in spreads}
+    with torch.no_grad():
+        for block in blocks:
+            for name, prediction in model.predict(vector, block.load(), list(spreads)).items():
+                known = block.labels.known[name]
+                values[name].append(block.labels.per_atom(name, prediction).to(torch.float64)[known])
+                targets[name].append(block.labels.targets[name][known])
     ratios = []
     for name, spread in spreads.items():
-        value = labels.per_atom(name, predictions[name]).detach().to(torch.float64)[labels.known[name]]
+        value = torch.cat(values[name])
         size = float((value - value.mean(dim=0)).square().mean().sqrt())
         if name == "born_charges":  # a site constant cannot give their mean, so it counts
-            spread = float(labels.targets[name][labels.known[name]].square().mean().sqrt())
+            spread = float(torch.cat(targets[name]).square().mean().sqrt())
         if size > 0:
             ratios.append(spread / size)
     return min(ratios, default=1.0)

@@ -10,6 +10,7 @@ into the parameters of the file, where GPUMD's definitions hold exactly.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -121,6 +122,12 @@ class NepOnMoments:
     def scaling(self, scaling: Scaling):
         self._scaling = scaling.to(torch.float64)
         self._units = scaling.to(self.dtype)
+
+    def with_scaling(self, scaling: Scaling) -> NepOnMoments:
+        """Return the same model with other constants."""
+        other = copy.copy(self)
+        other.scaling = scaling
+        return other
 
     @property
     def n_parameters(self) -> int:

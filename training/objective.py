@@ -79,19 +79,32 @@ class Labels:
     species: Tensor
     fold: tuple[Tensor, Tensor] | None
 
+    def select(self, structures: Sequence[int]) -> Labels:
+        """Return the labels of some structures, in the given order."""
+        chosen = torch.as_tensor(structures)
+        ends = torch.cumsum(self.counts, 0)
+        atoms = torch.cat([torch.arange(int(ends[k] - self.counts[k]), int(ends[k])) for k in chosen])
+
+        def of(values):
+            return {name: value[chosen if name in OF_STRUCTURES else atoms] for name, value in values.items()}
+
+        fold = None if self.fold is None else (self.fold[0][chosen], self.fold[1][chosen])
+        parts = (of(values) for values in (self.targets, self.known, self.weights))
+        return Labels(*parts, self.counts[chosen], self.species[atoms], fold)
+
     def per_atom(self, name: str, value: Tensor) -> Tensor:
         """Divide a total of each structure by its number of atoms; labels of atoms stay."""
         if name not in OF_STRUCTURES:
             return value
-        return value / self.counts.to(value.dtype).reshape(-1, *[1] * (value.ndim - 1))
+        return value / self.counts.to(value.dtype).reshape(-1, *[1] * len(OF_STRUCTURES[name]))
 
     def error(self, name: str, prediction: Tensor) -> Tensor:
         """Return prediction minus label in ``UNITS``, float64; dipoles are folded to the nearest branch."""
         difference = prediction.to(torch.float64) - self.targets[name]
         if name == "dipole" and self.fold is not None:
             cell, inverse = self.fold
-            turns = torch.einsum("sa,sab->sb", difference, inverse).round().detach()
-            difference = difference - torch.einsum("sb,sba->sa", turns, cell)
+            turns = torch.einsum("...sa,sab->...sb", difference, inverse).round().detach()
+            difference = difference - torch.einsum("...sb,sba->...sa", turns, cell)
         return self.per_atom(name, difference)
 
     def known_errors(self, name: str, prediction: Tensor) -> Tensor:
@@ -99,12 +112,15 @@ class Labels:
         return self.error(name, prediction)[self.known[name]]
 
     def square_sum(self, name: str, prediction: Tensor, weighted: bool = True) -> Tensor:
-        """Return the sum over all rows of squared errors, averaged over components."""
-        squares = self.error(name, prediction).square().flatten(1) if self.targets[name].ndim > 1 else (
-            self.error(name, prediction).square()[:, None]
-        )  # fmt: skip
+        """Return the sum over all rows of squared errors, averaged over components.
+
+        A prediction may have a leading axis (of models), which the result has, too.
+        """
+        squares = self.error(name, prediction).square()
+        axes = self.targets[name].ndim - 1
+        squares = squares.flatten(-axes) if axes else squares.unsqueeze(-1)
         weights = self.weights[name] if weighted else self.known[name][:, None]
-        return (squares * weights).mean(dim=1).sum()
+        return (squares * weights).mean(dim=-1).sum(dim=-1)
 
 
 def label_of(structure: LabelledStructure, name: str) -> np.ndarray | None:
@@ -291,5 +307,9 @@ class Objective:
         """Return the weighted sum of terms, with the penalty if the parameter vector is given."""
         total = sum(weight * terms[name] for name, weight in self.weights.items())
         if vector is not None:
-            total = total + (self.decay * vector.square()).sum()
+            total = total + self.penalty(vector)
         return total  # type: ignore[return-value]
+
+    def penalty(self, vector: Tensor) -> Tensor:
+        """Return the penalty of parameter vectors, shape (..., n_parameters)."""
+        return (self.decay * vector.square()).sum(dim=-1)

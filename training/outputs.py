@@ -79,9 +79,8 @@ def train_in(folder: Path, trainer: Trainer, restart: bool) -> None:
 
 def _log_start(trainer):
     sizes = ", ".join(f"{len(part.structures)} {name}" for name, part in trainer.parts.items())
-    gigabytes = sum(part.moments.gigabytes for part in trainer.parts.values())
-    log.info("%s model: %d parameters; structures: %s; moments: %.3f GB",
-             trainer.config.model.kind, trainer.model.n_parameters, sizes, gigabytes)  # fmt: skip
+    log.info("%s model: %d parameters; structures: %s; moments: %s",
+             trainer.config.model.kind, trainer.model.n_parameters, sizes, trainer.storage)  # fmt: skip
     for name, spread in trainer.objective.spreads.items():
         factor, unit = DISPLAY.get(name, (1.0, UNITS[name]))
         log.info("  %-14s spread %.4g %s, weight %g", name, spread * factor, unit, trainer.weights[name])

@@ -1,4 +1,4 @@
-"""The training loop: Adam, then L-BFGS, on all training structures at once; checkpoints and exact resume."""
+"""The training loop: Adam, then L-BFGS; several starts, early stopping, checkpoints and exact resume."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,14 @@ from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import LabelledStructure, read_dataset
 from tnep_calc.io.nep_txt import NepParameters
 
+from .blocks import Block, Part, Storage, make_part
 from .checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from .config import TrainingConfig
 from .initial import decay_weights, initialise
 from .model import NepOnMoments, Scaling
-from .moments import Moments, build_moments
 from .objective import (
+    OF_STRUCTURES,
     WITH_CONSTANTS,
-    Labels,
     Objective,
     Weighting,
     check_labels,
@@ -38,18 +38,10 @@ from .pool import MomentPool
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
+_SEED_STEP = 1_000_003  # between the seeds of starts and of epochs
 _LBFGS_CHUNK = 10  # iterations between two looks at the clock; part of what makes a resumed run exact
 _FIELD = {"potential": "strain", "dipole": "dipole", "polarizability": "strain"}
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
-
-
-@dataclass(frozen=True)
-class Part:
-    """Structures of one split with their labels and moments."""
-
-    structures: list[LabelledStructure]
-    labels: Labels
-    moments: Moments
 
 
 def read_structures(config: TrainingConfig) -> list[LabelledStructure]:
@@ -95,8 +87,8 @@ class Trainer:
     ----------
     parts : dict of Part
         The splits that have structures.
-    vector : Tensor, shape (n_parameters,)
-        Current parameters.
+    vector : Tensor of float64, shape (n_parameters,) or (restarts, n_parameters)
+        Current parameters; of all models until one of several is chosen.
     history : list of dict
         Rows of ``log.csv``: step, loss, learning rate, and RMSE of each label on training and validation data.
     """
@@ -117,54 +109,81 @@ class Trainer:
         self.model = NepOnMoments(config.model, self.dtype)
         self.parts = self._build_parts(structures, pool)
         train = self.parts["train"].labels
+        self.counts = {name: int(known.sum()) for name, known in train.known.items()}
         site = torch.zeros(len(config.model.species), dtype=torch.float64)
         if (name := next((name for name in WITH_CONSTANTS if name in self.weights), None)) is not None:
             site = site_constants(train, name, len(site))
-        decay = config.loss.weight_decay * decay_weights(self.model).to(torch.float64)
+        decay = config.loss.weight_decay * decay_weights(self.model)
         self.objective = Objective(self.weights, spreads(train, site), decay)
-        self.vector = initialise(
-            self.model, self.parts["train"].moments, train, self.objective.spreads, config.model.seed
-        ).requires_grad_(True)
+        self.vector = self._initial().requires_grad_(True)
         self.step = 0
         self.history: list[dict[str, Any]] = []
-        self.best: dict[str, Any] = {"step": 0, "loss": math.inf, "vector": self.vector.detach().clone()}
+        self.best: dict[str, Any] = {"step": 0, "loss": math.inf, "vector": self._single(self.vector.detach())}
         self.seconds = 0.0
+        self.evaluations, self.evaluation_seconds = 0, 0.0
         self._optimizer: torch.optim.Optimizer | None = None
 
     def _build_parts(self, structures, pool):
-        options = moment_options(self.config)
-        parts, left = {}, self.config.optimizer.memory_gb
+        options, loss = moment_options(self.config), self.config.loss
+        optimizer, weighting = self.config.optimizer, Weighting(loss.shear, loss.species_weights, loss.force_delta)
+        self.storage = Storage(optimizer.memory_gb / (1 if pool is None else 2), self.config.scratch)
+        parts: dict[str, Part] = {}
         for name in SPLITS:
             chosen = [structures[k] for k in self.indices[name]]
             if not chosen:
                 continue
-            if pool is not None:
-                moments = pool.select(chosen)
-            else:
-                moments = build_moments(chosen, self.model.basis, memory_gb=left, **options)
-                left -= moments.gigabytes
-            loss = self.config.loss
-            weighting = Weighting(loss.shear, loss.species_weights, loss.force_delta)
             labels = make_labels(
                 chosen, list(self.weights), self.config.model.species, self.config.data.fold_dipole, weighting
             )
-            parts[name] = Part(chosen, labels, moments)
+            batch, order = 0, np.arange(len(chosen))
+            if name == "train" and optimizer.batch:
+                batch, order = optimizer.batch, np.random.default_rng(self.config.data.seed).permutation(len(chosen))
+            parts[name] = make_part(
+                chosen, labels, self.model.basis, self.storage, order=order, batch=batch,
+                select=None if pool is None else pool.select, **options,
+            )  # fmt: skip
         return parts
+
+    def _initial(self):
+        """Draw the initial parameters of all starts, and set the scaling of the model."""
+        vectors, scalings = [], []
+        train, seed = self.parts["train"], self.config.model.seed
+        for k in range(self.config.optimizer.restarts):
+            vectors.append(
+                initialise(self.model, train.blocks, train.labels, self.objective.spreads, seed + _SEED_STEP * k)
+            )
+            scalings.append(self.model.scaling)
+        if len(vectors) == 1:
+            return vectors[0]
+        self.model.scaling = Scaling.stack(scalings)
+        return torch.stack(vectors)
 
     @property
     def total_steps(self) -> int:
         """Number of steps of the whole run."""
-        return self.config.optimizer.adam_steps + self.config.optimizer.lbfgs_steps
+        return self.choice_step + self.config.optimizer.adam_steps + self.config.optimizer.lbfgs_steps
+
+    @property
+    def choice_step(self) -> int:
+        """Step at which one of several starts is chosen (0 with one start)."""
+        options = self.config.optimizer
+        return options.restart_steps if options.restarts > 1 else 0
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done."""
-        return self.step >= self.total_steps
+        """Whether all steps are done, or the validation loss has stopped falling."""
+        return self.step >= self.total_steps or self._out_of_patience
+
+    @property
+    def _out_of_patience(self):
+        patience = self.config.optimizer.patience
+        since = sum(row["step"] > max(self.best["step"], self.choice_step) for row in self.history)
+        return patience > 0 and "validation" in self.parts and since >= patience
 
     @property
     def max_neighbors(self) -> tuple[int, int]:
         """Largest radial and angular numbers of neighbours in the data."""
-        radial, angular = zip(*(part.moments.max_neighbors for part in self.parts.values()), strict=True)
+        radial, angular = zip(*(part.max_neighbors for part in self.parts.values()), strict=True)
         return max(radial), max(angular)
 
     # -- running ---------------------------------------------------------------------------------------------------
@@ -193,15 +212,24 @@ class Trainer:
             ):
                 save_checkpoint(checkpoint, self.state())
 
+    @property
+    def stage(self) -> str:
+        """``"restarts"``, ``"adam"`` or ``"lbfgs"``: what the next step is done by."""
+        if self.vector.ndim == 2:
+            return "restarts"
+        return "adam" if self.step < self.choice_step + self.config.optimizer.adam_steps else "lbfgs"
+
     def _advance(self):
         """Do one step of Adam, or a few iterations of L-BFGS."""
         options = self.config.optimizer
-        if self.step < options.adam_steps:
+        if self.stage != "lbfgs":
             optimizer = self._optimizer_of(torch.optim.Adam, betas=(0.9, 0.99))
             optimizer.param_groups[0]["lr"] = self.learning_rate(self.step)
-            self._check_finite(float(self._gradient()))
+            self._check_finite(float(self._gradient(self._batch())))
             optimizer.step()
             self.step += 1
+            if self.step == self.choice_step:
+                self._choose()
             return
         optimizer = self._optimizer_of(
             torch.optim.LBFGS, max_iter=_LBFGS_CHUNK, max_eval=10 * _LBFGS_CHUNK, history_size=options.lbfgs_history,
@@ -222,19 +250,58 @@ class Trainer:
         return self._optimizer
 
     def learning_rate(self, step: int) -> float:
-        """Return the learning rate of Adam: linear rise over a tenth of the steps, then half a cosine to 1 %."""
-        done = step / self.config.optimizer.adam_steps
-        return self.config.optimizer.adam_lr * min(1.0, 10 * done + 0.01) * (0.505 + 0.495 * math.cos(math.pi * done))
+        """Return the learning rate of Adam: linear rise over a tenth of the steps, then half a cosine to 1 %.
 
-    def _gradient(self):
+        Steps of several starts have a schedule of their own.
+        """
+        options, first = self.config.optimizer, self.choice_step
+        done = step / first if step < first else (step - first) / options.adam_steps
+        return options.adam_lr * min(1.0, 10 * done + 0.01) * (0.505 + 0.495 * math.cos(math.pi * done))
+
+    def _batch(self) -> list[Block]:
+        """Return the blocks for the next step of Adam: batches in an order that is drawn for every epoch."""
+        batches = self.parts["train"].batches
+        epoch, place = divmod(self.step, len(batches))
+        generator = torch.Generator().manual_seed(self.config.model.seed + _SEED_STEP * epoch)
+        return batches[int(torch.randperm(len(batches), generator=generator)[place])]
+
+    def _gradient(self, blocks: Sequence[Block] | None = None):
+        """Set the gradient of the loss over some blocks (None: all), and return the loss, summed over the starts."""
+        start = time.perf_counter()
         self.vector.grad = None
-        part = self.parts["train"]
-        loss = self.objective.loss(
-            self.objective.terms(part.labels, self.model.predict(self.vector, part.moments, list(self.weights))),
-            self.vector,
-        )
+        loss = self.objective.penalty(self.vector).sum()
         loss.backward()
-        return loss.detach()
+        total, counts = loss.detach(), self.counts
+        if blocks is None:
+            blocks = self.parts["train"].blocks
+        else:
+            counts = {name: sum(int(b.labels.known[name].sum()) for b in blocks) for name in self.weights}
+        for block in blocks:
+            predictions = self.model.predict(self.vector, block.load(), list(self.weights))
+            loss = self.objective.loss(self.objective.terms(block.labels, predictions, counts=counts)).sum()
+            loss.backward()
+            total = total + loss.detach()
+        self.evaluations += 1
+        self.evaluation_seconds += time.perf_counter() - start
+        return total
+
+    def _choose(self):
+        """Go on with the best of several starts."""
+        best = int(torch.argmin(self._watched_losses()))
+        log.info("start %d of %d is the best after %d steps", best + 1, len(self.vector), self.step)
+        self.model.scaling = self.model.scaling.member(best)
+        self.vector = self.vector.detach()[best].clone().requires_grad_(True)
+        self._optimizer = None
+
+    def _watched_losses(self):
+        """Loss of each start on validation data, or on training data if there are none."""
+        name = "validation" if "validation" in self.parts else "train"
+        terms = self.objective.terms(self.parts[name].labels, self._predict(name, self.vector))
+        return self.objective.loss(terms).nan_to_num(math.inf)
+
+    def _single(self, values):
+        """Return the first of several starts."""
+        return (values[0] if values.ndim == 2 else values).clone()
 
     def _check_finite(self, loss):
         if not math.isfinite(loss):
@@ -245,42 +312,86 @@ class Trainer:
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def evaluate(self, name: str, vector: Tensor | None = None) -> dict[str, Tensor]:
-        """Return the predictions for a split, without gradients."""
+        """Return the predictions for a split, without gradients, in the order of its structures.
+
+        Parameters
+        ----------
+        name : {"train", "validation", "test"}
+        vector : Tensor, shape (n_parameters,), optional
+            Instead of the current parameters (of the first of several starts).
+        """
+        return self._predict(name, self._leader() if vector is None else vector)
+
+    def _leader(self):
+        return self._single(self.vector.detach())
+
+    def _predict(self, name, vector):
+        part, model = self.parts[name], self.model
+        if vector.ndim == 1 and model.scaling.mean.ndim == 3:
+            model = model.with_scaling(model.scaling.member(0))
+        out: dict[str, Tensor] = {}
         with torch.no_grad():
-            vector = self.vector if vector is None else vector
-            return self.model.predict(vector, self.parts[name].moments, list(self.weights))
+            for block in part.blocks:
+                for label, value in model.predict(vector, block.load(), list(self.weights)).items():
+                    of_structures = label in OF_STRUCTURES
+                    rows, axis = block.structures if of_structures else block.atoms, vector.ndim - 1
+                    if label not in out:
+                        shape = [*value.shape]
+                        shape[axis] = len(part.labels.targets[label])
+                        out[label] = value.new_empty(shape)
+                    out[label].index_copy_(axis, rows, value)
+        return out
 
     def _report(self, on_report, start):
-        row: dict[str, Any] = {"step": self.step, "stage": "adam" if self.step < self.config.optimizer.adam_steps
-                               else "lbfgs"}  # fmt: skip
+        row: dict[str, Any] = {"step": self.step, "stage": self.stage}
         losses = {}
         for name in ("train", "validation"):
             if name in self.parts:
-                with torch.no_grad():
-                    labels, predictions = self.parts[name].labels, self.evaluate(name)
-                    losses[name] = float(self.objective.loss(self.objective.terms(labels, predictions)))
-                    terms = self.objective.terms(labels, predictions, weighted=False)
+                labels, predictions = self.parts[name].labels, self.evaluate(name)
+                losses[name] = float(self.objective.loss(self.objective.terms(labels, predictions)))
+                terms = self.objective.terms(labels, predictions, weighted=False)
                 self._check_finite(losses[name])
                 row[f"loss_{name}"] = losses[name]
                 for label, term in terms.items():
-                    row[f"rmse_{label}_{name}"] = float(term) ** 0.5 * self.objective.spreads[label]
+                    rmse = float(term) ** 0.5 * self.objective.spreads[label]
+                    row[f"rmse_{label}_{name}"] = rmse if labels.known[label].any() else math.nan
         self.history.append(row)
         watched = losses.get("validation", losses["train"])
-        if watched < self.best["loss"]:
+        if watched < self.best["loss"] and self.vector.ndim == 1:
             self.best = {"step": self.step, "loss": watched, "vector": self.vector.detach().clone()}
         self.seconds = time.monotonic() - start
         if on_report is not None:
             on_report(self)
 
+    def speed(self) -> dict[str, float]:
+        """Return what a gradient over all training structures costs, and how fast those of this process were.
+
+        Returns
+        -------
+        dict
+            ``gigabytes``: moments read (once for the predictions, once for the gradient); ``gigaflops``: operations
+            of the dense products with them; ``seconds``, ``gigabytes_per_second``, ``gigaflops_per_second``: means
+            over the gradients of this process (of batches as their share).
+        """
+        part, n = self.parts["train"], max(1, self.evaluations)
+        width = torch.finfo(self.dtype).bits // 8
+        rows = max(self.model.n_radial, self.model.n_angular) * (len(self.vector) if self.vector.ndim == 2 else 1)
+        seconds = self.evaluation_seconds / n
+        cost = {"gigabytes": 2 * width * part.numbers / 1e9, "gigaflops": 4 * rows * part.numbers / 1e9}
+        rates = {f"{name}_per_second": value / seconds if seconds else 0.0 for name, value in cost.items()}
+        return {**cost, "seconds": seconds, **rates}
+
     def result(self) -> tuple[Tensor, int]:
         """Return the parameters to keep and their step: the best on validation data if there are any, else the last."""
         if self.config.output.keep_best and "validation" in self.parts:
-            return self.best["vector"], self.best["step"]
-        return self.vector.detach(), self.step
+            if self.vector.ndim == 1 and self.best["step"] >= self.choice_step:
+                return self.best["vector"], self.best["step"]
+        return self._leader(), self.step
 
     def parameters(self) -> NepParameters:
         """Return the result as the parameters of a ``nep.txt``."""
-        return self.model.to_nep(self.result()[0], self.max_neighbors)
+        model = self.model.with_scaling(self.model.scaling.member(0))
+        return model.to_nep(self.result()[0], self.max_neighbors)
 
     # -- state -----------------------------------------------------------------------------------------------------
 
@@ -314,8 +425,7 @@ class Trainer:
                     f"{path} was written with another {what}: use another output directory, or --restart to discard it"
                 )
         self.model.scaling = Scaling(**state["scaling"])
-        with torch.no_grad():
-            self.vector.copy_(state["vector"])
+        self.vector = state["vector"].clone().requires_grad_(True)
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.history = state["best"], state["history"]
         self._optimizer = None

@@ -1,0 +1,218 @@
+"""Moments of a data set in blocks of structures: in memory, in a temporary file, or computed again when needed.
+
+A training step goes through the blocks one by one, so its working memory is that of one block, and blocks are small
+enough for a cache to keep what the backward pass reads a second time.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tnep_calc.io.dataset import LabelledStructure
+
+from .features import Basis
+from .moments import EdgeFinder, Moments, assemble, moment_numbers
+from .objective import Labels
+
+log = logging.getLogger(__name__)
+
+BLOCK_GB = 0.04
+"""Size of the moments of one block."""
+_SPARE_DISK_GB = 1.0  # left free on the disk of the temporary file
+
+
+class Storage:
+    """Keeps moments within a budget: the first ones in memory, then in a temporary file, then not at all.
+
+    Parameters
+    ----------
+    memory_gb : float
+        Largest size of all moments in memory.
+    folder : path, optional
+        Where the temporary file is made (None: the system's folder for temporary files).
+
+    Attributes
+    ----------
+    memory, disk, computed : float
+        Size in GB of what is in memory, in the file, and computed anew every time.
+    """
+
+    def __init__(self, memory_gb: float, folder: str | Path | None = None):
+        self.block_gb = min(BLOCK_GB, memory_gb / 4)
+        self._left = memory_gb - 2 * self.block_gb  # a block that is read, and one that is computed
+        self._folder = folder or tempfile.gettempdir()
+        self._file: Any = None
+        self._buffer: Tensor | None = None
+        self.memory = self.disk = self.computed = 0.0
+
+    def keep(self, moments: Moments, compute: Callable[[], Moments]) -> Callable[[], Moments]:
+        """Take moments, and return the function that gives them back."""
+        size = moments.gigabytes
+        if size <= self._left:
+            self._left -= size
+            self.memory += size
+            return lambda: moments
+        if shutil.disk_usage(self._folder).free / 1e9 - _SPARE_DISK_GB > size:
+            self.disk += size
+            return self._write(moments)
+        self.computed += size
+        return compute
+
+    def _write(self, moments):
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)
+        arrays = moments.arrays
+        shapes, dtype = [a.shape for a in arrays], arrays[0].dtype
+        start = self._file.seek(0, 2)
+        for array in arrays:
+            data = memoryview(array.contiguous().numpy().reshape(-1)).cast("B")
+            while data:
+                data = data[self._file.write(data) :]
+        sizes = [a.numel() for a in arrays]
+        without = moments.with_arrays([a.new_empty(0) for a in arrays])
+
+        def read():
+            if self._buffer is None or self._buffer.numel() < sum(sizes):
+                self._buffer = torch.empty(sum(sizes), dtype=dtype)
+            flat = self._buffer[: sum(sizes)]
+            self._file.seek(start)
+            data = memoryview(flat.numpy()).cast("B")
+            while data:
+                count = self._file.readinto(data)
+                if not count:
+                    raise OSError(f"the temporary file of the moments in {self._folder} has been cut")
+                data = data[count:]
+            parts = torch.split(flat, sizes)
+            return without.with_arrays([p.view(shape) for p, shape in zip(parts, shapes, strict=True)])
+
+        return read
+
+    def __str__(self):
+        words = [f"{size:.3f} GB {where}" for size, where in (
+            (self.memory, "in memory"), (self.disk, f"streamed from a temporary file in {self._folder}"),
+            (self.computed, "computed anew in every step (no room in memory or on the disk)")) if size]  # fmt: skip
+        return ", ".join(words) or "nothing stored"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some structures of a part.
+
+    Attributes
+    ----------
+    labels : Labels
+    load : callable
+        Returns the moments; they are valid until the next block is loaded.
+    structures : Tensor
+        Their places in the part.
+    atoms : Tensor
+        Places of their atoms among those of the part.
+    """
+
+    labels: Labels
+    load: Callable[[], Moments]
+    structures: Tensor
+    atoms: Tensor
+
+
+@dataclass(frozen=True)
+class Part:
+    """Structures of one split with their labels and moments.
+
+    Attributes
+    ----------
+    structures : list of LabelledStructure
+    labels : Labels
+        Of all of them, in their order.
+    blocks : list of Block
+    batches : list of list of Block
+        Blocks that one step of mini-batch training takes.
+    max_neighbors : tuple of 2 int
+    numbers : int
+        How many numbers all moments are.
+    """
+
+    structures: list[LabelledStructure]
+    labels: Labels
+    blocks: list[Block]
+    batches: list[list[Block]]
+    max_neighbors: tuple[int, int]
+    numbers: int
+
+
+def make_part(
+    structures: list[LabelledStructure], labels: Labels, basis: Basis, storage: Storage, *,
+    order: Sequence[int], batch: int = 0, select: Callable[[Sequence[LabelledStructure]], Moments] | None = None,
+    **options: Any,
+) -> Part:  # fmt: skip
+    """Divide structures into blocks and compute their moments.
+
+    Parameters
+    ----------
+    structures : list of LabelledStructure
+    labels : Labels
+    basis : Basis
+    storage : Storage
+    order : sequence of int
+        Order in which structures go into blocks.
+    batch : int, default 0
+        No block has structures of two batches of this many; 0 = all structures are one batch.
+    select : callable, optional
+        Gives the moments of structures, instead of computing them.
+    **options
+        ``field``, ``gradient`` and ``dtype`` of the moments.
+
+    Raises
+    ------
+    DataFileError
+        If a structure has an unknown species or an unsound geometry.
+    """
+    finder = EdgeFinder(basis)
+    limit = storage.block_gb * 8e9 / torch.finfo(options["dtype"]).bits
+    ends = np.cumsum([0, *map(len, structures)])
+    blocks: list[Block] = []
+    batches: list[list[Block]] = []
+    numbers, largest = 0, (0, 0)
+    for own in np.array_split(np.asarray(order), max(1, -(-len(structures) // batch)) if batch else 1):
+        batches.append([])
+        for chosen, edges in _chunks(own, structures, finder, limit, basis, options):
+
+            def compute(chosen=chosen, edges=None):
+                return assemble(edges or [finder(structures[k]) for k in chosen], basis, **options)
+
+            moments = compute(edges=edges) if select is None else select([structures[k] for k in chosen])
+            numbers += sum(a.numel() for a in moments.arrays)
+            largest = tuple(max(pair) for pair in zip(largest, moments.max_neighbors, strict=True))
+            atoms = np.concatenate([np.arange(ends[k], ends[k + 1]) for k in chosen])
+            block = Block(labels.select(chosen), storage.keep(moments, compute), torch.tensor(chosen),
+                          torch.from_numpy(atoms))  # fmt: skip
+            batches[-1].append(block)
+            blocks.append(block)
+    return Part(structures, labels, blocks, batches, largest, numbers)
+
+
+def _chunks(order, structures, finder, limit, basis, options) -> Iterator[tuple[list[int], list]]:
+    """Yield the structures of each block, with their edges."""
+    chosen: list[int] = []
+    edges: list = []
+    size = 0
+    for k in order.tolist():
+        found = finder(structures[k])
+        more = moment_numbers(found, basis, options["field"], options["gradient"])
+        if chosen and size + more > limit:
+            yield chosen, edges
+            chosen, edges, size = [], [], 0
+        chosen.append(k)
+        edges.append(found)
+        size += more
+    yield chosen, edges
