@@ -33,6 +33,7 @@ from tnep_calc.io.nep_txt import ZBL, NepParameters, read_nep, write_nep
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .gpumd_evaluate import evaluate, without_zbl
+from .pool import MomentPool
 from .snes_trainer import SnesTrainer
 
 log = logging.getLogger(__name__)
@@ -160,7 +161,19 @@ class Folder:
                 temporary.write_text(text, encoding="ascii")
 
 
-def run_directory(path: str | Path, run: RunOptions | None = None) -> list[Path]:
+def check_folder(folder: Folder, run: RunOptions) -> None:
+    """Raise ``InputError`` if the engine is unknown, or a run would overwrite a model of which nothing is known."""
+    if run.engine not in ENGINES:
+        raise InputError(f"engine must be {' or '.join(ENGINES)}, got '{run.engine}'")
+    path = folder.path
+    continues = (path / CHECKPOINT).exists() or (run.engine == "snes" and (path / RESTART).exists())
+    if not folder.options.prediction and (path / NEP).exists() and not (continues or run.restart):
+        raise InputError(f"{path / NEP} exists and would be overwritten: move it away, or use --restart")
+
+
+def run_directory(
+    path: str | Path, run: RunOptions | None = None, pool: MomentPool | None = None
+) -> list[Path]:
     """Do what a GPUMD training folder asks for: train, or predict (``prediction 1``).
 
     Parameters
@@ -168,6 +181,8 @@ def run_directory(path: str | Path, run: RunOptions | None = None) -> list[Path]
     path : str or path
         Folder with ``nep.in`` and ``train.xyz``.
     run : RunOptions, optional
+    pool : MomentPool, optional
+        Where the gradient engine takes the moments of ``train.xyz`` from.
 
     Returns
     -------
@@ -182,26 +197,19 @@ def run_directory(path: str | Path, run: RunOptions | None = None) -> list[Path]
         If a data file cannot be used.
     """
     run = run or RunOptions()
-    if run.engine not in ENGINES:
-        raise InputError(f"engine must be {' or '.join(ENGINES)}, got '{run.engine}'")
     torch.set_num_threads(run.threads)
     folder = Folder(path)
+    check_folder(folder, run)
     if folder.options.prediction:
         return predict(folder)
-    checkpoint = folder.path / CHECKPOINT
-    continues = run.engine == "snes" and (folder.path / RESTART).exists()
-    if (folder.path / NEP).exists() and not (checkpoint.exists() or run.restart or continues):
-        raise InputError(
-            f"{folder.path / NEP} exists and would be overwritten: move it away, or use --restart"
-        )
     if run.restart:
-        checkpoint.unlink(missing_ok=True)
+        (folder.path / CHECKPOINT).unlink(missing_ok=True)
     if run.engine == "snes":
         train_snes(folder, run)
     else:
         from .gpumd_gradient import train_gradient
 
-        train_gradient(folder, run)
+        train_gradient(folder, run, pool)
     names = [NEP, LOSS, *(f"{p}_{split}.out" for p in _stems(folder.options) for split in ("train", "test"))]
     return [folder.path / name for name in names if (folder.path / name).exists()]
 

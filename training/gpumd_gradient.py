@@ -14,6 +14,7 @@ from .config import TrainingConfig, parse_config
 from .gpumd_directory import CHECKPOINT, RESTART, Folder, RunOptions
 from .gpumd_evaluate import without_zbl
 from .moments import STRAIN_ORDER
+from .pool import MomentPool
 from .snes_trainer import model_config
 from .trainer import Trainer
 
@@ -103,7 +104,7 @@ def _structures(frames):
     return result
 
 
-def train_gradient(folder: Folder, run: RunOptions) -> None:
+def train_gradient(folder: Folder, run: RunOptions, pool: MomentPool | None = None) -> None:
     """Train by gradients, with GPUMD's files; goes on from our checkpoint if there is one.
 
     In ``loss.out`` the generation is the number of steps, the total that of the gradient trainer (squared errors
@@ -120,7 +121,7 @@ def train_gradient(folder: Folder, run: RunOptions) -> None:
         log.info("of the evolution strategy, and not used by the gradient engine (what it has instead): %s",
                  ", ".join(replaced))  # fmt: skip
     frames = folder.train if zbl is None else without_zbl(folder.train, options, zbl)
-    trainer = _FolderTrainer(config, _structures(frames), folder)
+    trainer = _FolderTrainer(config, _structures(frames), folder, pool)
     checkpoint = folder.path / CHECKPOINT
     if checkpoint.exists():
         trainer.restore(checkpoint)
@@ -155,8 +156,8 @@ def train_gradient(folder: Folder, run: RunOptions) -> None:
 class _FolderTrainer(Trainer):
     """Trainer whose checkpoints know the length of ``loss.out``."""
 
-    def __init__(self, config, structures, folder: Folder):
-        super().__init__(config, structures)
+    def __init__(self, config, structures, folder: Folder, pool: MomentPool | None):
+        super().__init__(config, structures, pool=pool)
         self._folder = folder
 
     def state(self):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import LabelledStructure
 
 from .moments import Basis, Moments, build_moments
+
+log = logging.getLogger(__name__)
 
 
 class MomentPool:
@@ -41,6 +45,20 @@ class MomentPool:
     def select(self, structures: Sequence[LabelledStructure]) -> Moments:
         """Return the moments of structures (a copy); they must be among those of a run."""
         return self.moments.select([self._place[key] for key in _keys(structures)])
+
+
+def shared_pool(
+    runs: Iterable[Sequence[LabelledStructure]], basis: Basis, memory_gb: float, **options
+) -> MomentPool | None:
+    """Return a pool of the moments of several runs, or None if it would need more than half of `memory_gb`.
+
+    The other half is for the copy that the run in progress takes from the pool.
+    """
+    try:
+        return MomentPool(runs, basis, memory_gb=memory_gb / 2, **options)
+    except InputError as error:
+        log.info("moments are not shared (%s)", error)
+        return None
 
 
 def _keys(structures) -> Iterator[tuple[bytes, int]]:

@@ -1,0 +1,69 @@
+"""Several GPUMD training folders in one run, such as the splits that calorine's ``setup_training`` makes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from tnep_calc.errors import InputError
+
+from .gpumd_directory import Folder, RunOptions, check_folder, run_directory
+from .gpumd_gradient import gradient_config
+from .model import basis_of
+from .pool import MomentPool, shared_pool
+from .trainer import moment_options
+
+log = logging.getLogger(__name__)
+
+
+def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) -> list[Path]:
+    """Train (or predict) in several GPUMD folders, one after the other; a killed run goes on where it stopped.
+
+    With the gradient engine the moments are computed once for the structures of all folders, if these ask for the
+    same model.  The result of each folder is the one that it would have on its own.
+
+    Parameters
+    ----------
+    paths : sequence of str or path
+        Folders with ``nep.in`` and ``train.xyz``.
+    run : RunOptions, optional
+
+    Returns
+    -------
+    list of Path
+        Files that the run has written.
+
+    Raises
+    ------
+    InputError, DataFileError
+        As :func:`tnep_calc.training.gpumd_directory.run_directory`, before any training starts; and if a folder is
+        named twice.
+    """
+    run = run or RunOptions()
+    names = [Path(path).resolve() for path in paths]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(f"{twice[0]} is named twice")
+    folders = [Folder(path) for path in paths]
+    for folder in folders:
+        check_folder(folder, run)
+    pool = _pool(folders, run) if len(folders) > 1 and run.engine == "gradient" else None
+    written = []
+    for k, path in enumerate(paths, start=1):
+        if len(paths) > 1:
+            log.info("folder %d of %d: %s", k, len(paths), path)
+        written += run_directory(path, run, pool)
+    return written
+
+
+def _pool(folders: Sequence[Folder], run: RunOptions) -> MomentPool | None:
+    """Return the moments of the structures of all folders that train, or None where sharing does not fit."""
+    training = [folder for folder in folders if not folder.options.prediction]
+    configs = [gradient_config(folder, run) for folder in training]
+    wanted = [(basis_of(config.model), moment_options(config)) for config in configs]
+    if len(training) < 2 or any(other != wanted[0] for other in wanted):
+        log.info("moments are not shared: the folders ask for different models")
+        return None
+    structures = [[frame.structure for frame in folder.train] for folder in training]
+    return shared_pool(structures, wanted[0][0], run.memory_gb, **wanted[0][1])
