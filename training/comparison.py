@@ -43,7 +43,7 @@ def panels(
 
     def add(name, unit, split, target, prediction, spread):
         panel = out.setdefault(name, {"name": name, "unit": unit, "splits": {}})
-        panel["splits"][split] = _numbers(target, prediction, spread)
+        panel["splits"][split] = numbers_of(target, prediction, spread)
 
     epsilon_spread = None
     for split, (structures, labels, predictions) in splits.items():
@@ -64,7 +64,8 @@ def panels(
     return list(out.values())
 
 
-def _numbers(target, prediction, spread):
+def numbers_of(target: np.ndarray, prediction: np.ndarray, spread: float) -> dict[str, Any]:
+    """Return the two arrays, shape (rows, components), and the errors of their panel; see :func:`panels`."""
     error = prediction - target
     total = float(((target - target.mean(axis=0)) ** 2).sum())
     return {

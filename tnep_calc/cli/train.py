@@ -40,8 +40,25 @@ a default:
   [output]
   directory = "energy"            # gets nep.txt, model.pt, log.csv, results.json, loss.png, parity.png
 
+  [ensemble]                      # optional: several models with error bars, in energy/member1, energy/member2, ...
+  n_splits = 5
+  method = "bagging"              # or "kfold"
+  train_fraction = 0.9            # of bagging; a member is validated on what it does not train on
+
 Relative paths start at the folder of the configuration. A run that was killed goes on from its last checkpoint when
 it is started again the same way, and gives the same numbers, bit by bit, as one that was not.
+
+kind = "enthalpy" trains one electric enthalpy H(R, E) on whatever labels the structures have. Its own keys:
+
+  [model]
+  kind = "enthalpy"
+  species = ["Si", "O"]
+  cutoff = 6.0                    # in A
+  channels = 16                   # also: n_radial, hidden, zbl
+  [loss]                          # weights; defaults: energy 1, forces 4, virial 0.5, dipole 1, born_charges 2,
+  virial = 0.0                    #   polarizability 0.5
+  [optimizer]
+  epochs = 300                    # also: batch, lr, average, precision, threads, memory_gb
 
 A folder instead of a configuration is taken as one of GPUMD's program nep: nep.in and train.xyz, optionally test.xyz.
 It gets the files of that program (nep.txt, loss.out, *_train.out, *_test.out; nep.restart with --engine snes), and
@@ -53,13 +70,17 @@ examples:
   tnep train energy.toml
   tnep predict bn8.extxyz --energy energy/model.pt
   tnep train qm7b_dipole/ --engine snes
+  tnep train nepmodel_full nepmodel_split*        # folders made by calorine's setup_training
 """
 
 
 def add_arguments(parser):
     """Declare the arguments."""
     parser.epilog = EPILOG
-    parser.add_argument("config", type=Path, help="configuration (TOML), or folder with nep.in and train.xyz")
+    parser.add_argument(
+        "config", type=Path, nargs="+",
+        help="configuration (TOML), or GPUMD folder with nep.in and train.xyz; several folders share their moments",
+    )  # fmt: skip
     parser.add_argument("-o", "--output", help="output directory, instead of the one in the configuration")
     parser.add_argument(
         "--restart", action="store_true", help="discard what a former run has left in the output directory"
@@ -81,26 +102,43 @@ def run(args):
     options = {"engine": args.engine, "steps": args.steps, "precision": args.precision, "threads": args.threads,
                "memory_gb": args.memory}  # fmt: skip
     given = {name: value for name, value in options.items() if value is not None}
-    if args.config.is_dir():
-        _run_directory(args, given)
+    if all(path.is_dir() for path in args.config):
+        _run_directories(args, given)
         return
+    if len(args.config) > 1:
+        raise InputError("give one configuration, or one or more GPUMD folders")
+    (args.config,) = args.config
     if given:
         names = ", ".join("--memory" if name == "memory_gb" else f"--{name}" for name in given)
         raise InputError(f"{names} is for GPUMD folders; a configuration has its own keys ([optimizer])")
     from ..training.config import load_config
+    from ..training.enthalpy.config import is_enthalpy_config, load_enthalpy_config
     from ..training.outputs import run_training
 
+    if is_enthalpy_config(args.config):
+        from ..training.enthalpy.outputs import run_enthalpy_training
+
+        enthalpy = load_enthalpy_config(args.config, args.output)
+        run_enthalpy_training(enthalpy, args.restart)
+        print(f"results in {enthalpy.directory}")
+        return
     config = load_config(args.config, args.output)
-    run_training(config, args.restart)
+    if config.ensemble.n_splits:
+        from ..training.ensemble import run_ensemble
+
+        run_ensemble(config, args.restart)
+    else:
+        run_training(config, args.restart)
     print(f"results in {config.directory}")
 
 
-def _run_directory(args, given):
+def _run_directories(args, given):
     if args.output is not None:
         raise InputError("a GPUMD folder gets its results itself: --output is for configurations only")
     if args.engine == "snes" and (args.steps is not None or args.precision is not None):
         raise InputError("--steps and --precision are for --engine gradient: use 'generation' in nep.in")
-    from ..training.gpumd_directory import RunOptions, run_directory
+    from ..training.gpumd_directory import RunOptions
+    from ..training.gpumd_many import run_directories
 
-    for path in run_directory(args.config, RunOptions(restart=args.restart, **given)):
+    for path in run_directories(args.config, RunOptions(restart=args.restart, **given)):
         print(path)

@@ -1,4 +1,4 @@
-"""Neighbour density of the electric-enthalpy model: radial functions times spherical harmonics, summed over neighbours."""
+"""Neighbour density of the electric-enthalpy model: radial functions times harmonics, summed over neighbours."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Site functions of the electric-enthalpy model: from the neighbour density of a centre to energy, dipole, polarizability.
+"""Site functions of the electric-enthalpy model: from neighbour densities to energy, dipole and polarizability.
 
 With the density ``D[lm, t, n] = sum_j delta(t, t_j) f_n(r_ij) Y_lm(r_ij)`` of a centre of species s:
 
@@ -160,7 +160,8 @@ class EnthalpySites(nn.Module):
         k, n = self.k, density.shape[1]
         parts: List[Tensor] = []
         for l in range(4):
-            parts.append(torch.matmul(density[l * l : (l + 1) * (l + 1)], self.whitening[s, l] @ self.contraction[s, l]))
+            coefficients = self.whitening[s, l] @ self.contraction[s, l]
+            parts.append(torch.matmul(density[l * l : (l + 1) * (l + 1)], coefficients))
         a = torch.cat(parts)
         products = torch.index_select(a, 0, self.left) * torch.index_select(a, 0, self.right)
         b = torch.matmul(self.coupling, products.reshape(products.shape[0], -1))

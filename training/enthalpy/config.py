@@ -171,6 +171,15 @@ def parse_enthalpy_config(tables: Mapping[str, Any], base: str | Path = ".") -> 
     return config
 
 
+def is_enthalpy_config(path: str | Path) -> bool:
+    """Tell whether a configuration file is one of this family; a file that cannot be read is not."""
+    try:
+        model = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("model", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return False
+    return isinstance(model, Mapping) and model.get("kind") == "enthalpy"
+
+
 def load_enthalpy_config(path: str | Path, output: str | None = None) -> EnthalpyConfig:
     """Read a configuration file; arguments and errors as :func:`tnep_calc.training.config.load_config`."""
     path = Path(path)

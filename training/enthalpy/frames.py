@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.dataset import LabelledStructure
+from tnep_calc.models.enthalpy import repulsion
 from tnep_calc.models.enthalpy_density import density, edge_functions
 from tnep_calc.models.enthalpy_sites import COMPONENTS
 from tnep_calc.neighbors import NeighborList
@@ -61,6 +62,8 @@ class Frame:
     field : Tensor, shape (3,), in V/Å
         Electric field at which the labels were computed.
     volume : float
+    repulsion : tuple of Tensor
+        Energy (), forces (n_atoms, 3) and virial (3, 3) of the ZBL repulsion, which has no parameters.
     """
 
     n_atoms: int
@@ -72,6 +75,7 @@ class Frame:
     fold: tuple[Tensor, Tensor] | None
     field: Tensor
     volume: float
+    repulsion: tuple[Tensor, Tensor, Tensor]
 
     @property
     def nbytes(self) -> int:
@@ -85,7 +89,7 @@ LABELS = ("energy", "forces", "virial", "dipole", "born_charges", "polarizabilit
 
 def make_frame(
     structure: LabelledStructure, species: Sequence[str], cutoff: float, n_radial: int, dtype: torch.dtype,
-    fold_dipole: bool = True,
+    fold_dipole: bool = True, zbl: float = 0.0,
 ) -> Frame:  # fmt: skip
     """Precompute one structure."""
     unknown = sorted(set(structure.symbols) - set(species))
@@ -116,8 +120,23 @@ def make_frame(
     return Frame(
         n, torch.from_numpy(index), centers, [total[:, rows].to(dtype).contiguous() for rows in centers], pairs,
         _labels(structure), fold, torch.zeros(3, dtype=torch.float64) if field is None else torch.as_tensor(field),
-        structure.volume,
+        structure.volume, _repulsion(v, center, neighbors, index, species, zbl),
     )  # fmt: skip
+
+
+def _repulsion(vectors, center, neighbors, index, species, radius):
+    """Energy, forces and virial of the repulsion; zero without one."""
+    n = len(index)
+    close = np.flatnonzero((vectors**2).sum(1).numpy() < radius**2)
+    r = vectors[close].requires_grad_(True)
+    origin, end = torch.from_numpy(center[close]), torch.from_numpy(neighbors[close].astype(np.int64))
+    energy, slope = torch.zeros((), dtype=torch.float64), torch.zeros_like(r)
+    if len(close):
+        pair = torch.from_numpy(index[center[close]] * len(species) + index[neighbors[close]])
+        energy = repulsion(tuple(species), radius)(pair, torch.linalg.vector_norm(r, dim=1)).sum()
+        slope = torch.autograd.grad(energy, r)[0]
+    forces = torch.zeros(n, 3, dtype=torch.float64).index_add(0, end, -slope).index_add(0, origin, slope)
+    return energy.detach(), forces, -r.detach().t() @ slope
 
 
 def _with_gradient(vectors, cutoff, n):
@@ -166,7 +185,7 @@ def _labels(structure):
 
 
 def make_frames(
-    structures: Sequence[LabelledStructure], species, cutoff, n_radial, dtype, fold_dipole, memory_gb: float
+    structures: Sequence[LabelledStructure], species, cutoff, n_radial, dtype, fold_dipole, zbl, memory_gb: float
 ) -> list[Frame]:
     """Precompute structures, within a limit of memory.
 
@@ -177,7 +196,7 @@ def make_frames(
     """
     frames: list[Frame] = []
     for k, structure in enumerate(structures):
-        frames.append(make_frame(structure, species, cutoff, n_radial, dtype, fold_dipole))
+        frames.append(make_frame(structure, species, cutoff, n_radial, dtype, fold_dipole, zbl))
         if k in (0, len(structures) - 1):
             used = sum(frame.nbytes for frame in frames) / 1e9
             expected = used if k else used * len(structures)

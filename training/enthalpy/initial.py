@@ -8,13 +8,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tnep_calc.models.enthalpy_sites import L_MAX, EnthalpySites
+from tnep_calc.models.enthalpy_sites import L_MAX, PATHS_1, PATHS_2, EnthalpySites
 
 from .frames import Frame
 
 _SMALLEST_MODE = 1e-4  # of a whitened density, relative to the largest
 _SMALLEST_SPREAD = 1e-3  # of an invariant, relative to its mean
 _HEAD = 0.1  # size of the last layer: outputs start small
+_GAIN = (1.0, 1.5)  # of the hidden layers
+_DAMPING = (1.0, 1.0, 1.0)  # of 3-, 4- and 5-body invariants
 
 
 @torch.no_grad()
@@ -31,8 +33,8 @@ def initialise(sites: EnthalpySites, frames: Sequence[Frame], seed: int) -> None
     q, h = sites.w1.shape[1:]
     draw(sites.contraction, 1 / math.sqrt(features))
     draw(sites.mixing, 1 / math.sqrt(sites.k))
-    draw(sites.w1, 1 / math.sqrt(q))
-    draw(sites.w2, 1.5 / math.sqrt(h))
+    draw(sites.w1, _GAIN[0] / math.sqrt(q))
+    draw(sites.w2, _GAIN[1] / math.sqrt(h))
     draw(sites.w3, _HEAD / math.sqrt(h))
     for parameter in (sites.b1, sites.b2, sites.b3, sites.linear):
         parameter.zero_()
@@ -48,11 +50,24 @@ def initialise(sites: EnthalpySites, frames: Sequence[Frame], seed: int) -> None
         mean = values.mean(0)
         spread = torch.maximum((values - mean).square().mean(0).sqrt(), _SMALLEST_SPREAD * mean.abs())
         sites.offset[s] = mean.to(dtype)
-        sites.spread[s] = torch.where(spread > 0, 1 / spread, torch.ones_like(spread)).to(dtype)
+        size = torch.where(spread > 0, 1 / spread, torch.ones_like(spread))
+        sites.spread[s] = (size * _damping(sites)).to(dtype)
         sizes = torch.cat([x.double().square().sum(0).mean(0) for x in (vectors, tensors)]).sqrt()
         sites.gain[s] = (1 / sizes.clamp(min=1e-6 * float(sizes.max()))).to(dtype)
     sites.site.copy_(torch.stack([_site_constants(frames, "energy"), _site_constants(frames, "polarizability")], 1))
     sites.units.copy_(_units(frames, sites.site).to(dtype))
+
+
+def _damping(sites: EnthalpySites) -> Tensor:
+    """Return the weight of every invariant: products of many factors are rough functions of the positions."""
+    k, q = sites.k, sites.w1.shape[1]
+    three = k + L_MAX * (k * (k + 1) // 2)
+    order = ["4"] * (len(PATHS_1) + len(PATHS_2)) + ["5"] * (len(sites.pairs1[0]) + len(sites.pairs2[0]))
+    per_channel = [_DAMPING[1] if o == "4" else _DAMPING[2] for o in order]
+    weights = torch.ones(q, dtype=torch.float64)
+    weights[k:three] = _DAMPING[0]
+    weights[three:] = torch.tensor(per_channel, dtype=torch.float64).repeat_interleave(k)
+    return weights
 
 
 def _whitening(rows: Tensor) -> Tensor:

@@ -43,8 +43,8 @@ def predict(
     energy = torch.zeros(len(frames), dtype=torch.float64)
     dipole = torch.zeros(len(frames), 3, dtype=dtype)
     alpha = torch.zeros(len(frames), 3, 3, dtype=dtype)
-    potentials = dtype_zeros = torch.zeros((), dtype=dtype)
-    along = [dtype_zeros] * (0 if directions is None else directions.shape[1])
+    potentials = torch.zeros((), dtype=dtype)
+    along = [potentials] * (0 if directions is None else directions.shape[1])
     for s in range(t):
         if densities[s] is None:
             continue
@@ -55,7 +55,7 @@ def predict(
         enthalpy = e - (field * (p + 0.5 * induced)).sum(1)
         p = p + induced
         constant = torch.tensor(counts[s], dtype=torch.float64)
-        square = (frames_field2 := (fields.double() ** 2).sum(1)) * 0.5 * sites.site[s, 1]
+        square = 0.5 * sites.site[s, 1] * fields.double().square().sum(1)
         energy = energy + (torch.zeros_like(energy).index_add(0, place, enthalpy.double())
                            + constant * (sites.site[s, 0] - square))  # fmt: skip
         identity = torch.eye(3, dtype=dtype)
@@ -65,7 +65,6 @@ def predict(
         potentials = potentials + enthalpy.sum()
         if directions is not None:
             along = [x + (p * directions[place, d].to(dtype)).sum() for d, x in enumerate(along)]
-        del frames_field2
     known = [d for d in densities if d is not None]
     rows = [torch.autograd.grad(x, known, create_graph=create_graph, retain_graph=True, allow_unused=True,
                                 materialize_grads=True) for x in [potentials, *along]]  # fmt: skip
@@ -80,8 +79,10 @@ def predict(
             parts.append(None if here is None else here[:, :, starts[s] : starts[s] + counts[s][k]])
             starts[s] += counts[s][k]
         slope, strain = _to_atoms(frame, parts, 1 + len(along), dtype)
+        fixed = frame.repulsion
         result = {
-            "energy": energy[k], "forces": -slope[0], "virial": -strain, "dipole": dipole[k],
+            "energy": energy[k] + fixed[0], "forces": fixed[1].to(dtype) - slope[0],
+            "virial": fixed[2].to(dtype) - strain, "dipole": dipole[k],
             "polarizability": alpha[k],
         }  # fmt: skip
         if along:

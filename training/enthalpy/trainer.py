@@ -30,6 +30,7 @@ SPLITS = ("train", "validation", "test")
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 _WARM_UP = 0.02  # of all steps
 _AVERAGE = 0.98  # of the running mean squared errors
+_LOOKED_AT = 20  # structures of a split in the progress lines
 _PER_ATOM = ("energy", "virial", "dipole")
 
 
@@ -73,7 +74,14 @@ class EnthalpyTrainer:
             chosen = [structures[k] for k in self.indices[name]]
             if chosen:
                 self.frames[name] = make_frames(
-                    chosen, model.species, model.cutoff, model.n_radial, dtype, config.data.fold_dipole, left
+                    chosen,
+                    model.species,
+                    model.cutoff,
+                    model.n_radial,
+                    dtype,
+                    config.data.fold_dipole,
+                    model.zbl,
+                    left,
                 )
                 left -= sum(frame.nbytes for frame in self.frames[name]) / 1e9
         initialise(self.sites, self.frames["train"], model.seed)
@@ -170,27 +178,40 @@ class EnthalpyTrainer:
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
-    def evaluate(self, name: str, count: int | None = None) -> dict[str, Tensor]:
-        """Return errors of the averaged model for (the first `count` frames of) a split, by label, flattened.
+    def compare(self, name: str, count: int | None = None) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return labels, predictions of the averaged model, and groups, for (the first `count` frames of) a split.
 
-        Born charges completely (three directions), energy in eV per atom, virial as stress in eV/Å³, others per cell.
+        By label, rows are structures or atoms and columns components: energy in eV per atom, forces, the virial as
+        stress in eV/Å³, dipole and polarizability per cell, complete Born charges.  Dipoles are folded: the label is
+        the branch nearest to the prediction.  The group of a row is the species for Born charges, else 0.
         """
-        found: dict[str, list[Tensor]] = {}
+        found: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
         directions = torch.eye(3, dtype=torch.float64)
         for frame in self.frames[name][:count]:
             result = predict(self.average, [frame], directions[None], create_graph=False)[0]
+            result["born_charges"] = result["born"].permute(1, 0, 2)
             for label, error in errors(frame, result, directions).items():
-                scale = {"energy": 1 / frame.n_atoms, "virial": -1 / frame.volume if frame.volume else 1.0}
-                found.setdefault(label, []).append((error.detach().double() * scale.get(label, 1.0)).flatten())
-        return {label: torch.cat(parts) for label, parts in found.items()}
+                difference = (error.permute(1, 0, 2) if label == "born_charges" else error).detach().double().numpy()
+                value = result[label].detach().double().numpy()
+                if label in ("energy", "virial"):
+                    scale = 1 / frame.n_atoms if label == "energy" else -1 / (frame.volume or 1.0)
+                    difference, value = scale * difference, scale * value
+                rows = len(value) if label in ("forces", "born_charges") else 1
+                group = frame.species.numpy() if label == "born_charges" else np.zeros(rows, dtype=int)
+                value, difference = value.reshape(rows, -1), difference.reshape(rows, -1)
+                found.setdefault(label, []).append((value - difference, value, group))
+        return {
+            label: tuple(np.concatenate(x) for x in zip(*parts, strict=True))  # type: ignore[misc]
+            for label, parts in found.items()
+        }
 
     def _report(self):
         row: dict[str, Any] = {"epoch": self.epoch, "seconds": self.seconds}
         for name in ("train", "validation"):
             if name in self.frames:
-                for label, error in self.evaluate(name, 20 if name == "train" else None).items():
-                    row[f"rmse_{label}_{name}"] = float(error.square().mean().sqrt())
-                    row[f"mae_{label}_{name}"] = float(error.abs().mean())
+                for label, (target, prediction, _) in self.compare(name, _LOOKED_AT).items():
+                    row[f"rmse_{label}_{name}"] = float(np.sqrt(np.square(prediction - target).mean()))
+                    row[f"mae_{label}_{name}"] = float(np.abs(prediction - target).mean())
         self.history.append(row)
 
     # -- state -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,174 @@
+"""Training of the enthalpy family: against a teacher of the same form, whose labels are exact."""
+
+import numpy as np
+import pytest
+import torch
+
+from tnep_calc.errors import DataFileError, InputError
+from tnep_calc.io.dataset import LabelledStructure
+from tnep_calc.models.enthalpy import Enthalpy
+from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
+from tnep_calc.neighbors import NeighborList
+from tnep_calc.training.enthalpy.config import parse_enthalpy_config
+from tnep_calc.training.enthalpy.frames import make_frame
+from tnep_calc.training.enthalpy.initial import initialise
+from tnep_calc.training.enthalpy.prediction import errors, predict
+from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
+from tnep_calc.training.soap import SOAP
+
+SPECIES, CUTOFF, RADIAL, ZBL = ("Si", "O"), 4.0, 5, 2.6
+SHAPE = SiteShape(2, RADIAL, 3, 6)
+FIELD = np.array([0.1, -0.2, 0.3])
+
+
+def geometry(seed):
+    rng = np.random.default_rng(seed)
+    cell = np.array([[4.4, 0, 0], [0.6, 4.1, 0], [-0.3, 0.5, 4.6]]) * (1 + 0.01 * rng.normal())
+    fractional = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5], [0.5, 0.5, 0.5], [0, 0, 0.5]])
+    return fractional @ cell + 0.15 * rng.normal(size=(6, 3)), cell
+
+
+def evaluate(model, positions, cell, quantities, field=None):
+    edges = NeighborList(CUTOFF, 0.0).edges(positions, cell, np.ones(3, bool))
+    species = torch.tensor([0, 0, 1, 1, 1, 1])
+    tensors = [torch.from_numpy(x) for x in (edges.offsets, edges.neighbors, edges.vectors)]
+    field = None if field is None else torch.from_numpy(field)
+    return {k: v.numpy() for k, v in model(species, torch.arange(6), *tensors, list(quantities), field).items()}
+
+
+QUANTITIES = ("energy", "forces", "virial", "dipole", "born_charges", "polarizability")
+
+
+def labelled(model, seed, field=None, drop=()):
+    positions, cell = geometry(seed)
+    labels = evaluate(model, positions, cell, QUANTITIES, field)
+    labels["energy"] = float(labels["energy"])
+    labels = {k: v for k, v in labels.items() if k not in drop}
+    extra = {} if field is None else {"electric_field": field}
+    return LabelledStructure(
+        f"frame {seed}", ("Si", "Si", "O", "O", "O", "O"), positions, cell, np.ones(3, bool), **labels, **extra
+    )
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    bare = [
+        LabelledStructure("bare", ("Si", "Si", "O", "O", "O", "O"), *geometry(seed), np.ones(3, bool))
+        for seed in range(20)
+    ]
+    sites = EnthalpySites(SHAPE)
+    initialise(sites, [make_frame(s, SPECIES, CUTOFF, RADIAL, torch.float64) for s in bare], 7)
+    with torch.no_grad():
+        sites.w3 *= 3
+        sites.site += torch.tensor([[-3.0, 0.4], [-5.0, 0.7]])
+    return Enthalpy(sites.requires_grad_(False), SPECIES, CUTOFF, RADIAL, ZBL)
+
+
+def config(**changes):
+    tables = {
+        "data": {"files": ["none"], "validation_fraction": 0.2, "test_fraction": 0.0},
+        "model": {"kind": "enthalpy", "species": list(SPECIES), "cutoff": CUTOFF, "n_radial": RADIAL, "channels": 3,
+                  "hidden": 6, "zbl": ZBL},
+        "optimizer": {"epochs": 6, "precision": "float64", "lr": 0.01},
+        "output": {"directory": "none", "report_interval": 3, "checkpoint_interval": 2},
+    }  # fmt: skip
+    for name, table in changes.items():
+        tables.setdefault(name, {}).update(table)
+    return parse_enthalpy_config(tables)
+
+
+@pytest.mark.parametrize("field", [None, FIELD])
+def test_frames_give_what_the_model_gives(teacher, field):
+    structure = labelled(teacher, 1, field)
+    frame = make_frame(structure, SPECIES, CUTOFF, RADIAL, torch.float64, zbl=ZBL)
+    directions = torch.eye(3, dtype=torch.float64)
+    result = predict(teacher.sites, [frame, frame], directions.expand(2, 3, 3), create_graph=False)
+    found = errors(frame, result[1], directions)
+    assert set(found) == set(QUANTITIES)
+    # the label of the Born charges has the sum rule imposed, which the teacher fulfils
+    assert max(float(error.detach().abs().max()) for error in found.values()) < 1e-10
+    assert float(frame.repulsion[0]) > 1e-3 and float(frame.repulsion[1].abs().max()) > 1e-3
+
+
+def test_training_approaches_the_teacher(teacher):
+    structures = [labelled(teacher, k, FIELD if k % 4 == 0 else None) for k in range(8)]
+    trainer = EnthalpyTrainer(config(data={"validation_fraction": 0.0}, optimizer={"epochs": 36, "lr": 0.02}),
+                              structures)  # fmt: skip
+    trainer.run()
+    first, last = trainer.history[0], trainer.history[-1]
+    for name in QUANTITIES:
+        assert last[f"mae_{name}_train"] < 0.8 * first[f"mae_{name}_train"], name
+
+
+def test_resume_is_exact(teacher, tmp_path):
+    structures = [labelled(teacher, k) for k in range(6)]
+    straight = EnthalpyTrainer(config(), structures)
+    straight.run()
+    killed = EnthalpyTrainer(config(), structures)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run(_interrupt, tmp_path / "c.pt")
+    again = EnthalpyTrainer(config(), structures)
+    again.restore(tmp_path / "c.pt")
+    assert 0 < again.epoch < 6
+    again.run()
+    for a, b in zip(straight.average.parameters(), again.average.parameters(), strict=True):
+        assert torch.equal(a, b)
+    other = EnthalpyTrainer(config(model={"seed": 1}), structures)
+    with pytest.raises(InputError, match="another configuration"):
+        other.restore(tmp_path / "c.pt")
+
+
+def _interrupt(trainer):
+    raise KeyboardInterrupt
+
+
+def test_frames_may_lack_labels(teacher):
+    structures = [labelled(teacher, k, drop=("born_charges", "polarizability") if k % 2 else ("forces",))
+                  for k in range(5)]  # fmt: skip
+    trainer = EnthalpyTrainer(config(data={"validation_fraction": 0.0}), structures)
+    trainer.run()
+    assert all(f"mae_{name}_train" in trainer.history[-1] for name in QUANTITIES)
+
+
+def test_folded_dipole(teacher):
+    structure = labelled(teacher, 2)
+    shifted = labelled(teacher, 2)
+    shifted.dipole[:] += structure.cell[0] - 2 * structure.cell[2]
+    found = []
+    for s in (structure, shifted):
+        frame = make_frame(s, SPECIES, CUTOFF, RADIAL, torch.float64)
+        found.append(errors(frame, predict(teacher.sites, [frame], None, False)[0], None)["dipole"].detach())
+    np.testing.assert_allclose(found[0], found[1], atol=1e-10)
+
+
+def test_bad_input(teacher):
+    structure = labelled(teacher, 3)
+    with pytest.raises(DataFileError, match="frame 3: has O"):
+        make_frame(structure, ("Si", "N"), CUTOFF, RADIAL, torch.float64)
+    with pytest.raises(DataFileError, match="closer than the cutoff"):
+        make_frame(structure, SPECIES, 0.5, RADIAL, torch.float64)
+    with pytest.raises(InputError, match="memory_gb"):
+        EnthalpyTrainer(config(optimizer={"memory_gb": 1e-6}), [structure] * 5)
+    with pytest.raises(InputError, match="no structure has polarizability"):
+        EnthalpyTrainer(config(), [labelled(teacher, k, drop=("polarizability",)) for k in range(5)])
+    with pytest.raises(InputError, match="unknown key 'chanels'"):
+        config(model={"chanels": 3})
+
+
+def test_soap_solves_a_badly_scaled_problem_faster_than_adam():
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(12, 12, generator=generator).double() for _ in range(2))
+    left, right = (x @ torch.diag(torch.logspace(0, -2, 12).double()) for x in (left, right))
+    target = left @ torch.randn(12, 12, generator=generator).double() @ right
+
+    def left_over(cls, **options):
+        x = torch.zeros(12, 12, dtype=torch.float64, requires_grad=True)
+        optimizer = cls([x], lr=0.02, **options)
+        for _ in range(400):
+            optimizer.zero_grad()
+            loss = (left @ x @ right - target).square().sum()
+            loss.backward()
+            optimizer.step()
+        return float(loss.detach())
+
+    assert left_over(SOAP) < 0.5 * left_over(torch.optim.Adam)
