@@ -22,10 +22,10 @@ from .errors import InputError, ModelFileError
 from .io.files import atomic_output
 from .io.nep_txt import NepParameters, read_nep
 from .models.enthalpy import QUANTITIES as ENTHALPY_QUANTITIES
-from .models.enthalpy import Enthalpy
 from .models.enthalpy_sites import EnthalpySites
 from .models.nep import QUANTITIES, response_factor
 from .ops.native import NativeNEP
+from .ops.native_enthalpy import NativeEnthalpy
 
 FORMAT = 1
 """Version of the file format that this package writes; older ones are read, newer ones refused."""
@@ -194,7 +194,7 @@ def artifact_from_enthalpy(
         family="enthalpy", kind="enthalpy", quantities=ENTHALPY_QUANTITIES, species=tuple(species), cutoff=cutoff,
         dtype=dtype, units=dict(_UNITS), provenance=provenance or {},
     )  # fmt: skip
-    return Artifact(Enthalpy(converted, tuple(species), cutoff, n_radial, zbl).eval(), metadata)
+    return Artifact(NativeEnthalpy(converted, tuple(species), cutoff, n_radial, zbl).eval(), metadata)
 
 
 def export_artifact(

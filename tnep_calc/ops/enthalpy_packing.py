@@ -14,9 +14,7 @@ MAX_RADIAL = 32
 _PANEL = 32
 
 
-def pack_enthalpy(
-    sites: EnthalpySites, species: tuple[str, ...], zbl: float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
+def pack_enthalpy(sites: EnthalpySites, species: tuple[str, ...], zbl: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Return the site functions as the native kernels read them.
 
     Parameters
@@ -49,7 +47,8 @@ def pack_enthalpy(
         blocks.append(_rows(_zbl(ZBL(inner=0.5 * zbl, outer=zbl), species)))
     values = {name: t.detach().double().numpy() for name, t in [*sites.named_parameters(), *sites.named_buffers()]}
     for s in range(shape.n_species):
-        blocks += _site({name: value[s] for name, value in values.items() if _per_species(name)}, values["units"], shape)
+        own = {name: value[s] for name, value in values.items() if _per_species(name)}
+        blocks += _site(own, values["units"], shape)
     return header, np.concatenate(blocks)
 
 
@@ -65,11 +64,10 @@ def _site(p, units, shape):
     expansion = contraction[degree].transpose(1, 2, 0)
     assert expansion.shape[2] == COMPONENTS
     rows, outputs = _invariant_rows(k), _output_columns(shape)
-    q, o = rows.size, outputs.size
     w1 = _scatter(p["spread"][:, None] * p["w1"], rows, hidden)
     w2 = _pad(p["w2"], hidden, hidden)
     gain = np.concatenate([units[[0, 2]], p["gain"] * np.repeat(units[1:], [shape.n_vectors, shape.n_tensors])])
-    w3, b3 = np.zeros((hidden, o)), np.zeros(o)
+    w3, b3 = np.zeros((hidden, outputs.size)), np.zeros(outputs.size)
     used = outputs >= 0
     w3[: shape.hidden, used] = (p["w3"] * gain)[:, outputs[used]]
     b3[used] = (p["b3"] * gain)[outputs[used]]
