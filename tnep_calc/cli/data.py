@@ -8,6 +8,9 @@ from pathlib import Path
 
 from ..errors import InputError
 
+LISTED = 10
+"""Structures that are listed below a finding."""
+
 EPILOG = """\
 Files of any kind are read: extended xyz (also GPUMD's), databases of ASE, VASP (OUTCAR or vasprun.xml, with LEPSILON or
 LCALCEPS), Quantum ESPRESSO (XML of pw.x) and ABINIT (main output, DDB, _GSR.nc, _DDB.nc); .gz, .bz2 and .xz are
@@ -34,7 +37,7 @@ def add_arguments(parser):
     parser.epilog = EPILOG
     parser.usage = "tnep data OUT.extxyz IN [IN ...] [options] | --check IN [IN ...] | --report PAGE.html IN [IN ...]"
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="output (unless checking), then inputs")
-    parser.add_argument("--check", action="store_true", help="write nothing, print what looks wrong (status 1 if so)")
+    parser.add_argument("--check", action="store_true", help="write nothing, print what looks wrong (status 1: errors)")
     parser.add_argument("--report", type=Path, metavar="PAGE.html", help="write a page about the inputs instead")
     parser.add_argument(
         "--key", action="append", default=[], metavar="FIELD=NAME",
@@ -63,12 +66,28 @@ def run(args):
             raise InputError(f"{output}: the output comes first, and its name must end in .extxyz (or .xyz)")
         check_output(output, args.force)
     structures, sources = read_structures(inputs, keys, args.require, args.kind)
+    if args.check:
+        return _check(structures)
     if converts:
         write_dataset(output, without_paths(structures), args.force)
         for line in _lines(structures, sources):
             print(line)
         print(f"{len(structures)} structures in {output}; 'tnep data --check {output}' looks for mistakes")
     return 0
+
+
+def _check(structures):
+    from ..training.data_checks import check_structures, summary
+
+    findings = check_structures(structures)
+    for finding in findings:
+        print(finding)
+        for source in finding.sources[1:LISTED]:
+            print(f"    {source}")
+        if len(finding.sources) > LISTED:
+            print(f"    and {len(finding.sources) - LISTED} more")
+    print(summary(len(structures), findings).split("; '")[0])
+    return int(any(finding.level == "error" for finding in findings))
 
 
 def _pair(text):
