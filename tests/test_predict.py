@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
+from random_enthalpy import random_enthalpy, silica
 from training_helpers import LABELS, random_structure, small_config
 
+from tnep_calc import TNEPCalculator
+from tnep_calc.artifact import save_artifact
 from tnep_calc.cli import main
+from tnep_calc.cli.predict import predict
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import read_dataset
+from tnep_calc.io.dataset import from_atoms, read_dataset, write_dataset
 from tnep_calc.io.nep_txt import write_nep
 from tnep_calc.training.trainer import Trainer
 
@@ -81,6 +85,22 @@ def read_labelled(path, structures):
         replace(s, dipole=p.dipole, born_charges=p.born_charges)
         for s, p in zip(structures, read_dataset(path), strict=True)
     ]
+
+
+def test_enthalpy_models_are_evaluated_in_the_field_of_the_structure(tmp_path, capsys):
+    save_artifact(random_enthalpy(), tmp_path / "model.pt")
+    structures = [from_atoms(silica(k), "random") for k in range(2)]
+    structures[1] = replace(structures[1], electric_field=np.array([0.2, 0.0, -0.1]))
+    calculator = TNEPCalculator(enthalpy=tmp_path / "model.pt", skin=0.0)
+    labelled = [predict(calculator, s) for s in structures]
+    fields = TNEPCalculator(enthalpy=random_enthalpy(), efield=[0.2, 0.0, -0.1])
+    assert labelled[1].energy == pytest.approx(fields.get_potential_energy(silica(1)), abs=1e-9)
+    assert labelled[1].energy != pytest.approx(TNEPCalculator(enthalpy=random_enthalpy()).get_potential_energy(silica(1)))
+    write_dataset(tmp_path / "labels.extxyz", labelled)
+    assert main(["predict", str(tmp_path / "labels.extxyz"), "--enthalpy", str(tmp_path / "model.pt")]) == 0
+    errors = rows(capsys.readouterr().out)
+    assert set(errors) >= {"energy", "forces", "virial", "dipole", "born_charges", "polarizability"}
+    assert max(errors.values()) < 1e-6
 
 
 def test_plot_and_existing_files(tmp_path, models, capsys):

@@ -35,6 +35,8 @@ EPSILON_0 = EPSILON_0_SI / ELEMENTARY_CHARGE * 1e-10  # e/(V·Å)
 COULOMB = 1.0 / (4 * pi * EPSILON_0)  # e²/(4 pi eps0) in eV·Å
 EV_PER_A3_TO_GPA = ELEMENTARY_CHARGE * 1e30 * 1e-9  # GPa per eV/Å³
 EV_PER_A3_TO_BAR = EV_PER_A3_TO_GPA * 1e4  # bar per eV/Å³
+V_PER_A_TO_MV_PER_CM = 100.0  # MV/cm per V/Å
+E_PER_A2_TO_MICROCOULOMB_PER_CM2 = ELEMENTARY_CHARGE * 1e22  # µC/cm² per e/Å²
 
 # frequencies
 FEMTOSECOND = 1e-15  # s

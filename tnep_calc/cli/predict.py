@@ -14,11 +14,12 @@ Labels that the file has (energy, forces, stress or virial, dipole, born_charges
 compared with the predictions: root mean square and mean absolute error, the former also relative to the spread of the
 label, and R2. Energies, virials, dipoles and polarizabilities count per atom. Dipoles of periodic structures are
 compared modulo e times the lattice vectors; the mean of the Born charges is subtracted from the labels of a structure
-(acoustic sum rule).
+(acoustic sum rule). A model of the enthalpy gives everything; a structure with an electric_field is evaluated in it.
 
 examples:
   tnep predict test.extxyz --energy energy/model.pt --plot parity.png
   tnep predict test.extxyz --dipole dipole/nep.txt --susceptibility pol/nep.txt -o predictions.extxyz
+  tnep predict SiO2.extxyz --enthalpy quartz/model.pt
   tnep predict train.xyz --dipole published/nep.txt --dipole-unit e*bohr --no-fold
 """
 
@@ -27,6 +28,7 @@ _PROPERTIES = {
     "dipole": {"dipole": "dipole", "born_effective_charges": "born_charges"},
     "susceptibility": {"polarizability": "polarizability"},
 }
+_PROPERTIES["enthalpy"] = {name: label for role in _PROPERTIES.values() for name, label in role.items()}
 
 
 def add_arguments(parser):
@@ -36,6 +38,7 @@ def add_arguments(parser):
     parser.add_argument("--energy", metavar="MODEL", help="potential: nep.txt or artifact")
     parser.add_argument("--dipole", metavar="MODEL", help="dipole model: nep.txt or artifact")
     parser.add_argument("--susceptibility", metavar="MODEL", help="polarizability model: nep.txt or artifact")
+    parser.add_argument("--enthalpy", metavar="MODEL", help="electric-enthalpy model: artifact")
     parser.add_argument("--dipole-unit", help="unit in which the dipole model of a nep.txt was trained (default e*A)")
     parser.add_argument(
         "--susceptibility-unit", help="the same for the polarizability (default e*A^2/V; also A^3, bohr^3, N*chi)"
@@ -55,7 +58,7 @@ def run(args):
 
     models = {role: getattr(args, role) for role in _PROPERTIES if getattr(args, role) is not None}
     if not models:
-        raise InputError("give at least one model: --energy, --dipole or --susceptibility")
+        raise InputError("give at least one model: --enthalpy, --energy, --dipole or --susceptibility")
     for path in filter(None, (args.output, args.plot)):
         check_output(path, args.force)
     if args.plot:
@@ -88,6 +91,8 @@ def predict(calculator, structure):
     from ..io.dataset import LABELS
 
     atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc)
+    if "enthalpy" in calculator.models:
+        calculator.efield = structure.electric_field
     found = dict.fromkeys(LABELS)
     for role in calculator.models:
         for name, label in _PROPERTIES[role].items():
