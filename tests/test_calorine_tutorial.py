@@ -47,7 +47,7 @@ def root(tmp_path_factory):
         calorine.setup_training(
             PARAMETERS, structures, rootdir=str(root), mode="bagging", n_splits=N_SPLITS, train_fraction=0.9, seed=42
         )
-    assert main(["train", *map(str, sorted(root.iterdir())), "--steps", "40", "-q"]) == 0
+    assert main(["train", *map(str, sorted(root.iterdir())), "--steps", "60", "-q"]) == 0
     return root
 
 
@@ -87,7 +87,7 @@ def test_models_are_read_by_calorine_and_by_us(root):
         model = calorine.read_model(str(folder / "nep.txt"))
         assert (model.model_type, [*model.types]) == ("polarizability", ["B", "N"])
         values.append(calorine.get_polarizability(atoms, str(folder / "nep.txt")) / len(atoms))
-        np.testing.assert_allclose(values[-1], expected, atol=0.02)
+        np.testing.assert_allclose(values[-1], expected, atol=0.06)
     calc = TNEPCalculator(susceptibility=[f / "nep.txt" for f in splits(root)], susceptibility_unit="N*chi")
     np.testing.assert_allclose(calc.get_property("susceptibility", atoms), np.mean(values, axis=0), atol=1e-5)
     np.testing.assert_allclose(calc.get_uncertainty("dielectric_tensor", atoms), np.std(values, axis=0, ddof=1), atol=1e-5)
@@ -96,7 +96,7 @@ def test_models_are_read_by_calorine_and_by_us(root):
 def test_a_second_call_finds_everything_done(root, capsys):
     before = {path: path.read_bytes() for path in root.glob("*/nep.txt")}
     assert len(before) == N_SPLITS + 1
-    assert main(["train", *map(str, sorted(root.iterdir())), "--steps", "40", "-q"]) == 0
+    assert main(["train", *map(str, sorted(root.iterdir())), "--steps", "60", "-q"]) == 0
     assert all(path.read_bytes() == content for path, content in before.items())
     assert main(["train", str(root / "nepmodel_full"), str(root / "nepmodel_full"), "-q"]) == 1
     assert "named twice" in capsys.readouterr().err
@@ -106,6 +106,6 @@ def test_folders_together_are_folders_alone(root, tmp_path):
     source = splits(root)[0]
     for name in ("nep.in", "train.xyz", "test.xyz"):
         (tmp_path / name).write_bytes((source / name).read_bytes())
-    assert main(["train", str(tmp_path), "--steps", "40", "-q"]) == 0
+    assert main(["train", str(tmp_path), "--steps", "60", "-q"]) == 0
     together, alone = (np.loadtxt(f / "polarizability_test.out") for f in (source, tmp_path))
     np.testing.assert_allclose(together, alone, atol=2e-5)
