@@ -97,7 +97,8 @@ def _whitening(model, blocks):
     for block in blocks:
         for group in block.load().groups:
             for part, k in shapes.items():
-                values = getattr(group, part)[:, 0].to(torch.float64).reshape(len(group.near), k, -1)
+                values = group.radial[:, 0] if part == "radial" else group.angular
+                values = values.to(torch.float64).reshape(len(group.near), k, -1)
                 grams[part] += (values @ values.transpose(1, 2)).sum(0)
                 counts[part] += values.shape[0] * values.shape[2]
     matrices = []

@@ -14,6 +14,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import cast
 
 import numpy as np
 import torch
@@ -207,6 +208,40 @@ class NepOnMoments:
         )  # fmt: skip
 
 
+class _ChangeAlong(torch.autograd.Function):
+    """Contraction ``sum_{n s} h[p, n, s, i] (c D)[p, n, a, s, i]``, group by group, so that c D stays in a cache.
+
+    It is linear in h and in the coefficients c; the gradients are written out as autograd would fill and copy whole
+    arrays.
+    """
+
+    @staticmethod
+    def forward(ctx, groups, h, *coefficients):
+        parts, changes = [], []
+        for group, c in zip(groups, coefficients, strict=True):
+            p, n, k = c.shape
+            change = (c.reshape(p * n, k) @ group.along.flatten(1)).reshape(p, n, *group.along.shape[1:])
+            product = torch.mul(change, h[..., group.rows].unsqueeze(2), out=torch.empty_like(change))
+            parts.append(product.sum((1, 3)))
+            changes.append(change)
+        ctx.groups = groups
+        ctx.save_for_backward(h, *changes)
+        return torch.cat(parts, dim=-1)
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        h, *changes = ctx.saved_tensors
+        h_gradient, c_gradients = torch.empty_like(h), []
+        for group, change in zip(ctx.groups, changes, strict=True):
+            p, n = change.shape[:2]
+            outer = gradients[0][..., group.rows][:, None, :, None]  # (P, 1, components, 1, centres)
+            product = torch.mul(change, outer, out=torch.empty_like(change))
+            h_gradient[..., group.rows] = product.sum(2)
+            torch.mul(h[..., group.rows].unsqueeze(2), outer, out=product)
+            c_gradients.append((product.reshape(p * n, -1) @ group.along.flatten(1).t()).reshape(p, n, -1))
+        return None, h_gradient, *c_gradients
+
+
 class _Centres:
     """All centres of some moments for P models: descriptors, networks, and derivatives by the moments.
 
@@ -219,8 +254,8 @@ class _Centres:
     Attributes
     ----------
     radial : Tensor, shape (P, n, 1 + components, centres)
-    angular : Tensor, shape (P, n, 1 + components, S, centres)
         Sums (first) and their changes along the displacement fields.
+    angular : Tensor, shape (P, n, S, centres)
     q : Tensor, shape (P, dim, centres)
     """
 
@@ -233,7 +268,7 @@ class _Centres:
             "angular": self.blocks["c_angular"] @ self.units.angular,
         }
         self.radial, self.angular = self._project("radial"), self._project("angular")
-        self.at = model.invariants.at(self.angular[:, :, 0])
+        self.at = model.invariants.at(self.angular)
         self.q = torch.cat([self.radial[:, :, 0], self.at.values().transpose(1, 2).flatten(1, 2)], dim=1)
         self._slope: Tensor | None = None
         self._pulled: tuple[Tensor, Tensor] | None = None
@@ -241,7 +276,7 @@ class _Centres:
 
     def _of_group(self, part, group):
         """Coefficients of a group, shape (P, n, near k)."""
-        c = self.coefficients[part][:, group.species]
+        c = self.coefficients["radial" if part == "radial" else "angular"][:, group.species]
         if len(group.near) < c.shape[1]:
             c = c.index_select(1, torch.tensor(group.near))
         return c.transpose(1, 2).flatten(2)
@@ -332,7 +367,8 @@ class _Centres:
         """Return the derivative of the site value along the fields, shape (P, components, centres)."""
         radial, angular = self.pulled
         along = (radial.unsqueeze(2) * self.radial[:, :, 1:]).sum(1)
-        return along + (angular.unsqueeze(2) * self.angular[:, :, 1:]).sum((1, 3))
+        coefficients = [self._of_group("along", group) for group in self.moments.groups]
+        return along + cast(Tensor, _ChangeAlong.apply(self.moments.groups, angular, *coefficients))
 
     def moment_gradient(self):
         """Return the derivative of the site value by the moments of each slot, shape (P, slots, F)."""
@@ -341,7 +377,7 @@ class _Centres:
 
     def moment_gradient_along(self):
         """Return the derivative of :meth:`directional` by the moments, fields fixed: (P, slots, components, F)."""
-        radial, angular = self.radial[:, :, 1:], self.angular[:, :, 1:]
+        radial, angular = self.radial[:, :, 1:], self._project("along")
         invariants = self.at.along(angular).permute(0, 2, 3, 1, 4).flatten(2, 3)  # blocks, then n
         dq = torch.cat([radial.transpose(1, 2), invariants], dim=2)
         d_radial, d_weights = self._split_slope(self._change_of_slope(dq))

@@ -55,8 +55,10 @@ class Group:
         Rows of the centres.
     radial : Tensor, shape (near k, 1 + components, centres)
         Moments M (first) and D of the radial features.
-    angular : Tensor, shape (near k, 1 + components, S, centres)
-        Those of the angular features.
+    angular : Tensor, shape (near k, S, centres)
+        Moments M of the angular features.
+    along : Tensor, shape (near k, components, S, centres), or None
+        Moments D of the angular features.
     """
 
     species: int
@@ -64,6 +66,7 @@ class Group:
     rows: slice
     radial: Tensor
     angular: Tensor
+    along: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -118,13 +121,14 @@ class Moments:
     @property
     def arrays(self) -> list[Tensor]:
         """The large tensors, in a fixed order."""
-        tensors = [t for group in self.groups for t in (group.radial, group.angular)]
-        return tensors + [t for t in (self.pair_gradient, self.pair_born) if t is not None]
+        tensors = [t for group in self.groups for t in (group.radial, group.angular, group.along)]
+        return [t for t in (*tensors, self.pair_gradient, self.pair_born) if t is not None]
 
     def with_arrays(self, arrays: Sequence[Tensor]) -> Moments:
         """Return the same with other large tensors, in the order of :attr:`arrays`."""
         left = iter(arrays)
-        groups = tuple(replace(group, radial=next(left), angular=next(left)) for group in self.groups)
+        groups = tuple(replace(group, radial=next(left), angular=next(left),
+                               along=None if group.along is None else next(left)) for group in self.groups)  # fmt: skip
         gradient = None if self.pair_gradient is None else next(left)
         return replace(self, groups=groups, pair_gradient=gradient,
                        pair_born=None if self.pair_born is None else next(left))  # fmt: skip
@@ -142,7 +146,9 @@ class Moments:
             near, c = len(group.near), group.radial.shape[1]
             radial = group.radial.reshape(near, -1, c, count).permute(3, 0, 1, 2)
             k, s = basis.angular_shape
-            angular = group.angular.reshape(near, k, c, s, count).permute(4, 0, 1, 3, 2).reshape(count, near, k * s, c)
+            both = [group.angular.unsqueeze(1)] + ([] if group.along is None else [group.along])
+            angular = torch.cat(both, dim=1).reshape(near, k, c, s, count).permute(4, 0, 1, 3, 2)
+            angular = angular.reshape(count, near, k * s, c)
             full = angular.new_zeros(count, len(basis.species), basis.n_features, c)
             full[:, list(group.near)] = torch.cat([radial, angular], dim=2)
             parts.append(full)
@@ -167,7 +173,8 @@ class Moments:
             slots.append(slot.flatten())
             if len(own):
                 groups.append(replace(group, rows=slice(start, start + len(own)), radial=group.radial[..., own],
-                                      angular=group.angular[..., own]))  # fmt: skip
+                                      angular=group.angular[..., own],
+                                      along=None if group.along is None else group.along[..., own]))  # fmt: skip
             start, n_slots = start + len(own), n_slots + len(own) * near
         atoms = torch.split(self.atom_row, self.counts.tolist())
         limits = [int(keep[: s.start].sum()) for s in self.species_slices] + [len(rows)]
@@ -417,5 +424,6 @@ class _Groups:
             first += count * len(near)
             radial = own[:, :, : basis.n_radial].permute(1, 2, 3, 0).flatten(0, 1)
             angular = own[:, :, basis.n_radial :].unflatten(2, (k, s)).permute(1, 2, 4, 3, 0).flatten(0, 1)
+            along = angular[:, 1:].to(dtype).contiguous() if angular.shape[1] > 1 else None
             yield Group(species, tuple(near.tolist()), rows, radial.to(dtype).contiguous(),
-                        angular.to(dtype).contiguous())  # fmt: skip
+                        angular[:, 0].to(dtype).contiguous(), along)  # fmt: skip
