@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 STD = "_std"
-"""What the name of a property gets appended for its standard deviation."""
+MEMBERS = "_members"
+"""What the name of a property gets appended for its standard deviation, and for the values of the members."""
 
 
 def combine(members: Sequence[Mapping[str, Any]], cell: np.ndarray, pbc: np.ndarray) -> dict[str, Any]:
-    """Return the mean of every property, and under ``<name>_std`` the standard deviation over the members.
+    """Return the mean of every property, ``<name>_std`` and ``<name>_members``.
 
     The dipole of a crystal is defined modulo e times a lattice vector: members are brought to the branch of the first
     one, as a mean of different branches means nothing.
@@ -28,7 +29,7 @@ def combine(members: Sequence[Mapping[str, Any]], cell: np.ndarray, pbc: np.ndar
     Returns
     -------
     dict
-        Standard deviations have the divisor ``n - 1``.
+        Standard deviations have the divisor ``n - 1``; the values of the members have the shape (n, ...).
     """
     results: dict[str, Any] = {}
     for name in members[0]:
@@ -38,4 +39,5 @@ def combine(members: Sequence[Mapping[str, Any]], cell: np.ndarray, pbc: np.ndar
             values -= np.rint((values - values[0]) @ np.linalg.pinv(lattice)) @ lattice
         mean, deviation = values.mean(axis=0), values.std(axis=0, ddof=1)
         results[name], results[name + STD] = (x if x.ndim else float(x) for x in (mean, deviation))
+        results[name + MEMBERS] = values
     return results

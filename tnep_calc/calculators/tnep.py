@@ -17,7 +17,7 @@ from ..io.nep_txt import NepParameters, read_nep
 from ..neighbors import Edges, NeighborList
 from ..ops.neighbors import native_search
 from ..units import EPSILON_0
-from .ensemble import STD, combine
+from .ensemble import MEMBERS, STD, combine
 from .field import AppliedField, separate_in_field, to_one_branch
 
 log = logging.getLogger(__name__)
@@ -212,12 +212,28 @@ class TNEPCalculator(Calculator):
         InputError
             If no model gives the property, or the one that does is not an ensemble.
         """
-        role = next((role for role in self.models if name in _GIVES[role]), None)
-        if role is None:
-            raise InputError(f"no model gives '{name}'; known: {', '.join(n for r in self.models for n in _GIVES[r])}")
+        role = self._role_of(name)
         if len(self.models[role]) == 1:
             raise InputError(f"'{name}' has no error bar from a single model: give {role}= a list of models")
         return self.get_property(name + STD, atoms)
+
+    def get_members(self, name: str, atoms: Atoms | None = None) -> np.ndarray:
+        """Return a property as each model of an ensemble gives it, shape (n_models, ...); one row for a single model.
+
+        Raises
+        ------
+        InputError
+            If no model gives the property.
+        """
+        several = len(self.models[self._role_of(name)]) > 1
+        value = self.get_property(name, atoms)
+        return np.array(self.results[name + MEMBERS]) if several else np.array([value])
+
+    def _role_of(self, name):
+        role = next((role for role in self.models if name in _GIVES[role]), None)
+        if role is None:
+            raise InputError(f"no model gives '{name}'; known: {', '.join(n for r in self.models for n in _GIVES[r])}")
+        return role
 
     def evaluate(
         self, role: str, quantities: list[str], edges: Edges, member: int = 0, field: np.ndarray | None = None
