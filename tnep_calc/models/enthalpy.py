@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..io.nep_txt import ZBL
-from .enthalpy_density import density, edge_functions
+from .enthalpy_density import edge_density
 from .enthalpy_sites import EnthalpySites
 from .zbl import ZBLRepulsion
 
@@ -129,8 +129,8 @@ class Enthalpy(nn.Module):
 
     def _density(self, rij: Tensor, edge_center: Tensor, edge_type: Tensor, n_centers: int) -> Tensor:
         """Densities, shape (16, n_centers, n_species * n_radial)."""
-        functions = edge_functions(rij.to(self.dtype), self.cutoff, self.n_radial)
-        return density(functions, edge_center, edge_type, n_centers, self.n_species)
+        vectors = rij.to(self.dtype)
+        return edge_density(vectors, edge_center, edge_type, n_centers, self.n_species, self.cutoff, self.n_radial)
 
     def _sites(
         self, types: Tensor, edge_center: Tensor, edge_type: Tensor, rij: Tensor, n_centers: int

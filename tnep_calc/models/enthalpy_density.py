@@ -28,6 +28,31 @@ def edge_functions(vectors: Tensor, cutoff: float, n: int) -> Tensor:
     return harmonics.unsqueeze(2) * radial_functions(r, cutoff, n).unsqueeze(1)
 
 
+def edge_density(
+    vectors: Tensor, center: Tensor, species: Tensor, n_centers: int, n_species: int, cutoff: float, n: int
+) -> Tensor:
+    """Return what `density` gives of ``edge_functions(vectors, cutoff, n)``, faster, also in its derivatives.
+
+    The neighbours of a centre and species are the rows of one matrix product, filled up with zeros: the products of
+    harmonics and radial functions of single edges are never formed.
+    """
+    slot = center * n_species + species
+    counts = torch.bincount(slot, minlength=n_centers * n_species)
+    longest = int(counts.max()) if counts.numel() > 0 else 0
+    order = torch.argsort(slot)
+    slot = slot[order]
+    row = slot * longest + torch.arange(slot.shape[0], device=slot.device) - (counts.cumsum(0) - counts)[slot]
+    r = torch.linalg.vector_norm(vectors, dim=1)
+    place = torch.empty_like(row).index_copy(0, order, row)
+    slots = counts.shape[0]
+    harmonics = real_harmonics(vectors / r.unsqueeze(1))
+    radial = radial_functions(r, cutoff, n)
+    left = torch.zeros(slots * longest, 16, dtype=r.dtype, device=r.device).index_copy(0, place, harmonics)
+    right = torch.zeros(slots * longest, n, dtype=r.dtype, device=r.device).index_copy(0, place, radial)
+    total = torch.bmm(left.reshape(slots, longest, 16).transpose(1, 2), right.reshape(slots, longest, n))
+    return total.reshape(n_centers, n_species, 16, n).permute(2, 0, 1, 3).reshape(16, n_centers, n_species * n)
+
+
 def density(functions: Tensor, center: Tensor, species: Tensor, n_centers: int, n_species: int) -> Tensor:
     """Sum edge functions over neighbours of each species.
 
