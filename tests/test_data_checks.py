@@ -32,7 +32,7 @@ def frames(n=40, seed=0):
         out.append(
             LabelledStructure(
                 f"f.extxyz, structure {k}", SYMBOLS, REST + u, CELL, np.array([True] * 3),
-                energy=-50.0 + float(np.sum(SPRING * u**2) / 2), forces=-SPRING * u, virial=np.eye(3) * rng.normal(0, 1),
+                energy=-50.0 + float(np.sum(SPRING * u**2) / 2), forces=-SPRING * u, virial=np.eye(3) * rng.normal(3, 0.5),
                 dipole=np.array([0.2, -0.1, 0.4]) + np.einsum("aij,aj->i", BORN, u), born_charges=BORN,
                 polarizability=alpha,
             )

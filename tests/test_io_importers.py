@@ -99,11 +99,13 @@ def test_command_errors(tmp_path, database, capsys):
         ([str(database)], "give an output file and at least one input"),
         ([str(tmp_path / "a.txt"), str(database)], "the output comes first"),
         ([str(database), str(database)], "the output comes first"),
-        ([str(tmp_path / "o.extxyz"), str(database), "--require", "dipole"], "row 1: has no dipole, which every"),
+        ([str(tmp_path / "o.extxyz"), str(database), "--require", "dipole"], "row 1: no dipole (looked for dipole, polarization; found"),
         ([str(tmp_path / "o.extxyz"), str(database), "--key", "energy"], "--key must be FIELD=NAME"),
     ]:
         assert main(["data", *arguments]) == 1
         assert message in capsys.readouterr().err
+    assert main(["data", str(tmp_path / "o.extxyz"), str(ABINIT / "bn_DS3_DDB.xz"), "--require", "energy"]) == 1
+    assert "bn_DS3_DDB.xz: has no energy, which every structure must have" in capsys.readouterr().err
     assert not (tmp_path / "o.extxyz").exists()
     assert main(["data", str(tmp_path / "o.extxyz"), str(database)]) == 0
     assert main(["data", str(tmp_path / "o.extxyz"), str(database)]) == 1

@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import LabelledStructure, read_dataset
+from tnep_calc.io import importers
+from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.io.nep_txt import NepParameters
 
 from .blocks import Block, Part, Storage, make_part
 from .checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from .config import TrainingConfig
+from .data_checks import check_before_training
 from .initial import decay_weights, initialise
 from .model import NepOnMoments, Scaling
 from .objective import (
@@ -45,9 +47,11 @@ _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 def read_structures(config: TrainingConfig) -> list[LabelledStructure]:
-    """Read the data files of a configuration; every structure must have the labels that are fitted, unless allowed."""
+    """Read and check the data files (of any kind); every structure must have the fitted labels, unless allowed."""
     required = [] if config.data.allow_missing else list(config.loss.weights(config.model.kind))
-    return read_dataset(config.data_files, config.data.keys, require=required)
+    structures, _ = importers.read_structures(config.data_files, config.data.keys, required)
+    log.info(check_before_training(structures))
+    return structures
 
 
 def split_indices(n: int, config: TrainingConfig) -> dict[str, np.ndarray]:

@@ -119,7 +119,7 @@ def read_dataset(
         Key in the file for a field of ``FIELDS``, e.g. ``{"energy": "dft_energy"}``; a field named here must be in
         every structure.
     require : sequence of str, optional
-        Labels (of ``LABELS``) that every structure must have.
+        Labels (of ``LABELS``) that every structure without electric field must have.
 
     Returns
     -------
@@ -206,7 +206,8 @@ def from_atoms(
             if volume == 0:
                 raise DataFileError(f"{source}: '{name}' needs a cell with a volume, but the structure has none")
             labels[label] = convert(value)
-    for label in require:
+    field = labels["electric_field"]
+    for label in require if field is None or not np.any(field) else ():  # type: ignore[arg-type]
         if labels[label] is None:
             wanted = [keys[label]] if keys and label in keys else list(FIELDS[label])
             wanted += {"virial": ["stress"], "polarizability": ["epsilon_inf", "susceptibility"]}.get(label, [])

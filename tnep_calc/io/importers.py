@@ -114,7 +114,7 @@ def read_structures(
     structures: list[LabelledStructure] = []
     sources: list[Source] = []
     for name, files in groups:
-        found = _read(name, files, keys)
+        found = _read(name, files, keys, require)
         for structure in found:
             missing = [label for label in require if getattr(structure, label) is None]
             if missing and structure.electric_field is None:
@@ -124,7 +124,7 @@ def read_structures(
     return structures, sources
 
 
-def _read(kind, files, keys):
+def _read(kind, files, keys, require):
     if kind == "espresso":
         return read_espresso(files)
     if kind == "abinit":
@@ -133,7 +133,7 @@ def _read(kind, files, keys):
     if kind == "vasp":
         return read_vasp(path)
     reader = read_ase_db if kind == "ase-db" else read_dataset
-    return reader(path, keys)
+    return reader(path, keys, require)
 
 
 def without_paths(structures: Sequence[LabelledStructure]) -> list[LabelledStructure]:
