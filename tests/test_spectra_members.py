@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+from ase.build import bulk
+from ase.io import write
+from random_nep import random_nep
 
+from tnep_calc import TNEPCalculator, write_nep
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
 from tnep_calc.io.spectrum_file import read_spectrum, write_spectrum
-from tnep_calc.io.timeseries import Sampled, TimeSeries, write_timeseries
+from tnep_calc.io.timeseries import Sampled, TimeSeries, read_timeseries, write_timeseries
 from tnep_calc.plotting.spectra import plot_ir, plot_raman
 from tnep_calc.spectra import combine_members, infrared_spectrum, raman_spectrum
 
@@ -75,6 +79,38 @@ def test_figures_have_both_bands():
     tensors = dipole()[:, :, None] * np.eye(3)
     raman = [raman_spectrum(factor * tensors, 1.0, 300.0, resolution=40.0) for factor in FACTORS]
     assert len(plot_raman(combine_members(raman)).collections) == 4
+
+
+def test_models_on_a_trajectory(tmp_path, capsys):
+    """Each member gets the series that its model alone gives."""
+    rng, atoms = np.random.default_rng(3), bulk("BN", "zincblende", a=3.6)
+    frames = []
+    for _ in range(4):
+        frames.append(atoms.copy())
+        frames[-1].positions += rng.normal(scale=0.05, size=(2, 3))
+    write(tmp_path / "md.extxyz", frames)
+    for k in range(2):
+        write_nep(tmp_path / f"dipole{k}.txt", random_nep("dipole", seed=k))
+    write_nep(tmp_path / "alpha.txt", random_nep("polarizability"))
+    models = [str(tmp_path / f"dipole{k}.txt") for k in range(2)]
+    command = ["series", str(tmp_path / "md.extxyz"), "-o", str(tmp_path / "run.h5"), "--dipole-model", *models]
+    assert main([*command, "--polarizability-model", str(tmp_path / "alpha.txt")]) == 1
+    assert "--interval" in capsys.readouterr().err
+    options = ["--polarizability-model", str(tmp_path / "alpha.txt"), "--interval", "0.002ps", "--temperature", "250"]
+    assert main([*command, *options]) == 0
+    for k in range(2):
+        series = read_timeseries(tmp_path / f"run-member{k + 1}.h5")
+        alone = TNEPCalculator(dipole=models[k], susceptibility=tmp_path / "alpha.txt")
+        assert series.dipole.dt == 2.0 and series.temperature == 250.0
+        assert series.volume == pytest.approx(atoms.get_volume()) and len(series.dipole.values) == 4
+        for frame, dipole, alpha in zip(frames, series.dipole.values, series.polarizability.values, strict=True):
+            turns = (dipole - alone.get_dipole_moment(frame)) @ np.linalg.inv(series.cell)  # members on one branch
+            np.testing.assert_allclose(turns, np.round(turns), atol=1e-7)
+            np.testing.assert_allclose(alpha, alone.get_property("polarizability", frame), atol=1e-6)
+    assert main([*command, *options]) == 1 and "--force" in capsys.readouterr().err
+    frames[2].numbers[0] = 7
+    write(tmp_path / "md.extxyz", frames)
+    assert main([*command, *options, "--force"]) == 1 and "frame 2 has other atoms" in capsys.readouterr().err
 
 
 def test_commands(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""``tnep series``: LAMMPS or GPUMD output to a time series file."""
+"""``tnep series``: LAMMPS or GPUMD output, or models on a trajectory, to a time series file."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ GPUMD: dipole.out and polarizability.out (xx yy zz xy yz zx). GPUMD writes the u
 times chi, which needs the volume). Several runs in one file become separate pieces.
 
   tnep series dipole.out -o run.h5 --dipole-unit e*bohr --timestep 0.5 --temperature 298 --cell 18.208
+
+Models on a stored trajectory (any format of ASE): give the models and the time between frames. With several models
+of a quantity (an ensemble) every one gets a file, run-member1.h5, run-member2.h5, ..., and 'tnep ir run-member*.h5'
+draws their mean and spread.
+
+  tnep series md.extxyz -o run.h5 --interval 1fs --temperature 300 --dipole-model dip/member*/model.pt
 
 Sample often enough: the fastest vibration needs at least two samples per period (4000 cm^-1: every 4 fs; 1 fs is good).
 """
@@ -84,13 +90,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{name}-columns", metavar="COLUMNS",
             help=f"columns of the {name} by name (c_dip: all of c_dip[...]) or number (2-4; the step is 1)",
         )  # fmt: skip
+    models = parser.add_argument_group("models on a trajectory")
+    for name in ("dipole", "polarizability"):
+        models.add_argument(
+            f"--{name}-model", nargs="+", metavar="MODEL",
+            help=f"artifact or nep.txt of the {name}; several: an ensemble",
+        )  # fmt: skip
+    models.add_argument("--interval", type=parse_time, metavar="TIME", help="time between frames, e.g. 1, 2fs, 0.002ps")
     parser.add_argument("--atoms", type=int, metavar="N", help="number of atoms, only for the unit N*chi")
     parser.add_argument("--allow-gaps", action="store_true", help="missing samples split the series into pieces")
     parser.add_argument("--force", action="store_true", help="overwrite the output file")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Collect the files and write the series."""
+    """Collect the files, or evaluate the models, and write the series."""
+    if args.dipole_model or args.polarizability_model:
+        _evaluate(args)
+        return
     from ..io.collect import cell_from_numbers, collect_series
     from ..io.files import check_output
     from ..io.timeseries import QUANTITIES, write_timeseries
@@ -128,6 +144,51 @@ def run(args: argparse.Namespace) -> None:
     for label, value, unit in (("temperature", series.temperature, "K"), ("volume", series.volume, "A^3")):
         print(f"{label}: {value:g} {unit}" if value is not None else f"{label}: not given (tnep ir asks for it)")
     print(f"wrote {args.output}")
+
+
+def _evaluate(args):
+    """Write a series for every member of the models on a trajectory."""
+    from pathlib import Path
+
+    from ase.io import iread
+
+    from ..calculators.tnep import TNEPCalculator
+    from ..calculators.trajectory import evaluate_trajectory
+    from ..errors import DataFileError, InputError
+    from ..io.files import check_output, sha256
+    from ..io.timeseries import write_timeseries
+
+    if len(args.files) != 1:
+        raise InputError("models are evaluated on one trajectory file")
+    for option in ("timestep", "volume", "cell", "structure", "format", "atoms"):
+        if getattr(args, option) is not None:
+            raise InputError(f"--{option} is not for models on a trajectory, which has cell and atoms itself")
+    if args.interval is None:
+        raise InputError("the time between the frames of the trajectory is needed: add --interval, e.g. --interval 2fs")
+    members = max(len(args.dipole_model or []), len(args.polarizability_model or []))
+    output = Path(args.output)
+    outputs = [output] if members == 1 else [
+        output.with_name(f"{output.stem}-member{k + 1}{output.suffix}") for k in range(members)
+    ]  # fmt: skip
+    for path in outputs:
+        check_output(path, args.force)
+    (path,) = args.files
+
+    def frames():
+        try:
+            yield from iread(path, ":")
+        except Exception as error:
+            raise DataFileError(f"{path} cannot be read as a trajectory ({error})") from error
+
+    calculator = TNEPCalculator(
+        dipole=args.dipole_model, susceptibility=args.polarizability_model, dipole_unit=args.dipole_unit,
+        susceptibility_unit=args.polarizability_unit,
+    )  # fmt: skip
+    source = {"source": Path(path).name, "source_sha256": sha256(path), "notes": "models evaluated by tnep series"}
+    found = evaluate_trajectory(frames(), calculator, args.interval, args.temperature, source, command_line(args))
+    for target, series in zip(outputs, found, strict=True):
+        write_timeseries(target, series, args.force)
+        print(f"wrote {target}")
 
 
 def _cell_of(path):
