@@ -229,6 +229,24 @@ class TNEPCalculator(Calculator):
         value = self.get_property(name, atoms)
         return np.array(self.results[name + MEMBERS]) if several else np.array([value])
 
+    def get_descriptors(self, atoms: Atoms | None = None) -> np.ndarray:
+        """Return the scaled descriptors of the atoms from the first model, shape (n_atoms, dim).
+
+        Raises
+        ------
+        InputError
+            If that model is not of the NEP family.
+        """
+        role, models = next(iter(self.models.items()))
+        known = models[0].metadata
+        if "descriptors" not in known.quantities:
+            raise InputError(f"descriptors are those of NEP models, but {role}= is of family {known.family}")
+        if atoms is not None and self.check_state(atoms):
+            self.reset()
+            super().calculate(atoms)
+        edges = self._neighbor_list.edges(self.atoms.positions, self.atoms.cell.array, self.atoms.pbc)
+        return self.evaluate(role, ["descriptors"], edges)["descriptors"]
+
     def _role_of(self, name):
         role = next((role for role in self.models if name in _GIVES[role]), None)
         if role is None:

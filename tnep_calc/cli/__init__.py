@@ -15,7 +15,8 @@ COMMANDS = {
     "train": "train a model from DFT data (TOML configuration)",
     "export": "turn a nep.txt into an artifact for ASE and LAMMPS",
     "predict": "evaluate models on the structures of a file and compare with its labels",
-    "series": "collect LAMMPS or GPUMD output into a time series file (HDF5)",
+    "select": "choose the structures of a trajectory that an ensemble of models is least sure of",
+    "series": "collect LAMMPS or GPUMD output, or models on a trajectory, into a time series file (HDF5)",
     "ir": "infrared spectrum from a dipole time series",
     "raman": "Raman spectrum from a polarizability time series",
 }

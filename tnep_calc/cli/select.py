@@ -1,0 +1,119 @@
+"""``tnep select``: the structures of a trajectory that an ensemble of models is least sure of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import DataFileError, InputError
+
+SHOWN = 10
+
+EPILOG = """\
+The models are an ensemble: two or more of one kind, e.g. the members of 'tnep train' with [ensemble]. Structures are
+chosen one by one: each has the largest product of uncertainty (standard deviation over the models) and distance to the
+nearest structure chosen before, so that they are uncertain and differ from each other. With --known, distances to
+structures that have labels already (a training set) count too.
+
+The output (extended xyz) has 'uncertainty' and 'frame' of every structure; label it and train again.
+
+example:
+  tnep select md.extxyz --models energy/member*/model.pt --n 50 -o to_label.extxyz --plot selection.png
+  tnep select md.traj --models dip/member*/nep.txt --unit e*bohr --n 20 --known train.extxyz -o to_label.extxyz
+"""
+
+_ROLES = {"potential": "energy", "dipole": "dipole", "polarizability": "susceptibility"}
+
+
+def add_arguments(parser):
+    """Declare the arguments."""
+    parser.epilog = EPILOG
+    parser.add_argument("trajectory", metavar="TRAJ", help="structures, in any format of ASE")
+    parser.add_argument("--models", nargs="+", required=True, metavar="MODEL", help="artifacts or nep.txt files")
+    parser.add_argument("--n", type=int, default=50, metavar="N", help="number of structures (default: %(default)s)")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="structures (extended xyz)")
+    parser.add_argument("--every", type=int, default=1, metavar="K", help="look at every Kth frame only (default: 1)")
+    parser.add_argument("--known", metavar="FILE", help="structures that have labels already, in any format of ASE")
+    parser.add_argument("--unit", help="unit in which the models of a nep.txt were trained, see 'tnep export'")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="figure to write (.png, .pdf or .svg)")
+    parser.add_argument("--force", action="store_true", help="overwrite output files")
+
+
+def run(args):
+    """Survey the trajectory, choose, and write."""
+    from ase.io import write
+
+    from ..io.files import atomic_output, check_output
+    from ..plotting.style import check_figure_name
+    from ..training.selection import MEASURES, select_structures, survey
+
+    for path in filter(None, (args.output, args.plot)):
+        check_output(path, args.force)
+    if args.plot:
+        check_figure_name(args.plot)
+    if args.every < 1 or args.n < 1:
+        raise InputError("--n and --every must be at least 1")
+    calculator = _calculator(args.models, args.unit)
+    (role,) = calculator.models
+    _, unit, meaning = MEASURES[role]
+    candidates = survey(_frames(args.trajectory, args.every), calculator)
+    known = survey(_frames(args.known, 1), calculator).descriptors if args.known else None
+    chosen, distance = select_structures(candidates, args.n, known)
+    wanted = {int(row): k for k, row in enumerate(chosen)}
+    picked = {}
+    for row, atoms in enumerate(_frames(args.trajectory, args.every)):
+        if row in wanted:
+            atoms.calc = None
+            atoms.info = {"uncertainty": float(candidates.uncertainty[row]), "frame": row * args.every}
+            picked[wanted[row]] = atoms
+    with atomic_output(args.output, args.force) as temporary:
+        write(temporary, [picked[k] for k in range(len(chosen))], format="extxyz")
+    print(f"uncertainty: {meaning} over {len(args.models)} models, in {unit}")
+    values = candidates.uncertainty
+    print(f"{len(values)} structures: mean {values.mean():.4g}, largest {values.max():.4g}")
+    print(f"{len(chosen)} selected: mean {values[chosen].mean():.4g}, smallest {values[chosen].min():.4g}")
+    if len(chosen) < args.n:
+        print(f"note: {args.n} were asked for, but no more differ from those chosen")
+    print(f"{'order':>6}{'frame':>8}{'uncertainty':>13}{'distance':>10}")
+    for k, row in enumerate(chosen[:SHOWN]):
+        print(f"{k + 1:>6}{row * args.every:>8}{values[row]:>13.4g}{distance[k]:>10.3g}")
+    if len(chosen) > SHOWN:
+        print(f"   ... {len(chosen) - SHOWN} more in {args.output}")
+    if args.plot:
+        import numpy as np
+
+        from ..plotting.selection import plot_selection
+        from ..plotting.style import save_figure
+
+        frames = args.every * np.arange(len(values))
+        save_figure(plot_selection(frames, values, chosen, candidates.descriptors, unit), args.plot, args.force)
+    print("wrote " + " and ".join(str(path) for path in (args.output, args.plot) if path))
+
+
+def _calculator(paths, unit):
+    """Return the calculator of an ensemble, whose slot is that of the kind of its models."""
+    from ..artifact import is_artifact, read_metadata
+    from ..calculators.tnep import TNEPCalculator
+    from ..io.nep_txt import read_nep
+
+    kinds = {(read_metadata(path) if is_artifact(path) else read_nep(path)).kind for path in paths}
+    if len(kinds) > 1 or len(paths) < 2:
+        found = ", ".join(sorted(kinds))
+        raise InputError(f"--models needs two or more models of one kind, got {len(paths)} ({found})")
+    role = _ROLES.get(kinds.pop())
+    if role is None:
+        raise InputError("selection is for NEP models: potentials, dipoles or polarizabilities")
+    options = {} if unit is None else {f"{role}_unit": unit}
+    if unit is not None and role == "energy":
+        raise InputError("--unit is for models of dipoles and polarizabilities")
+    return TNEPCalculator(**{role: list(paths)}, skin=0.0, **options)
+
+
+def _frames(path, every):
+    from ase.io import iread
+
+    try:
+        for k, atoms in enumerate(iread(path, ":")):
+            if k % every == 0:
+                yield atoms
+    except Exception as error:
+        raise DataFileError(f"{path} cannot be read as structures ({error})") from error
