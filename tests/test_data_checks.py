@@ -59,7 +59,7 @@ def test_sound_data_raise_nothing():
 
 CASES = [
     ("finite", "error", "forces", 7, {"forces": lambda s: s.forces * np.nan}, "is not finite"),
-    ("distances", "error", "positions", 7, {"positions": lambda s: s.positions * 0.1}, "atoms . .* are 0.3. Å apart"),
+    ("distances", "error", "positions", 7, {"positions": lambda s: s.positions * 0.04}, "atoms . .* are 0.1. Å apart"),
     ("distances", "warning", "positions", 7, {"positions": lambda s: s.positions * 0.4}, "Å apart"),
     ("missing", "warning", "dipole", 7, {"dipole": None}, "missing here, present in 39"),
     ("units", "warning", "forces", 7, {"forces": lambda s: s.forces * 5000}, "eV/Å"),
@@ -105,7 +105,7 @@ def test_duplicates():
     assert "same geometry as f.extxyz, structure 3" in finding.message
     twice[-1] = replace(twice[-1], energy=s[3].energy + 0.4)
     (finding,) = found(twice, "duplicates")
-    assert finding.level == "error" and "differs by 100 meV/atom" in finding.message
+    assert finding.field == "energy" and "differs by 100 meV/atom" in finding.message
     twice[-1] = replace(twice[-1], electric_field=np.array([0.01, 0, 0]))  # another field is another structure
     assert not found(twice, "duplicates")
 
@@ -127,7 +127,7 @@ def test_before_training():
     with pytest.raises(DataFileError, match="^f.extxyz, structure 4: electric_field: labels in a field, which this kind"):
         check_before_training(s)
     assert check_before_training(s, in_field=True).startswith("data: 40 structures")
-    overlap = changed(frames(), 9, positions=lambda s: s.positions * 0.1)
+    overlap = changed(frames(), 9, positions=lambda s: s.positions * 0.04)
     with pytest.raises(DataFileError, match="^f.extxyz, structure 9: positions: atoms"):
         check_before_training(overlap)
     bad = changed(frames(), None, polarizability=lambda s: s.polarizability * POLARIZABILITY_TO_BOHR3)
@@ -158,6 +158,6 @@ def test_command(tmp_path, capsys):
     write_dataset(path, changed(frames(), 3, born_charges=lambda s: s.born_charges + np.eye(3)), force=True)
     assert main(["data", "--check", str(path)]) == 0
     assert f"warning: {path}, structure 3: born_charges: sum over" in capsys.readouterr().out
-    write_dataset(path, changed(frames(), 3, positions=lambda s: s.positions * 0.1), force=True)
+    write_dataset(path, changed(frames(), 3, positions=lambda s: s.positions * 0.04), force=True)
     assert main(["data", "--check", str(path)]) == 1
     assert f"error: {path}, structure 3: positions: atoms" in capsys.readouterr().out

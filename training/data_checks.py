@@ -1,7 +1,7 @@
 """Checks of labelled structures before training: what is wrong, and where.
 
-Nothing is changed.  An *error* makes training senseless (overlapping atoms, two different labels of one structure), a
-*warning* is very likely a mistake (units, sum rules, outliers), a *note* is worth to know.
+Nothing is changed.  An *error* makes training senseless (numbers that are not finite, overlapping atoms), a *warning*
+is very likely a mistake (units, sum rules, outliers, two different labels of one structure), a *note* is worth knowing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tnep_calc.units import EPSILON_0, EV_PER_A3_TO_GPA, POLARIZABILITY_TO_A3, P
 from .data_pairs import dipole_pairs, energy_pairs, quanta, slope
 
 LEVELS = ("error", "warning", "note")
-OVERLAP, CLOSE = 0.25, 0.5
+OVERLAP, CLOSE = 0.1, 0.5
 """Distances relative to the sum of covalent radii, below which atoms overlap (error) or are suspiciously close."""
 OUTLIER = 10.0
 """Robust z-score of an outlier: distance from the median in units of 1.4826 times the median absolute deviation."""
@@ -193,7 +193,7 @@ def _duplicates(structures) -> Iterator[Finding]:
     if different:
         worst = max(different)
         text = f"same geometry as {worst[2]}, but the energy differs by {1000 * worst[0]:.3g} meV/atom"
-        yield Finding("error", "duplicates", "energy", tuple(d[1] for d in sorted(different, reverse=True)), text)
+        yield Finding("warning", "duplicates", "energy", tuple(d[1] for d in sorted(different, reverse=True)), text)
     if same:
         text = f"same geometry as {same[0][2]} (within 0.001 Å)"
         yield Finding("warning", "duplicates", "positions", tuple(d[1] for d in same), text)
@@ -307,7 +307,16 @@ def energies_per_atom(structures: Sequence[LabelledStructure]) -> np.ndarray:
 
 
 def _outliers(structures) -> Iterator[Finding]:
+    """Outliers among the structures of the same elements (other elements have other values)."""
     per_atom = {s.source: float(e) for s, e in zip(structures, energies_per_atom(structures), strict=True)}
+    kinds: dict[frozenset, list[LabelledStructure]] = {}
+    for s in structures:
+        kinds.setdefault(frozenset(s.symbols), []).append(s)
+    for members in kinds.values():
+        yield from _outliers_of_kind(members, per_atom)
+
+
+def _outliers_of_kind(structures, per_atom) -> Iterator[Finding]:
     for name, what, unit, value in (
         ("energy", "energy per atom", "eV", lambda s: per_atom[s.source]),
         ("forces", "log10 of the largest force", "", lambda s: np.log10(max(np.abs(s.forces).max(), 1e-3))),
@@ -371,12 +380,12 @@ def _dipoles_against_born_charges(structures) -> Iterator[Finding]:
     if len(jumps):
         text = f"jumps by quanta (e times a lattice vector) in {len(jumps)} of {len(pairs)} pairs of similar frames: "
         text += "compare it modulo the quantum, as fold_dipole does"
-        sources = tuple(structures[pairs.indices[k][1]].source for k in jumps)
+        sources = tuple(dict.fromkeys(structures[pairs.indices[k][1]].source for k in jumps))
         yield Finding("note", "quantum", "dipole", sources, text)
     rest, turned = (np.sqrt(np.mean((folded - e) ** 2)) for e in (pairs.expected, pairs.transposed))
     size = float(np.sqrt(np.mean(pairs.expected**2)))
     worst = np.argsort(-np.abs(folded - pairs.expected).max(axis=1))
-    sources = tuple(structures[pairs.indices[k][1]].source for k in worst)
+    sources = tuple(dict.fromkeys(structures[pairs.indices[k][1]].source for k in worst))
     ratio, correlation = slope(folded, pairs.expected)
     if len(pairs) < 5:
         return

@@ -32,6 +32,7 @@ from tnep_calc.io.nep_in import NepInput, read_nep_in
 from tnep_calc.io.nep_txt import ZBL, NepParameters, read_nep, write_nep
 
 from .checkpoint import load_checkpoint, save_checkpoint
+from .data_checks import check_before_training
 from .gpumd_evaluate import evaluate, without_zbl
 from .pool import MomentPool
 from .snes_trainer import SnesTrainer
@@ -61,7 +62,9 @@ class RunOptions:
     threads : int, default 1
         Threads of torch.
     memory_gb : float, default 4.0
-        Largest size of the precomputed moments in GB.
+        Largest size of the precomputed moments in memory in GB.
+    start : str or path, optional
+        A ``nep.txt`` whose parameters the gradient engine starts from, instead of the one that ``fine_tune`` names.
     """
 
     engine: str = "gradient"
@@ -70,6 +73,7 @@ class RunOptions:
     precision: str = "float64"
     threads: int = 1
     memory_gb: float = 4.0
+    start: str | Path | None = None
 
 
 class Folder:
@@ -90,6 +94,9 @@ class Folder:
         self.path = Path(path)
         self.options: NepInput = read_nep_in(self.path / "nep.in")
         self.train = self._read("train.xyz")
+        if not self.options.prediction:
+            known = self.options.kind == "potential"  # of dipoles and polarizabilities the file does not tell the unit
+            log.info(check_before_training([frame.structure for frame in self.train], units=known))
         self.test: list[GpumdFrame] = []
         if not self.options.prediction and (self.path / "test.xyz").exists():
             self.test = self._read("test.xyz")
@@ -250,6 +257,11 @@ def predict(folder: Folder) -> list[Path]:
 def train_snes(folder: Folder, run: RunOptions) -> None:
     """Train by the evolution strategy; goes on from our checkpoint, else starts from ``nep.restart`` if it is there."""
     options, path, zbl = folder.options, folder.path, folder.zbl
+    if options.fine_tune or run.start is not None:
+        raise InputError(
+            f"{path / 'nep.in'}: the evolution strategy starts from {RESTART} and cannot take some species of a model; "
+            "use the gradient engine for fine_tune and --start"
+        )
     checkpoint, start, q_scaler = path / CHECKPOINT, None, None
     if not checkpoint.exists():
         if (path / RESTART).exists():

@@ -59,6 +59,8 @@ def run(args):
     keys = dict(_pair(text) for text in args.key)
     converts = not args.check and not args.report
     output, inputs = (args.files[0], args.files[1:]) if converts else (None, args.files)
+    if args.report:
+        check_output(args.report, args.force)
     if converts:
         if not inputs:
             raise InputError("give an output file and at least one input; to look at a file: --check or --report")
@@ -66,6 +68,11 @@ def run(args):
             raise InputError(f"{output}: the output comes first, and its name must end in .extxyz (or .xyz)")
         check_output(output, args.force)
     structures, sources = read_structures(inputs, keys, args.require, args.kind)
+    if args.report:
+        from ..training.data_report import write_data_report
+
+        write_data_report(args.report, structures, ", ".join(path.name for path in inputs[:3]), args.force)
+        print(f"{len(structures)} structures described in {args.report}")
     if args.check:
         return _check(structures)
     if converts:
