@@ -1,0 +1,67 @@
+"""Training: accuracy beside published models, time to the same error beside other programs, share of the peak.
+
+Run ``python benchmarks/training.py [--parts PART ...] [--json FILE] [--figure FILE] [--quick]``; it needs the project's
+reference data beside the checkout, and for the part ``neppo`` that program (``pip install neppo``).  Every process has
+one thread, and times are process CPU times.  Parts, with their CPU time on the machine of the README:
+
+qm7b        learning curves of QM7B dipole and polarizability with up to 1,154 molecules (two processes of {qm7b})
+neppo       time to the test errors of neppo 1.0 at points of its curve ({neppo})
+snes        time to the test errors of the evolution strategy ({snes})
+water       targets of atoms, beside GPUMD's own models of the same data ({water})
+enthalpy    SiO2 and BaTiO3, beside the published allegro-pol models ({enthalpy})
+throughput  an epoch as a share of the dense-product peak and of the memory bandwidth ({throughput})
+
+``--quick`` only shows that everything runs: a twentieth of the steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from training_common import start
+
+TIMES = {
+    "qm7b": "5 min", "neppo": "3 min", "snes": "2 min", "water": "4 min", "enthalpy": "5 min", "throughput": "1 min",
+}  # fmt: skip
+
+
+def run_part(name: str, quick: bool, figure: Path | None) -> list[dict]:
+    """Run one part and return its records."""
+    import training_peers
+    import training_qm7b
+    import training_sets
+    import training_throughput
+
+    if name == "qm7b":
+        return training_qm7b.run(quick, figure)
+    parts = {
+        "neppo": training_peers.against_neppo, "snes": training_peers.against_snes, "water": training_sets.water,
+        "enthalpy": training_sets.enthalpy, "throughput": training_throughput.throughput,
+    }  # fmt: skip
+    return parts[name](quick)
+
+
+def main():
+    start()
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").format(**TIMES), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", nargs="*", choices=list(TIMES), default=list(TIMES))
+    parser.add_argument("--json", type=Path, help="write the records to this file")
+    parser.add_argument("--figure", type=Path, help="write the learning curves of QM7B to this file")
+    parser.add_argument("--quick", action="store_true", help="a twentieth of the steps")
+    args = parser.parse_args()
+    records: list[dict] = []
+    for name in args.parts:
+        print(f"--- {name}: about {TIMES[name]} of CPU time", flush=True)
+        records += run_part(name, args.quick, args.figure)
+        if args.json:
+            temporary = args.json.with_suffix(".tmp")
+            temporary.write_text(json.dumps(records, indent=1))
+            temporary.replace(args.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""What the training benchmarks share: data, splits, runs of the gradient engine with their clock, records."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tnep_calc.io.dataset import LabelledStructure
+from tnep_calc.io.gpumd_xyz import read_gpumd_xyz
+from tnep_calc.training.config import parse_config
+from tnep_calc.training.trainer import Trainer
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+QM7B = DATA / "tnep" / "qm7b"
+SPECIES = ("H", "C", "N", "O", "S", "Cl")
+TRAIN, SEED = 1154, 0
+"""Molecules of QM7B to train on, drawn with this seed; all others are for testing."""
+HYPER = {
+    "radial_cutoff": 6.0, "angular_cutoff": 4.0, "n_max": [6, 6], "basis_size": [10, 10], "l_max": [4, 2, 1],
+    "neurons": 10,
+}  # fmt: skip
+"""Those of the data set's own ``nep.in``."""
+MOLECULES = {"batch": 64, "adam_lr": 0.02, "lbfgs_steps": 0}
+"""Optimizer of all runs on molecules; the number of steps is added."""
+
+
+def start() -> None:
+    """Start again with one thread everywhere, and stop if the data are not there."""
+    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    if any(os.environ.get(name) != "1" for name in variables):
+        os.environ.update(dict.fromkeys(variables, "1"))
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    torch.set_num_threads(1)
+    if not DATA.exists():
+        sys.exit(f"reference data not found in {DATA}")
+
+
+def qm7b(kind: str) -> tuple[list[LabelledStructure], dict[str, np.ndarray]]:
+    """Return the molecules (dipole in e bohr or polarizability in bohr^3) and the indices of the splits."""
+    frames = read_gpumd_xyz(QM7B / "test.xyz.gz", SPECIES, kind)
+    order = np.random.default_rng(SEED).permutation(len(frames))
+    return [frame.structure for frame in frames], splits(order[:TRAIN], order[TRAIN:])
+
+
+def splits(train: Sequence[int], test: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return the indices as a trainer takes them."""
+    return {"train": np.sort(train), "validation": np.zeros(0, dtype=int), "test": np.sort(test)}
+
+
+def configuration(model: dict, loss: dict, optimizer: dict, interval: int = 50):
+    """Return a training configuration in float32 without data of its own."""
+    return parse_config({
+        "data": {"files": ["-"], "validation_fraction": 0.0, "test_fraction": 0.0},
+        "model": model, "loss": loss, "optimizer": {"precision": "float32", "memory_gb": 6.0} | optimizer,
+        "output": {"directory": ".", "report_interval": interval},
+    })  # fmt: skip
+
+
+@dataclass
+class Run:
+    """A finished training run.
+
+    Attributes
+    ----------
+    trainer : Trainer
+    preparation, seconds : float
+        CPU seconds of the moments, and of the steps (tests excluded).
+    curve : list of tuple
+        Step, CPU seconds of the steps up to here, and test error of the mean over the models.
+    predictions : dict of ndarray, shape (models, rows, ...)
+        For the test structures, by label.
+    """
+
+    trainer: Trainer
+    preparation: float = 0.0
+    seconds: float = 0.0
+    curve: list[tuple[int, float, float]] = field(default_factory=list)
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def error(self, name: str, prediction: np.ndarray) -> np.ndarray:
+        """Return prediction minus label of the test structures, per atom for totals."""
+        return self.trainer.parts["test"].labels.error(name, torch.from_numpy(prediction)).numpy()
+
+    def rmse(self, name: str) -> tuple[float, float]:
+        """Return the errors of a typical single model and of the mean."""
+        values = self.predictions[name]
+        single = np.mean([np.square(self.error(name, value)).mean() for value in values])
+        return float(np.sqrt(single)), rmse(self.error(name, values.mean(axis=0)))
+
+
+def rmse(error: np.ndarray) -> float:
+    """Return the root mean square of an array."""
+    return float(np.sqrt(np.square(error).mean()))
+
+
+class _Together(Trainer):
+    """Trainer whose starts are all kept, as an ensemble."""
+
+    def _choose(self):
+        pass
+
+
+def train(
+    structures: Sequence[LabelledStructure], indices: dict[str, np.ndarray], model: dict, loss: dict, optimizer: dict,
+    *, steps: int, models: int = 1, interval: int = 0, watch: str | None = None,
+    stop: Callable[[Run], bool] | None = None,
+) -> Run:  # fmt: skip
+    """Train models with different initial parameters together by Adam, then a single one by L-BFGS if asked for.
+
+    Parameters
+    ----------
+    structures, indices
+        All structures and the splits.
+    model, loss, optimizer : dict
+        Tables of the configuration.
+    steps : int
+        Steps of Adam.
+    models : int, default 1
+        Models that are trained together.
+    interval : int, default 0
+        Steps between two looks at the test error of `watch`; 0 = none.
+    watch : str, optional
+    stop : callable, optional
+        Asked after each look whether that is enough.
+    """
+    kind = model["kind"]
+    watch = watch or kind
+    begin = time.process_time()
+    options = optimizer | ({"restarts": models, "restart_steps": steps} if models > 1 else {"adam_steps": steps})
+    trainer = (_Together if models > 1 else Trainer)(configuration(model, loss, options), structures, indices)
+    run = Run(trainer, preparation=time.process_time() - begin)
+    total = steps if models > 1 else trainer.total_steps
+    while trainer.step < total:
+        begin, before = time.process_time(), trainer.step
+        trainer._advance()
+        run.seconds += time.process_time() - begin
+        if interval and (trainer.step // interval != before // interval or trainer.step >= total):
+            run.predictions = _predictions(trainer)
+            run.curve.append((trainer.step, run.seconds, run.rmse(watch)[1]))
+            if stop is not None and stop(run):
+                break
+    run.predictions = _predictions(trainer)
+    return run
+
+
+def _predictions(trainer):
+    vector = trainer.vector.detach()
+    found = {name: value.numpy() for name, value in trainer._predict("test", vector).items()}
+    return found if vector.ndim == 2 else {name: value[None] for name, value in found.items()}
+
+
+def record(case, quantity, peer, ours, theirs, unit):
+    """Return one line of the JSON result; a ratio above 1 means that ours is better."""
+    return {
+        "case": case, "quantity": quantity, "peer": peer, "ours": ours, "theirs": theirs, "unit": unit,
+        "ratio": theirs / ours,
+    }  # fmt: skip

@@ -1,0 +1,56 @@
+"""A training epoch as a share of the dense-product peak and of the memory bandwidth, measured in the same run."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from training_common import HYPER, MOLECULES, SPECIES, qm7b, train
+
+
+def peak(size=1024):
+    """Return 10^9 operations per second of one thread: the fastest float32 matrix product (two per multiply-add)."""
+    a = torch.rand(size, size)
+    return 2 * size**3 / _fastest(lambda: a @ a, 8) / 1e9
+
+
+def bandwidth(count=30_000_000):
+    """Return GB/s of one thread: ``z = x + 2 y`` on arrays that no cache holds (STREAM's triad, three transfers)."""
+    x, y, z = (torch.rand(count) for _ in range(3))
+    return 3 * 4 * count / _fastest(lambda: torch.add(x, y, alpha=2.0, out=z), 5) / 1e9
+
+
+def _fastest(call, rounds):
+    best = np.inf
+    for _ in range(rounds):
+        begin = time.process_time()
+        call()
+        best = min(best, time.process_time() - begin)
+    return best
+
+
+def throughput(quick: bool) -> list[dict]:
+    """Measure an epoch (gradient over all QM7B training molecules) of one model and of four trained together."""
+    gflops, gbs = peak(), bandwidth()
+    print(f"one thread: matrix product {gflops:.0f} GFlop/s (float32), triad {gbs:.1f} GB/s")
+    records = []
+    for kind in ("dipole", "polarizability"):
+        structures, indices = qm7b(kind)
+        model = {"kind": kind, "species": list(SPECIES)} | HYPER
+        for models in (1, 4):
+            epochs = 1 if quick else 4
+            batches = -(-len(indices["train"]) // MOLECULES["batch"])
+            loss, steps = {"weight_decay": 1e-3}, epochs * batches
+            run = train(structures, indices, model, loss, MOLECULES, steps=steps, models=models)
+            cost, seconds = run.trainer.speed(), run.seconds / epochs
+            rates = cost["gigaflops"] / seconds, cost["gigabytes"] / seconds
+            print(f"QM7B {kind}, {models} models, epoch of {batches} batches: {seconds:.2f} CPU s, counted "
+                  f"{cost['gigaflops']:.2f} GFlop and {cost['gigabytes']:.2f} GB: {rates[0]:.1f} GFlop/s "
+                  f"({100 * rates[0] / gflops:.0f} %), {rates[1]:.1f} GB/s ({100 * rates[1] / gbs:.0f} %)")  # fmt: skip
+            case = f"QM7B {kind}, epoch, {models} models"
+            limits = (("dense products", rates[0], gflops, "GFlop/s"), ("memory", rates[1], gbs, "GB/s"))
+            for what, rate, limit, unit in limits:
+                records.append({"case": case, "quantity": what, "peer": "peak of this machine", "ours": rate,
+                                "theirs": limit, "unit": unit, "ratio": rate / limit})  # fmt: skip
+    return records
