@@ -51,36 +51,41 @@ def add_arguments(parser):
 
 def run(args):
     """Convert, check or report."""
+    from ..io.files import check_output
+    from ..io.importers import read_structures
+
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
+    keys = dict(_pair(text) for text in args.key)
+    if not args.check and not args.report:
+        _convert(args, keys)
+        return 0
+    if args.report:
+        check_output(args.report, args.force)
+    structures, _ = read_structures(args.files, keys, args.require, args.kind)
+    if args.report:
+        from ..training.data_report import write_data_report
+
+        write_data_report(args.report, structures, ", ".join(path.name for path in args.files[:3]), args.force)
+        print(f"{len(structures)} structures described in {args.report}")
+    return _check(structures) if args.check else 0
+
+
+def _convert(args, keys):
     from ..io.dataset import write_dataset
     from ..io.files import check_output
     from ..io.importers import read_structures, without_paths
 
-    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
-    keys = dict(_pair(text) for text in args.key)
-    converts = not args.check and not args.report
-    output, inputs = (args.files[0], args.files[1:]) if converts else (None, args.files)
-    if args.report:
-        check_output(args.report, args.force)
-    if converts:
-        if not inputs:
-            raise InputError("give an output file and at least one input; to look at a file: --check or --report")
-        if output.suffix != ".extxyz" and output.suffix != ".xyz":
-            raise InputError(f"{output}: the output comes first, and its name must end in .extxyz (or .xyz)")
-        check_output(output, args.force)
+    output, *inputs = args.files
+    if not inputs:
+        raise InputError("give an output file and at least one input; to look at a file: --check or --report")
+    if output.suffix not in (".extxyz", ".xyz"):
+        raise InputError(f"{output}: the output comes first, and its name must end in .extxyz (or .xyz)")
+    check_output(output, args.force)
     structures, sources = read_structures(inputs, keys, args.require, args.kind)
-    if args.report:
-        from ..training.data_report import write_data_report
-
-        write_data_report(args.report, structures, ", ".join(path.name for path in inputs[:3]), args.force)
-        print(f"{len(structures)} structures described in {args.report}")
-    if args.check:
-        return _check(structures)
-    if converts:
-        write_dataset(output, without_paths(structures), args.force)
-        for line in _lines(structures, sources):
-            print(line)
-        print(f"{len(structures)} structures in {output}; 'tnep data --check {output}' looks for mistakes")
-    return 0
+    write_dataset(output, without_paths(structures), args.force)
+    for line in _lines(structures, sources):
+        print(line)
+    print(f"{len(structures)} structures in {output}; 'tnep data --check {output}' looks for mistakes")
 
 
 def _check(structures):

@@ -185,13 +185,14 @@ def from_atoms(
     pbc = np.array(atoms.pbc, dtype=bool)
     if pbc.any() and np.linalg.matrix_rank(cell[pbc]) < pbc.sum():
         raise DataFileError(f"{source}: is periodic but its lattice vectors are zero or linearly dependent")
+    field = found.array("electric_field", (3,))
     labels: dict[str, object] = {
         "forces": found.array("forces", (n, 3)),
         "dipole": found.array("dipole", (3,)),
         "born_charges": found.array("born_charges", (n, 3, 3)),
         "virial": found.symmetric("virial"),
         "polarizability": found.symmetric("polarizability"),
-        "electric_field": found.array("electric_field", (3,)),
+        "electric_field": field,
         "atomic_dipole": found.array("atomic_dipole", (n, 3)),
         "atomic_polarizability": found.symmetric_of_atoms("atomic_polarizability", n),
     }
@@ -206,8 +207,7 @@ def from_atoms(
             if volume == 0:
                 raise DataFileError(f"{source}: '{name}' needs a cell with a volume, but the structure has none")
             labels[label] = convert(value)
-    field = labels["electric_field"]
-    for label in require if field is None or not np.any(field) else ():  # type: ignore[arg-type]
+    for label in require if field is None or not field.any() else ():
         if labels[label] is None:
             wanted = [keys[label]] if keys and label in keys else list(FIELDS[label])
             wanted += {"virial": ["stress"], "polarizability": ["epsilon_inf", "susceptibility"]}.get(label, [])

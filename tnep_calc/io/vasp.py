@@ -166,7 +166,7 @@ def _read_outcar(path, text):
 
 
 def _born_table(path, text):
-    tensors = []
+    tensors: list[list[list[str]]] = []
     lines = text.splitlines()
     while lines and re.match(r"\s*ion\s+\d+\s*$", lines[0]):
         rows = [line.split() for line in lines[1:4]]
