@@ -31,6 +31,7 @@ from .config import EnsembleConfig, TrainingConfig
 from .model import basis_of
 from .objective import OF_STRUCTURES, make_labels
 from .outputs import check_directory, train_in, write_results
+from .parity_file import save_panels
 from .pool import shared_pool
 from .trainer import SPLITS, Trainer, moment_options, read_structures, split_indices
 
@@ -93,7 +94,8 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     """Train the members of an ensemble and write everything to ``config.directory``; go on where a killed run stopped.
 
     Every member has a directory ``member1``, ``member2``, ... with what a single run writes (``nep.txt``,
-    ``model.pt``, ...).  Beside them are ``ensemble.json``, and ``loss.png`` and ``parity.png`` of all members.
+    ``model.pt``, ...).  Beside them are ``ensemble.json``, ``loss.png`` of all members, and ``parity.png`` and
+    ``parity.npz`` of their mean.
 
     Parameters
     ----------
@@ -132,6 +134,7 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
         histories.append(trainer.history)
         collected.add(trainer)
     compared = collected.panels(config)
+    save_panels(config.directory, compared)
     save_figure(plot_losses(histories), config.directory / "loss.png", force=True)
     save_figure(plot_parity(compared), config.directory / "parity.png", force=True)
     for line in lines_of(compared):

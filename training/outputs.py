@@ -23,12 +23,13 @@ from .checkpoint import write_atomically
 from .comparison import DISPLAY, lines_of, panels
 from .config import TrainingConfig
 from .objective import UNITS
+from .parity_file import save_panels
 from .trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT, NEP, ARTIFACT, LOG, RESULTS = "checkpoint.pt", "nep.txt", "model.pt", "log.csv", "results.json"
-"""Names of the files in the output directory; figures are ``loss.png`` and ``parity.png``."""
+"""Names of files in the output directory; also ``parity.npz``, and the figures ``loss.png`` and ``parity.png``."""
 
 
 def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any]:
@@ -152,6 +153,7 @@ def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
         "configuration": {**trainer.config.content(), "output": asdict(trainer.config.output)},
     }
     write_atomically(folder / RESULTS, lambda path: path.write_text(json.dumps(results, indent=1)))
+    save_panels(folder, compared)
     save_figure(plot_loss(trainer.history), folder / "loss.png", force=True)
     save_figure(plot_parity(compared), folder / "parity.png", force=True)
     for line in lines_of(compared):

@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train a model from DFT data (TOML configuration)",
     "export": "turn a nep.txt into an artifact for ASE and LAMMPS",
     "predict": "evaluate models on the structures of a file and compare with its labels",
+    "report": "write one page about a training run, an ensemble, or GPUMD training folders (HTML)",
     "select": "choose the structures of a trajectory that an ensemble of models is least sure of",
     "series": "collect LAMMPS or GPUMD output, or models on a trajectory, into a time series file (HDF5)",
     "ir": "infrared spectrum from a dipole time series",

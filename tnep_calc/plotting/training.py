@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .style import BLUE, GREY, ORANGE, RED, styled
+from .style import BLUE, GREEN, GREY, ORANGE, RED, styled
 
 COLOURS = {"train": BLUE, "validation": ORANGE, "test": RED}
 """Colour of each split; others are blue."""
@@ -63,26 +63,50 @@ def plot_losses(histories: Sequence[Sequence[Mapping[str, Any]]]):
     -------
     matplotlib.figure.Figure
     """
+    curves = [
+        {
+            split: tuple(np.array([(row["step"], row[f"loss_{split}"]) for row in history]).T)
+            for split in ("train", "validation")
+            if f"loss_{split}" in history[0]
+        }
+        for history in histories
+    ]
+    return plot_curves(curves, "step", "loss (mean squared errors / spread$^2$)")
+
+
+def plot_curves(members: Sequence[Mapping[str, tuple[np.ndarray, np.ndarray]]], xlabel: str, ylabel: str):
+    """Plot curves on a logarithmic axis: those of single models in grey and their mean in colour, if there are several.
+
+    Parameters
+    ----------
+    members : sequence of mappings
+        For each model: name of a curve (``"train"``, ``"test"``, ...) -> steps and values, of equal length.
+    xlabel, ylabel : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     from matplotlib.figure import Figure
 
     with styled():
         figure = Figure()
         ax = figure.subplots()
-        for split in ("train", "validation"):
-            curves = [
-                np.array([(row["step"], row[f"loss_{split}"]) for row in history if f"loss_{split}" in row])
-                for history in histories
-            ]
-            curves = [curve for curve in curves if len(curve)]
-            if not curves:
+        names = list(dict.fromkeys(name for member in members for name in member))
+        spare = iter((GREEN, GREY, BLUE, ORANGE, RED) * len(names))
+        for name in names:
+            curves = [member[name] for member in members if name in member]
+            colour = COLOURS.get(name) or next(spare)
+            style = "-" if "train" in name or name == "loss" else "--"
+            if len(curves) == 1:
+                ax.semilogy(*curves[0], color=colour, label=name)
                 continue
             for curve in curves:
-                ax.semilogy(*curve.T, color=MEMBER, linewidth=0.7, linestyle="-" if split == "train" else "--")
-            steps = np.unique(np.concatenate([curve[:, 0] for curve in curves]))
-            mean = np.mean([np.interp(steps, *curve.T) for curve in curves], axis=0)
-            ax.semilogy(steps, mean, color=COLOURS[split], label=f"{split}, mean of {len(curves)}", zorder=3)
-        ax.set_xlabel("step")
-        ax.set_ylabel("loss (mean squared errors / spread$^2$)")
+                ax.semilogy(*curve, color=MEMBER, linewidth=0.7, linestyle=style)
+            steps = np.unique(np.concatenate([x for x, _ in curves]))
+            mean = np.mean([np.interp(steps, *curve) for curve in curves], axis=0)
+            ax.semilogy(steps, mean, color=colour, label=f"{name}, mean of {len(curves)}", zorder=3)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.legend()
     return figure
 
