@@ -122,6 +122,37 @@ def test_quantum_jumps_are_noted_and_folded():
     assert ratio == pytest.approx(1, abs=1e-9) and correlation == pytest.approx(1, abs=1e-9)  # exact: it is harmonic
 
 
+FIELD = np.array([0.01, -0.02, 0.005])
+
+
+def in_field(s):
+    """The structure in a field, with linear response: H = U(0) + E.dP/2 - E.P."""
+    change = s.polarizability @ FIELD
+    forces = s.forces + np.einsum("i,aij->aj", FIELD, s.born_charges)
+    return replace(
+        s, source="h.extxyz, structure 0", electric_field=FIELD, dipole=s.dipole + change, forces=forces, virial=None,
+        energy=s.energy + FIELD @ change / 2 - FIELD @ (s.dipole + change), born_charges=None, polarizability=None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "field, labels",
+    [
+        ("energy", {"energy": lambda s: s.energy + FIELD @ CELL[0]}),  # a quantum between enthalpy and dipole
+        ("energy", {"energy": lambda s: s.energy + FIELD @ s.dipole}),  # U in place of the enthalpy
+        ("dipole", {"electric_field": -FIELD}),
+        ("forces", {"forces": lambda s: s.forces[::-1]}),
+    ],
+)
+def test_labels_in_a_field(field, labels):
+    s = frames()
+    assert check_structures([*s, in_field(s[3])]) == []
+    shifted = replace(in_field(s[3]), dipole=in_field(s[3]).dipole + CELL[1], energy=in_field(s[3]).energy - FIELD @ CELL[1])
+    assert check_structures([*s, shifted]) == []  # another branch, but of both
+    wrong = found(changed([*s, in_field(s[3])], 40, **labels), "field")
+    assert field in [f.field for f in wrong] and wrong[0].sources == ("h.extxyz, structure 0",)
+
+
 def test_before_training():
     s = changed(frames(), 4, electric_field=np.array([0.0, 0, 0.01]))
     with pytest.raises(DataFileError, match="^f.extxyz, structure 4: electric_field: labels in a field, which this kind"):

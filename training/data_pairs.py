@@ -101,6 +101,21 @@ def dipole_pairs(structures: Sequence[LabelledStructure]) -> Pairs:
     return Pairs([row[0] for row in rows], *arrays, np.array([row[4] for row in rows]).reshape(-1, 3, 3))
 
 
+def same_geometry_in_field(structures: Sequence[LabelledStructure]) -> Iterator[tuple[int, int]]:
+    """Yield the places of structures without field with those of the same geometry (within 0.001 Å) in a field."""
+    base: dict[tuple, int] = {}
+    inside = []
+    for k, s in enumerate(structures):
+        key = (s.symbols, tuple(s.pbc), *(np.round(a + 0.0, 3).tobytes() for a in (s.positions, s.cell)))
+        if s.electric_field is None or not s.electric_field.any():
+            base.setdefault(key, k)
+        else:
+            inside.append((key, k))
+    for key, k in inside:
+        if key in base:
+            yield base[key], k
+
+
 def quanta(change: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Return the whole quanta in differences of dipoles, shape (n, 3), zero where there is no cell."""
     found = np.zeros_like(change)
