@@ -159,7 +159,7 @@ def _outliers_of_kind(structures, per_atom) -> Iterator[Finding]:
             if s.born_charges is not None and here:
                 mean = np.trace(s.born_charges[here], axis1=1, axis2=2) / 3
                 traces += [(float(z), f"{s.source}, atom {k}") for z, k in zip(mean, here, strict=True)]
-        yield from _far_off("born_charges", f"third of the trace, {element}", "e", traces, 0.05)  # sites differ
+        yield from _far_off("born_charges", f"third of the trace, {element}", "e", traces, 0.1)  # sites differ
 
 
 def _far_off(name, what, unit, pairs, least: float = 0.0) -> Iterator[Finding]:

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import LabelledStructure, read_dataset
+from tnep_calc.io import importers
+from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
 
 from ..checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from ..data_checks import check_before_training
 from ..soap import SOAP
 from .config import EnthalpyConfig
 from .frames import Frame, make_frames
@@ -58,7 +60,8 @@ class EnthalpyTrainer:
         self.config, opt, model = config, config.optimizer, config.model
         self.weights = config.loss.weights()
         if structures is None:
-            structures = read_dataset(config.data_files, config.data.keys)
+            structures, _ = importers.read_structures(config.data_files, config.data.keys)
+            log.info(check_before_training(structures, in_field=True))
         self.structures = structures
         for name in self.weights:
             if not any(getattr(s, name) is not None for s in structures):
