@@ -202,6 +202,40 @@ def test_a_killed_gradient_run_goes_on(make, monkeypatch, row):
 
 
 @pytest.mark.parametrize("engine", ["snes", "gradient"])
+def test_cutoffs_of_species(make, engine):
+    """Errors while training are those of the finished file, whose cutoffs are read by the reference model."""
+    folder = make("dipole", generation=4, batch=100, cutoff=((3.7, 3.4), (3.1, 3.0)))
+    run_directory(folder, RunOptions(engine=engine, steps=4 if engine == "gradient" else None))
+    np.testing.assert_array_equal(read_nep(folder / "nep.txt").angular_cutoffs, [3.4, 3.0])
+    table = np.loadtxt(folder / "dipole_train.out")
+    rmse = np.sqrt(((table[:, :3] - table[:, 3:]) ** 2).mean())
+    assert rows(folder)[-1][4] == pytest.approx(rmse, abs=2e-5)
+
+
+def test_fine_tuning(make, tmp_path, caplog):
+    """A run goes on from a model of more species; what it would do first is what that model predicts."""
+    first = make("dipole", test=False, name="first", species=("B", "H", "N"))
+    run_directory(first, RunOptions(steps=20))
+    before = rows(first)[-1][4]
+    table = np.loadtxt(first / "dipole_train.out")
+    for name, changes in (("flag", {}), ("keyword", {"fine_tune": ("../first/nep.txt", "../first/nep.restart", "0")})):
+        folder = make("dipole", test=False, name=name, **changes)
+        run_directory(folder, RunOptions(steps=20, start=first / "nep.txt" if name == "flag" else None))
+        assert rows(folder)[-1][4] < 0.9 * before
+        new, old = read_nep(folder / "nep.txt"), read_nep(first / "nep.txt")
+        same = np.allclose(new.c_radial, old.c_radial[:, :, [2, 0]][:, :, :, [2, 0]], rtol=1e-6)
+        assert new.species == ("N", "B") and same == (name == "keyword")
+    folder = make("dipole", test=False, name="other", n_max=(3, 2))
+    for run, message in (
+        (RunOptions(start=first / "nep.txt"), r"model.n_max is \[3, 2\], but the model to start from.*has \[2, 2\]"),
+        (RunOptions(start=first / "nep.txt", engine="snes"), "cannot take some species"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run_directory(folder, run)
+    assert table.shape == (5, 6)
+
+
+@pytest.mark.parametrize("engine", ["snes", "gradient"])
 def test_targets_of_atoms(make, engine):
     folder = make("dipole", atomic_v=True, generation=4)
     run_directory(folder, RunOptions(engine=engine, steps=4 if engine == "gradient" else None))
@@ -241,7 +275,7 @@ def test_the_gradient_engine_says_what_it_does_not_use(make, caplog):
     ("changes", "message"),
     [
         ({"import_q_scaler": True}, "'import_q_scaler': the gradient engine scales each descriptor"),
-        ({"cutoff": ((3.7, 3.0), (3.6, 3.0))}, "cutoffs that differ between species"),
+        ({"fine_tune": ("nep.txt", "nep.restart")}, "the run writes its result there"),
     ],
 )
 def test_the_gradient_engine_refuses_what_it_cannot_honour(make, changes, message):

@@ -62,6 +62,7 @@ output_descriptor 2
 initial_para 0.5
 sigma0 0.2
 seed 7
+fine_tune a/nep89.txt a/nep89.restart 0
 charge_mode 0
 """
 
@@ -75,6 +76,7 @@ def test_every_keyword_is_honoured_and_written_back(tmp_path):
         "lambda_v": 0.3, "lambda_shear": 0.5, "type_weight": (1, 2.5), "force_delta": 0.125, "zbl": 2,
         "use_typewise_cutoff_zbl": 0.7, "import_q_scaler": True, "save_potential": (500, 0, 0), "output_interval": 10,
         "output_descriptor": 2, "initial_para": 0.5, "sigma0": 0.2, "seed": 7,
+        "fine_tune": ("a/nep89.txt", "a/nep89.restart", "0"),
     }  # fmt: skip
     assert {name: getattr(p, name) for name in expected} == expected
     changed = {f.name for f in fields(NepInput) if getattr(p, f.name) != getattr(NepInput(("Te", "Pb")), f.name)}
@@ -145,7 +147,8 @@ def test_response_models_weigh_only_the_response(tmp_path):
         ("type 1 H\ncharge_mode 1", "qNEP. are not supported"),
         ("type 1 H\nvdw 1", "van der Waals"),
         ("type 1 H\ncharge_vdw 1", "van der Waals"),
-        ("type 1 H\nfine_tune nep.txt nep.restart", "fine-tuning"),
+        ("type 1 H\nfine_tune nep.txt", "expected a nep.txt, a nep.restart, and optionally 0 or 1"),
+        ("type 1 H\nfine_tune nep.txt nep.restart 2", "optionally 0 or 1"),
         ("type 1 H\nsave_potential 0", "interval of at least 1"),
         ("type 1 H\noutput_interval 0", "at least 1"),
         ("type 1 H\noutput_descriptor 3", "0, 1"),

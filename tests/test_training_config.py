@@ -49,7 +49,7 @@ def test_values_defaults_and_paths(tmp_path):
         ("radial_cutoff", "cutoff", r"unknown key 'cutoff' in \[model\]; known: kind, species, radial_cutoff"),
         ('kind = "dipole"', "", r"key 'kind' is missing in \[model\]"),
         ('kind = "dipole"', 'kind = "tensor"', "must be one of potential, dipole, polarizability; got 'tensor'"),
-        ("radial_cutoff = 6", "radial_cutoff = 'far'", "model.radial_cutoff must be a number, got 'far'"),
+        ("radial_cutoff = 6", "radial_cutoff = 'far'", "model.radial_cutoff must be a number or a list of numbers, got 'far'"),
         ("radial_cutoff = 6", "neurons = 2.5", r"model.neurons must be an integer, got 2\.5"),
         ("radial_cutoff = 6", "radial_cutoff = 3", "0 < angular_cutoff <= radial_cutoff"),
         ("radial_cutoff = 6", "n_max = [4]", "model.n_max must be two integers"),

@@ -43,8 +43,7 @@ def make(kind, structures, species=("N", "B", "C"), l_max=(3, 2, 0), dtype=torch
 
 def reference(parameters, structure, quantities):
     """Evaluate the reference model on one structure."""
-    cutoff = float(parameters.radial_cutoffs[0])
-    edges = NeighborList(cutoff).edges(structure.positions, structure.cell, structure.pbc)
+    edges = NeighborList(parameters.cutoff).edges(structure.positions, structure.cell, structure.pbc)
     species = torch.tensor([parameters.species.index(s) for s in structure.symbols])
     arrays = (torch.from_numpy(a) for a in (edges.offsets, edges.neighbors, edges.vectors))
     wanted = [IN_MODEL.get(name, name) for name in quantities]

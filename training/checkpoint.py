@@ -26,10 +26,13 @@ def fingerprint(config: TrainingConfig, structures: Sequence[LabelledStructure])
     data = hashlib.sha256()
     for s in structures:
         data.update(" ".join(s.symbols).encode())
-        for value in (s.positions, s.cell, s.pbc, *(getattr(s, name) for name in LABELS)):
+        for value in (s.positions, s.cell, s.pbc, s.weight, s.electric_field, *(getattr(s, name) for name in LABELS)):
             data.update(b"-" if value is None else np.ascontiguousarray(value).tobytes())
     content = json.dumps(config.content(), sort_keys=True)
-    return {"configuration": hashlib.sha256(content.encode()).hexdigest(), "data": data.hexdigest()}
+    found = {"configuration": hashlib.sha256(content.encode()).hexdigest(), "data": data.hexdigest()}
+    if config.start is not None:
+        found["start"] = hashlib.sha256(config.start.read_bytes()).hexdigest()
+    return found
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:

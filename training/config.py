@@ -13,7 +13,9 @@ from typing import Any
 
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.dataset import FIELDS
-from tnep_calc.io.nep_txt import EXTRA_BLOCKS, KINDS
+from tnep_calc.io.nep_txt import EXTRA_BLOCKS, KINDS, read_nep
+
+from .start import with_architecture
 
 TARGETS = {
     "potential": ("energy", "forces", "virial"),
@@ -64,8 +66,8 @@ class ModelConfig:
         ``"potential"``, ``"dipole"`` or ``"polarizability"``.
     species : tuple of str
         Chemical symbols; their order is the order in ``nep.txt``.
-    radial_cutoff, angular_cutoff : float, default 5.0 and 4.0, in Å
-        The angular one must not be larger.
+    radial_cutoff, angular_cutoff : float or tuple of float, default 5.0 and 4.0, in Å
+        The angular one must not be larger.  A list has a number per species; the cutoff of a pair is the mean.
     n_max : tuple of 2 int, default [4, 4]
         Radial and angular ``n_max`` (the number of descriptor functions is one more).
     basis_size : tuple of 2 int, default [8, 8]
@@ -76,23 +78,45 @@ class ModelConfig:
         Neurons of the hidden layer.
     seed : int, default 0
         Seed of the initial parameters.
+    start : str, default ""
+        A ``nep.txt`` to start from (fine-tuning), relative to the configuration.  It decides all keys above but the
+        seed, which may then be left out, except that ``species`` may name some of its species.  The weight decay then
+        draws towards its parameters.
+    freeze_descriptor : bool, default false
+        Keep the descriptor coefficients of `start`, and train the networks only.
     """
 
     kind: str
     species: tuple[str, ...]
-    radial_cutoff: float = 5.0
-    angular_cutoff: float = 4.0
+    radial_cutoff: float | tuple[float, ...] = 5.0
+    angular_cutoff: float | tuple[float, ...] = 4.0
     n_max: tuple[int, ...] = (4, 4)
     basis_size: tuple[int, ...] = (8, 8)
     l_max: tuple[int, ...] = (4, 2, 0)
     neurons: int = 30
     seed: int = 0
+    start: str = ""
+    freeze_descriptor: bool = False
+
+    @property
+    def radial_cutoffs(self) -> tuple[float, ...]:
+        """Radial cutoff of each species."""
+        return _per_species(self.radial_cutoff, self.species)
+
+    @property
+    def angular_cutoffs(self) -> tuple[float, ...]:
+        """Angular cutoff of each species."""
+        return _per_species(self.angular_cutoff, self.species)
 
     @property
     def extra(self) -> tuple[bool, ...]:
         """Which of the optional descriptor blocks (``EXTRA_BLOCKS``) are on."""
         flags = [bool(flag) for flag in self.l_max[1:]]
         return tuple(flags + [False] * (len(EXTRA_BLOCKS) - len(flags)))
+
+
+def _per_species(value, species):
+    return value if isinstance(value, tuple) else (value,) * len(species)
 
 
 @dataclass(frozen=True)
@@ -265,6 +289,11 @@ class TrainingConfig:
         return self.base / self.output.directory
 
     @property
+    def start(self) -> Path | None:
+        """File with the parameters to start from as a path, None without."""
+        return self.base / self.model.start if self.model.start else None
+
+    @property
     def scratch(self) -> Path | None:
         """Folder of the temporary file as a path, None = that of the system."""
         return self.base / self.optimizer.scratch if self.optimizer.scratch else None
@@ -275,6 +304,7 @@ class TrainingConfig:
         del content["data"]["files"]
         for name in ("memory_gb", "threads", "scratch"):
             del content["optimizer"][name]
+        content["model"]["start"] = Path(self.model.start).name
         content["output"] = {"report_interval": self.output.report_interval, "keep_best": self.output.keep_best}
         return content
 
@@ -310,7 +340,10 @@ def load_config(path: str | Path, output: str | None = None) -> TrainingConfig:
     if output is not None:
         tables.setdefault("output", {})["directory"] = str(Path(output).resolve())
     try:
-        return parse_config(tables, path.resolve().parent)
+        config = parse_config(tables, path.resolve().parent)
+        if config.start is not None and read_nep(config.start, config.model.kind).zbl is not None:
+            raise InputError(f"model.start: {config.start} has a ZBL repulsion, which only GPUMD folders can have")
+        return config
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -320,6 +353,9 @@ def parse_config(tables: Mapping[str, Any], base: str | Path = ".") -> TrainingC
     unknown = sorted(set(tables) - set(_TABLES))
     if unknown:
         raise InputError(f"unknown table [{unknown[0]}]; known: {', '.join(f'[{name}]' for name in _TABLES)}")
+    model = tables.get("model")
+    if isinstance(model, Mapping) and isinstance(model.get("start"), str) and model["start"]:
+        tables = {**tables, "model": with_architecture(model, Path(base))}
     parts = {name: parse_table(cls, tables.get(name, {}), name) for name, cls in _TABLES.items()}
     config = TrainingConfig(**parts, base=Path(base))
     _check(config)
@@ -350,6 +386,9 @@ _TYPES: dict[str, tuple[str, Any]] = {
     "bool": ("true or false", lambda v: isinstance(v, bool)),
     "tuple[str, ...]": ("a list of strings", lambda v: _is_list(v, str)),
     "tuple[int, ...]": ("a list of integers", lambda v: _is_list(v, int)),
+    "float | tuple[float, ...]": (
+        "a number or a list of numbers", lambda v: _is_list(v if isinstance(v, (list, tuple)) else [v], (int, float))
+    ),
     "tuple[float, ...]": ("a list of numbers", lambda v: _is_list(v, (int, float))),
     "Mapping[str, str]": ("a table of strings", lambda v: isinstance(v, Mapping) and _is_list([*v.values()], str)),
 }
@@ -363,9 +402,9 @@ def _convert(value, annotation, where):
     expected, fits = _TYPES[annotation]
     if not fits(value):
         raise InputError(f"{where} must be {expected}, got {value!r}")
-    if annotation == "float":
+    if annotation.startswith("float") and not isinstance(value, (list, tuple)):
         return float(value)
-    if annotation == "tuple[float, ...]":
+    if "tuple[float, ...]" in annotation:
         return tuple(map(float, value))
     return tuple(value) if annotation.startswith("tuple") else value
 
@@ -383,10 +422,15 @@ def _check(config):
         (set(d.keys) <= set(FIELDS), f"data.keys may name only {', '.join(FIELDS)}; got {', '.join(d.keys)}"),
         (m.kind in KINDS, f"model.kind must be one of {', '.join(KINDS)}; got '{m.kind}'"),
         (len(m.species) > 0 and len(set(m.species)) == len(m.species), "model.species must be different symbols"),
-        (0 < m.angular_cutoff <= m.radial_cutoff, "cutoffs must satisfy 0 < angular_cutoff <= radial_cutoff"),
+        (len(m.radial_cutoffs) == len(m.angular_cutoffs) == len(m.species),
+         "lists of cutoffs must have one number per species"),
+        (all(0 < a <= r for r, a in zip(m.radial_cutoffs, m.angular_cutoffs, strict=False)),
+         "cutoffs must satisfy 0 < angular_cutoff <= radial_cutoff"),
         (len(m.n_max) == 2 and min(m.n_max) >= 0, "model.n_max must be two integers, radial and angular, not negative"),
         (len(m.basis_size) == 2 and min(m.basis_size) >= 1, "model.basis_size must be two positive integers"),
         (1 <= len(m.l_max) <= 7 and 1 <= m.l_max[0] <= 8, "model.l_max must be l (1 to 8) and up to six switches"),
+        (m.start != "" or not m.freeze_descriptor, "model.freeze_descriptor needs a model.start to take them from"),
+        (not m.start or opt.restarts == 1, "optimizer.restarts must be 1 with model.start: there is one start"),
         (m.neurons >= 1, "model.neurons must be at least 1"),
         (min([*weights, *species_weights]) >= 0, "weights in [loss] must not be negative"),
         (len(species_weights) in (0, len(m.species)), "loss.species_weights must have one number per species"),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 from tnep_calc.conventions import GPUMD_ORDER, from_six
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd_training import parity_tables, table_errors
+from tnep_calc.io.nep_txt import read_nep
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainingConfig, parse_config
-from .gpumd_directory import CHECKPOINT, RESTART, Folder, RunOptions
+from .gpumd_directory import CHECKPOINT, NEP, RESTART, Folder, RunOptions
 from .gpumd_evaluate import without_zbl
 from .moments import STRAIN_ORDER
 from .pool import MomentPool
@@ -57,9 +59,9 @@ def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
         "data": {"files": ["train.xyz"], "validation_fraction": 0.0, "test_fraction": 0.0, "fold_dipole": False,
                  "allow_missing": True},
         "model": {
-            "kind": model.kind, "species": list(model.species), "radial_cutoff": model.radial_cutoff,
-            "angular_cutoff": model.angular_cutoff, "n_max": list(model.n_max), "basis_size": list(model.basis_size),
-            "l_max": list(model.l_max), "neurons": model.neurons,
+            "kind": model.kind, "species": list(model.species), "radial_cutoff": list(model.radial_cutoffs),
+            "angular_cutoff": list(model.angular_cutoffs), "n_max": list(model.n_max),
+            "basis_size": list(model.basis_size), "l_max": list(model.l_max), "neurons": model.neurons,
         },
         "loss": _loss(folder),
         "optimizer": {"precision": run.precision, "threads": run.threads, "memory_gb": run.memory_gb},
@@ -71,7 +73,22 @@ def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
         tables["optimizer"] |= {"adam_steps": run.steps, "lbfgs_steps": run.steps}
     if options.kind == "potential":
         tables["loss"] |= {"species_weights": list(options.type_weight), "force_delta": options.force_delta}
+    if (start := _start(folder, run)) is not None:
+        tables["model"] |= {"start": str(start.resolve()), "freeze_descriptor": options.fine_tune[2:] == ("0",)}
     return parse_config(tables, folder.path.resolve())
+
+
+def _start(folder, run):
+    """Return the file that the parameters start from, checked."""
+    if run.start is None and not folder.options.fine_tune:
+        return None
+    path = folder.path / folder.options.fine_tune[0] if run.start is None else Path(run.start)
+    if path.resolve() == (folder.path / NEP).resolve():
+        raise InputError(f"{path}: the run writes its result there; copy the model to start from to another name")
+    parameters = read_nep(path, folder.options.kind)
+    if str(parameters.zbl) != str(folder.zbl):
+        raise InputError(f"{path} has the repulsion {parameters.zbl}, nep.in asks for {folder.zbl}: make them equal")
+    return path
 
 
 def _loss(folder):

@@ -91,11 +91,11 @@ class Layout:
         self, vector: Tensor, q_scaler: Tensor, max_neighbors: tuple[int, int], zbl: ZBL | None = None
     ) -> NepParameters:
         """Return the parameters of a ``nep.txt`` (version 4), number for number."""
-        c, t = self.config, len(self.config.species)
+        c = self.config
         blocks = {name: vector.detach()[places].to(torch.float64).numpy() for name, places in self._places.items()}
         return NepParameters(
-            version=4, kind=c.kind, species=tuple(c.species), radial_cutoffs=np.full(t, c.radial_cutoff),
-            angular_cutoffs=np.full(t, c.angular_cutoff), max_neighbors=max_neighbors, n_max=(c.n_max[0], c.n_max[1]),
+            version=4, kind=c.kind, species=tuple(c.species), radial_cutoffs=np.array(c.radial_cutoffs),
+            angular_cutoffs=np.array(c.angular_cutoffs), max_neighbors=max_neighbors, n_max=(c.n_max[0], c.n_max[1]),
             basis_size=(c.basis_size[0], c.basis_size[1]), l_max=c.l_max[0], extra=c.extra, neurons=c.neurons,
             w0=blocks["w0"], b0=blocks["b0"], w1=blocks["w1"], b1=blocks["b1"],
             c_radial=blocks["c_radial"].transpose(2, 3, 0, 1), c_angular=blocks["c_angular"].transpose(2, 3, 0, 1),

@@ -48,11 +48,11 @@ def initialise(
     }
     vector = torch.cat([block.flatten() for block in numbers.values()])
 
-    radial, angular = _whitening(model, blocks)
+    radial, angular = whitening(model, blocks)
     ones = torch.ones(t, model.dim, dtype=torch.float64)
     outputs = torch.ones(model.networks, dtype=torch.float64)
     model.scaling = Scaling(radial, angular, 0 * ones, ones, outputs, torch.zeros(t, dtype=torch.float64))
-    model.scaling = replace(model.scaling, **_descriptor_scaling(model, vector, blocks))
+    model.scaling = replace(model.scaling, **descriptor_scaling(model, vector, blocks))
     for network in range(model.networks):
         only = torch.zeros(model.networks, dtype=torch.float64)
         only[network] = 1.0
@@ -84,8 +84,8 @@ def decay_weights(model: NepOnMoments) -> Tensor:
     return weights / (weights > 0).sum()
 
 
-def _whitening(model, blocks):
-    """Matrices that make the radial functions uncorrelated and of equal size over the data (nearly, see below).
+def whitening(model, blocks):
+    """Return matrices that make the radial functions uncorrelated and of equal size over the data (nearly, see below).
 
     Chebyshev functions times the cutoff function are almost linearly dependent on real distances.  Trained
     coefficients refer to the eigenvectors of their Gram matrix; modes much smaller than the largest are not blown
@@ -109,8 +109,8 @@ def _whitening(model, blocks):
     return matrices
 
 
-def _descriptor_scaling(model, vector, blocks):
-    """Mean and inverse spread of the descriptor per species for these parameters."""
+def descriptor_scaling(model, vector, blocks):
+    """Return mean and inverse spread of the descriptor per species for these parameters."""
     by_species: list[list[Tensor]] = [[] for _ in model.config.species]
     with torch.no_grad():
         for block in blocks:

@@ -31,9 +31,8 @@ _SATURATED = 20.0  # tanh(20) = 1 - 8e-18: a neuron with this bias and no input 
 
 def basis_of(config: ModelConfig) -> Basis:
     """Return the basis of the moments of a model."""
-    t = len(config.species)
     return Basis(
-        tuple(config.species), (config.radial_cutoff,) * t, (config.angular_cutoff,) * t,
+        tuple(config.species), config.radial_cutoffs, config.angular_cutoffs,
         (config.basis_size[0], config.basis_size[1]), config.l_max[0],
     )  # fmt: skip
 
@@ -200,8 +199,8 @@ class NepOnMoments:
                 w1 = torch.cat([w1, last], dim=2)
         c = self.config
         return NepParameters(
-            version=4, kind=c.kind, species=tuple(c.species), radial_cutoffs=np.full(t, c.radial_cutoff),
-            angular_cutoffs=np.full(t, c.angular_cutoff), max_neighbors=max_neighbors, n_max=(c.n_max[0], c.n_max[1]),
+            version=4, kind=c.kind, species=tuple(c.species), radial_cutoffs=np.array(c.radial_cutoffs),
+            angular_cutoffs=np.array(c.angular_cutoffs), max_neighbors=max_neighbors, n_max=(c.n_max[0], c.n_max[1]),
             basis_size=(c.basis_size[0], c.basis_size[1]), l_max=c.l_max[0], extra=c.extra, neurons=w1.shape[2],
             w0=w0.numpy(), b0=b0.numpy(), w1=w1.numpy(), b1=bias.numpy(), c_radial=c_radial, c_angular=c_angular,
             q_scaler=q_scaler.numpy(),

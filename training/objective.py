@@ -275,11 +275,14 @@ class Objective:
         By label.
     decay : Tensor, shape (n_parameters,)
         ``weight_decay * w``, see :func:`tnep_calc.training.initial.decay_weights`.
+    center : Tensor, shape (n_parameters,), or None
+        Parameters that the penalty draws to, instead of 0.
     """
 
     weights: Mapping[str, float]
     spreads: Mapping[str, float]
     decay: Tensor
+    center: Tensor | None = None
 
     def terms(
         self, labels: Labels, predictions: Mapping[str, Tensor], weighted: bool = True,
@@ -312,4 +315,4 @@ class Objective:
 
     def penalty(self, vector: Tensor) -> Tensor:
         """Return the penalty of parameter vectors, shape (..., n_parameters)."""
-        return (self.decay * vector.square()).sum(dim=-1)
+        return (self.decay * (vector if self.center is None else vector - self.center).square()).sum(dim=-1)

@@ -49,19 +49,9 @@ class Elite:
 
 
 def model_config(options: NepInput) -> ModelConfig:
-    """Return the model that a ``nep.in`` describes, as the moments need it.
-
-    Raises
-    ------
-    InputError
-        If the cutoffs differ between species.
-    """
-    if len(set(options.cutoff)) > 1:
-        raise InputError(
-            f"nep.in, line {options.given.get('cutoff', '?')}: 'cutoff': cutoffs that differ between species cannot be "
-            "trained here; expected one radial and one angular cutoff (prediction 1 works with any)"
-        )
-    radial, angular = options.cutoff[0]
+    """Return the model that a ``nep.in`` describes, as the moments need it."""
+    pairs = options.cutoff if len(options.cutoff) > 1 else options.cutoff * len(options.species)
+    radial, angular = zip(*pairs, strict=True)
     return ModelConfig(options.kind, options.species, radial, angular, options.n_max, options.basis_size,
                        options.l_max, options.neuron)  # fmt: skip
 

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from .objective import (
     spreads,
 )
 from .pool import MomentPool
+from .start import start_vector
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +121,11 @@ class Trainer:
         decay = config.loss.weight_decay * decay_weights(self.model)
         self.objective = Objective(self.weights, spreads(train, site), decay)
         self.vector = self._initial().requires_grad_(True)
+        if config.model.start:
+            self.objective = replace(self.objective, center=self.vector.detach().clone())
+        shapes = self.model.shapes
+        descriptor = sum(math.prod(shapes[name]) for name in ("c_radial", "c_angular"))  # they come first
+        self._frozen = descriptor if config.model.freeze_descriptor else 0
         self.step = 0
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"step": 0, "loss": math.inf, "vector": self._single(self.vector.detach())}
@@ -150,6 +156,8 @@ class Trainer:
 
     def _initial(self):
         """Draw the initial parameters of all starts, and set the scaling of the model."""
+        if self.config.start is not None:
+            return start_vector(self.model, self.parts["train"].blocks, self.config.start)
         vectors, scalings = [], []
         train, seed = self.parts["train"], self.config.model.seed
         for k in range(self.config.optimizer.restarts):
@@ -285,6 +293,8 @@ class Trainer:
             loss = self.objective.loss(self.objective.terms(block.labels, predictions, counts=counts)).sum()
             loss.backward()
             total = total + loss.detach()
+        if self._frozen:
+            self.vector.grad[..., : self._frozen] = 0.0
         self.evaluations += 1
         self.evaluation_seconds += time.perf_counter() - start
         return total

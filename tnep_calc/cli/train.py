@@ -91,7 +91,8 @@ def add_arguments(parser):
     group.add_argument("--steps", type=int, help="steps of Adam, and as many of L-BFGS (gradient; default: 300)")
     group.add_argument("--precision", choices=("float64", "float32"), help="of the gradient engine; default: float64")
     group.add_argument("--threads", type=int, help="threads; default: 1")
-    group.add_argument("--memory", type=float, help="largest size of the precomputed moments in GB; default: 4")
+    group.add_argument("--memory", type=float, help="largest size of the moments in memory in GB; default: 4")
+    group.add_argument("--start", metavar="NEP", help="nep.txt to start from (gradient), as model.start does")
 
 
 def run(args):
@@ -100,7 +101,7 @@ def run(args):
         stream=sys.stderr, format="%(message)s", level=logging.WARNING if args.quiet else logging.INFO
     )
     options = {"engine": args.engine, "steps": args.steps, "precision": args.precision, "threads": args.threads,
-               "memory_gb": args.memory}  # fmt: skip
+               "memory_gb": args.memory, "start": args.start}  # fmt: skip
     given = {name: value for name, value in options.items() if value is not None}
     if all(path.is_dir() for path in args.config):
         _run_directories(args, given)
@@ -110,7 +111,7 @@ def run(args):
     (args.config,) = args.config
     if given:
         names = ", ".join("--memory" if name == "memory_gb" else f"--{name}" for name in given)
-        raise InputError(f"{names} is for GPUMD folders; a configuration has its own keys ([optimizer])")
+        raise InputError(f"{names} is for GPUMD folders; a configuration has its own keys ([optimizer], [model])")
     from ..training.config import load_config
     from ..training.enthalpy.config import is_enthalpy_config, load_enthalpy_config
     from ..training.outputs import run_training
@@ -135,8 +136,8 @@ def run(args):
 def _run_directories(args, given):
     if args.output is not None:
         raise InputError("a GPUMD folder gets its results itself: --output is for configurations only")
-    if args.engine == "snes" and (args.steps is not None or args.precision is not None):
-        raise InputError("--steps and --precision are for --engine gradient: use 'generation' in nep.in")
+    if args.engine == "snes" and any(value is not None for value in (args.steps, args.precision, args.start)):
+        raise InputError("--steps, --precision and --start are for --engine gradient: use 'generation' in nep.in")
     from ..training.gpumd_directory import RunOptions
     from ..training.gpumd_many import run_directories
 

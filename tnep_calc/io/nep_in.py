@@ -65,6 +65,8 @@ class NepInput:
         Outer cutoff of the ZBL repulsion (inner: half of it); None = no repulsion.
     use_typewise_cutoff_zbl : float or None
         Factor on the sum of covalent radii that limits the cutoff of the repulsion per pair; None = not in use.
+    fine_tune : tuple of str, length 0, 2 or 3
+        A ``nep.txt`` and a ``nep.restart`` to start from, and "1" or "0": train the descriptor coefficients or not.
     import_q_scaler : bool
         Take the descriptor scaling from an existing ``nep.txt``.
     save_potential : tuple of 3 int
@@ -105,6 +107,7 @@ class NepInput:
     force_delta: float = 0.0
     zbl: float | None = None
     use_typewise_cutoff_zbl: float | None = None
+    fine_tune: tuple[str, ...] = ()
     import_q_scaler: bool = False
     save_potential: tuple[int, int, int] = (100000, 1, 0)
     output_interval: int = 100
@@ -195,6 +198,8 @@ _KEYWORDS: dict[str, _Keyword] = {
     "use_typewise_cutoff_zbl": _Keyword(_some(float, 0, 1), "nothing or a factor of at least 0.5",
                                         lambda v: not v or v[0] >= 0.5,
                                         lambda v: {"use_typewise_cutoff_zbl": v[0] if v else 0.7}),
+    "fine_tune": _Keyword(_some(str, 2, 3), "a nep.txt, a nep.restart, and optionally 0 or 1 (train the descriptor)",
+                          lambda v: v[2:] in ([], ["0"], ["1"]), lambda v: {"fine_tune": tuple(v)}),
     "import_q_scaler": _flag("import_q_scaler", "0 or 1"),
     "save_potential": _Keyword(_some(int, 1, 3), "an interval of at least 1, then a format (0 or 1) and 0 or 1 for "
                                "nep.restart", lambda v: v[0] >= 1 and all(x in (0, 1) for x in v[1:]),
@@ -210,7 +215,6 @@ _KEYWORDS: dict[str, _Keyword] = {
 _REFUSED = {
     "charge_mode": "models with charges (qNEP)", "vdw": "models with van der Waals terms",
     "charge_vdw": "models with charges and van der Waals terms", "lambda_q": None, "lambda_z": None,
-    "fine_tune": "fine-tuning of the foundation model",
 }  # fmt: skip
 """Keywords that GPUMD knows and this package refuses (unless they say 0), with what they ask for."""
 
@@ -297,7 +301,7 @@ def _numbers(words, types, expected, fail):
             number = of(word)
         except ValueError:
             fail(f"expected {expected}, found '{word}'")
-        if not math.isfinite(number):
+        if of is not str and not math.isfinite(number):
             fail(f"expected {expected}, found '{word}'")
         numbers.append(number)
     return numbers
@@ -374,7 +378,7 @@ def format_nep_in(p: NepInput) -> str:
                  "use_typewise_cutoff_zbl", "output_interval", "output_descriptor", "initial_para", "sigma0",
                  "seed"):  # fmt: skip
         add(name, name, [getattr(p, name)])
-    for name in ("type_weight", "save_potential"):
+    for name in ("type_weight", "save_potential", "fine_tune"):
         add(name, name, getattr(p, name))
     for name in ("atomic_v", "import_q_scaler"):
         add(name, name, [int(getattr(p, name))])
