@@ -125,7 +125,8 @@ def test_a_member_is_an_ordinary_run(folder, summary):
 
 def test_files_and_errors_of_the_mean(folder, summary):
     out = folder / "out"
-    assert {p.name for p in out.iterdir()} == {"member1", "member2", "member3", "ensemble.json", "loss.png", "parity.png"}
+    assert {p.name for p in out.iterdir()} == {"member1", "member2", "member3", "ensemble.json", "loss.png", "parity.png",
+                                              "parity.npz"}  # fmt: skip
     structures = read_dataset(folder / "data.extxyz")
     calc = TNEPCalculator(susceptibility=[out / f"member{k}" / "model.pt" for k in (1, 2, 3)])
     errors, deviations = [], []
