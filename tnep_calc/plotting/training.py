@@ -161,7 +161,8 @@ def plot_parity(panels: Sequence[Mapping[str, Any]]):
     from matplotlib.figure import Figure
 
     with styled():
-        figure = Figure(figsize=(PANEL * len(panels) + 0.4, PANEL + 0.4))
+        lines = max(len(panel["splits"]) for panel in panels)
+        figure = Figure(figsize=(PANEL * len(panels) + 0.4, PANEL + 0.4 + 0.15 * lines))
         for ax, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
             draw_parity(ax, panel)
         figure.axes[0].legend(loc="lower right", markerscale=2)
