@@ -13,10 +13,10 @@ from training_helpers import LABELS, random_structure, small_config
 from tnep_calc import TNEPCalculator
 from tnep_calc.artifact import save_artifact
 from tnep_calc.cli import main
-from tnep_calc.cli.predict import predict
 from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import from_atoms, read_dataset, write_dataset
 from tnep_calc.io.nep_txt import write_nep
+from tnep_calc.training.comparison import predict
 from tnep_calc.training.trainer import Trainer
 
 ROLES = {"potential": "energy", "dipole": "dipole", "polarizability": "susceptibility"}

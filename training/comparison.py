@@ -4,19 +4,80 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from ase import Atoms
+from ase.stress import voigt_6_to_full_3x3_stress
 from torch import Tensor
 
-from tnep_calc.io.dataset import LabelledStructure
+from tnep_calc.calculators.tnep import TNEPCalculator
+from tnep_calc.io.dataset import LABELS, LabelledStructure
 from tnep_calc.units import EPSILON_0
 
-from .objective import UNITS, Labels
+from .objective import UNITS, WITH_CONSTANTS, Labels, make_labels, site_constants
+from .objective import spreads as label_spreads
 
 DISPLAY = {"energy": (1e3, "meV/atom"), "virial": (1e3, "meV/atom")}
 """Factor and unit in which people read a label; all others are shown in ``UNITS``."""
+PREDICTED = {
+    "energy": {"energy": "energy", "forces": "forces", "stress": "virial"},
+    "dipole": {"dipole": "dipole", "born_effective_charges": "born_charges"},
+    "susceptibility": {"polarizability": "polarizability"},
+}
+"""Properties of the calculator by the role of the model that gives them, with the labels that they predict."""
+PREDICTED["enthalpy"] = {name: label for role in PREDICTED.values() for name, label in role.items()}
+
+
+def predict(calculator: TNEPCalculator, structure: LabelledStructure) -> LabelledStructure:
+    """Return the structure with the predictions of a calculator in place of its labels."""
+    atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc)
+    if "enthalpy" in calculator.models:
+        calculator.efield = structure.electric_field
+    found: dict[str, Any] = dict.fromkeys(LABELS)
+    for role in calculator.models:
+        for name, label in PREDICTED[role].items():
+            if name == "stress" and structure.volume == 0:
+                continue
+            value = calculator.get_property(name, atoms)
+            if name == "stress":
+                value = -structure.volume * voigt_6_to_full_3x3_stress(value)
+            found[label] = float(value) if label == "energy" else np.array(value)
+    return replace(structure, **found)
+
+
+def compare(
+    structures: Sequence[LabelledStructure], predictions: Sequence[LabelledStructure], fold: bool = True
+) -> list[dict[str, Any]]:
+    """Return :func:`panels` of all labels that both have, with one split ``"all"``.
+
+    Parameters
+    ----------
+    structures : sequence of LabelledStructure
+    predictions : sequence of LabelledStructure
+        The same structures with predictions as labels, see :func:`predict`.
+    fold : bool, default True
+        Take dipole errors of periodic structures modulo the polarization quantum.
+    """
+    species = sorted({symbol for s in structures for symbol in s.symbols})
+    compared = []
+    for name in LABELS:
+        both = [
+            (s, p) for s, p in zip(structures, predictions, strict=True)
+            if getattr(s, name) is not None and getattr(p, name) is not None
+        ]  # fmt: skip
+        if not both:
+            continue
+        labelled, predicted = zip(*both, strict=True)
+        labels = make_labels(labelled, [name], species, fold)
+        site = torch.zeros(len(species), dtype=torch.float64)
+        if name in WITH_CONSTANTS:
+            site = site_constants(labels, name, len(species))
+        values = make_labels(predicted, [name], species, fold).targets
+        compared += panels({"all": (labelled, labels, values)}, label_spreads(labels, site))
+    return compared
 
 
 def panels(

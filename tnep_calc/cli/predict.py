@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
@@ -22,14 +21,6 @@ examples:
   tnep predict SiO2.extxyz --enthalpy quartz/model.pt
   tnep predict train.xyz --dipole published/nep.txt --dipole-unit e*bohr --no-fold
 """
-
-_PROPERTIES = {
-    "energy": {"energy": "energy", "forces": "forces", "stress": "virial"},
-    "dipole": {"dipole": "dipole", "born_effective_charges": "born_charges"},
-    "susceptibility": {"polarizability": "polarizability"},
-}
-_PROPERTIES["enthalpy"] = {name: label for role in _PROPERTIES.values() for name, label in role.items()}
-
 
 def add_arguments(parser):
     """Declare the arguments."""
@@ -55,8 +46,9 @@ def run(args):
     from ..io.dataset import read_dataset
     from ..io.files import check_output
     from ..plotting.style import check_figure_name
+    from ..training.comparison import PREDICTED, compare, predict
 
-    models = {role: getattr(args, role) for role in _PROPERTIES if getattr(args, role) is not None}
+    models = {role: getattr(args, role) for role in PREDICTED if getattr(args, role) is not None}
     if not models:
         raise InputError("give at least one model: --enthalpy, --energy, --dipole or --susceptibility")
     for path in filter(None, (args.output, args.plot)):
@@ -80,56 +72,6 @@ def run(args):
         from ..plotting.training import plot_parity
 
         save_figure(plot_parity(compared), args.plot, args.force)
-
-
-def predict(calculator, structure):
-    """Return the structure with predictions of a ``TNEPCalculator`` in place of its labels."""
-    import numpy as np
-    from ase import Atoms
-    from ase.stress import voigt_6_to_full_3x3_stress
-
-    from ..io.dataset import LABELS
-
-    atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc)
-    if "enthalpy" in calculator.models:
-        calculator.efield = structure.electric_field
-    found = dict.fromkeys(LABELS)
-    for role in calculator.models:
-        for name, label in _PROPERTIES[role].items():
-            if name == "stress" and structure.volume == 0:
-                continue
-            value = calculator.get_property(name, atoms)
-            if name == "stress":
-                value = -structure.volume * voigt_6_to_full_3x3_stress(value)
-            found[label] = float(value) if label == "energy" else np.array(value)
-    return replace(structure, **found)
-
-
-def compare(structures, predictions, fold: bool = True):
-    """Return panels of all labels that both have (see ``tnep_calc.training.comparison.panels``)."""
-    import torch
-
-    from ..io.dataset import LABELS
-    from ..training.comparison import panels
-    from ..training.objective import make_labels, site_constants, spreads
-
-    species = sorted({symbol for s in structures for symbol in s.symbols})
-    compared = []
-    for name in LABELS:
-        both = [
-            (s, p) for s, p in zip(structures, predictions, strict=True)
-            if getattr(s, name) is not None and getattr(p, name) is not None
-        ]  # fmt: skip
-        if not both:
-            continue
-        labelled, predicted = zip(*both, strict=True)
-        labels = make_labels(labelled, [name], species, fold)
-        site = torch.zeros(len(species), dtype=torch.float64)
-        if name in ("energy", "polarizability"):
-            site = site_constants(labels, name, len(species))
-        values = make_labels(predicted, [name], species, fold).targets
-        compared += panels({"all": (labelled, labels, values)}, spreads(labels, site))
-    return compared
 
 
 def _print_table(compared, count):
