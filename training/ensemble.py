@@ -212,8 +212,8 @@ class _Predictions:
         means: dict[str, Any] = {}
         above: dict[str, Any] = {}
         for split, values in self.values.items():
-            chosen = np.flatnonzero(self.count[split])
-            if len(chosen) == 0:
+            chosen = np.flatnonzero(self.count[split]).tolist()
+            if not chosen:
                 continue
             structures = [self.structures[k] for k in chosen]
             labels = make_labels(structures, list(values), config.model.species, config.data.fold_dipole)

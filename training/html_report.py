@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,9 @@ def _table(table):
 
 
 def _cell(value):
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         return f"<td>{escape(str(value))}</td>"
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = str(value) if isinstance(value, Integral) else f"{value:.4g}"
     return f'<td class="number">{text}</td>'
 
 

@@ -35,7 +35,7 @@ class MomentPool:
     """
 
     def __init__(self, runs: Iterable[Sequence[LabelledStructure]], basis: Basis, **options):
-        distinct = {}
+        distinct: dict[tuple[bytes, int], LabelledStructure] = {}
         for structures in runs:
             for key, structure in zip(_keys(structures), structures, strict=True):
                 distinct.setdefault(key, structure)

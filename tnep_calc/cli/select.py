@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataFileError, InputError
 
@@ -102,10 +103,12 @@ def _calculator(paths, unit):
     role = _ROLES.get(kinds.pop())
     if role is None:
         raise InputError("selection is for NEP models: potentials, dipoles or polarizabilities")
-    options = {} if unit is None else {f"{role}_unit": unit}
-    if unit is not None and role == "energy":
-        raise InputError("--unit is for models of dipoles and polarizabilities")
-    return TNEPCalculator(**{role: list(paths)}, skin=0.0, **options)
+    options: dict[str, Any] = {role: list(paths)}
+    if unit is not None:
+        if role == "energy":
+            raise InputError("--unit is for models of dipoles and polarizabilities")
+        options[f"{role}_unit"] = unit
+    return TNEPCalculator(skin=0.0, **options)
 
 
 def _frames(path, every):

@@ -51,8 +51,10 @@ def combine_members(spectra: Sequence[Spectrum]) -> Spectrum:
     errors = {name: np.mean([s.errors[name] for s in spectra], axis=0) for name in first.errors}
     parameters = {**first.parameters, "models": len(spectra)}
     for key, value in first.parameters.items():
-        numbers = [s.parameters.get(key) for s in spectra]
-        if isinstance(value, float) and any(number != value for number in numbers):
+        if not isinstance(value, float):
+            continue
+        numbers = [float(s.parameters[key]) for s in spectra]
+        if any(number != value for number in numbers):
             parameters[key] = float(np.mean(numbers))
             parameters[f"{key}_spread"] = float(np.std(numbers, ddof=1))
     return Spectrum(
