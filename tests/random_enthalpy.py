@@ -31,8 +31,10 @@ def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1):
     initialise(sites, frames, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in (sites.b1, sites.b2, sites.b3, sites.linear):
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        for name, parameter in sites.named_parameters():  # all of them, so that tests do not follow the trainer's start
+            size = 0.1 if parameter.dim() == 2 or name == "w3" else 1.0
+            draws = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(size * draws / parameter.shape[-2] ** 0.5 if parameter.dim() > 2 else size * draws)
         sites.units.copy_(torch.tensor([energy_unit, 0.2, 0.1]))
         sites.site.copy_(torch.tensor([[-105.3, 0.05], [-430.7, 0.07]]))
     site = sites.site.clone()
