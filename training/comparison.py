@@ -31,8 +31,18 @@ PREDICTED = {
 PREDICTED["enthalpy"] = {name: label for role in PREDICTED.values() for name, label in role.items()}
 
 
-def predict(calculator: TNEPCalculator, structure: LabelledStructure) -> LabelledStructure:
-    """Return the structure with the predictions of a calculator in place of its labels."""
+def predict(
+    calculator: TNEPCalculator, structure: LabelledStructure, member: int | None = None
+) -> LabelledStructure:
+    """Return the structure with the predictions of a calculator in place of its labels.
+
+    Parameters
+    ----------
+    calculator : TNEPCalculator
+    structure : LabelledStructure
+    member : int, optional
+        Predictions of this member of the ensembles (a single model is member of any), instead of the mean.
+    """
     atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc)
     if "enthalpy" in calculator.models:
         calculator.efield = structure.electric_field
@@ -41,7 +51,11 @@ def predict(calculator: TNEPCalculator, structure: LabelledStructure) -> Labelle
         for name, label in PREDICTED[role].items():
             if name == "stress" and structure.volume == 0:
                 continue
-            value = calculator.get_property(name, atoms)
+            if member is None:
+                value = calculator.get_property(name, atoms)
+            else:
+                values = calculator.get_members(name, atoms)
+                value = values[min(member, len(values) - 1)]
             if name == "stress":
                 value = -structure.volume * voigt_6_to_full_3x3_stress(value)
             found[label] = float(value) if label == "energy" else np.array(value)
@@ -78,6 +92,26 @@ def compare(
         values = make_labels(predicted, [name], species, fold).targets
         compared += panels({"all": (labelled, labels, values)}, label_spreads(labels, site))
     return compared
+
+
+def compare_ensemble(
+    structures: Sequence[LabelledStructure], calculator: TNEPCalculator, fold: bool = True
+) -> tuple[list[LabelledStructure], list[dict[str, Any]]]:
+    """Return the predictions of a calculator, and their comparison with the labels (see :func:`compare`).
+
+    Where the calculator has ensembles, these are the means over the members, and the panels have the standard
+    deviations (divisor n - 1) as ``deviation``.
+    """
+    predictions = [predict(calculator, s) for s in structures]
+    compared = compare(structures, predictions, fold)
+    count = max(map(len, calculator.models.values()))
+    if count > 1:
+        members = [compare(structures, [predict(calculator, s, k) for s in structures], fold) for k in range(count)]
+        for panel, *others in zip(compared, *members, strict=True):
+            values = np.array([other["splits"]["all"]["prediction"] for other in others])
+            if np.ptp(values, axis=0).any():  # not of a role with a single model
+                panel["splits"]["all"]["deviation"] = values.std(axis=0, ddof=1)
+    return predictions, compared
 
 
 def panels(
@@ -137,14 +171,22 @@ def numbers_of(target: np.ndarray, prediction: np.ndarray, spread: float) -> dic
 
 
 def lines_of(compared: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a table, one line per quantity and split."""
-    lines = [f"{'quantity':<15}{'structures':<12}{'RMSE':>10}{'MAE':>10} {'unit':<15}{'RMSE/spread':>12}{'R2':>10}"]
+    """Return a table, one line per quantity and split; of ensembles with the rms deviation of the models."""
+    bars = any("deviation" in n for panel in compared for n in panel["splits"].values())
+    lines = [f"{'quantity':<15}{'structures':<12}{'RMSE':>10}{'MAE':>10} {'unit':<15}{'RMSE/spread':>12}{'R2':>10}"
+             + f"{'models +-':>12}" * bars]  # fmt: skip
     for panel in compared:
         factor, unit = DISPLAY.get(panel["name"], (1.0, panel["unit"]))
         for split, n in panel["splits"].items():
             ratio = f"{100 * n['rmse'] / n['spread']:.2f} %" if n["spread"] > 0 else "-"
             lines.append(
                 f"{panel['name']:<15}{split:<12}{factor * n['rmse']:>10.4g}{factor * n['mae']:>10.4g} {unit:<15}"
-                f"{ratio:>12}{n['r2']:>10.5f}"
+                f"{ratio:>12}{n['r2']:>10.5f}{_deviation(n, factor) if bars else ''}"
             )
     return lines
+
+
+def _deviation(numbers, factor):
+    known = numbers.get("deviation", np.empty(0))
+    known = known[~np.isnan(known)]
+    return f"{factor * np.sqrt((known**2).mean()):>12.4g}" if known.size else f"{'-':>12}"

@@ -18,6 +18,7 @@ compared modulo e times the lattice vectors; the mean of the Born charges is sub
 examples:
   tnep predict test.extxyz --energy energy/model.pt --plot parity.png
   tnep predict test.extxyz --dipole dipole/nep.txt --susceptibility pol/nep.txt -o predictions.extxyz
+  tnep predict test.extxyz --dipole dip/member*/model.pt --plot parity.png        # means and error bars
   tnep predict SiO2.extxyz --enthalpy quartz/model.pt
   tnep predict train.xyz --dipole published/nep.txt --dipole-unit e*bohr --no-fold
 """
@@ -26,10 +27,12 @@ def add_arguments(parser):
     """Declare the arguments."""
     parser.epilog = EPILOG
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="extended xyz, with or without labels")
-    parser.add_argument("--energy", metavar="MODEL", help="potential: nep.txt or artifact")
-    parser.add_argument("--dipole", metavar="MODEL", help="dipole model: nep.txt or artifact")
-    parser.add_argument("--susceptibility", metavar="MODEL", help="polarizability model: nep.txt or artifact")
-    parser.add_argument("--enthalpy", metavar="MODEL", help="electric-enthalpy model: artifact")
+    for role, help_text in (
+        ("energy", "potential: nep.txt or artifact"), ("dipole", "dipole model: nep.txt or artifact"),
+        ("susceptibility", "polarizability model: nep.txt or artifact"),
+        ("enthalpy", "electric-enthalpy model: artifact"),
+    ):  # fmt: skip
+        parser.add_argument(f"--{role}", nargs="+", metavar="MODEL", help=f"{help_text}; several: an ensemble")
     parser.add_argument("--dipole-unit", help="unit in which the dipole model of a nep.txt was trained (default e*A)")
     parser.add_argument(
         "--susceptibility-unit", help="the same for the polarizability (default e*A^2/V; also A^3, bohr^3, N*chi)"
@@ -46,7 +49,7 @@ def run(args):
     from ..io.dataset import read_dataset
     from ..io.files import check_output
     from ..plotting.style import check_figure_name
-    from ..training.comparison import PREDICTED, compare, predict
+    from ..training.comparison import PREDICTED, compare_ensemble
 
     models = {role: getattr(args, role) for role in PREDICTED if getattr(args, role) is not None}
     if not models:
@@ -60,8 +63,7 @@ def run(args):
     calculator = TNEPCalculator(
         **models, dipole_unit=args.dipole_unit, susceptibility_unit=args.susceptibility_unit, skin=0.0
     )
-    predictions = [predict(calculator, structure) for structure in structures]
-    compared = compare(structures, predictions, fold=not args.no_fold)
+    predictions, compared = compare_ensemble(structures, calculator, fold=not args.no_fold)
     _print_table(compared, len(structures))
     if args.output:
         _write(args.output, predictions, args.force)
