@@ -69,6 +69,18 @@ def test_gpumd_style_line(tmp_path):
     assert s.energy is None and s.forces is None and not s.pbc.any()
 
 
+def test_case_of_header_names_does_not_matter(tmp_path):
+    text = (
+        '2\nenergy=-1 lattice="9 0 0 0 8 0 0 0 7" PROPERTIES=species:S:1:pos:R:3:force:R:3 virial="1 0 0 0 1 0 0 0 1"\n'
+        "H 0 0 0 1 2 3\nH 0 0 0.7 4 5 6\n"
+    )
+    (tmp_path / "g.xyz").write_text(text + text.replace("energy=-1", 'energy=-2 PBC="T F T"'))
+    one, two = read_dataset(tmp_path / "g.xyz")
+    np.testing.assert_array_equal(one.cell, np.diag([9.0, 8.0, 7.0]))
+    np.testing.assert_array_equal(two.forces, [[1, 2, 3], [4, 5, 6]])
+    assert one.pbc.all() and two.pbc.tolist() == [True, False, True] and two.energy == -2
+
+
 def test_keys_rename_a_field(tmp_path):
     atoms = frame(other=7.25)
     write(tmp_path / "a.extxyz", atoms)

@@ -7,6 +7,8 @@ extended xyz file into ``atoms.calc`` (energy, forces, stress, dipole) and leave
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ import numpy as np
 from ..conventions import ASE_ORDER, from_six
 from ..errors import DataFileError, InputError
 from ..units import EPSILON_0
-from .files import atomic_output
+from .files import atomic_output, read_text
 
 FIELDS = {
     "energy": ("energy", "total_energy"),
@@ -143,10 +145,9 @@ def read_dataset(
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         path = Path(path)
         before = len(structures)
-        if not path.is_file():
-            raise DataFileError(f"{path}: no such file")
+        text = io.StringIO(_with_ase_names(read_text(path)))
         try:
-            for index, atoms in enumerate(iread(str(path), index=":", format="extxyz")):
+            for index, atoms in enumerate(iread(text, index=":", format="extxyz")):
                 structures.append(from_atoms(atoms, f"{path}, structure {index}", keys, require))
         except DataFileError:
             raise
@@ -156,6 +157,23 @@ def read_dataset(
         if len(structures) == before:
             raise DataFileError(f"{path}: no structure in the file")
     return structures
+
+
+def _with_ase_names(text: str) -> str:
+    """Return extended xyz with ``Lattice``, ``Properties`` and ``pbc`` in the case that ASE knows.
+
+    Other programs (GPUMD) take any; ASE would read a structure without cell and without columns.
+    """
+    lines = text.splitlines(keepends=True)
+    at = 0
+    while at + 1 < len(lines) and lines[at].strip().isdecimal():
+        lines[at + 1] = _HEADER_NAME.sub(lambda match: _HEADER_NAMES[match[0].lower()], lines[at + 1])
+        at += 2 + int(lines[at])
+    return "".join(lines)
+
+
+_HEADER_NAMES = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
+_HEADER_NAME = re.compile(r"(?<!\S)(lattice|properties|pbc)(?=\s*=)", re.IGNORECASE)
 
 
 def from_atoms(
