@@ -10,8 +10,10 @@ from conftest import shared_data
 from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError
 from tnep_calc.io.dataset import LabelledStructure, read_dataset, write_dataset
+from tnep_calc.training.config import load_config
 from tnep_calc.training.data_checks import check_before_training, check_structures, summary
 from tnep_calc.training.data_pairs import dipole_pairs, energy_pairs, quanta, slope
+from tnep_calc.training.trainer import read_structures
 from tnep_calc.units import EPSILON_0, POLARIZABILITY_TO_BOHR3
 
 CELL = np.array([[4.2, 0, 0], [0.5, 4.0, 0], [-0.3, 0.4, 4.4]])
@@ -192,3 +194,27 @@ def test_command(tmp_path, capsys):
     write_dataset(path, changed(frames(), 3, positions=lambda s: s.positions * 0.04), force=True)
     assert main(["data", "--check", str(path)]) == 1
     assert f"error: {path}, structure 3: positions: atoms" in capsys.readouterr().out
+
+
+TOML = """
+[data]
+files = ["f.extxyz"]
+[model]
+kind = "{kind}"
+species = ["Mg", "O"]
+[output]
+directory = "out"
+"""
+
+
+def test_training_starts_with_the_checks(tmp_path, caplog, capsys):
+    (tmp_path / "a.toml").write_text(TOML.format(kind="dipole"))
+    caplog.set_level("INFO")
+    config = load_config(tmp_path / "a.toml")
+    write_dataset(tmp_path / "f.extxyz", changed(frames(), 3, born_charges=lambda s: s.born_charges + 0.1 * np.eye(3)))
+    assert len(read_structures(config)) == 40
+    assert "data: 40 structures, 1 warning: sum rule (born_charges); 'tnep data --check' lists them" in caplog.text
+    write_dataset(tmp_path / "f.extxyz", [*frames(), in_field(frames()[3])], force=True)
+    assert main(["train", str(tmp_path / "a.toml")]) == 1
+    assert "f.extxyz, structure 40: electric_field: labels in a field" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
