@@ -3,10 +3,11 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.io import write
+from ase.io import read, write
 from conftest import shared_data
 from test_ensemble import TOML, smooth_structures
 
@@ -14,6 +15,8 @@ from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.training.parity_file import load_panels
 from tnep_calc.training.report import component_groups, errors, read_run, write_report
+
+DATA = Path(__file__).resolve().parents[1] / "examples" / "bn" / "bn8.extxyz"
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +98,19 @@ def test_bad_folders(tmp_path, ensemble):
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(DataFileError, match="log.csv"):
         write_report([tmp_path])
+
+
+def test_enthalpy_model(tmp_path):
+    """A report of the other family: mean absolute errors of every label instead of a loss."""
+    frames = read(DATA, ":6")
+    write(tmp_path / "data.extxyz", frames, format="extxyz")
+    (tmp_path / "config.toml").write_text(
+        '[data]\nfiles = ["data.extxyz"]\nvalidation_fraction = 0.2\ntest_fraction = 0.0\n[model]\nkind = "enthalpy"\n'
+        'species = ["B", "N"]\ncutoff = 3.0\nchannels = 2\n[optimizer]\nepochs = 2\n[output]\ndirectory = "out"\n'
+    )
+    assert main(["train", str(tmp_path / "config.toml"), "-q"]) == 0
+    run = read_run(tmp_path / "out")
+    assert {"energy", "forces", "born_charges", "polarizability"} <= set(run.curves[0])
+    assert {"forces", "born_charges"} <= {panel["name"] for panel in run.panels}
+    text = write_report([tmp_path / "out"]).read_text()
+    assert "born_charges, i ≠ j" in text and "model.channels" in text

@@ -110,6 +110,8 @@ def _read_results(folder):
     settings += [(f"{split} structures", str(len(indices))) for split, indices in results.get("splits", {}).items()]
     settings += _flat(results.get("configuration", {}))
     axes = "step", "loss (mean squared errors / spread²)"
+    if results["kind"] == "enthalpy":
+        axes = "epoch", "mean absolute errors (eV, Å, e, V)"
     return Run(folder.resolve().name, settings, axes, [_log_curves(folder)], load_panels(folder))
 
 
@@ -169,12 +171,17 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 def _log_curves(folder):
     with open(folder / "log.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    x = next(name for name in ("step", "epoch") if name in rows[0])
+    if "loss_train" in rows[0]:
+        x, columns = "step", {name.removeprefix("loss_"): name for name in rows[0] if name.startswith("loss_")}
+    else:  # of an enthalpy model: every label, of held-back structures if there are any
+        split = "validation" if any(name.endswith("_validation") for name in rows[0]) else "train"
+        ends = f"_{split}"
+        x, columns = "epoch", {name.removeprefix("mae_").removesuffix(ends): name for name in rows[0]
+                               if name.startswith("mae_") and name.endswith(ends)}  # fmt: skip
     curves = {}
-    for name in rows[0]:
-        if name.startswith("loss_"):
-            known = [row for row in rows if row[name]]
-            curves[name.removeprefix("loss_")] = tuple(np.array([float(row[k]) for row in known]) for k in (x, name))
+    for label, name in columns.items():
+        known = [row for row in rows if row[name]]
+        curves[label] = tuple(np.array([float(row[k]) for row in known]) for k in (x, name))
     return curves
 
 
@@ -190,8 +197,9 @@ def component_groups(panel: Mapping[str, Any]) -> list[dict[str, Any]]:
     groups: dict[str, Any] = {}
     if shape == (6,):
         groups = {"i = j": np.arange(6) < 3, "i ≠ j": np.arange(6) >= 3}
-    elif shape == (3, 3):
-        groups = {"i = j": np.eye(3, dtype=bool), "i ≠ j": ~np.eye(3, dtype=bool)}
+    elif shape in ((3, 3), (9,)):
+        diagonal = np.eye(3, dtype=bool).reshape(shape)
+        groups = {"i = j": diagonal, "i ≠ j": ~diagonal}
     if not groups:
         return [_with_errors(panel, panel["name"], lambda values: values)]
     return [_with_errors(panel, f"{panel['name']}, {group}", lambda values, mask=mask: values[:, mask])

@@ -19,6 +19,7 @@ from tnep_calc.plotting.training import plot_enthalpy_history, plot_parity
 
 from ..checkpoint import write_atomically
 from ..comparison import lines_of, numbers_of
+from ..parity_file import save_panels
 from .config import EnthalpyConfig
 from .trainer import EnthalpyTrainer
 
@@ -28,7 +29,7 @@ CHECKPOINT, ARTIFACT, LOG, RESULTS = "checkpoint.pt", "model.pt", "log.csv", "re
 """Names of the files in the output directory; figures are ``history.png`` and ``parity.png``."""
 
 SHOWN = {
-    "energy": ("meV/atom", 1e3), "forces": ("meV/Å", 1e3), "virial": ("meV/Å³", 1e3), "dipole": ("me·Å", 1e3),
+    "energy": ("eV/atom", 1.0), "forces": ("meV/Å", 1e3), "virial": ("meV/Å³", 1e3), "dipole": ("me·Å", 1e3),
     "born_charges": ("me", 1e3), "polarizability": ("me·Å²/V", 1e3),
 }  # fmt: skip
 """Unit in which people read the error of a label, and its factor; the virial is shown as stress."""
@@ -123,6 +124,7 @@ def write_results(trainer: EnthalpyTrainer, folder: Path) -> dict[str, Any]:
         "configuration": {**config.content(), "output": asdict(config.output)},
     }
     write_atomically(folder / RESULTS, lambda path: path.write_text(json.dumps(results, indent=1)))
+    save_panels(folder, compared)
     save_figure(plot_enthalpy_history(trainer.history, SHOWN), folder / "history.png", force=True)
     save_figure(plot_parity(compared), folder / "parity.png", force=True)
     for line in lines_of(compared):
