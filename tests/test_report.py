@@ -96,7 +96,7 @@ def test_bad_folders(tmp_path, ensemble):
     with pytest.raises(InputError, match="none of ensemble.json"):
         write_report([tmp_path])
     (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(DataFileError, match="log.csv"):
+    with pytest.raises(DataFileError, match="no entry .kind."):
         write_report([tmp_path])
 
 
