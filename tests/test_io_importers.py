@@ -14,7 +14,7 @@ from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.ase_db import read_ase_db
 from tnep_calc.io.dataset import read_dataset
-from tnep_calc.io.importers import kind_of, read_structures
+from tnep_calc.io.importers import convert_units, kind_of, read_structures
 from tnep_calc.units import EPSILON_0
 
 ABINIT = Path(__file__).parent / "data" / "abinit"
@@ -92,6 +92,31 @@ def test_command_merges_and_keeps_everything(tmp_path, database, capsys):
             else:
                 np.testing.assert_allclose(getattr(a, label), getattr(b, label), rtol=1e-11, atol=1e-12)
     assert str(tmp_path) not in out.read_text() and 'source="chi.db, row 2"' in out.read_text()
+
+
+def test_units(tmp_path, capsys):
+    a = Atoms("BN", positions=[[0, 0, 0], [1.1, 0.9, 1.0]], cell=[3, 3, 4], pbc=True)
+    a.info.update(dipole=[1.0, 2.0, 3.0], pol=2 * CHI)
+    a.arrays["adipole"] = np.array([[0.0, 0, 1], [1, 2, 2]])
+    write(tmp_path / "train.xyz", a, format="extxyz")
+    (s,), _ = read_structures([tmp_path / "train.xyz"])
+    (b,) = convert_units([s], {"dipole": "debye", "polarizability": "N*chi"})
+    np.testing.assert_allclose(b.dipole, np.array([1, 2, 3]) / 4.80320, rtol=1e-5)
+    np.testing.assert_allclose(b.atomic_dipole[1], np.array([1, 2, 2]) / 4.80320, rtol=1e-5)
+    np.testing.assert_allclose(b.polarizability, EPSILON_0 * 36 * CHI)
+    out = tmp_path / "out.extxyz"
+    assert main(["data", str(out), str(tmp_path / "train.xyz"), "--unit", "polarizability=A^3"]) == 0
+    (c,) = read_dataset(out)
+    np.testing.assert_allclose(c.polarizability, 2 * CHI / 14.39964, rtol=1e-5)
+    np.testing.assert_allclose(c.dipole, [1, 2, 3])
+    with pytest.raises(InputError, match="unknown unit 'C' of the dipole; known: e[*]A, e[*]bohr, debye"):
+        convert_units([s], {"dipole": "C"})
+    with pytest.raises(InputError, match="not for 'energy'"):
+        convert_units([s], {"energy": "Ry"})
+    a.cell, a.pbc = None, False
+    write(tmp_path / "train.xyz", a, format="extxyz")
+    assert main(["data", str(out), str(tmp_path / "train.xyz"), "--unit", "polarizability=N*chi", "--force"]) == 1
+    assert "structure 0: has no cell" in capsys.readouterr().err
 
 
 def test_command_errors(tmp_path, database, capsys):

@@ -25,6 +25,7 @@ examples:
   tnep data train.extxyz SiO2-*.xml                    four XML files per structure
   tnep data all.extxyz old.extxyz run*/OUTCAR.xz bn.db
   tnep data all.extxyz chi.db --key susceptibility=chi_dft
+  tnep data qm7b.extxyz test.xyz.gz --unit dipole=e*bohr --unit polarizability=bohr^3
   tnep data --check all.extxyz                         duplicates, units, sum rules, polarization jumps, outliers
   tnep data --report all.html all.extxyz               the same in a page, with histograms
 """
@@ -43,6 +44,10 @@ def add_arguments(parser):
         "--key", action="append", default=[], metavar="FIELD=NAME",
         help="name of a field in extended xyz files and databases, e.g. energy=dft_energy (repeatable)",
     )  # fmt: skip
+    parser.add_argument(
+        "--unit", action="append", default=[], metavar="LABEL=UNIT",
+        help="unit of the inputs: dipole=debye or e*bohr, polarizability=bohr^3, A^3 or N*chi (repeatable)",
+    )  # fmt: skip
     parser.add_argument("--require", action="append", default=[], metavar="LABEL",
                         help="label that every structure without field must have (repeatable)")  # fmt: skip
     parser.add_argument("--kind", choices=sorted(KINDS), help="kind of the inputs, instead of what they look like")
@@ -52,16 +57,14 @@ def add_arguments(parser):
 def run(args):
     """Convert, check or report."""
     from ..io.files import check_output
-    from ..io.importers import read_structures
 
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
-    keys = dict(_pair(text) for text in args.key)
     if not args.check and not args.report:
-        _convert(args, keys)
+        _convert(args)
         return 0
     if args.report:
         check_output(args.report, args.force)
-    structures, _ = read_structures(args.files, keys, args.require, args.kind)
+    structures, _ = _read(args, args.files)
     if args.report:
         from ..training.data_report import write_data_report
 
@@ -70,10 +73,18 @@ def run(args):
     return _check(structures) if args.check else 0
 
 
-def _convert(args, keys):
+def _read(args, paths):
+    from ..io.importers import convert_units, read_structures
+
+    keys, units = (dict(_pair(option, text) for text in getattr(args, option)) for option in ("key", "unit"))
+    structures, sources = read_structures(paths, keys, args.require, args.kind)
+    return convert_units(structures, units), sources
+
+
+def _convert(args):
     from ..io.dataset import write_dataset
     from ..io.files import check_output
-    from ..io.importers import read_structures, without_paths
+    from ..io.importers import without_paths
 
     output, *inputs = args.files
     if not inputs:
@@ -81,7 +92,7 @@ def _convert(args, keys):
     if output.suffix not in (".extxyz", ".xyz"):
         raise InputError(f"{output}: the output comes first, and its name must end in .extxyz (or .xyz)")
     check_output(output, args.force)
-    structures, sources = read_structures(inputs, keys, args.require, args.kind)
+    structures, sources = _read(args, inputs)
     write_dataset(output, without_paths(structures), args.force)
     for line in _lines(structures, sources):
         print(line)
@@ -102,10 +113,10 @@ def _check(structures):
     return int(any(finding.level == "error" for finding in findings))
 
 
-def _pair(text):
+def _pair(option, text):
     field, sign, name = text.partition("=")
     if not (field and sign and name):
-        raise InputError(f"--key must be FIELD=NAME, found '{text}'")
+        raise InputError(f"--{option} must be {'FIELD=NAME' if option == 'key' else 'LABEL=UNIT'}, found '{text}'")
     return field, name
 
 

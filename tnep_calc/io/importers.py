@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import DataFileError, InputError
+from ..units import DIPOLE_UNITS, EPSILON_0, POLARIZABILITY_UNITS
 from .abinit import read_abinit
 from .ase_db import read_ase_db
+from .collect import SUSCEPTIBILITY, UNIT_NAMES
 from .dataset import LABELS, LabelledStructure, read_dataset
 from .espresso import read_espresso
 from .files import COMPRESSED, read_bytes
@@ -134,6 +136,46 @@ def _read(kind, files, keys, require):
         return read_vasp(path)
     reader = read_ase_db if kind == "ase-db" else read_dataset
     return reader(path, keys, require)
+
+
+def convert_units(structures: Sequence[LabelledStructure], units: Mapping[str, str]) -> list[LabelledStructure]:
+    """Return the structures with dipoles or polarizabilities converted to the units of the package.
+
+    Parameters
+    ----------
+    structures : sequence of LabelledStructure
+    units : mapping
+        Unit of ``"dipole"`` (``e*A``, ``e*bohr``, ``debye``) or ``"polarizability"`` (``e*A^2/V``, ``A^3``, ``bohr^3``,
+        or ``N*chi``: number of atoms times susceptibility); the shares of atoms are converted with them.
+
+    Raises
+    ------
+    InputError
+        If a label or unit is unknown, or ``N*chi`` is the unit of a structure without cell.
+    """
+    for label, unit in units.items():
+        if label not in UNIT_NAMES:
+            raise InputError(f"units can be given for {' and '.join(UNIT_NAMES)}, not for '{label}'")
+        if unit not in UNIT_NAMES[label]:
+            raise InputError(f"unknown unit '{unit}' of the {label}; known: {', '.join(UNIT_NAMES[label])}")
+    converted = []
+    for s in structures:
+        labels = {}
+        for label, unit in units.items():
+            for name in (label, f"atomic_{label}"):
+                value = getattr(s, name)
+                if value is not None:
+                    labels[name] = value * _factor(s, label, unit)
+        converted.append(replace(s, **labels))
+    return converted
+
+
+def _factor(s, label, unit):
+    if unit != SUSCEPTIBILITY:
+        return (DIPOLE_UNITS if label == "dipole" else POLARIZABILITY_UNITS)[unit]
+    if not s.volume:
+        raise InputError(f"{s.source}: has no cell, so its polarizability cannot be in {unit}")
+    return EPSILON_0 * s.volume / len(s)
 
 
 def without_paths(structures: Sequence[LabelledStructure]) -> list[LabelledStructure]:
