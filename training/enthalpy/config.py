@@ -58,7 +58,7 @@ class EnthalpyLossConfig:
     ----------
     energy, forces, virial, dipole, born_charges, polarizability : float
         Defaults 1, 4, 0.5, 1, 2, 0.5.  Energy, virial and dipole enter per atom.
-    weight_decay : float, default 1e-3
+    weight_decay : float, default 0.3
         Decoupled decay of all matrices per unit of learning rate.
     """
 
@@ -68,7 +68,7 @@ class EnthalpyLossConfig:
     dipole: float = 1.0
     born_charges: float = 2.0
     polarizability: float = 0.5
-    weight_decay: float = 1e-3
+    weight_decay: float = 0.3
 
     def weights(self) -> dict[str, float]:
         """Return the positive weights by label."""
@@ -114,6 +114,7 @@ class EnthalpyConfig:
     optimizer: EnthalpyOptimizerConfig
     output: OutputConfig
     base: Path
+    start: Path | None = None  # always: a run begins with random parameters
 
     @property
     def data_files(self) -> list[Path]:

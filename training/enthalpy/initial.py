@@ -15,8 +15,8 @@ from .frames import Frame
 _SMALLEST_MODE = 1e-4  # of a whitened density, relative to the largest
 _SMALLEST_SPREAD = 1e-3  # of an invariant, relative to its mean
 _HEAD = 0.1  # size of the last layer: outputs start small
-_GAIN = (1.0, 1.5)  # of the hidden layers
-_DAMPING = (1.0, 1.0, 1.0)  # of 3-, 4- and 5-body invariants
+_GAIN = (0.3, 1.0)  # of the hidden layers: nearly linear at first, bent only as far as the labels ask for
+_DAMPING = (1.0, 0.7, 0.5)  # of 3-, 4- and 5-body invariants
 
 
 @torch.no_grad()
