@@ -1,0 +1,54 @@
+"""The boron nitride example: its files fit together and its scripts fit the package (`make demo` itself takes minutes)."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tnep_calc.io.dataset import read_dataset
+from tnep_calc.training.config import load_config
+from tnep_calc.training.trainer import split_indices
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "bn"
+KINDS = {"energy": "potential", "dipole": "dipole", "polarizability": "polarizability"}
+SHELLS = np.array([1.554, 2.538, 2.976, 3.589, 3.911])  # Å, neighbours in the ideal crystal
+
+
+def script(name, monkeypatch):
+    """Import one of the example's scripts from its file."""
+    specification = importlib.util.spec_from_file_location(f"bn_{name}", EXAMPLE / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    monkeypatch.setitem(sys.modules, specification.name, module)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def structures():
+    return read_dataset(EXAMPLE / "bn8.extxyz", require=["energy", "forces", "virial", "dipole", "born_charges",
+                                                        "polarizability"])  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_configuration_suits_the_data(name, structures):
+    config = load_config(EXAMPLE / f"{name}.toml")
+    assert config.model.kind == KINDS[name]
+    assert [path.resolve() for path in config.data_files] == [EXAMPLE / "bn8.extxyz"]
+    assert {symbol for s in structures for symbol in s.symbols} == set(config.model.species)
+    for cutoff in np.ravel([config.model.radial_cutoff, config.model.angular_cutoff]):
+        assert abs(SHELLS - cutoff).min() > 0.25, "pairs of a neighbour shell would cross the cutoff at 300 K"
+
+
+def test_models_share_one_test_split(structures):
+    splits = [split_indices(len(structures), load_config(EXAMPLE / f"{name}.toml"))["test"] for name in KINDS]
+    assert len(splits[0]) >= 10
+    assert all(np.array_equal(split, splits[0]) for split in splits), "the summary draws one split for all models"
+
+
+def test_scripts_import_and_know_their_stages(monkeypatch):
+    run = script("run", monkeypatch)
+    assert {f"train {name}" for name in KINDS} <= set(run.EXPECTED)
+    assert sum(run.EXPECTED.values()) + 9 * run.EXPECTED["piece"] < 8 * 60, "the demo is to stay under eight minutes"
+    assert callable(script("summary", monkeypatch).parities)
