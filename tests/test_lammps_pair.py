@@ -1,5 +1,7 @@
 """pair_style tnep against LAMMPS' own lj/cut (analytic model) and against the ASE calculator (NEP)."""
 
+import re
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -186,3 +188,45 @@ def test_units(nep_case, tmp_path, units):
     # LAMMPS' own pressure constants have five to nine digits
     assert result.thermo["Pxx"] == pytest.approx(stress[0, 0], rel=2e-5)
     assert result.thermo["Pyz"] == pytest.approx(stress[1, 2], rel=2e-5)
+
+
+def test_lists_that_are_kept_between_rebuilds(nep_case, tmp_path):
+    """The list with its skin gives the trajectory of a list that is built anew in every step; atoms migrate."""
+    folder, _ = nep_case
+    atoms = crystal((2, 2, 1))
+    write_data(tmp_path / "data.txt", atoms, types_of(atoms))
+    start = f"pair_style tnep\npair_coeff * * {folder}/nep.pt B N\nneighbor 0.3 bin\natom_modify sort 5 0.0\n"
+    start += "velocity all create 20000 4928 loop geom\nfix 1 all nve\ntimestep 0.0005\nthermo 60\n"
+    results = {}
+    for check in ("yes", "no"):
+        for ranks in (1, 2):
+            body = start + f"neigh_modify every 1 delay 0 check {check}\n" + output("pe etotal").replace("run 0", "run 60")
+            results[check, ranks] = run(tmp_path, script(body), ranks)
+    kept = re.search(r"Neighbor list builds = (\d+)", results["yes", 1].text)
+    assert 3 <= int(kept[1]) <= 30  # some steps with a kept list, some with a new one
+    reference = results["no", 1]
+    for result in results.values():
+        assert result.thermo["PotEng"] == pytest.approx(reference.thermo["PotEng"], abs=1e-7)
+        assert np.abs(result.atoms[:, 1:] - reference.atoms[:, 1:]).max() < 1e-6
+
+
+def test_types_that_the_model_does_not_see(nep_case, tmp_path):
+    """Atoms of type NULL are neighbours of none, whatever the list holds."""
+    folder, _ = nep_case
+    atoms = crystal((2, 1, 1))
+    write_data(tmp_path / "data.txt", atoms, types_of(atoms))
+    body = f"pair_style tnep\npair_coeff * * {folder}/nep.pt NULL N\n" + output("pe")
+    seen = atoms.symbols == "N"
+    alone = atoms[seen]
+    alone.calc = TNEPCalculator(energy=NEP_MODEL)
+    for ranks in (1, 2):
+        result = run(tmp_path, script(body), ranks, check=False)
+        if "All pair coeffs are not set" in result.text:
+            body = body.replace("pair_style tnep\n", "pair_style hybrid/overlay tnep zero 5.0\n").replace(
+                "* * /", "* * tnep /"
+            )
+            body = body.replace("NULL N\n", "NULL N\npair_coeff * * zero\n")
+            result = run(tmp_path, script(body), ranks)
+        assert result.thermo["PotEng"] == pytest.approx(alone.get_potential_energy(), abs=1e-11)
+        assert np.abs(result.atoms[seen, 1:] - alone.get_forces()).max() < 1e-11
+        assert np.abs(result.atoms[~seen, 1:]).max() == 0

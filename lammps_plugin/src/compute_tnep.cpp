@@ -86,7 +86,7 @@ void ComputeTnep::evaluate()
   for (int i = 0; i < atom->nlocal; i++) std::fill_n(array_atom[i], columns, 0.0);
 
   neighbor->build_one(list);
-  driver->evaluate(*list, groupbit, {quantity});
+  driver->evaluate(*list, groupbit, {quantity}, true);
   const double unit = factor();
   const int64_t n = driver->n_centers();
   std::vector<double> sum(columns, 0.0);

@@ -17,7 +17,8 @@ using namespace LAMMPS_NS;
 
 static constexpr int EVERY_ATOM = 1;    // bit of group all
 
-PairTnep::PairTnep(LAMMPS *lmp) : Pair(lmp), driver(std::make_unique<TnepDriver>(lmp, "Pair style tnep"))
+PairTnep::PairTnep(LAMMPS *lmp) :
+    Pair(lmp), driver(std::make_unique<TnepDriver>(lmp, "Pair style tnep")), list_step(-1)
 {
   single_enable = 0;
   restartinfo = 0;
@@ -65,6 +66,7 @@ void PairTnep::init_style()
   if (force->newton_pair == 0)
     error->all(FLERR, "Pair style tnep needs newton pair on: remove 'newton off' from the input");
   driver->check_units();
+  list_step = -1;
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 
@@ -86,7 +88,9 @@ void PairTnep::compute(int eflag, int vflag)
   std::vector<std::string> quantities{"energies", "forces"};
   if (vflag_global) quantities.emplace_back("virial");
   if (atom_virials) quantities.emplace_back("virials");
-  driver->evaluate(*list, EVERY_ATOM, quantities);
+  const bool fresh = neighbor->ago == 0 || neighbor->lastcall != list_step;
+  list_step = neighbor->lastcall;
+  driver->evaluate(*list, EVERY_ATOM, quantities, fresh);
   const int64_t n = driver->n_centers();
   if (n == 0) return;
 

@@ -25,6 +25,7 @@ class PairTnep : public Pair {
 
  private:
   std::unique_ptr<TnepDriver> driver;
+  bigint list_step;    // time step at which the neighbour list of the last evaluation was built, -1 for none
 
   void allocate();
   void add_atom_virials();

@@ -18,7 +18,10 @@
 
 using namespace LAMMPS_NS;
 
-TnepDriver::TnepDriver(LAMMPS *lmp, std::string style_name) : Pointers(lmp), style(std::move(style_name)) {}
+TnepDriver::TnepDriver(LAMMPS *lmp, std::string style_name) :
+    Pointers(lmp), style(std::move(style_name)), takes_positions(false)
+{
+}
 
 // Rank 0 reads and hands out the bytes: one access to the file system, and all ranks succeed or fail together.
 std::string TnepDriver::read_on_all_ranks()
@@ -57,8 +60,9 @@ void TnepDriver::load(const std::string &name, const std::string &kind, int nele
   }
   if (!failure.empty()) error->all(FLERR, "{}: model file {}: {}", style, file, failure);
 
+  takes_positions = model->takes_positions();
   const auto &meta = model->metadata();
-  if (meta.kind != kind)
+  if (meta.kind != kind && meta.kind != "enthalpy")    // an enthalpy model gives all of these quantities
     error->all(FLERR, "{} needs a {} model, but {} is a {} model", style, kind, file, meta.kind);
   map_types(nelements, elements);
   check_units();
@@ -124,10 +128,11 @@ bigint TnepDriver::count_atoms() const
   return all;
 }
 
-void TnepDriver::evaluate(const NeighList &list, int groupbit, const std::vector<std::string> &quantities)
+void TnepDriver::evaluate(const NeighList &list, int groupbit, const std::vector<std::string> &quantities, bool fresh)
 {
   const TnepAtoms atoms{atom->nlocal + atom->nghost, atom->x, atom->type, atom->mask};
-  edges.build(list, atoms, groupbit, species_of_type, model->metadata().cutoff, units.length);
+  if (takes_positions) edges.build_list(list, atoms, groupbit, species_of_type, units.length, fresh);
+  else edges.build(list, atoms, groupbit, species_of_type, model->metadata().cutoff, units.length);
   if (edges.n_centers() == 0) return;
   std::string failure;
   try {

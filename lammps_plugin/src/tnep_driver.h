@@ -34,7 +34,8 @@ class TnepDriver : protected Pointers {
   double cutoff() const { return model->metadata().cutoff * units.length; }    // LAMMPS units
 
   // Not collective. Evaluates the centres of the list that are in the group; does nothing where there are none.
-  void evaluate(const NeighList &list, int groupbit, const std::vector<std::string> &quantities);
+  // `fresh`: the list was built after the last evaluation.
+  void evaluate(const NeighList &list, int groupbit, const std::vector<std::string> &quantities, bool fresh);
 
   // Results of the last evaluation, in units of the model; `n_centers` = 0 means that there are none.
   int64_t n_centers() const { return edges.n_centers(); }
@@ -51,6 +52,7 @@ class TnepDriver : protected Pointers {
   std::unique_ptr<TnepModel> model;
   std::vector<int> species_of_type;    // index 1..ntypes; -1 = not seen
   TnepEdges edges;
+  bool takes_positions;
 
   std::string read_on_all_ranks();
   void map_types(int nelements, char **elements);

@@ -81,6 +81,11 @@ TnepModel::TnepModel(const std::string &content, int threads) : impl(std::make_u
 
 TnepModel::~TnepModel() = default;
 
+bool TnepModel::takes_positions() const
+{
+  return impl->module.find_method("from_positions").has_value();
+}
+
 void TnepModel::evaluate(const TnepGraph &graph, const std::vector<std::string> &quantities)
 {
   impl->results.clear();
@@ -92,12 +97,17 @@ void TnepModel::evaluate(const TnepGraph &graph, const std::vector<std::string> 
 
     c10::List<std::string> names;
     for (const auto &name : quantities) names.push_back(name);
-    const auto output = impl->module.forward({integers(graph.species, graph.n_atoms),
-                                              integers(graph.centers, graph.n_centers),
-                                              integers(graph.offsets, graph.n_centers + 1),
-                                              integers(graph.neighbors, graph.n_edges),
-                                              torch::from_blob(graph.vectors, {graph.n_edges, 3}, at::kDouble), names,
-                                              c10::IValue()});
+    const auto species = integers(graph.species, graph.n_atoms), centers = integers(graph.centers, graph.n_centers),
+               offsets = integers(graph.offsets, graph.n_centers + 1);
+    c10::IValue output;
+    if (!graph.positions)
+      output = impl->module.forward({species, centers, offsets, integers(graph.neighbors, graph.n_edges),
+                                     torch::from_blob(graph.vectors, {graph.n_edges, 3}, at::kDouble), names,
+                                     c10::IValue()});
+    else
+      output = impl->module.get_method("from_positions")(
+          {species, centers, offsets, torch::from_blob(graph.list, {graph.n_edges}, at::kInt),
+           torch::from_blob(graph.positions, {graph.n_atoms, 3}, at::kDouble), names});
     const auto table = output.toGenericDict();
     for (const auto &name : quantities) {
       const auto found = table.find(name);

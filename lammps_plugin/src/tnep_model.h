@@ -12,7 +12,8 @@
 
 namespace LAMMPS_NS {
 
-// Arguments of a model, see tnep_calc/models/__init__.py; nothing is owned or copied.
+// Arguments of a model, see tnep_calc/models/__init__.py; nothing is owned or copied.  Edges are neighbours with
+// vectors (positions is null then), or a list with positions.
 struct TnepGraph {
   int64_t n_atoms, n_centers, n_edges;
   int64_t *species;      // (n_atoms)
@@ -20,6 +21,8 @@ struct TnepGraph {
   int64_t *offsets;      // (n_centers + 1)
   int64_t *neighbors;    // (n_edges)
   double *vectors;       // (n_edges, 3), r_neighbor - r_center in Angstrom
+  int *list;             // (n_edges)
+  double *positions;     // (n_atoms, 3) in Angstrom
 };
 
 // An exported model.  The only class that knows torch, and it hides it: no other source file includes a torch header.
@@ -33,6 +36,9 @@ class TnepModel {
   TnepModel &operator=(const TnepModel &) = delete;
 
   const TnepMetadata &metadata() const { return meta; }
+
+  // Whether the model takes positions and a list (it has the method from_positions, see tnep_calc/ops/native.py).
+  bool takes_positions() const;
 
   void evaluate(const TnepGraph &graph, const std::vector<std::string> &quantities);
 

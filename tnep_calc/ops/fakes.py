@@ -9,6 +9,7 @@ def register() -> None:
     """Register the fake kernel of every operator."""
     fake = torch.library.register_fake
 
+    @fake("tnep::nep_energy_list")
     @fake("tnep::nep_energy")
     def _(header, params, species, centers, offsets, neighbors, vectors, gradient, atom_virials):
         n = species.shape[0]
@@ -20,10 +21,12 @@ def register() -> None:
             vectors.new_empty(atoms if atom_virials else 0, 3, 3),
         )
 
+    @fake("tnep::nep_dipole_list")
     @fake("tnep::nep_dipole")
     def _(header, params, species, centers, offsets, neighbors, vectors):
         return vectors.new_empty(centers.shape[0], 3)
 
+    @fake("tnep::nep_polarizability_list")
     @fake("tnep::nep_polarizability")
     def _(header, params, species, centers, offsets, neighbors, vectors):
         return vectors.new_empty(centers.shape[0], 3, 3)
@@ -57,6 +60,10 @@ def register() -> None:
             vectors.new_empty(len(seeds), 3, 3),
             vectors.new_empty(atoms if atom_virials else 0, 3, 3),
         )
+
+    @fake("tnep::nep_profile")
+    def _(header, params, species, centers, offsets, neighbors, vectors, repeats):
+        return vectors.new_empty(10)
 
     @fake("tnep::neighbor_list")
     def _(positions, cell, pbc, cutoff):

@@ -1,6 +1,6 @@
 """A NEP model that runs on the native kernels where they are, and on plain torch elsewhere."""
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,11 @@ from . import load
 from .packing import pack
 
 load()
+
+# Quantities that the kernels give from positions and a list without edge vectors.
+DIRECT = (
+    "energies", "energy", "forces", "virial", "virials", "dipoles", "dipole", "polarizabilities", "polarizability",
+)  # fmt: skip
 
 
 class NativeNEP(nn.Module):
@@ -32,6 +37,7 @@ class NativeNEP(nn.Module):
         self.plain = NEP(parameters, dtype, unit)
         self.kind = parameters.kind
         self.quantities: List[str] = self.plain.quantities
+        self.direct: List[str] = [name for name in self.quantities if name in DIRECT]
         self.scale = self.plain.scale
         self.dim = parameters.dim
         header, params = pack(parameters)
@@ -55,7 +61,11 @@ class NativeNEP(nn.Module):
         if not known or not torch.ops.tnep.native_available(self.params):
             return self.plain(species, centers, offsets, neighbors, vectors, quantities, field)
         if self.kind == "potential":
-            out = self._energy(species, centers, offsets, neighbors, vectors, quantities)
+            gradient, atom_virials = self._wants(quantities)
+            energies, forces, virial, virials = torch.ops.tnep.nep_energy(
+                self.header, self.params, species, centers, offsets, neighbors, vectors, gradient, atom_virials
+            )
+            out = self._energy_results(energies, forces, virial, virials, quantities)
         elif self.kind == "dipole":
             out = self._dipole(species, centers, offsets, neighbors, vectors, quantities, field)
         else:
@@ -66,15 +76,63 @@ class NativeNEP(nn.Module):
             )
         return out
 
-    def _energy(
-        self, species: Tensor, centers: Tensor, offsets: Tensor, neighbors: Tensor, vectors: Tensor,
+    @torch.jit.export
+    def from_positions(
+        self,
+        species: Tensor,
+        centers: Tensor,
+        offsets: Tensor,
+        neighbors: Tensor,
+        positions: Tensor,
         quantities: List[str],
-    ) -> Dict[str, Tensor]:  # fmt: skip
-        atom_virials = "virials" in quantities
-        gradient = atom_virials or "forces" in quantities or "virial" in quantities
-        energies, forces, virial, virials = torch.ops.tnep.nep_energy(
-            self.header, self.params, species, centers, offsets, neighbors, vectors, gradient, atom_virials
+    ) -> Dict[str, Tensor]:
+        """Return what `forward` gives for vectors that are differences of positions.
+
+        The native kernels then make the vectors on the way, which saves their storage: this is how LAMMPS hands over
+        its own list, in which a third of the pairs are longer than the cutoff.
+
+        Parameters
+        ----------
+        species, centers, offsets, quantities
+            As of `forward`.
+        neighbors : Tensor
+            int32, shape (n_edges,), atom index; periodic images are atoms of their own.
+        positions : Tensor
+            float64, shape (n_atoms, 3), in A.
+        """
+        direct = torch.ops.tnep.native_available(self.params)
+        for name in quantities:
+            direct = direct and name in self.direct
+        if not direct:
+            from_atom = torch.repeat_interleave(centers, offsets[1:] - offsets[:-1])
+            to_atom = neighbors.long()
+            vectors = positions[to_atom] - positions[from_atom]
+            return self.forward(species, centers, offsets, to_atom, vectors, quantities, None)
+        if self.kind == "potential":
+            gradient, atom_virials = self._wants(quantities)
+            energies, forces, virial, virials = torch.ops.tnep.nep_energy_list(
+                self.header, self.params, species, centers, offsets, neighbors, positions, gradient, atom_virials
+            )
+            return self._energy_results(energies, forces, virial, virials, quantities)
+        if self.kind == "dipole":
+            dipoles = self.scale * torch.ops.tnep.nep_dipole_list(
+                self.header, self.params, species, centers, offsets, neighbors, positions
+            )
+            return {"dipoles": dipoles, "dipole": dipoles.sum(0)}
+        tensors = self.scale * torch.ops.tnep.nep_polarizability_list(
+            self.header, self.params, species, centers, offsets, neighbors, positions
         )
+        return {"polarizabilities": tensors, "polarizability": tensors.sum(0)}
+
+    def _wants(self, quantities: List[str]) -> Tuple[bool, bool]:
+        """Return whether gradients, and virials per atom, are needed."""
+        atom_virials = "virials" in quantities
+        return atom_virials or "forces" in quantities or "virial" in quantities, atom_virials
+
+    def _energy_results(
+        self, energies: Tensor, forces: Tensor, virial: Tensor, virials: Tensor, quantities: List[str]
+    ) -> Dict[str, Tensor]:
+        gradient, atom_virials = self._wants(quantities)
         out: Dict[str, Tensor] = {"energies": energies, "energy": energies.sum()}
         if gradient:
             out["forces"] = forces

@@ -133,8 +133,10 @@ TNEP_FUNCTION void angular_forward(const Model<R>& m, int center, Workspace<R>& 
 #pragma GCC unroll 80
     for (int s = 0; s < C; s++) store<V>(w.harmonics + (b * C + s) * W, z[s]);
   }
+  w.watch.lap(kPartAngularFunctions);
   set_zero(w.sums, C * N);
   add_all_sums<L>(w.harmonics, w.g[0], w.n_angular, N, w.sums);
+  w.watch.lap(kPartAngularSums);
   for (int n = 0; n < N; n += kShortLanes<R>) {
     S a[C];
 #pragma GCC unroll 80
@@ -146,6 +148,7 @@ TNEP_FUNCTION void angular_forward(const Model<R>& m, int center, Workspace<R>& 
       else for (int i = 0; i < m.na - n; i++) to[i] = q[i];
     });
   }
+  w.watch.lap(kPartInvariants);
 }
 
 // dU/dA from dU/dq.
@@ -236,6 +239,7 @@ TNEP_FUNCTION void add_to_slots(const Vec<R>* value, int b, const Workspace<R>& 
 template <int L, class R>
 TNEP_FUNCTION void angular_backward(const Model<R>& m, Workspace<R>& w) {
   sums_backward<L>(m, w);
+  w.watch.lap(kPartInvariants);
   for (int b = 0; b < w.n_blocks; b++) {
     Vec<R> gradient[3];
     block_gradient<L>(m, w.d_sums, b, w, gradient);

@@ -20,6 +20,12 @@ namespace tnep {
   int64_t search(const Grid&, int64_t, int64_t, EdgeBuffer&); \
   }
 TNEP_SETS(TNEP_DECLARE)
+#if defined(__x86_64__)
+// AVX-512 instructions on vectors of 32 bytes.
+namespace avx512_short {
+extern const Kernel<float> kernel_float;
+}
+#endif
 
 namespace {
 
@@ -64,10 +70,17 @@ int64_t padded(int64_t n) { return (n + kPad - 1) / kPad * kPad; }
 
 const char* instruction_set() { return choose().name; }
 
+// Every species of neighbours fills vectors of its own, and the last one partly.
 template <>
-const Kernel<float>& kernel<float>() { return *choose().single; }
+const Kernel<float>& kernel<float>(double edges_per_species) {
+  const Choice choice = choose();
+#if defined(__x86_64__)
+  if (choice.single == &avx512::kernel_float && edges_per_species < 40) return avx512_short::kernel_float;
+#endif
+  return *choice.single;
+}
 template <>
-const Kernel<double>& kernel<double>() { return *choose().twofold; }
+const Kernel<double>& kernel<double>(double) { return *choose().twofold; }
 
 SearchFunction search_function() { return choose().search; }
 

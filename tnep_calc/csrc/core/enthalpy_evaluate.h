@@ -79,12 +79,7 @@ TNEP_FUNCTION void collect_edges(const EnthalpyModel<R>& m, const Edges& e, int6
   slots.y = w.y + i * w.slots;
   slots.z = w.z + i * w.slots;
   for (int t = 0; t < m.species; t++) slots.filled[t] = t * w.slot_stride;
-  int64_t k = e.offsets[centre];
-  const int64_t end = e.offsets[centre + 1];
-#if defined(__AVX512F__)
-  if (m.species <= 8) k = sort_edges_by_eight(e, k, end, w.cutoff2, slots);
-#endif
-  sort_edges(e, k, end, w.cutoff2, slots);
+  sort_edges(VectorSource{e, m.species == 1}, e.offsets[centre], e.offsets[centre + 1], slots);
   const Vec<R> far = fill<Vec<R>>(R(1e6));
   for (int t = 0; t < m.species; t++) {
     const int slot = slots.filled[t];

@@ -10,7 +10,7 @@
 TNEP_BEGIN
 
 template <int L, class R>
-void evaluate_l(const Model<R>& m, Task task, const Edges& e, int64_t begin, int64_t end, const Outputs& out,
+bool evaluate_l(const Model<R>& m, Task task, const Edges& e, int64_t begin, int64_t end, const Outputs& out,
                 Workspace<R>& w) {
   switch (task) {
     case Task::energy: return evaluate_energy<L>(m, false, e, begin, end, out, w);
@@ -22,10 +22,11 @@ void evaluate_l(const Model<R>& m, Task task, const Edges& e, int64_t begin, int
     case Task::polarizability_gradient: return evaluate_response<L, PolarizabilityField<R>>(m, e, begin, end, out, w);
     case Task::field_forces: return evaluate_response<L, UniformField<R>>(m, e, begin, end, out, w);
   }
+  return false;
 }
 
 template <class R>
-void evaluate(const Model<R>& m, Task task, const Edges& e, int64_t begin, int64_t end, const Outputs& out,
+bool evaluate(const Model<R>& m, Task task, const Edges& e, int64_t begin, int64_t end, const Outputs& out,
               void* memory) {
   int64_t longest = 0;
   for (int64_t c = begin; c < end; c++) {
@@ -34,6 +35,7 @@ void evaluate(const Model<R>& m, Task task, const Edges& e, int64_t begin, int64
   }
   Workspace<R> w;
   carve(m, longest, static_cast<char*>(memory), w);
+  w.watch.ticks = out.ticks;
   switch (m.l_max) {
     case 1: return evaluate_l<1>(m, task, e, begin, end, out, w);
     case 2: return evaluate_l<2>(m, task, e, begin, end, out, w);
@@ -44,6 +46,7 @@ void evaluate(const Model<R>& m, Task task, const Edges& e, int64_t begin, int64
     case 7: return evaluate_l<7>(m, task, e, begin, end, out, w);
     case 8: return evaluate_l<8>(m, task, e, begin, end, out, w);
   }
+  return false;
 }
 
 template <class R>

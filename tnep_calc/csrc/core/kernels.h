@@ -8,7 +8,14 @@
 
 namespace tnep {
 
-// Owned centres and their edges, as in the model contract (all arrays contiguous).
+// Position (A) and species of one atom.
+struct AtomRow {
+  double x, y, z;
+  int64_t species;
+};
+
+// Owned centres and their edges, as in the model contract (all arrays contiguous): either neighbours with vectors, or
+// a list of neighbours with positions.
 struct Edges {
   int64_t n_atoms, n_centers;
   const int64_t* species;    // [n_atoms]
@@ -16,6 +23,8 @@ struct Edges {
   const int64_t* offsets;    // [n_centers + 1]
   const int64_t* neighbors;  // [n_edges]
   const double* vectors;     // [n_edges * 3], A, neighbour minus centre
+  const int32_t* list = nullptr;  // [n_edges]; null: use neighbors and vectors
+  const AtomRow* rows = nullptr;  // [n_atoms]
 };
 
 enum class Task {
@@ -40,6 +49,21 @@ constexpr int atom_stride(Task task) {
   }
 }
 
+// Parts of the work on one centre, for profiles.
+enum Part {
+  kPartEdges,             // read the edges, sort them by species
+  kPartGeometry,          // distances, cutoff function, list of angular neighbours
+  kPartRadial,            // radial moments and descriptor
+  kPartAngularFunctions,  // radial functions and harmonics of the angular neighbours
+  kPartAngularSums,       // their sums A
+  kPartInvariants,        // descriptor from A, and dU/dA from dU/dq
+  kPartNetwork,           // value and gradient
+  kPartRadialBackward,    // gradients of the neighbours
+  kPartAngularBackward,
+  kPartScatter,           // forces on atoms, virial, dipole, polarizability
+  kParts
+};
+
 // Where results go.  `sites` is written; `atoms`, `virial` and `virials` are added to.
 struct Outputs {
   double* sites = nullptr;    // [n_centers * site size]
@@ -47,14 +71,15 @@ struct Outputs {
   double* virial = nullptr;   // [9]
   double* virials = nullptr;  // [n_atoms * 9] or null: attributed to the neighbour
   const double* field = nullptr;  // [3], V/A, for field_forces
+  uint64_t* ticks = nullptr;      // [kParts] or null: clock ticks spent in every part, added (site values and forces)
 };
 
 template <class R>
 struct Kernel {
   // Bytes of scratch memory for centres with at most `max_edges` edges.
   size_t (*workspace_bytes)(const Model<R>& model, int64_t max_edges);
-  // Evaluate centres [begin, end); `workspace` is aligned to 64 bytes.
-  void (*evaluate)(const Model<R>& model, Task task, const Edges& edges, int64_t begin, int64_t end,
+  // Evaluate centres [begin, end); `workspace` is aligned to 64 bytes.  False if an edge leads to no atom.
+  bool (*evaluate)(const Model<R>& model, Task task, const Edges& edges, int64_t begin, int64_t end,
                    const Outputs& out, void* workspace);
 };
 
@@ -66,7 +91,8 @@ Model<R> make_model(const int64_t* header, int64_t header_size, const R* paramet
 // choice (throws std::invalid_argument if the processor lacks it or the name is unknown).
 const char* instruction_set();
 
+// The kernel for centres with so many edges per species on average (short vectors waste less on few neighbours).
 template <class R>
-const Kernel<R>& kernel();
+const Kernel<R>& kernel(double edges_per_species);
 
 }  // namespace tnep

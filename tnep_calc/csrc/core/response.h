@@ -341,7 +341,7 @@ TNEP_FUNCTION void scatter_gradients(const Workspace<R>& w, int64_t atom, int st
 }
 
 template <int L, class Field, class R>
-void evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t end, const Outputs& out,
+bool evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t end, const Outputs& out,
                        Workspace<R>& w) {
   constexpr int C = Field::components, K = kComponents<L>;
   const Field field(out.field);
@@ -349,6 +349,7 @@ void evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t
   const int stride = C == 1 ? 4 : 3 * C;
   for (int64_t c = begin; c < end; c++) {
     const int center = describe<L, 2>(m, e, c, w);
+    if (center < 0) return false;
     if constexpr (Field::scalar_network) {  // dV/dq
       const Net<R> scalar = find_net(m, 1, center);
       network_value(m, scalar, w.q, w.hidden, w.delta);
@@ -374,6 +375,7 @@ void evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t
     angular_response<L>(m, field, w);
     scatter_gradients<3 * C>(w, e.centers[c], stride, out.atoms);
   }
+  return true;
 }
 
 TNEP_END

@@ -11,7 +11,9 @@
 
 TNEP_BEGIN
 
-#if defined(__AVX512F__)
+#if defined(TNEP_VECTOR_BYTES)
+constexpr int kVectorBytes = TNEP_VECTOR_BYTES;
+#elif defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
 #elif defined(__AVX__)
 constexpr int kVectorBytes = 32;
@@ -47,7 +49,7 @@ template <>
 struct RealOf<Vec<double>> {
   typedef double type;
 };
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && !defined(TNEP_VECTOR_BYTES)
 template <>
 struct RealOf<ShortVec<float>> {
   typedef float type;
@@ -156,31 +158,58 @@ TNEP_HD void transpose(const real_of<V>* from, size_t from_stride, real_of<V>* t
   for (int i = 0; i < W; i++) store<V>(to + i * to_stride, a[i]);
 }
 
+#if defined(__AVX2__)
+// Positions of the bits of a byte that are set, in order.
+struct BitTable {
+  unsigned char of[256][8];
+};
+constexpr BitTable make_bit_table() {
+  BitTable table{};
+  for (int byte = 0; byte < 256; byte++)
+    for (int bit = 0, n = 0; bit < 8; bit++)
+      if (byte >> bit & 1) table.of[byte][n++] = static_cast<unsigned char>(bit);
+  return table;
+}
+constexpr BitTable kBits = make_bit_table();
+
+// The same as a vector: what a permutation needs to move those lanes together.  (The compress instructions of AVX-512
+// take several times as long on Zen 4.)
+TNEP_HD __m256i set_bits(unsigned byte) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(kBits.of[byte])));
+}
+#endif
+
 // Append base + lane to `list` for every lane with v < limit; return the number appended.
 // Up to one vector beyond the last entry may be written.
 template <class V>
 TNEP_HD int append_below(V v, real_of<V> limit, int32_t base, int32_t* list) {
-#if defined(__AVX512F__)
-  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  __mmask16 below;
-  if constexpr (sizeof(real_of<V>) == 8) below = _mm512_cmp_pd_mask((__m512d)v, _mm512_set1_pd(limit), _CMP_LT_OQ);
-  else if constexpr (sizeof(V) == 64) below = _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(limit), _CMP_LT_OQ);
-  else below = _mm256_cmp_ps_mask((__m256)v, _mm256_set1_ps(limit), _CMP_LT_OQ);
-  const __m512i found = _mm512_add_epi32(_mm512_maskz_compress_epi32(below, lane), _mm512_set1_epi32(base));
-  _mm512_storeu_si512(list, found);
-  return __builtin_popcount(below);
-#else
+  constexpr int W = sizeof(V) / sizeof(limit);
   unsigned below = 0;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && W == 8)
+    below = _mm512_cmp_pd_mask((__m512d)v, _mm512_set1_pd(limit), _CMP_LT_OQ);
+  else if constexpr (sizeof(V) == 64)
+    below = _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(limit), _CMP_LT_OQ);
+  else
+#endif
 #if defined(__AVX__)
-  if constexpr (sizeof(real_of<V>) == 8)
-    below = _mm256_movemask_pd(_mm256_cmp_pd((__m256d)v, _mm256_set1_pd(limit), _CMP_LT_OQ));
+  if constexpr (W == 4) below = _mm256_movemask_pd(_mm256_cmp_pd((__m256d)v, _mm256_set1_pd(limit), _CMP_LT_OQ));
   else below = _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_set1_ps(limit), _CMP_LT_OQ));
 #elif defined(__SSE2__)
-  if constexpr (sizeof(real_of<V>) == 8) below = _mm_movemask_pd(_mm_cmplt_pd((__m128d)v, _mm_set1_pd(limit)));
+  if constexpr (W == 2) below = _mm_movemask_pd(_mm_cmplt_pd((__m128d)v, _mm_set1_pd(limit)));
   else below = _mm_movemask_ps(_mm_cmplt_ps((__m128)v, _mm_set1_ps(limit)));
 #else
-  for (size_t i = 0; i < sizeof(V) / sizeof(limit); i++) below |= unsigned(v[i] < limit) << i;
+  for (int i = 0; i < W; i++) below |= unsigned(v[i] < limit) << i;
 #endif
+#if defined(__AVX2__)
+  const auto put = [&](unsigned byte, int first, int32_t* to) TNEP_LAMBDA {
+    const __m256i found = _mm256_add_epi32(set_bits(byte), _mm256_set1_epi32(base + first));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), found);
+  };
+  put(below & 0xff, 0, list);
+  if constexpr (W == 16) put(below >> 8, 8, list + __builtin_popcount(below & 0xff));
+  return __builtin_popcount(below);
+#else
   int n = 0;
   for (; below; below &= below - 1) list[n++] = base + __builtin_ctz(below);
   return n;

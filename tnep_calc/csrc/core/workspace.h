@@ -13,6 +13,29 @@ struct Group {
   int species, begin, count, vectors;
 };
 
+// Ticks of every part of the work, if they are wanted; otherwise a branch that is always predicted.
+struct Stopwatch {
+  uint64_t* ticks = nullptr;
+  uint64_t last = 0;
+
+  static TNEP_HD uint64_t now() {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#else
+    return 0;
+#endif
+  }
+  TNEP_HD void start() {
+    if (ticks) last = now();
+  }
+  TNEP_HD void lap(Part part) {
+    if (!ticks) return;
+    const uint64_t time = now();
+    ticks[part] += time - last;
+    last = time;
+  }
+};
+
 // "Slots" are the neighbours inside the cutoff, sorted by species, as structures of arrays.  Angular
 // neighbours are a subset, in blocks of one vector; arrays per block hold [row][lane].
 template <class R>
@@ -40,6 +63,7 @@ struct Workspace {
   R *t_sums, *t_d_sums, *t_q, *t_d_q, *scalar_d_q, *scratch;
   R* gradients;         // [component * 3 + displacement][slot]
   int64_t slot_stride;
+  Stopwatch watch;
 };
 
 // Lay out the arrays from `base` (null: only count); return the number of bytes.

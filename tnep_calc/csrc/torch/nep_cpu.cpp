@@ -5,6 +5,7 @@
 #include <torch/version.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <sstream>
 #include <stdexcept>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "../core/kernels.h"
+#include "recycled.h"
 
 #define TNEP_TEXT(x) #x
 #define TNEP_STRING(x) TNEP_TEXT(x)
@@ -24,57 +26,81 @@ namespace {
 
 using at::Tensor;
 
+// Arguments of an operator: edges as vectors, or (vectors not defined) as positions in rows.
 struct Input {
-  Tensor header, params, species, centers, offsets, neighbors, vectors;
+  Tensor header, params, species, centers, offsets, neighbors, vectors, rows;
 };
 
-void check_vector(const Tensor& t, const char* name) {
-  TORCH_CHECK(t.dim() == 1 && t.scalar_type() == at::kLong && t.device().is_cpu(), name,
-              " must be a 1-dimensional int64 tensor on the CPU, got ", t.scalar_type(), " of shape ", t.sizes(),
-              " on ", t.device());
+void check_vector(const Tensor& t, const char* name, at::ScalarType type, const char* type_name) {
+  TORCH_CHECK(t.dim() == 1 && t.scalar_type() == type && t.device().is_cpu(), name, " must be a 1-dimensional ",
+              type_name, " tensor on the CPU, got ", t.scalar_type(), " of shape ", t.sizes(), " on ", t.device());
 }
 
+template <class I>
 void check_index(const Tensor& t, const char* name, int64_t limit, const char* limit_name) {
-  const int64_t* p = t.const_data_ptr<int64_t>();
-  int64_t outside = 0;  // its sign bit is set by any value below 0 or above limit - 1
-  for (int64_t i = 0; i < t.numel(); i++) outside |= p[i] | (limit - 1 - p[i]);
-  if (outside >= 0) return;
+  const I* p = t.const_data_ptr<I>();
+  bool outside = false;
+  for (int64_t i = 0; i < t.numel(); i++) outside |= (p[i] < 0) | (p[i] >= limit);
+  if (!outside) return;
   const auto [low, high] = std::minmax_element(p, p + t.numel());
   TORCH_CHECK(false, name, " must be from 0 to ", limit_name, " - 1 = ", limit - 1, ", got values from ", *low, " to ",
               *high);
 }
 
-// Check everything that the kernels rely on and make the arrays contiguous.
+// Check what the kernels rely on and make the arrays contiguous; the kernels check `neighbors` on the way.
 Input checked(const Tensor& header, const Tensor& params, const Tensor& species, const Tensor& centers,
-              const Tensor& offsets, const Tensor& neighbors, const Tensor& vectors) {
-  check_vector(header, "header");
-  check_vector(species, "species");
-  check_vector(centers, "centers");
-  check_vector(offsets, "offsets");
-  check_vector(neighbors, "neighbors");
+              const Tensor& offsets, const Tensor& neighbors) {
+  check_vector(header, "header", at::kLong, "int64");
+  check_vector(species, "species", at::kLong, "int64");
+  check_vector(centers, "centers", at::kLong, "int64");
+  check_vector(offsets, "offsets", at::kLong, "int64");
   TORCH_CHECK(params.dim() == 1 && (params.scalar_type() == at::kFloat || params.scalar_type() == at::kDouble) &&
                   params.device().is_cpu(),
               "params must be a 1-dimensional float32 or float64 tensor on the CPU, got ", params.scalar_type(),
               " of shape ", params.sizes(), " on ", params.device());
-  TORCH_CHECK(vectors.dim() == 2 && vectors.size(1) == 3 && vectors.scalar_type() == at::kDouble &&
-                  vectors.device().is_cpu(),
-              "vectors must be a float64 tensor of shape (n_edges, 3) on the CPU, got ", vectors.scalar_type(),
-              " of shape ", vectors.sizes(), " on ", vectors.device());
-  TORCH_CHECK(neighbors.size(0) == vectors.size(0), "neighbors and vectors must be equally long, got ",
-              neighbors.size(0), " and ", vectors.size(0));
   TORCH_CHECK(offsets.size(0) == centers.size(0) + 1, "offsets must have one number more than centers, got ",
               offsets.size(0), " for ", centers.size(0), " centers");
   TORCH_CHECK(species.size(0) < (int64_t(1) << 31), "more than 2^31 atoms: ", species.size(0));
   Input in{header.contiguous(),  params.contiguous(),    species.contiguous(), centers.contiguous(),
-           offsets.contiguous(), neighbors.contiguous(), vectors.contiguous()};
+           offsets.contiguous(), neighbors.contiguous(), Tensor(),             Tensor()};
   const int64_t* o = in.offsets.const_data_ptr<int64_t>();
   bool ordered = o[0] == 0;
   for (int64_t c = 0; c < in.centers.size(0); c++) ordered = ordered && o[c] <= o[c + 1];
   TORCH_CHECK(ordered && o[in.centers.size(0)] == neighbors.size(0),
               "offsets must rise from 0 to the number of edges ", neighbors.size(0), ", got ", o[0], " to ",
               o[in.centers.size(0)]);
-  check_index(in.centers, "centers", species.size(0), "n_atoms");
-  check_index(in.neighbors, "neighbors", species.size(0), "n_atoms");
+  check_index<int64_t>(in.centers, "centers", species.size(0), "n_atoms");
+  return in;
+}
+
+Input with_vectors(const Tensor& header, const Tensor& params, const Tensor& species, const Tensor& centers,
+                   const Tensor& offsets, const Tensor& neighbors, const Tensor& vectors) {
+  check_vector(neighbors, "neighbors", at::kLong, "int64");
+  TORCH_CHECK(vectors.dim() == 2 && vectors.size(1) == 3 && vectors.scalar_type() == at::kDouble &&
+                  vectors.device().is_cpu(),
+              "vectors must be a float64 tensor of shape (n_edges, 3) on the CPU, got ", vectors.scalar_type(),
+              " of shape ", vectors.sizes(), " on ", vectors.device());
+  TORCH_CHECK(neighbors.size(0) == vectors.size(0), "neighbors and vectors must be equally long, got ",
+              neighbors.size(0), " and ", vectors.size(0));
+  Input in = checked(header, params, species, centers, offsets, neighbors);
+  in.vectors = vectors.contiguous();
+  return in;
+}
+
+Input with_positions(const Tensor& header, const Tensor& params, const Tensor& species, const Tensor& centers,
+                     const Tensor& offsets, const Tensor& neighbors, const Tensor& positions) {
+  check_vector(neighbors, "neighbors", at::kInt, "int32");
+  TORCH_CHECK(positions.dim() == 2 && positions.size(1) == 3 && positions.scalar_type() == at::kDouble &&
+                  positions.device().is_cpu() && positions.size(0) == species.size(0),
+              "positions must be a float64 tensor of shape (n_atoms, 3) = (", species.size(0), ", 3) on the CPU, got ",
+              positions.scalar_type(), " of shape ", positions.sizes(), " on ", positions.device());
+  Input in = checked(header, params, species, centers, offsets, neighbors);
+  const Tensor contiguous = positions.contiguous();
+  in.rows = Recycler::instance().empty({species.size(0), int64_t(sizeof(AtomRow) / sizeof(double))}, positions.options());
+  auto* rows = reinterpret_cast<AtomRow*>(in.rows.mutable_data_ptr<double>());
+  const double* p = contiguous.const_data_ptr<double>();
+  const int64_t* s = in.species.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < species.size(0); i++) rows[i] = {p[3 * i], p[3 * i + 1], p[3 * i + 2], s[i]};
   return in;
 }
 
@@ -83,7 +109,7 @@ Model<R> view(const Input& in) {
   try {
     Model<R> m = make_model<R>(in.header.const_data_ptr<int64_t>(), in.header.numel(), in.params.const_data_ptr<R>(),
                                in.params.numel());
-    check_index(in.species, "species", m.species, "number of species of the model");
+    check_index<int64_t>(in.species, "species", m.species, "number of species of the model");
     return m;
   } catch (const std::invalid_argument& error) {
     TORCH_CHECK(false, error.what());
@@ -98,26 +124,32 @@ char* workspace(size_t bytes) {
 }
 
 // Evaluate in one chunk of centres per thread.  Each chunk adds to rows of its own, and the rows are summed
-// in the order of the chunks: the result depends on the number of threads only.
+// in the order of the chunks: the result depends on the number of threads only.  False if an edge leads to no atom.
 template <class R>
-void run(const Input& in, const Model<R>& m, Task task, Outputs out) {
+bool run(const Input& in, const Model<R>& m, Task task, Outputs out) {
+  const bool listed = in.rows.defined();
   const Edges edges{in.species.size(0),
                     in.centers.size(0),
                     in.species.const_data_ptr<int64_t>(),
                     in.centers.const_data_ptr<int64_t>(),
                     in.offsets.const_data_ptr<int64_t>(),
-                    in.neighbors.const_data_ptr<int64_t>(),
-                    in.vectors.const_data_ptr<double>()};
-  const Kernel<R>& k = kernel<R>();
+                    listed ? nullptr : in.neighbors.const_data_ptr<int64_t>(),
+                    listed ? nullptr : in.vectors.const_data_ptr<double>(),
+                    listed ? in.neighbors.const_data_ptr<int32_t>() : nullptr,
+                    listed ? reinterpret_cast<const AtomRow*>(in.rows.const_data_ptr<double>()) : nullptr};
+  const double n_edges = double(edges.offsets[edges.n_centers]);
+  const Kernel<R>& k = kernel<R>(n_edges / double(std::max<int64_t>(edges.n_centers, 1) * m.species));
   int64_t longest = 0;
   for (int64_t c = 0; c < edges.n_centers; c++) longest = std::max(longest, edges.offsets[c + 1] - edges.offsets[c]);
   const size_t bytes = k.workspace_bytes(m, longest);
-  const int64_t chunks = std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), edges.n_centers / 8));
+  const int64_t threads = out.ticks ? 1 : at::get_num_threads();
+  const int64_t chunks = std::max<int64_t>(1, std::min<int64_t>(threads, edges.n_centers / 8));
   if (chunks == 1) return k.evaluate(m, task, edges, 0, edges.n_centers, out, workspace(bytes));
 
   const int64_t stride = atom_stride(task) * edges.n_atoms, virials = out.virials ? 9 * edges.n_atoms : 0;
   const int64_t size = stride + virials + 9;
   std::vector<double> extra((chunks - 1) * size);
+  std::atomic<bool> good{true};
   at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
     for (int64_t chunk = first; chunk < last; chunk++) {
       Outputs mine = out;
@@ -126,8 +158,9 @@ void run(const Input& in, const Model<R>& m, Task task, Outputs out) {
         mine.virials = out.virials ? mine.atoms + stride : nullptr;
         mine.virial = mine.atoms + stride + virials;
       }
-      k.evaluate(m, task, edges, edges.n_centers * chunk / chunks, edges.n_centers * (chunk + 1) / chunks, mine,
-                 workspace(bytes));
+      if (!k.evaluate(m, task, edges, edges.n_centers * chunk / chunks, edges.n_centers * (chunk + 1) / chunks, mine,
+                      workspace(bytes)))
+        good = false;
     }
   });
   const auto add = [&](double* to, int64_t offset, int64_t count) {
@@ -141,6 +174,7 @@ void run(const Input& in, const Model<R>& m, Task task, Outputs out) {
   if (stride) add(out.atoms, 0, stride);
   if (virials) add(out.virials, stride, virials);
   if (out.virial) add(out.virial, stride + virials, 9);
+  return good;
 }
 
 constexpr int kPotential = 0, kDipole = 1, kPolarizability = 2;
@@ -153,22 +187,29 @@ void dispatch(const Input& in, int kind, Task task, const Outputs& out) {
     static const char* const names[] = {"potential", "dipole", "polarizability"};
     TORCH_CHECK(kind < 0 || m.kind == kind, "this operator needs a ", names[std::max(kind, 0)], " model, got a ",
                 names[m.kind], " model");
-    run<R>(in, m, task, out);
+    if (run<R>(in, m, task, out)) return;
+    const auto check = in.rows.defined() ? check_index<int32_t> : check_index<int64_t>;
+    check(in.neighbors, "neighbors", in.species.size(0), "n_atoms");
   };
   if (in.params.scalar_type() == at::kFloat) go(float());
   else go(double());
 }
 
-#define TNEP_EDGES                                                                                              \
+// A model with edges as vectors; the same with positions and a list.
+#define TNEP_MODEL \
   const Tensor &header, const Tensor &params, const Tensor &species, const Tensor &centers, const Tensor &offsets, \
-      const Tensor &neighbors, const Tensor &vectors
-#define TNEP_CHECKED checked(header, params, species, centers, offsets, neighbors, vectors)
+      const Tensor &neighbors
+#define TNEP_EDGES TNEP_MODEL, const Tensor &vectors
+#define TNEP_LIST TNEP_MODEL, const Tensor &positions
+#define TNEP_CHECKED with_vectors(header, params, species, centers, offsets, neighbors, vectors)
+#define TNEP_CHECKED_LIST with_positions(header, params, species, centers, offsets, neighbors, positions)
 
-std::tuple<Tensor, Tensor, Tensor, Tensor> energy(TNEP_EDGES, bool gradient, bool atom_virials) {
-  const Input in = TNEP_CHECKED;
-  const auto options = in.vectors.options();
-  const int64_t n = species.size(0);
-  Tensor energies = at::empty({centers.size(0)}, options);
+using Energies = std::tuple<Tensor, Tensor, Tensor, Tensor>;
+
+Energies energy_of(const Input& in, bool gradient, bool atom_virials) {
+  const auto options = at::TensorOptions().dtype(at::kDouble);
+  const int64_t n = in.species.size(0);
+  Tensor energies = at::empty({in.centers.size(0)}, options);
   Tensor forces = at::zeros({gradient ? n : 0, 4}, options);
   Tensor virial = at::zeros({gradient ? 3 : 0, 3}, options);
   Tensor virials = at::zeros({gradient && atom_virials ? n : 0, 3, 3}, options);
@@ -183,8 +224,14 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> energy(TNEP_EDGES, bool gradient, boo
   return {energies, forces.slice(1, 0, 3).contiguous(), virial, virials};
 }
 
+Energies energy(TNEP_EDGES, bool gradient, bool atom_virials) { return energy_of(TNEP_CHECKED, gradient, atom_virials); }
+
+Energies energy_list(TNEP_LIST, bool gradient, bool atom_virials) {
+  return energy_of(TNEP_CHECKED_LIST, gradient, atom_virials);
+}
+
 Tensor sites(const Input& in, int kind, Task task, at::IntArrayRef shape) {
-  Tensor result = at::empty(shape, in.vectors.options());
+  Tensor result = at::empty(shape, at::TensorOptions().dtype(at::kDouble));
   Outputs out;
   out.sites = result.mutable_data_ptr<double>();
   dispatch(in, kind, task, out);
@@ -192,7 +239,7 @@ Tensor sites(const Input& in, int kind, Task task, at::IntArrayRef shape) {
 }
 
 Tensor atoms(const Input& in, int kind, Task task, const double* field = nullptr) {
-  Tensor result = at::zeros({in.species.size(0), atom_stride(task)}, in.vectors.options());
+  Tensor result = at::zeros({in.species.size(0), atom_stride(task)}, at::TensorOptions().dtype(at::kDouble));
   Outputs out;
   out.atoms = result.mutable_data_ptr<double>();
   out.field = field;
@@ -204,6 +251,12 @@ Tensor dipole(TNEP_EDGES) { return sites(TNEP_CHECKED, kDipole, Task::dipole, {c
 
 Tensor polarizability(TNEP_EDGES) {
   return sites(TNEP_CHECKED, kPolarizability, Task::polarizability, {centers.size(0), 3, 3});
+}
+
+Tensor dipole_list(TNEP_LIST) { return sites(TNEP_CHECKED_LIST, kDipole, Task::dipole, {centers.size(0), 3}); }
+
+Tensor polarizability_list(TNEP_LIST) {
+  return sites(TNEP_CHECKED_LIST, kPolarizability, Task::polarizability, {centers.size(0), 3, 3});
 }
 
 Tensor dipole_gradient(TNEP_EDGES) {
@@ -237,6 +290,30 @@ Tensor descriptors(TNEP_EDGES, int64_t dim) {
   return sites(in, -1, Task::descriptors, {centers.size(0), dim});
 }
 
+// Share of the time of every part of site values (and forces, for a potential), on one thread.
+Tensor profile(TNEP_EDGES, int64_t repeats) {
+  const Input in = TNEP_CHECKED;
+  constexpr Task tasks[] = {Task::forces, Task::dipole, Task::polarizability};
+  constexpr int64_t sizes[] = {1, 3, 9};
+  const int64_t kind = header.numel() > kKind ? in.header.const_data_ptr<int64_t>()[kKind] : -1;
+  TORCH_CHECK(kind >= 0 && kind <= 2, "the header must hold the kind of the model, got ", kind);
+  const auto options = at::TensorOptions().dtype(at::kDouble);
+  Tensor sites = at::empty({centers.size(0), sizes[kind]}, options);
+  Tensor atoms = at::zeros({kind == kPotential ? species.size(0) : 0, 4}, options), virial = at::zeros({9}, options);
+  uint64_t ticks[kParts] = {};
+  Outputs out;
+  out.sites = sites.mutable_data_ptr<double>();
+  out.atoms = atoms.mutable_data_ptr<double>();
+  out.virial = virial.mutable_data_ptr<double>();
+  out.ticks = ticks;
+  for (int64_t i = 0; i < repeats; i++) dispatch(in, -1, tasks[kind], out);
+  Tensor shares = at::zeros({kParts}, options);
+  double total = 0;
+  for (const uint64_t part : ticks) total += double(part);
+  for (int part = 0; part < kParts && total > 0; part++) shares.mutable_data_ptr<double>()[part] = double(ticks[part]) / total;
+  return shares;
+}
+
 bool native_available(const Tensor& params) { return params.device().is_cpu(); }
 
 void define(torch::Library& m) {
@@ -259,10 +336,14 @@ TORCH_LIBRARY_IMPL(tnep, CPU, m) {
   m.impl("nep_energy", &tnep::energy);
   m.impl("nep_dipole", &tnep::dipole);
   m.impl("nep_polarizability", &tnep::polarizability);
+  m.impl("nep_energy_list", &tnep::energy_list);
+  m.impl("nep_dipole_list", &tnep::dipole_list);
+  m.impl("nep_polarizability_list", &tnep::polarizability_list);
   m.impl("nep_dipole_gradient", &tnep::dipole_gradient);
   m.impl("nep_polarizability_gradient", &tnep::polarizability_gradient);
   m.impl("nep_field_forces", &tnep::field_forces);
   m.impl("nep_descriptors", &tnep::descriptors);
+  m.impl("nep_profile", &tnep::profile);
 }
 
 // For the loader in tnep_calc/ops: the torch this was built for (read from the file before it is loaded), and
