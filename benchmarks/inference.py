@@ -3,7 +3,8 @@
 Run ``python benchmarks/inference.py [--json FILE] [--cases WORD ...]``; it needs the project's reference data (models
 and structures) beside the checkout.  Every number is process CPU time per atom, the smallest of several repeats taken
 in turn.  Peers build a neighbour list in every call, so ours does too: natively ("native list") or with vesin through
-``tnep_calc.neighbors`` ("vesin list"); "kernel" is the operator alone.
+``tnep_calc.neighbors`` ("vesin list"); "kernel" is the operator alone.  A second table says which parts of the kernels
+take how much of their time.
 """
 
 from __future__ import annotations
@@ -122,6 +123,24 @@ def run_case(name, repeat, peaks):
     ]
 
 
+# As in enum Part of tnep_calc/csrc/core/kernels.h.
+PARTS = ("edges", "geometry", "radial", "functions", "sums", "invariants", "network", "radial back", "angular back",
+         "scatter")  # fmt: skip
+
+
+def print_profiles(names):
+    """Print the share of every part of the kernels, in percent of the time of one call."""
+    print(f"\n{'share of the kernel, %':<40}" + "".join(f"{part:>13}" for part in PARTS))
+    for name in names:
+        model, oracle, label = CASES[name]
+        atoms = structure(oracle, label)
+        for label, dtype in DTYPES.items():
+            ours = Ours(DATA / model, atoms, dtype)
+            shares = ours.call("nep_profile", 200)()
+            print(f"{name + ', ' + label:<40}" + "".join(f"{100 * float(share):13.0f}" for share in shares), flush=True)
+    print()
+
+
 def run_threads(name):
     """Return the record of the speed-up from one thread to two at 8,000 atoms, by wall time (needs two idle cores)."""
     model, oracle, label = CASES[name]
@@ -185,6 +204,7 @@ def main():
         for name in CASES:
             if chosen(name, args.cases):
                 records += run_case(name, repeat, peaks)
+    print_profiles([name for name in CASES if chosen(name, args.cases)])
     records += [run_memory(name) for name in ("Si 3-body",) if chosen(name, args.cases)]
     records += [run_threads(name) for name in ("Si 3-body", "water dipole") if chosen(name, args.cases)]
     if args.json:
