@@ -153,6 +153,7 @@ def training(steps=40):
     tables = {
         "data": {"files": [str(SILICA)], "test_fraction": 0.0, "validation_fraction": 0.0},
         "model": {"kind": "enthalpy", "species": list(SPECIES)},
+        "output": {"directory": "unused"},
     }
     trainer = EnthalpyTrainer(parse_enthalpy_config(tables), structures)
     generator = torch.Generator().manual_seed(0)
