@@ -33,6 +33,8 @@ METADATA_FILE = "tnep_calc.json"
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 _UNITS = {"length": "A", "energy": "eV", "dipole": "e*A", "polarizability": "e*A^2/V"}
+torch.jit.export(NativeNEP.from_positions)  # scripts keep this method beside forward
+
 _CONVENTIONS = {
     "vectors": "r_neighbor - r_center",
     "virial": "-sum r[a] dU/dr[b]",

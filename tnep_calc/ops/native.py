@@ -76,7 +76,6 @@ class NativeNEP(nn.Module):
             )
         return out
 
-    @torch.jit.export
     def from_positions(
         self,
         species: Tensor,
