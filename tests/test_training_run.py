@@ -175,7 +175,7 @@ def test_other_configuration_or_data_is_refused(tmp_path):
     structures = [random_structure(seed, "BN") for seed in range(4)]
     trainer = Trainer(small_config(), structures)
     trainer.run(checkpoint=tmp_path / "c.pt")
-    with pytest.raises(InputError, match="another configuration: use another output directory, or --restart"):
+    with pytest.raises(InputError, match="another configuration or another engine: use another output directory, or --restart"):
         Trainer(small_config(model={"neurons": 6}), structures).restore(tmp_path / "c.pt")
     changed = [replace(structures[0], energy=structures[0].energy + 1e-9), *structures[1:]]
     with pytest.raises(InputError, match="another data"):
@@ -249,3 +249,28 @@ def test_mixed_periodicity_trains():
     trainer.run()
     assert trainer.history[-1]["loss_train"] < trainer.history[0]["loss_train"]
     assert np.isfinite(trainer.parameters().w0).all() and np.isfinite(trainer.parameters().q_scaler).all()
+
+
+@pytest.mark.parametrize("kind", ["potential", "dipole"])
+def test_structures_are_used_with_the_labels_they_have(tmp_path, kind):
+    """Labels of atoms of some structures, of the whole of others: the same loss as from both sets apart."""
+    whole, of_atoms = ("energy", "forces") if kind == "potential" else ("dipole", "born_charges")
+    structures = [random_structure(seed, ("BNB", "BN")[seed % 2]) for seed in range(6)]
+    mixed = [replace(s, **{whole if k < 2 else of_atoms: None if k < 4 else getattr(s, whole if k < 2 else of_atoms)})
+             for k, s in enumerate(structures)]  # fmt: skip
+    names = {name: 0.0 for name in LABELS[kind]} | {whole: 1.0, of_atoms: 0.7}
+    with pytest.raises(DataFileError, match=f"random, structure 0: no {whole}; .*allow_missing"):
+        Trainer(small_config(kind, loss=names), mixed)
+    config = small_config(kind, data={"allow_missing": True}, loss=names)
+    trainer = Trainer(config, mixed)
+    trainer.run()
+    assert trainer.history[-1]["loss_train"] < trainer.history[0]["loss_train"]
+    rows = trainer.history[-1]
+    errors = {name: trainer.parts["train"].labels.known_errors(name, value) for name, value in
+              trainer.evaluate("train").items()}  # fmt: skip
+    assert len(errors[whole]) == 4 and len(errors[of_atoms]) == sum(map(len, mixed[:2] + mixed[4:]))
+    for name, error in errors.items():
+        assert rows[f"rmse_{name}_train"] == pytest.approx(float(error.square().mean().sqrt()))
+    expected = sum(weight * (rows[f"rmse_{name}_train"] / trainer.objective.spreads[name]) ** 2
+                   for name, weight in {whole: 1.0, of_atoms: 0.7}.items())  # fmt: skip
+    assert rows["loss_train"] == pytest.approx(expected)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from tnep_calc.errors import DataFileError
+from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.dataset import LABELS, LabelledStructure
 
 from .config import TrainingConfig
@@ -68,4 +68,30 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else None
         raise DataFileError(f"{path}: expected a checkpoint of format {FORMAT}, found {found}; {advice}")
+    return state
+
+
+def load_matching(path: Path, fingerprint: Mapping[str, str]) -> dict[str, Any]:
+    """Read the checkpoint of a run, to go on with it; every ``restore`` of a trainer raises what this does.
+
+    Parameters
+    ----------
+    path : path
+    fingerprint : mapping of str to str
+        Hashes of what decides the result of the run.
+
+    Raises
+    ------
+    DataFileError
+        If the file is not a checkpoint of this version.
+    InputError
+        If it belongs to a run of another configuration, other data or another engine.
+    """
+    state = load_checkpoint(path)
+    for what, value in fingerprint.items():
+        if state["fingerprint"].get(what) != value:
+            raise InputError(
+                f"{path} was written with another {what} or another engine: use another output directory, or --restart "
+                "to discard it"
+            )
     return state

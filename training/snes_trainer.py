@@ -19,7 +19,7 @@ from tnep_calc.io.gpumd_xyz import GpumdFrame
 from tnep_calc.io.nep_in import NepInput
 from tnep_calc.io.nep_txt import ZBL, NepParameters
 
-from .checkpoint import load_checkpoint
+from .checkpoint import load_matching
 from .config import ModelConfig
 from .gpumd_parameters import Layout
 from .snes import SNES
@@ -174,22 +174,8 @@ class SnesTrainer:
         }  # fmt: skip
 
     def restore(self, path: Path) -> None:
-        """Take up the state of a checkpoint.
-
-        Raises
-        ------
-        DataFileError
-            If the file cannot be used.
-        InputError
-            If it belongs to another ``nep.in`` or other data.
-        """
-        state = load_checkpoint(path)
-        for what, value in self.fingerprint.items():
-            if state["fingerprint"].get(what) != value:
-                raise InputError(
-                    f"{path} was written by a run with another {what} or another engine: use another folder, or "
-                    "--restart to discard it"
-                )
+        """Take up the state of a checkpoint; see :func:`tnep_calc.training.checkpoint.load_matching` for the errors."""
+        state = load_matching(path, self.fingerprint)
         self.generation = state["generation"]
         self.snes.restore(state["snes"])
         self.fitness.q_scaler, self._imported = state["q_scaler"], state["imported"]

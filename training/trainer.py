@@ -20,7 +20,7 @@ from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.io.nep_txt import NepParameters
 
 from .blocks import Block, Part, Storage, make_part
-from .checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from .checkpoint import fingerprint, load_matching, save_checkpoint
 from .config import TrainingConfig
 from .data_checks import check_before_training
 from .initial import decay_weights, initialise
@@ -94,6 +94,10 @@ class Trainer:
         The splits that have structures.
     vector : Tensor of float64, shape (n_parameters,) or (restarts, n_parameters)
         Current parameters; of all models until one of several is chosen.
+    evaluations : int
+        Gradients of this process; see :meth:`speed`.
+    storage : Storage
+        Where the moments are.
     history : list of dict
         Rows of ``log.csv``: step, loss, learning rate, and RMSE of each label on training and validation data.
     """
@@ -130,7 +134,7 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"step": 0, "loss": math.inf, "vector": self._single(self.vector.detach())}
         self.seconds = 0.0
-        self.evaluations, self.evaluation_seconds = 0, 0.0
+        self.evaluations, self._passes, self.evaluation_seconds = 0, 0.0, 0.0
         self._optimizer: torch.optim.Optimizer | None = None
 
     def _build_parts(self, structures, pool):
@@ -223,6 +227,11 @@ class Trainer:
                 self.finished or before // out.checkpoint_interval != self.step // out.checkpoint_interval
             ):
                 save_checkpoint(checkpoint, self.state())
+        if self.evaluations:
+            speed = self.speed()
+            log.info("%d gradients, %.3g s each: %.3g GB/s of moments, %.3g GFLOP/s in products with them",
+                     self.evaluations, speed["seconds"], speed["gigabytes_per_second"],
+                     speed["gigaflops_per_second"])  # fmt: skip
 
     @property
     def stage(self) -> str:
@@ -296,6 +305,7 @@ class Trainer:
         if self._frozen:
             self.vector.grad[..., : self._frozen] = 0.0
         self.evaluations += 1
+        self._passes += sum(len(block.structures) for block in blocks) / len(self.parts["train"].structures)
         self.evaluation_seconds += time.perf_counter() - start
         return total
 
@@ -385,9 +395,9 @@ class Trainer:
         dict
             ``gigabytes``: moments read (once for the predictions, once for the gradient); ``gigaflops``: operations
             of the dense products with them; ``seconds``, ``gigabytes_per_second``, ``gigaflops_per_second``: means
-            over the gradients of this process (of batches as their share).
+            over the gradients of this process, of batches as their share.
         """
-        part, n = self.parts["train"], max(1, self.evaluations)
+        part, n = self.parts["train"], max(1e-30, self._passes)
         width = torch.finfo(self.dtype).bits // 8
         rows = max(self.model.n_radial, self.model.n_angular) * (len(self.vector) if self.vector.ndim == 2 else 1)
         seconds = self.evaluation_seconds / n
@@ -423,21 +433,8 @@ class Trainer:
         }
 
     def restore(self, path: Path) -> None:
-        """Take up the state of a checkpoint.
-
-        Raises
-        ------
-        DataFileError
-            If the file cannot be used.
-        InputError
-            If it belongs to another configuration or other data.
-        """
-        state = load_checkpoint(path)
-        for what, value in self.fingerprint.items():
-            if state["fingerprint"].get(what) != value:
-                raise InputError(
-                    f"{path} was written with another {what}: use another output directory, or --restart to discard it"
-                )
+        """Take up the state of a checkpoint; see :func:`tnep_calc.training.checkpoint.load_matching` for the errors."""
+        state = load_matching(path, self.fingerprint)
         self.model.scaling = Scaling(**state["scaling"])
         self.vector = state["vector"].clone().requires_grad_(True)
         self.step, self.seconds = state["step"], state["seconds"]
