@@ -25,7 +25,7 @@ TEMPERATURE = 300.0  # K
 TIMESTEP = 0.5  # fs
 STEPS = 4000  # per piece (2 ps)
 EVERY = 8  # steps between samples
-EXPECTED = {"train energy": 25, "train dipole": 130, "train polarizability": 55, "equilibrate": 12, "piece": 16,
+EXPECTED = {"train energy": 25, "train dipole": 130, "train polarizability": 20, "equilibrate": 12, "piece": 16,
             "spectra": 6, "summary": 6}  # fmt: skip
 """Seconds on two idle cores, for the estimate of the time left."""
 
