@@ -212,8 +212,10 @@ def test_errors(crystal):
     model = random_enthalpy()
     with pytest.raises(InputError, match="enthalpy= gives all properties"):
         TNEPCalculator(enthalpy=model, dipole=random_nep("dipole"))
-    with pytest.raises(InputError, match="dipole= needs a dipole model, got a enthalpy model"):
+    with pytest.raises(InputError, match="dipole= got a model of kind 'enthalpy': pass it as enthalpy="):
         TNEPCalculator(dipole=model)
+    with pytest.raises(InputError, match="enthalpy= got a model of kind 'potential': pass it as energy="):
+        TNEPCalculator(enthalpy=random_nep())
     for wrong in ([0, 0, np.nan], [1, 2], 0.3, "z", lambda t: [t]):
         with pytest.raises(InputError, match="efield must be three"):
             TNEPCalculator(enthalpy=model, efield=wrong)

@@ -372,6 +372,9 @@ def _load(source, role, device, dtype, unit):
     else:
         model = artifact_from_nep(read_nep(source), dtype or "float64", unit)
     known = model.metadata
+    if known.kind != _KINDS[role] and "enthalpy" in (known.kind, role):
+        right = next(name for name, kind in _KINDS.items() if kind == known.kind)
+        raise InputError(f"{role}= got a model of kind '{known.kind}': pass it as {right}=")
     if known.kind != _KINDS[role]:
         raise InputError(
             f"{role}= needs a {_KINDS[role]} model, got a {known.kind} model; for a nep.txt of before mid-2023, which "
