@@ -59,14 +59,10 @@ def operations(p, n_radial, n_angular):
     return radial + angular + network
 
 
-def peak(dtype, size=1024):
-    """Return the multiply-adds per second of one thread: the fastest dense matrix product of the same run."""
-    a, best = torch.rand(size, size, dtype=dtype), np.inf
-    for _ in range(8):
-        begin = time.process_time()
-        a @ a
-        best = min(best, time.process_time() - begin)
-    return size**3 / best
+def matrix_product(dtype, size=512):
+    """Return a function that runs a dense matrix product, and its multiply-adds: the peak of one thread."""
+    a, out = torch.rand(size, size, dtype=dtype), torch.empty(size, size, dtype=dtype)
+    return lambda: torch.mm(a, a, out=out), size**3
 
 
 def mean_neighbors(ours):
@@ -79,7 +75,7 @@ def mean_neighbors(ours):
     return counts[0], counts[1]
 
 
-def run_case(name, repeat, peaks):
+def run_case(name, repeat):
     """Return the records of one model at one size, and print its row."""
     model, oracle, label = CASES[name]
     path = DATA / model
@@ -93,7 +89,10 @@ def run_case(name, repeat, peaks):
         calls[f"vesin list, {label}"] = ours.call(*operator, edges=ours.vesin_edges)
         calls[f"kernel, {label}"] = ours.call(*operator)
     calls["list"] = ours.edges
-    p, own = ours.parameters, [name for name in calls if name != "list"]
+    products = {}
+    for label, dtype in DTYPES.items():
+        calls[f"product, {label}"], products[label] = matrix_product(dtype)
+    p, own = ours.parameters, [name for name in calls if name.startswith(("native", "vesin", "kernel"))]
     for peer, make in PEERS.items():
         try:
             calls[peer] = make(path, atoms, p.kind)
@@ -101,7 +100,9 @@ def run_case(name, repeat, peaks):
         except Exception as error:  # a peer may refuse a model
             calls.pop(peer, None)
             print(f"  {peer} refuses {name}: {str(error).splitlines()[0][:90]}")
-    us = {key: 1e6 * value / n for key, value in time_in_turn(calls).items()}
+    seconds = time_in_turn(calls)
+    peaks = {t: products[t] / seconds[f"product, {t}"] for t in DTYPES}
+    us = {key: 1e6 * value / n for key, value in seconds.items()}
     counts = mean_neighbors(ours)
     share = [operations(p, *counts) / (us[f"kernel, {t}"] * 1e-6) / peaks[t] for t in DTYPES]
     peers = {peer: us[peer] for peer in PEERS if peer in us}
@@ -113,7 +114,8 @@ def run_case(name, repeat, peaks):
         + "".join(f"{peers.get(peer, np.nan):7.1f}" for peer in PEERS)
         + f" |{fastest / us['native list, float32']:6.1f}{fastest / us['native list, float64']:6.1f}"
         + f"{fastest / us['kernel, float32']:6.1f}{fastest / us['kernel, float64']:6.1f} |"
-        + "".join(f"{100 * s:4.0f}" for s in share),
+        + "".join(f"{100 * s:4.0f}" for s in share)
+        + " of" + "".join(f"{peaks[t] / 1e9:6.1f}" for t in DTYPES),
         flush=True,
     )
     return [
@@ -191,19 +193,17 @@ def main():
     parser = start(__doc__)
     parser.add_argument("--repeats", type=int, nargs="*", default=[1, 2], help="cell repeats; 1: 1,000, 2: 8,000 atoms")
     args = parser.parse_args()
-    peaks = {name: peak(dtype) for name, dtype in DTYPES.items()}
     print(
-        f"{ops.status().detail}; peak (matrix product) {peaks['float32'] / 1e9:.1f} and {peaks['float64'] / 1e9:.1f} "
-        "Gfma/s; CPU us per atom, float32 and float64\n"
+        f"{ops.status().detail}; CPU us per atom, float32 and float64\n"
         "case, atoms, radial/angular neighbours | with native list | kernel | list | with vesin list, float32 "
         "| calorine, nep-adapters\n"
-        "| fastest peer / with native list, / kernel | % of peak"
+        "| fastest peer / with native list, / kernel | % of peak, peak (matrix product, Gfma/s)"
     )
     records = []
     for repeat in args.repeats:
         for name in CASES:
             if chosen(name, args.cases):
-                records += run_case(name, repeat, peaks)
+                records += run_case(name, repeat)
     print_profiles([name for name in CASES if chosen(name, args.cases)])
     records += [run_memory(name) for name in ("Si 3-body",) if chosen(name, args.cases)]
     records += [run_threads(name) for name in ("Si 3-body", "water dipole") if chosen(name, args.cases)]

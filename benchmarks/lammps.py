@@ -124,7 +124,7 @@ def compare_ranks(folder, model, artifacts):
     return records
 
 
-def compare_drift(folder, model, artifacts, picoseconds=10, seeds=(4928, 5017, 6121, 7309), dt=0.0005):
+def compare_drift(folder, model, artifacts, picoseconds=5, seeds=(4928, 5017, 6121, 7309), dt=0.0005):
     """Return records of the energy drift in NVE at 300 K and 0.5 fs: several trajectories, mean and standard error."""
     drifts = {dtype: [] for dtype in artifacts}
     for seed in seeds:
