@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 _REPLACED = {
     "population": "steps of Adam and L-BFGS", "generation": "steps of Adam and L-BFGS",
-    "batch": "all structures at once", "lambda_1": "a weight decay of {weight_decay:g}",
+    "lambda_1": "a weight decay of {weight_decay:g}",
     "lambda_2": "a weight decay of {weight_decay:g}", "initial_para": "whitened descriptors", "sigma0": "nothing",
     "save_potential": "a checkpoint every {checkpoint_interval} steps",
     "output_interval": "a report every {report_interval} steps",
@@ -64,7 +64,8 @@ def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
             "basis_size": list(model.basis_size), "l_max": list(model.l_max), "neurons": model.neurons,
         },
         "loss": _loss(folder),
-        "optimizer": {"precision": run.precision, "threads": run.threads, "memory_gb": run.memory_gb},
+        "optimizer": {"precision": run.precision, "threads": run.threads, "memory_gb": run.memory_gb,
+                      "batch": options.batch if options.batch < len(folder.train) and not options.full_batch else 0},
         "output": {"directory": ".", "keep_best": False},
     }  # fmt: skip
     if options.seed is not None:

@@ -34,8 +34,10 @@ a default:
   virial = 0.1                    # a dipole model has: dipole, born_charges; a polarizability model: polarizability
 
   [optimizer]
-  adam_steps = 300
+  adam_steps = 300                # also: batch (structures per step), adam_lr, restarts, patience
   lbfgs_steps = 300
+  precision = "float64"           # "float32": half the memory, twice the speed
+  memory_gb = 4.0                 # of the precomputed moments; what is more is streamed from a temporary file
 
   [output]
   directory = "energy"            # gets nep.txt, model.pt, log.csv, results.json, loss.png, parity.png
@@ -63,8 +65,11 @@ kind = "enthalpy" trains one electric enthalpy H(R, E) on whatever labels the st
 A folder instead of a configuration is taken as one of GPUMD's program nep: nep.in and train.xyz, optionally test.xyz.
 It gets the files of that program (nep.txt, loss.out, *_train.out, *_test.out; nep.restart with --engine snes), and
 'prediction 1' evaluates an existing nep.txt. Keywords of nep.in that cannot be honoured are refused. With --engine
-gradient (default) all structures of train.xyz are fitted by Adam and L-BFGS; --engine snes is GPUMD's evolution
-strategy, which starts from nep.restart if that is there.
+gradient (default) all structures of train.xyz are fitted by Adam ('batch' structures per step) and L-BFGS; --engine
+snes is GPUMD's evolution strategy, which starts from nep.restart if that is there.
+
+Fine-tuning: start = "nep.txt" in [model], or --start or the keyword fine_tune for a GPUMD folder, begins with the
+parameters of a model, of which some species may be left out.
 
 examples:
   tnep train energy.toml
