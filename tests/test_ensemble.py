@@ -140,6 +140,8 @@ def test_files_and_errors_of_the_mean(folder, summary):
     assert numbers["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-5)
     assert numbers["deviation"] == pytest.approx(np.sqrt(np.mean(np.square(deviations))), rel=1e-5)
     assert numbers["rmse_of_members"] >= numbers["rmse"]
+    targets = np.array([structures[k].polarizability[six] / 4 for k in summary["test"]])
+    assert numbers["spread"] == pytest.approx((targets - targets.mean(axis=0)).std())
     assert "epsilon_inf" in summary["errors"]["test"] and "validation" in summary["errors"]
 
 
