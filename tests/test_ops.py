@@ -435,6 +435,18 @@ def test_wrong_input_is_refused_with_the_received_value():
         nep.nep_descriptors(*good, p.dim + 1)
 
 
+@pytest.mark.parametrize("kind", REFERENCE_QUANTITIES)
+def test_profile_shares_add_up(kind):
+    p = random_model(kind, 3)
+    inputs = edges(p, *random_structure(p))
+    torch.library.opcheck(nep.nep_profile, (*model(p), *inputs, 1), test_utils=("test_schema",))
+    shares = nep.nep_profile(*model(p), *inputs, 20)
+    assert shares.shape == (10,)
+    if float(shares.sum()):  # there is a clock
+        assert float(shares.sum()) == pytest.approx(1)
+        assert bool((shares > 0).all())
+
+
 def test_models_beyond_the_kernels_are_refused():
     with pytest.raises(InputError, match="l_max from 1 to 8"):
         pack(random_model("potential", 0, extra=(False,) * 6))
