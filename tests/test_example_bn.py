@@ -1,5 +1,6 @@
 """The boron nitride example: its files fit together and its scripts fit the package (`make demo` itself takes minutes)."""
 
+import argparse
 import importlib.util
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 from tnep_calc.io.dataset import read_dataset
 from tnep_calc.training.config import load_config
+from tnep_calc.training.enthalpy.config import load_enthalpy_config
+from tnep_calc.training.enthalpy.trainer import split as enthalpy_split
 from tnep_calc.training.trainer import split_indices
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "bn"
@@ -47,8 +50,19 @@ def test_models_share_one_test_split(structures):
     assert all(np.array_equal(split, splits[0]) for split in splits), "the summary draws one split for all models"
 
 
+def test_enthalpy_shares_the_split_and_finds_all_its_labels(structures):
+    config = load_enthalpy_config(EXAMPLE / "enthalpy.toml")
+    same = split_indices(len(structures), load_config(EXAMPLE / "energy.toml"))
+    assert all(np.array_equal(part, same[name]) for name, part in enthalpy_split(len(structures), config).items())
+    assert all(getattr(s, name) is not None for s in structures for name in config.loss.weights())
+
+
 def test_scripts_import_and_know_their_stages(monkeypatch):
     run = script("run", monkeypatch)
-    assert {f"train {name}" for name in KINDS} <= set(run.EXPECTED)
-    assert sum(run.EXPECTED.values()) + 9 * run.EXPECTED["piece"] < 8 * 60, "the demo is to stay under eight minutes"
+    assert set(KINDS) | {"enthalpy"} == set(run.KINDS)
+    options = argparse.Namespace(size=6, pieces=10)
+    names = [route.stage(piece) for route in run.routes(options) for piece in range(route.pieces + 1)]
+    assert len(set(names)) == len(names)
+    seconds = [run.EXPECTED[name.split(":")[0]] for name in [*names, "train: dipole", "spectra", "summary"]]
+    assert sum(seconds) < 8 * 60, "the demo is to stay under eight minutes"
     assert callable(script("summary", monkeypatch).parities)

@@ -2,6 +2,8 @@
 
     python examples/bn/run.py [--output demo] [--ranks 2] [--size 6] [--pieces 10]
 
+Two routes: NEP potential with TNEP dipole and polarizability, and one electric enthalpy in a smaller cell.
+
 Every stage is an ordinary command, printed before it runs. A stage whose results are there is not repeated; a killed
 one goes on where it was (training from its checkpoint, molecular dynamics from its last complete piece).
 """
@@ -14,20 +16,56 @@ import shlex
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
-KINDS = ("energy", "dipole", "polarizability")
+KINDS = ("dipole", "enthalpy", "energy", "polarizability")  # longest first: two are trained at a time
 LATTICE = 3.589  # Å, cubic cell of the DFT data
 TEMPERATURE = 300.0  # K
 TIMESTEP = 0.5  # fs
 STEPS = 4000  # per piece (2 ps)
 EVERY = 8  # steps between samples
-EXPECTED = {"train energy": 25, "train dipole": 130, "train polarizability": 20, "equilibrate": 12, "piece": 16,
-            "spectra": 6, "summary": 6}  # fmt: skip
+EXPECTED = {"train": 130, "equilibrate": 12, "piece": 16, "equilibrate (enthalpy)": 6, "piece (enthalpy)": 6,
+            "spectra": 12, "summary": 8}  # fmt: skip
 """Seconds on two idle cores, for the estimate of the time left."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """Models of one family, and the dynamics they are used in.
+
+    Attributes
+    ----------
+    prefix : str
+        Of the names of its results.
+    models : tuple of str
+        Artifacts for energy, dipole and polarizability.
+    size, pieces : int
+        Cubic cells per edge, and pieces of production.
+    """
+
+    prefix: str
+    models: tuple[str, str, str]
+    size: int
+    pieces: int
+
+    def stage(self, piece: int) -> str:
+        """Name of a piece of dynamics, 0 for the equilibration."""
+        family = " (enthalpy)" if self.prefix else ""
+        return f"piece{family}: {piece} of {self.pieces}" if piece else f"equilibrate{family}"
+
+
+def routes(options) -> list[Route]:
+    """Return both routes; the enthalpy costs about ten times as much per atom and gets a smaller cell."""
+    return [
+        Route("", ("energy", "dipole", "polarizability"), options.size, options.pieces),
+        Route("enthalpy_", ("enthalpy",) * 3, max(2, options.size // 2), min(5, options.pieces)),
+    ]
 
 
 def run_stages(stages, folder: Path) -> None:
@@ -44,51 +82,62 @@ def run_stages(stages, folder: Path) -> None:
             file.write(f"{name}\t{seconds:.1f}\n")
 
 
-def call(*words, cwd: Path | None = None, log: Path | None = None) -> None:
-    """Run a command of this environment; stop with its name (and its log) if it fails."""
+def call(*words, cwd: Path | None = None, log: Path | None = None, prefix: str = "") -> None:
+    """Run a command of this environment, its lines after a prefix; stop with its name (and its log) if it fails."""
     text = shlex.join(str(w) for w in words)
-    print(f"$ {text}" + (f"   (log: {log})" if log else ""), flush=True)
-    program = BIN / words[0]
+    print(f"{prefix}$ {text}" + (f"   (log: {log})" if log else ""), flush=True)
+    command = [str(BIN / words[0]), *map(str, words[1:])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    output = open(log, "w") if log else None
-    done = subprocess.run([str(program), *map(str, words[1:])], cwd=cwd, env=environment, stdout=output, stderr=output)
-    if output:
-        output.close()
-    if done.returncode:
+    with open(log, "w") if log else nullcontext() as file:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environment, text=True, stdout=file or subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        for line in process.stdout or ():
+            print(prefix + line, end="", flush=True)
+    if process.wait():
         tail = "\n".join(log.read_text().splitlines()[-15:]) if log else ""
-        sys.exit(f"failed (exit code {done.returncode}): {text}\n{tail}")
+        sys.exit(f"failed (exit code {process.returncode}): {text}\n{tail}")
 
 
 def train(kind: str, folder: Path) -> None:
     """Train one model (or go on where a killed run was) and copy the artifact to the folder that LAMMPS reads."""
-    call("tnep", "train", HERE / f"{kind}.toml", "--output", folder / kind)
+    call("tnep", "train", HERE / f"{kind}.toml", "--output", folder / kind, prefix=f"{kind:>14} | ")
     temporary = folder / "models" / f".{kind}.pt"
     temporary.write_bytes((folder / kind / "model.pt").read_bytes())
     os.replace(temporary, folder / "models" / f"{kind}.pt")
 
 
-def molecular_dynamics(piece: int, folder: Path, options) -> None:
+def train_all(kinds, folder: Path) -> None:
+    """Train models side by side, one core each."""
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(train, kind, folder) for kind in kinds]:
+            done.result()
+
+
+def molecular_dynamics(route: Route, piece: int, folder: Path, ranks: int) -> None:
     """Run one piece: 0 equilibrates, the others are production; it counts when its restart file has its name."""
-    work = folder / "md"
+    work = folder / f"{route.prefix}md"
     work.mkdir(exist_ok=True)
-    variables = {"piece": piece, "steps": STEPS, "every": EVERY, "size": options.size, "models": folder / "models",
-                 "seed": 2011}  # fmt: skip
+    variables = {"piece": piece, "steps": STEPS, "every": EVERY, "size": route.size, "seed": 2011}
+    for role, model in zip(("energy", "dipole", "polarizability"), route.models, strict=True):
+        variables[role] = folder / "models" / f"{model}.pt"
     words = [word for name, value in variables.items() for word in ("-var", name, value)]
-    call("mpiexec", "-n", options.ranks, "lmp", "-in", HERE / "in.md", "-log", f"log.{piece}", "-nocite", *words,
+    call("mpiexec", "-n", ranks, "lmp", "-in", HERE / "in.md", "-log", f"log.{piece}", "-nocite", *words,
          cwd=work, log=work / f"screen.{piece}")  # fmt: skip
     os.replace(work / f"piece.{piece}.restart.new", work / f"piece.{piece}.restart")
 
 
-def spectra(folder: Path, options) -> None:
+def spectra(route: Route, folder: Path) -> None:
     """Collect the pieces into one time series and transform it."""
+    name = {x: folder / f"{route.prefix}{x}" for x in ("dipole.dat", "polarizability.dat", "series.h5", "ir", "raman")}
     for quantity in ("dipole", "polarizability"):
-        parts = [folder / "md" / f"{quantity}.{piece}.dat" for piece in range(1, options.pieces + 1)]
-        (folder / f"{quantity}.dat").write_text("".join(part.read_text() for part in parts))
-    call("tnep", "series", folder / "dipole.dat", folder / "polarizability.dat", "-o", folder / "series.h5", "--force",
-         "--timestep", f"{TIMESTEP}", "--temperature", TEMPERATURE, "--cell", LATTICE * options.size)  # fmt: skip
+        parts = [folder / f"{route.prefix}md" / f"{quantity}.{piece}.dat" for piece in range(1, route.pieces + 1)]
+        name[f"{quantity}.dat"].write_text("".join(part.read_text() for part in parts))
+    call("tnep", "series", name["dipole.dat"], name["polarizability.dat"], "-o", name["series.h5"], "--force",
+         "--timestep", f"{TIMESTEP}", "--temperature", TEMPERATURE, "--cell", LATTICE * route.size)  # fmt: skip
     for command in ("ir", "raman"):
-        call("tnep", command, folder / "series.h5", "-o", folder / f"{command}.txt",
-             "--plot", folder / f"{command}.png", "--resolution", 20, "--max", 2000, "--force")  # fmt: skip
+        call("tnep", command, name["series.h5"], "-o", name[command].with_suffix(".txt"),
+             "--plot", name[command].with_suffix(".png"), "--resolution", 20, "--max", 2000, "--force")  # fmt: skip
 
 
 def summary(folder: Path, options) -> None:
@@ -107,13 +156,15 @@ def main() -> None:
     folder = options.output.resolve()
     (folder / "models").mkdir(parents=True, exist_ok=True)
 
-    stages = [(f"train {kind}", partial(train, kind, folder)) for kind in KINDS
-              if not (folder / "models" / f"{kind}.pt").exists()]  # fmt: skip
-    for piece in range(options.pieces + 1):
-        if not (folder / "md" / f"piece.{piece}.restart").exists():
-            name = f"piece: {piece} of {options.pieces}" if piece else "equilibrate"
-            stages.append((name, partial(molecular_dynamics, piece, folder, options)))
-    stages.append(("spectra", partial(spectra, folder, options)))
+    stages = []
+    missing = [kind for kind in KINDS if not (folder / "models" / f"{kind}.pt").exists()]
+    if missing:
+        stages.append((f"train: {', '.join(missing)}", partial(train_all, missing, folder)))
+    for route in routes(options):
+        for piece in range(route.pieces + 1):
+            if not (folder / f"{route.prefix}md" / f"piece.{piece}.restart").exists():
+                stages.append((route.stage(piece), partial(molecular_dynamics, route, piece, folder, options.ranks)))
+    stages.append(("spectra", lambda: [spectra(route, folder) for route in routes(options)]))
     stages.append(("summary", partial(summary, folder, options)))
     run_stages(stages, folder)
 

@@ -27,18 +27,39 @@ LATTICE, TEMPERATURE = 3.589, 300.0
 DFT = {"TO": 1061.1, "LO": 1291.5, "Z*(B)": 1.895, "eps_inf": 4.609}  # ABINIT DFPT, 2-atom cell, see README.md
 
 
-def harmonic(models: Path) -> dict[str, float]:
-    """Return TO and LO (cm^-1), Born charge of B and eps_inf of the models at the DFT lattice constant."""
+def calculators(models: Path) -> dict[str, TNEPCalculator]:
+    """Return the calculators of both routes."""
+    names = ("energy", "dipole", "polarizability")
+    energy, dipole, susceptibility = (models / f"{name}.pt" for name in names)
+    return {
+        "TNEP": TNEPCalculator(energy=energy, dipole=dipole, susceptibility=susceptibility),
+        "enthalpy": TNEPCalculator(enthalpy=models / "enthalpy.pt"),
+    }
+
+
+def harmonic(calculator) -> dict[str, float]:
+    """Return TO and LO (cm^-1), Born charge of B and eps_inf of a calculator at the DFT lattice constant."""
     atoms = bulk("BN", "zincblende", a=LATTICE)
-    atoms.calc = TNEPCalculator(
-        energy=models / "energy.pt", dipole=models / "dipole.pt", susceptibility=models / "polarizability.pt"
-    )
+    atoms.calc = calculator
     matrix = dynamical_matrix(atoms)
     born = atoms.calc.get_property("born_effective_charges", atoms)
     eps = atoms.calc.get_property("dielectric_tensor", atoms)
     term = nonanalytic_term(born, eps, atoms.get_volume(), atoms.get_masses(), [1, 0, 0])
     return {"TO": modes(matrix)[0][-1], "LO": modes(matrix + term)[0][-1], "Z*(B)": np.trace(born[0]) / 3,
             "eps_inf": np.trace(eps) / 3}  # fmt: skip
+
+
+def measured(folder: Path, prefix: str, model: dict[str, float]) -> tuple[dict, dict[str, float]]:
+    """Return the spectra of a route and its numbers: peaks of the dynamics and those of ``harmonic``."""
+    spectra = {name: read_spectrum(folder / f"{prefix}{name}.txt") for name in ("ir", "raman")}
+    values = {"ir": spectra["ir"].values["absorption"], "raman": spectra["raman"].values["unpolarised"]}
+    peaks = {name: find_peaks(spectra[name].wavenumber, values[name])[0].position for name in spectra}
+    lo = float(np.sqrt(peaks["ir"] ** 2 + model["LO"] ** 2 - model["TO"] ** 2))
+    return spectra, {
+        "TO, infrared, MD at 300 K, cm⁻¹": peaks["ir"], "TO, Raman, MD at 300 K, cm⁻¹": peaks["raman"],
+        "LO = TO(MD) + non-analytic, cm⁻¹": lo, "TO, harmonic, cm⁻¹": model["TO"], "LO, harmonic, cm⁻¹": model["LO"],
+        "Born charge of B, e": model["Z*(B)"], "eps_inf": model["eps_inf"],
+    }  # fmt: skip
 
 
 def drift(folder: Path, pieces: int, atoms: int) -> float:
@@ -61,36 +82,26 @@ def main() -> None:
     parser.add_argument("--pieces", type=int, default=10)
     options = parser.parse_args()
     folder = options.folder
-    infrared, raman = read_spectrum(folder / "ir.txt"), read_spectrum(folder / "raman.txt")
-    peaks = {
-        "IR": find_peaks(infrared.wavenumber, infrared.values["absorption"])[0].position,
-        "Raman": find_peaks(raman.wavenumber, raman.values["unpolarised"])[0].position,
-    }
-    model = harmonic(folder / "models")
-    lo = np.sqrt(peaks["IR"] ** 2 + model["LO"] ** 2 - model["TO"] ** 2)
-    errors = {}
-    for kind in ("energy", "dipole", "polarizability"):
-        errors.update(json.loads((folder / kind / "results.json").read_text())["errors"]["test"])
+    models = calculators(folder / "models")
+    spectra, numbers, errors = {}, {}, {}
+    for (route, calculator), prefix in zip(models.items(), ("", "enthalpy_"), strict=True):
+        spectra[route], numbers[route] = measured(folder, prefix, harmonic(calculator))
+    for kind in ("energy", "dipole", "polarizability", "enthalpy"):
+        found = json.loads((folder / kind / "results.json").read_text())["errors"]["test"]
+        errors.setdefault("enthalpy" if kind == "enthalpy" else "TNEP", {}).update(found)
 
-    lines = ["", f"{'cubic boron nitride':<34}{'models':>12}{'DFT':>10}{'difference':>13}", "-" * 69]
-
-    def row(name, value, reference, unit):
-        difference = 100 * (value / reference - 1)
-        lines.append(f"{name + ', ' + unit:<34}{value:>12.4g}{reference:>10.4g}{difference:>+11.1f} %")
-
-    row("TO, infrared, MD at 300 K", peaks["IR"], DFT["TO"], "cm⁻¹")
-    row("TO, Raman, MD at 300 K", peaks["Raman"], DFT["TO"], "cm⁻¹")
-    row("LO = TO(MD) + non-analytic", lo, DFT["LO"], "cm⁻¹")
-    row("TO, harmonic", model["TO"], DFT["TO"], "cm⁻¹")
-    row("LO, harmonic", model["LO"], DFT["LO"], "cm⁻¹")
-    row("Born charge of B", model["Z*(B)"], DFT["Z*(B)"], "e")
-    row("eps_inf", model["eps_inf"], DFT["eps_inf"], "1")
-    lines += ["", f"{'test split':<34}{'RMSE':>12}{'of std':>10}{'of variation':>13}", "-" * 69]
-    for name, error in errors.items():
-        title = f"{name.replace('_', ' ')}, {error['unit']}"
-        of_std, of_variation = (100 * error["rmse"] / error[name] for name in ("std", "spread"))
-        lines.append(f"{title:<34}{error['rmse']:>12.3g}{of_std:>8.1f} %{of_variation:>11.1f} %")
-    lines.append("(std: of all numbers of the label; variation: about the mean of each species and component)")
+    lines = ["", f"{'cubic boron nitride':<34}" + "".join(f"{x:>11}" for x in ("TNEP", "enthalpy", "DFT")), "-" * 67]
+    reference = [DFT["TO"], DFT["TO"], DFT["LO"], DFT["TO"], DFT["LO"], DFT["Z*(B)"], DFT["eps_inf"]]
+    for name, value in zip(numbers["TNEP"], reference, strict=True):
+        lines.append(f"{name:<34}{numbers['TNEP'][name]:>11.4g}{numbers['enthalpy'][name]:>11.4g}{value:>11.4g}")
+    lines += ["", f"{'test split':<24}{'RMSE, TNEP':>21}{'of std':>9}{'of var.':>9}{'enthalpy, of var.':>19}", "-" * 82]
+    for name, error in errors["TNEP"].items():
+        other = errors["enthalpy"].get(name)
+        share = f"{100 * other['rmse'] / other['spread']:.1f} %" if other else "-"
+        of_std, of_variation = (100 * error["rmse"] / error[x] for x in ("std", "spread"))
+        lines.append(f"{name.replace('_', ' '):<24}{error['rmse']:>11.3g} {error['unit']:<9}{of_std:>7.1f} %"
+                     f"{of_variation:>7.1f} %{share:>19}")  # fmt: skip
+    lines.append("(std: of all numbers of the label; var.: variation about the mean of each species and component)")
     atoms = 8 * options.size**3
     lines += ["", f"energy drift in NVE ({atoms} atoms, {2 * options.pieces} ps): "
               f"{drift(folder / 'md', options.pieces, atoms):+.1e} kT per atom and ps"]  # fmt: skip
@@ -101,7 +112,7 @@ def main() -> None:
         temporary.write_text(text + "\n")
     matplotlib.use("Agg")
     with styled():
-        figure = draw(folder, infrared, raman, peaks)
+        figure = draw(folder, spectra, numbers, models["TNEP"])
         with atomic_output(folder / "summary.png", force=True) as temporary:
             figure.savefig(temporary, dpi=150)
     print(f"\nfigure: {folder / 'summary.png'}")
@@ -117,33 +128,34 @@ def _seconds(folder: Path) -> list[str]:
     return [f"{name:<34}{seconds:>12.0f} s" for name, seconds in total.items()]
 
 
-def parities(folder: Path) -> list[dict]:
+def parities(folder: Path, calculator) -> list[dict]:
     """Return the panels of the test split: predictions of the artifacts beside the labels."""
     results = json.loads((folder / "energy" / "results.json").read_text())
     structures = read_dataset([HERE / name for name in results["data"]["files"]], {})
     structures = [structures[k] for k in results["splits"]["test"]]
-    models = folder / "models"
-    calculator = TNEPCalculator(
-        energy=models / "energy.pt", dipole=models / "dipole.pt", susceptibility=models / "polarizability.pt"
-    )
     panels = compare(structures, [predict(calculator, structure) for structure in structures])
     wanted = ("forces", "born_charges", "dipole", "polarizability")
     return [{**panel, "splits": {"test": panel["splits"]["all"]}} for panel in panels if panel["name"] in wanted]
 
 
-def draw(folder: Path, infrared, raman, peaks):
-    """Draw both spectra and the parities of the test split."""
+def draw(folder: Path, spectra, numbers, calculator):
+    """Draw the spectra of both routes and the parities of the test split."""
     from matplotlib import pyplot
 
     figure = pyplot.figure(figsize=(9.5, 6))
     grid = figure.add_gridspec(2, 4, height_ratios=(1.2, 1))
-    for column, plot, spectrum, name in ((0, plot_ir, infrared, "IR"), (2, plot_raman, raman, "Raman")):
+    for column, plot, name in ((0, plot_ir, "ir"), (2, plot_raman, "raman")):
         ax = figure.add_subplot(grid[0, column : column + 2])
-        plot(spectrum.between(700, 1500), ax=ax, peaks=False)
-        ax.axvline(DFT["TO"], color=GREY, linestyle=":", label=f"TO, DFPT: {DFT['TO']:.0f}")
-        ax.axvline(peaks[name], color=ORANGE, linestyle="--", label=f"TO, MD: {peaks[name]:.0f}")
-        ax.legend(loc="upper left")
-    for column, panel in enumerate(parities(folder)):
+        plot(spectra["TNEP"][name].between(700, 1500), ax=ax, peaks=False)
+        other = spectra["enthalpy"][name].between(700, 1500)
+        key = "absorption" if name == "ir" else "unpolarised"
+        highest = [np.max(s[name].between(700, 1500).values[key]) for s in spectra.values()]
+        peak = numbers["TNEP"][f"TO, {'infrared' if name == 'ir' else 'Raman'}, MD at 300 K, cm⁻¹"]
+        ax.plot(other.wavenumber, other.values[key] * highest[0] / highest[1], color=ORANGE, linewidth=1,
+                label="enthalpy, scaled to the same peak")  # fmt: skip
+        ax.axvline(DFT["TO"], color=GREY, linestyle=":", label=f"TO, DFPT: {DFT['TO']:.0f}; TNEP, MD: {peak:.0f}")
+        ax.legend(loc="upper left", fontsize=6)
+    for column, panel in enumerate(parities(folder, calculator)):
         draw_parity(figure.add_subplot(grid[1, column]), panel)
     return figure
 
