@@ -75,7 +75,7 @@ class Storage:
         shapes, dtype = [a.shape for a in arrays], arrays[0].dtype
         start = self._file.seek(0, 2)
         for array in arrays:
-            data = memoryview(array.contiguous().numpy().reshape(-1)).cast("B")
+            data = memoryview(array.contiguous().numpy().reshape(-1)).cast("B")  # type: ignore[arg-type]
             while data:
                 data = data[self._file.write(data) :]
         sizes = [a.numel() for a in arrays]
@@ -86,7 +86,7 @@ class Storage:
                 self._buffer = torch.empty(sum(sizes), dtype=dtype)
             flat = self._buffer[: sum(sizes)]
             self._file.seek(start)
-            data = memoryview(flat.numpy()).cast("B")
+            data = memoryview(flat.numpy()).cast("B")  # type: ignore[arg-type]
             while data:
                 count = self._file.readinto(data)
                 if not count:
@@ -152,7 +152,7 @@ class Part:
 
 def make_part(
     structures: list[LabelledStructure], labels: Labels, basis: Basis, storage: Storage, *,
-    order: Sequence[int], batch: int = 0, select: Callable[[Sequence[LabelledStructure]], Moments] | None = None,
+    order: np.ndarray, batch: int = 0, select: Callable[[Sequence[LabelledStructure]], Moments] | None = None,
     **options: Any,
 ) -> Part:  # fmt: skip
     """Divide structures into blocks and compute their moments.
@@ -163,7 +163,7 @@ def make_part(
     labels : Labels
     basis : Basis
     storage : Storage
-    order : sequence of int
+    order : ndarray of int
         Order in which structures go into blocks.
     batch : int, default 0
         No block has structures of two batches of this many; 0 = all structures are one batch.
@@ -183,7 +183,7 @@ def make_part(
     blocks: list[Block] = []
     batches: list[list[Block]] = []
     numbers, largest = 0, (0, 0)
-    for own in np.array_split(np.asarray(order), max(1, -(-len(structures) // batch)) if batch else 1):
+    for own in np.array_split(order, max(1, -(-len(structures) // batch)) if batch else 1):
         batches.append([])
         for chosen, edges in _chunks(own, structures, finder, limit, basis, options):
 

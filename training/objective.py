@@ -89,8 +89,8 @@ class Labels:
             return {name: value[chosen if name in OF_STRUCTURES else atoms] for name, value in values.items()}
 
         fold = None if self.fold is None else (self.fold[0][chosen], self.fold[1][chosen])
-        parts = (of(values) for values in (self.targets, self.known, self.weights))
-        return Labels(*parts, self.counts[chosen], self.species[atoms], fold)
+        return Labels(of(self.targets), of(self.known), of(self.weights), self.counts[chosen], self.species[atoms],
+                      fold)  # fmt: skip
 
     def per_atom(self, name: str, value: Tensor) -> Tensor:
         """Divide a total of each structure by its number of atoms; labels of atoms stay."""
