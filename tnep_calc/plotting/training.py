@@ -140,7 +140,6 @@ def plot_enthalpy_history(history: Sequence[Mapping[str, Any]], labels: Mapping[
             ax.set_ylabel(f"MAE ({unit})")
             ax.set_xlabel("epoch")
         figure.axes[0].legend()
-        figure.tight_layout()
     return figure
 
 

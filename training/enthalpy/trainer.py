@@ -18,7 +18,7 @@ from tnep_calc.io import importers
 from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
 
-from ..checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from ..checkpoint import fingerprint, load_matching, save_checkpoint
 from ..data_checks import check_before_training
 from ..soap import SOAP
 from .config import EnthalpyConfig
@@ -229,12 +229,7 @@ class EnthalpyTrainer:
 
     def restore(self, path: Path) -> None:
         """Take up the state of a checkpoint; errors as :meth:`tnep_calc.training.trainer.Trainer.restore`."""
-        state = load_checkpoint(path)
-        for what, value in self.fingerprint.items():
-            if state["fingerprint"].get(what) != value:
-                raise InputError(
-                    f"{path} was written with another {what}: use another output directory, or --restart to discard it"
-                )
+        state = load_matching(path, self.fingerprint)
         self.sites.load_state_dict(state["sites"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
