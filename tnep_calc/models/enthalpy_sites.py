@@ -101,6 +101,15 @@ class EnthalpySites(nn.Module):
     dtype : torch.dtype
     """
 
+    left: Tensor
+    right: Tensor
+    coupling: Tensor
+    upper: Tensor
+    pairs1: Tensor
+    pairs2: Tensor
+    rank1: Tensor
+    rank2: Tensor
+    whitening: Tensor
     offset: Tensor
     spread: Tensor
     gain: Tensor
