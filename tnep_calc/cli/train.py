@@ -57,8 +57,8 @@ kind = "enthalpy" trains one electric enthalpy H(R, E) on whatever labels the st
   species = ["Si", "O"]
   cutoff = 6.0                    # in A
   channels = 16                   # also: n_radial, hidden, zbl
-  [loss]                          # weights; defaults: energy 1, forces 4, virial 0.5, dipole 1, born_charges 2,
-  virial = 0.0                    #   polarizability 0.5
+  [loss]                          # weights; defaults: energy 0.5, forces 6, virial 0.3, dipole 0.15,
+  virial = 0.0                    #   born_charges 4, polarizability 0.3
   [optimizer]
   epochs = 300                    # also: batch, lr, average, precision, threads, memory_gb
 

@@ -57,18 +57,19 @@ class EnthalpyLossConfig:
     Attributes
     ----------
     energy, forces, virial, dipole, born_charges, polarizability : float
-        Defaults 1, 4, 0.5, 1, 2, 0.5.  Energy, virial and dipole enter per atom.
-    weight_decay : float, default 0.3
+        Defaults 0.5, 6, 0.3, 0.15, 4, 0.3.  Energy, virial and dipole enter per atom.  A folded dipole joins after the
+        first steps where there are Born charges: before, it would pull the model to wrong branches.
+    weight_decay : float, default 0.02
         Decoupled decay of all matrices per unit of learning rate.
     """
 
-    energy: float = 1.0
-    forces: float = 4.0
-    virial: float = 0.5
-    dipole: float = 1.0
-    born_charges: float = 2.0
-    polarizability: float = 0.5
-    weight_decay: float = 0.3
+    energy: float = 0.5
+    forces: float = 6.0
+    virial: float = 0.3
+    dipole: float = 0.15
+    born_charges: float = 4.0
+    polarizability: float = 0.3
+    weight_decay: float = 0.02
 
     def weights(self) -> dict[str, float]:
         """Return the positive weights by label."""

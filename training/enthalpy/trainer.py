@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
-_WARM_UP = 0.02  # of all steps
+_WARM_UP, _OPEN = 0.02, 0.05  # of all steps: rise of the learning rate, and start of folded dipoles
 _AVERAGE = 0.98  # of the running mean squared errors
 _LOOKED_AT = 20  # structures of a split in the progress lines
 _PER_ATOM = ("energy", "virial", "dipole")
@@ -159,6 +159,8 @@ class EnthalpyTrainer:
                     scale = 1 / frame.n_atoms if name in _PER_ATOM else 1.0
                     sums[name].append((found[name] * scale).square().mean())
         loss = torch.zeros((), dtype=torch.float64)
+        if self._branches_are_open():
+            sums["dipole"] = []
         for name, weight in self.weights.items():
             if sums[name]:
                 mean = torch.stack(sums[name]).mean().double()
@@ -178,6 +180,11 @@ class EnthalpyTrainer:
             decay = min(self.config.optimizer.average, (1 + self.step) / (10 + self.step))
             for mean, parameter in zip(self.average.parameters(), self.sites.parameters(), strict=True):
                 mean.lerp_(parameter, 1 - decay)
+
+    def _branches_are_open(self) -> bool:
+        """Whether the model is too young for dipoles that are known up to a quantum: Born charges come first."""
+        early = self.step < _OPEN * self.config.optimizer.epochs * self.steps_per_epoch
+        return early and {"dipole", "born_charges"} <= set(self.weights) and self.config.data.fold_dipole
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
