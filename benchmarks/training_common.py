@@ -27,7 +27,7 @@ HYPER = {
     "neurons": 10,
 }  # fmt: skip
 """Those of the data set's own ``nep.in``."""
-MOLECULES = {"batch": 64, "adam_lr": 0.02, "lbfgs_steps": 0}
+MOLECULES = {"batch": 64, "adam_lr": 0.03, "lbfgs_steps": 0}
 """Optimizer of all runs on molecules; the number of steps is added."""
 
 

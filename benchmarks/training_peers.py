@@ -72,8 +72,7 @@ def against_neppo(quick: bool) -> list[dict]:
     model, loss = {"kind": "dipole", "species": list(SPECIES)} | HYPER, {"weight_decay": 1e-2}
     runs = []
     for steps in BUDGETS if not quick else BUDGETS[:1]:
-        options = MOLECULES | {"adam_lr": 0.03}
-        runs.append(train(structures, indices, model, loss, options, steps=steps, interval=10))
+        runs.append(train(structures, indices, model, loss, MOLECULES, steps=steps, interval=10))
     ours = runs[0].trainer.model.n_parameters
     print(f"QM7B dipole, {len(indices['train'])} molecules; neppo 1.0 ({count} parameters): {preparation:.0f} CPU s "
           f"before the first step; ours ({ours}): {runs[0].preparation:.1f}")  # fmt: skip
@@ -98,7 +97,7 @@ def against_neppo(quick: bool) -> list[dict]:
     return records
 
 
-def against_snes(quick: bool, limit: float = 100.0) -> list[dict]:
+def against_snes(quick: bool, limit: float = 60.0) -> list[dict]:
     """Run the evolution strategy for some CPU seconds and gradients to its test errors on the same molecules."""
     _, indices = qm7b("dipole")
     frames = read_gpumd_xyz(QM7B / "test.xyz.gz", SPECIES, "dipole")

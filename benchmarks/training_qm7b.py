@@ -18,8 +18,8 @@ QUOTED = {"dipole": 0.00199, "polarizability": 0.0430}
 UNIT = {"dipole": "e bohr/atom", "polarizability": "bohr^3/atom"}
 PLAN = {
     # kind: steps of one model at 25, 50 and 100 % of the molecules; weight decay; best model: (models, steps, changes)
-    "dipole": ({0.25: 500, 0.5: 900, 1.0: 1500}, 3e-3, (8, 1200, {})),
-    "polarizability": ({0.25: 500, 0.5: 900, 1.0: 1500}, 3e-3, (4, 1200, {})),
+    "dipole": ({0.25: 300, 0.5: 600, 1.0: 1000}, 1e-2, (8, 800, {})),
+    "polarizability": ({0.25: 300, 0.5: 600, 1.0: 900}, 1e-2, (4, 700, {})),
 }
 
 
