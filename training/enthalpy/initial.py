@@ -12,11 +12,11 @@ from tnep_calc.models.enthalpy_sites import L_MAX, PATHS_1, PATHS_2, EnthalpySit
 
 from .frames import Frame
 
-_SMALLEST_MODE = 1e-4  # of a whitened density, relative to the largest
+_SMALLEST_MODE = 1.0  # added to the size of a mode of the density, relative to the largest: small modes are rough
 _SMALLEST_SPREAD = 1e-3  # of an invariant, relative to its mean
 _HEAD = 0.1  # size of the last layer: outputs start small
 _GAIN = (0.3, 1.0)  # of the hidden layers: nearly linear at first, bent only as far as the labels ask for
-_DAMPING = (1.0, 0.7, 0.5)  # of 3-, 4- and 5-body invariants
+_DAMPING = (1.0, 0.3, 0.1)  # of 3-, 4- and 5-body invariants
 
 
 @torch.no_grad()
@@ -71,7 +71,7 @@ def _damping(sites: EnthalpySites) -> Tensor:
 
 
 def _whitening(rows: Tensor) -> Tensor:
-    """Return W with uncorrelated columns of ``rows @ W`` of spread one, small modes not blown up entirely."""
+    """Return W with uncorrelated columns of ``rows @ W``, scaled; small modes are not blown up to spread one."""
     rows = rows.double()
     gram = rows.t() @ rows / len(rows)
     size, modes = torch.linalg.eigh(gram)
