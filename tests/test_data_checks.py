@@ -11,8 +11,8 @@ from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError
 from tnep_calc.io.dataset import LabelledStructure, read_dataset, write_dataset
 from tnep_calc.training.config import load_config
-from tnep_calc.training.data_checks import check_before_training, check_structures, summary
-from tnep_calc.training.data_pairs import dipole_pairs, energy_pairs, quanta, slope
+from tnep_calc.training.data.checks import check_before_training, check_structures, summary
+from tnep_calc.training.data.pairs import dipole_pairs, energy_pairs, quanta, slope
 from tnep_calc.training.trainer import read_structures
 from tnep_calc.units import EPSILON_0, POLARIZABILITY_TO_BOHR3
 

@@ -97,7 +97,7 @@ def test_training_approaches_the_teacher(teacher):
     trainer.run()
     first, last = trainer.history[0], trainer.history[-1]
     ratios = [last[f"mae_{name}_train"] / first[f"mae_{name}_train"] for name in QUANTITIES]
-    assert max(ratios) < 1.0 and np.prod(ratios) < 0.5 ** len(QUANTITIES), dict(zip(QUANTITIES, ratios, strict=True))
+    assert np.prod(ratios) < 0.3 ** len(QUANTITIES) and max(ratios[:3]) < 0.5, dict(zip(QUANTITIES, ratios, strict=True))
 
 
 def test_resume_is_exact(teacher, tmp_path):

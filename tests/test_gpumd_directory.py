@@ -16,7 +16,7 @@ from tnep_calc.cli import main
 from tnep_calc.errors import InputError, ModelFileError
 from tnep_calc.io.nep_in import NepInput, write_nep_in
 from tnep_calc.io.nep_txt import ZBL, read_nep
-from tnep_calc.training.gpumd_directory import RunOptions, run_directory
+from tnep_calc.training.gpumd.directory import RunOptions, run_directory
 
 SMALL = NepInput(
     ("N", "B"), cutoff=((3.7, 3.0),), n_max=(2, 2), basis_size=(3, 3), l_max=(3, 1, 0, 0, 0, 0, 0), neuron=4,
@@ -108,7 +108,7 @@ def interrupted(folder, row):
     """Run in a process that is killed after it has written a row of loss.out."""
     code = f"""
 import os, signal
-import tnep_calc.training.gpumd_directory as d
+import tnep_calc.training.gpumd.directory as d
 write, count = d.append_row, []
 def append_row(path, text):
     write(path, text)
@@ -170,7 +170,7 @@ def test_a_killed_gradient_run_goes_on(make, monkeypatch, row):
     folders = [make("polarizability", name=name) for name in ("whole", "killed")]
     for folder in folders:
         (folder / "loss.out").write_text(HISTORY)
-    import tnep_calc.training.gpumd_gradient as gradient
+    import tnep_calc.training.gpumd.gradient as gradient
 
     original = gradient.gradient_config
 
@@ -181,7 +181,7 @@ def test_a_killed_gradient_run_goes_on(make, monkeypatch, row):
     monkeypatch.setattr(gradient, "gradient_config", often)
     run = RunOptions(steps=8)
     run_directory(folders[0], run)
-    import tnep_calc.training.gpumd_directory as directory
+    import tnep_calc.training.gpumd.directory as directory
 
     write = directory.append_row
 

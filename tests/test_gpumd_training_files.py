@@ -19,7 +19,7 @@ from tnep_calc.io.gpumd_training import (
 from tnep_calc.io.gpumd_xyz import read_gpumd_xyz
 from tnep_calc.io.nep_in import read_nep_in
 from tnep_calc.io.nep_txt import read_nep
-from tnep_calc.training.gpumd_evaluate import evaluate
+from tnep_calc.training.gpumd.evaluate import evaluate
 
 
 def table(path):

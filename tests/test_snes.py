@@ -14,14 +14,14 @@ from tnep_calc.io.gpumd_training import parity_tables, read_restart, table_error
 from tnep_calc.io.gpumd_xyz import GpumdFrame, read_gpumd_xyz
 from tnep_calc.io.nep_in import NepInput, read_nep_in
 from tnep_calc.io.nep_txt import format_nep, read_nep
-from tnep_calc.training import snes_moments
 from tnep_calc.training.checkpoint import save_checkpoint
-from tnep_calc.training.gpumd_evaluate import evaluate
-from tnep_calc.training.gpumd_parameters import Layout
+from tnep_calc.training.gpumd import snes_moments
+from tnep_calc.training.gpumd.evaluate import evaluate
+from tnep_calc.training.gpumd.parameters import Layout
+from tnep_calc.training.gpumd.snes import SNES, sigma_rate, utilities
+from tnep_calc.training.gpumd.snes_fitness import Fitness, deal
+from tnep_calc.training.gpumd.snes_trainer import SnesTrainer, model_config
 from tnep_calc.training.moments import build_moments
-from tnep_calc.training.snes import SNES, sigma_rate, utilities
-from tnep_calc.training.snes_fitness import Fitness, deal
-from tnep_calc.training.snes_trainer import SnesTrainer, model_config
 
 SMALL = NepInput(
     ("N", "B"), cutoff=((3.7, 3.0),), n_max=(2, 2), basis_size=(3, 3), l_max=(3, 1, 0, 0, 0, 0, 0), neuron=4,

@@ -22,7 +22,7 @@ from tnep_calc.io.nep_txt import NepParameters
 from .blocks import Block, Part, Storage, make_part
 from .checkpoint import fingerprint, load_matching, save_checkpoint
 from .config import TrainingConfig
-from .data_checks import check_before_training
+from .data.checks import check_before_training
 from .initial import decay_weights, initialise
 from .model import NepOnMoments, Scaling
 from .objective import (

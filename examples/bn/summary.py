@@ -148,11 +148,11 @@ def draw(folder: Path, spectra, numbers, calculator):
         ax = figure.add_subplot(grid[0, column : column + 2])
         plot(spectra["TNEP"][name].between(700, 1500), ax=ax, peaks=False)
         other = spectra["enthalpy"][name].between(700, 1500)
-        key = "absorption" if name == "ir" else "unpolarised"
-        highest = [np.max(s[name].between(700, 1500).values[key]) for s in spectra.values()]
+        key = "absorption" if name == "ir" else "VV"
+        height = max(spectra["TNEP"]["ir"].between(700, 1500).values[key]) if name == "ir" else 1.0
         peak = numbers["TNEP"][f"TO, {'infrared' if name == 'ir' else 'Raman'}, MD at 300 K, cm⁻¹"]
-        ax.plot(other.wavenumber, other.values[key] * highest[0] / highest[1], color=ORANGE, linewidth=1,
-                label="enthalpy, scaled to the same peak")  # fmt: skip
+        ax.plot(other.wavenumber, other.values[key] * height / max(other.values[key]), color=ORANGE, linewidth=1,
+                label=f"enthalpy{'' if name == 'ir' else ', VV'} (scaled)")  # fmt: skip
         ax.axvline(DFT["TO"], color=GREY, linestyle=":", label=f"TO, DFPT: {DFT['TO']:.0f}; TNEP, MD: {peak:.0f}")
         ax.legend(loc="upper left", fontsize=6)
     for column, panel in enumerate(parities(folder, calculator)):

@@ -66,7 +66,7 @@ def run(args):
         check_output(args.report, args.force)
     structures, _ = _read(args, args.files)
     if args.report:
-        from ..training.data_report import write_data_report
+        from ..training.data.report import write_data_report
 
         write_data_report(args.report, structures, ", ".join(path.name for path in args.files[:3]), args.force)
         print(f"{len(structures)} structures described in {args.report}")
@@ -100,7 +100,7 @@ def _convert(args):
 
 
 def _check(structures):
-    from ..training.data_checks import check_structures, summary
+    from ..training.data.checks import check_structures, summary
 
     findings = check_structures(structures)
     for finding in findings:

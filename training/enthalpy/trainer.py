@@ -19,7 +19,7 @@ from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
 
 from ..checkpoint import fingerprint, load_matching, save_checkpoint
-from ..data_checks import check_before_training
+from ..data.checks import check_before_training
 from ..soap import SOAP
 from .config import EnthalpyConfig
 from .frames import Frame, make_frames

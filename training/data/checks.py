@@ -13,8 +13,8 @@ import numpy as np
 from tnep_calc.errors import DataFileError
 from tnep_calc.io.dataset import LABELS, LabelledStructure
 
-from .data_pairs import dipole_pairs, energy_pairs, quanta, same_geometry_in_field, slope
-from .data_values import (
+from .pairs import dipole_pairs, energy_pairs, quanta, same_geometry_in_field, slope
+from .values import (
     Finding,
     born_charges,
     condensed,

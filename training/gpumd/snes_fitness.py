@@ -13,8 +13,8 @@ from tnep_calc.conventions import GPUMD_ORDER, to_six
 from tnep_calc.io.gpumd_xyz import GpumdFrame
 from tnep_calc.io.nep_in import NepInput
 
-from .gpumd_parameters import Layout
-from .moments import STRAIN_ORDER, Moments, build_moments
+from ..moments import STRAIN_ORDER, Moments, build_moments
+from .parameters import Layout
 from .snes_moments import PopulationModel
 
 

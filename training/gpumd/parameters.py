@@ -10,8 +10,8 @@ from torch import Tensor
 
 from tnep_calc.io.nep_txt import ZBL, NepParameters
 
-from .config import ModelConfig
-from .model import NepOnMoments, Scaling
+from ..config import ModelConfig
+from ..model import NepOnMoments, Scaling
 
 
 class Layout:

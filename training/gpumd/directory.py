@@ -31,10 +31,10 @@ from tnep_calc.io.gpumd_xyz import GpumdFrame, read_gpumd_xyz
 from tnep_calc.io.nep_in import NepInput, read_nep_in
 from tnep_calc.io.nep_txt import ZBL, NepParameters, read_nep, write_nep
 
-from .checkpoint import load_checkpoint, save_checkpoint
-from .data_checks import check_before_training
-from .gpumd_evaluate import evaluate, without_zbl
-from .pool import MomentPool
+from ..checkpoint import load_checkpoint, save_checkpoint
+from ..data.checks import check_before_training
+from ..pool import MomentPool
+from .evaluate import evaluate, without_zbl
 from .snes_trainer import SnesTrainer
 
 log = logging.getLogger(__name__)
@@ -214,7 +214,7 @@ def run_directory(
     if run.engine == "snes":
         train_snes(folder, run)
     else:
-        from .gpumd_gradient import train_gradient
+        from .gradient import train_gradient
 
         train_gradient(folder, run, pool)
     names = [NEP, LOSS, *(f"{p}_{split}.out" for p in _stems(folder.options) for split in ("train", "test"))]

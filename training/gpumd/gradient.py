@@ -11,14 +11,14 @@ from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd_training import parity_tables, table_errors
 from tnep_calc.io.nep_txt import read_nep
 
-from .checkpoint import load_checkpoint, save_checkpoint
-from .config import TrainingConfig, parse_config
-from .gpumd_directory import CHECKPOINT, NEP, RESTART, Folder, RunOptions
-from .gpumd_evaluate import without_zbl
-from .moments import STRAIN_ORDER
-from .pool import MomentPool
+from ..checkpoint import load_checkpoint, save_checkpoint
+from ..config import TrainingConfig, parse_config
+from ..moments import STRAIN_ORDER
+from ..pool import MomentPool
+from ..trainer import Trainer
+from .directory import CHECKPOINT, NEP, RESTART, Folder, RunOptions
+from .evaluate import without_zbl
 from .snes_trainer import model_config
-from .trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _REPLACED = {
 """Keywords of the evolution strategy, and what the gradient engine has instead."""
 
 _AS_EVALUATED = {"atomic_dipole": "dipoles", "atomic_polarizability": "polarizabilities"}
-"""Names in :func:`tnep_calc.training.gpumd_evaluate.evaluate` where they differ from those of labels."""
+"""Names in :func:`tnep_calc.training.gpumd.evaluate.evaluate` where they differ from those of labels."""
 
 
 def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:

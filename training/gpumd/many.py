@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tnep_calc.errors import InputError
 
-from .gpumd_directory import Folder, RunOptions, check_folder, run_directory
-from .gpumd_gradient import gradient_config
-from .model import basis_of
-from .pool import MomentPool, shared_pool
-from .trainer import moment_options
+from ..model import basis_of
+from ..pool import MomentPool, shared_pool
+from ..trainer import moment_options
+from .directory import Folder, RunOptions, check_folder, run_directory
+from .gradient import gradient_config
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
     Raises
     ------
     InputError, DataFileError
-        As :func:`tnep_calc.training.gpumd_directory.run_directory`, before any training starts; and if a folder is
+        As :func:`tnep_calc.training.gpumd.directory.run_directory`, before any training starts; and if a folder is
         named twice.
     """
     run = run or RunOptions()

@@ -19,9 +19,9 @@ from tnep_calc.io.gpumd_xyz import GpumdFrame
 from tnep_calc.io.nep_in import NepInput
 from tnep_calc.io.nep_txt import ZBL, NepParameters
 
-from .checkpoint import load_matching
-from .config import ModelConfig
-from .gpumd_parameters import Layout
+from ..checkpoint import load_matching
+from ..config import ModelConfig
+from .parameters import Layout
 from .snes import SNES
 from .snes_fitness import Fitness
 

@@ -12,9 +12,9 @@ from tnep_calc.io.dataset import LABELS, LabelledStructure
 from tnep_calc.plotting.data import plot_consistency, plot_histograms
 from tnep_calc.units import EPSILON_0, EV_PER_A3_TO_GPA
 
-from .data_checks import check_structures, energies_per_atom, summary
-from .data_pairs import dipole_pairs, energy_pairs, quanta, slope
-from .html_report import Picture, Section, Table, write_page
+from ..html_report import Picture, Section, Table, write_page
+from .checks import check_structures, energies_per_atom, summary
+from .pairs import dipole_pairs, energy_pairs, quanta, slope
 
 UNITS = {
     "energy": "eV", "forces": "eV/Å", "virial": "eV", "dipole": "e·Å", "born_charges": "e", "polarizability": "e·Å²/V",

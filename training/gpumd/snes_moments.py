@@ -18,8 +18,8 @@ from torch import Tensor
 from tnep_calc.io.nep_txt import EXTRA_BLOCKS
 from tnep_calc.models.tables import block_terms, three_body_weights
 
-from .model import NepOnMoments
-from .moments import STRAIN_ORDER, Moments
+from ..model import NepOnMoments
+from ..moments import STRAIN_ORDER, Moments
 
 _WORKING_SET = 4e6  # bytes of the angular sums of one block
 

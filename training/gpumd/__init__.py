@@ -1,0 +1,1 @@
+"""GPUMD training folders: the program ``nep`` replaced, with its evolution strategy."""
