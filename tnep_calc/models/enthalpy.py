@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..io.nep_txt import ZBL
+from .edge_gradients import edge_gradient, to_atoms
 from .enthalpy_density import edge_density
 from .enthalpy_sites import EnthalpySites
 from .zbl import ZBLRepulsion
@@ -90,8 +91,8 @@ class Enthalpy(nn.Module):
         out["polarizability"] = alphas.detach().sum(0)
         origin = centers[edge_center]
         if "forces" in quantities or "virial" in quantities or "virials" in quantities:
-            slope, r = self._gradient(energies.sum(), rij), rij.detach()
-            out["forces"] = -self._scatter(slope, origin, neighbors, n_atoms)
+            slope, r = edge_gradient(energies.sum(), rij), rij.detach()
+            out["forces"] = -to_atoms(slope, origin, neighbors, n_atoms)
             out["virial"] = -r.t() @ slope
             if "virials" in quantities:
                 pair = -r.unsqueeze(2) * slope.unsqueeze(1)
@@ -102,8 +103,8 @@ class Enthalpy(nn.Module):
             charges: List[Tensor] = []
             strained: List[Tensor] = []
             for a in range(3):
-                slope = self._gradient(dipoles[:, a].sum(), rij)
-                charges.append(self._scatter(slope, origin, neighbors, n_atoms))
+                slope = edge_gradient(dipoles[:, a].sum(), rij)
+                charges.append(to_atoms(slope, origin, neighbors, n_atoms))
                 strained.append(rij.detach().t() @ slope)
             out["born_charges"] = torch.stack(charges, dim=1)
             out["piezoelectric"] = torch.stack(strained)
@@ -111,14 +112,12 @@ class Enthalpy(nn.Module):
             if field is None:
                 raise ValueError("field_forces needs a field, shape (3,), in V/A; got none")
             local = field.to(torch.float64).expand(n_centers, 3)
-            out["field_forces"] = self._scatter(
-                self._gradient((dipoles * local).sum(), rij), origin, neighbors, n_atoms
-            )
+            out["field_forces"] = to_atoms(edge_gradient((dipoles * local).sum(), rij), origin, neighbors, n_atoms)
         if "polarizability_gradient" in quantities:
             total = torch.zeros(n_atoms, 3, 3, 3, dtype=torch.float64, device=rij.device)
             for i in range(3):
                 for j in range(i, 3):
-                    part = self._scatter(self._gradient(alphas[:, i, j].sum(), rij), origin, neighbors, n_atoms)
+                    part = to_atoms(edge_gradient(alphas[:, i, j].sum(), rij), origin, neighbors, n_atoms)
                     total[:, :, i, j] = part
                     total[:, :, j, i] = part
             out["polarizability_gradient"] = total
@@ -150,27 +149,13 @@ class Enthalpy(nn.Module):
                 alphas = alphas.index_add(0, rows, a.to(torch.float64) + self.sites.site[s, 1] * identity)
         return energies, dipoles, alphas
 
-    def _repulsion(
-        self, types: Tensor, edge_center: Tensor, edge_type: Tensor, rij: Tensor, n_centers: int
-    ) -> Tensor:
+    def _repulsion(self, types: Tensor, edge_center: Tensor, edge_type: Tensor, rij: Tensor, n_centers: int) -> Tensor:
         """ZBL energy of the centres."""
         r = torch.linalg.vector_norm(rij, dim=1)
         close = torch.nonzero(r < self.zbl_radius).squeeze(1)
         pair = types[edge_center[close]] * self.n_species + edge_type[close]
         energy = torch.zeros(n_centers, dtype=torch.float64, device=rij.device)
         return energy.index_add(0, edge_center[close], self.zbl(pair, r[close]))
-
-    def _gradient(self, value: Tensor, rij: Tensor) -> Tensor:
-        """Gradient of a scalar with respect to the edge vectors, shape (n_edges, 3)."""
-        gradient = torch.autograd.grad([value], [rij], retain_graph=True, allow_unused=True)[0]
-        if gradient is None:
-            return torch.zeros_like(rij)
-        return gradient
-
-    def _scatter(self, per_edge: Tensor, origin: Tensor, end: Tensor, n_atoms: int) -> Tensor:
-        """Turn derivatives by edge vectors, shape (n_edges, 3), into derivatives by positions, shape (n_atoms, 3)."""
-        total = torch.zeros(n_atoms, 3, dtype=per_edge.dtype, device=per_edge.device)
-        return total.index_add(0, end, per_edge).index_add(0, origin, -per_edge)
 
 
 def repulsion(species: tuple[str, ...], radius: float) -> ZBLRepulsion:

@@ -20,6 +20,7 @@ from .. import units
 from ..errors import InputError
 from ..io.nep_txt import NepParameters
 from .descriptor import AngularBasis, Invariants, radial_basis
+from .edge_gradients import edge_gradient, to_atoms
 from .zbl import ZBLRepulsion
 
 QUANTITIES = {
@@ -186,11 +187,11 @@ class NEP(nn.Module):
         if self.kind == "potential":
             out = self._energy(site, rij, edges[0], edges[1], n_atoms, quantities)
         elif self.kind == "dipole":
-            pair_gradient = self._gradient(site.sum(), rij, _keeps_graph(quantities))
+            pair_gradient = edge_gradient(site.sum(), rij, _keeps_graph(quantities))
             out = self._dipole(pair_gradient, rij, edge_center, edges[0], edges[1], n_atoms, n_centers,
                                quantities, field)  # fmt: skip
         else:
-            pair_gradient = self._gradient(site.sum(), rij, _keeps_graph(quantities))
+            pair_gradient = edge_gradient(site.sum(), rij, _keeps_graph(quantities))
             scalar = self._network(1, types, q).to(torch.float64)
             out = self._polarizability(pair_gradient, scalar, rij, edge_center, edges[0], edges[1], n_atoms,
                                        n_centers, quantities)  # fmt: skip
@@ -198,27 +199,13 @@ class NEP(nn.Module):
             out["descriptors"] = q.detach().to(torch.float64)
         return out
 
-    def _gradient(self, value: Tensor, rij: Tensor, create_graph: bool) -> Tensor:
-        """Gradient of a scalar with respect to the edge vectors, shape (n_edges, 3)."""
-        gradient = torch.autograd.grad(
-            [value], [rij], retain_graph=True, create_graph=create_graph, allow_unused=True
-        )[0]
-        if gradient is None:
-            return torch.zeros_like(rij)
-        return gradient
-
-    def _scatter(self, per_edge: Tensor, origin: Tensor, end: Tensor, n_atoms: int) -> Tensor:
-        """Turn derivatives by edge vectors, shape (n_edges, 3), into derivatives by positions, shape (n_atoms, 3)."""
-        total = torch.zeros(n_atoms, 3, dtype=per_edge.dtype, device=per_edge.device)
-        return total.index_add(0, end, per_edge).index_add(0, origin, -per_edge)
-
     def _energy(
         self, site: Tensor, rij: Tensor, origin: Tensor, end: Tensor, n_atoms: int, quantities: List[str]
     ) -> Dict[str, Tensor]:
         out: Dict[str, Tensor] = {"energies": site.detach(), "energy": site.detach().sum()}
         if "forces" in quantities or "virial" in quantities or "virials" in quantities:
-            pair_gradient = self._gradient(site.sum(), rij, False)
-            out["forces"] = -self._scatter(pair_gradient, origin, end, n_atoms)
+            pair_gradient = edge_gradient(site.sum(), rij)
+            out["forces"] = -to_atoms(pair_gradient, origin, end, n_atoms)
             r = rij.detach()
             out["virial"] = -r.t() @ pair_gradient
             if "virials" in quantities:
@@ -245,13 +232,13 @@ class NEP(nn.Module):
         dipole = dipoles.sum(0)
         out: Dict[str, Tensor] = {"dipoles": dipoles.detach(), "dipole": dipole.detach()}
         if "born_charges" in quantities:
-            rows = [self._scatter(self._gradient(dipole[a], rij, False), origin, end, n_atoms) for a in range(3)]
+            rows = [to_atoms(edge_gradient(dipole[a], rij), origin, end, n_atoms) for a in range(3)]
             out["born_charges"] = torch.stack(rows, dim=1)
         if "field_forces" in quantities:
             if field is None:
                 raise ValueError("field_forces needs a field, shape (3,), in V/A; got none")
-            gradient = self._gradient((dipole * field).sum(), rij, False)
-            out["field_forces"] = self._scatter(gradient, origin, end, n_atoms)
+            gradient = edge_gradient((dipole * field).sum(), rij)
+            out["field_forces"] = to_atoms(gradient, origin, end, n_atoms)
         return out
 
     def _polarizability(
@@ -276,7 +263,7 @@ class NEP(nn.Module):
             total = torch.zeros(n_atoms, 3, 3, 3, dtype=torch.float64, device=rij.device)
             for i in range(3):
                 for j in range(i, 3):
-                    part = self._scatter(self._gradient(tensor[i, j], rij, False), origin, end, n_atoms)
+                    part = to_atoms(edge_gradient(tensor[i, j], rij), origin, end, n_atoms)
                     total[:, :, i, j] = part
                     total[:, :, j, i] = part
             out["polarizability_gradient"] = total
@@ -284,6 +271,4 @@ class NEP(nn.Module):
 
 
 def _keeps_graph(quantities: List[str]) -> bool:
-    return (
-        "born_charges" in quantities or "field_forces" in quantities or "polarizability_gradient" in quantities
-    )
+    return "born_charges" in quantities or "field_forces" in quantities or "polarizability_gradient" in quantities
