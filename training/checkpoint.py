@@ -15,13 +15,13 @@ import torch
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.dataset import LABELS, LabelledStructure
 
-from .config import TrainingConfig
+from .tables import BaseConfig
 
 FORMAT = 1
 """Version of the checkpoint; another one is refused."""
 
 
-def fingerprint(config: TrainingConfig, structures: Sequence[LabelledStructure]) -> dict[str, str]:
+def fingerprint(config: BaseConfig, structures: Sequence[LabelledStructure]) -> dict[str, str]:
     """Return hashes of all that decides the result: the configuration and the data (contents, not file names)."""
     data = hashlib.sha256()
     for s in structures:

@@ -1,21 +1,20 @@
-"""Training configuration: a TOML file parsed into frozen dataclasses; an unknown key is an error.
+"""Configuration of the training of NEP and TNEP models.
 
 Every table of the file is one dataclass here, every key one field, and the field's documentation is the key's.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.dataset import FIELDS
+from tnep_calc.errors import InputError
 from tnep_calc.io.nep_txt import EXTRA_BLOCKS, KINDS, read_nep
 
 from .start import with_architecture
+from .tables import BaseConfig, BaseDataConfig, BaseOutputConfig, check, common_rules, load, parse_tables
 
 TARGETS = {
     "potential": ("energy", "forces", "virial"),
@@ -26,33 +25,17 @@ TARGETS = {
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """Table ``[data]``.
+class DataConfig(BaseDataConfig):
+    """Table ``[data]``; the best model on the validation structures is kept (see ``output.keep_best``).
 
     Attributes
     ----------
-    files : tuple of str
-        Extended xyz files; relative paths start at the folder of the configuration file.
-    validation_fraction : float, default 0.1
-        Part of the structures that is watched but not fitted; the best model on it is kept.
-    test_fraction : float, default 0.1
-        Part of the structures that is evaluated once, at the end.
-    seed : int, default 0
-        Seed of the random split.
-    fold_dipole : bool, default true
-        Take dipole errors of periodic structures modulo e times the lattice vectors (the polarization quantum).
-    keys : table, default {}
-        Names of fields in the files, e.g. ``keys = { energy = "dft_energy" }``.
+    files, validation_fraction, test_fraction, seed, fold_dipole, keys
+        As of every training, see :class:`tnep_calc.training.tables.BaseDataConfig`.
     allow_missing : bool, default false
         Use structures that lack some of the labels with those they have; otherwise they are an error.
     """
 
-    files: tuple[str, ...]
-    validation_fraction: float = 0.1
-    test_fraction: float = 0.1
-    seed: int = 0
-    fold_dipole: bool = True
-    keys: Mapping[str, str] = field(default_factory=dict)
     allow_missing: bool = False
 
 
@@ -212,24 +195,17 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
-class OutputConfig:
+class OutputConfig(BaseOutputConfig):
     """Table ``[output]``.
 
     Attributes
     ----------
-    directory : str
-        Folder for all results; a relative path starts at the folder of the configuration file.
-    report_interval : int, default 20
-        Steps between two lines of progress (and rows of ``log.csv``).
-    checkpoint_interval : int, default 50
-        Steps between two checkpoints: the most that a killed run loses.
+    directory, report_interval, checkpoint_interval
+        As of every training, see :class:`tnep_calc.training.tables.BaseOutputConfig`; the intervals count steps.
     keep_best : bool, default true
         Keep the parameters with the smallest validation loss (looked at every report) instead of the last ones.
     """
 
-    directory: str
-    report_interval: int = 20
-    checkpoint_interval: int = 50
     keep_best: bool = True
 
 
@@ -259,7 +235,7 @@ class EnsembleConfig:
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(BaseConfig):
     """A whole configuration file.
 
     Attributes
@@ -275,18 +251,7 @@ class TrainingConfig:
     loss: LossConfig
     optimizer: OptimizerConfig
     output: OutputConfig
-    base: Path
     ensemble: EnsembleConfig = EnsembleConfig()
-
-    @property
-    def data_files(self) -> list[Path]:
-        """Data files as paths."""
-        return [self.base / name for name in self.data.files]
-
-    @property
-    def directory(self) -> Path:
-        """Output folder as a path."""
-        return self.base / self.output.directory
 
     @property
     def start(self) -> Path | None:
@@ -299,11 +264,9 @@ class TrainingConfig:
         return self.base / self.optimizer.scratch if self.optimizer.scratch else None
 
     def content(self) -> dict[str, Any]:
-        """Return all that decides the result (no paths, no threads) as plain values."""
-        content = {name: asdict(getattr(self, name)) for name in ("data", "model", "loss", "optimizer")}
-        del content["data"]["files"]
-        for name in ("memory_gb", "threads", "scratch"):
-            del content["optimizer"][name]
+        """Return all that decides the result (no paths, no memory, no threads) as plain values."""
+        content = super().content()
+        del content["optimizer"]["scratch"]
         content["model"]["start"] = Path(self.model.start).name
         content["output"] = {"report_interval": self.output.report_interval, "keep_best": self.output.keep_best}
         return content
@@ -332,94 +295,33 @@ def load_config(path: str | Path, output: str | None = None) -> TrainingConfig:
     InputError
         If a table or key is unknown or missing, or a value is of the wrong type or out of range.
     """
-    path = Path(path)
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataFileError(f"{path}: cannot be read as a TOML configuration ({error})") from error
-    if output is not None:
-        tables.setdefault("output", {})["directory"] = str(Path(output).resolve())
-    try:
-        config = parse_config(tables, path.resolve().parent)
-        if config.start is not None and read_nep(config.start, config.model.kind).zbl is not None:
-            raise InputError(f"model.start: {config.start} has a ZBL repulsion, which only GPUMD folders can have")
-        return config
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+    return load(path, output, _parse_for_files)
 
 
 def parse_config(tables: Mapping[str, Any], base: str | Path = ".") -> TrainingConfig:
     """Return the configuration from nested mappings (as TOML gives); see :func:`load_config` for the errors."""
-    unknown = sorted(set(tables) - set(_TABLES))
-    if unknown:
-        raise InputError(f"unknown table [{unknown[0]}]; known: {', '.join(f'[{name}]' for name in _TABLES)}")
     model = tables.get("model")
     if isinstance(model, Mapping) and isinstance(model.get("start"), str) and model["start"]:
         tables = {**tables, "model": with_architecture(model, Path(base))}
-    parts = {name: parse_table(cls, tables.get(name, {}), name) for name, cls in _TABLES.items()}
-    config = TrainingConfig(**parts, base=Path(base))
+    config = TrainingConfig(**parse_tables(_TABLES, tables), base=Path(base))
     _check(config)
     return config
 
 
-def parse_table(cls, table: Any, name: str):
-    """Return one table of the file as its dataclass, or raise ``InputError`` for what does not fit."""
-    if not isinstance(table, Mapping):
-        raise InputError(f"'{name}' must be a table [{name}]")
-    known = {f.name: f for f in fields(cls)}
-    for key in table:
-        if key not in known:
-            raise InputError(f"unknown key '{key}' in [{name}]; known: {', '.join(known)}")
-    values = {}
-    for key, f in known.items():
-        if key in table:
-            values[key] = _convert(table[key], f.type, f"{name}.{key}")
-        elif f.default is MISSING and f.default_factory is MISSING:
-            raise InputError(f"key '{key}' is missing in [{name}]")
-    return cls(**values)
-
-
-_TYPES: dict[str, tuple[str, Any]] = {
-    "str": ("a string", lambda v: isinstance(v, str)),
-    "int": ("an integer", lambda v: isinstance(v, int) and not isinstance(v, bool)),
-    "float": ("a number", lambda v: isinstance(v, (int, float)) and not isinstance(v, bool)),
-    "bool": ("true or false", lambda v: isinstance(v, bool)),
-    "tuple[str, ...]": ("a list of strings", lambda v: _is_list(v, str)),
-    "tuple[int, ...]": ("a list of integers", lambda v: _is_list(v, int)),
-    "float | tuple[float, ...]": (
-        "a number or a list of numbers", lambda v: _is_list(v if isinstance(v, (list, tuple)) else [v], (int, float))
-    ),
-    "tuple[float, ...]": ("a list of numbers", lambda v: _is_list(v, (int, float))),
-    "Mapping[str, str]": ("a table of strings", lambda v: isinstance(v, Mapping) and _is_list([*v.values()], str)),
-}
-
-
-def _is_list(value, of):
-    return isinstance(value, (list, tuple)) and all(isinstance(v, of) and not isinstance(v, bool) for v in value)
-
-
-def _convert(value, annotation, where):
-    expected, fits = _TYPES[annotation]
-    if not fits(value):
-        raise InputError(f"{where} must be {expected}, got {value!r}")
-    if annotation.startswith("float") and not isinstance(value, (list, tuple)):
-        return float(value)
-    if "tuple[float, ...]" in annotation:
-        return tuple(map(float, value))
-    return tuple(value) if annotation.startswith("tuple") else value
+def _parse_for_files(tables, base):
+    config = parse_config(tables, base)
+    if config.start is not None and read_nep(config.start, config.model.kind).zbl is not None:
+        raise InputError(f"model.start: {config.start} has a ZBL repulsion, which only GPUMD folders can have")
+    return config
 
 
 def _check(config):
     """Raise ``InputError`` for the first value that is out of range."""
-    d, m, loss, opt, out = config.data, config.model, config.loss, config.optimizer, config.output
-    ens = config.ensemble
+    m, loss, opt, ens = config.model, config.loss, config.optimizer, config.ensemble
     species_weights = loss.species_weights
     weights = [value for name, value in asdict(loss).items() if name != "species_weights"]
     rules = [
-        (len(d.files) > 0, "data.files must name at least one file"),
-        (0 <= d.validation_fraction < 1 and 0 <= d.test_fraction < 1, "data fractions must be in [0, 1)"),
-        (d.validation_fraction + d.test_fraction < 1, "data fractions must leave structures to train on"),
-        (set(d.keys) <= set(FIELDS), f"data.keys may name only {', '.join(FIELDS)}; got {', '.join(d.keys)}"),
+        *common_rules(config),
         (m.kind in KINDS, f"model.kind must be one of {', '.join(KINDS)}; got '{m.kind}'"),
         (len(m.species) > 0 and len(set(m.species)) == len(m.species), "model.species must be different symbols"),
         (len(m.radial_cutoffs) == len(m.angular_cutoffs) == len(m.species),
@@ -438,20 +340,17 @@ def _check(config):
         (opt.adam_steps + opt.lbfgs_steps > 0, "adam_steps and lbfgs_steps are both 0: nothing to train"),
         (opt.batch >= 0 and opt.patience >= 0, "optimizer.batch and patience must not be negative"),
         (opt.restarts >= 1 and opt.restart_steps >= 1, "optimizer.restarts and restart_steps must be at least 1"),
-        (not opt.patience or d.validation_fraction > 0 or config.ensemble.n_splits > 1,
+        (not opt.patience or config.data.validation_fraction > 0 or ens.n_splits > 1,
          "optimizer.patience needs validation data: set data.validation_fraction"),
         (opt.adam_lr > 0, "optimizer.adam_lr must be positive"),
         (opt.lbfgs_history >= 1 and opt.threads >= 1, "optimizer.lbfgs_history and threads must be at least 1"),
         (opt.precision in ("float64", "float32"), "optimizer.precision must be 'float64' or 'float32'"),
         (opt.memory_gb > 0, "optimizer.memory_gb must be positive"),
-        (out.report_interval >= 1 and out.checkpoint_interval >= 1, "intervals in [output] must be at least 1"),
         (ens.n_splits == 0 or ens.n_splits >= 2, "ensemble.n_splits must be at least 2 (or 0 for a single model)"),
         (ens.method in ("bagging", "kfold"), f"ensemble.method must be 'bagging' or 'kfold', got '{ens.method}'"),
         (0 < ens.train_fraction <= 1, "ensemble.train_fraction must be in (0, 1]"),
         (0 <= ens.seed < 2**32, "ensemble.seed must be in [0, 2^32)"),
     ]
-    for good, message in rules:
-        if not good:
-            raise InputError(message)
+    check(rules)
     if not loss.weights(m.kind):
         raise InputError(f"a {m.kind} model needs a positive weight in [loss]: {', '.join(TARGETS[m.kind])}")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tnep_calc.errors import DataFileError, InputError
+from tnep_calc.errors import DataFileError
 
-from ..config import DataConfig, OutputConfig, parse_table
+from ..tables import (
+    BaseConfig,
+    BaseDataConfig,
+    BaseOutputConfig,
+    check,
+    common_rules,
+    load,
+    parse_tables,
+    read_tables,
+)
 from .frames import LABELS
 
 
@@ -106,37 +114,17 @@ class EnthalpyOptimizerConfig:
 
 
 @dataclass(frozen=True)
-class EnthalpyConfig:
+class EnthalpyConfig(BaseConfig):
     """A whole configuration file; see the tables."""
 
-    data: DataConfig
     model: EnthalpyModelConfig
     loss: EnthalpyLossConfig
     optimizer: EnthalpyOptimizerConfig
-    output: OutputConfig
-    base: Path
-    start: Path | None = None  # always: a run begins with random parameters
-
-    @property
-    def data_files(self) -> list[Path]:
-        """Data files as paths."""
-        return [self.base / name for name in self.data.files]
-
-    @property
-    def directory(self) -> Path:
-        """Output folder as a path."""
-        return self.base / self.output.directory
-
-    def content(self) -> dict[str, Any]:
-        """Return all that decides the result as plain values."""
-        content = {name: asdict(getattr(self, name)) for name in ("data", "model", "loss", "optimizer")}
-        del content["data"]["files"], content["optimizer"]["memory_gb"], content["optimizer"]["threads"]
-        return content
 
 
 _TABLES: dict[str, Any] = {
-    "data": DataConfig, "model": EnthalpyModelConfig, "loss": EnthalpyLossConfig,
-    "optimizer": EnthalpyOptimizerConfig, "output": OutputConfig,
+    "data": BaseDataConfig, "model": EnthalpyModelConfig, "loss": EnthalpyLossConfig,
+    "optimizer": EnthalpyOptimizerConfig, "output": BaseOutputConfig,
 }  # fmt: skip
 
 
@@ -148,13 +136,10 @@ def parse_enthalpy_config(tables: Mapping[str, Any], base: str | Path = ".") -> 
     InputError
         If a table or key is unknown or missing, or a value is of the wrong type or out of range.
     """
-    unknown = sorted(set(tables) - set(_TABLES))
-    if unknown:
-        raise InputError(f"unknown table [{unknown[0]}]; known: {', '.join(f'[{name}]' for name in _TABLES)}")
-    parts = {name: parse_table(cls, tables.get(name, {}), name) for name, cls in _TABLES.items()}
-    config = EnthalpyConfig(**parts, base=Path(base))
+    config = EnthalpyConfig(**parse_tables(_TABLES, tables), base=Path(base))
     m, opt, loss = config.model, config.optimizer, config.loss
     rules = [
+        *common_rules(config),
         (m.kind == "enthalpy", f"model.kind must be 'enthalpy' here, got '{m.kind}'"),
         (len(m.species) > 0 and len(set(m.species)) == len(m.species), "model.species must be different symbols"),
         (m.cutoff > 0, "model.cutoff must be positive"),
@@ -167,31 +152,19 @@ def parse_enthalpy_config(tables: Mapping[str, Any], base: str | Path = ".") -> 
         (0 <= opt.average < 1, "optimizer.average must be in [0, 1)"),
         (opt.precision in ("float32", "float64"), "optimizer.precision must be 'float64' or 'float32'"),
     ]
-    for good, message in rules:
-        if not good:
-            raise InputError(message)
+    check(rules)
     return config
 
 
 def is_enthalpy_config(path: str | Path) -> bool:
     """Tell whether a configuration file is one of this family; a file that cannot be read is not."""
     try:
-        model = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("model", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        model = read_tables(path).get("model")
+    except DataFileError:
         return False
     return isinstance(model, Mapping) and model.get("kind") == "enthalpy"
 
 
 def load_enthalpy_config(path: str | Path, output: str | None = None) -> EnthalpyConfig:
     """Read a configuration file; arguments and errors as :func:`tnep_calc.training.config.load_config`."""
-    path = Path(path)
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataFileError(f"{path}: cannot be read as a TOML configuration ({error})") from error
-    if output is not None:
-        tables.setdefault("output", {})["directory"] = str(Path(output).resolve())
-    try:
-        return parse_enthalpy_config(tables, path.resolve().parent)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+    return load(path, output, parse_enthalpy_config)
