@@ -1,4 +1,4 @@
-"""Real spherical harmonics up to l = 3, their couplings, and the Cartesian form of ranks 1 and 2.
+"""Real spherical harmonics up to l = 3, their couplings, and the Cartesian form of ranks 1 to 3.
 
 Components of l stand at ``l**2 .. (l+1)**2 - 1`` in the usual order m = -l..l, so l = 1 is (y, z, x).  Normalisation:
 the mean of ``Y_lm^2`` over the sphere is 1, hence ``sum_m Y_lm^2 = 2 l + 1``.
@@ -75,3 +75,17 @@ def cartesian_rank2() -> np.ndarray:
     y = real_harmonics(torch.from_numpy(points)).numpy()[:, 4:9]
     moment = np.einsum("p,pm,pa,pb->mab", weights, y, points, points)
     return 7.5 * np.where(np.abs(moment) < 1e-12, 0.0, moment)
+
+
+@cache
+def cartesian_rank3() -> np.ndarray:
+    """Return M, shape (10, 3, 3, 3): ``Y_lm(u) = sum_ijk M[m, i, j, k] u_i u_j u_k`` for l = 1 (three), 3 (seven).
+
+    Each is symmetric in ijk, those of l = 3 have no trace: a basis of all symmetric tensors of rank 3.
+    """
+    points, weights = _quadrature()
+    y = real_harmonics(torch.from_numpy(points)).numpy()
+    octupole = 17.5 * np.einsum("p,pm,pa,pb,pc->mabc", weights, y[:, 9:16], points, points, points)
+    vector = np.einsum("mi,jk->mijk", cartesian_rank1().T, np.eye(3)) / 3**0.5
+    vector = vector + vector.transpose(0, 2, 1, 3) + vector.transpose(0, 2, 3, 1)
+    return np.concatenate([vector, np.where(np.abs(octupole) < 1e-12, 0.0, octupole)])
