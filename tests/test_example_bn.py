@@ -11,8 +11,7 @@ import pytest
 from tnep_calc.io.dataset import read_dataset
 from tnep_calc.training.config import load_config
 from tnep_calc.training.enthalpy.config import load_enthalpy_config
-from tnep_calc.training.enthalpy.trainer import split as enthalpy_split
-from tnep_calc.training.trainer import split_indices
+from tnep_calc.training.splits import split_indices
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "bn"
 KINDS = {"energy": "potential", "dipole": "dipole", "polarizability": "polarizability"}
@@ -53,7 +52,7 @@ def test_models_share_one_test_split(structures):
 def test_enthalpy_shares_the_split_and_finds_all_its_labels(structures):
     config = load_enthalpy_config(EXAMPLE / "enthalpy.toml")
     same = split_indices(len(structures), load_config(EXAMPLE / "energy.toml"))
-    assert all(np.array_equal(part, same[name]) for name, part in enthalpy_split(len(structures), config).items())
+    assert all(np.array_equal(part, same[name]) for name, part in split_indices(len(structures), config).items())
     assert all(getattr(s, name) is not None for s in structures for name in config.loss.weights())
 
 

@@ -24,7 +24,8 @@ from tnep_calc.io.nep_txt import read_nep
 from tnep_calc.training.checkpoint import load_checkpoint
 from tnep_calc.training.config import load_config
 from tnep_calc.training.outputs import run_training
-from tnep_calc.training.trainer import Trainer, split_indices
+from tnep_calc.training.splits import split_indices
+from tnep_calc.training.trainer import Trainer
 
 TOML = """
 [data]

@@ -36,7 +36,8 @@ from .objective import OF_STRUCTURES, make_labels
 from .outputs import check_directory, train_in, write_results
 from .parity_file import save_panels
 from .pool import shared_pool
-from .trainer import SPLITS, Trainer, moment_options, read_structures, split_indices
+from .splits import SPLITS, split_indices
+from .trainer import Trainer, moment_options, read_structures
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tnep_calc.artifact import DTYPES
 from tnep_calc.errors import InputError
 from tnep_calc.io import importers
 from tnep_calc.io.dataset import LabelledStructure
@@ -36,15 +37,14 @@ from .objective import (
     spreads,
 )
 from .pool import MomentPool
+from .splits import SPLITS, split_indices
 from .start import start_vector
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "validation", "test")
 _SEED_STEP = 1_000_003  # between the seeds of starts and of epochs
 _LBFGS_CHUNK = 10  # iterations between two looks at the clock; part of what makes a resumed run exact
 _FIELD = {"potential": "strain", "dipole": "dipole", "polarizability": "strain"}
-_DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 def read_structures(config: TrainingConfig) -> list[LabelledStructure]:
@@ -55,23 +55,13 @@ def read_structures(config: TrainingConfig) -> list[LabelledStructure]:
     return structures
 
 
-def split_indices(n: int, config: TrainingConfig) -> dict[str, np.ndarray]:
-    """Return the sorted structure indices of each split, drawn with ``data.seed``."""
-    order = np.random.default_rng(config.data.seed).permutation(n)
-    n_test, n_validation = (round(f * n) for f in (config.data.test_fraction, config.data.validation_fraction))
-    if n - n_test - n_validation < 1:
-        raise InputError(f"{n} structures are too few for these fractions: none is left to train on")
-    limits = np.split(order, [n_test, n_test + n_validation])
-    return dict(zip(("test", "validation", "train"), map(np.sort, limits), strict=True))
-
-
 def moment_options(config: TrainingConfig) -> dict[str, Any]:
     """Return the arguments of :func:`tnep_calc.training.moments.build_moments` that a configuration asks for."""
     kind, weights = config.model.kind, config.loss.weights(config.model.kind)
     return {
         "field": None if kind == "potential" and "virial" not in weights else _FIELD[kind],
         "gradient": "forces" in weights or "born_charges" in weights,
-        "dtype": _DTYPES[config.optimizer.precision],
+        "dtype": DTYPES[config.optimizer.precision],
     }
 
 
@@ -114,7 +104,7 @@ class Trainer:
         check_labels(structures, list(self.weights), config.data.allow_missing)
         self.fingerprint = fingerprint(config, structures)
         self.indices = dict(indices) if indices is not None else split_indices(len(structures), config)
-        self.dtype = _DTYPES[config.optimizer.precision]
+        self.dtype = DTYPES[config.optimizer.precision]
         self.model = NepOnMoments(config.model, self.dtype)
         self.parts = self._build_parts(structures, pool)
         train = self.parts["train"].labels

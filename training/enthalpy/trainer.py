@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tnep_calc.artifact import DTYPES
 from tnep_calc.errors import InputError
 from tnep_calc.io import importers
 from tnep_calc.io.dataset import LabelledStructure
@@ -21,6 +22,7 @@ from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
 from ..checkpoint import fingerprint, load_matching, save_checkpoint
 from ..data.checks import check_before_training
 from ..soap import SOAP
+from ..splits import SPLITS, split_indices
 from .config import EnthalpyConfig
 from .frames import Frame, make_frames
 from .initial import initialise
@@ -28,8 +30,6 @@ from .prediction import errors, predict
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "validation", "test")
-_DTYPES = {"float64": torch.float64, "float32": torch.float32}
 _WARM_UP, _OPEN = 0.02, 0.05  # of all steps: rise of the learning rate, and start of folded dipoles
 _AVERAGE = 0.98  # of the running mean squared errors
 _LOOKED_AT = 20  # structures of a split in the progress lines
@@ -62,13 +62,12 @@ class EnthalpyTrainer:
         if structures is None:
             structures, _ = importers.read_structures(config.data_files, config.data.keys)
             log.info(check_before_training(structures, in_field=True))
-        self.structures = structures
         for name in self.weights:
             if not any(getattr(s, name) is not None for s in structures):
                 raise InputError(f"no structure has {name}: set loss.{name} = 0, or give data.keys")
         self.fingerprint = fingerprint(config, structures)
-        self.indices = split(len(structures), config)
-        dtype = _DTYPES[opt.precision]
+        self.indices = split_indices(len(structures), config)
+        dtype = DTYPES[opt.precision]
         shape = SiteShape(len(model.species), model.n_radial, model.channels, model.hidden)
         self.sites, self.average = EnthalpySites(shape, dtype), EnthalpySites(shape, dtype)
         self.frames: dict[str, list[Frame]] = {}
@@ -242,13 +241,3 @@ class EnthalpyTrainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
         self.mean_squares, self.history = state["mean_squares"], state["history"]
-
-
-def split(n: int, config: EnthalpyConfig) -> dict[str, np.ndarray]:
-    """Return the sorted structure indices of each split, drawn with ``data.seed``."""
-    order = np.random.default_rng(config.data.seed).permutation(n)
-    n_test, n_validation = (round(f * n) for f in (config.data.test_fraction, config.data.validation_fraction))
-    if n - n_test - n_validation < 1:
-        raise InputError(f"{n} structures are too few for these fractions: none is left to train on")
-    limits = np.split(order, [n_test, n_test + n_validation])
-    return dict(zip(("test", "validation", "train"), map(np.sort, limits), strict=True))
