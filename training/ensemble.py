@@ -12,7 +12,6 @@ the test structures are free of that.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -26,16 +25,16 @@ from tnep_calc import __version__
 from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.plotting.style import save_figure
-from tnep_calc.plotting.training import plot_losses, plot_parity
+from tnep_calc.plotting.training import plot_losses
 
-from .checkpoint import write_atomically
-from .comparison import lines_of, panels
+from .comparison import panels
 from .config import EnsembleConfig, TrainingConfig
 from .model import basis_of
 from .objective import OF_STRUCTURES, make_labels
 from .outputs import check_directory, train_in, write_results
-from .parity_file import save_panels
+from .parity_file import ARRAYS
 from .pool import shared_pool
+from .run_files import write_comparison, write_json
 from .splits import SPLITS, split_indices
 from .trainer import Trainer, moment_options, read_structures
 
@@ -138,11 +137,8 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
         histories.append(trainer.history)
         collected.add(trainer)
     compared = collected.panels(config)
-    save_panels(config.directory, compared)
     save_figure(plot_losses(histories), config.directory / "loss.png", force=True)
-    save_figure(plot_parity(compared), config.directory / "parity.png", force=True)
-    for line in lines_of(compared):
-        log.info(line)
+    write_comparison(config.directory, compared)
     summary = {
         "kind": config.model.kind,
         "program": f"tnep_calc {__version__}",
@@ -156,7 +152,7 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
         ],
         "errors": _errors(compared, results),
     }  # fmt: skip
-    write_atomically(config.directory / RESULTS, lambda path: path.write_text(json.dumps(summary, indent=1)))
+    write_json(config.directory / RESULTS, summary)
     return summary
 
 
@@ -172,11 +168,10 @@ def _errors(compared, results):
     errors: dict[str, dict[str, Any]] = {}
     for panel in compared:
         for split, numbers in panel["splits"].items():
-            arrays = ("target", "prediction", "deviation")
             squares = numbers["deviation"] ** 2
             single = [r["errors"][split][panel["name"]]["rmse"] for r in results if split in r["errors"]]
             errors.setdefault(split, {})[panel["name"]] = {
-                "unit": panel["unit"], **{key: value for key, value in numbers.items() if key not in arrays},
+                "unit": panel["unit"], **{key: value for key, value in numbers.items() if key not in ARRAYS},
                 "rmse_of_members": float(np.sqrt(np.mean(np.square(single)))),
                 "deviation": float(np.sqrt(np.nanmean(squares))) if np.isfinite(squares).any() else None,
             }  # fmt: skip

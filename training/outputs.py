@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import logging
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tnep_calc import __version__
 from tnep_calc.artifact import export_artifact
 from tnep_calc.errors import InputError
 from tnep_calc.io.nep_txt import write_nep
 from tnep_calc.plotting.style import save_figure
-from tnep_calc.plotting.training import plot_loss, plot_parity
+from tnep_calc.plotting.training import plot_loss
 
-from .checkpoint import write_atomically
-from .comparison import DISPLAY, lines_of, panels
+from . import run_files
+from .comparison import DISPLAY, panels
 from .config import TrainingConfig
 from .objective import UNITS
-from .parity_file import save_panels
+from .run_files import ARTIFACT, CHECKPOINT
 from .trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT, NEP, ARTIFACT, LOG, RESULTS = "checkpoint.pt", "nep.txt", "model.pt", "log.csv", "results.json"
-"""Names of files in the output directory; also ``parity.npz``, and the figures ``loss.png`` and ``parity.png``."""
+NEP = "nep.txt"
+"""Name of the model in the output directory, beside those of :mod:`tnep_calc.training.run_files` and ``loss.png``."""
 
 
 def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any]:
@@ -104,11 +99,7 @@ def _report(trainer, folder):
         left = f", {trainer.seconds / trainer.step * (trainer.total_steps - trainer.step):.0f} s left"
     log.info("%7.1f s  step %d/%d %s  loss %.3g  %s%s", trainer.seconds, trainer.step, trainer.total_steps,
              row["stage"], row["loss_train"], ", ".join(words), left)  # fmt: skip
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(trainer.history[0]))
-    writer.writeheader()
-    writer.writerows(trainer.history)
-    write_atomically(folder / LOG, lambda path: path.write_text(text.getvalue()))
+    run_files.write_log(folder, trainer.history)
 
 
 def comparison(trainer: Trainer, vector) -> list[dict[str, Any]]:
@@ -122,40 +113,16 @@ def comparison(trainer: Trainer, vector) -> list[dict[str, Any]]:
     )
 
 
-def _summary(numbers):
-    return {key: value for key, value in numbers.items() if key not in ("target", "prediction")}
-
-
 def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
     """Write ``nep.txt``, the artifact, figures and ``results.json``, and return what the latter has."""
     vector, step = trainer.result()
     compared = comparison(trainer, vector)
     parameters = trainer.parameters()
-    provenance = {"program": f"tnep_calc {__version__}", "training": json.dumps(trainer.config.content())}
-    provenance |= {f"{what}_sha256": value for what, value in trainer.fingerprint.items()}
     write_nep(folder / NEP, parameters)
     unit = {"potential": None, "dipole": "e*A", "polarizability": "e*A^2/V"}[trainer.config.model.kind]
-    export_artifact(folder / NEP, folder / ARTIFACT, unit=unit, provenance=provenance)
-    results: dict[str, Any] = {
-        "kind": trainer.config.model.kind,
-        "program": f"tnep_calc {__version__}",
-        "steps": trainer.step,
-        "step_of_result": step,
-        "seconds": round(trainer.seconds, 2),
-        "threads": trainer.config.optimizer.threads,
-        "parameters": trainer.model.n_parameters,
-        "data": {"files": list(trainer.config.data.files), **trainer.fingerprint},
-        "splits": {name: [int(k) for k in indices] for name, indices in trainer.indices.items()},
-        "errors": {
-            split: {panel["name"]: {"unit": panel["unit"], **_summary(panel["splits"][split])} for panel in compared}
-            for split in trainer.parts
-        },
-        "configuration": {**trainer.config.content(), "output": asdict(trainer.config.output)},
-    }
-    write_atomically(folder / RESULTS, lambda path: path.write_text(json.dumps(results, indent=1)))
-    save_panels(folder, compared)
+    export_artifact(folder / NEP, folder / ARTIFACT, unit=unit, provenance=run_files.provenance(trainer))
     save_figure(plot_loss(trainer.history), folder / "loss.png", force=True)
-    save_figure(plot_parity(compared), folder / "parity.png", force=True)
-    for line in lines_of(compared):
-        log.info(line)
-    return results
+    return run_files.write_results(
+        folder, trainer, compared, trainer.parts, kind=trainer.config.model.kind, step_of_result=step,
+        threads=trainer.config.optimizer.threads, parameters=trainer.model.n_parameters,
+    )  # fmt: skip

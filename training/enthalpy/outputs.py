@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import logging
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tnep_calc import __version__
 from tnep_calc.artifact import export_enthalpy
 from tnep_calc.plotting.style import save_figure
-from tnep_calc.plotting.training import plot_enthalpy_history, plot_parity
+from tnep_calc.plotting.training import plot_enthalpy_history
 
-from ..checkpoint import write_atomically
-from ..comparison import lines_of, numbers_of
-from ..parity_file import save_panels
+from .. import run_files
+from ..comparison import numbers_of
+from ..run_files import ARTIFACT, CHECKPOINT
 from .config import EnthalpyConfig
 from .trainer import EnthalpyTrainer
 
 log = logging.getLogger(__name__)
-
-CHECKPOINT, ARTIFACT, LOG, RESULTS = "checkpoint.pt", "model.pt", "log.csv", "results.json"
-"""Names of the files in the output directory; figures are ``history.png`` and ``parity.png``."""
 
 SHOWN = {
     "energy": ("eV/atom", 1.0), "forces": ("meV/Å", 1e3), "virial": ("meV/Å³", 1e3), "dipole": ("me·Å", 1e3),
@@ -67,11 +59,7 @@ def _report(trainer: EnthalpyTrainer, folder: Path) -> None:
     total = trainer.config.optimizer.epochs
     left = f", {trainer.seconds / trainer.epoch * (total - trainer.epoch):.0f} s left" if trainer.epoch < total else ""
     log.info("%7.1f s  epoch %d/%d  %s%s", trainer.seconds, trainer.epoch, total, ", ".join(words), left)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(trainer.history[0]))
-    writer.writeheader()
-    writer.writerows(trainer.history)
-    write_atomically(folder / LOG, lambda path: path.write_text(text.getvalue()))
+    run_files.write_log(folder, trainer.history)
 
 
 def compare(trainer: EnthalpyTrainer) -> list[dict[str, Any]]:
@@ -96,41 +84,13 @@ def compare(trainer: EnthalpyTrainer) -> list[dict[str, Any]]:
 
 def write_results(trainer: EnthalpyTrainer, folder: Path) -> dict[str, Any]:
     """Write artifact, figures and ``results.json``, and return what the latter has."""
-    config, compared = trainer.config, compare(trainer)
-    provenance = {"program": f"tnep_calc {__version__}", "training": json.dumps(config.content())}
-    provenance |= {f"{what}_sha256": value for what, value in trainer.fingerprint.items()}
-    m = config.model
+    m, precision = trainer.config.model, trainer.config.optimizer.precision
     export_enthalpy(
-        trainer.average, m.species, m.cutoff, m.n_radial, m.zbl, folder / ARTIFACT, config.optimizer.precision,
-        provenance,
+        trainer.average, m.species, m.cutoff, m.n_radial, m.zbl, folder / ARTIFACT, precision,
+        run_files.provenance(trainer),
     )  # fmt: skip
-    results: dict[str, Any] = {
-        "kind": "enthalpy",
-        "program": f"tnep_calc {__version__}",
-        "epochs": trainer.epoch,
-        "steps": trainer.step,
-        "seconds": round(trainer.seconds, 2),
-        "parameters": sum(p.numel() for p in trainer.sites.parameters()),
-        "data": {"files": list(config.data.files), **trainer.fingerprint},
-        "splits": {name: [int(k) for k in indices] for name, indices in trainer.indices.items()},
-        "errors": {
-            split: {
-                panel["name"]: {"unit": panel["unit"], **_summary(panel["splits"][split])}
-                for panel in compared
-                if split in panel["splits"]
-            }
-            for split in trainer.frames
-        },
-        "configuration": {**config.content(), "output": asdict(config.output)},
-    }
-    write_atomically(folder / RESULTS, lambda path: path.write_text(json.dumps(results, indent=1)))
-    save_panels(folder, compared)
     save_figure(plot_enthalpy_history(trainer.history, SHOWN), folder / "history.png", force=True)
-    save_figure(plot_parity(compared), folder / "parity.png", force=True)
-    for line in lines_of(compared):
-        log.info(line)
-    return results
-
-
-def _summary(numbers):
-    return {key: value for key, value in numbers.items() if key not in ("target", "prediction")}
+    return run_files.write_results(
+        folder, trainer, compare(trainer), trainer.frames, kind="enthalpy", epochs=trainer.epoch,
+        parameters=sum(p.numel() for p in trainer.sites.parameters()),
+    )  # fmt: skip
