@@ -38,6 +38,7 @@ name                        shape                meaning (units are those of the
 ``dipoles``, ``dipole``     (n_centers, 3), (3,) per centre, and sum
 ``polarizabilities``        (n_centers, 3, 3)    per centre
 ``polarizability``          (3, 3)               sum
+``hyperpolarizability``     (3, 3, 3)            ``-d3H/dE3`` (enthalpy models of third order in the field), e·Å^3/V^2
 ``born_charges``            (n_atoms, 3, 3)      [atom, dipole component, displacement component]
 ``polarizability_gradient`` (n_atoms, 3, 3, 3)   [atom, displacement component, i, j]
 ``field_forces``            (n_atoms, 3)         ``sum_a field[a] * born_charges[:, a, :]`` in one backward pass

@@ -1,9 +1,11 @@
 """Electric-enthalpy model: one scalar H(R, E) whose derivatives are forces, stress, polarization, Born charges, ...
 
 ``H(R, E) = sum_i [e_i - E.p_i - E.a_i.E / 2]`` with site functions of one cutoff (:mod:`.enthalpy_sites`), the exact
-expansion to second order in the field (Falletta et al., Nat. Commun. 16, 4031 (2025), eqs 1-4):
+expansion to second order in the field (Falletta et al., Nat. Commun. 16, 4031 (2025), eqs 1-4), or as an option to
+third order, with ``- b_i:EEE / 6`` more (:mod:`.enthalpy_field`; the terms in b below):
 
-* dipole ``P = -dH/dE = sum_i (p_i + a_i.E)``, polarizability ``alpha = -d2H/dE2 = sum_i a_i``;
+* dipole ``P = -dH/dE = sum_i (p_i + a_i.E + b_i:EE / 2)``, polarizability ``alpha = -d2H/dE2 = sum_i (a_i + b_i.E)``,
+  hyperpolarizability ``-d3H/dE3 = sum_i b_i``;
 * forces ``-dH/dR`` and virial at the actual field from one backward pass;
 * Born charges ``Z = dP/dR = -d2H/dE dR``: their sum over atoms is zero by construction.
 """
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from ..io.nep_txt import ZBL
 from .edge_gradients import edge_gradient, to_atoms
 from .enthalpy_density import edge_density
+from .enthalpy_field import in_field
 from .enthalpy_sites import EnthalpySites
 from .zbl import ZBLRepulsion
 
@@ -23,7 +26,9 @@ QUANTITIES = (
     "energies", "energy", "forces", "virial", "virials", "dipoles", "dipole", "born_charges", "field_forces",
     "piezoelectric", "polarizabilities", "polarizability", "polarizability_gradient",
 )  # fmt: skip
-"""What an enthalpy model gives (names of the contract in ``tnep_calc.models``)."""
+"""What every enthalpy model gives (names of the contract in ``tnep_calc.models``)."""
+HYPERPOLARIZABILITY = "hyperpolarizability"
+"""What a model of third order in the field gives besides."""
 
 
 class Enthalpy(nn.Module):
@@ -52,7 +57,7 @@ class Enthalpy(nn.Module):
         self.cutoff = cutoff
         self.n_radial = n_radial
         self.n_species = len(species)
-        self.quantities: List[str] = list(QUANTITIES)
+        self.quantities: List[str] = [*QUANTITIES, *([HYPERPOLARIZABILITY] if sites.hyperpolarizability else [])]
         self.zbl_radius = zbl
         self.zbl = repulsion(species, zbl)
 
@@ -77,18 +82,18 @@ class Enthalpy(nn.Module):
         edge_center, neighbors = edge_center[near], neighbors[near]
         types = species[centers]
         rij = vectors[near].detach().to(torch.float64).requires_grad_(True)
-        energies, dipoles, alphas = self._sites(types, edge_center, species[neighbors], rij, n_centers)
+        energies, dipoles, alphas, betas = self._sites(types, edge_center, species[neighbors], rij, n_centers)
         if field is not None:
             local = field.to(torch.float64).expand(n_centers, 3)
-            induced = torch.bmm(alphas, local.unsqueeze(2)).squeeze(2)
-            energies = energies - (local * (dipoles + 0.5 * induced)).sum(1)
-            dipoles = dipoles + induced
+            energies, dipoles, alphas = in_field(energies, dipoles, alphas, betas, local)
         if self.zbl_radius > 0:
             energies = energies + self._repulsion(types, edge_center, species[neighbors], rij, n_centers)
         out: Dict[str, Tensor] = {}
         out["energies"], out["dipoles"], out["polarizabilities"] = energies.detach(), dipoles.detach(), alphas.detach()
         out["energy"], out["dipole"] = energies.detach().sum(), dipoles.detach().sum(0)
         out["polarizability"] = alphas.detach().sum(0)
+        if betas is not None:
+            out["hyperpolarizability"] = betas.detach().sum(0)
         origin = centers[edge_center]
         if "forces" in quantities or "virial" in quantities or "virials" in quantities:
             slope, r = edge_gradient(energies.sum(), rij), rij.detach()
@@ -133,21 +138,26 @@ class Enthalpy(nn.Module):
 
     def _sites(
         self, types: Tensor, edge_center: Tensor, edge_type: Tensor, rij: Tensor, n_centers: int
-    ) -> Tuple[Tensor, Tensor, Tensor]:
-        """Energies (n_centers,), dipoles (n_centers, 3), polarizabilities (n_centers, 3, 3) at zero field, float64."""
+    ) -> Tuple[Tensor, Tensor, Tensor, Optional[Tensor]]:
+        """Energies (n_centers,), dipoles, polarizabilities and hyperpolarizabilities at zero field, float64."""
         total = self._density(rij, edge_center, edge_type, n_centers)
         energies = torch.zeros(n_centers, dtype=torch.float64, device=rij.device)
         dipoles = torch.zeros(n_centers, 3, dtype=torch.float64, device=rij.device)
         alphas = torch.zeros(n_centers, 3, 3, dtype=torch.float64, device=rij.device)
+        betas: Optional[Tensor] = None
+        if self.sites.hyperpolarizability:
+            betas = torch.zeros(n_centers, 3, 3, 3, dtype=torch.float64, device=rij.device)
         identity = torch.eye(3, dtype=torch.float64, device=rij.device)
         for s in range(self.n_species):
             rows = torch.nonzero(types == s).squeeze(1)
             if rows.shape[0] > 0:
-                e, p, a = self.sites(s, total.index_select(1, rows))
+                e, p, a, b = self.sites(s, total.index_select(1, rows))
                 energies = energies.index_add(0, rows, e.to(torch.float64) + self.sites.site[s, 0])
                 dipoles = dipoles.index_add(0, rows, p.to(torch.float64))
                 alphas = alphas.index_add(0, rows, a.to(torch.float64) + self.sites.site[s, 1] * identity)
-        return energies, dipoles, alphas
+                if betas is not None and b is not None:
+                    betas = betas.index_add(0, rows, b.to(torch.float64))
+        return energies, dipoles, alphas, betas
 
     def _repulsion(self, types: Tensor, edge_center: Tensor, edge_type: Tensor, rij: Tensor, n_centers: int) -> Tensor:
         """ZBL energy of the centres."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from tnep_calc.models.enthalpy_field import in_field
 from tnep_calc.models.enthalpy_sites import EnthalpySites
 
 from .frames import Frame, moment_rows
@@ -29,8 +30,8 @@ def predict(
     Returns
     -------
     list of dict
-        ``energy`` (of H at the frame's field), ``forces``, ``virial``, ``dipole`` (at the frame's field),
-        ``polarizability`` and ``born`` (d, n_atoms, 3), which is ``sum_i e_i Z[atom, i, :]``.
+        ``energy`` (of H), ``forces``, ``virial``, ``dipole``, ``polarizability`` and ``born`` (d, n_atoms, 3), which
+        is ``sum_i e_i Z[atom, i, :]``, all at the frame's field.
     """
     t, dtype = len(frames[0].centers), sites.w1.dtype
     counts = [[len(frame.centers[s]) for frame in frames] for s in range(t)]
@@ -48,12 +49,9 @@ def predict(
     for s in range(t):
         if densities[s] is None:
             continue
-        e, p, a = sites(s, densities[s])
+        e, p, a, b = sites(s, densities[s])
         place = of_frame[s]
-        field = fields[place]
-        induced = torch.bmm(a, field.unsqueeze(2)).squeeze(2)
-        enthalpy = e - (field * (p + 0.5 * induced)).sum(1)
-        p = p + induced
+        enthalpy, p, a = in_field(e, p, a, b, fields[place])
         constant = torch.tensor(counts[s], dtype=torch.float64)
         square = 0.5 * sites.site[s, 1] * fields.double().square().sum(1)
         energy = energy + (torch.zeros_like(energy).index_add(0, place, enthalpy.double())
