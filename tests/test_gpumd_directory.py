@@ -16,7 +16,8 @@ from tnep_calc.cli import main
 from tnep_calc.errors import InputError, ModelFileError
 from tnep_calc.io.nep_in import NepInput, write_nep_in
 from tnep_calc.io.nep_txt import ZBL, read_nep
-from tnep_calc.training.gpumd.directory import RunOptions, run_directory
+from tnep_calc.training.gpumd.directory import run_directory
+from tnep_calc.training.gpumd.folder import RunOptions
 
 SMALL = NepInput(
     ("N", "B"), cutoff=((3.7, 3.0),), n_max=(2, 2), basis_size=(3, 3), l_max=(3, 1, 0, 0, 0, 0, 0), neuron=4,
@@ -108,15 +109,16 @@ def interrupted(folder, row):
     """Run in a process that is killed after it has written a row of loss.out."""
     code = f"""
 import os, signal
-import tnep_calc.training.gpumd.directory as d
-write, count = d.append_row, []
+import tnep_calc.training.gpumd.folder as f
+from tnep_calc.training.gpumd.directory import run_directory
+write, count = f.append_row, []
 def append_row(path, text):
     write(path, text)
     count.append(text)
     if len(count) == {row}:
         os.kill(os.getpid(), signal.SIGKILL)
-d.append_row = append_row
-d.run_directory({str(folder)!r}, d.RunOptions(engine="snes"))
+f.append_row = append_row
+run_directory({str(folder)!r}, f.RunOptions(engine="snes"))
 """
     path = os.pathsep.join(["." , os.environ.get("PYTHONPATH", "")])
     root = Path(__file__).resolve().parents[1]
@@ -181,9 +183,9 @@ def test_a_killed_gradient_run_goes_on(make, monkeypatch, row):
     monkeypatch.setattr(gradient, "gradient_config", often)
     run = RunOptions(steps=8)
     run_directory(folders[0], run)
-    import tnep_calc.training.gpumd.directory as directory
+    import tnep_calc.training.gpumd.folder as module
 
-    write = directory.append_row
+    write = module.append_row
 
     def stop(path, text):
         write(path, text)
@@ -191,7 +193,7 @@ def test_a_killed_gradient_run_goes_on(make, monkeypatch, row):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(directory, "append_row", stop)
+        patch.setattr(module, "append_row", stop)
         with pytest.raises(KeyboardInterrupt):
             run_directory(folders[1], run)
     run_directory(folders[1], run)

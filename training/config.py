@@ -13,7 +13,7 @@ from typing import Any
 from tnep_calc.errors import InputError
 from tnep_calc.io.nep_txt import EXTRA_BLOCKS, KINDS, read_nep
 
-from .start import with_architecture
+from .architecture import with_architecture
 from .tables import BaseConfig, BaseDataConfig, BaseOutputConfig, check, common_rules, load, parse_tables
 
 TARGETS = {

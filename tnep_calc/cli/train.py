@@ -143,7 +143,7 @@ def _run_directories(args, given):
         raise InputError("a GPUMD folder gets its results itself: --output is for configurations only")
     if args.engine == "snes" and any(value is not None for value in (args.steps, args.precision, args.start)):
         raise InputError("--steps, --precision and --start are for --engine gradient: use 'generation' in nep.in")
-    from ..training.gpumd.directory import RunOptions
+    from ..training.gpumd.folder import RunOptions
     from ..training.gpumd.many import run_directories
 
     for path in run_directories(args.config, RunOptions(restart=args.restart, **given)):

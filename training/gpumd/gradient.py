@@ -16,8 +16,8 @@ from ..config import TrainingConfig, parse_config
 from ..moments import STRAIN_ORDER
 from ..pool import MomentPool
 from ..trainer import Trainer
-from .directory import CHECKPOINT, NEP, RESTART, Folder, RunOptions
 from .evaluate import without_zbl
+from .folder import CHECKPOINT, NEP, RESTART, Folder, RunOptions
 from .snes_trainer import model_config
 
 log = logging.getLogger(__name__)

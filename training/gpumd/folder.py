@@ -1,0 +1,160 @@
+"""A GPUMD training folder: ``nep.in``, ``train.xyz``, optional ``test.xyz``, and the files that a training writes.
+
+Files are those of GPUMD's ``nep`` program, so that whatever reads its folders reads ours.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tnep_calc.errors import InputError
+from tnep_calc.io.files import atomic_output
+from tnep_calc.io.gpumd_training import append_row, loss_row, parity_tables, table_errors, write_parity
+from tnep_calc.io.gpumd_xyz import GpumdFrame, read_gpumd_xyz
+from tnep_calc.io.nep_in import NepInput, read_nep_in
+from tnep_calc.io.nep_txt import ZBL, NepParameters, write_nep
+
+from ..data.checks import check_before_training
+from .evaluate import evaluate
+
+log = logging.getLogger(__name__)
+
+ENGINES = ("gradient", "snes")
+CHECKPOINT, NEP, LOSS, RESTART = "tnep_checkpoint.pt", "nep.txt", "loss.out", "nep.restart"
+"""Names of files in the folder; the first is ours, the others are GPUMD's."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What ``nep.in`` has no keyword for.
+
+    Attributes
+    ----------
+    engine : str, default "gradient"
+        ``"gradient"`` or ``"snes"``.
+    restart : bool, default False
+        Discard our checkpoint, and allow an existing ``nep.txt`` to be overwritten.
+    steps : int or None
+        Steps of Adam, and then as many of L-BFGS (gradient engine); None = the defaults of ``tnep train``.
+    precision : str, default "float64"
+        Arithmetic of the gradient engine; the evolution strategy is float32 as in GPUMD.
+    threads : int, default 1
+        Threads of torch.
+    memory_gb : float, default 4.0
+        Largest size of the precomputed moments in memory in GB.
+    start : str or path, optional
+        A ``nep.txt`` whose parameters the gradient engine starts from, instead of the one that ``fine_tune`` names.
+    """
+
+    engine: str = "gradient"
+    restart: bool = False
+    steps: int | None = None
+    precision: str = "float64"
+    threads: int = 1
+    memory_gb: float = 4.0
+    start: str | Path | None = None
+
+
+class Folder:
+    """A training folder: what is in it, and how its output files are written.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Attributes
+    ----------
+    options : NepInput
+    train, test : list of GpumdFrame
+        ``test`` is empty where there is no ``test.xyz``.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.options: NepInput = read_nep_in(self.path / "nep.in")
+        self.train = self._read("train.xyz")
+        if not self.options.prediction:
+            known = self.options.kind == "potential"  # of dipoles and polarizabilities the file does not tell the unit
+            log.info(check_before_training([frame.structure for frame in self.train], units=known))
+        self.test: list[GpumdFrame] = []
+        if not self.options.prediction and (self.path / "test.xyz").exists():
+            self.test = self._read("test.xyz")
+
+    def _read(self, name):
+        o = self.options
+        return read_gpumd_xyz(
+            self.path / name, o.species, o.kind, atomic=o.atomic_v, prediction=bool(o.prediction)
+        )  # fmt: skip
+
+    @property
+    def zbl(self) -> ZBL | None:
+        """The repulsion that ``nep.in`` asks for (potentials only)."""
+        o = self.options
+        if o.zbl is None or o.model_type:
+            return None
+        if (self.path / "zbl.in").exists():
+            raise InputError(f"{self.path / 'zbl.in'}: the flexible ZBL repulsion is not supported; remove the file")
+        return ZBL(0.5 * o.zbl, o.zbl, o.use_typewise_cutoff_zbl)
+
+    def tables(self, parameters: NepParameters, frames: Sequence[GpumdFrame]):
+        """Return tables of predictions and targets, see :func:`tnep_calc.io.gpumd_training.parity_tables`."""
+        return parity_tables(self.options.kind, frames, evaluate(parameters, frames), self.options.atomic_v)
+
+    def write_train(self, parameters: NepParameters) -> dict[str, float]:
+        """Write ``*_train.out`` and return the errors."""
+        tables = self.tables(parameters, self.train)
+        write_parity(self.path, "train", tables)
+        return table_errors(tables, self.options.atomic_v)
+
+    def write_test(self, parameters: NepParameters) -> list[float]:
+        """Write ``*_test.out`` if there is a test set, and return its columns of ``loss.out`` (0 without)."""
+        names = self.error_names
+        if not self.test:
+            return [0.0] * len(names)
+        tables = self.tables(parameters, self.test)
+        write_parity(self.path, "test", tables)
+        errors = table_errors(tables, self.options.atomic_v)
+        return [errors[name] for name in names]
+
+    @property
+    def error_names(self) -> tuple[str, ...]:
+        """Tables whose errors are in ``loss.out``."""
+        return ("energy", "force", "virial") if self.options.kind == "potential" else (self.options.kind,)
+
+    def report(self, generation: int, loss: tuple[float, float, float], train: list[float], parameters: NepParameters):
+        """Write ``nep.txt`` and ``*_test.out``, append to ``loss.out``, and log one line."""
+        write_nep(self.path / NEP, parameters)
+        test = self.write_test(parameters)
+        append_row(self.path / LOSS, loss_row(generation, *loss, train + test))
+        words = [
+            f"{name} {a:.4g}" + (f"/{b:.4g}" if self.test else "")
+            for name, a, b in zip(self.error_names, train, test, strict=True)
+        ]
+        what = "train/test" if self.test else "train"
+        log.info("%8d  loss %.5g  RMSE %s: %s", generation, loss[0], what, ", ".join(words))
+
+    def loss_rows(self) -> int:
+        """Return the number of whole rows of ``loss.out``, those of former runs included."""
+        path = self.path / LOSS
+        return path.read_text(encoding="ascii").count("\n") if path.exists() else 0
+
+    def trim_loss(self, rows: int) -> None:
+        """Cut ``loss.out`` to a number of rows: later ones are about to be computed again."""
+        path = self.path / LOSS
+        if path.exists():
+            text = "".join(path.read_text(encoding="ascii").splitlines(keepends=True)[:rows])
+            with atomic_output(path, force=True) as temporary:
+                temporary.write_text(text, encoding="ascii")
+
+
+def check_folder(folder: Folder, run: RunOptions) -> None:
+    """Raise ``InputError`` if the engine is unknown, or a run would overwrite a model of which nothing is known."""
+    if run.engine not in ENGINES:
+        raise InputError(f"engine must be {' or '.join(ENGINES)}, got '{run.engine}'")
+    path = folder.path
+    continues = (path / CHECKPOINT).exists() or (run.engine == "snes" and (path / RESTART).exists())
+    if not folder.options.prediction and (path / NEP).exists() and not (continues or run.restart):
+        raise InputError(f"{path / NEP} exists and would be overwritten: move it away, or use --restart")
