@@ -5,14 +5,10 @@
 
 #include "grid.h"
 #include "kernels.h"
+#include "macros.h"
 
 namespace tnep {
 
-#if defined(__x86_64__)
-#define TNEP_SETS(F) F(generic) F(avx2) F(avx512)
-#else
-#define TNEP_SETS(F) F(generic)
-#endif
 #define TNEP_DECLARE(set)              \
   namespace set {                      \
   extern const Kernel<float> kernel_float;   \

@@ -4,14 +4,10 @@
 #include <string>
 
 #include "enthalpy.h"
+#include "macros.h"
 
 namespace tnep {
 
-#if defined(__x86_64__)
-#define TNEP_SETS(F) F(generic) F(avx2) F(avx512)
-#else
-#define TNEP_SETS(F) F(generic)
-#endif
 #define TNEP_DECLARE(set)                                    \
   namespace set {                                            \
   extern const EnthalpyKernel<float> enthalpy_kernel_float;   \

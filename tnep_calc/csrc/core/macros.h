@@ -17,6 +17,13 @@
 #define TNEP_BEGIN namespace tnep { namespace TNEP_ISA {
 #define TNEP_END } }
 
+// Call a macro with the name of every instruction set, from the least to the most capable.
+#if defined(__x86_64__)
+#define TNEP_SETS(F) F(generic) F(avx2) F(avx512)
+#else
+#define TNEP_SETS(F) F(generic)
+#endif
+
 TNEP_BEGIN
 
 template <int I>
