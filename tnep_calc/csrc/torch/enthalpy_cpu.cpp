@@ -10,86 +10,35 @@
 #include <vector>
 
 #include "../core/enthalpy.h"
+#include "arguments.h"
 #include "recycled.h"
 
 namespace tnep {
 namespace {
 
-using at::Tensor;
-
-void check_integers(const Tensor& t, const char* name) {
-  TORCH_CHECK(t.dim() == 1 && t.scalar_type() == at::kLong && t.device().is_cpu(), name,
-              " must be a 1-dimensional int64 tensor on the CPU, got ", t.scalar_type(), " of shape ", t.sizes(),
-              " on ", t.device());
-}
-
-void check_doubles(const Tensor& t, const char* name, bool right_shape, const char* shape) {
-  TORCH_CHECK(right_shape && t.scalar_type() == at::kDouble && t.device().is_cpu(), name,
-              " must be a float64 tensor of shape ", shape, " on the CPU, got ", t.scalar_type(), " of shape ",
-              t.sizes(), " on ", t.device());
-}
-
-void check_range(const Tensor& t, const char* name, int64_t limit, const char* limit_name) {
-  const int64_t* p = t.const_data_ptr<int64_t>();
-  int64_t outside = 0;  // its sign bit is set by any value below 0 or above limit - 1
-  for (int64_t i = 0; i < t.numel(); i++) outside |= p[i] | (limit - 1 - p[i]);
-  if (outside >= 0) return;
-  const auto [low, high] = std::minmax_element(p, p + t.numel());
-  TORCH_CHECK(false, name, " must be from 0 to ", limit_name, " - 1 = ", limit - 1, ", got values from ", *low, " to ",
-              *high);
-}
-
-struct Arguments {
-  Tensor header, params, constants, species, centers, offsets, neighbors, vectors, field;
+struct Arguments : ModelAndEdges {
+  Tensor constants, vectors, field;
   std::vector<int64_t> seeds;
   bool atom_virials;
 };
 
 // Check everything that the kernels rely on, but for the model, and make the arrays contiguous.
 void check(Arguments& a) {
-  check_integers(a.header, "header");
-  check_integers(a.species, "species");
-  check_integers(a.centers, "centers");
-  check_integers(a.offsets, "offsets");
-  check_integers(a.neighbors, "neighbors");
-  const Tensor& p = a.params;
-  TORCH_CHECK(p.dim() == 1 && (p.scalar_type() == at::kFloat || p.scalar_type() == at::kDouble) && p.device().is_cpu(),
-              "params must be a 1-dimensional float32 or float64 tensor on the CPU, got ", p.scalar_type(),
-              " of shape ", p.sizes(), " on ", p.device());
-  const int64_t n = a.centers.size(0);
+  check_edge_vectors(a.vectors, a.neighbors);
+  check_edges(a, at::kLong, "int64");
   check_doubles(a.constants, "constants", a.constants.dim() == 1, "(1 + 2 n_species,)");
-  check_doubles(a.vectors, "vectors", a.vectors.dim() == 2 && a.vectors.size(1) == 3, "(n_edges, 3)");
   if (a.field.defined())
     check_doubles(a.field, "field",
                   a.field.dim() > 0 && a.field.size(-1) == 3 &&
-                      (a.field.dim() == 1 || (a.field.dim() == 2 && a.field.size(0) == n)),
+                      (a.field.dim() == 1 || (a.field.dim() == 2 && a.field.size(0) == a.centers.size(0))),
                   "(3,) or (n_centers, 3)");
-  TORCH_CHECK(a.neighbors.size(0) == a.vectors.size(0), "neighbors and vectors must be equally long, got ",
-              a.neighbors.size(0), " and ", a.vectors.size(0));
-  TORCH_CHECK(a.offsets.size(0) == n + 1, "offsets must have one number more than centers, got ", a.offsets.size(0),
-              " for ", n, " centers");
-  TORCH_CHECK(a.species.size(0) < (int64_t(1) << 31), "more than 2^31 atoms: ", a.species.size(0));
-  for (Tensor* t : {&a.header, &a.params, &a.constants, &a.species, &a.centers, &a.offsets, &a.neighbors, &a.vectors})
-    *t = t->contiguous();
+  for (Tensor* t : {&a.constants, &a.vectors}) *t = t->contiguous();
   if (a.field.defined()) a.field = a.field.contiguous();
-  const int64_t* o = a.offsets.const_data_ptr<int64_t>();
-  bool ordered = o[0] == 0;
-  for (int64_t c = 0; c < n; c++) ordered = ordered && o[c] <= o[c + 1];
-  TORCH_CHECK(ordered && o[n] == a.neighbors.size(0), "offsets must rise from 0 to the number of edges ",
-              a.neighbors.size(0), ", got ", o[0], " to ", o[n]);
-  check_range(a.centers, "centers", a.species.size(0), "n_atoms");
-  check_range(a.neighbors, "neighbors", a.species.size(0), "n_atoms");
+  check_range<int64_t>(a.neighbors, "neighbors", a.species.size(0), "n_atoms");
   for (const int64_t s : a.seeds)
     TORCH_CHECK(s >= 0 && s < kSeeds, "seeds must be from 0 to ", int(kSeeds) - 1, ", got ", s);
   TORCH_CHECK(!a.atom_virials || (!a.seeds.empty() && a.seeds[0] == kSeedEnthalpy),
               "atom_virials needs the enthalpy, 0, as the first of the seeds");
-}
-
-// Scratch memory of this thread, grown on demand.
-char* workspace(size_t bytes) {
-  thread_local std::vector<char> memory;
-  if (memory.size() < bytes + 64) memory.resize(bytes + 64 + bytes / 4);
-  return reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
 }
 
 // Evaluate in one chunk of centres per thread.  Each chunk adds to rows of its own, and the rows are summed
@@ -103,7 +52,7 @@ void run(const Arguments& a, EnthalpyTask task, const EnthalpyOutputs& out, int6
   } catch (const std::invalid_argument& error) {
     TORCH_CHECK(false, error.what());
   }
-  check_range(a.species, "species", m.species, "number of species of the model");
+  check_range<int64_t>(a.species, "species", m.species, "number of species of the model");
   TORCH_CHECK(a.constants.numel() == 1 + 2 * m.species, "constants must have 1 + 2 n_species = ", 1 + 2 * m.species,
               " numbers, got ", a.constants.numel());
   const double* constants = a.constants.const_data_ptr<double>();
@@ -122,8 +71,7 @@ void run(const Arguments& a, EnthalpyTask task, const EnthalpyOutputs& out, int6
   std::partial_sum(place.begin(), place.end(), place.begin());
   for (int64_t c = 0; c < edges.n_centers; c++) order[place[edges.species[edges.centers[c]]]++] = c;
 
-  int64_t longest = 0;
-  for (int64_t c = 0; c < edges.n_centers; c++) longest = std::max(longest, edges.offsets[c + 1] - edges.offsets[c]);
+  const int64_t longest = most_edges(edges);
   const EnthalpyKernel<R>& k = enthalpy_kernel<R>();
   const size_t bytes = k.workspace_bytes(m, task.n_seeds, longest);
   const int64_t chunks = std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), edges.n_centers / 16));
@@ -147,25 +95,17 @@ void run(const Arguments& a, EnthalpyTask task, const EnthalpyOutputs& out, int6
       evaluate(chunk, mine);
     }
   });
-  const auto add = [&](double* to, int64_t offset, int64_t count) {
-    at::parallel_for(0, count, 4096, [&](int64_t begin, int64_t end) {
-      for (int64_t chunk = 0; chunk < chunks - 1; chunk++) {
-        const double* from = extra.data() + chunk * size + offset;
-        for (int64_t i = begin; i < end; i++) to[i] += from[i];
-      }
-    });
-  };
-  add(out.gradients, 0, gradients);
-  if (out.virials) add(out.virials, gradients, 9 * edges.n_atoms);
-  add(out.strain, size - strain, strain);
+  add_rows(extra.data(), chunks - 1, size, gradients, out.gradients);
+  if (out.virials) add_rows(extra.data() + gradients, chunks - 1, size, 9 * edges.n_atoms, out.virials);
+  add_rows(extra.data() + size - strain, chunks - 1, size, strain, out.strain);
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> enthalpy(
     const Tensor& header, const Tensor& params, const Tensor& constants, const Tensor& species, const Tensor& centers,
     const Tensor& offsets, const Tensor& neighbors, const Tensor& vectors, const std::optional<Tensor>& field,
     at::IntArrayRef seeds, bool atom_virials) {
-  Arguments a{header,    params,    constants, species, centers,
-              offsets,   neighbors, vectors,   field ? *field : Tensor(), seeds.vec(), atom_virials};
+  Arguments a{{header, params, species, centers, offsets, neighbors},
+              constants, vectors, field ? *field : Tensor(), seeds.vec(), atom_virials};
   check(a);
   const int64_t atoms = species.size(0), n = centers.size(0), s = int64_t(seeds.size());
   const auto options = a.vectors.options();

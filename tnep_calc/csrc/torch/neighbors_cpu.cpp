@@ -10,18 +10,11 @@
 #include <vector>
 
 #include "../core/grid.h"
+#include "arguments.h"
 #include "recycled.h"
 
 namespace tnep {
 namespace {
-
-using at::Tensor;
-
-void check_real(const Tensor& t, const char* name, bool good_shape, const char* shape) {
-  TORCH_CHECK(good_shape && t.scalar_type() == at::kDouble && t.device().is_cpu(), name,
-              " must be a float64 tensor of shape ", shape, " on the CPU, got ", t.scalar_type(), " of shape ",
-              t.sizes(), " on ", t.device());
-}
 
 // Edges per atom to make room for: those of a homogeneous system, within reason.
 int64_t edges_per_atom(const double* cell, int64_t n, double cutoff) {
@@ -71,8 +64,8 @@ Part search_range(const Grid& grid, int64_t begin, int64_t end, int64_t n_atoms,
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> neighbor_list(const Tensor& positions, const Tensor& cell, const Tensor& pbc,
                                                          double cutoff) {
-  check_real(positions, "positions", positions.dim() == 2 && positions.size(1) == 3, "(n_atoms, 3)");
-  check_real(cell, "cell", cell.dim() == 2 && cell.size(0) == 3 && cell.size(1) == 3, "(3, 3)");
+  check_doubles(positions, "positions", positions.dim() == 2 && positions.size(1) == 3, "(n_atoms, 3)");
+  check_doubles(cell, "cell", cell.dim() == 2 && cell.size(0) == 3 && cell.size(1) == 3, "(3, 3)");
   TORCH_CHECK(pbc.dim() == 1 && pbc.size(0) == 3 && pbc.scalar_type() == at::kBool && pbc.device().is_cpu(),
               "pbc must be a bool tensor of shape (3,) on the CPU, got ", pbc.scalar_type(), " of shape ", pbc.sizes());
   const int64_t n = positions.size(0);
@@ -113,8 +106,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> neighbor_list(const Tensor& positions
 
 Tensor edge_vectors(const Tensor& positions, const Tensor& cell, const Tensor& offsets, const Tensor& neighbors,
                     const Tensor& shifts) {
-  check_real(positions, "positions", positions.dim() == 2 && positions.size(1) == 3, "(n_atoms, 3)");
-  check_real(cell, "cell", cell.dim() == 2 && cell.size(0) == 3 && cell.size(1) == 3, "(3, 3)");
+  check_doubles(positions, "positions", positions.dim() == 2 && positions.size(1) == 3, "(n_atoms, 3)");
+  check_doubles(cell, "cell", cell.dim() == 2 && cell.size(0) == 3 && cell.size(1) == 3, "(3, 3)");
   const int64_t n = positions.size(0), edges = neighbors.numel();
   TORCH_CHECK(offsets.dim() == 1 && offsets.scalar_type() == at::kLong && offsets.size(0) == n + 1,
               "offsets must be int64 of shape (n_atoms + 1,), got ", offsets.scalar_type(), " of shape ",

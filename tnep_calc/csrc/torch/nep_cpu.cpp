@@ -13,7 +13,7 @@
 #include <tuple>
 #include <vector>
 
-#include "../core/kernels.h"
+#include "arguments.h"
 #include "recycled.h"
 
 #define TNEP_TEXT(x) #x
@@ -24,83 +24,34 @@
 namespace tnep {
 namespace {
 
-using at::Tensor;
-
-// Arguments of an operator: edges as vectors, or (vectors not defined) as positions in rows.
-struct Input {
-  Tensor header, params, species, centers, offsets, neighbors, vectors, rows;
+// Edges as vectors, or (vectors not defined) as positions in rows.
+struct Input : ModelAndEdges {
+  Tensor vectors, rows;
 };
 
-void check_vector(const Tensor& t, const char* name, at::ScalarType type, const char* type_name) {
-  TORCH_CHECK(t.dim() == 1 && t.scalar_type() == type && t.device().is_cpu(), name, " must be a 1-dimensional ",
-              type_name, " tensor on the CPU, got ", t.scalar_type(), " of shape ", t.sizes(), " on ", t.device());
-}
-
-template <class I>
-void check_index(const Tensor& t, const char* name, int64_t limit, const char* limit_name) {
-  const I* p = t.const_data_ptr<I>();
-  bool outside = false;
-  for (int64_t i = 0; i < t.numel(); i++) outside |= (p[i] < 0) | (p[i] >= limit);
-  if (!outside) return;
-  const auto [low, high] = std::minmax_element(p, p + t.numel());
-  TORCH_CHECK(false, name, " must be from 0 to ", limit_name, " - 1 = ", limit - 1, ", got values from ", *low, " to ",
-              *high);
-}
-
-// Check what the kernels rely on and make the arrays contiguous; the kernels check `neighbors` on the way.
-Input checked(const Tensor& header, const Tensor& params, const Tensor& species, const Tensor& centers,
-              const Tensor& offsets, const Tensor& neighbors) {
-  check_vector(header, "header", at::kLong, "int64");
-  check_vector(species, "species", at::kLong, "int64");
-  check_vector(centers, "centers", at::kLong, "int64");
-  check_vector(offsets, "offsets", at::kLong, "int64");
-  TORCH_CHECK(params.dim() == 1 && (params.scalar_type() == at::kFloat || params.scalar_type() == at::kDouble) &&
-                  params.device().is_cpu(),
-              "params must be a 1-dimensional float32 or float64 tensor on the CPU, got ", params.scalar_type(),
-              " of shape ", params.sizes(), " on ", params.device());
-  TORCH_CHECK(offsets.size(0) == centers.size(0) + 1, "offsets must have one number more than centers, got ",
-              offsets.size(0), " for ", centers.size(0), " centers");
-  TORCH_CHECK(species.size(0) < (int64_t(1) << 31), "more than 2^31 atoms: ", species.size(0));
-  Input in{header.contiguous(),  params.contiguous(),    species.contiguous(), centers.contiguous(),
-           offsets.contiguous(), neighbors.contiguous(), Tensor(),             Tensor()};
-  const int64_t* o = in.offsets.const_data_ptr<int64_t>();
-  bool ordered = o[0] == 0;
-  for (int64_t c = 0; c < in.centers.size(0); c++) ordered = ordered && o[c] <= o[c + 1];
-  TORCH_CHECK(ordered && o[in.centers.size(0)] == neighbors.size(0),
-              "offsets must rise from 0 to the number of edges ", neighbors.size(0), ", got ", o[0], " to ",
-              o[in.centers.size(0)]);
-  check_index<int64_t>(in.centers, "centers", species.size(0), "n_atoms");
-  return in;
-}
-
+// The kernels check `neighbors` on the way.
 Input with_vectors(const Tensor& header, const Tensor& params, const Tensor& species, const Tensor& centers,
                    const Tensor& offsets, const Tensor& neighbors, const Tensor& vectors) {
-  check_vector(neighbors, "neighbors", at::kLong, "int64");
-  TORCH_CHECK(vectors.dim() == 2 && vectors.size(1) == 3 && vectors.scalar_type() == at::kDouble &&
-                  vectors.device().is_cpu(),
-              "vectors must be a float64 tensor of shape (n_edges, 3) on the CPU, got ", vectors.scalar_type(),
-              " of shape ", vectors.sizes(), " on ", vectors.device());
-  TORCH_CHECK(neighbors.size(0) == vectors.size(0), "neighbors and vectors must be equally long, got ",
-              neighbors.size(0), " and ", vectors.size(0));
-  Input in = checked(header, params, species, centers, offsets, neighbors);
+  Input in{{header, params, species, centers, offsets, neighbors}, vectors, Tensor()};
+  check_edge_vectors(vectors, neighbors);
+  check_edges(in, at::kLong, "int64");
   in.vectors = vectors.contiguous();
   return in;
 }
 
 Input with_positions(const Tensor& header, const Tensor& params, const Tensor& species, const Tensor& centers,
                      const Tensor& offsets, const Tensor& neighbors, const Tensor& positions) {
-  check_vector(neighbors, "neighbors", at::kInt, "int32");
-  TORCH_CHECK(positions.dim() == 2 && positions.size(1) == 3 && positions.scalar_type() == at::kDouble &&
-                  positions.device().is_cpu() && positions.size(0) == species.size(0),
-              "positions must be a float64 tensor of shape (n_atoms, 3) = (", species.size(0), ", 3) on the CPU, got ",
-              positions.scalar_type(), " of shape ", positions.sizes(), " on ", positions.device());
-  Input in = checked(header, params, species, centers, offsets, neighbors);
+  Input in{{header, params, species, centers, offsets, neighbors}, Tensor(), Tensor()};
+  check_edges(in, at::kInt, "int32");
+  const int64_t n = species.size(0);
+  check_doubles(positions, "positions", positions.dim() == 2 && positions.size(0) == n && positions.size(1) == 3,
+                "(n_atoms, 3) = (", n, ", 3)");
   const Tensor contiguous = positions.contiguous();
-  in.rows = Recycler::instance().empty({species.size(0), int64_t(sizeof(AtomRow) / sizeof(double))}, positions.options());
+  in.rows = Recycler::instance().empty({n, int64_t(sizeof(AtomRow) / sizeof(double))}, positions.options());
   auto* rows = reinterpret_cast<AtomRow*>(in.rows.mutable_data_ptr<double>());
   const double* p = contiguous.const_data_ptr<double>();
   const int64_t* s = in.species.const_data_ptr<int64_t>();
-  for (int64_t i = 0; i < species.size(0); i++) rows[i] = {p[3 * i], p[3 * i + 1], p[3 * i + 2], s[i]};
+  for (int64_t i = 0; i < n; i++) rows[i] = {p[3 * i], p[3 * i + 1], p[3 * i + 2], s[i]};
   return in;
 }
 
@@ -109,18 +60,11 @@ Model<R> view(const Input& in) {
   try {
     Model<R> m = make_model<R>(in.header.const_data_ptr<int64_t>(), in.header.numel(), in.params.const_data_ptr<R>(),
                                in.params.numel());
-    check_index<int64_t>(in.species, "species", m.species, "number of species of the model");
+    check_range<int64_t>(in.species, "species", m.species, "number of species of the model");
     return m;
   } catch (const std::invalid_argument& error) {
     TORCH_CHECK(false, error.what());
   }
-}
-
-// Scratch memory of this thread, grown on demand.
-char* workspace(size_t bytes) {
-  thread_local std::vector<char> memory;
-  if (memory.size() < bytes + 64) memory.resize(bytes + 64 + bytes / 4);
-  return reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
 }
 
 // Evaluate in one chunk of centres per thread.  Each chunk adds to rows of its own, and the rows are summed
@@ -139,9 +83,7 @@ bool run(const Input& in, const Model<R>& m, Task task, Outputs out) {
                     listed ? reinterpret_cast<const AtomRow*>(in.rows.const_data_ptr<double>()) : nullptr};
   const double n_edges = double(edges.offsets[edges.n_centers]);
   const Kernel<R>& k = kernel<R>(n_edges / double(std::max<int64_t>(edges.n_centers, 1) * m.species));
-  int64_t longest = 0;
-  for (int64_t c = 0; c < edges.n_centers; c++) longest = std::max(longest, edges.offsets[c + 1] - edges.offsets[c]);
-  const size_t bytes = k.workspace_bytes(m, longest);
+  const size_t bytes = k.workspace_bytes(m, most_edges(edges));
   const int64_t threads = out.ticks ? 1 : at::get_num_threads();
   const int64_t chunks = std::max<int64_t>(1, std::min<int64_t>(threads, edges.n_centers / 8));
   if (chunks == 1) return k.evaluate(m, task, edges, 0, edges.n_centers, out, workspace(bytes));
@@ -163,17 +105,9 @@ bool run(const Input& in, const Model<R>& m, Task task, Outputs out) {
         good = false;
     }
   });
-  const auto add = [&](double* to, int64_t offset, int64_t count) {
-    at::parallel_for(0, count, 4096, [&](int64_t begin, int64_t end) {
-      for (int64_t chunk = 0; chunk < chunks - 1; chunk++) {
-        const double* from = extra.data() + chunk * size + offset;
-        for (int64_t i = begin; i < end; i++) to[i] += from[i];
-      }
-    });
-  };
-  if (stride) add(out.atoms, 0, stride);
-  if (virials) add(out.virials, stride, virials);
-  if (out.virial) add(out.virial, stride + virials, 9);
+  if (stride) add_rows(extra.data(), chunks - 1, size, stride, out.atoms);
+  if (virials) add_rows(extra.data() + stride, chunks - 1, size, virials, out.virials);
+  if (out.virial) add_rows(extra.data() + stride + virials, chunks - 1, size, 9, out.virial);
   return good;
 }
 
@@ -188,8 +122,8 @@ void dispatch(const Input& in, int kind, Task task, const Outputs& out) {
     TORCH_CHECK(kind < 0 || m.kind == kind, "this operator needs a ", names[std::max(kind, 0)], " model, got a ",
                 names[m.kind], " model");
     if (run<R>(in, m, task, out)) return;
-    const auto check = in.rows.defined() ? check_index<int32_t> : check_index<int64_t>;
-    check(in.neighbors, "neighbors", in.species.size(0), "n_atoms");
+    const auto check_neighbors = in.rows.defined() ? check_range<int32_t> : check_range<int64_t>;
+    check_neighbors(in.neighbors, "neighbors", in.species.size(0), "n_atoms");
   };
   if (in.params.scalar_type() == at::kFloat) go(float());
   else go(double());
@@ -276,9 +210,7 @@ Tensor polarizability_gradient(TNEP_EDGES) {
 }
 
 Tensor field_forces(TNEP_EDGES, const Tensor& field) {
-  TORCH_CHECK(field.dim() == 1 && field.size(0) == 3 && field.scalar_type() == at::kDouble && field.device().is_cpu(),
-              "field must be a float64 tensor of shape (3,) on the CPU, got ", field.scalar_type(), " of shape ",
-              field.sizes(), " on ", field.device());
+  check_doubles(field, "field", field.dim() == 1 && field.size(0) == 3, "(3,)");
   const Tensor f = field.contiguous();
   return atoms(TNEP_CHECKED, kDipole, Task::field_forces, f.const_data_ptr<double>()).slice(1, 0, 3).contiguous();
 }
