@@ -20,8 +20,9 @@ from torch import Tensor
 
 from tnep_calc.io.dataset import LabelledStructure
 
+from .edges import EdgeFinder
 from .features import Basis
-from .moments import EdgeFinder, Moments, assemble, moment_numbers
+from .moments import Moments, assemble, moment_numbers
 from .objective import Labels
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from .blocks import Block
-from .model import NepOnMoments, Scaling
+from .model import NepOnMoments
 from .objective import WITH_CONSTANTS, Labels, site_constants
+from .scaling import Scaling
 
 _SMALLEST_SPREAD = 1e-3  # of a descriptor, relative to its mean
 # Neurons start almost linear in the (standardised) descriptor and bend only as far as the labels ask for it.  With a

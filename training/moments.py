@@ -27,13 +27,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tnep_calc.errors import DataFileError, InputError, TnepError
+from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import LabelledStructure
-from tnep_calc.neighbors import NeighborList
 
+from .edges import EdgeFinder, StructureEdges
 from .features import STRAIN_ORDER, Basis, Features, along, dipole_gradient
 
-__all__ = ["STRAIN_ORDER", "Basis", "EdgeFinder", "Group", "Moments", "assemble", "build_moments"]
+__all__ = ["STRAIN_ORDER", "Basis", "Group", "Moments", "assemble", "build_moments"]
 
 COMPONENTS = {None: 0, "dipole": 3, "strain": 6}
 """Number of components of each displacement field."""
@@ -192,72 +192,6 @@ class Moments:
             pair_slot=of_pairs(self.pair_slot, torch.cat(slots)), pair_gradient=of_pairs(self.pair_gradient),
             pair_born=of_pairs(self.pair_born),
         )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class StructureEdges:
-    """Edges of one structure within the cutoffs of their pairs.
-
-    Attributes
-    ----------
-    types : ndarray, shape (n_atoms,)
-    origin, end : ndarray, shape (n_edges,)
-    vectors : ndarray, shape (n_edges, 3), in Å
-    n_slots, n_pairs : int
-        Numbers of occupied (centre, species of neighbour), and of (centre, neighbour).
-    max_neighbors : tuple of 2 int
-    """
-
-    types: np.ndarray
-    origin: np.ndarray
-    end: np.ndarray
-    vectors: np.ndarray
-    n_slots: int
-    n_pairs: int
-    max_neighbors: tuple[int, int]
-
-
-class EdgeFinder:
-    """Search of the edges of structures, with the checks of their geometry.
-
-    Parameters
-    ----------
-    basis : Basis
-    """
-
-    def __init__(self, basis: Basis):
-        self.basis = basis
-        self.index = {symbol: k for k, symbol in enumerate(basis.species)}
-        self.search = NeighborList(basis.cutoff)
-        self._cutoffs = [np.array(c) for c in (basis.radial_cutoffs, basis.angular_cutoffs)]
-
-    def __call__(self, s: LabelledStructure) -> StructureEdges:
-        """Return the edges of a structure.
-
-        Raises
-        ------
-        DataFileError
-            If the structure has an unknown species or an unsound geometry.
-        """
-        unknown = sorted(set(s.symbols) - set(self.index))
-        if unknown:
-            species = " ".join(self.basis.species)
-            raise DataFileError(f"{s.source}: has {' '.join(unknown)}, but the model has {species}")
-        try:
-            edges = self.search.edges(s.positions, s.cell, s.pbc)
-        except TnepError as error:
-            raise DataFileError(f"{s.source}: {error}") from error
-        n, t = len(s), len(self.basis.species)
-        types = np.array([self.index[symbol] for symbol in s.symbols])
-        origin, end, vectors = np.repeat(np.arange(n), np.diff(edges.offsets)), edges.neighbors, edges.vectors
-        lengths = np.sqrt((vectors * vectors).sum(1))
-        radial, angular = ((c[types[origin]] + c[types[end]]) / 2 for c in self._cutoffs)
-        inside = lengths < radial
-        largest = tuple(int(np.bincount(origin[lengths < c], minlength=n).max(initial=0)) for c in (radial, angular))
-        origin, end, vectors = origin[inside], end[inside], vectors[inside]
-        n_slots = len(np.unique(origin * t + types[end]))
-        return StructureEdges(types, origin, end, vectors, n_slots, len(np.unique(origin * n + end)),
-                              (largest[0], largest[1]))  # fmt: skip
 
 
 def moment_numbers(edges: StructureEdges, basis: Basis, field: str | None, gradient: bool) -> int:

@@ -15,7 +15,8 @@ from tnep_calc.io.nep_txt import read_nep
 from .architecture import without_constants
 from .blocks import Block
 from .initial import descriptor_scaling, whitening
-from .model import NepOnMoments, Scaling
+from .model import NepOnMoments
+from .scaling import Scaling
 
 
 def start_vector(model: NepOnMoments, blocks: Sequence[Block], path: Path) -> Tensor:

@@ -25,7 +25,7 @@ from .checkpoint import fingerprint, load_matching, save_checkpoint
 from .config import TrainingConfig
 from .data.checks import check_before_training
 from .initial import decay_weights, initialise
-from .model import NepOnMoments, Scaling
+from .model import NepOnMoments
 from .objective import (
     OF_STRUCTURES,
     WITH_CONSTANTS,
@@ -37,6 +37,7 @@ from .objective import (
     spreads,
 )
 from .pool import MomentPool
+from .scaling import Scaling
 from .splits import SPLITS, split_indices
 from .start import start_vector
 

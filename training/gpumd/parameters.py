@@ -11,7 +11,8 @@ from torch import Tensor
 from tnep_calc.io.nep_txt import ZBL, NepParameters
 
 from ..config import ModelConfig
-from ..model import NepOnMoments, Scaling
+from ..model import NepOnMoments
+from ..scaling import Scaling
 
 
 class Layout:
