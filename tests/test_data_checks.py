@@ -13,7 +13,7 @@ from tnep_calc.io.dataset import LabelledStructure, read_dataset, write_dataset
 from tnep_calc.training.config import load_config
 from tnep_calc.training.data.checks import check_before_training, check_structures, summary
 from tnep_calc.training.data.pairs import dipole_pairs, energy_pairs, quanta, slope
-from tnep_calc.training.trainer import read_structures
+from tnep_calc.training.preparation import read_structures
 from tnep_calc.units import EPSILON_0, POLARIZABILITY_TO_BOHR3
 
 CELL = np.array([[4.2, 0, 0], [0.5, 4.0, 0], [-0.3, 0.4, 4.4]])

@@ -22,7 +22,8 @@ from tnep_calc.training.config import EnsembleConfig, load_config
 from tnep_calc.training.ensemble import member_config, member_indices, member_splits
 from tnep_calc.training.model import basis_of
 from tnep_calc.training.pool import MomentPool
-from tnep_calc.training.trainer import Trainer, moment_options
+from tnep_calc.training.preparation import moment_options
+from tnep_calc.training.trainer import Trainer
 
 TOML = """
 [data]

@@ -34,9 +34,10 @@ from .objective import OF_STRUCTURES, make_labels
 from .outputs import check_directory, train_in, write_results
 from .parity_file import ARRAYS
 from .pool import shared_pool
+from .preparation import moment_options, read_structures
 from .run_files import write_comparison, write_json
 from .splits import SPLITS, split_indices
-from .trainer import Trainer, moment_options, read_structures
+from .trainer import Trainer
 
 log = logging.getLogger(__name__)
 

@@ -16,54 +16,26 @@ from torch import Tensor
 
 from tnep_calc.artifact import DTYPES
 from tnep_calc.errors import InputError
-from tnep_calc.io import importers
 from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.io.nep_txt import NepParameters
 
-from .blocks import Block, Part, Storage, make_part
+from .blocks import Block, Storage
 from .checkpoint import fingerprint, load_matching, save_checkpoint
 from .config import TrainingConfig
-from .data.checks import check_before_training
 from .initial import decay_weights, initialise
 from .model import NepOnMoments
-from .objective import (
-    OF_STRUCTURES,
-    WITH_CONSTANTS,
-    Objective,
-    Weighting,
-    check_labels,
-    make_labels,
-    site_constants,
-    spreads,
-)
+from .objective import WITH_CONSTANTS, Objective, check_labels, site_constants, spreads
 from .pool import MomentPool
+from .preparation import make_parts, read_structures
 from .scaling import Scaling
-from .splits import SPLITS, split_indices
+from .splits import split_indices
 from .start import start_vector
+from .watching import Clock, errors_of, predictions_of
 
 log = logging.getLogger(__name__)
 
 _SEED_STEP = 1_000_003  # between the seeds of starts and of epochs
 _LBFGS_CHUNK = 10  # iterations between two looks at the clock; part of what makes a resumed run exact
-_FIELD = {"potential": "strain", "dipole": "dipole", "polarizability": "strain"}
-
-
-def read_structures(config: TrainingConfig) -> list[LabelledStructure]:
-    """Read and check the data files (of any kind); every structure must have the fitted labels, unless allowed."""
-    required = [] if config.data.allow_missing else list(config.loss.weights(config.model.kind))
-    structures, _ = importers.read_structures(config.data_files, config.data.keys, required)
-    log.info(check_before_training(structures))
-    return structures
-
-
-def moment_options(config: TrainingConfig) -> dict[str, Any]:
-    """Return the arguments of :func:`tnep_calc.training.moments.build_moments` that a configuration asks for."""
-    kind, weights = config.model.kind, config.loss.weights(config.model.kind)
-    return {
-        "field": None if kind == "potential" and "virial" not in weights else _FIELD[kind],
-        "gradient": "forces" in weights or "born_charges" in weights,
-        "dtype": DTYPES[config.optimizer.precision],
-    }
 
 
 class Trainer:
@@ -85,8 +57,8 @@ class Trainer:
         The splits that have structures.
     vector : Tensor of float64, shape (n_parameters,) or (restarts, n_parameters)
         Current parameters; of all models until one of several is chosen.
-    evaluations : int
-        Gradients of this process; see :meth:`speed`.
+    clock : Clock
+        Number and time of the gradients of this process; see :meth:`speed`.
     storage : Storage
         Where the moments are.
     history : list of dict
@@ -107,7 +79,9 @@ class Trainer:
         self.indices = dict(indices) if indices is not None else split_indices(len(structures), config)
         self.dtype = DTYPES[config.optimizer.precision]
         self.model = NepOnMoments(config.model, self.dtype)
-        self.parts = self._build_parts(structures, pool)
+        # with a pool, half of the memory is for what it has
+        self.storage = Storage(config.optimizer.memory_gb / (1 if pool is None else 2), config.scratch)
+        self.parts = make_parts(config, self.model.basis, structures, self.indices, self.storage, pool)
         train = self.parts["train"].labels
         self.counts = {name: int(known.sum()) for name, known in train.known.items()}
         site = torch.zeros(len(config.model.species), dtype=torch.float64)
@@ -125,29 +99,8 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"step": 0, "loss": math.inf, "vector": self._single(self.vector.detach())}
         self.seconds = 0.0
-        self.evaluations, self._passes, self.evaluation_seconds = 0, 0.0, 0.0
+        self.clock = Clock()
         self._optimizer: torch.optim.Optimizer | None = None
-
-    def _build_parts(self, structures, pool):
-        options, loss = moment_options(self.config), self.config.loss
-        optimizer, weighting = self.config.optimizer, Weighting(loss.shear, loss.species_weights, loss.force_delta)
-        self.storage = Storage(optimizer.memory_gb / (1 if pool is None else 2), self.config.scratch)
-        parts: dict[str, Part] = {}
-        for name in SPLITS:
-            chosen = [structures[k] for k in self.indices[name]]
-            if not chosen:
-                continue
-            labels = make_labels(
-                chosen, list(self.weights), self.config.model.species, self.config.data.fold_dipole, weighting
-            )
-            batch, order = 0, np.arange(len(chosen))
-            if name == "train" and optimizer.batch:
-                batch, order = optimizer.batch, np.random.default_rng(self.config.data.seed).permutation(len(chosen))
-            parts[name] = make_part(
-                chosen, labels, self.model.basis, self.storage, order=order, batch=batch,
-                select=None if pool is None else pool.select, **options,
-            )  # fmt: skip
-        return parts
 
     def _initial(self):
         """Draw the initial parameters of all starts, and set the scaling of the model."""
@@ -218,10 +171,10 @@ class Trainer:
                 self.finished or before // out.checkpoint_interval != self.step // out.checkpoint_interval
             ):
                 save_checkpoint(checkpoint, self.state())
-        if self.evaluations:
+        if self.clock.gradients:
             speed = self.speed()
             log.info("%d gradients, %.3g s each: %.3g GB/s of moments, %.3g GFLOP/s in products with them",
-                     self.evaluations, speed["seconds"], speed["gigabytes_per_second"],
+                     self.clock.gradients, speed["seconds"], speed["gigabytes_per_second"],
                      speed["gigaflops_per_second"])  # fmt: skip
 
     @property
@@ -295,9 +248,8 @@ class Trainer:
             total = total + loss.detach()
         if self._frozen:
             self.vector.grad[..., : self._frozen] = 0.0
-        self.evaluations += 1
-        self._passes += sum(len(block.structures) for block in blocks) / len(self.parts["train"].structures)
-        self.evaluation_seconds += time.perf_counter() - start
+        share = sum(len(block.structures) for block in blocks) / len(self.parts["train"].structures)
+        self.clock.add(share, time.perf_counter() - start)
         return total
 
     def _choose(self):
@@ -341,35 +293,17 @@ class Trainer:
         return self._single(self.vector.detach())
 
     def _predict(self, name, vector):
-        part, model = self.parts[name], self.model
-        if vector.ndim == 1 and model.scaling.mean.ndim == 3:
-            model = model.with_scaling(model.scaling.member(0))
-        out: dict[str, Tensor] = {}
-        with torch.no_grad():
-            for block in part.blocks:
-                for label, value in model.predict(vector, block.load(), list(self.weights)).items():
-                    of_structures = label in OF_STRUCTURES
-                    rows, axis = block.structures if of_structures else block.atoms, vector.ndim - 1
-                    if label not in out:
-                        shape = [*value.shape]
-                        shape[axis] = len(part.labels.targets[label])
-                        out[label] = value.new_empty(shape)
-                    out[label].index_copy_(axis, rows, value)
-        return out
+        return predictions_of(self.parts[name], self.model, vector, list(self.weights))
 
     def _report(self, on_report, start):
         row: dict[str, Any] = {"step": self.step, "stage": self.stage}
         losses = {}
         for name in ("train", "validation"):
             if name in self.parts:
-                labels, predictions = self.parts[name].labels, self.evaluate(name)
-                losses[name] = float(self.objective.loss(self.objective.terms(labels, predictions)))
-                terms = self.objective.terms(labels, predictions, weighted=False)
+                losses[name], errors = errors_of(self.objective, self.parts[name].labels, self.evaluate(name))
                 self._check_finite(losses[name])
                 row[f"loss_{name}"] = losses[name]
-                for label, term in terms.items():
-                    rmse = float(term) ** 0.5 * self.objective.spreads[label]
-                    row[f"rmse_{label}_{name}"] = rmse if labels.known[label].any() else math.nan
+                row |= {f"rmse_{label}_{name}": error for label, error in errors.items()}
         self.history.append(row)
         watched = losses.get("validation", losses["train"])
         if watched < self.best["loss"] and self.vector.ndim == 1:
@@ -381,20 +315,9 @@ class Trainer:
     def speed(self) -> dict[str, float]:
         """Return what a gradient over all training structures costs, and how fast those of this process were.
 
-        Returns
-        -------
-        dict
-            ``gigabytes``: moments read (once for the predictions, once for the gradient); ``gigaflops``: operations
-            of the dense products with them; ``seconds``, ``gigabytes_per_second``, ``gigaflops_per_second``: means
-            over the gradients of this process, of batches as their share.
+        The entries are those of :meth:`tnep_calc.training.watching.Clock.speed`.
         """
-        part, n = self.parts["train"], max(1e-30, self._passes)
-        width = torch.finfo(self.dtype).bits // 8
-        rows = max(self.model.n_radial, self.model.n_angular) * (len(self.vector) if self.vector.ndim == 2 else 1)
-        seconds = self.evaluation_seconds / n
-        cost = {"gigabytes": 2 * width * part.numbers / 1e9, "gigaflops": 4 * rows * part.numbers / 1e9}
-        rates = {f"{name}_per_second": value / seconds if seconds else 0.0 for name, value in cost.items()}
-        return {**cost, "seconds": seconds, **rates}
+        return self.clock.speed(self.parts["train"], self.model, len(self.vector) if self.vector.ndim == 2 else 1)
 
     def result(self) -> tuple[Tensor, int]:
         """Return the parameters to keep and their step: the best on validation data if there are any, else the last."""

@@ -10,7 +10,7 @@ from tnep_calc.errors import InputError
 
 from ..model import basis_of
 from ..pool import MomentPool, shared_pool
-from ..trainer import moment_options
+from ..preparation import moment_options
 from .directory import run_directory
 from .folder import Folder, RunOptions, check_folder
 from .gradient import gradient_config

@@ -1,0 +1,85 @@
+"""What a training run starts from: structures, and their labels and moments in the parts of the data."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tnep_calc.artifact import DTYPES
+from tnep_calc.io import importers
+from tnep_calc.io.dataset import LabelledStructure
+
+from .blocks import Part, Storage, make_part
+from .config import TrainingConfig
+from .data.checks import check_before_training
+from .features import Basis
+from .objective import Weighting, make_labels
+from .pool import MomentPool
+from .splits import SPLITS
+
+log = logging.getLogger(__name__)
+
+_FIELD = {"potential": "strain", "dipole": "dipole", "polarizability": "strain"}
+
+
+def read_structures(config: TrainingConfig) -> list[LabelledStructure]:
+    """Read and check the data files (of any kind); every structure must have the fitted labels, unless allowed."""
+    required = [] if config.data.allow_missing else list(config.loss.weights(config.model.kind))
+    structures, _ = importers.read_structures(config.data_files, config.data.keys, required)
+    log.info(check_before_training(structures))
+    return structures
+
+
+def moment_options(config: TrainingConfig) -> dict[str, Any]:
+    """Return the arguments of :func:`tnep_calc.training.moments.build_moments` that a configuration asks for."""
+    kind, weights = config.model.kind, config.loss.weights(config.model.kind)
+    return {
+        "field": None if kind == "potential" and "virial" not in weights else _FIELD[kind],
+        "gradient": "forces" in weights or "born_charges" in weights,
+        "dtype": DTYPES[config.optimizer.precision],
+    }
+
+
+def make_parts(
+    config: TrainingConfig, basis: Basis, structures: Sequence[LabelledStructure], indices: Mapping[str, np.ndarray],
+    storage: Storage, pool: MomentPool | None = None,
+) -> dict[str, Part]:  # fmt: skip
+    """Return the splits that have structures, with labels and moments.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    basis : Basis
+        Of the moments.
+    structures : sequence of LabelledStructure
+    indices : mapping of str to array of int
+        Structures of each split.
+    storage : Storage
+        Where the moments are kept.
+    pool : MomentPool, optional
+        Takes the moments from there instead of computing them.
+
+    Raises
+    ------
+    DataFileError
+        If a structure has an unknown species or an unsound geometry.
+    """
+    data, loss, names = config.data, config.loss, list(config.loss.weights(config.model.kind))
+    weighting = Weighting(loss.shear, loss.species_weights, loss.force_delta)
+    parts: dict[str, Part] = {}
+    for split in SPLITS:
+        chosen = [structures[k] for k in indices[split]]
+        if not chosen:
+            continue
+        labels = make_labels(chosen, names, config.model.species, data.fold_dipole, weighting)
+        batch, order = 0, np.arange(len(chosen))
+        if split == "train" and config.optimizer.batch:
+            batch, order = config.optimizer.batch, np.random.default_rng(data.seed).permutation(len(chosen))
+        parts[split] = make_part(
+            chosen, labels, basis, storage, order=order, batch=batch, select=None if pool is None else pool.select,
+            **moment_options(config),
+        )  # fmt: skip
+    return parts
