@@ -24,10 +24,10 @@ def silica(seed=3, repeat=(1, 1, 1)):
     return atoms.repeat(repeat)
 
 
-def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1):
+def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1, hyperpolarizability=False):
     """Return site functions scaled for silica, with no parameter left at zero."""
     frames = [make_frame(from_atoms(silica(k), "random"), SPECIES, CUTOFF, RADIAL, torch.float64) for k in (3, 4)]
-    sites = EnthalpySites(SiteShape(len(SPECIES), RADIAL, channels=4, hidden=8), torch.float64)
+    sites = EnthalpySites(SiteShape(len(SPECIES), RADIAL, 4, 8, hyperpolarizability), torch.float64)
     initialise(sites, frames, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -35,7 +35,7 @@ def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1):
             size = 0.1 if parameter.dim() == 2 or name == "w3" else 1.0
             draws = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.copy_(size * draws / parameter.shape[-2] ** 0.5 if parameter.dim() > 2 else size * draws)
-        sites.units.copy_(torch.tensor([energy_unit, 0.2, 0.1]))
+        sites.units.copy_(torch.tensor([energy_unit, 0.2, 0.1, 0.1])[: len(sites.units)])
         sites.site.copy_(torch.tensor([[-105.3, 0.05], [-430.7, 0.07]]))
     site = sites.site.clone()
     sites = sites.to(dtype)
@@ -43,6 +43,6 @@ def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1):
     return sites
 
 
-def random_enthalpy(dtype="float64", zbl=0.0, seed=0, energy_unit=0.1):
+def random_enthalpy(dtype="float64", zbl=0.0, **kwargs):
     """Return an artifact in memory."""
-    return artifact_from_enthalpy(random_sites(seed=seed, energy_unit=energy_unit), SPECIES, CUTOFF, RADIAL, zbl, dtype)
+    return artifact_from_enthalpy(random_sites(**kwargs), SPECIES, CUTOFF, RADIAL, zbl, dtype)

@@ -21,7 +21,7 @@ from . import __version__
 from .errors import InputError, ModelFileError
 from .io.files import atomic_output
 from .io.nep_txt import NepParameters, read_nep
-from .models.enthalpy import QUANTITIES as ENTHALPY_QUANTITIES
+from .models.enthalpy import HYPERPOLARIZABILITY
 from .models.enthalpy_sites import EnthalpySites
 from .models.nep import QUANTITIES, response_factor
 from .ops.native import NativeNEP
@@ -65,7 +65,7 @@ class Metadata:
         Type of the arithmetic, ``"float64"`` or ``"float32"`` (results are always float64).
     units : dict
         ``length`` (A), ``energy`` (eV), ``dipole`` (e*A), ``polarizability`` (e*A^2/V, or N*chi for the susceptibility
-        times the number of atoms).
+        times the number of atoms), ``hyperpolarizability`` (e*A^3/V^2) of enthalpy models of third order in the field.
     provenance : dict
         Where the model comes from (free text values).
     format, package_version, torch_version
@@ -192,11 +192,13 @@ def artifact_from_enthalpy(
         )
     converted = copy.deepcopy(sites).requires_grad_(False).to(DTYPES[dtype])
     converted.site = sites.site.double()  # energies of free atoms are too large for float32
+    units = _UNITS | ({HYPERPOLARIZABILITY: "e*A^3/V^2"} if shape.hyperpolarizability else {})
+    module = NativeEnthalpy(converted, tuple(species), cutoff, n_radial, zbl).eval()
     metadata = Metadata(
-        family="enthalpy", kind="enthalpy", quantities=ENTHALPY_QUANTITIES, species=tuple(species), cutoff=cutoff,
-        dtype=dtype, units=dict(_UNITS), provenance=provenance or {},
+        family="enthalpy", kind="enthalpy", quantities=tuple(module.quantities), species=tuple(species), cutoff=cutoff,
+        dtype=dtype, units=units, provenance=provenance or {},
     )  # fmt: skip
-    return Artifact(NativeEnthalpy(converted, tuple(species), cutoff, n_radial, zbl).eval(), metadata)
+    return Artifact(module, metadata)
 
 
 def export_artifact(

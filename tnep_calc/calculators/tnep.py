@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from .. import ops
-from ..artifact import DTYPES, Artifact, artifact_from_nep, is_artifact, load_artifact
-from ..errors import InputError, MissingComponentError
-from ..io.nep_txt import NepParameters, read_nep
+from ..artifact import DTYPES, Artifact
+from ..errors import InputError
+from ..models.enthalpy import HYPERPOLARIZABILITY
 from ..neighbors import Edges, NeighborList
 from ..ops.neighbors import native_search
 from ..units import EPSILON_0
 from .ensemble import MEMBERS, STD, combine
 from .field import AppliedField, separate_in_field, to_one_branch
-
-log = logging.getLogger(__name__)
+from .loading import device_of, is_of_third_order, load_model
 
 _ENERGY = ("energy", "energies", "free_energy", "forces", "stress")
 _DIPOLE = ("dipole", "polarization", "born_effective_charges")
 _SUSCEPTIBILITY = ("polarizability", "susceptibility", "dielectric_tensor", "polarizability_gradient")
-_KINDS = {"energy": "potential", "dipole": "dipole", "susceptibility": "polarizability", "enthalpy": "enthalpy"}
 _GIVES = {
     "energy": _ENERGY, "dipole": _DIPOLE, "susceptibility": _SUSCEPTIBILITY,
-    "enthalpy": (*_ENERGY, *_DIPOLE, *_SUSCEPTIBILITY, "piezoelectric_tensor"),
+    "enthalpy": (*_ENERGY, *_DIPOLE, *_SUSCEPTIBILITY, "piezoelectric_tensor", HYPERPOLARIZABILITY),
 }  # fmt: skip
 _RAW: dict[str, dict[str, str | None]] = {
     "energy": dict.fromkeys(("energies", "energy", "forces", "virial")),
@@ -36,7 +31,7 @@ _RAW: dict[str, dict[str, str | None]] = {
     "susceptibility": {"polarizability": None, "polarizability_gradient": "polarizability_gradient"},
 }
 _RAW["enthalpy"] = {**_RAW["energy"], **_RAW["dipole"], **_RAW["susceptibility"],
-                    "piezoelectric": "piezoelectric_tensor"}  # fmt: skip
+                    "piezoelectric": "piezoelectric_tensor", HYPERPOLARIZABILITY: HYPERPOLARIZABILITY}  # fmt: skip
 """Raw quantities of each role, with the property that must be asked for if the quantity is not free."""
 
 
@@ -69,7 +64,8 @@ class TNEPCalculator(Calculator):
         ``piezoelectric_tensor`` (e/Å², [dipole component, a, b], ``dP_i/d strain_ab / V`` with P the dipole of the
         cell, symmetric in ab, where the cell has three vectors).  That is the clamped-ion, improper tensor of this
         normalisation; ``- (delta_ia P_b + delta_ib P_a) / (2 V)`` makes it the proper one, the same for all branches
-        of P.
+        of P.  A model of third order in the field also gives ``hyperpolarizability`` (e·Å^3/V^2 per cell, -d3H/dE3);
+        its dipole is not linear in the field, and its polarizability depends on it.
     efield : array, shape (3,), in V/Å, or callable, optional
         Uniform field, or a function of time in fs that returns it, for `enthalpy`, or for `energy` and `dipole`
         together: ``H = U - E.P - E.alpha.E / 2``, with the terms in alpha if there is a `susceptibility` (their
@@ -121,11 +117,13 @@ class TNEPCalculator(Calculator):
         super().__init__(**kwargs)
         if dtype is not None and dtype not in DTYPES:
             raise InputError(f"dtype must be {' or '.join(DTYPES)}, got '{dtype}'")
-        self.device = _device(device)
+        self.device = device_of(device)
         sources = {"energy": energy, "dipole": dipole, "susceptibility": susceptibility, "enthalpy": enthalpy}
         options = {"energy": None, "enthalpy": None, "dipole": dipole_unit, "susceptibility": susceptibility_unit}
         self.models: dict[str, tuple[Artifact, ...]] = {
-            role: tuple(_load(member, role, self.device, dtype, options[role]) for member in _members(source, role))
+            role: tuple(
+                load_model(member, role, self.device, dtype, options[role]) for member in _members(source, role)
+            )
             for role, source in sources.items()
             if source is not None
         }
@@ -135,10 +133,12 @@ class TNEPCalculator(Calculator):
             raise InputError("enthalpy= gives all properties: leave out energy=, dipole= and susceptibility=")
         self._field = AppliedField()
         self.efield = efield
-        self.implemented_properties = [name for role in self.models for name in _GIVES[role]]
-        self.implemented_properties += [
-            name + STD for role, models in self.models.items() if len(models) > 1 for name in _GIVES[role]
-        ]
+        gives = {
+            role: [name for name in _GIVES[role] if name != HYPERPOLARIZABILITY or all(map(is_of_third_order, models))]
+            for role, models in self.models.items()
+        }
+        self.implemented_properties = [name for names in gives.values() for name in names]
+        self.implemented_properties += [n + STD for role in gives if len(self.models[role]) > 1 for n in gives[role]]
         cutoff = max(model.metadata.cutoff for models in self.models.values() for model in models)
         self._neighbor_list = NeighborList(cutoff, skin, native_search())
 
@@ -292,7 +292,7 @@ class TNEPCalculator(Calculator):
         if "piezoelectric" in out and self.atoms.cell.rank == 3:
             raw = out["piezoelectric"]
             properties["piezoelectric_tensor"] = 0.5 * (raw + raw.transpose(0, 2, 1)) / self.atoms.get_volume()
-        return properties
+        return properties | {name: out[name] for name in (HYPERPOLARIZABILITY,) if name in out}
 
     def _separate(self, edges, wanted, field):
         """Energy and dipole properties in a field from separate models."""
@@ -346,48 +346,6 @@ def _members(source, role):
     if not source:
         raise InputError(f"{role}= got an empty list; give at least one model")
     return source
-
-
-def _device(name):
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"device must be a torch device such as 'cpu' or 'cuda:0', got '{name}'") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise MissingComponentError(
-            f"device '{name}' was asked for, but this torch ({torch.__version__}) sees no CUDA GPU: "
-            "use device='cpu', or install a CUDA build of torch on a machine with a GPU"
-        )
-    return device
-
-
-def _load(source, role, device, dtype, unit):
-    """Return the model of one role, checked for its kind."""
-    if isinstance(source, Artifact):
-        model = source
-    elif isinstance(source, NepParameters):
-        model = artifact_from_nep(source, dtype or "float64", unit)
-    elif is_artifact(source):
-        model = load_artifact(source, str(device))
-    else:
-        model = artifact_from_nep(read_nep(source), dtype or "float64", unit)
-    known = model.metadata
-    if known.kind != _KINDS[role] and "enthalpy" in (known.kind, role):
-        right = next(name for name, kind in _KINDS.items() if kind == known.kind)
-        raise InputError(f"{role}= got a model of kind '{known.kind}': pass it as {right}=")
-    if known.kind != _KINDS[role]:
-        raise InputError(
-            f"{role}= needs a {_KINDS[role]} model, got a {known.kind} model; for a nep.txt of before mid-2023, which "
-            f"does not tell its kind, pass read_nep(path, model_type='{_KINDS[role]}')"
-        )
-    if dtype is not None and known.dtype != dtype:
-        raise InputError(f"{role}: the artifact was exported in {known.dtype}; export it again for dtype='{dtype}'")
-    from_nep = isinstance(source, NepParameters) or (not isinstance(source, Artifact) and not is_artifact(source))
-    if unit is not None and not from_nep:
-        raise InputError(f"{role}: an artifact knows its unit; '{unit}' is only for a nep.txt")
-    path = "native kernels" if device.type == "cpu" and ops.load() else "plain torch"
-    log.info("%s: %s model, %s, %s on %s", role, known.family, known.dtype, path, device)
-    return Artifact(model.module.to(device), known)
 
 
 def _species_index(atoms, species, role):

@@ -15,7 +15,7 @@ _PANEL = 32
 
 
 def pack_enthalpy(sites: EnthalpySites, species: tuple[str, ...], zbl: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return the site functions as the native kernels read them.
+    """Return the site functions as the native kernels read them: to second order in the field.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ def pack_enthalpy(sites: EnthalpySites, species: tuple[str, ...], zbl: float = 0
 
 
 def _per_species(name):
-    return name not in ("left", "right", "coupling", "upper", "pairs1", "pairs2", "rank1", "rank2", "units")
+    common = "left right coupling upper pairs1 pairs2 rank1 rank2 left3 right3 coupling3 rank3 units"
+    return name not in common.split()
 
 
 def _site(p, units, shape):
@@ -66,11 +67,12 @@ def _site(p, units, shape):
     rows, outputs = _invariant_rows(k), _output_columns(shape)
     w1 = _scatter(p["spread"][:, None] * p["w1"], rows, hidden)
     w2 = _pad(p["w2"], hidden, hidden)
-    gain = np.concatenate([units[[0, 2]], p["gain"] * np.repeat(units[1:], [shape.n_vectors, shape.n_tensors])])
+    first, second = shape.n_vectors, shape.n_tensors
+    gain = np.concatenate([units[[0, 2]], p["gain"][: first + second] * np.repeat(units[1:3], [first, second])])
     w3, b3 = np.zeros((hidden, outputs.size)), np.zeros(outputs.size)
     used = outputs >= 0
-    w3[: shape.hidden, used] = (p["w3"] * gain)[:, outputs[used]]
-    b3[used] = (p["b3"] * gain)[outputs[used]]
+    w3[: shape.hidden, used] = (p["w3"][:, : gain.size] * gain)[:, outputs[used]]
+    b3[used] = (p["b3"][: gain.size] * gain)[outputs[used]]
     return [
         _rows(contraction),
         _flat(expansion),

@@ -16,6 +16,9 @@ load()
 class NativeEnthalpy(nn.Module):
     """Electric-enthalpy model with two paths: a native operator on the CPU, else the plain torch model inside.
 
+    The operator is of second order in the field: a model of third order takes the plain path in a field, and the native
+    one at zero field, where the term of third order is zero.
+
     Both paths take the same arguments and give the same results, see ``tnep_calc.models`` and
     ``tnep_calc.models.enthalpy.Enthalpy``.
 
@@ -51,6 +54,8 @@ class NativeEnthalpy(nn.Module):
     ) -> Dict[str, Tensor]:
         """Return the wanted quantities by name, all float64; see ``tnep_calc.models`` for shapes and units."""
         known = field is not None or "field_forces" not in quantities
+        if self.plain.sites.hyperpolarizability:
+            known = known and field is None and "hyperpolarizability" not in quantities
         for name in quantities:
             known = known and name in self.quantities
         if not known or not torch.ops.tnep.native_available(self.params):

@@ -21,7 +21,10 @@ _DAMPING = (1.0, 0.3, 0.1)  # of 3-, 4- and 5-body invariants
 
 @torch.no_grad()
 def initialise(sites: EnthalpySites, frames: Sequence[Frame], seed: int) -> None:
-    """Draw random parameters and set the constants from the densities and labels of the frames."""
+    """Draw random parameters and set the constants from the densities and labels of the frames.
+
+    A hyperpolarizability starts at zero.
+    """
     generator = torch.Generator().manual_seed(seed)
     dtype = sites.w1.dtype
 
@@ -36,6 +39,7 @@ def initialise(sites: EnthalpySites, frames: Sequence[Frame], seed: int) -> None
     draw(sites.w1, _GAIN[0] / math.sqrt(q))
     draw(sites.w2, _GAIN[1] / math.sqrt(h))
     draw(sites.w3, _HEAD / math.sqrt(h))
+    sites.w3[..., 2 + sites.n_vectors + sites.n_tensors :] = 0
     for parameter in (sites.b1, sites.b2, sites.b3, sites.linear):
         parameter.zero_()
     for s in range(sites.w1.shape[0]):
@@ -55,7 +59,7 @@ def initialise(sites: EnthalpySites, frames: Sequence[Frame], seed: int) -> None
         sizes = torch.cat([x.double().square().sum(0).mean(0) for x in weighted]).sqrt()
         sites.gain[s] = (1 / sizes.clamp(min=1e-6 * float(sizes.max()))).to(dtype)
     sites.site.copy_(torch.stack([_site_constants(frames, "energy"), _site_constants(frames, "polarizability")], 1))
-    sites.units.copy_(_units(frames, sites.site).to(dtype))
+    sites.units.copy_(_units(frames, sites.site)[: len(sites.units)].to(dtype))
 
 
 def _damping(sites: EnthalpySites) -> Tensor:
@@ -93,7 +97,10 @@ def _site_constants(frames: Sequence[Frame], name: str) -> Tensor:
 
 
 def _units(frames: Sequence[Frame], site: Tensor) -> Tensor:
-    """Return the sizes of energies, dipoles and polarizabilities of a site."""
+    """Return the sizes of energies, dipoles, polarizabilities and hyperpolarizabilities of a site.
+
+    The last is such that it changes the polarizability in the fields of the frames by the size of that.
+    """
 
     def rms(values, fallback):
         return float(torch.cat([v.flatten() for v in values]).square().mean().sqrt()) if values else fallback
@@ -104,4 +111,6 @@ def _units(frames: Sequence[Frame], site: Tensor) -> Tensor:
     charges = [f.labels["born_charges"] for f in frames if "born_charges" in f.labels]
     dipole = 0.3 * rms(charges, 0.0) or rms([f.labels["dipole"] / f.n_atoms for f in frames if "dipole" in f.labels], 1)
     alpha = [f.labels["polarizability"] / f.n_atoms for f in frames if "polarizability" in f.labels]
-    return torch.tensor([0.2 * forces or energy or 1.0, dipole or 1.0, 0.1 * rms(alpha, 1.0) or 1.0])
+    polarizability = 0.1 * rms(alpha, 1.0) or 1.0
+    field = rms([torch.linalg.vector_norm(f.field) for f in frames if f.field.any()], 1.0)
+    return torch.tensor([0.2 * forces or energy or 1.0, dipole or 1.0, polarizability, polarizability / field])

@@ -1,0 +1,93 @@
+"""From what the user gives to a model that is ready to be called, for the calculator."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from .. import ops
+from ..artifact import Artifact, artifact_from_nep, is_artifact, load_artifact
+from ..errors import InputError, MissingComponentError
+from ..io.nep_txt import NepParameters, read_nep
+from ..models.enthalpy import HYPERPOLARIZABILITY
+
+log = logging.getLogger(__name__)
+
+KINDS = {"energy": "potential", "dipole": "dipole", "susceptibility": "polarizability", "enthalpy": "enthalpy"}
+"""Kind of model of each role."""
+
+
+def device_of(name: str) -> torch.device:
+    """Return a torch device that is there.
+
+    Raises
+    ------
+    InputError
+        If it is no name of a device.
+    MissingComponentError
+        If this machine, or this torch, does not have it.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device must be a torch device such as 'cpu' or 'cuda:0', got '{name}'") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise MissingComponentError(
+            f"device '{name}' was asked for, but this torch ({torch.__version__}) sees no CUDA GPU: "
+            "use device='cpu', or install a CUDA build of torch on a machine with a GPU"
+        )
+    return device
+
+
+def load_model(source, role: str, device: torch.device, dtype: str | None, unit: str | None) -> Artifact:
+    """Return the model of one role on a device, checked for its kind, and log which path it runs on.
+
+    Parameters
+    ----------
+    source : str, path, NepParameters or Artifact
+    role : str
+        One of ``KINDS``: an argument of the calculator.
+    device : torch.device
+    dtype, unit : str or None
+        Type of the arithmetic, and unit in which the model of a ``nep.txt`` was trained.
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be used.
+    InputError
+        If the model is of another kind, or does not fit `dtype` or `unit`.
+    """
+    if isinstance(source, Artifact):
+        model = source
+    elif isinstance(source, NepParameters):
+        model = artifact_from_nep(source, dtype or "float64", unit)
+    elif is_artifact(source):
+        model = load_artifact(source, str(device))
+    else:
+        model = artifact_from_nep(read_nep(source), dtype or "float64", unit)
+    known = model.metadata
+    if known.kind != KINDS[role] and "enthalpy" in (known.kind, role):
+        right = next(name for name, kind in KINDS.items() if kind == known.kind)
+        raise InputError(f"{role}= got a model of kind '{known.kind}': pass it as {right}=")
+    if known.kind != KINDS[role]:
+        raise InputError(
+            f"{role}= needs a {KINDS[role]} model, got a {known.kind} model; for a nep.txt of before mid-2023, which "
+            f"does not tell its kind, pass read_nep(path, model_type='{KINDS[role]}')"
+        )
+    if dtype is not None and known.dtype != dtype:
+        raise InputError(f"{role}: the artifact was exported in {known.dtype}; export it again for dtype='{dtype}'")
+    from_nep = isinstance(source, NepParameters) or (not isinstance(source, Artifact) and not is_artifact(source))
+    if unit is not None and not from_nep:
+        raise InputError(f"{role}: an artifact knows its unit; '{unit}' is only for a nep.txt")
+    path = "native kernels" if device.type == "cpu" and ops.load() else "plain torch"
+    if path == "native kernels" and is_of_third_order(model):
+        path = "native kernels at zero field, plain torch in a field (third order)"
+    log.info("%s: %s model, %s, %s on %s", role, known.family, known.dtype, path, device)
+    return Artifact(model.module.to(device), known)
+
+
+def is_of_third_order(model: Artifact) -> bool:
+    """Tell whether an enthalpy model has a term of third order in the field."""
+    return HYPERPOLARIZABILITY in model.metadata.quantities
