@@ -1,4 +1,4 @@
-"""What the benchmarks of the native operators share: models, structures, timers and the re-start on one thread."""
+"""What the benchmarks share: models, structures, timers, records and the re-start on one thread."""
 
 from __future__ import annotations
 
@@ -140,8 +140,8 @@ def write_records(path, records):
     temporary.replace(path)
 
 
-def start(description):
-    """Return an argument parser after a re-start with one thread everywhere, and checks of data and library."""
+def one_thread():
+    """Start again with one thread everywhere, and stop if the reference data are not there."""
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     if any(os.environ.get(name) != "1" for name in variables):
         os.environ.update(dict.fromkeys(variables, "1"))
@@ -149,6 +149,11 @@ def start(description):
     torch.set_num_threads(1)
     if not DATA.exists():
         sys.exit(f"reference data not found in {DATA}")
+
+
+def start(description):
+    """Return an argument parser after a re-start with one thread everywhere, and checks of data and library."""
+    one_thread()
     if not ops.load():
         sys.exit(f"the native kernels are not available: {ops.status().detail}")
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -17,10 +17,9 @@ throughput  an epoch as a share of the dense-product peak and of the memory band
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from training_common import start
+from cases import one_thread, write_records
 
 TIMES = {
     "qm7b": "5 min", "neppo": "3 min", "snes": "2 min", "water": "4 min", "enthalpy": "5 min", "throughput": "1 min",
@@ -44,7 +43,7 @@ def run_part(name: str, quick: bool, figure: Path | None) -> list[dict]:
 
 
 def main():
-    start()
+    one_thread()
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").format(**TIMES), formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -58,9 +57,7 @@ def main():
         print(f"--- {name}: about {TIMES[name]} of CPU time", flush=True)
         records += run_part(name, args.quick, args.figure)
         if args.json:
-            temporary = args.json.with_suffix(".tmp")
-            temporary.write_text(json.dumps(records, indent=1))
-            temporary.replace(args.json)
+            write_records(args.json, records)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
-"""What the training benchmarks share: data, splits, runs of the gradient engine with their clock, records."""
+"""What the training benchmarks share: data, splits, runs of the gradient engine with their clock."""
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,17 +27,6 @@ HYPER = {
 """Those of the data set's own ``nep.in``."""
 MOLECULES = {"batch": 64, "adam_lr": 0.03, "lbfgs_steps": 0}
 """Optimizer of all runs on molecules; the number of steps is added."""
-
-
-def start() -> None:
-    """Start again with one thread everywhere, and stop if the data are not there."""
-    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    if any(os.environ.get(name) != "1" for name in variables):
-        os.environ.update(dict.fromkeys(variables, "1"))
-        os.execv(sys.executable, [sys.executable, *sys.argv])
-    torch.set_num_threads(1)
-    if not DATA.exists():
-        sys.exit(f"reference data not found in {DATA}")
 
 
 def qm7b(kind: str) -> tuple[list[LabelledStructure], dict[str, np.ndarray]]:
@@ -154,11 +141,3 @@ def _predictions(trainer):
     vector = trainer.vector.detach()
     found = {name: value.numpy() for name, value in trainer._predict("test", vector).items()}
     return found if vector.ndim == 2 else {name: value[None] for name, value in found.items()}
-
-
-def record(case, quantity, peer, ours, theirs, unit):
-    """Return one line of the JSON result; a ratio above 1 means that ours is better."""
-    return {
-        "case": case, "quantity": quantity, "peer": peer, "ours": ours, "theirs": theirs, "unit": unit,
-        "ratio": theirs / ours,
-    }  # fmt: skip

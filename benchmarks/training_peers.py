@@ -10,7 +10,8 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import torch
-from training_common import HYPER, MOLECULES, QM7B, SPECIES, qm7b, record, rmse, train
+from cases import record
+from training_common import HYPER, MOLECULES, QM7B, SPECIES, qm7b, rmse, train
 
 from tnep_calc.io.gpumd_xyz import read_gpumd_xyz
 from tnep_calc.io.nep_in import read_nep_in

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from training_common import HYPER, MOLECULES, QM7B, SPECIES, TRAIN, qm7b, record, rmse, splits, start, train
+from cases import one_thread, record
+from training_common import HYPER, MOLECULES, QM7B, SPECIES, TRAIN, qm7b, rmse, splits, train
 
 from tnep_calc.conventions import GPUMD_ORDER
 from tnep_calc.plotting.style import BLUE, GREY, ORANGE, save_figure, styled
@@ -44,7 +45,7 @@ def check_labels(kind, structures, test):
 
 def run_kind(kind, quick):
     """Return what one kind gives: rows of the table, as (fraction, model, single, mean, CPU seconds)."""
-    start()
+    one_thread()
     plan, decay, (models, best_steps, changes) = PLAN[kind]
     structures, indices = qm7b(kind)
     check_labels(kind, structures, indices["test"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from training_common import DATA, HYPER, record, rmse, splits, train
+from cases import record
+from training_common import DATA, HYPER, rmse, splits, train
 
 from tnep_calc.conventions import ASE_ORDER, GPUMD_ORDER, from_six, to_six
 from tnep_calc.io.dataset import LabelledStructure, read_dataset
