@@ -17,9 +17,9 @@ BODY = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 4])
-def test_all_quantities_equal_the_calculator(tmp_path, ranks):
-    artifact = random_enthalpy(zbl=1.2)
+@pytest.mark.parametrize(("ranks", "third"), [(1, False), (2, False), (4, False), (2, True)])
+def test_all_quantities_equal_the_calculator(tmp_path, ranks, third):
+    artifact = random_enthalpy(zbl=1.2, hyperpolarizability=third)
     save_artifact(artifact, tmp_path / "e.pt")
     atoms = silica(repeat=(2, 1, 1))
     atoms.set_cell(atoms.cell.standard_form()[0], scale_atoms=True)
