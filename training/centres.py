@@ -140,6 +140,7 @@ class Centres:
     def slope(self):
         """Derivative of the site value by the descriptor, shape (P, dim, centres)."""
         if self._slope is None:
+
             def of(t):
                 bent = (1.0 - self._hidden(0, t).square()) * self._out(0, t)
                 return self.blocks["w0"][:, 0, t].transpose(1, 2) @ bent * self._unit("inverse_spread", t)
@@ -149,6 +150,7 @@ class Centres:
 
     def _change_of_slope(self, dq):
         """Change of the slope for changes dq of the descriptor, shapes (P, C, dim, centres)."""
+
         def of(t):
             rows = self.moments.species_slices[t]
             hidden, scale = self._hidden(0, t), self._unit("inverse_spread", t)

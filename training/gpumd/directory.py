@@ -25,9 +25,7 @@ from .gradient import train_gradient
 log = logging.getLogger(__name__)
 
 
-def run_directory(
-    path: str | Path, run: RunOptions | None = None, pool: MomentPool | None = None
-) -> list[Path]:
+def run_directory(path: str | Path, run: RunOptions | None = None, pool: MomentPool | None = None) -> list[Path]:
     """Do what a GPUMD training folder asks for: train, or predict (``prediction 1``).
 
     Parameters
