@@ -3,19 +3,27 @@
 What each kind of file has:
 
 * main output: energy, forces, stress, Berry-phase polarization, dielectric tensor and Born charges (those of the
-  response to the electric field);
-* DDB: the same derivatives in reduced coordinates, whatever was calculated (no polarization);
+  response to the electric field), and the same in finite fields (``berryopt`` 4 and 14), each dataset for itself;
+* DDB: the same derivatives in reduced coordinates, whatever was calculated (no polarization, and no word of a field:
+  give no DDB of a run in one);
 * ``_GSR.nc``: energy, forces, stress; ``_DDB.nc``: Born charges.
 
 Reduced second derivatives become Cartesian ones with the lattice vectors ``a_k`` in the rows of R (bohr) and G = R^-1:
 ``eps = 1 - 4 pi / V R^T D_EE R / (2 pi)^2`` and ``Z[a] = (G D_aE R / (2 pi))^T + z_ion``, its indices [field,
 displacement].
+
+In a field, of the sign of ``efield``, ABINIT minimizes ``etotal = U - E.P - eps0 V E^2 / 2``.  The internal energy U is
+what it prints as the Kohn-Sham energy, whatever the branch of P, and the energy label is ``U - E.P``.  With the reduced
+field of ``berryopt`` 14, forces of version 9.6.2 are not those at the field that it prints (they differ from those of
+``berryopt`` 4 by the charge of the ions times 1 % of the field), so they are left out.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +33,13 @@ from ..errors import DataFileError
 from ..units import BOHR, EPSILON_0, HARTREE
 from .dataset import LabelledStructure, symmetric_part
 from .files import read_bytes, read_text
+from .finite_field import FieldRun, combine, geometry_key
 from .polarization import fold_dipole
 
 _FLOAT = r"[-+]?\d+\.\d*(?:[EeDd][-+]?\d+)?"
 _NETCDF = (b"CDF", b"\x89HDF")
+_FIXED_FIELD, _OTHER_FIELDS = (4, 14), (6, 7, 16, 17)  # values of berryopt
+_log = logging.getLogger(__name__)
 
 
 def read_abinit(paths: Sequence[str | Path]) -> list[LabelledStructure]:
@@ -37,57 +48,65 @@ def read_abinit(paths: Sequence[str | Path]) -> list[LabelledStructure]:
     Parameters
     ----------
     paths : sequence of paths
-        Main outputs, DDB files and netCDF files in any order; what has the same geometry becomes one structure.
+        Main outputs, DDB files and netCDF files in any order; what has the same geometry becomes one structure, and one
+        more for each finite field (see ``finite_field``).
 
     Returns
     -------
     list of LabelledStructure
-        In the order of the first file of each geometry.
+        In the order of the first file of each geometry, without field first.  Born charges and polarizability are those
+        of the perturbation theory where it was done, else differences between the fields.
 
     Raises
     ------
     DataFileError
-        If a file cannot be read, has several geometries or a constant field, or two files disagree on a label.
+        If a file cannot be read, is not converged, has several geometries or a fixed displacement field, or two files
+        or datasets disagree on a label.
     """
-    merged: dict[tuple, dict] = {}
+    merged: dict[tuple, list[FieldRun]] = {}
     for path in map(Path, paths):
-        found = _read(path)
-        key = (found["symbols"], *(np.round(found[name], 6).tobytes() for name in ("positions", "cell")))
-        have = merged.setdefault(key, found)
-        for name, value in found["labels"].items():
-            old = have["labels"].setdefault(name, value)
-            if not np.allclose(old, value, rtol=1e-5, atol=1e-5):
-                raise DataFileError(f"{path}: {name} differs from that in {have['source']} for the same geometry")
-    return [
-        LabelledStructure(
-            str(f["source"]), f["symbols"], f["positions"], f["cell"], np.array([True] * 3), **f["labels"]
-        )
-        for f in merged.values()
-    ]
+        for run in _read(path):
+            runs = merged.setdefault(geometry_key(run.symbols, run.positions, run.cell), [])
+            place = next((k for k, other in enumerate(runs) if not other.field.any()), None)
+            if run.field.any() or place is None:
+                runs.append(run)
+            else:
+                runs[place] = _merged(runs[place], run)
+    return [structure for runs in merged.values() for structure in combine(runs, "berryopt = -1, rfdir = 1 1 1")]
 
 
-def _read(path: Path) -> dict:
+def _merged(base: FieldRun, run: FieldRun) -> FieldRun:
+    """Return a run with the labels of another file or dataset added."""
+    for name, value in run.labels.items():
+        change = value - base.labels.get(name, value)
+        if name == "dipole":
+            change = fold_dipole(change, base.cell)
+        if not (np.abs(change) <= 1e-5 + 1e-5 * np.abs(value)).all():
+            raise DataFileError(f"{run.source}: {name} differs from that in {base.source} for the same geometry")
+    return replace(base, labels={**run.labels, **base.labels})
+
+
+def _read(path: Path) -> list[FieldRun]:
     if any(read_bytes(path).startswith(magic) for magic in _NETCDF):
-        return _read_netcdf(path)
+        return [_read_netcdf(path)]
     text = read_text(path)
     if "DERIVATIVE DATABASE" in text[:400]:
-        return _read_ddb(path, text)
+        return [_read_ddb(path, text)]
     if "of ABINIT" in text[:400]:
         return _read_main(path, text)
     raise DataFileError(f"{path}: is neither a main output nor a DDB of ABINIT")
 
 
-def _frame(path, znucl, typat, rows, reduced, labels) -> dict:
-    """Return what was read from one file; `rows` in bohr, `reduced` in units of them."""
+def _run(source, znucl, typat, rows, reduced, labels, field=None) -> FieldRun:
+    """Return what was read from one file or dataset; `rows` in bohr, `reduced` in units of them."""
     from ase.data import chemical_symbols
 
     symbols = tuple(chemical_symbols[round(znucl[t - 1])] for t in typat)
     cell = rows * BOHR
-    if "dipole" in labels:
-        labels["dipole"] = fold_dipole(labels["dipole"], cell)
     if "polarizability" in labels:
-        labels["polarizability"] = symmetric_part(labels["polarizability"], str(path), "polarizability")
-    return {"source": path, "symbols": symbols, "positions": reduced @ cell + 0.0, "cell": cell + 0.0, "labels": labels}
+        labels["polarizability"] = symmetric_part(labels["polarizability"], str(source), "polarizability")
+    field = np.zeros(3) if field is None else field
+    return FieldRun(str(source), symbols, reduced @ cell + 0.0, cell + 0.0, field, labels)
 
 
 def _susceptible(epsilon, volume):
@@ -97,43 +116,83 @@ def _susceptible(epsilon, volume):
 # main output -----------------------------------------------------------------------------------------------------
 
 
-def _read_main(path: Path, text: str) -> dict:
+def _read_main(path: Path, text: str) -> list[FieldRun]:
     at = text.rfind("echo values of variables after computation")
     if at < 0:
         raise DataFileError(f"{path}: the run did not finish (no echo of variables at the end)")
     echo = _Echo(path, text[at:])
     for name in ("xred", "rprim", "acell", "natom", "typat"):
         echo.single(name)
-    if any(round(v[0]) in (4, 6, 14, 16, 17) for v in echo.all("berryopt").values()):
-        raise DataFileError(f"{path}: is in a constant field (berryopt), which is not supported: use DFPT (rfelfd)")
     n = int(echo.numbers("natom", [1.0])[0])  # ABINIT leaves out variables that have their default values
     rows = echo.numbers("rprim", np.eye(3).ravel()).reshape(3, 3) * echo.numbers("acell", np.ones(3))[:, None]
     volume = abs(np.linalg.det(rows))
-    labels: dict[str, object] = {}
-    ground = [k for k in echo.all("etotal") if echo.of("optdriver", k, 0) == 0 and echo.of("iscf", k, 7) > 0]
-    if len(ground) > 1:
-        raise DataFileError(f"{path}: datasets {', '.join(ground)} are all ground states; keep one per output")
-    for suffix in ground:
-        labels["energy"] = float(echo.all("etotal")[suffix][0]) * HARTREE
-        if suffix in (forces := echo.all("fcart")):
-            labels["forces"] = forces[suffix].reshape(n, 3) * HARTREE / BOHR
-        if suffix in (stress := echo.all("strten")):
-            labels["virial"] = -volume * from_six(stress[suffix], ASE_ORDER) * HARTREE
-    totals = re.findall(
-        rf"Polarization in cartesian coordinates \(a\.u\.\).*?Total:\s+({_FLOAT})\s+({_FLOAT})\s+({_FLOAT})", text, re.S
-    )
-    if totals:
-        labels["dipole"] = np.array(totals[-1], dtype=float) * volume * BOHR
+    geometry = (
+        echo.numbers("znucl"), echo.numbers("typat", np.ones(n)).astype(int), rows,
+        echo.numbers("xred", np.zeros(3 * n)).reshape(n, 3),
+    )  # fmt: skip
+    parts = re.split(r"^== DATASET\s+(\d+) =+$", text[:at], flags=re.M)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True)) or {"": text[:at]}
+    runs = []
+    for suffix, section in sections.items():
+        source = f"{path}, dataset {suffix}" if len(sections) > 1 else f"{path}"
+        if section.rfind("was not enough SCF cycles to converge") > section.rfind("=>converged"):
+            raise DataFileError(f"{source}: the SCF cycle has not converged (nstep)")
+        field = _field(source, section, int(echo.of("berryopt", suffix, 0)))
+        if echo.of("optdriver", suffix, 0) == 0 and echo.of("iscf", suffix, 7) > 0:
+            labels = _ground_state(echo, suffix, section, n, volume)
+            if field is not None and field.any():
+                _to_field(source, section, labels, int(echo.of("berryopt", suffix, 0)))
+            runs.append(_run(source, *geometry, labels, field))
+        elif field is not None and field.any():
+            raise DataFileError(f"{source}: is a response in a constant field, which is not supported")
+    labels = {}
     epsilon = _table(text, "Dielectric tensor, in cartesian coordinates", n, field_only=True)
     if epsilon is not None:
         labels["polarizability"] = _susceptible(epsilon[0], volume * BOHR**3)
     born = _table(text, "(from electric field response)", n)
     if born is not None:
         labels["born_charges"] = born
-    return _frame(
-        path, echo.numbers("znucl"), echo.numbers("typat", np.ones(n)).astype(int), rows,
-        echo.numbers("xred", np.zeros(3 * n)).reshape(n, 3), labels,
-    )  # fmt: skip
+    return [*runs, _run(path, *geometry, labels)] if labels or not runs else runs
+
+
+def _ground_state(echo, suffix, section, n, volume) -> dict[str, object]:
+    """Return the labels of one dataset, and the energy that ABINIT calls ``etotal``."""
+    labels: dict[str, object] = {}
+    if (energy := echo.array("etotal", suffix)) is not None:
+        labels["energy"] = float(energy[0]) * HARTREE
+    if (forces := echo.array("fcart", suffix)) is not None:
+        labels["forces"] = forces.reshape(n, 3) * HARTREE / BOHR
+    if (stress := echo.array("strten", suffix)) is not None:
+        labels["virial"] = -volume * from_six(stress, ASE_ORDER) * HARTREE
+    heading = r"Polarization in cartesian coordinates \(a\.u\.\)"
+    if totals := re.findall(rf"{heading}.*?Total:\s+({_FLOAT})\s+({_FLOAT})\s+({_FLOAT})", section, re.S):
+        labels["dipole"] = np.array(totals[-1], dtype=float) * volume * BOHR
+    return labels
+
+
+def _field(source, section, berryopt):
+    """Return the electric field of a dataset in V/Å, None where there is none."""
+    if berryopt in _OTHER_FIELDS:
+        raise DataFileError(
+            f"{source}: is in a displacement field or in mixed fields (berryopt = {berryopt}), which is not supported; "
+            "use berryopt = 4 with efield"
+        )
+    if berryopt not in _FIXED_FIELD:
+        return None
+    found = re.findall(rf"final values:.*?^\s+E:\s+({_FLOAT})\s+({_FLOAT})\s+({_FLOAT})", section, re.S | re.M)
+    if not found:
+        raise DataFileError(f"{source}: is in a constant field, but its output has no final values of it")
+    return np.array(found[-1], dtype=float) * HARTREE / BOHR
+
+
+def _to_field(source, section, labels, berryopt):
+    """Replace ``etotal`` by the internal energy, and drop what is not that at the field."""
+    found = re.findall(rf"(?:kohn_sham\s*:|Kohn-Sham energy=)\s*({_FLOAT})", section)
+    if not found:
+        raise DataFileError(f"{source}: is in a constant field, but its output has no Kohn-Sham energy")
+    labels["energy"] = float(found[-1]) * HARTREE
+    if berryopt == 14 and labels.pop("forces", None) is not None:
+        _log.warning("%s: its forces are not those at its field (berryopt = 14) and are left out", source)
 
 
 def _table(text, heading, n, field_only=False):
@@ -164,14 +223,19 @@ class _Echo:
     def all(self, name):
         return self.values.get(name, {})
 
+    def array(self, name, suffix):
+        """Return the values in one dataset, None if there are none."""
+        values = self.all(name)
+        return values.get(suffix, values.get(""))
+
     def single(self, name):
         if set(self.all(name)) - {""}:
             raise DataFileError(f"{self.path}: '{name}' differs between datasets: one geometry per output, please")
 
     def of(self, name, suffix, default):
         """Return a number in one dataset."""
-        values = self.all(name)
-        return values.get(suffix, values.get("", [default]))[0]
+        values = self.array(name, suffix)
+        return default if values is None else values[0]
 
     def numbers(self, name, default=None):
         if "" not in self.all(name):
@@ -184,7 +248,7 @@ class _Echo:
 # DDB -------------------------------------------------------------------------------------------------------------
 
 
-def _read_ddb(path: Path, text: str) -> dict:
+def _read_ddb(path: Path, text: str) -> FieldRun:
     text = re.sub(r"(?<=\d)[Dd](?=[-+]\d)", "E", text)
     header, _, blocks = text.partition("Database of total energy derivatives")
     values = {name: np.array(v.split(), dtype=float) for name, v in re.findall(
@@ -214,7 +278,7 @@ def _read_ddb(path: Path, text: str) -> dict:
         labels["born_charges"] = _born(mixed, rows, values["zion"][typat - 1])
     if not labels:
         raise DataFileError(f"{path}: this DDB has no energy, forces, dielectric tensor or Born charges (at q = 0)")
-    return _frame(path, values["znucl"], typat, rows, values["xred"].reshape(n, 3), labels)
+    return _run(path, values["znucl"], typat, rows, values["xred"].reshape(n, 3), labels)
 
 
 def _born(mixed, rows, ions):
@@ -242,7 +306,7 @@ def _elements(blocks, kind, n_indices, n):
 # netCDF ----------------------------------------------------------------------------------------------------------
 
 
-def _read_netcdf(path: Path) -> dict:
+def _read_netcdf(path: Path) -> FieldRun:
     import io
 
     import h5py
@@ -258,6 +322,8 @@ def _read_netcdf(path: Path) -> dict:
         rows, species = file["primitive_vectors"][()], file["atom_species"][()]
         volume = abs(np.linalg.det(rows))
         labels: dict[str, object] = {}
+        if "e_elecfield" in file and file["e_elecfield"][()] != 0:
+            raise DataFileError(f"{path}: is in a constant field but does not say in which; give the main output")
         if "etotal" in file:
             labels["energy"] = float(file["etotal"][()]) * HARTREE
         if "cartesian_forces" in file:
@@ -270,4 +336,4 @@ def _read_netcdf(path: Path) -> dict:
             labels["born_charges"] = _born(mixed, rows, file["valence_charges"][()][species - 1])
         if not labels:
             raise DataFileError(f"{path}: no energy, forces or Born charges in this netCDF file")
-        return _frame(path, file["atomic_numbers"][()], species, rows, file["reduced_atom_positions"][()], labels)
+        return _run(path, file["atomic_numbers"][()], species, rows, file["reduced_atom_positions"][()], labels)

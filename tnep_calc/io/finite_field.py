@@ -10,8 +10,8 @@ This is what the readers of all codes share.  A set is one geometry at E = 0 and
   internal energy U(E).  Where a code prints ``U - E.P`` with an unfolded P of its own, the branch is found from
   ``U(E) - U(0) = E.(P(E) - P(0)) / 2``, which also tells energies of other settings.
 
-The stress in a field is left out: the derivative of E.P by the strain depends on the branch of P, and a model may sit on
-another branch than the label.
+The stress in a field is left out: the derivative of E.P by the strain depends on the branch of P, and a model may sit
+on another branch than the label.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _responses(base, in_field, changes) -> dict[str, np.ndarray]:
     fields = np.array([run.field for run in in_field])
     if np.linalg.matrix_rank(fields, tol=1e-3 * np.abs(fields).max()) < 3:
         if base.labels.get("polarizability") is None:
-            _log.warning("%s: its fields do not span space, so it gets no Born charges, polarizability", base.source)
+            _log.warning("%s: its fields do not span space, so it gets no responses by differences", base.source)
         return {}
     polarizability = np.linalg.lstsq(fields, np.array(changes), rcond=None)[0].T
     responses = {"polarizability": symmetric_part(polarizability, base.source, "polarizability")}
@@ -162,9 +162,10 @@ def _internal_energy(run, base, change) -> float | None:
     internal = min(candidates, key=lambda u: abs(u - expected))
     work = expected - reference
     if abs(internal - expected) > max(0.2 * abs(work), 1e-5):
+        where = " on every branch" if run.energy_dipoles else ""
         raise DataFileError(
             f"{run.source}: its energy does not belong to its polarization: U(E) - U(0) is off by "
-            f"{internal - expected:.3g} eV from E.dP/2 = {work:.3g} eV" + (" on every branch" * bool(run.energy_dipoles))
-            + "; converge the run further, with the settings of that at E = 0"
-        )  # fmt: skip
+            f"{internal - expected:.3g} eV from E.dP/2 = {work:.3g} eV{where}; converge the run further, with the "
+            "settings of that at E = 0"
+        )
     return internal
