@@ -71,6 +71,109 @@ def test_lcalceps_keeps_the_responses_only(tmp_path, caplog):
     assert "only the responses are kept" in caplog.text
 
 
+ALPHA = np.array([[2.1, 0.1, 0.0], [0.1, 2.4, -0.2], [0.0, -0.2, 3.1]])  # e·Å²/V
+P0 = np.array([0.31, -0.42, 0.53])  # e·Å
+IONS = np.array([5.0, -1.5, 2.5])  # share of the ions in it, e·Å
+U0 = -68.22868532
+
+
+def text_in_field(pead, version=5, sign=-1, energy_of="electrons", skip="F", quanta=(0, 0, 0)):
+    """ASE's sample with the lines of a run with EFIELD_PEAD, as VASP 5.4.4 and later write them.
+
+    `energy_of` says which dipole is in the energy; `quanta` are added to the electronic dipole; with `sign` 1,
+    EFIELD_PEAD would be the force on positive charges.
+    """
+    field = sign * np.asarray(pead, dtype=float)
+    change = ALPHA @ field
+    shift = np.asarray(quanta) * 17.93435  # the lattice constant
+    electrons = P0 - IONS + change + shift
+    in_energy = {"electrons": electrons, "all": IONS + electrons, "change": change, "none": 0 * change}[energy_of]
+    energy = U0 + field @ change / 2 - field @ in_energy
+    unit, charge = ("|e|", 1) if version == 6 else ("electrons", -1)
+
+    def printed(vector):
+        return "(" + "".join(f"{charge * x:12.5f}" for x in vector) + f" ) {unit} Angst\n"
+
+    settings = [f"   LCALCPOL   =     T    calculate macroscopic polarization\n   SKIP_EDOTP =     {skip}\n"]
+    if version == 6:  # has the INCAR
+        settings.insert(0, f"   EFIELD_PEAD = {pead[0]} {pead[1]} {pead[2]} (Finite Electric Field)\n")
+    settings.append("   EFIELD_PEAD=" + "".join(f"{x:10.4f}" for x in pead) + "\n   LEPSILON=")
+    text = OUTCAR.replace("   LEPSILON=", "".join(settings)).replace("-68.22868532 eV", f"{energy:.8f} eV")
+    text += f"\n            Ionic dipole moment: p[ion]={printed(IONS)} \n"
+    text += f" Total electronic dipole moment: p[elc]={printed(electrons)} \n \n"
+    if field.any():
+        text += f" Total change in dipole moment: dp[elc]={printed(change)} \n"
+        text += " " * 28 + "diag[e(oo)]=(       ----        ----      1.23456 )\n"
+    return text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"version": 6, "energy_of": "all", "quanta": (1, 0, -1)},
+        {"energy_of": "change"},
+        {"energy_of": "none", "skip": "T", "quanta": (-1, 2, 0)},
+    ],
+)
+def test_set_in_constant_fields(tmp_path, options):
+    pead = [[0.0, 0.0, 0.05], [0.0, 0.0, 0.0], [0.04, 0.0, 0.0], [0.0, -0.05, 0.02]]
+    files = []
+    for k, vector in enumerate(pead):
+        files.append(tmp_path / f"{k}.OUTCAR")
+        files[-1].write_text(text_in_field(vector, **options) if k != 1 else text_in_field(vector))
+    structures = read_vasp(files)
+    base = structures[1]
+    assert base.electric_field is None and base.energy == pytest.approx(U0) and base.forces is not None
+    np.testing.assert_allclose(base.dipole, P0, atol=1e-9)
+    np.testing.assert_allclose(base.polarizability, ALPHA, atol=5e-4)  # five decimals of dipoles
+    assert base.born_charges is None
+    for k, s in enumerate(structures):
+        assert s.source.endswith(f"{k}.OUTCAR")
+        if k != 1:
+            field = -np.array(pead[k])
+            np.testing.assert_array_equal(s.electric_field, field)
+            np.testing.assert_allclose(s.dipole, P0 + ALPHA @ field, atol=1.1e-5)
+            assert s.energy == pytest.approx(U0 - field @ P0 - field @ ALPHA @ field / 2, abs=2e-6)
+            assert s.forces is None and s.virial is None
+
+
+def test_digits_of_the_field(tmp_path):
+    for name, vector in (("0", [0.0, 0.0, 0.0]), ("z", [0.0, 0.0, 0.01234])):
+        (tmp_path / name).write_text(text_in_field(vector, version=6))
+    _, s = read_vasp([tmp_path / "0", tmp_path / "z"])
+    np.testing.assert_array_equal(s.electric_field, [0, 0, -0.01234])
+
+
+def test_alone_in_a_field(tmp_path):
+    """With SKIP_EDOTP the energy is U, so that no other file is needed."""
+    (tmp_path / "OUTCAR").write_text(text_in_field([0.0, 0.0, 0.05], energy_of="none", skip="T"))
+    (s,) = read_vasp(tmp_path / "OUTCAR")
+    field = np.array([0, 0, -0.05])
+    assert s.energy == pytest.approx(U0 + field @ ALPHA @ field / 2 - field @ s.dipole, abs=1e-7)
+
+
+def test_tables_of_lcalceps(tmp_path):
+    """As VASP 5.4.4 writes them, with three decimals, and without local fields (LRPA) after them."""
+    epsilon = "\n".join("".join(f"{x:10.3f}" for x in row).rjust(40) for row in EPSILON)
+    lines = []
+    for kind, factor in (("including", 1), ("excluding", 2)):
+        lines += ["", f" MACROSCOPIC STATIC DIELECTRIC TENSOR ({kind} local field effects)", " " + 37 * "-"]
+        lines += [epsilon if factor == 1 else epsilon.replace("3.", "9."), " " + 37 * "-", "", " "]
+        lines += [f" BORN EFFECTIVE CHARGES ({kind} local field effects)", " " + 54 * "-"]
+        for k, tensor in enumerate(factor * BORN):
+            lines.append(f" ion {k + 1:4d}")
+            lines += [f" {i + 1:4d} " + "".join(f"{x:12.5f}" for x in row) for i, row in enumerate(tensor)]
+        lines += ["", f" PIEZOELECTRIC TENSOR ({kind} local field effects) (e Angst)", " " + 40 * "-"]
+    settings = "   LCALCEPS   =     T    calculate dielectric tensor\n   EFIELD_PEAD=    0.0100    0.0100    0.0100\n"
+    text = OUTCAR.replace("   LEPSILON=", settings + "   LEPSILON=") + "\n".join(lines)
+    (tmp_path / "OUTCAR").write_text(text)
+    (s,) = read_vasp([tmp_path / "OUTCAR"])
+    assert s.energy is None
+    np.testing.assert_array_equal(s.born_charges, BORN)
+    np.testing.assert_allclose(s.polarizability, EPSILON_0 * s.volume * (EPSILON - np.eye(3)), rtol=1e-12)
+
+
 def test_vasprun(tmp_path):
     (s,) = read_vasp(SAMPLES / "vasprun_dfpt.xml")
     assert s.symbols == ("Na", "Cl") and s.energy == pytest.approx(-6.74587304)
@@ -89,7 +192,12 @@ def test_vasprun(tmp_path):
     "text, message",
     [
         (outcar(IBRION=8), r"is a phonon calculation \(IBRION = 8\)"),
-        (outcar(EFIELD_PEAD="0.0 0.02 0.0"), r"is in a constant field \(EFIELD_PEAD\)"),
+        (
+            outcar(EFIELD_PEAD="0.0 0.02 0.0"),
+            r"is in a constant field \(EFIELD_PEAD\), but its output has no .* change",
+        ),
+        (text_in_field([0.0, 0.05, 0.0]), r"is in a field, and no file has its geometry at E = 0, .*LCALCPOL = .TRUE."),
+        (text_in_field([0.0, 0.05, 0.0], sign=1), r"the polarization changes by .* must be along it"),
         (outcar().replace("ion   18\n    1 ", "ion   18\n    2 "), "Born charges of ion 18 are not three rows"),
         (outcar().replace(" ion    2\n", " atom   2\n"), "1 Born charges for 18 atoms"),
         (outcar().replace("|e| Angst", "e*Angst"), "polarization in 'e[*]Angst'"),

@@ -75,8 +75,8 @@ def read_structures(
 ) -> tuple[list[LabelledStructure], list[Source]]:
     """Read files of any kind, one after the other.
 
-    Runs of one geometry belong together for Quantum ESPRESSO (fields) and ABINIT (datasets), so all files of these
-    kinds are read at once, where the first of them stands.
+    Runs of one geometry in electric fields belong together, and so do those of ABINIT, so all files of one DFT code are
+    read at once, where the first of them stands.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def read_structures(
     kinds = [(kind or kind_of(path), Path(path)) for path in paths]
     groups: list[tuple[str, list[Path]]] = []
     for name, path in kinds:
-        together = next((g for g in groups if g[0] == name in ("espresso", "abinit")), None)
+        together = next((g for g in groups if g[0] == name in ("espresso", "abinit", "vasp")), None)
         if together:
             together[1].append(path)
         else:
@@ -131,9 +131,9 @@ def _read(kind, files, keys, require):
         return read_espresso(files)
     if kind == "abinit":
         return read_abinit(files)
-    (path,) = files
     if kind == "vasp":
-        return read_vasp(path)
+        return read_vasp(files)
+    (path,) = files
     reader = read_ase_db if kind == "ase-db" else read_dataset
     return reader(path, keys, require)
 
