@@ -186,6 +186,11 @@ def test_vasprun(tmp_path):
     np.testing.assert_array_equal(read_vasp(tmp_path / "vasprun.xml")[0].born_charges[0, 0], [1.1, 0.2, 0.3])
     (s,) = read_vasp(SAMPLES / "vasprun_pstress.xml")
     assert s.born_charges is None and s.polarizability is None
+    in_field = text.replace("<incar>", '<incar><v name="EFIELD_PEAD">0.0 0.0 0.01</v>', 1)
+    assert in_field != text
+    (tmp_path / "vasprun.xml").write_text(in_field)
+    with pytest.raises(DataFileError, match=r"vasprun\.xml: is in a constant field \(EFIELD_PEAD\): give its OUTCAR"):
+        read_vasp(tmp_path / "vasprun.xml")
 
 
 @pytest.mark.parametrize(

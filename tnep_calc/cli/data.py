@@ -17,12 +17,15 @@ LCALCEPS), Quantum ESPRESSO (XML of pw.x) and ABINIT (main output, DDB, _GSR.nc,
 unpacked. The output is extended xyz in eV, A, e, V/A: energy, forces, stress, dipole (e*A per cell, folded),
 born_charges [atom, dipole component, displacement component], polarizability (e*A^2/V per cell), electric_field.
 
-Runs of Quantum ESPRESSO with the same geometry form a set: the one at E = 0 (lelfield = .true., efield_cart = 0 0 0)
-gets Born charges and polarizability by finite differences, those in fields become structures of their own. ABINIT's
-files of the same geometry are merged.
+Runs of one geometry in finite electric fields form a set: that at E = 0 gets the polarizability and Born charges by
+differences, and those in fields become structures with electric_field, dipole, forces, and the enthalpy U - E.P.
+  Quantum ESPRESSO  lelfield = .true., at E = 0 with efield_cart = 0 0 0
+  ABINIT            berryopt = 4, at E = 0 berryopt = -1; files of the same geometry are merged
+  VASP              OUTCAR with EFIELD_PEAD, at E = 0 with LCALCPOL; forces in a field are left out: use LCALCEPS
 
 examples:
   tnep data train.extxyz SiO2-*.xml                    four XML files per structure
+  tnep data train.extxyz fields.abo E*/OUTCAR          all fields in one ABINIT output, one OUTCAR per field
   tnep data all.extxyz old.extxyz run*/OUTCAR.xz bn.db
   tnep data all.extxyz chi.db --key susceptibility=chi_dft
   tnep data qm7b.extxyz test.xyz.gz --unit dipole=e*bohr --unit polarizability=bohr^3
