@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tnep_calc.errors import DataFileError
+from tnep_calc.io.importers import read_structures
 from tnep_calc.io.vasp import read_vasp
 from tnep_calc.units import EPSILON_0, EV_PER_A3_TO_GPA
 
@@ -141,7 +142,8 @@ def test_set_in_constant_fields(tmp_path, options):
 def test_digits_of_the_field(tmp_path):
     for name, vector in (("0", [0.0, 0.0, 0.0]), ("z", [0.0, 0.0, 0.01234])):
         (tmp_path / name).write_text(text_in_field(vector, version=6))
-    _, s = read_vasp([tmp_path / "0", tmp_path / "z"])
+    (_, s), (source,) = read_structures([tmp_path / "0", tmp_path / "z"])
+    assert source.kind == "vasp" and source.structures == 2
     np.testing.assert_array_equal(s.electric_field, [0, 0, -0.01234])
 
 
