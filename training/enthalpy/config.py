@@ -41,6 +41,10 @@ class EnthalpyModelConfig:
         Neurons of each of the two hidden layers.
     zbl : float, default 0.0, in Å
         Outer radius of a Ziegler-Biersack-Littmark repulsion (switched from half of it on); 0 is none.
+    hyperpolarizability : bool, default false
+        Whether the enthalpy has the term of third order in the field, ``- sum_i b_i:EEE / 6`` with b in e·Å^3/V^2: then
+        the dipole ``p + a.E + b:EE / 2`` is not linear in the field.  Learned from structures with an
+        ``electric_field``; the native kernels run such a model at zero field only.
     seed : int, default 0
         Seed of the initial parameters and of the order of the frames.
     """
@@ -52,6 +56,7 @@ class EnthalpyModelConfig:
     channels: int = 16
     hidden: int = 128
     zbl: float = 0.0
+    hyperpolarizability: bool = False
     seed: int = 0
 
 
@@ -120,6 +125,13 @@ class EnthalpyConfig(BaseConfig):
     model: EnthalpyModelConfig
     loss: EnthalpyLossConfig
     optimizer: EnthalpyOptimizerConfig
+
+    def content(self) -> dict[str, Any]:
+        """Return all that decides the result as plain values."""
+        content = super().content()
+        if not self.model.hyperpolarizability:  # then as before there was this key: checkpoints stay valid
+            del content["model"]["hyperpolarizability"]
+        return content
 
 
 _TABLES: dict[str, Any] = {

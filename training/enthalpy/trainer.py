@@ -68,7 +68,12 @@ class EnthalpyTrainer:
         self.fingerprint = fingerprint(config, structures)
         self.indices = split_indices(len(structures), config)
         dtype = DTYPES[opt.precision]
-        shape = SiteShape(len(model.species), model.n_radial, model.channels, model.hidden)
+        if model.hyperpolarizability and not any(map(_is_in_field, (structures[k] for k in self.indices["train"]))):
+            raise InputError(
+                f"model.hyperpolarizability is learned from structures in a field, but none of the "
+                f"{len(self.indices['train'])} to train on has an electric_field (V/Å): add some, or leave the key out"
+            )
+        shape = SiteShape(len(model.species), model.n_radial, model.channels, model.hidden, model.hyperpolarizability)
         self.sites, self.average = EnthalpySites(shape, dtype), EnthalpySites(shape, dtype)
         self.frames: dict[str, list[Frame]] = {}
         left = opt.memory_gb
@@ -241,3 +246,7 @@ class EnthalpyTrainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
         self.mean_squares, self.history = state["mean_squares"], state["history"]
+
+
+def _is_in_field(structure: LabelledStructure) -> bool:
+    return structure.electric_field is not None and bool(structure.electric_field.any())
