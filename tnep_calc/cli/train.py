@@ -56,7 +56,7 @@ kind = "enthalpy" trains one electric enthalpy H(R, E) on whatever labels the st
   kind = "enthalpy"
   species = ["Si", "O"]
   cutoff = 6.0                    # in A
-  channels = 16                   # also: n_radial, hidden, zbl
+  channels = 16                   # also: n_radial, hidden, zbl, hyperpolarizability
   [loss]                          # weights; defaults: energy 0.5, forces 6, virial 0.3, dipole 0.15,
   virial = 0.0                    #   born_charges 4, polarizability 0.3
   [optimizer]
