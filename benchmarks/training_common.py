@@ -25,7 +25,7 @@ HYPER = {
     "neurons": 10,
 }  # fmt: skip
 """Those of the data set's own ``nep.in``."""
-MOLECULES = {"batch": 64, "adam_lr": 0.03, "lbfgs_steps": 0}
+MOLECULES = {"method": "soap", "batch": 64, "lr": 0.015, "lbfgs_steps": 0}
 """Optimizer of all runs on molecules; the number of steps is added."""
 
 
@@ -99,7 +99,7 @@ def train(
     *, steps: int, models: int = 1, interval: int = 0, watch: str | None = None,
     stop: Callable[[Run], bool] | None = None,
 ) -> Run:  # fmt: skip
-    """Train models with different initial parameters together by Adam, then a single one by L-BFGS if asked for.
+    """Train models with different initial parameters together by SOAP, then a single one by L-BFGS if asked for.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def train(
     model, loss, optimizer : dict
         Tables of the configuration.
     steps : int
-        Steps of Adam.
+        Steps of SOAP.
     models : int, default 1
         Models that are trained together.
     interval : int, default 0
@@ -120,7 +120,7 @@ def train(
     kind = model["kind"]
     watch = watch or kind
     begin = time.process_time()
-    options = optimizer | ({"restarts": models, "restart_steps": steps} if models > 1 else {"adam_steps": steps})
+    options = optimizer | ({"restarts": models, "restart_steps": steps} if models > 1 else {"steps": steps})
     trainer = (_Together if models > 1 else Trainer)(configuration(model, loss, options), structures, indices)
     run = Run(trainer, preparation=time.process_time() - begin)
     total = steps if models > 1 else trainer.total_steps

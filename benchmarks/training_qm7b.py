@@ -22,7 +22,6 @@ PLAN = {
     "dipole": ({0.25: 800, 0.5: 1600, 1.0: 3000}, 1e-2, (4, 2500, {})),
     "polarizability": ({0.25: 800, 0.5: 1600, 1.0: 3000}, 1e-2, (4, 2000, {})),
 }
-OPTIMIZER = MOLECULES | {"adam_lr": 0.015}  # slower than where the first seconds count
 
 
 def gpumd_error(kind, test):
@@ -54,10 +53,10 @@ def run_kind(kind, quick):
     rows = []
     for fraction, steps in plan.items():
         some = splits(order[: round(fraction * TRAIN)], indices["test"])
-        run = train(structures, some, model, loss, OPTIMIZER, steps=steps // (20 if quick else 1))
+        run = train(structures, some, model, loss, MOLECULES, steps=steps // (20 if quick else 1))
         rows.append((fraction, "same hyper-parameters", *run.rmse(kind), run.preparation + run.seconds))
     steps = best_steps // (20 if quick else 1)
-    run = train(structures, indices, model | changes, loss, OPTIMIZER, steps=steps, models=models)
+    run = train(structures, indices, model | changes, loss, MOLECULES, steps=steps, models=models)
     rows.append((1.0, f"mean of {models}", *run.rmse(kind), run.preparation + run.seconds))
     return rows, gpumd_error(kind, indices["test"])
 

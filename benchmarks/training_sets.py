@@ -15,7 +15,7 @@ from tnep_calc.io.gpumd_xyz import read_gpumd_xyz
 
 WATER_STEPS = {"dipole": 400, "polarizability": 250}
 CRYSTALS = {
-    # name: species, frames to test on, frames to train a dipole on (Born charges are many numbers), steps of Adam for
+    # name: species, frames to test on, frames to train a dipole on (Born charges are many numbers), steps of SOAP for
     # dipole and polarizability
     "SiO2": (["Si", "O"], 12, 48, (400, 500)),
     "BaTiO3": (["Ba", "O", "Ti"], 8, 24, (300, 400)),
@@ -51,7 +51,7 @@ def water(quick: bool) -> list[dict]:
         total = len(parts[0])
         run = train(
             parts[0] + parts[1], splits(range(total), range(total, total + len(parts[1]))), model, loss,
-            {"batch": 4, "adam_lr": 0.02, "lbfgs_steps": 0}, steps=steps // (20 if quick else 1),
+            {"batch": 4, "lr": 0.02, "lbfgs_steps": 0}, steps=steps // (20 if quick else 1),
         )  # fmt: skip
         error = run.error(name, run.predictions[name][0])
         # GPUMD divides the squares of an atom's three dipole components by six
@@ -84,7 +84,7 @@ def enthalpy(quick: bool) -> list[dict]:
             ("polarizability", rest, 16, {"weight_decay": 1e-3}, steps[1]),
         ):
             indices = splits(chosen, order[:n_test])
-            options = {"batch": batch, "adam_lr": 0.02, "lbfgs_steps": 0}
+            options = {"batch": batch, "lr": 0.02, "lbfgs_steps": 0}
             tables = {"kind": kind, "species": species} | CRYSTAL_MODEL
             run = train(frames, indices, tables, loss, options, steps=count // (20 if quick else 1))
             print(f"{name}, {kind} model, {len(chosen)} + {n_test} frames: {run.preparation:.0f} + {run.seconds:.0f} "

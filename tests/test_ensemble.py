@@ -39,7 +39,7 @@ basis_size = [3, 3]
 l_max = [3, 0, 0]
 neurons = 4
 [optimizer]
-adam_steps = 20
+steps = 20
 lbfgs_steps = 20
 [output]
 directory = "out"

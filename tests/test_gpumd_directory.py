@@ -267,9 +267,9 @@ def test_the_gradient_engine_says_what_it_does_not_use(make, caplog):
     with caplog.at_level("INFO"):
         run_directory(folder, RunOptions(steps=2))
     (line,) = [r.message for r in caplog.records if "not used by the gradient engine" in r.message]
-    for word in ("population (steps of Adam and L-BFGS)", "generation", "lambda_1 (a weight decay of 1e-06)"):
+    for word in ("population (steps of first order and of L-BFGS)", "generation", "lambda_1 (a weight decay of 1e-06)"):
         assert word in line
-    assert "batch" not in line  # honoured: structures per step of Adam
+    assert "batch" not in line  # honoured: structures per step
     assert any("virials: 0 of 5 structures have one" in r.message for r in caplog.records)
     assert rows(folder)[-1][6] == 0
 

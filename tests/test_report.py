@@ -62,7 +62,7 @@ def test_single_run_and_ensemble(ensemble, capsys):
     assert capsys.readouterr().out.strip() == str(ensemble / "member1" / "report.html")
     assert main(["report", str(ensemble / "member1")]) == 1 and "--force" in capsys.readouterr().err
     page = (ensemble / "member1" / "report.html").read_text()
-    assert len(images(page)) == 3 and "polarizability, i ≠ j" in page and "optimizer.adam_lr" in page
+    assert len(images(page)) == 3 and "polarizability, i ≠ j" in page and "optimizer.lr" in page
     assert "spread of models" not in page
     assert main(["report", str(ensemble), "-o", str(ensemble / "all.html")]) == 0
     page = (ensemble / "all.html").read_text()

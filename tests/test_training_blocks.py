@@ -28,13 +28,13 @@ def flat_history(trainer):
 @pytest.mark.parametrize("where", ["disk", "computed"])
 def test_a_small_budget_gives_the_same_result(kind, where, structures, tmp_path, monkeypatch):
     """Blocks that do not fit in memory are streamed from a file, or computed anew where the disk is full."""
-    whole = Trainer(small_config(kind, optimizer={"adam_steps": 3, "lbfgs_steps": 0}), structures)
+    whole = Trainer(small_config(kind, optimizer={"steps": 3, "lbfgs_steps": 0}), structures)
     assert len(whole.parts["train"].blocks) == 1 and whole.storage.disk == whole.storage.computed == 0
     if where == "computed":
         usage = namedtuple("usage", "free")(1e9)
         monkeypatch.setattr(blocks.shutil, "disk_usage", lambda path: usage)
     budget = whole.storage.memory
-    config = small_config(kind, optimizer={"adam_steps": 3, "lbfgs_steps": 0, "memory_gb": budget,
+    config = small_config(kind, optimizer={"steps": 3, "lbfgs_steps": 0, "memory_gb": budget,
                                            "scratch": str(tmp_path)})  # fmt: skip
     small = Trainer(config, structures)
     storage = small.storage
@@ -44,11 +44,12 @@ def test_a_small_budget_gives_the_same_result(kind, where, structures, tmp_path,
     assert ("streamed from a temporary file" if where == "disk" else "computed anew") in str(storage)
     for trainer in (whole, small):
         trainer.run()
-    torch.testing.assert_close(small.vector, whole.vector, rtol=0, atol=1e-9)
-    torch.testing.assert_close(flat_history(small), flat_history(whole), rtol=1e-9, atol=1e-12)
+    # sums in another order; the optimizer's eigenvectors of almost equal eigenvalues amplify that
+    torch.testing.assert_close(small.vector, whole.vector, rtol=0, atol=1e-7)
+    torch.testing.assert_close(flat_history(small), flat_history(whole), rtol=1e-7, atol=1e-10)
     predictions = small.evaluate("train")
     for name, value in whole.evaluate("train").items():
-        torch.testing.assert_close(predictions[name], value, rtol=0, atol=1e-8)
+        torch.testing.assert_close(predictions[name], value, rtol=0, atol=1e-6)
     assert not list(tmp_path.iterdir())
 
 
@@ -95,7 +96,7 @@ def interrupted(config, structures, stop, path):
 def test_batches_and_starts_go_on_bit_by_bit(structures, tmp_path, stop):
     config = small_config(
         "dipole", data={"validation_fraction": 0.25}, output={"checkpoint_interval": 1, "report_interval": 2},
-        optimizer={"adam_steps": 10, "lbfgs_steps": 5, "batch": 4, "restarts": 3, "restart_steps": 6},
+        optimizer={"steps": 10, "lbfgs_steps": 5, "batch": 4, "restarts": 3, "restart_steps": 6},
     )  # fmt: skip
     whole = Trainer(config, structures)
     assert whole.vector.shape == (3, whole.model.n_parameters) and whole.total_steps == 21
@@ -125,7 +126,7 @@ def test_an_epoch_takes_every_batch_once(structures):
 
 def test_the_best_start_is_chosen(structures):
     """Starts are trained as if alone, each from its own seed, and the best on validation data goes on."""
-    optimizer = {"adam_steps": 1, "lbfgs_steps": 0, "restarts": 3, "restart_steps": 7}
+    optimizer = {"steps": 1, "lbfgs_steps": 0, "restarts": 3, "restart_steps": 7}
     config = small_config("polarizability", data={"validation_fraction": 0.25}, optimizer=optimizer)
     together = Trainer(config, structures)
     for _ in range(6):
@@ -137,10 +138,10 @@ def test_the_best_start_is_chosen(structures):
         seed = config.model.seed + 1_000_003 * k
         alone = Trainer(
             replace(config, model=replace(config.model, seed=seed),
-                    optimizer=replace(config.optimizer, restarts=1, adam_steps=7)), structures
+                    optimizer=replace(config.optimizer, restarts=1, steps=7)), structures
         )  # fmt: skip
         alone.run()
-        torch.testing.assert_close(together.vector[k], alone.vector, rtol=0, atol=1e-8)
+        torch.testing.assert_close(together.vector[k], alone.vector, rtol=0, atol=1e-6)
         losses.append(alone.history[-1]["loss_validation"])
     chosen = Trainer(config, structures)
     for _ in range(7):
@@ -156,7 +157,7 @@ def test_the_best_start_is_chosen(structures):
 def test_patience(structures):
     """Random labels: the validation loss soon stops falling, and so does the run."""
     config = small_config("dipole", data={"validation_fraction": 0.5}, output={"report_interval": 2},
-                          optimizer={"adam_steps": 400, "lbfgs_steps": 0, "patience": 5})  # fmt: skip
+                          optimizer={"steps": 400, "lbfgs_steps": 0, "patience": 5})  # fmt: skip
     trainer = Trainer(config, structures)
     trainer.run()
     assert trainer.step < 400 and trainer.step == trainer.best["step"] + 10
@@ -166,7 +167,7 @@ def test_patience(structures):
 
 
 def test_speed_counts_bytes_and_operations(structures):
-    trainer = Trainer(small_config("dipole", optimizer={"adam_steps": 3, "lbfgs_steps": 0}), structures)
+    trainer = Trainer(small_config("dipole", optimizer={"steps": 3, "lbfgs_steps": 0}), structures)
     trainer.run()
     speed = trainer.speed()
     assert speed["gigabytes"] == pytest.approx(2 * trainer.storage.memory)

@@ -38,7 +38,7 @@ def test_values_defaults_and_paths(tmp_path):
     assert config.model.radial_cutoff == 6.0 and config.model.angular_cutoff == 4.0
     assert config.model.extra == (True, False, False, False, False, False)
     assert config.loss.weights("dipole") == {"born_charges": 0.5}
-    assert config.optimizer.adam_steps == 300
+    assert config.optimizer.steps == 300
     assert load_config(write(tmp_path, GOOD), "elsewhere").directory == Path("elsewhere").resolve()
 
 
@@ -61,7 +61,7 @@ def test_values_defaults_and_paths(tmp_path):
         ("keys =", "validation_fraction = 0.6\ntest_fraction = 0.4\nkeys =", "must leave structures to train on"),
         ("dft_energy", 'x" , charge = "q', "data.keys may name only energy, forces"),
         ("[loss]", "[optimizer]\nprecision = 'half'\n[loss]", "must be 'float64' or 'float32'"),
-        ("[loss]", "[optimizer]\nadam_steps = 0\nlbfgs_steps = 0\n[loss]", "nothing to train"),
+        ("[loss]", "[optimizer]\nsteps = 0\nlbfgs_steps = 0\n[loss]", "nothing to train"),
         ("[output]", "[output]\nreport_interval = 0", "intervals in .output. must be at least 1"),
     ],
 )

@@ -37,7 +37,7 @@ species = {list(species)}
         text += f"{name} = {value}\n".lower() if isinstance(value, bool) else f"{name} = {value}\n"
     weights = {name: 1.0 for name in LABELS[kind]}
     text += "[loss]\n" + "".join(f"{name} = {value}\n" for name, value in weights.items())
-    text += '[optimizer]\nadam_steps = 0\nlbfgs_steps = 20\n[output]\ndirectory = "out"\nreport_interval = 5\n'
+    text += '[optimizer]\nsteps = 0\nlbfgs_steps = 20\n[output]\ndirectory = "out"\nreport_interval = 5\n'
     (folder / "config.toml").write_text(text)
     assert config.base == folder
     return load_config(folder / "config.toml")

@@ -36,7 +36,7 @@ def small_config(kind="potential", base=".", data=(), **tables):
         "model": {"kind": kind, "species": ["N", "B"], "radial_cutoff": 3.7, "angular_cutoff": 3.0, "n_max": [2, 2],
                   "basis_size": [3, 3], "l_max": [3, 2, 0], "neurons": 5},
         "loss": {"born_charges": 1.0},
-        "optimizer": {"adam_steps": 5, "lbfgs_steps": 5},
+        "optimizer": {"steps": 5, "lbfgs_steps": 5},
         "output": {"directory": "out"},
     }  # fmt: skip
     for name, table in tables.items():

@@ -90,6 +90,12 @@ class NepOnMoments:
         """Length of the parameter vector."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
+    @property
+    def blocks(self) -> list[tuple[int, ...]]:
+        """Shapes of the blocks for the optimizer: coefficients and first layers are matrices, all else is a vector."""
+        matrices = ("c_radial", "c_angular", "w0")
+        return [shape if name in matrices else (math.prod(shape),) for name, shape in self.shapes.items()]
+
     def split(self, vector: Tensor) -> dict[str, Tensor]:
         """Return the blocks of parameter vectors, shape (..., n_parameters), as views."""
         sizes = [math.prod(shape) for shape in self.shapes.values()]

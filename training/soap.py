@@ -6,8 +6,12 @@ axes treated as a batch; vectors and one-column matrices get plain Adam.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+_RAMP = 1e-6  # relative to the mean eigenvalue
 
 
 class SOAP(torch.optim.Optimizer):
@@ -27,14 +31,17 @@ class SOAP(torch.optim.Optimizer):
         Steps between two updates of the eigenbasis (one power iteration with QR each).
     largest : int
         A side longer than this is not preconditioned.
+    blocks : list of tuple of int, optional
+        For flat parameters: shapes of the blocks that lie side by side along their last axis.  One of less than two
+        axes is a vector; axes of the parameters before the last are a batch.
     """
 
     def __init__(
         self, params, lr=3e-3, betas=(0.95, 0.95), shampoo_beta=0.95, eps=1e-8, weight_decay=0.0, interval=10,
-        largest=1024,
+        largest=1024, blocks=None,
     ):  # fmt: skip
         defaults = dict(lr=lr, betas=betas, shampoo_beta=shampoo_beta, eps=eps, weight_decay=weight_decay,
-                        interval=interval, largest=largest, stacked=None)  # fmt: skip
+                        interval=interval, largest=largest, stacked=None, blocks=blocks)  # fmt: skip
         super().__init__(params, defaults)
 
     @torch.no_grad()
@@ -44,14 +51,15 @@ class SOAP(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(parameter, group)
+                    for key, (values, gradient, stacked) in enumerate(_blocks(parameter, parameter.grad, group)):
+                        state = self.state[parameter].setdefault(key, {})
+                        self._update(values, gradient, stacked, state, group)
         return loss
 
-    def _update(self, parameter: Tensor, group):
-        state = self.state[parameter]
-        stacked = max(0, parameter.dim() - 2) if group["stacked"] is None else group["stacked"]
-        matrix = parameter.dim() - stacked == 2
-        gradient = parameter.grad.reshape(-1, *parameter.shape[stacked:]) if matrix else parameter.grad
+    def _update(self, values: Tensor, gradient: Tensor, stacked: int, state: dict, group):
+        matrix = values.dim() - stacked == 2
+        if matrix:
+            gradient = gradient.reshape(-1, *values.shape[stacked:])
         if not state:
             state["step"] = 0
             state["mean"] = torch.zeros_like(gradient)
@@ -64,7 +72,7 @@ class SOAP(torch.optim.Optimizer):
             self._accumulate(state, gradient, group)
             for side in ("left", "right"):
                 if side in state:
-                    state["basis_" + side] = torch.linalg.eigh(state[side].double())[1].to(gradient.dtype)
+                    state["basis_" + side] = torch.linalg.eigh(_split(state[side]).double())[1].to(gradient.dtype)
             state["step"] = 1
             return
         state["step"] += 1
@@ -75,10 +83,10 @@ class SOAP(torch.optim.Optimizer):
         k = state["step"] - (1 if matrix else 0)
         denominator = (state["square"] / (1 - beta2**k)).sqrt_().add_(group["eps"])
         mean = self._project(state, state["mean"]) / (1 - beta1**k)
-        change = self._project(state, mean / denominator, back=True).reshape(parameter.shape)
+        change = self._project(state, mean / denominator, back=True).reshape(values.shape)
         if group["weight_decay"]:
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(change, alpha=-group["lr"])
+            values.mul_(1 - group["lr"] * group["weight_decay"])
+        values.add_(change, alpha=-group["lr"])
         if matrix:
             self._accumulate(state, gradient, group)
             if state["step"] % group["interval"] == 0:
@@ -108,7 +116,7 @@ class SOAP(torch.optim.Optimizer):
         for side in ("left", "right"):
             if side not in state:
                 continue
-            basis, average = state["basis_" + side], state[side]
+            basis, average = state["basis_" + side], _split(state[side])
             size = (basis * (average @ basis)).sum(1)
             order = size.argsort(dim=1, descending=True)
             basis = basis.gather(2, order.unsqueeze(1).expand_as(basis))
@@ -116,3 +124,28 @@ class SOAP(torch.optim.Optimizer):
             index = order.unsqueeze(2) if side == "left" else order.unsqueeze(1)
             state["square"] = square.gather(1 if side == "left" else 2, index.expand_as(square))
             state["basis_" + side] = torch.linalg.qr(average @ basis)[0]
+
+
+def _split(average: Tensor) -> Tensor:
+    """Return the matrices with a small diagonal ramp, which makes the eigenvectors of equal eigenvalues definite.
+
+    Without it rounding would choose the directions that no gradient has had yet.
+    """
+    n = average.shape[-1]
+    ramp = _RAMP * torch.linspace(1, 2, n, dtype=average.dtype, device=average.device)
+    size = average.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)
+    return average + torch.diag_embed(size * ramp)
+
+
+def _blocks(parameter: Tensor, gradient: Tensor, group):
+    """Return blocks of a parameter as (view of the values, of the gradient, number of axes that are a batch)."""
+    if group["blocks"] is None:
+        stacked = max(0, parameter.dim() - 2) if group["stacked"] is None else group["stacked"]
+        return [(parameter, gradient, stacked)]
+    found, first, leading = [], 0, parameter.dim() - 1
+    for shape in group["blocks"]:
+        last = first + math.prod(shape)
+        pair = (x[..., first:last].unflatten(-1, shape) for x in (parameter, gradient))
+        found.append((*pair, leading + max(0, len(shape) - 2)))
+        first = last
+    return found

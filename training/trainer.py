@@ -1,4 +1,4 @@
-"""The training loop: Adam, then L-BFGS; several starts, early stopping, checkpoints and exact resume."""
+"""The training loop: Adam or SOAP, then L-BFGS; several starts, early stopping, checkpoints and exact resume."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from .objective import WITH_CONSTANTS, Objective, check_labels, site_constants, 
 from .pool import MomentPool
 from .preparation import make_parts, read_structures
 from .scaling import Scaling
+from .soap import SOAP
 from .splits import split_indices
 from .start import start_vector
 from .watching import Clock, errors_of, predictions_of
@@ -121,7 +122,7 @@ class Trainer:
     @property
     def total_steps(self) -> int:
         """Number of steps of the whole run."""
-        return self.choice_step + self.config.optimizer.adam_steps + self.config.optimizer.lbfgs_steps
+        return self.choice_step + self.config.optimizer.steps + self.config.optimizer.lbfgs_steps
 
     @property
     def choice_step(self) -> int:
@@ -179,16 +180,16 @@ class Trainer:
 
     @property
     def stage(self) -> str:
-        """``"restarts"``, ``"adam"`` or ``"lbfgs"``: what the next step is done by."""
+        """``"restarts"``, the name of the first method or ``"lbfgs"``: what the next step is done by."""
         if self.vector.ndim == 2:
             return "restarts"
-        return "adam" if self.step < self.choice_step + self.config.optimizer.adam_steps else "lbfgs"
+        return self.config.optimizer.method if self.step < self.choice_step + self.config.optimizer.steps else "lbfgs"
 
     def _advance(self):
-        """Do one step of Adam, or a few iterations of L-BFGS."""
+        """Do one step of the first method, or a few iterations of L-BFGS."""
         options = self.config.optimizer
         if self.stage != "lbfgs":
-            optimizer = self._optimizer_of(torch.optim.Adam, betas=(0.9, 0.99))
+            optimizer = self._first_optimizer()
             optimizer.param_groups[0]["lr"] = self.learning_rate(self.step)
             self._check_finite(float(self._gradient(self._batch())))
             optimizer.step()
@@ -209,22 +210,27 @@ class Trainer:
             log.info("L-BFGS has converged after %d steps: no step lowers the loss any more", self.step)
             self.step = self.total_steps
 
+    def _first_optimizer(self):
+        if self.config.optimizer.method == "adam":
+            return self._optimizer_of(torch.optim.Adam, betas=(0.9, 0.99))
+        return self._optimizer_of(SOAP, blocks=self.model.blocks)
+
     def _optimizer_of(self, cls, **options):
         if not isinstance(self._optimizer, cls):
             self._optimizer = cls([self.vector], **options)
         return self._optimizer
 
     def learning_rate(self, step: int) -> float:
-        """Return the learning rate of Adam: linear rise over a tenth of the steps, then half a cosine to 1 %.
+        """Return the learning rate of the first steps: linear rise over a tenth of them, then half a cosine to 1 %.
 
         Steps of several starts have a schedule of their own.
         """
         options, first = self.config.optimizer, self.choice_step
-        done = step / first if step < first else (step - first) / options.adam_steps
-        return options.adam_lr * min(1.0, 10 * done + 0.01) * (0.505 + 0.495 * math.cos(math.pi * done))
+        done = step / first if step < first else (step - first) / options.steps
+        return options.lr * min(1.0, 10 * done + 0.01) * (0.505 + 0.495 * math.cos(math.pi * done))
 
     def _batch(self) -> list[Block]:
-        """Return the blocks for the next step of Adam: batches in an order that is drawn for every epoch."""
+        """Return the blocks for the next of these steps: batches in an order that is drawn for every epoch."""
         batches = self.parts["train"].batches
         epoch, place = divmod(self.step, len(batches))
         generator = torch.Generator().manual_seed(self.config.model.seed + _SEED_STEP * epoch)
@@ -273,7 +279,7 @@ class Trainer:
     def _check_finite(self, loss):
         if not math.isfinite(loss):
             raise InputError(
-                f"the loss is not finite after {self.step} steps: lower optimizer.adam_lr, or check the labels"
+                f"the loss is not finite after {self.step} steps: lower optimizer.lr, or check the labels"
             )
 
     # -- looking ---------------------------------------------------------------------------------------------------
@@ -355,6 +361,6 @@ class Trainer:
         self.best, self.history = state["best"], state["history"]
         self._optimizer = None
         if state["optimizer"] is not None and not self.finished:
-            cls = torch.optim.Adam if "betas" in state["optimizer"]["param_groups"][0] else torch.optim.LBFGS
-            self._optimizer = cls([self.vector])
+            first = "betas" in state["optimizer"]["param_groups"][0]
+            self._optimizer = self._first_optimizer() if first else torch.optim.LBFGS([self.vector])
             self._optimizer.load_state_dict(state["optimizer"])

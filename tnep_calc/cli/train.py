@@ -34,7 +34,8 @@ a default:
   virial = 0.1                    # a dipole model has: dipole, born_charges; a polarizability model: polarizability
 
   [optimizer]
-  adam_steps = 300                # also: batch (structures per step), adam_lr, restarts, patience
+  steps = 300                     # also: batch (structures per step), lr, restarts, patience, and method:
+                                  # "soap" instead of "adam" for hundreds of structures
   lbfgs_steps = 300
   precision = "float64"           # "float32": half the memory, twice the speed
   memory_gb = 4.0                 # of the precomputed moments; what is more is streamed from a temporary file
@@ -65,8 +66,8 @@ kind = "enthalpy" trains one electric enthalpy H(R, E) on whatever labels the st
 A folder instead of a configuration is taken as one of GPUMD's program nep: nep.in and train.xyz, optionally test.xyz.
 It gets the files of that program (nep.txt, loss.out, *_train.out, *_test.out; nep.restart with --engine snes), and
 'prediction 1' evaluates an existing nep.txt. Keywords of nep.in that cannot be honoured are refused. With --engine
-gradient (default) all structures of train.xyz are fitted by Adam ('batch' structures per step) and L-BFGS; --engine
-snes is GPUMD's evolution strategy, which starts from nep.restart if that is there.
+gradient (default) all structures of train.xyz are fitted by Adam (from 300 structures on by SOAP; 'batch' structures
+per step) and L-BFGS; --engine snes is GPUMD's evolution strategy, which starts from nep.restart if that is there.
 
 Fine-tuning: start = "nep.txt" in [model], or --start or the keyword fine_tune for a GPUMD folder, begins with the
 parameters of a model, of which some species may be left out.
@@ -93,7 +94,7 @@ def add_arguments(parser):
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress lines")
     group = parser.add_argument_group("only for a GPUMD folder")
     group.add_argument("--engine", choices=("gradient", "snes"), help="default: gradient")
-    group.add_argument("--steps", type=int, help="steps of Adam, and as many of L-BFGS (gradient; default: 300)")
+    group.add_argument("--steps", type=int, help="steps of first order, and as many of L-BFGS (gradient; default: 300)")
     group.add_argument("--precision", choices=("float64", "float32"), help="of the gradient engine; default: float64")
     group.add_argument("--threads", type=int, help="threads; default: 1")
     group.add_argument("--memory", type=float, help="largest size of the moments in memory in GB; default: 4")

@@ -25,7 +25,7 @@ def plot_loss(history: Sequence[Mapping[str, Any]]):
     Parameters
     ----------
     history : sequence of mappings
-        Rows with ``step`` and ``loss_train`` (and ``loss_validation``), and ``stage`` (``adam`` or ``lbfgs``).
+        Rows with ``step`` and ``loss_train`` (and ``loss_validation``), and ``stage`` (e.g. ``lbfgs``).
 
     Returns
     -------

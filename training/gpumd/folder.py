@@ -38,7 +38,7 @@ class RunOptions:
     restart : bool, default False
         Discard our checkpoint, and allow an existing ``nep.txt`` to be overwritten.
     steps : int or None
-        Steps of Adam, and then as many of L-BFGS (gradient engine); None = the defaults of ``tnep train``.
+        Steps of Adam or SOAP, and then as many of L-BFGS (gradient engine); None = the defaults of ``tnep train``.
     precision : str, default "float64"
         Arithmetic of the gradient engine; the evolution strategy is float32 as in GPUMD.
     threads : int, default 1

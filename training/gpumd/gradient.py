@@ -22,8 +22,11 @@ from .snes_trainer import model_config
 
 log = logging.getLogger(__name__)
 
+_MANY, _BATCH = 300, 64
+"""Structures from which on SOAP on batches of so many is the better start."""
+
 _REPLACED = {
-    "population": "steps of Adam and L-BFGS", "generation": "steps of Adam and L-BFGS",
+    "population": "steps of first order and of L-BFGS", "generation": "steps of first order and of L-BFGS",
     "lambda_1": "a weight decay of {weight_decay:g}",
     "lambda_2": "a weight decay of {weight_decay:g}", "initial_para": "whitened descriptors", "sigma0": "nothing",
     "save_potential": "a checkpoint every {checkpoint_interval} steps",
@@ -65,18 +68,26 @@ def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
         },
         "loss": _loss(folder),
         "optimizer": {"precision": run.precision, "threads": run.threads, "memory_gb": run.memory_gb,
-                      "batch": options.batch if options.batch < len(folder.train) and not options.full_batch else 0},
+                      **_first_method(folder)},
         "output": {"directory": ".", "keep_best": False},
     }  # fmt: skip
     if options.seed is not None:
         tables["model"]["seed"] = options.seed
     if run.steps is not None:
-        tables["optimizer"] |= {"adam_steps": run.steps, "lbfgs_steps": run.steps}
+        tables["optimizer"] |= {"steps": run.steps, "lbfgs_steps": run.steps}
     if options.kind == "potential":
         tables["loss"] |= {"species_weights": list(options.type_weight), "force_delta": options.force_delta}
     if (start := _start(folder, run)) is not None:
         tables["model"] |= {"start": str(start.resolve()), "freeze_descriptor": options.fine_tune[2:] == ("0",)}
     return parse_config(tables, folder.path.resolve())
+
+
+def _first_method(folder):
+    """Return method and batch of the first steps; of many structures small batches, unless ``nep.in`` has its own."""
+    options, n = folder.options, len(folder.train)
+    many = n >= _MANY
+    batch = _BATCH if many and "batch" not in options.given else options.batch
+    return {"method": "soap" if many else "adam", "batch": batch if batch < n and not options.full_batch else 0}
 
 
 def _start(folder, run):
@@ -145,9 +156,10 @@ def train_gradient(folder: Folder, run: RunOptions, pool: MomentPool | None = No
         trainer.restore(checkpoint)
         folder.trim_loss(load_checkpoint(checkpoint)["loss_rows"])
         log.info("going on from %s after %d of %d steps", checkpoint, trainer.step, trainer.total_steps)
-    log.info("gradient engine: %d parameters, %d structures, %d to test; %d steps of Adam, %d of L-BFGS; weights %s",
-             trainer.model.n_parameters, len(frames), len(folder.test), config.optimizer.adam_steps,
-             config.optimizer.lbfgs_steps, ", ".join(f"{k} {v:g}" for k, v in trainer.weights.items()))  # fmt: skip
+    log.info("gradient engine: %d parameters, %d structures, %d to test; %d steps (%s), %d of L-BFGS; weights %s",
+             trainer.model.n_parameters, len(frames), len(folder.test), config.optimizer.steps,
+             config.optimizer.method, config.optimizer.lbfgs_steps,
+             ", ".join(f"{k} {v:g}" for k, v in trainer.weights.items()))  # fmt: skip
 
     def parameters():
         return replace(trainer.parameters(), zbl=zbl)

@@ -199,11 +199,12 @@ TNEP_HD bool all_atoms(const I* list, int64_t begin, int64_t end, int64_t n_atom
   return outside == 0;
 }
 
-// Bring the edges of the centre after c closer while c is computed: they stream from memory only once.
+// Bring the edges of the centre after c closer while c is computed.  They are used once: the hint keeps them from
+// displacing atoms, tables and networks in the second cache.
 template <class T>
 TNEP_HD void prefetch(const T* from, const T* to) {
   const char* end = reinterpret_cast<const char*>(to);
-  for (const char* p = reinterpret_cast<const char*>(from); p < end; p += 64) __builtin_prefetch(p, 0, 2);
+  for (const char* p = reinterpret_cast<const char*>(from); p < end; p += 64) __builtin_prefetch(p, 0, 0);
 }
 
 TNEP_HD void prefetch_next(const Edges& e, int64_t c) {

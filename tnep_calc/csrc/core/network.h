@@ -35,15 +35,26 @@ TNEP_HD void product_columns(const R* rows, int stride, int n_rows, const R* wei
   }
 }
 
+// The same for `vectors` (at most C) vectors of columns.
+template <int C, class R>
+TNEP_HD void product_chunk(int vectors, const R* rows, int stride, int n_rows, const R* weight, R* out) {
+  if constexpr (C > 0) {
+    if (vectors == C) product_columns<C, (C > 4 ? 1 : C > 2 ? 2 : C > 1 ? 4 : 8)>(rows, stride, n_rows, weight, out);
+    else product_chunk<C - 1>(vectors, rows, stride, n_rows, weight, out);
+  }
+}
+
 // out[c] = sum_r weight[r] rows[r][c]; whole vectors of columns are written.
 template <class R>
 TNEP_FUNCTION void product(const R* rows, int stride, int n_rows, const R* weight, int columns, R* out) {
   constexpr int W = kLanes<R>;
-  int c = 0;
-  for (; c + 8 * W <= columns; c += 8 * W) product_columns<8, 1>(rows + c, stride, n_rows, weight, out + c);
-  for (; c + 4 * W <= columns; c += 4 * W) product_columns<4, 2>(rows + c, stride, n_rows, weight, out + c);
-  for (; c + 2 * W <= columns; c += 2 * W) product_columns<2, 4>(rows + c, stride, n_rows, weight, out + c);
-  for (; c < columns; c += W) product_columns<1, 8>(rows + c, stride, n_rows, weight, out + c);
+  for (int left = (columns + W - 1) / W; left > 0;) {
+    const int vectors = left <= 8 ? left : left >= 16 ? 8 : (left + 1) / 2;
+    product_chunk<8>(vectors, rows, stride, n_rows, weight, out);
+    rows += vectors * W;
+    out += vectors * W;
+    left -= vectors;
+  }
 }
 
 template <class R>
