@@ -1,5 +1,7 @@
 """Training of the enthalpy family: against a teacher of the same form, whose labels are exact."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -131,13 +133,16 @@ def test_frames_may_lack_labels(teacher):
 
 
 def test_folded_dipole(teacher):
-    structure = labelled(teacher, 2)
-    shifted = labelled(teacher, 2)
-    shifted.dipole[:] += structure.cell[0] - 2 * structure.cell[2]
+    """A label on another branch, in a field also with the energy of that branch, is the same label."""
+    field = np.array([0.02, -0.05, 0.03])
+    structure, shifted = (labelled(teacher, 2, field) for _ in range(2))
+    quantum = structure.cell[0] - 2 * structure.cell[2]
+    shifted = replace(shifted, dipole=shifted.dipole + quantum, energy=shifted.energy - field @ quantum)
     found = []
     for s in (structure, shifted):
         frame = make_frame(s, SPECIES, CUTOFF, RADIAL, torch.float64)
-        found.append(errors(frame, predict(teacher.sites, [frame], None, False)[0], None)["dipole"].detach())
+        result = errors(frame, predict(teacher.sites, [frame], None, False)[0], None)
+        found.append(torch.cat([result["dipole"], result["energy"][None]]).detach())
     np.testing.assert_allclose(found[0], found[1], atol=1e-10)
 
 

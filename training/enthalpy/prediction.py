@@ -112,9 +112,11 @@ def _to_atoms(frame, gradients, rows, dtype):
 def errors(frame: Frame, result: Mapping[str, Tensor], directions: Tensor | None) -> dict[str, Tensor]:
     """Return prediction minus label for every label that the frame has; energy, virial and dipole per cell.
 
-    The dipole is folded to the nearest branch; Born charges are projected on the directions, shape (d, n_atoms, 3).
+    The dipole is folded to the nearest branch, and with it the energy in a field, which has the term -E.P; Born charges
+    are projected on the directions, shape (d, n_atoms, 3).
     """
     out = {}
+    branch = _branch(frame, result)
     for name, label in frame.labels.items():
         if name == "born_charges":
             if directions is None:
@@ -122,11 +124,17 @@ def errors(frame: Frame, result: Mapping[str, Tensor], directions: Tensor | None
             target = torch.einsum("di,aij->daj", directions.to(label.dtype), label)
             out[name] = result["born"] - target.to(result["born"].dtype)
         elif name == "energy":
-            out[name] = result[name] - label
+            out[name] = result[name] - label + frame.field.to(branch.dtype) @ branch
         else:
             difference = result[name] - label.to(result[name].dtype)
-            if name == "dipole" and frame.fold is not None:
-                cell, inverse = (x.to(difference.dtype) for x in frame.fold)
-                difference = difference - (difference @ inverse).round().detach() @ cell
-            out[name] = difference
+            out[name] = difference - branch.to(difference.dtype) if name == "dipole" else difference
     return out
+
+
+def _branch(frame, result):
+    """Return the quanta of polarization between the dipole of the model and its label, shape (3,), in e·Å."""
+    if frame.fold is None or "dipole" not in frame.labels:
+        return torch.zeros(3, dtype=torch.float64)
+    cell, inverse = frame.fold
+    difference = result["dipole"].detach().double() - frame.labels["dipole"]
+    return (difference @ inverse).round() @ cell
