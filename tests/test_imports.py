@@ -85,3 +85,22 @@ def test_every_public_name_resolves():
 
     for name in tnep_calc.__all__:
         assert getattr(tnep_calc, name) is not None
+
+
+def test_no_module_imports_itself_through_others():
+    graph: dict[str, set[str]] = {}
+    names = {name for name, _ in modules()} - {"tnep_calc"}  # which has names of others only when they are asked for
+    for name, path in modules():
+        targets = {target if target in names else target.rpartition(".")[0] for target in imported(name, path)}
+        graph[name] = {target for target in targets if target in names and target != name}
+    done: set[str] = set()
+
+    def visit(name, chain):
+        assert name not in chain, " -> ".join([*chain[chain.index(name) :], name])
+        if name not in done:
+            for target in sorted(graph[name]):
+                visit(target, [*chain, name])
+            done.add(name)
+
+    for name in sorted(graph):
+        visit(name, [])

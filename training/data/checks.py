@@ -92,7 +92,8 @@ def summary(count: int, findings: Sequence[Finding]) -> str:
 
 def _duplicates(structures) -> Iterator[Finding]:
     first: dict[tuple, LabelledStructure] = {}
-    same, different = [], []
+    same: list[tuple[float, str, str]] = []
+    different: list[tuple[float, str, str]] = []
     for s in structures:
         arrays = (s.positions, s.cell, field_of(s) * 1000)
         key = (s.symbols, tuple(s.pbc), *(np.round(a + 0.0, 3).tobytes() for a in arrays))

@@ -78,7 +78,9 @@ def energy_pairs(structures: Sequence[LabelledStructure]) -> Pairs:
     rows = []
     for a, b, u in similar_frames(structures):
         one, two = structures[a], structures[b]
-        if None not in (one.energy, two.energy) and one.forces is not None and two.forces is not None:
+        if one.energy is None or two.energy is None:
+            continue
+        if one.forces is not None and two.forces is not None:
             rows.append(((a, b), two.energy - one.energy, -0.5 * np.sum((one.forces + two.forces) * u), one.cell))
     return Pairs(
         [row[0] for row in rows], np.array([row[1] for row in rows]), np.array([row[2] for row in rows]), None,
@@ -91,14 +93,15 @@ def dipole_pairs(structures: Sequence[LabelledStructure]) -> Pairs:
     rows = []
     for a, b, u in similar_frames(structures):
         one, two = structures[a], structures[b]
-        if any(x is None for x in (one.dipole, two.dipole, one.born_charges, two.born_charges)):
+        if one.dipole is None or two.dipole is None or one.born_charges is None or two.born_charges is None:
             continue
         z = (one.born_charges + two.born_charges) / 2
         rows.append(
             ((a, b), two.dipole - one.dipole, np.einsum("aij,aj->i", z, u), np.einsum("aji,aj->i", z, u), one.cell)
         )
-    arrays = [np.array([row[k] for row in rows]).reshape(-1, 3) for k in (1, 2, 3)]
-    return Pairs([row[0] for row in rows], *arrays, np.array([row[4] for row in rows]).reshape(-1, 3, 3))
+    change, expected, transposed = (np.array([row[k] for row in rows]).reshape(-1, 3) for k in (1, 2, 3))
+    cells = np.array([row[4] for row in rows]).reshape(-1, 3, 3)
+    return Pairs([row[0] for row in rows], change, expected, transposed, cells)
 
 
 def same_geometry_in_field(structures: Sequence[LabelledStructure]) -> Iterator[tuple[int, int]]:

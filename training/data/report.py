@@ -132,11 +132,11 @@ def histograms(structures: Sequence[LabelledStructure]) -> list[dict]:
     add("dipole", "e·Å", **{axis: dipoles[:, k] for k, axis in enumerate("xyz") if len(dipoles)})
     add("$Z^*_{ii}$", "e", **_by_species(structures, "born_charges", _diagonals))
     add("$Z^*_{ij}$, i ≠ j", "e", **_by_species(structures, "born_charges", _off_diagonals))
-    labelled = [s for s in structures if s.polarizability is not None]
-    chi = [s.polarizability / (EPSILON_0 * s.volume) for s in labelled if s.pbc.all()]
+    labelled = [(s, s.polarizability) for s in structures if s.polarizability is not None]
+    chi = [tensor / (EPSILON_0 * s.volume) for s, tensor in labelled if s.pbc.all()]
     add(r"$\chi_{ii}$", "", **_parts(chi, ("_", "off"), 0))
     add(r"$\chi_{ij}$, i ≠ j", "", **_parts(chi, ("_", "_"), 1))
-    alpha = [s.polarizability / len(s) for s in labelled if not s.pbc.all()]
+    alpha = [tensor / len(s) for s, tensor in labelled if not s.pbc.all()]
     add(r"$\alpha$ per atom", "e·Å²/V", **_parts(alpha, ("i = j", "i ≠ j")))
     fields = [np.linalg.norm(s.electric_field) for s in structures if s.electric_field is not None]
     add("|E|", "V/Å", _=fields)

@@ -176,18 +176,18 @@ def _guess(s, mean) -> str:
 
 def born_charges(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
     """Sum over the atoms, and sign."""
-    labelled = [s for s in structures if s.born_charges is not None]
-    sums = sorted(((np.abs(s.born_charges.sum(axis=0)).max() / len(s), s.source) for s in labelled), reverse=True)
+    labelled = [(s, s.born_charges) for s in structures if s.born_charges is not None]
+    sums = sorted(((np.abs(z.sum(axis=0)).max() / len(s), s.source) for s, z in labelled), reverse=True)
     bad = [x for x in sums if x[0] > SUM_RULE]
     if bad:
         text = f"sum over the atoms as large as {bad[0][0]:.3g} e per atom (0 for a neutral cell): converge k points"
         yield Finding("warning", "sum rule", "born_charges", tuple(b[1] for b in bad), text)
     wrong = []
-    for s in labelled:
+    for s, charges in labelled:
         element = next((e for e in _NEGATIVE if e in s.symbols), None)
         if element and set(s.symbols) - {element}:
             here = [k for k, symbol in enumerate(s.symbols) if symbol == element]
-            mean = float(np.trace(s.born_charges[here].mean(axis=0)) / 3)
+            mean = float(np.trace(charges[here].mean(axis=0)) / 3)
             if mean > 0.3:
                 wrong.append((mean, s.source, element))
     if wrong:

@@ -145,7 +145,9 @@ def _with_gradient(vectors, cutoff, n):
     for axis in range(3):
         direction = torch.zeros_like(vectors)
         direction[:, axis] = 1.0
-        value, change = torch.func.jvp(lambda v: edge_functions(v, cutoff, n), (vectors,), (direction,))
+        value, change = torch.func.jvp(  # type: ignore[misc]  # three only with has_aux
+            lambda v: edge_functions(v, cutoff, n), (vectors,), (direction,)
+        )
         columns.append(change)
     return value, torch.stack(columns, dim=-1)
 
