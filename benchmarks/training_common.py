@@ -25,7 +25,7 @@ HYPER = {
     "neurons": 10,
 }  # fmt: skip
 """Those of the data set's own ``nep.in``."""
-MOLECULES = {"method": "soap", "batch": 64, "lr": 0.015, "lbfgs_steps": 0}
+MOLECULES = {"method": "soap", "batch": 64, "lr": 0.02, "lbfgs_steps": 0}
 """Optimizer of all runs on molecules; the number of steps is added."""
 
 

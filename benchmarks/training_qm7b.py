@@ -19,8 +19,8 @@ QUOTED = {"dipole": 0.00199, "polarizability": 0.0430}
 UNIT = {"dipole": "e bohr/atom", "polarizability": "bohr^3/atom"}
 PLAN = {
     # kind: steps of one model at 25, 50 and 100 % of the molecules; weight decay; best model: (models, steps, changes)
-    "dipole": ({0.25: 800, 0.5: 1600, 1.0: 3000}, 1e-2, (4, 2500, {})),
-    "polarizability": ({0.25: 800, 0.5: 1600, 1.0: 3000}, 1e-2, (4, 2000, {})),
+    "dipole": ({0.25: 800, 0.5: 1600, 1.0: 2500}, 1e-6, (8, 2000, {})),
+    "polarizability": ({0.25: 800, 0.5: 1600, 1.0: 2500}, 1e-6, (8, 2000, {})),
 }
 
 

@@ -18,12 +18,15 @@ _SMALLEST_SPREAD = 1e-3  # of a descriptor, relative to its mean
 # Neurons start almost linear in the (standardised) descriptor and bend only as far as the labels ask for it.  With a
 # gain of order one the response to unseen displacements is dominated by random curvature.
 _GAIN, _BIAS = 0.05, 0.3
-_SMALLEST_MODE = 1e-3  # of a radial function after whitening, relative to the largest
+# Added to the size of a mode of the radial functions, relative to the largest.  SOAP steps equally far along all modes,
+# so that the small ones, which are the rough ones, must stay small for it.
+_SMALLEST_MODE = {"adam": 1e-3, "soap": 0.1}
 
 
 def initialise(
-    model: NepOnMoments, blocks: Sequence[Block], labels: Labels, spreads: Mapping[str, float], seed: int
-) -> Tensor:
+    model: NepOnMoments, blocks: Sequence[Block], labels: Labels, spreads: Mapping[str, float], seed: int,
+    method: str = "adam",
+) -> Tensor:  # fmt: skip
     """Draw random parameters, set ``model.scaling`` to fit them and the labels, and return the vector.
 
     Parameters
@@ -36,6 +39,8 @@ def initialise(
     spreads : mapping
         Spread of each label.
     seed : int
+    method : {"adam", "soap"}
+        Of the first steps.
 
     Returns
     -------
@@ -49,7 +54,7 @@ def initialise(
     }
     vector = torch.cat([block.flatten() for block in numbers.values()])
 
-    radial, angular = whitening(model, blocks)
+    radial, angular = whitening(model, blocks, method)
     ones = torch.ones(t, model.dim, dtype=torch.float64)
     outputs = torch.ones(model.networks, dtype=torch.float64)
     model.scaling = Scaling(radial, angular, 0 * ones, ones, outputs, torch.zeros(t, dtype=torch.float64))
@@ -85,7 +90,7 @@ def decay_weights(model: NepOnMoments) -> Tensor:
     return weights / (weights > 0).sum()
 
 
-def whitening(model, blocks):
+def whitening(model, blocks, method):
     """Return matrices that make the radial functions uncorrelated and of equal size over the data (nearly, see below).
 
     Chebyshev functions times the cutoff function are almost linearly dependent on real distances.  Trained
@@ -105,7 +110,7 @@ def whitening(model, blocks):
     matrices = []
     for part, gram in grams.items():
         size, modes = torch.linalg.eigh(gram / max(1, counts[part]))
-        size = size.clamp(min=0) + _SMALLEST_MODE * size.max() + torch.finfo(torch.float64).tiny
+        size = size.clamp(min=0) + _SMALLEST_MODE[method] * size.max() + torch.finfo(torch.float64).tiny
         matrices.append((modes / size.sqrt()).t().contiguous())
     return matrices
 

@@ -19,7 +19,7 @@ from .model import NepOnMoments
 from .scaling import Scaling
 
 
-def start_vector(model: NepOnMoments, blocks: Sequence[Block], path: Path) -> Tensor:
+def start_vector(model: NepOnMoments, blocks: Sequence[Block], path: Path, method: str) -> Tensor:
     """Return the parameter vector of a file, and set ``model.scaling`` so that the predictions are exactly its own.
 
     Parameters
@@ -29,6 +29,8 @@ def start_vector(model: NepOnMoments, blocks: Sequence[Block], path: Path) -> Te
     blocks : sequence of Block
         Of the training structures, whose descriptors are brought to zero mean and unit spread.
     path : path
+    method : {"adam", "soap"}
+        Of the first steps.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def start_vector(model: NepOnMoments, blocks: Sequence[Block], path: Path) -> Te
 
     w0, b0, w1 = tensor(p.w0[:, own]), tensor(p.b0[:, own]), tensor(p.w1[:, own])
     q_scaler = tensor(p.q_scaler)
-    radial, angular = whitening(model, blocks)
+    radial, angular = whitening(model, blocks, method)
     ones = torch.ones(t, dim, dtype=torch.float64)
     spread = w1.square().mean(dim=(1, 2)).sqrt() * p.neurons**0.5
     output = torch.where(spread > 0, spread, torch.ones_like(spread))

@@ -106,12 +106,12 @@ class Trainer:
     def _initial(self):
         """Draw the initial parameters of all starts, and set the scaling of the model."""
         if self.config.start is not None:
-            return start_vector(self.model, self.parts["train"].blocks, self.config.start)
+            return start_vector(self.model, self.parts["train"].blocks, self.config.start, self.config.optimizer.method)
         vectors, scalings = [], []
-        train, seed = self.parts["train"], self.config.model.seed
+        train, seed, method = self.parts["train"], self.config.model.seed, self.config.optimizer.method
         for k in range(self.config.optimizer.restarts):
             vectors.append(
-                initialise(self.model, train.blocks, train.labels, self.objective.spreads, seed + _SEED_STEP * k)
+                initialise(self.model, train.blocks, train.labels, self.objective.spreads, seed + _SEED_STEP * k, method)
             )
             scalings.append(self.model.scaling)
         if len(vectors) == 1:
