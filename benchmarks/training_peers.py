@@ -70,7 +70,7 @@ def against_neppo(quick: bool) -> list[dict]:
     structures, indices = qm7b("dipole")
     looks = LOOKS if not quick else (25, 50)
     preparation, count, curve = neppo_curve(structures, indices, looks)
-    model, loss = {"kind": "dipole", "species": list(SPECIES)} | HYPER, {"weight_decay": 1e-2}
+    model, loss = {"kind": "dipole", "species": list(SPECIES)} | HYPER, {"weight_decay": 1e-4}
     runs = []
     for steps in BUDGETS if not quick else BUDGETS[:1]:
         runs.append(train(structures, indices, model, loss, MOLECULES, steps=steps, interval=10))

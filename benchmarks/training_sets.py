@@ -51,7 +51,7 @@ def water(quick: bool) -> list[dict]:
         total = len(parts[0])
         run = train(
             parts[0] + parts[1], splits(range(total), range(total, total + len(parts[1]))), model, loss,
-            {"batch": 4, "lr": 0.02, "lbfgs_steps": 0}, steps=steps // (20 if quick else 1),
+            {"method": "soap", "batch": 4, "lr": 0.02, "lbfgs_steps": 0}, steps=steps // (20 if quick else 1),
         )  # fmt: skip
         error = run.error(name, run.predictions[name][0])
         # GPUMD divides the squares of an atom's three dipole components by six
@@ -84,7 +84,7 @@ def enthalpy(quick: bool) -> list[dict]:
             ("polarizability", rest, 16, {"weight_decay": 1e-3}, steps[1]),
         ):
             indices = splits(chosen, order[:n_test])
-            options = {"batch": batch, "lr": 0.02, "lbfgs_steps": 0}
+            options = {"method": "soap", "batch": batch, "lr": 0.02, "lbfgs_steps": 0}
             tables = {"kind": kind, "species": species} | CRYSTAL_MODEL
             run = train(frames, indices, tables, loss, options, steps=count // (20 if quick else 1))
             print(f"{name}, {kind} model, {len(chosen)} + {n_test} frames: {run.preparation:.0f} + {run.seconds:.0f} "

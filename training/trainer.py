@@ -110,9 +110,8 @@ class Trainer:
         vectors, scalings = [], []
         train, seed, method = self.parts["train"], self.config.model.seed, self.config.optimizer.method
         for k in range(self.config.optimizer.restarts):
-            vectors.append(
-                initialise(self.model, train.blocks, train.labels, self.objective.spreads, seed + _SEED_STEP * k, method)
-            )
+            own = seed + _SEED_STEP * k
+            vectors.append(initialise(self.model, train.blocks, train.labels, self.objective.spreads, own, method))
             scalings.append(self.model.scaling)
         if len(vectors) == 1:
             return vectors[0]
