@@ -73,7 +73,7 @@ class EnthalpyLossConfig:
         Defaults 0.5, 6, 0.3, 0.15, 4, 0.3.  Energy, virial and dipole enter per atom.  A folded dipole joins after the
         first steps where there are Born charges: before, it would pull the model to wrong branches.
     weight_decay : float, default 0.02
-        Decoupled decay of all matrices per unit of learning rate.
+        Decoupled decay of all matrices but the last layers, per unit of learning rate.
     """
 
     energy: float = 0.5

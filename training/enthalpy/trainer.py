@@ -94,12 +94,12 @@ class EnthalpyTrainer:
         initialise(self.sites, self.frames["train"], model.seed)
         self.average.load_state_dict(self.sites.state_dict())
         self.average.requires_grad_(False)
-        matrices = [p for p in self.sites.parameters() if p.dim() > 2]
+        last = [self.sites.w3]  # not decayed: outputs of labels with small weights would die
+        matrices = [p for p in self.sites.parameters() if p.dim() > 2 and p is not self.sites.w3]
         vectors = [p for p in self.sites.parameters() if p.dim() == 2]
-        self.optimizer = SOAP(
-            [{"params": matrices, "weight_decay": config.loss.weight_decay}, {"params": vectors, "stacked": 2}],
-            lr=opt.lr,
-        )
+        decay = config.loss.weight_decay
+        groups = [{"params": matrices, "weight_decay": decay}, {"params": last}, {"params": vectors, "stacked": 2}]
+        self.optimizer = SOAP(groups, lr=opt.lr)
         self.mean_squares: dict[str, float] = {}
         self.epoch, self.step, self.seconds = 0, 0, 0.0
         self.history: list[dict[str, Any]] = []
