@@ -4,11 +4,11 @@ Where to look, in the order of a run (``tnep train`` enters at the first of each
 
 =====================  ================================================================================================
 configuration          `tables` (what all families share), `config`; `architecture` of an existing model
-data                   `preparation`, `splits`, `edges`, `moments` and their `blocks` in memory or on disk, `pool`
+data                   `preparation`, `splits`, `edges`, `features`, `moments`; `blocks` in memory or on disk, `pool`
 model                  `model`, `centres`, `invariants`, `scaling`; `initial` parameters or those of a `start`
 loop                   `trainer`, `objective`, `soap`, `checkpoint`, `watching`; `ensemble` of several
 results                `outputs`, `run_files`, `comparison`, `parity_file`, `report`, `html_report`
-beside                 `features` (descriptors) and `selection` of structures
+beside                 `selection` of structures for the next calculations
 =====================  ================================================================================================
 
 Rooms of their own: ``data`` (checks before training), ``gpumd`` (its folders, and the evolution strategy) and
