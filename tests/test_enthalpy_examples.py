@@ -8,6 +8,7 @@ import pytest
 from ase.calculators.calculator import Calculator
 from ase.neighborlist import neighbor_list
 
+from tnep_calc.training.enthalpy.config import load_enthalpy_config
 from tnep_calc.units import EPSILON_0
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -94,3 +95,9 @@ def test_coercive_fields_of_a_loop():
     polarization = np.tanh((field + np.where(falling, 12.0, -9.0)) / 2)
     assert example.crossings(field, polarization) == pytest.approx([-12.0, 9.0], abs=0.01)
     assert example.crossings(field, np.ones_like(field)) == []
+
+
+@pytest.mark.parametrize("path", ["sio2_field/quartz.toml", "batio3_cycle/batio3.toml"])
+def test_configurations_are_read(path):
+    config = load_enthalpy_config(EXAMPLES / path)
+    assert config.data.test_fraction == 0.2 and config.model.cutoff == 7.0
