@@ -13,11 +13,11 @@ from tnep_calc.io.dataset import LabelledStructure, read_dataset
 from tnep_calc.io.gpumd_training import table_errors
 from tnep_calc.io.gpumd_xyz import read_gpumd_xyz
 
-WATER_STEPS = {"dipole": 400, "polarizability": 250}
+WATER_STEPS = {"dipole": 1200, "polarizability": 1500}
 CRYSTALS = {
     # name: species, frames to test on, frames to train a dipole on (Born charges are many numbers), steps of SOAP for
     # dipole and polarizability
-    "SiO2": (["Si", "O"], 12, 48, (400, 500)),
+    "SiO2": (["Si", "O"], 12, 48, (1200, 1500)),
     "BaTiO3": (["Ba", "O", "Ti"], 8, 24, (300, 400)),
 }  # fmt: skip
 CRYSTAL_MODEL = {
