@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from cases import one_thread, record
+from matplotlib.ticker import LogLocator
 from training_common import HYPER, MOLECULES, QM7B, SPECIES, TRAIN, qm7b, rmse, splits, train
 
 from tnep_calc.conventions import GPUMD_ORDER
@@ -90,6 +91,11 @@ def plot(results):
             ax.loglog(*zip(*single, strict=True), "o-", color=BLUE, label="one model")
             ax.loglog(rows[-1][0] * TRAIN, rows[-1][3], "s", color=ORANGE, label=rows[-1][1])
             ax.loglog(5768, gpumd, "D", color=GREY, label="GPUMD")
-            ax.set(xlabel="training molecules", ylabel=f"test RMSE of {kind} ({UNIT[kind]})")
+            ax.set(xlabel="training molecules", ylabel=f"test RMSE ({UNIT[kind]})", title=kind)
+            ticks = [*(n for n, _ in single), 5768]
+            ax.set_xticks(ticks, [f"{n:.0f}" for n in ticks])
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 4)))
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.minorticks_off()
             ax.legend()
     return fig
