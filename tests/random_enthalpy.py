@@ -24,7 +24,7 @@ def silica(seed=3, repeat=(1, 1, 1)):
     return atoms.repeat(repeat)
 
 
-def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1, hyperpolarizability=False):
+def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1, dipole_unit=0.2, hyperpolarizability=False):
     """Return site functions scaled for silica, with no parameter left at zero."""
     frames = [make_frame(from_atoms(silica(k), "random"), SPECIES, CUTOFF, RADIAL, torch.float64) for k in (3, 4)]
     sites = EnthalpySites(SiteShape(len(SPECIES), RADIAL, 4, 8, hyperpolarizability), torch.float64)
@@ -35,7 +35,7 @@ def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1, hyperpolarizabili
             size = 0.1 if parameter.dim() == 2 or name == "w3" else 1.0
             draws = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.copy_(size * draws / parameter.shape[-2] ** 0.5 if parameter.dim() > 2 else size * draws)
-        sites.units.copy_(torch.tensor([energy_unit, 0.2, 0.1, 0.1])[: len(sites.units)])
+        sites.units.copy_(torch.tensor([energy_unit, dipole_unit, 0.1, 0.1])[: len(sites.units)])
         sites.site.copy_(torch.tensor([[-105.3, 0.05], [-430.7, 0.07]]))
     site = sites.site.clone()
     sites = sites.to(dtype)
