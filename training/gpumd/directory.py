@@ -48,10 +48,14 @@ def run_directory(path: str | Path, run: RunOptions | None = None, pool: MomentP
     DataFileError
         If a data file cannot be used.
     """
-    run = run or RunOptions()
-    torch.set_num_threads(run.threads)
-    folder = Folder(path)
+    run, folder = run or RunOptions(), Folder(path)
     check_folder(folder, run)
+    return run_folder(folder, run, pool)
+
+
+def run_folder(folder: Folder, run: RunOptions, pool: MomentPool | None = None) -> list[Path]:
+    """Do what a folder that is read and checked asks for; arguments and result as :func:`run_directory`."""
+    torch.set_num_threads(run.threads)
     if folder.options.prediction:
         return predict(folder)
     if run.restart:

@@ -11,7 +11,7 @@ from tnep_calc.errors import InputError
 from ..model import basis_of
 from ..pool import MomentPool, shared_pool
 from ..preparation import moment_options
-from .directory import run_directory
+from .directory import run_folder
 from .folder import Folder, RunOptions, check_folder
 from .gradient import gradient_config
 
@@ -51,10 +51,10 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
         check_folder(folder, run)
     pool = _pool(folders, run) if len(folders) > 1 and run.engine == "gradient" else None
     written = []
-    for k, path in enumerate(paths, start=1):
-        if len(paths) > 1:
-            log.info("folder %d of %d: %s", k, len(paths), path)
-        written += run_directory(path, run, pool)
+    for k, folder in enumerate(folders, start=1):
+        if len(folders) > 1:
+            log.info("folder %d of %d: %s", k, len(folders), folder.path)
+        written += run_folder(folder, run, pool)
     return written
 
 
