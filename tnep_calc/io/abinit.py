@@ -32,7 +32,7 @@ from ..conventions import ASE_ORDER, from_six
 from ..errors import DataFileError
 from ..units import BOHR, EPSILON_0, HARTREE
 from .dataset import LabelledStructure, symmetric_part
-from .files import read_bytes, read_text
+from .files import read_bytes, text_of
 from .finite_field import FieldRun, combine, geometry_key
 from .polarization import fold_dipole
 
@@ -87,9 +87,10 @@ def _merged(base: FieldRun, run: FieldRun) -> FieldRun:
 
 
 def _read(path: Path) -> list[FieldRun]:
-    if any(read_bytes(path).startswith(magic) for magic in _NETCDF):
-        return [_read_netcdf(path)]
-    text = read_text(path)
+    data = read_bytes(path)
+    if data.startswith(_NETCDF):
+        return [_read_netcdf(path, data)]
+    text = text_of(path, data)
     if "DERIVATIVE DATABASE" in text[:400]:
         return [_read_ddb(path, text)]
     if "of ABINIT" in text[:400]:
@@ -137,11 +138,12 @@ def _read_main(path: Path, text: str) -> list[FieldRun]:
         source = f"{path}, dataset {suffix}" if len(sections) > 1 else f"{path}"
         if section.rfind("was not enough SCF cycles to converge") > section.rfind("=>converged"):
             raise DataFileError(f"{source}: the SCF cycle has not converged (nstep)")
-        field = _field(source, section, int(echo.of("berryopt", suffix, 0)))
+        berryopt = int(echo.of("berryopt", suffix, 0))
+        field = _field(source, section, berryopt)
         if echo.of("optdriver", suffix, 0) == 0 and echo.of("iscf", suffix, 7) > 0:
             labels = _ground_state(echo, suffix, section, n, volume)
             if field is not None and field.any():
-                _to_field(source, section, labels, int(echo.of("berryopt", suffix, 0)))
+                _to_field(source, section, labels, berryopt)
             runs.append(_run(source, *geometry, labels, field))
         elif field is not None and field.any():
             raise DataFileError(f"{source}: is a response in a constant field, which is not supported")
@@ -306,13 +308,13 @@ def _elements(blocks, kind, n_indices, n):
 # netCDF ----------------------------------------------------------------------------------------------------------
 
 
-def _read_netcdf(path: Path) -> FieldRun:
+def _read_netcdf(path: Path, data: bytes) -> FieldRun:
     import io
 
     import h5py
 
     try:
-        file = h5py.File(io.BytesIO(read_bytes(path)))
+        file = h5py.File(io.BytesIO(data))
     except OSError as error:
         raise DataFileError(f"{path}: is not netCDF-4 (older kinds cannot be read here): {error}") from error
     with file:

@@ -73,8 +73,8 @@ def _read_run(path: Path) -> FieldRun:
     volume = abs(np.linalg.det(cell))
     inputs = _Reader(path, root)
     field = inputs.numbers("input/electric_field/electric_field_vector", 3)
-    homogeneous = inputs.text("input/electric_field/electric_potential", "").strip() == "homogenous_field"
-    if inputs.text("input/electric_field/electric_potential", "").strip() == "sawtooth_potential":
+    potential = inputs.text("input/electric_field/electric_potential", "").strip()
+    if potential == "sawtooth_potential":
         raise DataFileError(f"{path}: a sawtooth potential (tefield) is not a homogeneous field; use lelfield")
     dipole = None
     electronic = get.numbers("electric_field/finiteElectricFieldInfo/electronicDipole", 3)
@@ -85,7 +85,7 @@ def _read_run(path: Path) -> FieldRun:
         tuple(_symbol(path, atom.get("name", "")) for atom in atoms),
         np.array([get.parse(atom.text, 3, "positions") for atom in atoms]) * BOHR,
         cell,
-        field * RYDBERG_FIELD if field is not None and homogeneous else np.zeros(3),
+        field * RYDBERG_FIELD if field is not None and potential == "homogenous_field" else np.zeros(3),
         {
             "energy": float(get.required("total_energy/etot", 1)[0]) * HARTREE,
             "forces": None if forces is None else forces.reshape(-1, 3) * HARTREE / BOHR,

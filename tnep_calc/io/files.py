@@ -37,8 +37,13 @@ def read_bytes(path) -> bytes:
 
 def read_text(path) -> str:
     """Return the text of a file, unpacked as by :func:`read_bytes`; DataFileError if it is not text."""
+    return text_of(path, read_bytes(path))
+
+
+def text_of(path, data: bytes) -> str:
+    """Return the content of a file as text; DataFileError if it is none."""
     try:
-        return read_bytes(path).decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataFileError(f"{path}: is not a text file ({error})") from error
 

@@ -38,7 +38,7 @@ from ..conventions import ASE_ORDER, from_six
 from ..errors import DataFileError
 from ..units import EPSILON_0
 from .dataset import LABELS, LabelledStructure, symmetric_part
-from .files import read_bytes, read_text
+from .files import read_bytes, text_of
 from .finite_field import FieldRun, combine, geometry_key
 from .polarization import fold_dipole
 
@@ -110,7 +110,7 @@ def _read(path: Path) -> Sequence[LabelledStructure | FieldRun]:
     data = read_bytes(path)
     is_xml = data.lstrip()[:1] == b"<"
     read = _read_xml if is_xml else _read_outcar
-    images, settings, responses = read(path, data if is_xml else read_text(path))
+    images, settings, responses = read(path, data if is_xml else text_of(path, data))
     ibrion = int(settings.get("IBRION", ["-1"])[0])
     if 5 <= ibrion <= 8:
         raise DataFileError(f"{path}: is a phonon calculation (IBRION = {ibrion}); give one with IBRION = -1")
