@@ -62,13 +62,7 @@ def check_directory(folder: Path, restart: bool) -> None:
 
 def train_in(folder: Path, trainer: Trainer, restart: bool) -> None:
     """Train to the end with checkpoint and table in a directory, from its checkpoint if there is one."""
-    checkpoint = folder / CHECKPOINT
-    folder.mkdir(parents=True, exist_ok=True)
-    if restart:
-        checkpoint.unlink(missing_ok=True)
-    if checkpoint.exists():
-        trainer.restore(checkpoint)
-        log.info("going on from %s after %d of %d steps", checkpoint, trainer.step, trainer.total_steps)
+    checkpoint = run_files.resume(folder, trainer, restart)
     _log_start(trainer)
     trainer.run(lambda t: _report(t, folder), checkpoint)
 

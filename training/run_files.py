@@ -28,7 +28,7 @@ CHECKPOINT, ARTIFACT, LOG, RESULTS = "checkpoint.pt", "model.pt", "log.csv", "re
 """Names of files in the output directory; also ``parity.npz`` and ``parity.png``."""
 
 
-class FinishedRun(Protocol):
+class Run(Protocol):
     """What the trainers have in common; see :class:`tnep_calc.training.trainer.Trainer`."""
 
     step: int
@@ -39,6 +39,25 @@ class FinishedRun(Protocol):
     @property
     def config(self) -> BaseConfig:
         """Configuration of the run."""
+
+    @property
+    def progress(self) -> str:
+        """How far the run is, in words."""
+
+    def restore(self, path: Path) -> None:
+        """Take up the state of a checkpoint."""
+
+
+def resume(folder: Path, run: Run, restart: bool) -> Path:
+    """Make the directory, take up the checkpoint there unless it is to be discarded, and return its path."""
+    checkpoint = folder / CHECKPOINT
+    folder.mkdir(parents=True, exist_ok=True)
+    if restart:
+        checkpoint.unlink(missing_ok=True)
+    if checkpoint.exists():
+        run.restore(checkpoint)
+        log.info("going on from %s after %s", checkpoint, run.progress)
+    return checkpoint
 
 
 def write_log(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
@@ -55,14 +74,14 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1)))
 
 
-def provenance(run: FinishedRun) -> dict[str, str]:
+def provenance(run: Run) -> dict[str, str]:
     """Return what an exported model says of its origin: program, configuration and hashes of all that decided it."""
     made = {"program": f"tnep_calc {__version__}", "training": json.dumps(run.config.content())}
     return made | {f"{what}_sha256": value for what, value in run.fingerprint.items()}
 
 
 def write_results(
-    folder: Path, run: FinishedRun, compared: Sequence[Mapping[str, Any]], splits: Iterable[str], **own: Any
+    folder: Path, run: Run, compared: Sequence[Mapping[str, Any]], splits: Iterable[str], **own: Any
 ) -> dict[str, Any]:
     """Write ``results.json`` and what :func:`write_comparison` does, and return what the former has.
 

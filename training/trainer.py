@@ -124,6 +124,11 @@ class Trainer:
         return self.choice_step + self.config.optimizer.steps + self.config.optimizer.lbfgs_steps
 
     @property
+    def progress(self) -> str:
+        """Steps that are done, in words."""
+        return f"{self.step} of {self.total_steps} steps"
+
+    @property
     def choice_step(self) -> int:
         """Step at which one of several starts is chosen (0 with one start)."""
         options = self.config.optimizer

@@ -20,6 +20,8 @@ from tnep_calc.models.enthalpy_density import density, edge_functions
 from tnep_calc.models.enthalpy_sites import COMPONENTS
 from tnep_calc.neighbors import NeighborList
 
+from ..data.values import field_of
+
 
 @dataclass(frozen=True)
 class PairBlock:
@@ -116,10 +118,9 @@ def make_frame(
         cell = torch.from_numpy(structure.cell)
         inverse = torch.linalg.pinv(cell)
         fold = cell, torch.where(torch.from_numpy(structure.pbc), inverse, torch.zeros_like(inverse))
-    field = getattr(structure, "electric_field", None)
     return Frame(
         n, torch.from_numpy(index), centers, [total[:, rows].to(dtype).contiguous() for rows in centers], pairs,
-        _labels(structure), fold, torch.zeros(3, dtype=torch.float64) if field is None else torch.as_tensor(field),
+        _labels(structure), fold, torch.as_tensor(field_of(structure)),
         structure.volume, _repulsion(v, center, neighbors, index, species, zbl),
     )  # fmt: skip
 

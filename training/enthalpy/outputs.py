@@ -14,7 +14,7 @@ from tnep_calc.plotting.training import plot_enthalpy_history
 
 from .. import run_files
 from ..comparison import numbers_of
-from ..run_files import ARTIFACT, CHECKPOINT
+from ..run_files import ARTIFACT
 from .config import EnthalpyConfig
 from .trainer import EnthalpyTrainer
 
@@ -32,15 +32,8 @@ def run_enthalpy_training(config: EnthalpyConfig, restart: bool = False) -> dict
 
     Arguments, result and errors as :func:`tnep_calc.training.outputs.run_training`.
     """
-    folder = config.directory
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / CHECKPOINT
-    if restart:
-        checkpoint.unlink(missing_ok=True)
-    trainer = EnthalpyTrainer(config)
-    if checkpoint.exists():
-        trainer.restore(checkpoint)
-        log.info("going on from %s after %d of %d epochs", checkpoint, trainer.epoch, config.optimizer.epochs)
+    folder, trainer = config.directory, EnthalpyTrainer(config)
+    checkpoint = run_files.resume(folder, trainer, restart)
     sizes = ", ".join(f"{len(frames)} {name}" for name, frames in trainer.frames.items())
     gigabytes = sum(frame.nbytes for frames in trainer.frames.values() for frame in frames) / 1e9
     log.info("enthalpy model: %d parameters; structures: %s; precomputed: %.2f GB; %d steps per epoch",

@@ -21,6 +21,7 @@ from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
 
 from ..checkpoint import fingerprint, load_matching, save_checkpoint
 from ..data.checks import check_before_training
+from ..data.values import field_of
 from ..soap import SOAP
 from ..splits import SPLITS, split_indices
 from .config import EnthalpyConfig
@@ -68,7 +69,7 @@ class EnthalpyTrainer:
         self.fingerprint = fingerprint(config, structures)
         self.indices = split_indices(len(structures), config)
         dtype = DTYPES[opt.precision]
-        if model.hyperpolarizability and not any(map(_is_in_field, (structures[k] for k in self.indices["train"]))):
+        if model.hyperpolarizability and not any(field_of(structures[k]).any() for k in self.indices["train"]):
             raise InputError(
                 f"model.hyperpolarizability is learned from structures in a field, but none of the "
                 f"{len(self.indices['train'])} to train on has an electric_field (V/Å): add some, or leave the key out"
@@ -108,6 +109,11 @@ class EnthalpyTrainer:
     def steps_per_epoch(self) -> int:
         """Number of steps of one pass."""
         return math.ceil(len(self.frames["train"]) / self.config.optimizer.batch)
+
+    @property
+    def progress(self) -> str:
+        """Epochs that are done, in words."""
+        return f"{self.epoch} of {self.config.optimizer.epochs} epochs"
 
     @property
     def finished(self) -> bool:
@@ -246,7 +252,3 @@ class EnthalpyTrainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
         self.mean_squares, self.history = state["mean_squares"], state["history"]
-
-
-def _is_in_field(structure: LabelledStructure) -> bool:
-    return structure.electric_field is not None and bool(structure.electric_field.any())

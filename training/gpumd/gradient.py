@@ -155,7 +155,7 @@ def train_gradient(folder: Folder, run: RunOptions, pool: MomentPool | None = No
     if checkpoint.exists():
         trainer.restore(checkpoint)
         folder.trim_loss(load_checkpoint(checkpoint)["loss_rows"])
-        log.info("going on from %s after %d of %d steps", checkpoint, trainer.step, trainer.total_steps)
+        log.info("going on from %s after %s", checkpoint, trainer.progress)
     log.info("gradient engine: %d parameters, %d structures, %d to test; %d steps (%s), %d of L-BFGS; weights %s",
              trainer.model.n_parameters, len(frames), len(folder.test), config.optimizer.steps,
              config.optimizer.method, config.optimizer.lbfgs_steps,
