@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .blocks import Block
+from .coverage import coverage_of
 from .model import NepOnMoments
 from .objective import WITH_CONSTANTS, Labels, site_constants
 from .scaling import Scaling
@@ -28,6 +29,9 @@ def initialise(
     method: str = "adam",
 ) -> Tensor:  # fmt: skip
     """Draw random parameters, set ``model.scaling`` to fit them and the labels, and return the vector.
+
+    Parameters without a gradient start at zero, where they stay: coefficients of pairs, and output weights of species,
+    that no structure has.  Elsewhere such neighbours and atoms then add nothing, instead of something random.
 
     Parameters
     ----------
@@ -52,6 +56,10 @@ def initialise(
         name: spread * torch.randn(model.shapes[name], generator=generator, dtype=torch.float64)
         for name, spread in initial_spreads(model).items()
     }
+    seen = coverage_of((block.load() for block in blocks), t)
+    numbers["c_radial"][~seen.radial] = 0.0
+    numbers["c_angular"][~seen.angular] = 0.0
+    numbers["w1"][:, ~seen.species] = 0.0
     vector = torch.cat([block.flatten() for block in numbers.values()])
 
     radial, angular = whitening(model, blocks, method)

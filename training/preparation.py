@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from .data.checks import check_before_training
 from .features import Basis
 from .objective import Weighting, make_labels
 from .pool import MomentPool
-from .splits import SPLITS
+from .splits import SPLITS, split_indices
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,15 @@ def read_structures(config: TrainingConfig) -> list[LabelledStructure]:
     """Read and check the data files (of any kind); every structure must have the fitted labels, unless allowed."""
     required = [] if config.data.allow_missing else list(config.loss.weights(config.model.kind))
     structures, _ = importers.read_structures(config.data_files, config.data.keys, required)
-    log.info(check_before_training(structures))
+    species = config.model.species if config.start is None else ()  # else it has learned them before
+    log.info(check_before_training(structures, train=_to_train_on(len(structures), config), species=species))
     return structures
+
+
+def _to_train_on(n, config):
+    """Structures that the model, or some member of an ensemble, is trained on."""
+    fraction = 0.0 if config.ensemble.n_splits else config.data.validation_fraction
+    return split_indices(n, replace(config, data=replace(config.data, validation_fraction=fraction)))["train"]
 
 
 def moment_options(config: TrainingConfig) -> dict[str, Any]:

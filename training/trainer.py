@@ -22,6 +22,7 @@ from tnep_calc.io.nep_txt import NepParameters
 from .blocks import Block, Storage
 from .checkpoint import fingerprint, load_matching, save_checkpoint
 from .config import TrainingConfig
+from .coverage import unseen_warnings
 from .initial import decay_weights, initialise
 from .model import NepOnMoments
 from .objective import WITH_CONSTANTS, Objective, check_labels, site_constants, spreads
@@ -83,6 +84,9 @@ class Trainer:
         # with a pool, half of the memory is for what it has
         self.storage = Storage(config.optimizer.memory_gb / (1 if pool is None else 2), config.scratch)
         self.parts = make_parts(config, self.model.basis, structures, self.indices, self.storage, pool)
+        moments = {name: (block.load() for block in part.blocks) for name, part in self.parts.items()}
+        for line in unseen_warnings(moments.pop("train"), moments, config.model.species):
+            log.warning(line)
         train = self.parts["train"].labels
         self.counts = {name: int(known.sum()) for name, known in train.known.items()}
         site = torch.zeros(len(config.model.species), dtype=torch.float64)

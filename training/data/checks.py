@@ -6,6 +6,7 @@ is very likely a mistake (units, sum rules, outliers, two different labels of on
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from tnep_calc.errors import DataFileError
 from tnep_calc.io.dataset import LABELS, LabelledStructure
 
 from .pairs import dipole_pairs, energy_pairs, quanta, same_geometry_in_field, slope
+from .species import missing_species, rare_species
 from .values import (
     Finding,
     born_charges,
@@ -25,6 +27,8 @@ from .values import (
     polarizabilities,
     values_of,
 )
+
+log = logging.getLogger(__name__)
 
 LEVELS = ("error", "warning", "note")
 OUTLIER = 10.0
@@ -53,9 +57,12 @@ def check_structures(structures: Sequence[LabelledStructure], units: bool = True
 
 
 def check_before_training(
-    structures: Sequence[LabelledStructure], in_field: bool = False, units: bool = True
-) -> str:
+    structures: Sequence[LabelledStructure], in_field: bool = False, units: bool = True,
+    train: Sequence[int] | np.ndarray | None = None, species: Sequence[str] = (),
+) -> str:  # fmt: skip
     """Return a line that sums the findings up, or raise if there is an error among them.
+
+    Rare species, and those of the model that are missing, are logged as warnings besides.
 
     Parameters
     ----------
@@ -64,6 +71,10 @@ def check_before_training(
         Whether the model knows electric fields; if not, labels in a field are an error.
     units : bool, default True
         As in :func:`check_structures`.
+    train : sequence of int, optional
+        The structures that are trained on, which rare species are counted in; None = all.
+    species : sequence of str, default ()
+        Species of the model, which some of these should have.
 
     Raises
     ------
@@ -78,7 +89,11 @@ def check_before_training(
     if errors:
         more = f"; {len(errors) - 3} more errors, see tnep data --check" if len(errors) > 3 else ""
         raise DataFileError("; ".join(str(f).removeprefix("error: ") for f in errors[:3]) + more)
-    return summary(len(structures), findings)
+    chosen = structures if train is None else [structures[k] for k in train]
+    of_species = [*rare_species(chosen, "" if train is None else " to train on"), *missing_species(chosen, species)]
+    for finding in of_species:
+        log.warning("%s", finding)
+    return summary(len(structures), [f for f in findings if f.check != "rare species"] + of_species)
 
 
 def summary(count: int, findings: Sequence[Finding]) -> str:
@@ -264,7 +279,7 @@ def _labels_in_field(structures) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Sequence[LabelledStructure]], Iterator[Finding]], ...] = (
-    distances, _duplicates, _missing, magnitudes, polarizabilities, born_charges, _outliers,
+    distances, rare_species, _duplicates, _missing, magnitudes, polarizabilities, born_charges, _outliers,
     _energies_against_forces, _dipoles_against_born_charges, _labels_in_field,
 )  # fmt: skip
 """All checks of finite structures, each from the structures to its findings."""

@@ -7,6 +7,7 @@ definitions.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,18 @@ import torch
 
 from tnep_calc.errors import ModelFileError
 from tnep_calc.io.gpumd_training import parity_tables, table_errors, write_parity, write_table
+from tnep_calc.io.gpumd_xyz import GpumdFrame
 from tnep_calc.io.nep_txt import read_nep
 
+from ..coverage import unseen_warnings
+from ..model import basis_of
+from ..moments import Basis, Moments, build_moments
 from ..pool import MomentPool
 from .evaluate import evaluate
 from .evolution import train_snes
 from .folder import CHECKPOINT, LOSS, NEP, Folder, RunOptions, check_folder
 from .gradient import train_gradient
+from .snes_trainer import model_config
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +66,22 @@ def run_folder(folder: Folder, run: RunOptions, pool: MomentPool | None = None) 
         return predict(folder)
     if run.restart:
         (folder.path / CHECKPOINT).unlink(missing_ok=True)
+    if folder.test:
+        basis = basis_of(model_config(folder.options))
+        train, test = (_moments(frames, basis) for frames in (folder.train, folder.test))
+        for line in unseen_warnings(train, {"test": test}, basis.species):
+            log.warning(line)
     if run.engine == "snes":
         train_snes(folder, run)
     else:
         train_gradient(folder, run, pool)
     names = [NEP, LOSS, *(f"{p}_{split}.out" for p in _stems(folder.options) for split in ("train", "test"))]
     return [folder.path / name for name in names if (folder.path / name).exists()]
+
+
+def _moments(frames: Sequence[GpumdFrame], basis: Basis) -> Iterator[Moments]:
+    """Yield the smallest moments that tell neighbours."""
+    return (build_moments([frame.structure], basis) for frame in frames)
 
 
 def _stems(options):

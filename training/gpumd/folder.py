@@ -78,7 +78,9 @@ class Folder:
         self.train = self._read("train.xyz")
         if not self.options.prediction:
             known = self.options.kind == "potential"  # of dipoles and polarizabilities the file does not tell the unit
-            log.info(check_before_training([frame.structure for frame in self.train], units=known))
+            every, species = range(len(self.train)), () if self.options.fine_tune else self.options.species
+            structures = [frame.structure for frame in self.train]
+            log.info(check_before_training(structures, units=known, train=every, species=species))
         self.test: list[GpumdFrame] = []
         if not self.options.prediction and (self.path / "test.xyz").exists():
             self.test = self._read("test.xyz")
