@@ -15,9 +15,11 @@ from tnep_calc.io.nep_in import NepInput, write_nep_in
 from tnep_calc.io.nep_txt import read_nep, write_nep
 from tnep_calc.models.nep import NEP
 from tnep_calc.neighbors import NeighborList
+from tnep_calc.training.coverage import coverage_of
 from tnep_calc.training.data.checks import check_before_training, check_structures
 from tnep_calc.training.gpumd.directory import run_directory
 from tnep_calc.training.gpumd.folder import RunOptions
+from tnep_calc.training.moments import build_moments
 from tnep_calc.training.preparation import read_structures
 from tnep_calc.training.trainer import Trainer
 
@@ -70,16 +72,17 @@ def test_rare_species_are_found(n, rare, found):
 
 
 def test_they_are_counted_among_those_to_train_on(caplog):
-    structures = many(12)
+    structures = many(9)
     line = check_before_training(structures, units=False, train=range(4, 300), species=("N", "B", "C", "O"))
     rare, missing = warnings_of(caplog)
     assert rare.startswith(
-        "warning: random, structure 4 (and 7 more): symbols: C is in only 8 of 296 structures to train on:"
+        "warning: random, structure 4 (and 4 more): symbols: C is in only 5 of 296 structures to train on:"
     )
     assert "no structure to train on has O:" in missing
     assert "rare species (symbols), missing species (symbols)" in line
+    assert f" {len(check_structures(structures, units=False)) + 1} warnings" in line  # the rare one is not there twice
     caplog.clear()
-    check_before_training(structures, units=False, train=range(300), species=("N", "B", "C"))
+    check_before_training(many(10), units=False, train=range(300), species=("N", "B", "C"))
     assert not caplog.records
 
 
@@ -192,10 +195,20 @@ def test_a_start_keeps_what_it_has(tmp_path, caplog):
     fine = config(
         "dipole", tmp_path, model={"start": "nep.txt", "neurons": 6}, optimizer={"steps": 0, "lbfgs_steps": 1}
     )
-    after = Trainer(fine, SEEN).parameters()
+    write_dataset(tmp_path / "data.extxyz", SEEN)
+    after = Trainer(fine, read_structures(fine)).parameters()
     np.testing.assert_allclose(after.c_radial, start.c_radial, rtol=0, atol=1e-12)
     np.testing.assert_allclose(after.c_angular, start.c_angular, rtol=0, atol=1e-12)
     assert (after.w1 != 0).all() and not caplog.records
+
+
+def test_a_lonely_atom_has_no_pair():
+    """Its centre is seen; that it is filed under its own species does not make it a neighbour."""
+    basis = Trainer(config("dipole"), SEEN).model.basis
+    seen = coverage_of([build_moments([s], basis) for s in (random_structure(0, "O", pbc=False), SEEN[0])], 4)
+    assert seen.species.tolist() == [True, True, False, True]
+    assert np.array_equal(seen.radial.numpy(), pairs_within(SEEN[:1], RADIAL)) and not seen.radial[3, 3]
+    assert np.array_equal(seen.angular.numpy(), pairs_within(SEEN[:1], ANGULAR))
 
 
 # -- GPUMD folders ---------------------------------------------------------------------------------------------------
