@@ -18,11 +18,12 @@ from tnep_calc import TNEPCalculator
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import read_dataset
-from tnep_calc.training.config import EnsembleConfig, load_config
-from tnep_calc.training.ensemble import member_config, member_indices, member_splits
+from tnep_calc.training.config import load_config
+from tnep_calc.training.members import member_config, member_indices, member_splits
 from tnep_calc.training.model import basis_of
 from tnep_calc.training.pool import MomentPool
 from tnep_calc.training.preparation import moment_options
+from tnep_calc.training.tables import EnsembleConfig
 from tnep_calc.training.trainer import Trainer
 
 TOML = """

@@ -6,11 +6,11 @@ Where to look, in the order of a run (``tnep train`` enters at the first of each
 configuration          `tables` (what all families share), `config`; `architecture` of an existing model
 data                   `preparation`, `splits`, `edges`, `features`, `moments`, their `coverage`; `blocks` and `pool`
 model                  `model`, `centres`, `invariants`, `scaling`; `initial` parameters or those of a `start`
-loop                   `trainer`, `objective`, `soap`, `checkpoint`, `watching`; `ensemble` of several
+loop                   `trainer`, `objective`, `soap`, `checkpoint`, `watching`; `ensemble` of several `members`
 results                `outputs`, `run_files`, `comparison`, `parity_file`, `report`, `html_report`
 beside                 `selection` of structures for the next calculations
 =====================  ================================================================================================
 
 Rooms of their own: ``data`` (checks before training), ``gpumd`` (its folders, and the evolution strategy) and
-``enthalpy`` (the family of the electric enthalpy: its configuration, frames, loop and outputs).
+``enthalpy`` (the family of the electric enthalpy: its configuration, frames, loop, ensemble and outputs).
 """

@@ -88,8 +88,8 @@ def load_matching(path: Path, fingerprint: Mapping[str, str]) -> dict[str, Any]:
         If it belongs to a run of another configuration, other data or another engine.
     """
     state = load_checkpoint(path)
-    for what, value in fingerprint.items():
-        if state["fingerprint"].get(what) != value:
+    for what in {**fingerprint, **state["fingerprint"]}:
+        if state["fingerprint"].get(what) != fingerprint.get(what):
             raise InputError(
                 f"{path} was written with another {what} or another engine: use another output directory, or --restart "
                 "to discard it"

@@ -14,7 +14,16 @@ from tnep_calc.errors import InputError
 from tnep_calc.io.nep_txt import EXTRA_BLOCKS, KINDS, read_nep
 
 from .architecture import with_architecture
-from .tables import BaseConfig, BaseDataConfig, BaseOutputConfig, check, common_rules, load, parse_tables
+from .tables import (
+    BaseConfig,
+    BaseDataConfig,
+    BaseOutputConfig,
+    EnsembleConfig,
+    check,
+    common_rules,
+    load,
+    parse_tables,
+)
 
 TARGETS = {
     "potential": ("energy", "forces", "virial"),
@@ -217,31 +226,6 @@ class OutputConfig(BaseOutputConfig):
 
 
 @dataclass(frozen=True)
-class EnsembleConfig:
-    """Table ``[ensemble]``: several models of one configuration, each trained on another part of the structures.
-
-    What a member does not train on is its validation set, instead of ``data.validation_fraction``;
-    ``data.test_fraction`` is set aside for all of them.  The draws are those of calorine's ``setup_training``.
-
-    Attributes
-    ----------
-    n_splits : int, default 0
-        Number of members; 0 = a single model.
-    method : str, default "bagging"
-        ``"bagging"``: random parts of the structures; ``"kfold"``: all but one of `n_splits` equal parts.
-    train_fraction : float, default 0.9
-        Part of the structures that a member trains on (bagging).
-    seed : int, default 42
-        Seed of the draws; member k starts from ``model.seed + k``.
-    """
-
-    n_splits: int = 0
-    method: str = "bagging"
-    train_fraction: float = 0.9
-    seed: int = 42
-
-
-@dataclass(frozen=True)
 class TrainingConfig(BaseConfig):
     """A whole configuration file.
 
@@ -258,7 +242,6 @@ class TrainingConfig(BaseConfig):
     loss: LossConfig
     optimizer: OptimizerConfig
     output: OutputConfig
-    ensemble: EnsembleConfig = EnsembleConfig()
 
     @property
     def start(self) -> Path | None:
@@ -324,7 +307,7 @@ def _parse_for_files(tables, base):
 
 def _check(config):
     """Raise ``InputError`` for the first value that is out of range."""
-    m, loss, opt, ens = config.model, config.loss, config.optimizer, config.ensemble
+    m, loss, opt = config.model, config.loss, config.optimizer
     species_weights = loss.species_weights
     weights = [value for name, value in asdict(loss).items() if name != "species_weights"]
     rules = [
@@ -347,17 +330,13 @@ def _check(config):
         (opt.steps + opt.lbfgs_steps > 0, "steps and lbfgs_steps are both 0: nothing to train"),
         (opt.batch >= 0 and opt.patience >= 0, "optimizer.batch and patience must not be negative"),
         (opt.restarts >= 1 and opt.restart_steps >= 1, "optimizer.restarts and restart_steps must be at least 1"),
-        (not opt.patience or config.data.validation_fraction > 0 or ens.n_splits > 1,
+        (not opt.patience or config.data.validation_fraction > 0 or config.ensemble.n_splits > 1,
          "optimizer.patience needs validation data: set data.validation_fraction"),
         (opt.method in METHODS, f"optimizer.method must be one of {', '.join(METHODS)}; got '{opt.method}'"),
         (opt.lr > 0, "optimizer.lr must be positive"),
         (opt.lbfgs_history >= 1 and opt.threads >= 1, "optimizer.lbfgs_history and threads must be at least 1"),
         (opt.precision in ("float64", "float32"), "optimizer.precision must be 'float64' or 'float32'"),
         (opt.memory_gb > 0, "optimizer.memory_gb must be positive"),
-        (ens.n_splits == 0 or ens.n_splits >= 2, "ensemble.n_splits must be at least 2 (or 0 for a single model)"),
-        (ens.method in ("bagging", "kfold"), f"ensemble.method must be 'bagging' or 'kfold', got '{ens.method}'"),
-        (0 < ens.train_fraction <= 1, "ensemble.train_fraction must be in (0, 1]"),
-        (0 <= ens.seed < 2**32, "ensemble.seed must be in [0, 2^32)"),
     ]
     check(rules)
     if not loss.weights(m.kind):

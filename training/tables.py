@@ -63,6 +63,32 @@ class BaseOutputConfig:
 
 
 @dataclass(frozen=True)
+class EnsembleConfig:
+    """Table ``[ensemble]``: several models of one configuration, each trained on another part of the structures.
+
+    What a member does not train on is its validation set, instead of ``data.validation_fraction``;
+    ``data.test_fraction`` is set aside for all of them.  The draws are those of calorine's ``setup_training``.
+
+    Attributes
+    ----------
+    n_splits : int, default 0
+        Number of members; 0 = a single model.
+    method : str, default "bagging"
+        ``"bagging"``: random parts of the structures; ``"kfold"``: all but one of `n_splits` equal parts.
+    train_fraction : float, default 0.9
+        Part of the structures that a member trains on (bagging).  With 1.0 all train on all of them and differ in
+        their seed alone; there are no validation structures then.
+    seed : int, default 42
+        Seed of the draws; member k starts from ``model.seed + k``.
+    """
+
+    n_splits: int = 0
+    method: str = "bagging"
+    train_fraction: float = 0.9
+    seed: int = 42
+
+
+@dataclass(frozen=True)
 class BaseConfig:
     """A whole configuration file.
 
@@ -72,6 +98,8 @@ class BaseConfig:
         The tables; each kind of training has its own ``[model]``, ``[loss]`` and ``[optimizer]``.
     base : Path
         Folder where relative paths start.
+    ensemble : EnsembleConfig
+        Several models instead of one; not in `content`, as a member is what it would be alone.
     """
 
     data: BaseDataConfig
@@ -80,6 +108,7 @@ class BaseConfig:
     optimizer: Any
     output: BaseOutputConfig
     base: Path
+    ensemble: EnsembleConfig = EnsembleConfig()
 
     @property
     def data_files(self) -> list[Path]:
@@ -115,14 +144,18 @@ def check(rules: Rules) -> None:
 
 
 def common_rules(config: BaseConfig) -> list[tuple[bool, str]]:
-    """Return the rules for ``[data]`` and ``[output]``."""
-    d, out = config.data, config.output
+    """Return the rules for ``[data]``, ``[output]`` and ``[ensemble]``."""
+    d, out, ens = config.data, config.output, config.ensemble
     return [
         (len(d.files) > 0, "data.files must name at least one file"),
         (0 <= d.validation_fraction < 1 and 0 <= d.test_fraction < 1, "data fractions must be in [0, 1)"),
         (d.validation_fraction + d.test_fraction < 1, "data fractions must leave structures to train on"),
         (set(d.keys) <= set(FIELDS), f"data.keys may name only {', '.join(FIELDS)}; got {', '.join(d.keys)}"),
         (out.report_interval >= 1 and out.checkpoint_interval >= 1, "intervals in [output] must be at least 1"),
+        (ens.n_splits == 0 or ens.n_splits >= 2, "ensemble.n_splits must be at least 2 (or 0 for a single model)"),
+        (ens.method in ("bagging", "kfold"), f"ensemble.method must be 'bagging' or 'kfold', got '{ens.method}'"),
+        (0 < ens.train_fraction <= 1, "ensemble.train_fraction must be in (0, 1]"),
+        (0 <= ens.seed < 2**32, "ensemble.seed must be in [0, 2^32)"),
     ]
 
 

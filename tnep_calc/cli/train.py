@@ -62,6 +62,9 @@ kind = "enthalpy" trains one electric enthalpy H(R, E) on whatever labels the st
   virial = 0.0                    #   born_charges 4, polarizability 0.3
   [optimizer]
   epochs = 300                    # also: batch, lr, average, precision, threads, memory_gb
+  [ensemble]                      # as above; with train_fraction = 1.0 the members differ in their seed only
+  n_splits = 4
+  train_fraction = 1.0
 
 A folder instead of a configuration is taken as one of GPUMD's program nep: nep.in and train.xyz, optionally test.xyz.
 It gets the files of that program (nep.txt, loss.out, *_train.out, *_test.out; nep.restart with --engine snes), and
@@ -123,10 +126,15 @@ def run(args):
     from ..training.outputs import run_training
 
     if is_enthalpy_config(args.config):
-        from ..training.enthalpy.outputs import run_enthalpy_training
-
         enthalpy = load_enthalpy_config(args.config, args.output)
-        run_enthalpy_training(enthalpy, args.restart)
+        if enthalpy.ensemble.n_splits:
+            from ..training.enthalpy.ensemble import run_enthalpy_ensemble
+
+            run_enthalpy_ensemble(enthalpy, args.restart)
+        else:
+            from ..training.enthalpy.outputs import run_enthalpy_training
+
+            run_enthalpy_training(enthalpy, args.restart)
         print(f"results in {enthalpy.directory}")
         return
     config = load_config(args.config, args.output)

@@ -97,27 +97,33 @@ def plot_curves(members: Sequence[Mapping[str, tuple[np.ndarray, np.ndarray]]], 
         for name in names:
             curves = [member[name] for member in members if name in member]
             colour = COLOURS.get(name) or next(spare)
-            style = "-" if "train" in name or name == "loss" else "--"
-            if len(curves) == 1:
-                ax.semilogy(*curves[0], color=colour, label=name)
-                continue
-            for curve in curves:
-                ax.semilogy(*curve, color=MEMBER, linewidth=0.7, linestyle=style)
-            steps = np.unique(np.concatenate([x for x, _ in curves]))
-            mean = np.mean([np.interp(steps, *curve) for curve in curves], axis=0)
-            ax.semilogy(steps, mean, color=colour, label=f"{name}, mean of {len(curves)}", zorder=3)
-        ax.set(xlabel=xlabel, ylabel=ylabel)
+            _draw_curves(ax, curves, name, colour, "-" if "train" in name or name == "loss" else "--")
+        ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log")
         ax.legend()
     return figure
 
 
-def plot_enthalpy_history(history: Sequence[Mapping[str, Any]], labels: Mapping[str, tuple[str, float]]):
-    """Plot the mean absolute error of every label against the epoch.
+def _draw_curves(ax, curves, name, colour, style):
+    """Draw one curve in colour, or several in grey and their mean in colour."""
+    if len(curves) == 1:
+        ax.plot(*curves[0], color=colour, label=name)
+        return
+    for curve in curves:
+        ax.plot(*curve, color=MEMBER, linewidth=0.7, linestyle=style)
+    steps = np.unique(np.concatenate([x for x, _ in curves]))
+    mean = np.mean([np.interp(steps, *curve) for curve in curves], axis=0)
+    ax.plot(steps, mean, color=colour, label=f"{name}, mean of {len(curves)}", zorder=3)
+
+
+def plot_enthalpy_histories(
+    histories: Sequence[Sequence[Mapping[str, Any]]], labels: Mapping[str, tuple[str, float]]
+):  # fmt: skip
+    """Plot the mean absolute error of every label against the epoch; of several models in grey, and their mean.
 
     Parameters
     ----------
-    history : sequence of mappings
-        Rows with ``epoch`` and ``mae_{label}_train`` (and ``mae_{label}_validation``).
+    histories : sequence of sequences of mappings
+        Of each model, rows with ``epoch`` and ``mae_{label}_train`` (and ``mae_{label}_validation``).
     labels : mapping of str to (str, float)
         Label -> unit to show it in, and the factor to that unit.
 
@@ -127,18 +133,23 @@ def plot_enthalpy_history(history: Sequence[Mapping[str, Any]], labels: Mapping[
     """
     from matplotlib.figure import Figure
 
-    shown = [name for name in labels if f"mae_{name}_train" in history[0]]
+    shown = [name for name in labels if f"mae_{name}_train" in histories[0][0]]
     with styled():
         figure = Figure(figsize=(PANEL * 3, PANEL * 0.8 * ((len(shown) + 2) // 3)))
         for ax, name in zip(figure.subplots((len(shown) + 2) // 3, 3, squeeze=False).flat, shown, strict=False):
             unit, factor = labels[name]
             for split in ("train", "validation"):
-                rows = [(row["epoch"], factor * row[key]) for row in history if (key := f"mae_{name}_{split}") in row]
-                if rows:
-                    ax.loglog(*zip(*rows, strict=True), color=COLOURS[split], label=split)
+                key = f"mae_{name}_{split}"
+                curves = [
+                    tuple(np.array([(row["epoch"], factor * row[key]) for row in history]).T)
+                    for history in histories
+                    if key in history[0]
+                ]
+                if curves:
+                    _draw_curves(ax, curves, split, COLOURS[split], "-" if split == "train" else "--")
             ax.set_title(name.replace("_", " "), fontsize=8)
             ax.set_ylabel(f"MAE ({unit})")
-            ax.set_xlabel("epoch")
+            ax.set(xlabel="epoch", xscale="log", yscale="log")
         figure.axes[0].legend()
     return figure
 

@@ -13,6 +13,7 @@ from ..tables import (
     BaseConfig,
     BaseDataConfig,
     BaseOutputConfig,
+    EnsembleConfig,
     check,
     common_rules,
     load,
@@ -136,7 +137,7 @@ class EnthalpyConfig(BaseConfig):
 
 _TABLES: dict[str, Any] = {
     "data": BaseDataConfig, "model": EnthalpyModelConfig, "loss": EnthalpyLossConfig,
-    "optimizer": EnthalpyOptimizerConfig, "output": BaseOutputConfig,
+    "optimizer": EnthalpyOptimizerConfig, "output": BaseOutputConfig, "ensemble": EnsembleConfig,
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from tnep_calc.artifact import export_enthalpy
 from tnep_calc.plotting.style import save_figure
-from tnep_calc.plotting.training import plot_enthalpy_history
+from tnep_calc.plotting.training import plot_enthalpy_histories
 
 from .. import run_files
 from ..comparison import numbers_of
@@ -25,6 +26,8 @@ SHOWN = {
     "born_charges": ("me", 1e3), "polarizability": ("me·Å²/V", 1e3),
 }  # fmt: skip
 """Unit in which people read the error of a label, and its factor; the virial is shown as stress."""
+Predictions = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]]
+"""By split and label: what :meth:`tnep_calc.training.enthalpy.trainer.EnthalpyTrainer.compare` gives."""
 
 
 def run_enthalpy_training(config: EnthalpyConfig, restart: bool = False) -> dict[str, Any]:
@@ -32,14 +35,19 @@ def run_enthalpy_training(config: EnthalpyConfig, restart: bool = False) -> dict
 
     Arguments, result and errors as :func:`tnep_calc.training.outputs.run_training`.
     """
-    folder, trainer = config.directory, EnthalpyTrainer(config)
+    trainer = EnthalpyTrainer(config)
+    train_in(config.directory, trainer, restart)
+    return write_results(trainer, config.directory, predictions(trainer))
+
+
+def train_in(folder: Path, trainer: EnthalpyTrainer, restart: bool) -> None:
+    """Train to the end with checkpoint and table in a directory, from its checkpoint if there is one."""
     checkpoint = run_files.resume(folder, trainer, restart)
     sizes = ", ".join(f"{len(frames)} {name}" for name, frames in trainer.frames.items())
     gigabytes = sum(frame.nbytes for frames in trainer.frames.values() for frame in frames) / 1e9
     log.info("enthalpy model: %d parameters; structures: %s; precomputed: %.2f GB; %d steps per epoch",
              sum(p.numel() for p in trainer.sites.parameters()), sizes, gigabytes, trainer.steps_per_epoch)  # fmt: skip
     trainer.run(lambda t: _report(t, folder), checkpoint)
-    return write_results(trainer, folder)
 
 
 def _report(trainer: EnthalpyTrainer, folder: Path) -> None:
@@ -55,35 +63,51 @@ def _report(trainer: EnthalpyTrainer, folder: Path) -> None:
     run_files.write_log(folder, trainer.history)
 
 
-def compare(trainer: EnthalpyTrainer) -> list[dict[str, Any]]:
-    """Return panels as :func:`tnep_calc.plotting.training.plot_parity` takes them, for the averaged model.
+def predictions(trainer: EnthalpyTrainer) -> Predictions:
+    """Return labels, predictions of the averaged model and groups of all splits."""
+    return {split: trainer.compare(split) for split in trainer.frames}
+
+
+def compare(
+    found: Predictions, deviations: Mapping[str, Mapping[str, np.ndarray]] | None = None
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return panels as :func:`tnep_calc.plotting.training.plot_parity` takes them.
 
     The spread of Born charges is taken about the mean of each species and component, of all others about the mean of
     each component.
+
+    Parameters
+    ----------
+    found : mapping
+        By split what :meth:`EnthalpyTrainer.compare` gives.
+    deviations : mapping, optional
+        By split and label, standard deviations over the members of an ensemble.
     """
     panels = []
-    found = {split: trainer.compare(split) for split in trainer.frames}
     for name, (unit, factor) in SHOWN.items():
         panel: dict[str, Any] = {"name": "stress" if name == "virial" else name, "unit": unit, "splits": {}}
         for split, labels in found.items():
             if name in labels:
                 target, prediction, group = labels[name]
                 varied = np.concatenate([target[group == g] - target[group == g].mean(0) for g in np.unique(group)])
-                panel["splits"][split] = numbers_of(factor * target, factor * prediction, factor * float(varied.std()))
+                numbers = numbers_of(factor * target, factor * prediction, factor * float(varied.std()))
+                if deviations is not None:
+                    numbers["deviation"] = factor * deviations[split][name]
+                panel["splits"][split] = numbers
         if panel["splits"]:
             panels.append(panel)
     return panels
 
 
-def write_results(trainer: EnthalpyTrainer, folder: Path) -> dict[str, Any]:
-    """Write artifact, figures and ``results.json``, and return what the latter has."""
+def write_results(trainer: EnthalpyTrainer, folder: Path, found: Predictions) -> dict[str, Any]:
+    """Write artifact, figures and ``results.json`` from :func:`predictions`, and return what the latter has."""
     m, precision = trainer.config.model, trainer.config.optimizer.precision
     export_enthalpy(
         trainer.average, m.species, m.cutoff, m.n_radial, m.zbl, folder / ARTIFACT, precision,
         run_files.provenance(trainer),
     )  # fmt: skip
-    save_figure(plot_enthalpy_history(trainer.history, SHOWN), folder / "history.png", force=True)
+    save_figure(plot_enthalpy_histories([trainer.history], SHOWN), folder / "history.png", force=True)
     return run_files.write_results(
-        folder, trainer, compare(trainer), trainer.frames, kind="enthalpy", epochs=trainer.epoch,
+        folder, trainer, compare(found), trainer.frames, kind="enthalpy", epochs=trainer.epoch,
         parameters=sum(p.numel() for p in trainer.sites.parameters()),
     )  # fmt: skip

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,18 @@ from torch import Tensor
 
 from tnep_calc.artifact import DTYPES
 from tnep_calc.errors import InputError
-from tnep_calc.io import importers
 from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
 
 from ..checkpoint import fingerprint, load_matching, save_checkpoint
-from ..data.checks import check_before_training
 from ..data.values import field_of
 from ..soap import SOAP
 from ..splits import SPLITS, split_indices
 from .config import EnthalpyConfig
-from .frames import Frame, make_frames
+from .frames import Frame
 from .initial import initialise
 from .prediction import errors, predict
-
-log = logging.getLogger(__name__)
+from .preparation import frames_of, read_structures
 
 _WARM_UP, _OPEN = 0.02, 0.05  # of all steps: rise of the learning rate, and start of folded dipoles
 _AVERAGE = 0.98  # of the running mean squared errors
@@ -45,9 +41,15 @@ class EnthalpyTrainer:
     config : EnthalpyConfig
     structures : list of LabelledStructure, optional
         Instead of reading the files of the configuration.
+    indices : mapping of str to array of int, optional
+        Structures of each split, instead of drawing them by the fractions of the configuration.
+    pool : sequence of Frame, optional
+        All structures precomputed, from another run with the same cutoff, instead of doing that.
 
     Attributes
     ----------
+    pool : sequence of Frame
+        All structures; ``frames`` has them by split.
     sites : EnthalpySites
         The model that is stepped.
     average : EnthalpySites
@@ -56,18 +58,20 @@ class EnthalpyTrainer:
         A row per report: epoch, and RMSE of each label of the averaged model on the splits.
     """
 
-    def __init__(self, config: EnthalpyConfig, structures: Sequence[LabelledStructure] | None = None):
+    def __init__(
+        self, config: EnthalpyConfig, structures: Sequence[LabelledStructure] | None = None,
+        indices: Mapping[str, np.ndarray] | None = None, pool: Sequence[Frame] | None = None,
+    ):  # fmt: skip
         torch.set_num_threads(config.optimizer.threads)
         self.config, opt, model = config, config.optimizer, config.model
         self.weights = config.loss.weights()
         if structures is None:
-            structures, _ = importers.read_structures(config.data_files, config.data.keys)
-            log.info(check_before_training(structures, in_field=True))
+            structures = read_structures(config)
         for name in self.weights:
             if not any(getattr(s, name) is not None for s in structures):
                 raise InputError(f"no structure has {name}: set loss.{name} = 0, or give data.keys")
         self.fingerprint = fingerprint(config, structures)
-        self.indices = split_indices(len(structures), config)
+        self.indices = dict(indices) if indices is not None else split_indices(len(structures), config)
         dtype = DTYPES[opt.precision]
         if model.hyperpolarizability and not any(field_of(structures[k]).any() for k in self.indices["train"]):
             raise InputError(
@@ -76,22 +80,8 @@ class EnthalpyTrainer:
             )
         shape = SiteShape(len(model.species), model.n_radial, model.channels, model.hidden, model.hyperpolarizability)
         self.sites, self.average = EnthalpySites(shape, dtype), EnthalpySites(shape, dtype)
-        self.frames: dict[str, list[Frame]] = {}
-        left = opt.memory_gb
-        for name in SPLITS:
-            chosen = [structures[k] for k in self.indices[name]]
-            if chosen:
-                self.frames[name] = make_frames(
-                    chosen,
-                    model.species,
-                    model.cutoff,
-                    model.n_radial,
-                    dtype,
-                    config.data.fold_dipole,
-                    model.zbl,
-                    left,
-                )
-                left -= sum(frame.nbytes for frame in self.frames[name]) / 1e9
+        self.pool = frames_of(config, structures) if pool is None else pool
+        self.frames = {name: [self.pool[k] for k in self.indices[name]] for name in SPLITS if len(self.indices[name])}
         initialise(self.sites, self.frames["train"], model.seed)
         self.average.load_state_dict(self.sites.state_dict())
         self.average.requires_grad_(False)
