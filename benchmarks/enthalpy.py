@@ -1,14 +1,15 @@
 """Electric-enthalpy models on one CPU thread: time per atom beside allegro-pol, memory, training, accuracy.
 
-Run ``python benchmarks/enthalpy.py [--json FILE] [--cases WORD ...] [--model DIR]``; it needs the project's reference
-data beside the checkout.  Parts (words for ``--cases``):
+Run ``python benchmarks/enthalpy.py [--json FILE] [--cases WORD ...] [--model DIR ...]``; it needs the project's
+reference data beside the checkout.  Parts (words for ``--cases``):
 
 memory    per atom, at 4,608 atoms.
 cost      SiO2, 576 and 4,608 atoms, 104 neighbours: native kernels with and without the neighbour search, and (576) the
           scripted plain-torch path.  The peer, allegro-pol with the hyper-parameters of the paper, is measured where
           it is installed; else its recorded times count, scaled by a calibration run beside them, as the records say.
 training  steps of two frames with all labels per CPU minute.
-accuracy  of a finished training (``--model``: its output directory) on held-back frames of SiO2.
+accuracy  of a finished training (``--model``: its output directory) on held-back frames of SiO2; of several, or of an
+          ensemble, the errors of each and of the mean of their predictions, which the records have.
 
 Without ``--model`` the weights are random, which makes no difference for the time.
 """
@@ -21,6 +22,7 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from ase.io import read
 from cases import DATA, chosen, record, start, time_in_turn, write_records
@@ -29,6 +31,7 @@ from inference import resident
 
 from tnep_calc.artifact import artifact_from_enthalpy
 from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
+from tnep_calc.training.parity_file import load_panels
 from tnep_calc.units import EV_PER_A3_TO_GPA
 
 SILICA = DATA.parent / "enthalpy" / "SiO2.extxyz.gz"
@@ -42,7 +45,8 @@ FIELD = torch.tensor([0.01, 0.02, 0.03], dtype=torch.float64)
 PUBLISHED = {
     "energy": 0.371, "forces": 26.8, "stress": 0.50, "dipole": 10.2, "born_charges": 4.96, "polarizability": 12.0,
 }  # fmt: skip
-"""MAE of allegro-pol's published predictions over training and validation (energy without its constant error)."""
+"""MAE of allegro-pol's published predictions over training and validation (energy without its constant error), in
+meV/atom, meV/Å, GPa, me·Å, me and me·Å²/V."""
 PROTOTYPE_STEPS, ALLEGRO_SECONDS = 850, 45
 """Steps of two frames per CPU minute of the throw-away prototype; CPU seconds per frame of allegro-pol's training."""
 
@@ -171,27 +175,54 @@ def training(steps=40):
     return records
 
 
-def accuracy(folder):
-    """Return the records of the errors on held-back frames of a finished training."""
-    errors = json.loads((folder / "results.json").read_text())["errors"]
-    split = "test" if "test" in errors else "validation"
+def members_of(folders):
+    """Return the directories of the single models: an ensemble stands for its members."""
+    single = [member for folder in folders for member in sorted(folder.glob("member*")) or [folder]]
+    for folder in single:
+        if not (folder / "results.json").exists():
+            raise SystemExit(f"{folder}: no results.json: give the output directories of finished trainings")
+    return single
+
+
+def mean_errors(folders, split):
+    """Return the MAE of the mean of the predictions by quantity."""
+    results = [json.loads((folder / "results.json").read_text()) for folder in folders]
+    if len({(r["data"]["data"], tuple(r["splits"][split])) for r in results}) > 1:
+        raise SystemExit(f"the models have different {split} structures: there is no mean of their predictions")
+    panels = [{panel["name"]: panel["splits"][split] for panel in load_panels(folder)} for folder in folders]
+    # target and prediction are on the same branch of the polarization, so that differences are folded
+    differences = {name: [p[name]["prediction"] - p[name]["target"] for p in panels] for name in panels[0]}
+    return {name: float(np.abs(np.mean(values, axis=0)).mean()) for name, values in differences.items()}
+
+
+def accuracy(folders):
+    """Return the records of the errors on held-back frames of a finished training, or of the mean of several."""
+    found = [json.loads((folder / "results.json").read_text())["errors"] for folder in folders]
+    split = "test" if "test" in found[0] else "validation"
+    mean = mean_errors(folders, split) if len(folders) > 1 else {}
+    case = "SiO2, 72 atoms, held back" + (f", mean of {len(folders)} models" if mean else "")
     records = []
     for name, theirs in PUBLISHED.items():
-        found = errors[split].get(name)
-        if found is None:
+        if any(name not in errors[split] for errors in found):
             print(f"accuracy of {name}: not trained")
             continue
-        mae, unit = found["mae"], found["unit"]
-        if name == "stress":
-            mae, unit = mae * 1e-3 * EV_PER_A3_TO_GPA, "GPa"
-        print(f"{split} MAE of {name}: {mae:.3g} {unit}; allegro-pol, published: {theirs}")
-        records.append(record("SiO2, 72 atoms, held back", f"{name} MAE", "allegro-pol, published", mae, theirs, unit))
+        unit, values = found[0][split][name]["unit"], [errors[split][name]["mae"] for errors in found]
+        values += [mean[name]] if mean else []
+        factor, unit = {"stress": (1e-3 * EV_PER_A3_TO_GPA, "GPa"), "energy": (1e3, "meV/atom")}.get(name, (1.0, unit))
+        values = [factor * value for value in values]
+        *each, ours = (f"{value:.3g}" for value in values)
+        single = f" (mean of the predictions; {', '.join(each)} each)" if mean else ""
+        print(f"{split} MAE of {name}: {ours} {unit}{single}; allegro-pol, published: {theirs}")
+        records.append(record(case, f"{name} MAE", "allegro-pol, published", values[-1], theirs, unit))
     return records
 
 
 def main():
     parser = start(__doc__)
-    parser.add_argument("--model", type=Path, help="output directory of a finished training on the SiO2 data")
+    parser.add_argument(
+        "--model", type=Path, nargs="+", metavar="DIR",
+        help="output directory of a finished training on the SiO2 data, of several, or of an ensemble",
+    )  # fmt: skip
     args = parser.parse_args()
     if not SILICA.exists():
         raise SystemExit(f"reference data not found: {SILICA}")
@@ -209,7 +240,7 @@ def main():
         if args.model is None:
             print("accuracy: skipped, no --model given")
         else:
-            records += accuracy(args.model)
+            records += accuracy(members_of(args.model))
     if args.json:
         write_records(args.json, records)
 
