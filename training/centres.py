@@ -1,50 +1,21 @@
-"""NEP and TNEP at the centres of precomputed moments: descriptors, networks and labels as dense products."""
+"""NEP and TNEP at the centres of precomputed moments: descriptors, networks and labels as dense products.
+
+On the CPU the sums, the site functions and their changes along a field are those of the native kernels
+(:mod:`tnep_calc.training.native`); the same in torch is here for other devices and where the library is not there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from . import native
 from .invariants import InvariantDerivatives
 from .moments import STRAIN_ORDER, Moments
 from .scaling import Scaling
-
-
-class _ChangeAlong(torch.autograd.Function):
-    """Contraction ``sum_{n s} h[p, n, s, i] (c D)[p, n, a, s, i]``, group by group, so that c D stays in a cache.
-
-    It is linear in h and in the coefficients c; the gradients are written out as autograd would fill and copy whole
-    arrays.
-    """
-
-    @staticmethod
-    def forward(ctx, groups, h, *coefficients):
-        parts, changes = [], []
-        for group, c in zip(groups, coefficients, strict=True):
-            p, n, k = c.shape
-            change = (c.reshape(p * n, k) @ group.along.flatten(1)).reshape(p, n, *group.along.shape[1:])
-            product = torch.mul(change, h[..., group.rows].unsqueeze(2), out=torch.empty_like(change))
-            parts.append(product.sum((1, 3)))
-            changes.append(change)
-        ctx.groups = groups
-        ctx.save_for_backward(h, *changes)
-        return torch.cat(parts, dim=-1)
-
-    @staticmethod
-    def backward(ctx, *gradients):
-        h, *changes = ctx.saved_tensors
-        h_gradient, c_gradients = torch.empty_like(h), []
-        for group, change in zip(ctx.groups, changes, strict=True):
-            p, n = change.shape[:2]
-            outer = gradients[0][..., group.rows][:, None, :, None]  # (P, 1, components, 1, centres)
-            product = torch.mul(change, outer, out=torch.empty_like(change))
-            h_gradient[..., group.rows] = product.sum(2)
-            torch.mul(h[..., group.rows].unsqueeze(2), outer, out=product)
-            c_gradients.append((product.reshape(p * n, -1) @ group.along.flatten(1).t()).reshape(p, n, -1))
-        return None, h_gradient, *c_gradients
 
 
 class Centres:
@@ -66,7 +37,6 @@ class Centres:
     radial : Tensor, shape (P, n, 1 + components, centres)
         Sums (first) and their changes along the displacement fields.
     angular : Tensor, shape (P, n, S, centres)
-    q : Tensor, shape (P, dim, centres)
     """
 
     def __init__(
@@ -81,11 +51,34 @@ class Centres:
             "angular": self.blocks["c_angular"] @ self.units.angular,
         }
         self.radial, self.angular = self._project("radial"), self._project("angular")
-        self.at = invariants.at(self.angular)
-        self.q = torch.cat([self.radial[:, :, 0], self.at.values().transpose(1, 2).flatten(1, 2)], dim=1)
-        self._slope: Tensor | None = None
-        self._pulled: tuple[Tensor, Tensor] | None = None
+        self.invariants = invariants
         self._neurons: dict[tuple[int, int], Tensor] = {}
+
+    @cached_property
+    def at(self):
+        """Invariants and their derivatives at the angular sums."""
+        return self.invariants.at(self.angular)
+
+    @cached_property
+    def q(self):
+        """Descriptors without shift and scale, shape (P, dim, centres)."""
+        return torch.cat([self.radial[:, :, 0], self.at.values().transpose(1, 2).flatten(1, 2)], dim=1)
+
+    @cached_property
+    def _sites(self):
+        """Site values and their derivatives by the sums from the native kernels; None where these are not there."""
+        if not native.available(self.angular):
+            return None
+        blocks, units = self.blocks, self.units
+        shift, scale = (
+            x.reshape(-1, *x.shape[-2:]).expand(self.members, -1, -1) for x in (units.mean, units.inverse_spread)
+        )
+        w1 = blocks["w1"] * units.output.reshape(-1, self.networks, 1, 1)
+        rows = [part.start for part in self.moments.species_slices] + [self.moments.n_atoms]
+        return native.sites(
+            self.radial[:, :, 0], self.angular, (blocks["w0"], blocks["b0"], w1), (shift, scale), rows,
+            self.invariants.l_max, self.invariants.extra,
+        )  # fmt: skip
 
     def _of_group(self, part, group):
         """Coefficients of a group, shape (P, n, near k)."""
@@ -95,8 +88,11 @@ class Centres:
         return c.transpose(1, 2).flatten(2)
 
     def _project(self, part):
+        groups = self.moments.groups
+        if native.available(groups[0].radial) and part != "along":
+            return native.project(self.coefficients[part], groups, part)
         sums = []
-        for group in self.moments.groups:
+        for group in groups:
             moments = getattr(group, part)
             c = self._of_group(part, group)
             product = c.flatten(0, 1) @ moments.flatten(1)
@@ -133,20 +129,21 @@ class Centres:
     def value(self):
         """Output of the last network with the common constant, without those of the species: (P, centres)."""
         last = self.networks - 1
-        value = self._per_species(lambda t: (self._hidden(last, t) * self._out(last, t)).sum(1))
+        if self._sites is not None:
+            value = self._sites[0]
+        else:
+            value = self._per_species(lambda t: (self._hidden(last, t) * self._out(last, t)).sum(1))
         return value + (self.blocks["b1"][:, 0] * self._output(last))[:, None]
 
-    @property
+    @cached_property
     def slope(self):
         """Derivative of the site value by the descriptor, shape (P, dim, centres)."""
-        if self._slope is None:
 
-            def of(t):
-                bent = (1.0 - self._hidden(0, t).square()) * self._out(0, t)
-                return self.blocks["w0"][:, 0, t].transpose(1, 2) @ bent * self._unit("inverse_spread", t)
+        def of(t):
+            bent = (1.0 - self._hidden(0, t).square()) * self._out(0, t)
+            return self.blocks["w0"][:, 0, t].transpose(1, 2) @ bent * self._unit("inverse_spread", t)
 
-            self._slope = self._per_species(of)
-        return self._slope
+        return self._per_species(of)
 
     def _change_of_slope(self, dq):
         """Change of the slope for changes dq of the descriptor, shapes (P, C, dim, centres)."""
@@ -170,20 +167,27 @@ class Centres:
             return slope[:, :n], angular.transpose(1, 2)
         return slope[:, :, :n].transpose(1, 2), angular.permute(0, 3, 1, 2, 4)
 
-    @property
+    @cached_property
     def pulled(self):
         """Derivatives of the site value by the radial sums (P, n, centres) and the angular ones (P, n, S, centres)."""
-        if self._pulled is None:
-            radial, weights = self._split_slope(self.slope)
-            self._pulled = radial, self.at.pull_back(weights)
-        return self._pulled
+        if self._sites is not None:
+            return self._sites[1:]
+        radial, weights = self._split_slope(self.slope)
+        return radial, self.at.pull_back(weights)
 
     def directional(self):
         """Return the derivative of the site value along the fields, shape (P, components, centres)."""
         radial, angular = self.pulled
         along = (radial.unsqueeze(2) * self.radial[:, :, 1:]).sum(1)
-        coefficients = [self._of_group("along", group) for group in self.moments.groups]
-        return along + cast(Tensor, _ChangeAlong.apply(self.moments.groups, angular, *coefficients))
+        groups = self.moments.groups
+        if native.available(angular):
+            return along + native.along(angular, self.coefficients["angular"], groups)
+        parts = []
+        for group in groups:
+            h, c = angular[..., group.rows], self._of_group("along", group)
+            by_moment = (c.transpose(1, 2) @ h.flatten(2)).unflatten(-1, h.shape[2:])  # (P, near k, S, centres)
+            parts.append((by_moment.unsqueeze(2) * group.along).sum((1, 3)))
+        return along + torch.cat(parts, dim=-1)
 
     def moment_gradient(self):
         """Return the derivative of the site value by the moments of each slot, shape (P, slots, F)."""
@@ -220,7 +224,7 @@ class Centres:
     def label(self, name: str) -> Tensor:
         """Return the prediction of a label, with a leading axis of models."""
         if name == "energy":
-            return self._by_structure(self.value()[:, None])[:, :, 0] + self._sites(of_structures=True)
+            return self._by_structure(self.value()[:, None])[:, :, 0] + self._constants(of_structures=True)
         if name in ("virial", "dipole"):
             return self._by_structure(self.directional())
         if name == "atomic_dipole":
@@ -231,7 +235,7 @@ class Centres:
             per_center = per_center + self.value()[:, None] * identity[:, None]
             total = name == "polarizability"
             per_row = self._by_structure(per_center) if total else self._by_atom(per_center).to(torch.float64)
-            return per_row + self._sites(total)[:, :, None] * identity.to(torch.float64)
+            return per_row + self._constants(total)[:, :, None] * identity.to(torch.float64)
         if name == "forces":
             return -self._to_atoms(self._at_pairs(self.moment_gradient(), self.moments.pair_gradient))
         if name == "born_charges":
@@ -240,7 +244,7 @@ class Centres:
             return self._to_atoms(direct + slots @ self.moments.pair_gradient)
         raise ValueError(f"there is no label '{name}'")
 
-    def _sites(self, of_structures):
+    def _constants(self, of_structures):
         """Constants of the species, of structures or of atoms in the order of the structures, float64."""
         site = self.site.reshape(-1, self.site.shape[-1])
         if of_structures:

@@ -74,6 +74,7 @@ class InvariantDerivatives:
     def __init__(self, l_max: int, extra: tuple[bool, ...], dtype: torch.dtype = torch.float64):
         self.weights = torch.tensor(three_body_weights(l_max), dtype=dtype)  # (S, l)
         self.l_max = l_max
+        self.extra = sum(on << bit for bit, on in enumerate(extra))
         self.blocks = [_Block(name, dtype) for name, on in zip(EXTRA_BLOCKS, extra, strict=True) if on]
 
     def at(self, sums: Tensor) -> _AtSums:

@@ -68,6 +68,32 @@ TNEP_HD void store(real_of<V>* p, V v) {
   __builtin_memcpy(p, &v, sizeof v);
 }
 
+// The first `count` lanes (1 or more, at most all), the others 0.
+template <class V>
+TNEP_HD V load_some(const real_of<V>* p, int count) {
+  constexpr int W = sizeof(V) / sizeof(real_of<V>);
+  if (count >= W) return load<V>(p);
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && W == 16) return (V)_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), p);
+  else if constexpr (sizeof(V) == 64) return (V)_mm512_maskz_loadu_pd(__mmask8((1u << count) - 1), p);
+#endif
+  V v{};
+  for (int i = 0; i < count; i++) v[i] = p[i];
+  return v;
+}
+
+// Write the first `count` lanes.
+template <class V>
+TNEP_HD void store_some(real_of<V>* p, V v, int count) {
+  constexpr int W = sizeof(V) / sizeof(real_of<V>);
+  if (count >= W) return store<V>(p, v);
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && W == 16) return _mm512_mask_storeu_ps(p, __mmask16((1u << count) - 1), (__m512)v);
+  else if constexpr (sizeof(V) == 64) return _mm512_mask_storeu_pd(p, __mmask8((1u << count) - 1), (__m512d)v);
+#endif
+  for (int i = 0; i < count; i++) p[i] = v[i];
+}
+
 // All lanes equal.  An initializer list is what compilers turn into one broadcast.
 template <class V>
 TNEP_HD V fill(real_of<V> s) {
