@@ -9,6 +9,7 @@ import numpy as np
 from tnep_calc.errors import DataFileError, TnepError
 from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.neighbors import NeighborList
+from tnep_calc.ops.neighbors import native_search
 
 from .features import Basis
 
@@ -47,7 +48,7 @@ class EdgeFinder:
     def __init__(self, basis: Basis):
         self.basis = basis
         self.index = {symbol: k for k, symbol in enumerate(basis.species)}
-        self.search = NeighborList(basis.cutoff)
+        self.search = NeighborList(basis.cutoff, search=native_search())
         self._cutoffs = [np.array(c) for c in (basis.radial_cutoffs, basis.angular_cutoffs)]
 
     def __call__(self, s: LabelledStructure) -> StructureEdges:

@@ -262,7 +262,8 @@ def assemble(
 
     born = gradient and field == "dipole"
     derivatives = 0 if not (field or gradient) else 2 if born else 1
-    packed = torch.zeros(layout.n_slots, f * (1 + components), dtype=torch.float64)
+    plain = torch.zeros(layout.n_slots, f, dtype=torch.float64)
+    directional = torch.zeros(layout.n_slots, f * components, dtype=torch.float64)
     pair_center = pair_neighbor = pair_slot = pair_gradient = pair_born = None
     pair = np.zeros(0, dtype=np.int64)
     if gradient:
@@ -278,8 +279,9 @@ def assemble(
         a, b, own_slot = (x[chunk] for x in tensors[:3])
         v = vectors[chunk]
         phi, d_phi, dd_phi = features(v, a, b, derivatives)
-        parts = [phi[:, :, None]] + ([along(field, v, d_phi)] if field else [])
-        packed.index_add_(0, own_slot, torch.cat(parts, dim=2).flatten(1))
+        plain.index_add_(0, own_slot, phi)
+        if field:
+            directional.index_add_(0, own_slot, along(field, v, d_phi).flatten(1))
         if pair_gradient is not None:
             pair_gradient.index_add_(0, tensors[3][chunk], d_phi.flatten(1))
         if pair_born is not None:
@@ -291,7 +293,7 @@ def assemble(
         n_structures=len(counts), n_atoms=total, counts=torch.tensor(counts), composition=torch.tensor(composition),
         species=torch.from_numpy(types[layout.order]),
         species_slices=tuple(slice(int(a), int(b)) for a, b in pairwise(limits)),
-        groups=tuple(layout.groups(packed.reshape(-1, f, 1 + components), basis, dtype)),
+        groups=tuple(layout.groups(plain, directional.reshape(len(plain), f, components), basis, dtype)),
         atom_row=torch.from_numpy(row), structure=torch.from_numpy(structure[layout.order]),
         pair_center=pair_center, pair_neighbor=pair_neighbor, pair_slot=pair_slot,
         pair_gradient=None if pair_gradient is None else pair_gradient.reshape(-1, f, 3).to(dtype),
@@ -348,16 +350,21 @@ class _Groups:
     def slot(self, origin, end_types):
         return self._first[origin] + self._place[origin, end_types]
 
-    def groups(self, packed: Tensor, basis: Basis, dtype: torch.dtype) -> Iterator[Group]:
-        """Yield the groups from moments of slots, shape (slots, F, 1 + components)."""
-        first = 0
-        k, s = basis.angular_shape
+    def groups(self, plain: Tensor, directional: Tensor, basis: Basis, dtype: torch.dtype) -> Iterator[Group]:
+        """Yield the groups from moments of slots, shapes (slots, F) and (slots, F, components)."""
+        first, r = 0, basis.n_radial
+        shape = basis.angular_shape
         for species, near, rows in self.parts:
             count = rows.stop - rows.start
-            own = packed[first : first + count * len(near)].reshape(count, len(near), *packed.shape[1:])
-            first += count * len(near)
-            radial = own[:, :, : basis.n_radial].permute(1, 2, 3, 0).flatten(0, 1)
-            angular = own[:, :, basis.n_radial :].unflatten(2, (k, s)).permute(1, 2, 4, 3, 0).flatten(0, 1)
-            along = angular[:, 1:].to(dtype).contiguous() if angular.shape[1] > 1 else None
+            last = first + count * len(near)
+            own = plain[first:last].reshape(count, len(near), -1)
+            change = directional[first:last].reshape(count, len(near), *directional.shape[1:])
+            first = last
+            radial = torch.cat([own[:, :, :r, None], change[:, :, :r]], dim=3).permute(1, 2, 3, 0).flatten(0, 1)
+            angular = own[:, :, r:].unflatten(2, shape).permute(1, 2, 3, 0).flatten(0, 1)
+            along = None
+            if change.shape[3]:
+                along = change[:, :, r:].unflatten(2, shape).permute(1, 2, 4, 3, 0).flatten(0, 1)
+                along = along.to(dtype).contiguous()
             yield Group(species, tuple(near.tolist()), rows, radial.to(dtype).contiguous(),
-                        angular[:, 0].to(dtype).contiguous(), along)  # fmt: skip
+                        angular.to(dtype).contiguous(), along)  # fmt: skip
