@@ -17,6 +17,8 @@ from tnep_calc.models.nep import NEP
 from tnep_calc.neighbors import NeighborList
 from tnep_calc.training.coverage import coverage_of
 from tnep_calc.training.data.checks import check_before_training, check_structures
+from tnep_calc.training.enthalpy.config import parse_enthalpy_config
+from tnep_calc.training.enthalpy.preparation import read_structures as read_enthalpy_structures
 from tnep_calc.training.gpumd.directory import run_directory
 from tnep_calc.training.gpumd.folder import RunOptions
 from tnep_calc.training.moments import build_moments
@@ -95,6 +97,19 @@ def test_a_configuration_counts_those_that_it_trains_on(tmp_path, caplog):
     assert 0 < rare < 9
     (line,) = warnings_of(caplog)
     assert f"C is in only {rare} of 210 structures to train on" in line
+
+
+def test_an_enthalpy_training_says_the_same(tmp_path, caplog):
+    write_dataset(tmp_path / "data.extxyz", [replace(s, weight=1.0) for s in many(9)])
+    tables = {
+        "data": {"files": ["data.extxyz"], "validation_fraction": 0.0, "test_fraction": 0.3},
+        "model": {"kind": "enthalpy", "species": ["N", "B", "C", "O"]}, "output": {"directory": "out"},
+    }  # fmt: skip
+    enthalpy = parse_enthalpy_config(tables, tmp_path)
+    read_enthalpy_structures(enthalpy)
+    found = warnings_of(caplog)
+    assert any("C is in only" in line and "of 210 structures to train on" in line for line in found)
+    assert any("no structure to train on has O" in line for line in found)
 
 
 def test_the_command_lists_them(tmp_path, capsys):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from .data.checks import check_before_training
 from .features import Basis
 from .objective import Weighting, make_labels
 from .pool import MomentPool
-from .splits import SPLITS, split_indices
+from .splits import SPLITS, trained_on
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +30,8 @@ def read_structures(config: TrainingConfig) -> list[LabelledStructure]:
     required = [] if config.data.allow_missing else list(config.loss.weights(config.model.kind))
     structures, _ = importers.read_structures(config.data_files, config.data.keys, required)
     species = config.model.species if config.start is None else ()  # else it has learned them before
-    log.info(check_before_training(structures, train=_to_train_on(len(structures), config), species=species))
+    log.info(check_before_training(structures, train=trained_on(len(structures), config), species=species))
     return structures
-
-
-def _to_train_on(n, config):
-    """Structures that the model, or some member of an ensemble, is trained on."""
-    fraction = 0.0 if config.ensemble.n_splits else config.data.validation_fraction
-    return split_indices(n, replace(config, data=replace(config.data, validation_fraction=fraction)))["train"]
 
 
 def moment_options(config: TrainingConfig) -> dict[str, Any]:

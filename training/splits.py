@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tnep_calc.errors import InputError
@@ -28,3 +30,10 @@ def split_indices(n: int, config: BaseConfig) -> dict[str, np.ndarray]:
         raise InputError(f"{n} structures are too few for these fractions: none is left to train on")
     limits = np.split(order, [n_test, n_test + n_validation])
     return dict(zip(("test", "validation", "train"), map(np.sort, limits), strict=True))
+
+
+def trained_on(n: int, config: BaseConfig) -> np.ndarray:
+    """Return the indices of the structures that the model, or some member of an ensemble, is trained on."""
+    if config.ensemble.n_splits:
+        config = replace(config, data=replace(config.data, validation_fraction=0.0))
+    return split_indices(n, config)["train"]
