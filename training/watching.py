@@ -73,11 +73,14 @@ class Clock:
         -------
         dict
             ``gigabytes``: moments read (once for the predictions, once for the gradient); ``gigaflops``: operations
-            of the dense products with them; ``seconds``, ``gigabytes_per_second``, ``gigaflops_per_second``: means
-            over the gradients of this process, of batches as their share.
+            with them (per feature, n functions and C fields: 4 n for the sums, 6 n + 4 C for their changes);
+            ``seconds``, ``gigabytes_per_second``, ``gigaflops_per_second``: means over the gradients of this process,
+            of batches as their share.
         """
         width, rows = torch.finfo(model.dtype).bits // 8, max(model.n_radial, model.n_angular) * models
         seconds = self.seconds / max(1e-30, self.passes)
-        cost = {"gigabytes": 2 * width * part.numbers / 1e9, "gigaflops": 4 * rows * part.numbers / 1e9}
+        fields = {"dipole": 3, "polarizability": 6}.get(model.config.kind, 0)
+        operations = (10 * rows + 4 * fields * models) / (1 + fields) if fields else 4 * rows
+        cost = {"gigabytes": 2 * width * part.numbers / 1e9, "gigaflops": operations * part.numbers / 1e9}
         rates = {f"{name}_per_second": value / seconds if seconds else 0.0 for name, value in cost.items()}
         return {**cost, "seconds": seconds, **rates}
