@@ -1,8 +1,8 @@
 // Electric-enthalpy models: views of packed models, and the kernels of the chosen instruction set.
-#include <cstring>
 #include <stdexcept>
 #include <string>
 
+#include "choice.h"
 #include "enthalpy.h"
 #include "macros.h"
 
@@ -17,31 +17,20 @@ TNEP_SETS(TNEP_DECLARE)
 
 namespace {
 
-struct Choice {
-  const char* name;
-  const EnthalpyKernel<float>* single;
-  const EnthalpyKernel<double>* twofold;
-};
-
-const Choice& choose() {
-#define TNEP_ENTRY(set) {#set, &set::enthalpy_kernel_float, &set::enthalpy_kernel_double},
-  static const Choice all[] = {TNEP_SETS(TNEP_ENTRY)};
-  const char* name = instruction_set();
-  for (const Choice& choice : all)
-    if (std::strcmp(choice.name, name) == 0) return choice;
-  throw std::invalid_argument(std::string("no electric-enthalpy kernels for the instruction set ") + name);
-}
-
 int up(int64_t n, int multiple) { return int((n + multiple - 1) / multiple * multiple); }
 
 [[noreturn]] void refuse(const std::string& reason) { throw std::invalid_argument("packed enthalpy model: " + reason); }
 
 }  // namespace
 
+#define TNEP_FLOAT(set) {#set, &set::enthalpy_kernel_float},
+#define TNEP_DOUBLE(set) {#set, &set::enthalpy_kernel_double},
 template <>
-const EnthalpyKernel<float>& enthalpy_kernel<float>() { return *choose().single; }
+const EnthalpyKernel<float>& enthalpy_kernel<float>() { return chosen<EnthalpyKernel<float>>({TNEP_SETS(TNEP_FLOAT)}); }
 template <>
-const EnthalpyKernel<double>& enthalpy_kernel<double>() { return *choose().twofold; }
+const EnthalpyKernel<double>& enthalpy_kernel<double>() {
+  return chosen<EnthalpyKernel<double>>({TNEP_SETS(TNEP_DOUBLE)});
+}
 
 template <class R>
 EnthalpyModel<R> make_enthalpy_model(const int64_t* h, int64_t header_size, const R* parameters,

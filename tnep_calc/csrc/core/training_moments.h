@@ -9,16 +9,27 @@ TNEP_BEGIN
 
 constexpr int kMostN = 8;  // what registers hold
 
-// Of one model: N rows of coefficients c[n][k], basis functions k to k + K - 1.
+// Below, functions of one model: N rows of coefficients c[n][k], basis functions k to k + K - 1.
+template <int N, int K, class R, class V>
+TNEP_HD void fill_factors(const MomentProblem<R>& p, int k, const R* c, V (&factor)[K][N]) {
+#pragma GCC unroll 2
+  for (int j = 0; j < K; j++)
+#pragma GCC unroll 8
+    for (int n = 0; n < N; n++) factor[j][n] = fill<V>(c[n * p.k + k + j]);
+}
+
+template <int N, int K, class R, class V>
+TNEP_HD void add_totals(const MomentProblem<R>& p, int k, const V (&total)[K][N], R* to_c) {
+  for (int j = 0; j < K; j++)
+    for (int n = 0; n < N; n++) to_c[n * p.k + k + j] += sum(total[j][n]);
+}
+
 template <int N, int K, class R>
 void project_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t end, const R* c, R* out) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>;
   V factor[K][N];
-#pragma GCC unroll 2
-  for (int j = 0; j < K; j++)
-#pragma GCC unroll 8
-    for (int n = 0; n < N; n++) factor[j][n] = fill<V>(c[n * p.k + k + j]);
+  fill_factors(p, k, c, factor);
   for (int s = 0; s < p.s; s++) {
     const R* moments = p.moments + (int64_t(k) * p.s + s) * p.centres;
     for (int64_t i = begin; i < end; i += W) {
@@ -58,8 +69,7 @@ void project_backward_of(const MomentProblem<R>& p, int k, int64_t begin, int64_
       }
     }
   }
-  for (int j = 0; j < K; j++)
-    for (int n = 0; n < N; n++) to_c[n * p.k + k + j] += sum(total[j][n]);
+  add_totals(p, k, total, to_c);
 }
 
 template <int N, int K, class R>
@@ -67,10 +77,7 @@ void along_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t end, cons
   using V = Vec<R>;
   constexpr int W = kLanes<R>;
   V factor[K][N];
-#pragma GCC unroll 2
-  for (int j = 0; j < K; j++)
-#pragma GCC unroll 8
-    for (int n = 0; n < N; n++) factor[j][n] = fill<V>(c[n * p.k + k + j]);
+  fill_factors(p, k, c, factor);
   const int64_t field = p.s * p.centres;
   for (int s = 0; s < p.s; s++) {
     const R* moments = p.moments + k * p.components * field + s * p.centres;
@@ -101,10 +108,7 @@ void along_backward_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t 
   using V = Vec<R>;
   constexpr int W = kLanes<R>;
   V factor[K][N], total[K][N] = {};
-#pragma GCC unroll 2
-  for (int j = 0; j < K; j++)
-#pragma GCC unroll 8
-    for (int n = 0; n < N; n++) factor[j][n] = fill<V>(c[n * p.k + k + j]);
+  fill_factors(p, k, c, factor);
   const int64_t field = p.s * p.centres;
   for (int s = 0; s < p.s; s++) {
     const R* moments = p.moments + k * p.components * field + s * p.centres;
@@ -131,8 +135,7 @@ void along_backward_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t 
       }
     }
   }
-  for (int j = 0; j < K; j++)
-    for (int n = 0; n < N; n++) to_c[n * p.k + k + j] += sum(total[j][n]);
+  add_totals(p, k, total, to_c);
 }
 
 template <int N, class F>
