@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import write
+from random_enthalpy import random_enthalpy, silica
 from random_nep import random_nep
 
 from tnep_calc import TNEPCalculator, write_nep
+from tnep_calc.artifact import save_artifact
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
 from tnep_calc.io.spectrum_file import read_spectrum, write_spectrum
@@ -111,6 +113,23 @@ def test_models_on_a_trajectory(tmp_path, capsys):
     frames[2].numbers[0] = 7
     write(tmp_path / "md.extxyz", frames)
     assert main([*command, *options, "--force"]) == 1 and "frame 2 has other atoms" in capsys.readouterr().err
+
+
+def test_enthalpy_models_on_a_trajectory(tmp_path, capsys):
+    frames = [silica(seed) for seed in (3, 4)]
+    write(tmp_path / "md.extxyz", frames)
+    models = [str(tmp_path / f"{k}.pt") for k in range(2)]
+    for k, model in enumerate(models):
+        save_artifact(random_enthalpy(seed=k, dipole_unit=1e-3), model)  # P within half a quantum: one branch
+    command = ["series", str(tmp_path / "md.extxyz"), "-o", str(tmp_path / "run.h5"), "--interval", "1"]
+    assert main([*command, "--enthalpy-model", *models]) == 0
+    for k, model in enumerate(models):
+        series, alone = read_timeseries(tmp_path / f"run-member{k + 1}.h5"), TNEPCalculator(enthalpy=model)
+        for frame, dipole, alpha in zip(frames, series.dipole.values, series.polarizability.values, strict=True):
+            np.testing.assert_allclose(dipole, alone.get_dipole_moment(frame), rtol=0, atol=1e-7)
+            np.testing.assert_allclose(alpha, alone.get_property("polarizability", frame), rtol=0, atol=1e-6)
+    assert main([*command, "--enthalpy-model", models[0], "--dipole-model", "x.txt"]) == 1
+    assert "leave the other models out" in capsys.readouterr().err
 
 
 def test_commands(tmp_path, capsys):

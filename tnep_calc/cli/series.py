@@ -35,6 +35,7 @@ of a quantity (an ensemble) every one gets a file, run-member1.h5, run-member2.h
 draws their mean and spread.
 
   tnep series md.extxyz -o run.h5 --interval 1fs --temperature 300 --dipole-model dip/member*/model.pt
+  tnep series md.extxyz -o run.h5 --interval 1fs --temperature 300 --enthalpy-model quartz/member*/model.pt
 
 Sample often enough: the fastest vibration needs at least two samples per period (4000 cm^-1: every 4 fs; 1 fs is good).
 """
@@ -96,6 +97,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{name}-model", nargs="+", metavar="MODEL",
             help=f"artifact or nep.txt of the {name}; several: an ensemble",
         )  # fmt: skip
+    models.add_argument(
+        "--enthalpy-model", nargs="+", metavar="MODEL",
+        help="artifact of an electric enthalpy, which gives both (at zero field); several: an ensemble",
+    )  # fmt: skip
     models.add_argument("--interval", type=parse_time, metavar="TIME", help="time between frames, e.g. 1, 2fs, 0.002ps")
     parser.add_argument("--atoms", type=int, metavar="N", help="number of atoms, only for the unit N*chi")
     parser.add_argument("--allow-gaps", action="store_true", help="missing samples split the series into pieces")
@@ -104,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Collect the files, or evaluate the models, and write the series."""
-    if args.dipole_model or args.polarizability_model:
+    if args.dipole_model or args.polarizability_model or args.enthalpy_model:
         _evaluate(args)
         return
     from ..io.collect import cell_from_numbers, collect_series
@@ -165,7 +170,9 @@ def _evaluate(args):
             raise InputError(f"--{option} is not for models on a trajectory, which has cell and atoms itself")
     if args.interval is None:
         raise InputError("the time between the frames of the trajectory is needed: add --interval, e.g. --interval 2fs")
-    members = max(len(args.dipole_model or []), len(args.polarizability_model or []))
+    if args.enthalpy_model and (args.dipole_model or args.polarizability_model):
+        raise InputError("--enthalpy-model gives dipole and polarizability: leave the other models out")
+    members = max(len(m or []) for m in (args.dipole_model, args.polarizability_model, args.enthalpy_model))
     output = Path(args.output)
     outputs = [output] if members == 1 else [
         output.with_name(f"{output.stem}-member{k + 1}{output.suffix}") for k in range(members)
@@ -182,7 +189,7 @@ def _evaluate(args):
 
     calculator = TNEPCalculator(
         dipole=args.dipole_model, susceptibility=args.polarizability_model, dipole_unit=args.dipole_unit,
-        susceptibility_unit=args.polarizability_unit,
+        susceptibility_unit=args.polarizability_unit, enthalpy=args.enthalpy_model,
     )  # fmt: skip
     source = {"source": Path(path).name, "source_sha256": sha256(path), "notes": "models evaluated by tnep series"}
     found = evaluate_trajectory(frames(), calculator, args.interval, args.temperature, source, command_line(args))
