@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch._dynamo  # the first optimizer of a process would import it while the clock runs
 
 from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.io.gpumd_xyz import read_gpumd_xyz

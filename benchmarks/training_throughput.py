@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from unittest import mock
 
 import numpy as np
 import torch
+from cases import record
 from training_common import HYPER, MOLECULES, SPECIES, qm7b, train
+
+from tnep_calc.training import native
 
 
 def peak(size=1024):
@@ -30,6 +34,15 @@ def _fastest(call, rounds):
     return best
 
 
+def epoch(structures, indices, kind, models, epochs):
+    """Return CPU seconds of the fastest epoch, and what an epoch costs."""
+    model = {"kind": kind, "species": list(SPECIES)} | HYPER
+    batches = -(-len(indices["train"]) // MOLECULES["batch"])
+    run = train(structures, indices, model, {"weight_decay": 1e-3}, MOLECULES, steps=epochs * batches, models=models,
+                interval=batches)  # fmt: skip
+    return float(np.diff([0.0, *(seconds for _, seconds, _ in run.curve)]).min()), run.trainer.speed()
+
+
 def throughput(quick: bool) -> list[dict]:
     """Measure the fastest epoch (steps over all QM7B training molecules) of one model and of four trained together."""
     gflops, gbs = peak(), bandwidth()
@@ -37,19 +50,16 @@ def throughput(quick: bool) -> list[dict]:
     records = []
     for kind in ("dipole", "polarizability"):
         structures, indices = qm7b(kind)
-        model = {"kind": kind, "species": list(SPECIES)} | HYPER
         for models in (1, 4):
-            epochs = 2 if quick else 4
-            batches = -(-len(indices["train"]) // MOLECULES["batch"])
-            loss, steps = {"weight_decay": 1e-3}, epochs * batches
-            run = train(structures, indices, model, loss, MOLECULES, steps=steps, models=models, interval=batches)
-            ends = [0.0, *(seconds for _, seconds, _ in run.curve)]
-            cost, seconds = run.trainer.speed(), float(np.diff(ends).min())
+            seconds, cost = epoch(structures, indices, kind, models, 2 if quick else 4)
+            with mock.patch.object(native, "available", lambda moments: False):
+                plain, _ = epoch(structures, indices, kind, models, 2)
             rates = cost["gigaflops"] / seconds, cost["gigabytes"] / seconds
-            print(f"QM7B {kind}, {models} model(s), epoch of {batches} batches: {seconds:.2f} CPU s, counted "
+            print(f"QM7B {kind}, {models} model(s), epoch: {seconds:.2f} CPU s (plain torch {plain:.2f}), counted "
                   f"{cost['gigaflops']:.2f} GFlop and {cost['gigabytes']:.2f} GB: {rates[0]:.1f} GFlop/s "
                   f"({100 * rates[0] / gflops:.0f} %), {rates[1]:.1f} GB/s ({100 * rates[1] / gbs:.0f} %)")  # fmt: skip
             case = f"QM7B {kind}, epoch, {models} models"
+            records.append(record(case, "time", "plain torch", seconds, plain, "CPU s"))
             limits = (("dense products", rates[0], gflops, "GFlop/s"), ("memory", rates[1], gbs, "GB/s"))
             for what, rate, limit, unit in limits:
                 records.append({"case": case, "quantity": what, "peer": "peak of this machine", "ours": rate,

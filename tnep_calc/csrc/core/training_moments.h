@@ -10,6 +10,22 @@ TNEP_BEGIN
 constexpr int kMostN = 8;  // what registers hold
 
 // Below, functions of one model: N rows of coefficients c[n][k], basis functions k to k + K - 1.
+// Load, and ask for what lies some numbers ahead: there are more streams than processors follow by themselves.
+template <class V>
+TNEP_HD V load_ahead(const real_of<V>* p, int count, int64_t ahead) {
+  __builtin_prefetch(p + ahead);
+  return load_some<V>(p, count);
+}
+
+// Call f(i, lanes) for every vector of centres; only the last one may have fewer lanes than a vector.
+template <class R, class F>
+TNEP_HD void over_centres(int64_t begin, int64_t end, F&& f) {
+  constexpr int W = kLanes<R>;
+  int64_t i = begin;
+  for (; i + W <= end; i += W) f(i, W);
+  if (i < end) f(i, int(end - i));
+}
+
 template <int N, int K, class R, class V>
 TNEP_HD void fill_factors(const MomentProblem<R>& p, int k, const R* c, V (&factor)[K][N]) {
 #pragma GCC unroll 2
@@ -27,16 +43,14 @@ TNEP_HD void add_totals(const MomentProblem<R>& p, int k, const V (&total)[K][N]
 template <int N, int K, class R>
 void project_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t end, const R* c, R* out) {
   using V = Vec<R>;
-  constexpr int W = kLanes<R>;
   V factor[K][N];
   fill_factors(p, k, c, factor);
   for (int s = 0; s < p.s; s++) {
     const R* moments = p.moments + (int64_t(k) * p.s + s) * p.centres;
-    for (int64_t i = begin; i < end; i += W) {
-      const int count = int(end - i < W ? end - i : W);
+    over_centres<R>(begin, end, [&](int64_t i, int count) TNEP_LAMBDA {
       V m[K];
 #pragma GCC unroll 2
-      for (int j = 0; j < K; j++) m[j] = load_some<V>(moments + j * p.s * p.centres + i, count);
+      for (int j = 0; j < K; j++) m[j] = load_ahead<V>(moments + j * p.s * p.centres + i, count, 2 * p.centres);
 #pragma GCC unroll 8
       for (int n = 0; n < N; n++) {
         R* to = out + (int64_t(n) * p.s + s) * p.stride + i;
@@ -45,29 +59,27 @@ void project_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t end, co
         for (int j = 0; j < K; j++) total += factor[j][n] * m[j];
         store_some<V>(to, total, count);
       }
-    }
+    });
   }
 }
 
 template <int N, int K, class R>
 void project_backward_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t end, const R* g, R* to_c) {
   using V = Vec<R>;
-  constexpr int W = kLanes<R>;
   V total[K][N] = {};
   for (int s = 0; s < p.s; s++) {
     const R* moments = p.moments + (int64_t(k) * p.s + s) * p.centres;
-    for (int64_t i = begin; i < end; i += W) {
-      const int count = int(end - i < W ? end - i : W);
+    over_centres<R>(begin, end, [&](int64_t i, int count) TNEP_LAMBDA {
       V m[K];
 #pragma GCC unroll 2
-      for (int j = 0; j < K; j++) m[j] = load_some<V>(moments + j * p.s * p.centres + i, count);
+      for (int j = 0; j < K; j++) m[j] = load_ahead<V>(moments + j * p.s * p.centres + i, count, 2 * p.centres);
 #pragma GCC unroll 8
       for (int n = 0; n < N; n++) {
         const V own = load_some<V>(g + (int64_t(n) * p.s + s) * p.stride + i, count);
 #pragma GCC unroll 2
         for (int j = 0; j < K; j++) total[j][n] += own * m[j];
       }
-    }
+    });
   }
   add_totals(p, k, total, to_c);
 }
@@ -75,14 +87,12 @@ void project_backward_of(const MomentProblem<R>& p, int k, int64_t begin, int64_
 template <int N, int K, class R>
 void along_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t end, const R* c, const R* h, R* out) {
   using V = Vec<R>;
-  constexpr int W = kLanes<R>;
   V factor[K][N];
   fill_factors(p, k, c, factor);
   const int64_t field = p.s * p.centres;
   for (int s = 0; s < p.s; s++) {
     const R* moments = p.moments + k * p.components * field + s * p.centres;
-    for (int64_t i = begin; i < end; i += W) {
-      const int count = int(end - i < W ? end - i : W);
+    over_centres<R>(begin, end, [&](int64_t i, int count) TNEP_LAMBDA {
       V weight[K] = {};
 #pragma GCC unroll 8
       for (int n = 0; n < N; n++) {
@@ -95,10 +105,10 @@ void along_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t end, cons
         V total = load_some<V>(to, count);
 #pragma GCC unroll 2
         for (int j = 0; j < K; j++)
-          total += weight[j] * load_some<V>(moments + (j * p.components + a) * field + i, count);
+          total += weight[j] * load_ahead<V>(moments + (j * p.components + a) * field + i, count, 2 * p.centres);
         store_some<V>(to, total, count);
       }
-    }
+    });
   }
 }
 
@@ -106,20 +116,18 @@ template <int N, int K, class R>
 void along_backward_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t end, const R* c, const R* h, const R* g,
                        R* by_h, R* to_c) {
   using V = Vec<R>;
-  constexpr int W = kLanes<R>;
   V factor[K][N], total[K][N] = {};
   fill_factors(p, k, c, factor);
   const int64_t field = p.s * p.centres;
   for (int s = 0; s < p.s; s++) {
     const R* moments = p.moments + k * p.components * field + s * p.centres;
-    for (int64_t i = begin; i < end; i += W) {
-      const int count = int(end - i < W ? end - i : W);
+    over_centres<R>(begin, end, [&](int64_t i, int count) TNEP_LAMBDA {
       V change[K] = {};
       for (int a = 0; a < p.components; a++) {
         const V own = load_some<V>(g + a * p.stride + i, count);
 #pragma GCC unroll 2
         for (int j = 0; j < K; j++)
-          change[j] += own * load_some<V>(moments + (j * p.components + a) * field + i, count);
+          change[j] += own * load_ahead<V>(moments + (j * p.components + a) * field + i, count, 2 * p.centres);
       }
 #pragma GCC unroll 8
       for (int n = 0; n < N; n++) {
@@ -133,7 +141,7 @@ void along_backward_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t 
         }
         store_some<V>(by_h + at, to, count);
       }
-    }
+    });
   }
   add_totals(p, k, total, to_c);
 }
