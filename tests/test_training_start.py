@@ -72,7 +72,7 @@ def test_the_start_has_the_predictions_of_the_file(kind, version, tmp_path):
                 wanted = to_six(wanted, STRAIN_ORDER)
             np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-9 * max(1, np.abs(wanted).max()), err_msg=name)
         start += len(structure)
-    assert float(trainer.objective.penalty(trainer.vector)) == 0
+    assert float(trainer.objective.penalty(trainer.vector.detach())) == 0
 
 
 def test_the_descriptor_can_be_kept_and_a_run_goes_on(tmp_path):
