@@ -17,7 +17,7 @@ from tnep_calc.io.dataset import LabelledStructure
 from .objective import OF_STRUCTURES
 from .parity_file import ARRAYS
 from .run_files import write_comparison, write_json
-from .splits import SPLITS, split_indices
+from .splits import SPLITS, outer_indices
 from .tables import BaseConfig, EnsembleConfig
 
 RESULTS = "ensemble.json"
@@ -58,8 +58,7 @@ def member_splits(n: int, options: EnsembleConfig) -> list[tuple[np.ndarray, np.
 
 def member_indices(n: int, config: BaseConfig) -> list[dict[str, np.ndarray]]:
     """Return the indices of training, validation and test structures of each member; the test set is that of all."""
-    data = replace(config.data, validation_fraction=0.0)
-    whole = split_indices(n, replace(config, data=data))
+    whole = outer_indices(n, config)
     rest = whole["train"]
     return [
         {"train": rest[train], "validation": rest[held], "test": whole["test"]}

@@ -32,8 +32,8 @@ def split_indices(n: int, config: BaseConfig) -> dict[str, np.ndarray]:
     return dict(zip(("test", "validation", "train"), map(np.sort, limits), strict=True))
 
 
-def trained_on(n: int, config: BaseConfig) -> np.ndarray:
-    """Return the indices of the structures that the model, or some member of an ensemble, is trained on."""
+def outer_indices(n: int, config: BaseConfig) -> dict[str, np.ndarray]:
+    """Return the splits of a single model; of an ensemble, without what its members set aside for validation."""
     if config.ensemble.n_splits:
         config = replace(config, data=replace(config.data, validation_fraction=0.0))
-    return split_indices(n, config)["train"]
+    return split_indices(n, config)

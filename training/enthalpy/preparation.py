@@ -10,7 +10,7 @@ from tnep_calc.io import importers
 from tnep_calc.io.dataset import LabelledStructure
 
 from ..data.checks import check_before_training
-from ..splits import trained_on
+from ..splits import outer_indices
 from .config import EnthalpyConfig
 from .frames import Frame, make_frames
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def read_structures(config: EnthalpyConfig) -> list[LabelledStructure]:
     """Read and check the data files (of any kind)."""
     structures, _ = importers.read_structures(config.data_files, config.data.keys)
-    train = trained_on(len(structures), config)
+    train = outer_indices(len(structures), config)["train"]
     log.info(check_before_training(structures, in_field=True, train=train, species=config.model.species))
     return structures
 
