@@ -15,6 +15,7 @@ from tnep_calc.models.nep import NEP
 from tnep_calc.neighbors import NeighborList
 from tnep_calc.training.blocks import Block
 from tnep_calc.training.config import TARGETS
+from tnep_calc.training.coverage import coverage_of
 from tnep_calc.training.initial import initialise
 from tnep_calc.training.invariants import InvariantDerivatives
 from tnep_calc.training.model import NepOnMoments
@@ -37,7 +38,8 @@ def make(kind, structures, species=("N", "B", "C"), l_max=(3, 2, 0), dtype=torch
     )
     labels = make_labels(structures, LABELS[kind], species)
     block = Block(labels, lambda: moments, torch.arange(len(structures)), torch.arange(moments.n_atoms))
-    vector = initialise(model, [block], labels, spreads(labels, torch.zeros(len(species), dtype=torch.float64)), seed=3)
+    spread, seen = spreads(labels, torch.zeros(len(species), dtype=torch.float64)), coverage_of([moments], len(species))
+    vector = initialise(model, [block], labels, spread, seen, seed=3)
     return model, moments, vector
 
 

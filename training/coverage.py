@@ -80,7 +80,7 @@ def _unseen(moments: Iterable[Moments], seen: Coverage) -> _Unseen:
 
 
 def unseen_warnings(
-    train: Iterable[Moments], others: Mapping[str, Iterable[Moments]], species: Sequence[str]
+    seen: Coverage, others: Mapping[str, Iterable[Moments]], species: Sequence[str]
 ) -> Iterator[str]:
     """Yield a line for each split with structures that have a species or a pair of which training sees nothing.
 
@@ -88,17 +88,13 @@ def unseen_warnings(
 
     Parameters
     ----------
-    train : iterable of Moments
+    seen : Coverage
         Of the structures to train on.
     others : mapping of str to iterable of Moments
         By the name of the split.
     species : sequence of str
         Of the model.
     """
-    others = dict(others)
-    if not others:
-        return
-    seen = coverage_of(train, len(species))
     for name, moments in others.items():
         found = _unseen(moments, seen)
         lacking = {species[t]: own for t, own in found.species.items()}

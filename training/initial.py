@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .blocks import Block
-from .coverage import coverage_of
+from .coverage import Coverage
 from .model import NepOnMoments
 from .objective import WITH_CONSTANTS, Labels, site_constants
 from .scaling import Scaling
@@ -25,8 +25,8 @@ _SMALLEST_MODE = {"adam": 1e-3, "soap": 0.1}
 
 
 def initialise(
-    model: NepOnMoments, blocks: Sequence[Block], labels: Labels, spreads: Mapping[str, float], seed: int,
-    method: str = "adam",
+    model: NepOnMoments, blocks: Sequence[Block], labels: Labels, spreads: Mapping[str, float], seen: Coverage,
+    seed: int, method: str = "adam",
 ) -> Tensor:  # fmt: skip
     """Draw random parameters, set ``model.scaling`` to fit them and the labels, and return the vector.
 
@@ -42,6 +42,8 @@ def initialise(
         Of all of them.
     spreads : mapping
         Spread of each label.
+    seen : Coverage
+        What these structures have.
     seed : int
     method : {"adam", "soap"}
         Of the first steps.
@@ -56,7 +58,6 @@ def initialise(
         name: spread * torch.randn(model.shapes[name], generator=generator, dtype=torch.float64)
         for name, spread in initial_spreads(model).items()
     }
-    seen = coverage_of((block.load() for block in blocks), t)
     numbers["c_radial"][~seen.radial] = 0.0
     numbers["c_angular"][~seen.angular] = 0.0
     numbers["w1"][:, ~seen.species] = 0.0

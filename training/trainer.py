@@ -22,7 +22,7 @@ from tnep_calc.io.nep_txt import NepParameters
 from .blocks import Block, Storage
 from .checkpoint import fingerprint, load_matching, save_checkpoint
 from .config import TrainingConfig
-from .coverage import unseen_warnings
+from .coverage import Coverage, coverage_of, unseen_warnings
 from .initial import decay_weights, initialise
 from .model import NepOnMoments
 from .objective import WITH_CONSTANTS, Objective, check_labels, site_constants, spreads
@@ -85,7 +85,8 @@ class Trainer:
         self.storage = Storage(config.optimizer.memory_gb / (1 if pool is None else 2), config.scratch)
         self.parts = make_parts(config, self.model.basis, structures, self.indices, self.storage, pool)
         moments = {name: (block.load() for block in part.blocks) for name, part in self.parts.items()}
-        for line in unseen_warnings(moments.pop("train"), moments, config.model.species):
+        seen = coverage_of(moments.pop("train"), len(config.model.species))
+        for line in unseen_warnings(seen, moments, config.model.species):
             log.warning(line)
         train = self.parts["train"].labels
         self.counts = {name: int(known.sum()) for name, known in train.known.items()}
@@ -94,7 +95,7 @@ class Trainer:
             site = site_constants(train, name, len(site))
         decay = config.loss.weight_decay * decay_weights(self.model)
         self.objective = Objective(self.weights, spreads(train, site), decay)
-        self.vector = self._initial().requires_grad_(True)
+        self.vector = self._initial(seen).requires_grad_(True)
         if config.model.start:
             self.objective = replace(self.objective, center=self.vector.detach().clone())
         shapes = self.model.shapes
@@ -107,15 +108,16 @@ class Trainer:
         self.clock = Clock()
         self._optimizer: torch.optim.Optimizer | None = None
 
-    def _initial(self):
+    def _initial(self, seen: Coverage):
         """Draw the initial parameters of all starts, and set the scaling of the model."""
         if self.config.start is not None:
             return start_vector(self.model, self.parts["train"].blocks, self.config.start, self.config.optimizer.method)
         vectors, scalings = [], []
         train, seed, method = self.parts["train"], self.config.model.seed, self.config.optimizer.method
         for k in range(self.config.optimizer.restarts):
-            own = seed + _SEED_STEP * k
-            vectors.append(initialise(self.model, train.blocks, train.labels, self.objective.spreads, own, method))
+            vectors.append(initialise(
+                self.model, train.blocks, train.labels, self.objective.spreads, seen, seed + _SEED_STEP * k, method
+            ))  # fmt: skip
             scalings.append(self.model.scaling)
         if len(vectors) == 1:
             return vectors[0]

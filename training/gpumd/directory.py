@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tnep_calc.io.gpumd_training import parity_tables, table_errors, write_parit
 from tnep_calc.io.gpumd_xyz import GpumdFrame
 from tnep_calc.io.nep_txt import read_nep
 
-from ..coverage import unseen_warnings
+from ..coverage import coverage_of, unseen_warnings
 from ..model import basis_of
 from ..moments import Basis, Moments, build_moments
 from ..pool import MomentPool
@@ -29,6 +30,8 @@ from .gradient import train_gradient
 from .snes_trainer import model_config
 
 log = logging.getLogger(__name__)
+
+_AT_ONCE = 50  # frames whose neighbours are looked at
 
 
 def run_directory(path: str | Path, run: RunOptions | None = None, pool: MomentPool | None = None) -> list[Path]:
@@ -67,9 +70,9 @@ def run_folder(folder: Folder, run: RunOptions, pool: MomentPool | None = None) 
     if run.restart:
         (folder.path / CHECKPOINT).unlink(missing_ok=True)
     if folder.test:
-        basis = basis_of(model_config(folder.options))
+        basis = replace(basis_of(model_config(folder.options)), basis_size=(1, 1), l_max=1)  # only to tell neighbours
         train, test = (_moments(frames, basis) for frames in (folder.train, folder.test))
-        for line in unseen_warnings(train, {"test": test}, basis.species):
+        for line in unseen_warnings(coverage_of(train, len(basis.species)), {"test": test}, basis.species):
             log.warning(line)
     if run.engine == "snes":
         train_snes(folder, run)
@@ -80,8 +83,9 @@ def run_folder(folder: Folder, run: RunOptions, pool: MomentPool | None = None) 
 
 
 def _moments(frames: Sequence[GpumdFrame], basis: Basis) -> Iterator[Moments]:
-    """Yield the smallest moments that tell neighbours."""
-    return (build_moments([frame.structure], basis) for frame in frames)
+    """Yield the moments of some frames after the other."""
+    for first in range(0, len(frames), _AT_ONCE):
+        yield build_moments([frame.structure for frame in frames[first : first + _AT_ONCE]], basis)
 
 
 def _stems(options):
