@@ -17,7 +17,7 @@ from tnep_calc.io.dataset import LABELS, LabelledStructure
 
 from .tables import BaseConfig
 
-FORMAT = 1
+FORMAT = 2
 """Version of the checkpoint; another one is refused."""
 
 

@@ -26,6 +26,7 @@ from .invariants import InvariantDerivatives
 from .moments import Basis, Moments
 from .scaling import Scaling
 
+_MATRICES = ("c_radial", "c_angular", "w0")
 _SATURATED = 20.0  # tanh(20) = 1 - 8e-18: a neuron with this bias and no input is the constant 1
 
 
@@ -92,9 +93,17 @@ class NepOnMoments:
 
     @property
     def blocks(self) -> list[tuple[int, ...]]:
-        """Shapes of the blocks for the optimizer: coefficients and first layers are matrices, all else is a vector."""
-        matrices = ("c_radial", "c_angular", "w0")
-        return [shape if name in matrices else (math.prod(shape),) for name, shape in self.shapes.items()]
+        """Shapes of the blocks for the optimizer: coefficients and first layers are matrices, all else is a vector.
+
+        Neighbours of the same kind are one block, as a step costs less with few.
+        """
+        found: list[tuple[int, ...]] = []
+        for name, shape in self.shapes.items():
+            count, *last = (math.prod(shape[:-2]), *shape[-2:]) if name in _MATRICES else (math.prod(shape),)
+            if found and found[-1][1:] == tuple(last):
+                count += found.pop()[0]
+            found.append((count, *last))
+        return found
 
     def split(self, vector: Tensor) -> dict[str, Tensor]:
         """Return the blocks of parameter vectors, shape (..., n_parameters), as views."""

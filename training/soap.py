@@ -78,15 +78,14 @@ class SOAP(torch.optim.Optimizer):
         state["step"] += 1
         beta1, beta2 = group["betas"]
         projected = self._project(state, gradient)
-        state["mean"].lerp_(gradient, 1 - beta1)
+        state["mean"].lerp_(projected, 1 - beta1)
         state["square"].mul_(beta2).addcmul_(projected, projected, value=1 - beta2)
         k = state["step"] - (1 if matrix else 0)
-        denominator = (state["square"] / (1 - beta2**k)).sqrt_().add_(group["eps"])
-        mean = self._project(state, state["mean"]) / (1 - beta1**k)
-        change = self._project(state, mean / denominator, back=True).reshape(values.shape)
+        denominator = state["square"].sqrt().div_(math.sqrt(1 - beta2**k)).add_(group["eps"])
+        change = self._project(state, state["mean"] / denominator, back=True).view_as(values)
         if group["weight_decay"]:
             values.mul_(1 - group["lr"] * group["weight_decay"])
-        values.add_(change, alpha=-group["lr"])
+        values.add_(change, alpha=-group["lr"] / (1 - beta1**k))
         if matrix:
             self._accumulate(state, gradient, group)
             if state["step"] % group["interval"] == 0:
@@ -94,11 +93,11 @@ class SOAP(torch.optim.Optimizer):
 
     @staticmethod
     def _accumulate(state, gradient, group):
-        weight = 1 - group["shampoo_beta"]
-        if "left" in state:
-            state["left"].lerp_(gradient @ gradient.transpose(1, 2), weight)
-        if "right" in state:
-            state["right"].lerp_(gradient.transpose(1, 2) @ gradient, weight)
+        beta = group["shampoo_beta"]
+        transposed = gradient.transpose(1, 2)
+        for side, pair in (("left", (gradient, transposed)), ("right", (transposed, gradient))):
+            if side in state:
+                state[side].baddbmm_(*pair, beta=beta, alpha=1 - beta)
 
     @staticmethod
     def _project(state, x, back=False):
@@ -112,7 +111,11 @@ class SOAP(torch.optim.Optimizer):
 
     @staticmethod
     def _rotate(state):
-        """Move the eigenbasis by one power iteration; the second moments are reordered with their directions."""
+        """Move the eigenbasis by one power iteration.
+
+        The mean is that of the same gradients in the new basis; second moments are reordered with their directions.
+        """
+        mean = SOAP._project(state, state["mean"], back=True)
         for side in ("left", "right"):
             if side not in state:
                 continue
@@ -124,6 +127,7 @@ class SOAP(torch.optim.Optimizer):
             index = order.unsqueeze(2) if side == "left" else order.unsqueeze(1)
             state["square"] = square.gather(1 if side == "left" else 2, index.expand_as(square))
             state["basis_" + side] = torch.linalg.qr(average @ basis)[0]
+        state["mean"] = SOAP._project(state, mean)
 
 
 def _split(average: Tensor) -> Tensor:
