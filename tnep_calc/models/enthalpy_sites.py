@@ -226,16 +226,23 @@ class EnthalpySites(nn.Module):
             weighted += [vectors, torch.cat([parts[3], b3], dim=2)]
         return torch.cat(q, dim=1), weighted
 
+    def hidden(self, s: int, density: Tensor) -> Tuple[Tensor, Tensor, List[Tensor]]:
+        """Return standardised invariants (N, n_invariants), the second hidden layer (N, hidden), and what is weighted.
+
+        Arguments and the last result as :meth:`basis`.
+        """
+        q, weighted = self.basis(s, density)
+        q = (q - self.offset[s]) * self.spread[s]
+        hidden = silu(torch.addmm(self.b1[s], q, self.w1[s]))
+        return q, silu(torch.addmm(self.b2[s], hidden, self.w2[s])), weighted
+
     def forward(self, s: int, density: Tensor) -> Tuple[Tensor, Tensor, Tensor, Optional[Tensor]]:
         """Return energy (N,), dipole (N, 3), polarizability (N, 3, 3) and hyperpolarizability (N, 3, 3, 3) or None.
 
         They are those of centres of species s at zero field.  The constants in ``site`` are not included: their sum is
         large, and is added in float64.
         """
-        q, weighted = self.basis(s, density)
-        q = (q - self.offset[s]) * self.spread[s]
-        hidden = silu(torch.addmm(self.b1[s], q, self.w1[s]))
-        hidden = silu(torch.addmm(self.b2[s], hidden, self.w2[s]))
+        q, hidden, weighted = self.hidden(s, density)
         out = torch.addmm(self.b3[s], hidden, self.w3[s])
         energy = (out[:, 0] + torch.mv(q, self.linear[s])) * self.units[0]
         weights = out[:, 2:] * self.gain[s]

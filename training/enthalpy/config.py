@@ -72,7 +72,8 @@ class EnthalpyLossConfig:
     ----------
     energy, forces, virial, dipole, born_charges, polarizability : float
         Defaults 0.5, 6, 0.3, 0.15, 4, 0.3.  Energy, virial and dipole enter per atom.  A folded dipole joins after the
-        first steps where there are Born charges: before, it would pull the model to wrong branches.
+        first steps where there are Born charges: before, it would pull the model to wrong branches.  The polarizability
+        has a weight only where it is fitted by gradients (``optimizer.polarizability``); 0 leaves it out.
     weight_decay : float, default 0.02
         Decoupled decay of all matrices but the last layers, per unit of learning rate.
     """
@@ -104,6 +105,11 @@ class EnthalpyOptimizerConfig:
         Largest learning rate; it rises over the first 2 % and falls as a half cosine to a hundredth.
     average : float, default 0.999
         Decay of the moving average of the parameters, which is the result.
+    polarizability : {"auto", "ridge", "gradient"}, default "auto"
+        ``"ridge"``: the last layer of the polarizability in closed form, on hidden layers that learn from the other
+        labels (:mod:`tnep_calc.training.enthalpy.readout`), much better with tens or hundreds of tensors;
+        ``"gradient"``: as all other labels; ``"auto"``: ridge, except with structures in a field, a
+        hyperpolarizability, no other labels or more than 500 polarizabilities.  The log says which.
     precision : str, default "float32"
     threads : int, default 1
     memory_gb : float, default 8.0
@@ -114,6 +120,7 @@ class EnthalpyOptimizerConfig:
     batch: int = 2
     lr: float = 5e-3
     average: float = 0.999
+    polarizability: str = "auto"
     precision: str = "float32"
     threads: int = 1
     memory_gb: float = 8.0
@@ -132,6 +139,8 @@ class EnthalpyConfig(BaseConfig):
         content = super().content()
         if not self.model.hyperpolarizability:  # then as before there was this key: checkpoints stay valid
             del content["model"]["hyperpolarizability"]
+        if self.optimizer.polarizability == "gradient":  # likewise
+            del content["optimizer"]["polarizability"]
         return content
 
 
@@ -163,6 +172,10 @@ def parse_enthalpy_config(tables: Mapping[str, Any], base: str | Path = ".") -> 
         (opt.epochs >= 1 and opt.batch >= 1 and opt.threads >= 1, "epochs, batch and threads must be at least 1"),
         (opt.lr > 0 and opt.memory_gb > 0, "lr and memory_gb must be positive"),
         (0 <= opt.average < 1, "optimizer.average must be in [0, 1)"),
+        (
+            opt.polarizability in ("auto", "ridge", "gradient"),
+            f"optimizer.polarizability must be 'auto', 'ridge' or 'gradient', got '{opt.polarizability}'",
+        ),
         (opt.precision in ("float32", "float64"), "optimizer.precision must be 'float64' or 'float32'"),
     ]
     check(rules)

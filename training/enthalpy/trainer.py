@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,9 @@ from .frames import Frame
 from .initial import initialise
 from .prediction import errors, predict
 from .preparation import frames_of, read_structures
+from .readout import by_ridge, fit_polarizability
+
+log = logging.getLogger(__name__)
 
 _WARM_UP, _OPEN = 0.02, 0.05  # of all steps: rise of the learning rate, and start of folded dipoles
 _AVERAGE = 0.98  # of the running mean squared errors
@@ -72,6 +76,9 @@ class EnthalpyTrainer:
                 raise InputError(f"no structure has {name}: set loss.{name} = 0, or give data.keys")
         self.fingerprint = fingerprint(config, structures)
         self.indices = dict(indices) if indices is not None else split_indices(len(structures), config)
+        self.ridge = by_ridge(config, [structures[k] for k in self.indices["train"]])
+        if self.ridge:
+            del self.weights["polarizability"]
         dtype = DTYPES[opt.precision]
         if model.hyperpolarizability and not any(field_of(structures[k]).any() for k in self.indices["train"]):
             raise InputError(
@@ -217,6 +224,10 @@ class EnthalpyTrainer:
 
     def _report(self):
         row: dict[str, Any] = {"epoch": self.epoch, "seconds": self.seconds}
+        if self.ridge:
+            fit = fit_polarizability(self.average, self.frames["train"])
+            if self.finished:
+                log.info("polarizability: %s", fit.words())
         for name in ("train", "validation"):
             if name in self.frames:
                 for label, (target, prediction, _) in self.compare(name, _LOOKED_AT).items():

@@ -1,0 +1,221 @@
+"""Polarizability by ridge regression: the last layer in closed form, on what the network has learned from the rest.
+
+The polarizability of a structure is linear in the weights of the last layer that belong to it.  With W the weights of
+one tensor, b its offset, h the second hidden layer less its mean, and T the tensors of
+:mod:`tnep_calc.models.enthalpy_sites`,
+
+``alpha_2m = sum_i sum_t (W_t.h_i + b_t) T_t,2m(i)`` (l = 2),   ``tr alpha / 3 = sum_i w.h_i`` (l = 0, less a constant).
+
+A structure has six numbers of polarizability and hundreds of forces and Born charges.  A network that is stepped along
+the gradient of all labels bends its hidden layers until the few tensors are met, which means little elsewhere.  Here
+the hidden layers never see a polarizability: W, b and w minimise the squared error plus a penalty (ridge regression,
+solved with its kernel ``sum_ij (1 + c h_i.h_j) T_i.T_j``).  The penalty, and c, are those with the smallest error of
+structures that are left out, which has a closed form (Rasmussen and Williams, Gaussian Processes for Machine Learning,
+section 5.4.2).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tnep_calc.errors import InputError
+from tnep_calc.io.dataset import LabelledStructure
+from tnep_calc.models.enthalpy_sites import EnthalpySites
+
+from ..data.values import field_of
+from .config import EnthalpyConfig
+from .frames import Frame
+
+log = logging.getLogger(__name__)
+
+_LIMIT = 500  # structures: the work grows with the third power of their number, and as many need no help
+_PENALTIES = tuple(10.0 ** (-0.5 * k) for k in range(13))  # 1 to 1e-6, relative to the mean of the kernel's diagonal
+_SHARES = (0.1, 0.3, 1.0, 3.0)  # c: of weights that depend on the hidden layer
+
+
+@dataclass(frozen=True)
+class RidgeFit:
+    """What :func:`fit_polarizability` chose.
+
+    Attributes
+    ----------
+    penalty, trace_penalty : float
+        Of the l = 2 part and of the trace, relative to the mean of the diagonal of the kernel.
+    share : float
+        c of the kernel of the l = 2 part.
+    error : float
+        Root mean square error, over components, of the polarizability of structures that are left out, in e·Å^2/V.
+    """
+
+    penalty: float
+    trace_penalty: float
+    share: float
+    error: float
+
+    def words(self) -> str:
+        """Return the numbers for people."""
+        return (
+            f"RMSE {1e3 * self.error:.3g} me·Å²/V for structures that are left out; penalties {self.penalty:.2g} and "
+            f"{self.trace_penalty:.2g} (trace), share of the hidden layer {self.share:g}"
+        )
+
+
+@dataclass(frozen=True)
+class _Features:
+    """What multiplies the weights of one species, for n structures; sizes are such that one penalty does for all.
+
+    Attributes
+    ----------
+    mean : Tensor, shape (hidden,)
+        Of the hidden layer.
+    tensors : Tensor, shape (n * 5, n_tensors)
+        ``sum_i T(i)``, times `tensor_scale`.
+    bent : Tensor, shape (n * 5, hidden * n_tensors)
+        ``sum_i h_i T(i)``, times `bent_scale`.
+    scalars : Tensor, shape (n, hidden)
+        ``sum_i h_i``, times `scalar_scale`.
+    """
+
+    mean: Tensor
+    tensors: Tensor
+    bent: Tensor
+    scalars: Tensor
+    tensor_scale: float
+    bent_scale: float
+    scalar_scale: float
+
+
+def by_ridge(config: EnthalpyConfig, structures: Sequence[LabelledStructure]) -> bool:
+    """Tell, and log with the reason, whether the polarizability is fitted in closed form and not by gradients.
+
+    Parameters
+    ----------
+    config : EnthalpyConfig
+    structures : sequence of LabelledStructure
+        Those to train on.
+
+    Raises
+    ------
+    InputError
+        If ``optimizer.polarizability`` is ``"ridge"`` and that cannot be.
+    """
+    weights, wanted = config.loss.weights(), config.optimizer.polarizability
+    if "polarizability" not in weights or wanted == "gradient":
+        return False
+    count = sum(s.polarizability is not None for s in structures)
+    obstacles = {
+        "model.hyperpolarizability is set": config.model.hyperpolarizability,
+        "structures in a field, whose other labels depend on it": any(field_of(s).any() for s in structures),
+        "nothing else to learn from": len(weights) == 1,
+        f"{count} structures to train on have one (2 to {_LIMIT} can be solved)": not 2 <= count <= _LIMIT,
+    }
+    found = "; ".join(words for words, there in obstacles.items() if there)
+    if found and wanted == "ridge":
+        raise InputError(f"optimizer.polarizability = 'ridge' cannot be: {found}; take 'gradient' or 'auto'")
+    if found:
+        log.info("polarizability: by gradients, not by ridge regression: %s", found)
+    else:
+        log.info("polarizability: by ridge regression on what is learned from the other labels (%d structures)", count)
+    return not found
+
+
+@torch.no_grad()
+def fit_polarizability(sites: EnthalpySites, frames: Sequence[Frame]) -> RidgeFit:
+    """Set the weights of the polarizability from the structures that have one.
+
+    Parameters
+    ----------
+    sites : EnthalpySites
+        Changed in place: the columns of ``w3`` and ``b3`` that belong to the polarizability.
+    frames : sequence of Frame
+        Structures, of which two or more have a ``polarizability``.
+    """
+    known = [frame for frame in frames if "polarizability" in frame.labels]
+    unit, n, dtype = float(sites.units[2]), len(known), sites.w3.dtype
+    label = torch.stack([frame.labels["polarizability"].double() for frame in known]) / unit
+    label = (label + label.transpose(1, 2)) / 2
+    counts = torch.tensor([[len(rows) for rows in frame.centers] for frame in known], dtype=torch.float64)
+    trace = label.diagonal(dim1=1, dim2=2).mean(1) - counts @ sites.site[:, 1] / unit
+    rank2 = sites.rank2.double().reshape(5, 9)
+    tensor = label.reshape(n, 9) @ torch.linalg.pinv(rank2)
+    species = [s for s in range(counts.shape[1]) if counts[:, s].any()]
+    features = [_features(sites, s, known) for s in species]
+    straight = torch.stack([f.tensors @ f.tensors.t() for f in features]).sum(0)
+    bent = torch.stack([f.bent @ f.bent.t() for f in features]).sum(0).double()
+    isotropic = torch.stack([f.scalars @ f.scalars.t() for f in features]).sum(0)
+    fits = [(_leave_out(straight + c * bent, tensor), c) for c in _SHARES]
+    (error, penalty, dual), share = min(fits, key=lambda fit: float(fit[0][0].square().sum()))
+    trace_error, trace_penalty, trace_dual = _leave_out(isotropic, trace[:, None])
+    first = 2 + sites.n_vectors
+    columns = slice(first, first + sites.n_tensors)
+    for s, f in zip(species, features, strict=True):
+        weights = share * f.bent_scale * (f.bent.t() @ dual.to(f.bent.dtype)).double().reshape(-1, sites.n_tensors)
+        sites.w3[s, :, columns] = weights.to(dtype)
+        sites.b3[s, columns] = (f.tensor_scale * (f.tensors.t() @ dual) - f.mean @ weights).to(dtype)
+        weights = f.scalar_scale * (f.scalars.t() @ trace_dual)
+        sites.w3[s, :, 1] = weights.to(dtype)
+        sites.b3[s, 1] = -f.mean @ weights
+    square = (error @ rank2).square().sum() + 3 * trace_error.square().sum()
+    return RidgeFit(penalty, trace_penalty, share, unit * math.sqrt(float(square) / (9 * n)))
+
+
+def _features(sites: EnthalpySites, s: int, frames: Sequence[Frame]) -> _Features:
+    gain = sites.gain[s, sites.n_vectors : sites.n_vectors + sites.n_tensors]
+    hidden, tensors = [], []
+    for frame in frames:
+        _, h, weighted = sites.hidden(s, frame.densities[s])
+        hidden.append(h)
+        tensors.append(weighted[1] * gain)
+    mean = torch.cat(hidden).double().mean(0)
+    size = math.sqrt(float((torch.cat(hidden) - mean.to(gain.dtype)).double().square().sum(1).mean())) or 1.0
+    centred = [(h - mean.to(gain.dtype)) / size for h in hidden]
+    sums = torch.cat([t.double().sum(1) for t in tensors])
+    bent = torch.cat([torch.einsum("cit,ih->cht", t, h).flatten(1) for t, h in zip(tensors, centred, strict=True)])
+    scalars = torch.stack([h.double().sum(0) for h in centred])
+    scale, scalar_scale = _inverse_size(sums), _inverse_size(scalars)
+    return _Features(
+        mean, scale * sums, bent * scale, scalar_scale * scalars, scale, scale / size, scalar_scale / size
+    )  # fmt: skip
+
+
+def _inverse_size(rows: Tensor) -> float:
+    """Return one over the root mean square length of rows; 0 if they vanish."""
+    square = float(rows.square().sum(1).mean())
+    return 1 / math.sqrt(square) if square > 0 else 0.0
+
+
+def _leave_out(kernel: Tensor, label: Tensor) -> tuple[Tensor, float, Tensor]:
+    """Return the errors of structures that are left out, the penalty for which they are smallest, and its solution.
+
+    Parameters
+    ----------
+    kernel : Tensor, shape (n * k, n * k)
+    label : Tensor, shape (n, k)
+
+    Returns
+    -------
+    errors : Tensor, shape (n, k)
+    penalty : float
+        Relative to the mean of the diagonal.
+    dual : Tensor, shape (n * k,)
+        ``(kernel + penalty * mean)^-1 label``.
+    """
+    n, k = label.shape
+    values, vectors = torch.linalg.eigh(kernel / kernel.diagonal().mean())
+    projected, rows = vectors.t() @ label.flatten(), vectors.reshape(n, k, n * k)
+    best: tuple[Tensor, float, Tensor] | None = None
+    for penalty in _PENALTIES:
+        inverse = 1 / (values.clamp(min=0) + penalty)
+        dual = vectors @ (inverse * projected)
+        blocks = (rows * inverse) @ rows.transpose(1, 2)
+        errors = torch.linalg.solve(blocks, dual.reshape(n, k, 1))[:, :, 0]
+        if best is None or errors.square().sum() < best[0].square().sum():
+            best = errors, penalty, dual / kernel.diagonal().mean()
+    assert best is not None
+    return best
