@@ -48,6 +48,7 @@ def test_weights_are_found_that_made_the_labels(teacher):  # noqa: F811
     sites.requires_grad_(False)
     with torch.no_grad():
         sites.w3 *= 3
+        sites.b2 += 1.0
     exact = polarizabilities(sites, frames)
     for frame, alpha in zip(frames, exact, strict=True):
         frame.labels["polarizability"] = alpha

@@ -4,7 +4,7 @@ The polarizability of a structure is linear in the weights of the last layer tha
 one tensor, b its offset, h the second hidden layer less its mean, and T the tensors of
 :mod:`tnep_calc.models.enthalpy_sites`,
 
-``alpha_2m = sum_i sum_t (W_t.h_i + b_t) T_t,2m(i)`` (l = 2),   ``tr alpha / 3 = sum_i w.h_i`` (l = 0, less a constant).
+``alpha_2m = sum_i sum_t (W_t.h_i + b_t) T_t,2m(i)`` (l = 2),   ``tr alpha / 3 = sum_i (w.h_i + constant)`` (l = 0).
 
 A structure has six numbers of polarizability and hundreds of forces and Born charges.  A network that is stepped along
 the gradient of all labels bends its hidden layers until the few tensors are met, which means little elsewhere.  Here
@@ -142,6 +142,9 @@ def fit_polarizability(sites: EnthalpySites, frames: Sequence[Frame]) -> RidgeFi
     label = (label + label.transpose(1, 2)) / 2
     counts = torch.tensor([[len(rows) for rows in frame.centers] for frame in known], dtype=torch.float64)
     trace = label.diagonal(dim1=1, dim2=2).mean(1) - counts @ sites.site[:, 1] / unit
+    # The minimum-norm solution shares a constant between species that the data cannot tell apart.
+    constant = torch.linalg.lstsq(counts, trace[:, None], driver="gelsd").solution[:, 0]
+    trace = trace - counts @ constant
     rank2 = sites.rank2.double().reshape(5, 9)
     tensor = label.reshape(n, 9) @ torch.linalg.pinv(rank2)
     species = [s for s in range(counts.shape[1]) if counts[:, s].any()]
@@ -160,7 +163,7 @@ def fit_polarizability(sites: EnthalpySites, frames: Sequence[Frame]) -> RidgeFi
         sites.b3[s, columns] = (f.tensor_scale * (f.tensors.t() @ dual) - f.mean @ weights).to(dtype)
         weights = f.scalar_scale * (f.scalars.t() @ trace_dual)
         sites.w3[s, :, 1] = weights.to(dtype)
-        sites.b3[s, 1] = -f.mean @ weights
+        sites.b3[s, 1] = constant[s] - f.mean @ weights
     square = (error @ rank2).square().sum() + 3 * trace_error.square().sum()
     return RidgeFit(penalty, trace_penalty, share, unit * math.sqrt(float(square) / (9 * n)))
 
