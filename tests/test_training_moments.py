@@ -218,7 +218,7 @@ def test_several_models_at_once(kind, structures):
 @pytest.mark.parametrize("few", [0, 24], ids=["apart", "joined"])
 def test_groups_of_centres(few, structures, monkeypatch):
     """Joining small groups changes the size of the moments only."""
-    import tnep_calc.training.moments as module
+    import tnep_calc.training.groups as module
 
     monkeypatch.setattr(module, "_FEW", few)
     model, moments, vector = make("potential", structures)

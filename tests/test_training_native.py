@@ -5,6 +5,7 @@ import torch
 from training_helpers import random_structure, small_config
 
 from tnep_calc.training import native
+from tnep_calc.training.moments import Basis, build_moments
 from tnep_calc.training.trainer import Trainer
 
 STRUCTURES = [random_structure(k, "BNBN"[: 2 + k % 3]) for k in range(9)] + [
@@ -87,14 +88,34 @@ def test_gradients_agree_with_finite_differences():
         assert (losses[0] - losses[1]) / 2e-5 == pytest.approx(slope, rel=1e-6)
 
 
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("field", [None, "dipole", "strain"])
+@pytest.mark.parametrize("l_max", [1, 4, 8])
+def test_moments_are_those_of_torch(monkeypatch, l_max, field, gradient):
+    basis = Basis(("N", "B"), (5.1, 4.7), (3.9, 4.1), (6, 3), l_max)
+    structures = STRUCTURES * 5  # more centres of a group than are taken at once
+    options = {"field": field, "gradient": gradient}
+    ours, plain = both_ways(monkeypatch, lambda: build_moments(structures, basis, **options))
+    single = build_moments(structures, basis, dtype=torch.float32, **options)
+    torch.set_num_threads(2)
+    try:
+        two_threads = build_moments(structures, basis, **options)
+    finally:
+        torch.set_num_threads(1)
+    assert len(ours.arrays) == len(plain.arrays) > 2
+    for a, b, c, d in zip(ours.arrays, plain.arrays, single.arrays, two_threads.arrays, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-14 * max(1.0, float(b.abs().max())))
+        assert torch.equal(a.to(torch.float32), c) and torch.equal(a, d)
+
+
 def test_training_runs_on_the_kernels(monkeypatch):
     assert native.available(torch.zeros(1))
     calls = []
-    for name in ("project", "sites", "along"):
+    for name in ("moments", "project", "sites", "along"):
         plain = getattr(native, name)
         monkeypatch.setattr(native, name, lambda *a, name=name, plain=plain: (calls.append(name), plain(*a))[1])
-    trainer("dipole").evaluate("train")
-    assert {"project", "sites", "along"} <= set(calls)
+    trainer("polarizability").evaluate("train")
+    assert {"moments", "project", "sites", "along"} <= set(calls)
 
 
 def test_wrong_arguments_are_refused():
@@ -126,3 +147,32 @@ def test_wrong_arguments_are_refused():
     ]:
         with pytest.raises(RuntimeError, match=words):
             op.training_sites(radial, angular, shift, shift, w0, b0, b0, rows, l_max, extra)
+
+
+def test_wrong_edges_are_refused():
+    vectors, cutoffs = torch.ones(3, 3, dtype=torch.float64), torch.full((2, 2), 4.0, dtype=torch.float64)
+    offsets, centre = torch.tensor([0, 2, 3]), torch.tensor([0, 0, 1])
+    order, slot = torch.tensor([0, 1]), torch.tensor([0, 1, 2])
+
+    def moments(**changed):
+        arguments = {"vectors": vectors, "offsets": offsets, "centre": centre, "neighbor": 1 - centre, "place": slot,
+                     "order": order, "near": [2, 1], "counts": [1, 1], "cutoffs": cutoffs, "sizes": [4, 3, 2],
+                     "field": 1, "dtype": torch.float32} | changed  # fmt: skip
+        return torch.ops.tnep.training_moments(**arguments)
+
+    assert [tuple(m.shape) for m in moments()[:3]] == [(8, 4, 1), (6, 8, 1), (6, 3, 8, 1)]
+    for changed, words in [
+        ({"vectors": vectors.float()}, "vectors must be a float64"),
+        ({"offsets": torch.tensor([0, 2, 2])}, "offsets must rise from 0 to the number of edges 3"),
+        ({"centre": centre + 1}, "centre must be from 0 to 1"),
+        ({"place": slot + 1}, "place must be from 0 to 2"),
+        ({"place": slot.flip(0)}, "edge of atom 0 has a slot of another"),
+        ({"order": order + 1}, "order must be from 0 to 1"),
+        ({"counts": [1, 2]}, "groups must have all 2 atoms|order must be"),
+        ({"counts": [1]}, "a count for every group"),
+        ({"sizes": [4, 3, 9]}, "l_max up to 8"),
+        ({"field": 3}, "a field from 0 to 2"),
+        ({"cutoffs": cutoffs[:1]}, r"cutoffs must be .* shape \(2, species\)"),
+    ]:
+        with pytest.raises(RuntimeError, match=words):
+            moments(**changed)

@@ -4,7 +4,7 @@ Where to look, in the order of a run (``tnep train`` enters at the first of each
 
 =====================  ================================================================================================
 configuration          `tables` (what all families share), `config`; `architecture` of an existing model
-data                   `preparation`, `splits`, `edges`, `features`, `moments`, their `coverage`; `blocks` and `pool`
+data                   `preparation`, `splits`, `edges`, `features`, `groups`, `moments`, `coverage`, `blocks`, `pool`
 model                  `model`, `centres`, `invariants`, `native` kernels, `scaling`; `initial` parameters, or a `start`
 loop                   `trainer`, `objective`, `soap`, `checkpoint`, `watching`; `ensemble` of several `members`
 results                `outputs`, `run_files`, `comparison`, `parity_file`, `report`, `html_report`

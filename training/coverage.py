@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .moments import Group, Moments
+from .groups import Group
+from .moments import Moments
 
 _SHOWN = 20  # pairs in a message
 

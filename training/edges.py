@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -23,8 +24,8 @@ class StructureEdges:
     types : ndarray, shape (n_atoms,)
     origin, end : ndarray, shape (n_edges,)
     vectors : ndarray, shape (n_edges, 3), in Å
-    n_slots, n_pairs : int
-        Numbers of occupied (centre, species of neighbour), and of (centre, neighbour).
+    n_slots : int
+        Number of occupied (centre, species of neighbour).
     max_neighbors : tuple of 2 int
     """
 
@@ -33,8 +34,12 @@ class StructureEdges:
     end: np.ndarray
     vectors: np.ndarray
     n_slots: int
-    n_pairs: int
     max_neighbors: tuple[int, int]
+
+    @cached_property
+    def n_pairs(self) -> int:
+        """Number of (centre, neighbour)."""
+        return len(np.unique(self.origin * len(self.types) + self.end))
 
 
 class EdgeFinder:
@@ -75,6 +80,7 @@ class EdgeFinder:
         inside = lengths < radial
         largest = tuple(int(np.bincount(origin[lengths < c], minlength=n).max(initial=0)) for c in (radial, angular))
         origin, end, vectors = origin[inside], end[inside], vectors[inside]
-        n_slots = len(np.unique(origin * t + types[end]))
-        return StructureEdges(types, origin, end, vectors, n_slots, len(np.unique(origin * n + end)),
-                              (largest[0], largest[1]))  # fmt: skip
+        occupied = np.zeros(n * t, dtype=bool)
+        occupied[origin * t + types[end]] = True
+        n_slots = int(np.count_nonzero(occupied))
+        return StructureEdges(types, origin, end, vectors, n_slots, (largest[0], largest[1]))

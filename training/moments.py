@@ -11,15 +11,11 @@ where the feature f is a radial function ``f_k(r)`` or a product ``f_k(r) Y_s(r)
 ``-r_ij^2 e_a`` for dipoles and ``-r_ij[a] e_b``, symmetrised, for virials and polarizabilities (Xu et al.,
 J. Chem. Theory Comput. 20, 3273 (2024)).  Periodic images of one atom are summed, so that a small cell has few pairs
 however many neighbours there are.
-
-Centres of one species with neighbours of the same species form a group.  Its moments are one matrix whose rows are the
-coefficients they are multiplied with, so the contraction with c is a dense product that reads each moment once, and
-species that do not occur around a centre cost nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -30,43 +26,16 @@ from torch import Tensor
 from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import LabelledStructure
 
+from . import native
 from .edges import EdgeFinder, StructureEdges
 from .features import STRAIN_ORDER, Basis, Features, along, dipole_gradient
+from .groups import Group, Layout
 
-__all__ = ["STRAIN_ORDER", "Basis", "Group", "Moments", "assemble", "build_moments"]
+__all__ = ["STRAIN_ORDER", "Basis", "Moments", "assemble", "build_moments"]
 
 COMPONENTS = {None: 0, "dipole": 3, "strain": 6}
 """Number of components of each displacement field."""
 _EDGES_AT_ONCE = 1000  # keeps the temporary outer products at a few ten MB
-_FEW = 24  # centres: a smaller group joins one with more neighbour species, which costs zeros but saves products
-
-
-@dataclass(frozen=True)
-class Group:
-    """Centres of one species that have neighbours of the same species.
-
-    Attributes
-    ----------
-    species : int
-        Of the centres.
-    near : tuple of int
-        Species of the neighbours.
-    rows : slice
-        Rows of the centres.
-    radial : Tensor, shape (near k, 1 + components, centres)
-        Moments M (first) and D of the radial features.
-    angular : Tensor, shape (near k, S, centres)
-        Moments M of the angular features.
-    along : Tensor, shape (near k, components, S, centres), or None
-        Moments D of the angular features.
-    """
-
-    species: int
-    near: tuple[int, ...]
-    rows: slice
-    radial: Tensor
-    angular: Tensor
-    along: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -249,7 +218,7 @@ def assemble(
     dtype: torch.dtype = torch.float64,
 ) -> Moments:  # fmt: skip
     """Compute the moments of structures from their edges; see :func:`build_moments`."""
-    t, f, components = len(basis.species), basis.n_features, COMPONENTS[field]
+    t = len(basis.species)
     counts = np.array([len(e.types) for e in edges])
     starts = np.cumsum([0, *counts])[:-1]
     total = int(counts.sum())
@@ -257,35 +226,22 @@ def assemble(
     origin, end = (np.concatenate([getattr(e, name) + start for e, start in zip(edges, starts, strict=True)])
                    for name in ("origin", "end"))  # fmt: skip
     vectors = torch.from_numpy(np.concatenate([e.vectors for e in edges]))
-    layout = _Groups(types, origin, types[end], t)
+    layout = Layout(types, origin, types[end], t)
     row, slot, structure = layout.row, layout.slot(origin, types[end]), np.repeat(np.arange(len(counts)), counts)
 
-    born = gradient and field == "dipole"
-    derivatives = 0 if not (field or gradient) else 2 if born else 1
-    plain = torch.zeros(layout.n_slots, f, dtype=torch.float64)
-    directional = torch.zeros(layout.n_slots, f * components, dtype=torch.float64)
-    pair_center = pair_neighbor = pair_slot = pair_gradient = pair_born = None
-    pair = np.zeros(0, dtype=np.int64)
+    pair_center = pair_neighbor = pair_slot = None
+    pair, n_pairs = np.zeros(0, dtype=np.int64), 0
     if gradient:
         unique, pair = np.unique(row[origin] * total + row[end], return_inverse=True)
+        n_pairs = len(unique)
         pair_center, pair_neighbor = (torch.from_numpy(x) for x in (unique // total, unique % total))
         order = layout.order
         pair_slot = torch.from_numpy(layout.slot(order[unique // total], types[order[unique % total]]))
-        pair_gradient = torch.zeros(len(unique), 3 * f, dtype=torch.float64)
-        pair_born = torch.zeros(len(unique), 9 * f, dtype=torch.float64) if born else None
-    features = Features(basis)
-    tensors = [torch.from_numpy(x) for x in (types[origin], types[end], slot, pair.reshape(-1))]
-    for chunk in torch.split(torch.arange(len(origin)), _EDGES_AT_ONCE):
-        a, b, own_slot = (x[chunk] for x in tensors[:3])
-        v = vectors[chunk]
-        phi, d_phi, dd_phi = features(v, a, b, derivatives)
-        plain.index_add_(0, own_slot, phi)
-        if field:
-            directional.index_add_(0, own_slot, along(field, v, d_phi).flatten(1))
-        if pair_gradient is not None:
-            pair_gradient.index_add_(0, tensors[3][chunk], d_phi.flatten(1))
-        if pair_born is not None:
-            pair_born.index_add_(0, tensors[3][chunk], dipole_gradient(v, d_phi, dd_phi).flatten(1))
+    own = native.Edges(vectors, *(torch.from_numpy(x) for x in (
+        np.searchsorted(origin, np.arange(total + 1)), types[origin], types[end])))  # fmt: skip
+    places = torch.from_numpy(slot), torch.from_numpy(pair.reshape(-1)), n_pairs
+    compute = _native_sums if native.available(vectors) and not (gradient and field == "dipole") else _sums
+    groups, pair_gradient, pair_born = compute(basis, own, layout, *places, field, gradient, dtype)
     composition = np.zeros((len(counts), t))
     np.add.at(composition, (structure, types), 1.0)
     limits = np.searchsorted(types[layout.order], np.arange(t + 1))
@@ -293,78 +249,48 @@ def assemble(
         n_structures=len(counts), n_atoms=total, counts=torch.tensor(counts), composition=torch.tensor(composition),
         species=torch.from_numpy(types[layout.order]),
         species_slices=tuple(slice(int(a), int(b)) for a, b in pairwise(limits)),
-        groups=tuple(layout.groups(plain, directional.reshape(len(plain), f, components), basis, dtype)),
+        groups=groups,
         atom_row=torch.from_numpy(row), structure=torch.from_numpy(structure[layout.order]),
         pair_center=pair_center, pair_neighbor=pair_neighbor, pair_slot=pair_slot,
-        pair_gradient=None if pair_gradient is None else pair_gradient.reshape(-1, f, 3).to(dtype),
-        pair_born=None if pair_born is None else pair_born.reshape(-1, f, 9).to(dtype),
+        pair_gradient=None if pair_gradient is None else pair_gradient.to(dtype),
+        pair_born=None if pair_born is None else pair_born.to(dtype),
         max_neighbors=(max(e.max_neighbors[0] for e in edges), max(e.max_neighbors[1] for e in edges)),
     )  # fmt: skip
 
 
-class _Groups:
-    """Groups of centres, and the numbering of rows and slots."""
+def _native_sums(basis, edges, layout, slot, pair, n_pairs, field, gradient, dtype):
+    """Return the groups, and the gradients of pairs or None; the kernels have no second derivatives."""
+    near, counts = zip(*((len(near), rows.stop - rows.start) for _, near, rows in layout.parts), strict=True)
+    tensors = iter(native.moments(basis, edges, slot, torch.from_numpy(layout.order), near, counts, field, dtype))
+    groups = tuple(
+        Group(species, tuple(near.tolist()), rows, next(tensors), next(tensors), next(tensors) if field else None)
+        for species, near, rows in layout.parts
+    )
+    return groups, native.pair_gradients(basis, edges, pair, n_pairs) if gradient else None, None
 
-    def __init__(self, types, origin, end_types, n_species):
-        n = len(types)
-        occupied = np.zeros((n, n_species), dtype=bool)
-        occupied[origin, end_types] = True
-        alone = ~occupied.any(axis=1)
-        occupied[alone, types[alone]] = True
-        keys, group, counts = np.unique(
-            np.column_stack([types, occupied]).astype(np.int64), axis=0, return_inverse=True, return_counts=True
-        )
-        group = self._joined(keys, counts)[group.reshape(-1)]
-        self.order = np.argsort(group, kind="stable")  # keys begin with the species, so this sorts by it, too
-        self.row = np.empty(n, dtype=np.int64)
-        self.row[self.order] = np.arange(n)
-        self.parts, self.n_slots = [], 0
-        self._first = np.zeros(n, dtype=np.int64)  # first slot of each centre
-        self._place = np.zeros((n, n_species), dtype=np.int64)  # of a species in the slots of the centre
-        start = 0
-        for g in np.unique(group):
-            near, own = np.flatnonzero(keys[g, 1:]), np.flatnonzero(group == g)
-            self.parts.append((int(keys[g, 0]), near, slice(start, start + len(own))))
-            self._first[own] = self.n_slots + len(near) * np.arange(len(own))
-            place = np.zeros(n_species, dtype=np.int64)
-            place[near] = np.arange(len(near))
-            self._place[own] = place
-            start, self.n_slots = start + len(own), self.n_slots + len(near) * len(own)
 
-    @staticmethod
-    def _joined(keys, counts):
-        """Return the group that each group belongs to, after small ones have joined the next larger that has all."""
-        target, size = np.arange(len(keys)), counts.copy()
-        near = keys[:, 1:]
-        for g in np.argsort(near.sum(axis=1), kind="stable"):
-            if size[g] >= _FEW:
-                continue
-            fits = (keys[:, 0] == keys[g, 0]) & (near >= near[g]).all(axis=1) & (size > 0)
-            fits[g] = False
-            if fits.any():
-                h = min(np.flatnonzero(fits), key=lambda h: (near[h].sum(), h))
-                target[target == g] = h
-                size[h], size[g] = size[h] + size[g], 0
-        return target
+def _sums(basis, edges, layout, slot, pair, n_pairs, field, gradient, dtype):
+    """Return the groups, and the gradients and second derivatives of pairs or None."""
+    f, components, born = basis.n_features, COMPONENTS[field], gradient and field == "dipole"
 
-    def slot(self, origin, end_types):
-        return self._first[origin] + self._place[origin, end_types]
+    def zeros(*shape):
+        return torch.zeros(shape, dtype=torch.float64)
 
-    def groups(self, plain: Tensor, directional: Tensor, basis: Basis, dtype: torch.dtype) -> Iterator[Group]:
-        """Yield the groups from moments of slots, shapes (slots, F) and (slots, F, components)."""
-        first, r = 0, basis.n_radial
-        shape = basis.angular_shape
-        for species, near, rows in self.parts:
-            count = rows.stop - rows.start
-            last = first + count * len(near)
-            own = plain[first:last].reshape(count, len(near), -1)
-            change = directional[first:last].reshape(count, len(near), *directional.shape[1:])
-            first = last
-            radial = torch.cat([own[:, :, :r, None], change[:, :, :r]], dim=3).permute(1, 2, 3, 0).flatten(0, 1)
-            angular = own[:, :, r:].unflatten(2, shape).permute(1, 2, 3, 0).flatten(0, 1)
-            along = None
-            if change.shape[3]:
-                along = change[:, :, r:].unflatten(2, shape).permute(1, 2, 4, 3, 0).flatten(0, 1)
-                along = along.to(dtype).contiguous()
-            yield Group(species, tuple(near.tolist()), rows, radial.to(dtype).contiguous(),
-                        angular.to(dtype).contiguous(), along)  # fmt: skip
+    plain, directional = zeros(layout.n_slots, f), zeros(layout.n_slots, f * components)
+    pair_gradient = zeros(n_pairs, 3 * f) if gradient else None
+    pair_born = zeros(n_pairs, 9 * f) if born else None
+    features = Features(basis)
+    for chunk in torch.split(torch.arange(len(slot)), _EDGES_AT_ONCE):
+        v = edges.vectors[chunk]
+        derivatives = 0 if not (field or gradient) else 2 if born else 1
+        phi, d_phi, dd_phi = features(v, edges.centre[chunk], edges.neighbor[chunk], derivatives)
+        plain.index_add_(0, slot[chunk], phi)
+        if field:
+            directional.index_add_(0, slot[chunk], along(field, v, d_phi).flatten(1))
+        if pair_gradient is not None:
+            pair_gradient.index_add_(0, pair[chunk], d_phi.flatten(1))
+        if pair_born is not None:
+            pair_born.index_add_(0, pair[chunk], dipole_gradient(v, d_phi, dd_phi).flatten(1))
+    groups = tuple(layout.groups(plain, directional.reshape(layout.n_slots, f, components), basis, dtype))
+    return (groups, None if pair_gradient is None else pair_gradient.reshape(n_pairs, f, 3),
+            None if pair_born is None else pair_born.reshape(n_pairs, f, 9))  # fmt: skip

@@ -1,12 +1,13 @@
-"""The native kernels of training as differentiable functions; :mod:`tnep_calc.training.centres` has the same in torch.
+"""The native kernels of training; :mod:`tnep_calc.training.centres` and ``moments`` have the same in torch.
 
-They are for the CPU and have first derivatives only, which is all that a gradient of a loss needs: the derivatives in
-forces and dipoles are part of what they compute.
+They are for the CPU.  Those of a training step are differentiable functions with first derivatives only, which is all
+that a gradient of a loss needs: the derivatives in forces and dipoles are part of what they compute.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -15,12 +16,73 @@ from torch.autograd.function import once_differentiable
 
 from tnep_calc import ops
 
-from .moments import Group
+from .features import Basis
+from .groups import Group
+
+_FIELDS = (None, "dipole", "strain")
 
 
 def available(moments: Tensor) -> bool:
     """Return whether the kernels are there for moments on this device."""
     return ops.load() and bool(torch.ops.tnep.native_available(moments))
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Edges of some structures, sorted by the atom where they begin.
+
+    Attributes
+    ----------
+    vectors : Tensor of float64, shape (n_edges, 3), in Å
+    offsets : Tensor, shape (n_atoms + 1,)
+        First edge of each atom, and their number.
+    centre, neighbor : Tensor, shape (n_edges,)
+        Species of the two ends.
+    """
+
+    vectors: Tensor
+    offsets: Tensor
+    centre: Tensor
+    neighbor: Tensor
+
+
+def moments(
+    basis: Basis, edges: Edges, slot: Tensor, order: Tensor, near: Sequence[int], counts: Sequence[int],
+    field: str | None, dtype: torch.dtype,
+) -> list[Tensor]:  # fmt: skip
+    """Return ``radial``, ``angular`` and with a field ``along`` of each :class:`tnep_calc.training.groups.Group`.
+
+    Parameters
+    ----------
+    basis : Basis
+    edges : Edges
+    slot : Tensor, shape (n_edges,)
+        Slot of each edge, see ``pair_slot`` of :class:`tnep_calc.training.moments.Moments`.
+    order : Tensor, shape (n_atoms,)
+        Atoms in the order of the rows.
+    near, counts : sequence of int
+        Numbers of species of neighbours, and of centres, in each group.
+    field : {None, "dipole", "strain"}
+    dtype : torch.dtype
+        Of the results; sums are in float64.
+    """
+    return torch.ops.tnep.training_moments(
+        edges.vectors, edges.offsets, edges.centre, edges.neighbor, slot, order, near, counts, *_functions(basis),
+        _FIELDS.index(field), dtype,
+    )  # fmt: skip
+
+
+def pair_gradients(basis: Basis, edges: Edges, pair: Tensor, n_pairs: int) -> Tensor:
+    """Return the gradients of features by the edge vector, summed over the edges of each pair: (n_pairs, F, 3)."""
+    return torch.ops.tnep.training_pair_gradients(
+        edges.vectors, edges.offsets, edges.centre, edges.neighbor, pair, n_pairs, *_functions(basis)
+    )
+
+
+def _functions(basis):
+    """Cutoffs and numbers of functions."""
+    cutoffs = torch.tensor([basis.radial_cutoffs, basis.angular_cutoffs], dtype=torch.float64)
+    return cutoffs, [basis.n_radial, basis.angular_shape[0], basis.l_max]
 
 
 def project(coefficients: Tensor, groups: Sequence[Group], part: str) -> Tensor:

@@ -37,6 +37,20 @@ struct MomentProblem {
   const R* moments;                 // [k][components][s][centres], without fields [k][s][centres]
 };
 
+// What changes of features are taken along: the gradient itself; the displacements -r^2 e_a of the dipole; the strains
+// xx yy zz yz xz xy.
+enum class Field { none, dipole, strain, gradient };
+constexpr int components_of(Field field) { return field == Field::none ? 0 : field == Field::strain ? 6 : 3; }
+
+// Edges, and the place where the features of each are summed: radial functions, then angular ones [k_angular][S].
+template <class R>
+struct FeatureProblem {
+  int k_radial, k_angular, l_max, species;
+  Field field;
+  const R *vectors, *cutoffs;  // [edges][3]; radial ones of all species, then angular ones
+  const int64_t *centre, *neighbor, *place;  // of each edge: two species, and where
+};
+
 template <class R>
 struct TrainingKernel {
   // Bytes of scratch memory for both functions of sites.
@@ -56,6 +70,9 @@ struct TrainingKernel {
   void (*along)(const MomentProblem<R>&, int64_t begin, int64_t end, const R* h, R* out);
   void (*along_backward)(const MomentProblem<R>&, int64_t begin, int64_t end, const R* h, const R* g, R* by_h,
                          R* coefficients);
+  // Sums over edges [begin, end), added to plain[places][numbers] (may be null) and changes[places][numbers][components].
+  // The scratch memory has 2 (k_radial + k_angular) + S (4 + 2 components) numbers.
+  void (*features)(const FeatureProblem<R>&, int64_t begin, int64_t end, R* plain, R* changes, R* memory);
 };
 
 template <class R>

@@ -1,4 +1,5 @@
 // The training kernels of one instruction set and real type: compiled once for each, see kernel.cpp.
+#include "training_features.h"
 #include "training_moments.h"
 #include "training_sites.h"
 
@@ -49,10 +50,15 @@ void sites_backward(const SiteProblem<R>& p, int64_t begin, int64_t end, const R
   }
 }
 
+template <class R>
+void features(const FeatureProblem<R>& p, int64_t begin, int64_t end, R* plain, R* changes, R* memory) {
+  with_l(p.l_max, [&](auto L) { features_l<decltype(L)::value>(p, begin, end, plain, changes, memory); });
+}
+
 extern const TrainingKernel<TNEP_REAL> TNEP_KERNEL;
 const TrainingKernel<TNEP_REAL> TNEP_KERNEL = {&site_workspace_bytes<TNEP_REAL>, &sites<TNEP_REAL>,
                                                &sites_backward<TNEP_REAL>, &project<TNEP_REAL>,
                                                &project_backward<TNEP_REAL>, &along<TNEP_REAL>,
-                                               &along_backward<TNEP_REAL>};
+                                               &along_backward<TNEP_REAL>, &features<TNEP_REAL>};
 
 TNEP_END
