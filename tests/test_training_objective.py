@@ -141,3 +141,11 @@ def test_missing_labels_are_refused_unless_allowed(structures):
         check_labels(some, ["forces"], True)
     with pytest.raises(DataFileError, match="no structure has the label 'forces'"):
         check_labels(some[1:], ["energy", "forces"], True)
+
+
+@pytest.mark.parametrize("center", [None, torch.linspace(-1, 1, 5, dtype=torch.float64)])
+def test_gradient_of_the_penalty(center):
+    objective = Objective({}, {}, torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4], dtype=torch.float64), center)
+    vectors = torch.arange(10, dtype=torch.float64).reshape(2, 5).requires_grad_(True)
+    (expected,) = torch.autograd.grad(objective.penalty(vectors).sum(), vectors)
+    torch.testing.assert_close(objective.penalty_gradient(vectors.detach()), expected, rtol=1e-14, atol=0)

@@ -22,6 +22,9 @@ _GAIN, _BIAS = 0.05, 0.3
 # Added to the size of a mode of the radial functions, relative to the largest.  SOAP steps equally far along all modes,
 # so that the small ones, which are the rough ones, must stay small for it.
 _SMALLEST_MODE = {"adam": 1e-3, "soap": 0.1}
+# Spread of the scaled descriptor.  The smaller it is, the larger are the numbers in the first layer; SOAP, which steps
+# equally far along all directions, would at first go beyond these by far, most of all for rare species.
+_SPREAD = {"adam": 1.0, "soap": 0.2}
 
 
 def initialise(
@@ -56,7 +59,7 @@ def initialise(
     t = len(model.config.species)
     numbers = {
         name: spread * torch.randn(model.shapes[name], generator=generator, dtype=torch.float64)
-        for name, spread in initial_spreads(model).items()
+        for name, spread in initial_spreads(model, method).items()
     }
     numbers["c_radial"][~seen.radial] = 0.0
     numbers["c_angular"][~seen.angular] = 0.0
@@ -67,7 +70,7 @@ def initialise(
     ones = torch.ones(t, model.dim, dtype=torch.float64)
     outputs = torch.ones(model.networks, dtype=torch.float64)
     model.scaling = Scaling(radial, angular, 0 * ones, ones, outputs, torch.zeros(t, dtype=torch.float64))
-    model.scaling = replace(model.scaling, **descriptor_scaling(model, vector, blocks))
+    model.scaling = replace(model.scaling, **descriptor_scaling(model, vector, blocks, method))
     for network in range(model.networks):
         only = torch.zeros(model.networks, dtype=torch.float64)
         only[network] = 1.0
@@ -80,20 +83,20 @@ def initialise(
     return vector
 
 
-def initial_spreads(model: NepOnMoments) -> dict[str, float]:
+def initial_spreads(model: NepOnMoments, method: str) -> dict[str, float]:
     """Return the standard deviation of the initial numbers of each parameter block."""
-    own = {"b1": 0.0, "b0": _BIAS, "w0": _GAIN / math.sqrt(model.dim)}
+    own = {"b1": 0.0, "b0": _BIAS, "w0": _GAIN / _SPREAD[method] / math.sqrt(model.dim)}
     return {name: own.get(name, 1.0 / math.sqrt(shape[-1])) for name, shape in model.shapes.items()}
 
 
-def decay_weights(model: NepOnMoments) -> Tensor:
+def decay_weights(model: NepOnMoments, method: str) -> Tensor:
     """Return weights w, shape (n_parameters,), of the penalty ``w.p^2``: the mean square in units of initial spreads.
 
     Biases are not penalised.
     """
     parts = [
         torch.full((math.prod(model.shapes[name]),), 0.0 if name in ("b0", "b1") else spread**-2, dtype=torch.float64)
-        for name, spread in initial_spreads(model).items()
+        for name, spread in initial_spreads(model, method).items()
     ]
     weights = torch.cat(parts)
     return weights / (weights > 0).sum()
@@ -124,8 +127,8 @@ def whitening(model, blocks, method):
     return matrices
 
 
-def descriptor_scaling(model, vector, blocks):
-    """Return mean and inverse spread of the descriptor per species for these parameters."""
+def descriptor_scaling(model, vector, blocks, method):
+    """Return mean and scale (wanted spread over that of the data) of the descriptor per species."""
     by_species: list[list[Tensor]] = [[] for _ in model.config.species]
     with torch.no_grad():
         for block in blocks:
@@ -142,7 +145,7 @@ def descriptor_scaling(model, vector, blocks):
         spread = (q - mean).square().mean(dim=0).sqrt()
         spread = torch.maximum(spread, _SMALLEST_SPREAD * mean.abs())
         means.append(mean)
-        inverses.append(torch.where(spread > 0, 1.0 / spread, torch.ones_like(spread)))
+        inverses.append(torch.where(spread > 0, _SPREAD[method] / spread, torch.ones_like(spread)))
     return {"mean": torch.stack(means), "inverse_spread": torch.stack(inverses)}
 
 

@@ -3,7 +3,7 @@
 Equations as in :mod:`tnep_calc.models.nep` (which is the reference), but nothing here loops over neighbours and no
 derivative by position is taken: they are all in the moments.
 
-Internally every trained number is of order one: descriptors are shifted and scaled to zero mean and unit spread per
+Internally every trained number is of order one: descriptors are shifted and scaled to zero mean and equal spread per
 species, coefficients are in units of the spread of their moment, outputs in units of the label.  All of that is folded
 into the parameters of the file, where GPUMD's definitions hold exactly.
 """

@@ -197,12 +197,8 @@ def make_labels(
         weights[name] = torch.tensor(factor[:, None] * components)
     fold = None
     if "dipole" in names and fold_dipole and any(s.pbc.any() for s in structures):
-        cells, inverses = np.zeros((2, len(structures), 3, 3))
-        for k, s in enumerate(structures):
-            if s.pbc.any():
-                cells[k][s.pbc] = s.cell[s.pbc]
-                inverses[k] = np.linalg.pinv(cells[k])
-        fold = torch.tensor(cells), torch.tensor(inverses)
+        cells = np.array([np.where(s.pbc[:, None], s.cell, 0.0) for s in structures])
+        fold = torch.tensor(cells), torch.tensor(np.linalg.pinv(cells))
     return Labels(targets, known, weights, torch.tensor(counts), torch.tensor(types), fold)
 
 
@@ -316,3 +312,7 @@ class Objective:
     def penalty(self, vector: Tensor) -> Tensor:
         """Return the penalty of parameter vectors, shape (..., n_parameters)."""
         return (self.decay * (vector if self.center is None else vector - self.center).square()).sum(dim=-1)
+
+    def penalty_gradient(self, vector: Tensor) -> Tensor:
+        """Return the gradient of :meth:`penalty`, of the shape of the vectors."""
+        return 2.0 * self.decay * (vector if self.center is None else vector - self.center)

@@ -27,7 +27,7 @@ def start_vector(model: NepOnMoments, blocks: Sequence[Block], path: Path, metho
     model : NepOnMoments
         Of the architecture of the file; its species may be some of those of the file.
     blocks : sequence of Block
-        Of the training structures, whose descriptors are brought to zero mean and unit spread.
+        Of the training structures, whose descriptors are brought to zero mean and equal spread.
     path : path
     method : {"adam", "soap"}
         Of the first steps.
@@ -60,7 +60,7 @@ def start_vector(model: NepOnMoments, blocks: Sequence[Block], path: Path, metho
     def vector():
         return torch.cat([numbers[name].flatten() for name in model.shapes])
 
-    scaling = replace(model.scaling, **descriptor_scaling(model, vector(), blocks))
+    scaling = replace(model.scaling, **descriptor_scaling(model, vector(), blocks, method))
     model.scaling = scaling
     numbers["w0"] = w0 * (q_scaler / scaling.inverse_spread)[None, :, None, :]
     shift = torch.einsum("atmd,td->atm", numbers["w0"], scaling.mean * scaling.inverse_spread)

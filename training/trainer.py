@@ -93,7 +93,7 @@ class Trainer:
         site = torch.zeros(len(config.model.species), dtype=torch.float64)
         if (name := next((name for name in WITH_CONSTANTS if name in self.weights), None)) is not None:
             site = site_constants(train, name, len(site))
-        decay = config.loss.weight_decay * decay_weights(self.model)
+        decay = config.loss.weight_decay * decay_weights(self.model, config.optimizer.method)
         self.objective = Objective(self.weights, spreads(train, site), decay)
         self.vector = self._initial(seen).requires_grad_(True)
         if config.model.start:
@@ -249,10 +249,9 @@ class Trainer:
     def _gradient(self, blocks: Sequence[Block] | None = None):
         """Set the gradient of the loss over some blocks (None: all), and return the loss, summed over the starts."""
         start = time.perf_counter()
-        self.vector.grad = None
-        loss = self.objective.penalty(self.vector).sum()
-        loss.backward()
-        total, counts = loss.detach(), self.counts
+        vector = self.vector.detach()
+        self.vector.grad = self.objective.penalty_gradient(vector)
+        total, counts = self.objective.penalty(vector).sum(), self.counts
         if blocks is None:
             blocks = self.parts["train"].blocks
         else:
