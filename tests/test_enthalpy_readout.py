@@ -102,8 +102,12 @@ def test_ridge_where_it_can_be(teacher, caplog):  # noqa: F811
         (config(), in_field, "in a field"),
         (only, plain, "nothing else to learn"),
         (config(), [*without, plain[0]], "1 structures"),
+        (config(), plain * 167, "501 structures"),
         (config(model={"hyperpolarizability": True}), plain, "hyperpolarizability"),
     ]
+    many = plain * 34
+    assert by_ridge(config(), many[:100]) and not by_ridge(config(), many[:101])
+    assert by_ridge(config(optimizer={"polarizability": "ridge"}), many)
     for made, structures, words in cases:
         caplog.clear()
         assert not by_ridge(made, structures)

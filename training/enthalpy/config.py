@@ -107,9 +107,9 @@ class EnthalpyOptimizerConfig:
         Decay of the moving average of the parameters, which is the result.
     polarizability : {"auto", "ridge", "gradient"}, default "auto"
         ``"ridge"``: the last layer of the polarizability in closed form, on hidden layers that learn from the other
-        labels (:mod:`tnep_calc.training.enthalpy.readout`), much better with tens or hundreds of tensors;
-        ``"gradient"``: as all other labels; ``"auto"``: ridge, except with structures in a field, a
-        hyperpolarizability, no other labels or more than 500 polarizabilities.  The log says which.
+        labels (:mod:`tnep_calc.training.enthalpy.readout`), better with some tens of tensors; ``"gradient"``: as all
+        other labels; ``"auto"``: ridge for up to 100 polarizabilities, except with structures in a field, a
+        hyperpolarizability or no other labels.  The log says which.
     precision : str, default "float32"
     threads : int, default 1
     memory_gb : float, default 8.0
