@@ -66,7 +66,7 @@ def scripted(dtype):
         for p in sites.parameters():
             scale = 0.3 / p.shape[-2] ** 0.5 if p.dim() > 2 else 0.1
             p.copy_(scale * torch.randn(p.shape, generator=generator, dtype=torch.float64))
-    artifact = artifact_from_enthalpy(sites, SPECIES, CUTOFF, shape.n_radial, 0.0, dtype)
+    artifact = artifact_from_enthalpy([sites], SPECIES, CUTOFF, shape.n_radial, 0.0, dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return torch.jit.script(artifact.module)

@@ -24,10 +24,12 @@ def silica(seed=3, repeat=(1, 1, 1)):
     return atoms.repeat(repeat)
 
 
-def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1, dipole_unit=0.2, hyperpolarizability=False):
+def random_sites(
+    dtype=torch.float64, seed=0, energy_unit=0.1, dipole_unit=0.2, hyperpolarizability=False, channels=4
+):  # fmt: skip
     """Return site functions scaled for silica, with no parameter left at zero."""
     frames = [make_frame(from_atoms(silica(k), "random"), SPECIES, CUTOFF, RADIAL, torch.float64) for k in (3, 4)]
-    sites = EnthalpySites(SiteShape(len(SPECIES), RADIAL, 4, 8, hyperpolarizability), torch.float64)
+    sites = EnthalpySites(SiteShape(len(SPECIES), RADIAL, channels, 8, hyperpolarizability), torch.float64)
     initialise(sites, frames, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -45,4 +47,4 @@ def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1, dipole_unit=0.2, 
 
 def random_enthalpy(dtype="float64", zbl=0.0, **kwargs):
     """Return an artifact in memory."""
-    return artifact_from_enthalpy(random_sites(**kwargs), SPECIES, CUTOFF, RADIAL, zbl, dtype)
+    return artifact_from_enthalpy([random_sites(**kwargs)], SPECIES, CUTOFF, RADIAL, zbl, dtype)

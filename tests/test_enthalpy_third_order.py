@@ -122,7 +122,7 @@ def test_a_centre_of_inversion_has_none(model):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_written_and_read(tmp_path, dtype):
     sites = random_sites(hyperpolarizability=True)
-    written = export_enthalpy(sites, SPECIES, CUTOFF, RADIAL, 2.0, tmp_path / "model.pt", dtype)
+    written = export_enthalpy([sites], SPECIES, CUTOFF, RADIAL, 2.0, tmp_path / "model.pt", dtype)
     assert written.quantities == (*QUANTITIES, HYPERPOLARIZABILITY)
     assert written.units[HYPERPOLARIZABILITY] == "e*A^3/V^2"
     loaded = load_artifact(tmp_path / "model.pt")

@@ -50,7 +50,7 @@ def teacher():
         for parameter, size in ((sites.w3, 0.1), (sites.b3, 0.3)):
             of_field = parameter[..., 2:]  # all but energy and trace
             of_field += size * torch.randn(of_field.shape, generator=generator, dtype=torch.float64)
-    return Enthalpy(sites.requires_grad_(False), SPECIES, CUTOFF, RADIAL, ZBL)
+    return Enthalpy([sites.requires_grad_(False)], SPECIES, CUTOFF, RADIAL, ZBL)
 
 
 def fields(count, size=1.0):
@@ -67,7 +67,7 @@ def trained(structures, hyperpolarizability):
         structures,
     )  # fmt: skip
     trainer.run()
-    return Enthalpy(trainer.average, SPECIES, CUTOFF, RADIAL, ZBL)
+    return Enthalpy([trainer.average], SPECIES, CUTOFF, RADIAL, ZBL)
 
 
 def rms(x):
@@ -77,7 +77,7 @@ def rms(x):
 def test_frames_give_what_the_model_gives(teacher):
     structure = labelled(teacher, 1, fields(1)[0], QUANTITIES)
     frame, directions = frame_of(structure), torch.eye(3, dtype=torch.float64)
-    result = predict(teacher.sites, [frame, frame], directions.expand(2, 3, 3), create_graph=False)
+    result = predict(teacher.members[0], [frame, frame], directions.expand(2, 3, 3), create_graph=False)
     found = errors(frame, result[1], directions)
     assert set(found) == set(QUANTITIES)
     assert max(float(error.detach().abs().max()) for error in found.values()) < 1e-10
@@ -116,7 +116,7 @@ def test_start(teacher):
     structures.append(labelled(teacher, 3))
     sites = EnthalpySites(replace(SHAPE, hyperpolarizability=True))
     initialise(sites, [frame_of(s) for s in structures], 0)
-    model = Enthalpy(sites, SPECIES, CUTOFF, RADIAL)
+    model = Enthalpy([sites], SPECIES, CUTOFF, RADIAL)
     found = evaluate(model, *displaced(0), ["hyperpolarizability", "polarizability"])
     assert not found["hyperpolarizability"].any() and found["polarizability"].any()
     assert float(sites.units[3] / sites.units[2]) == pytest.approx(2.0)

@@ -63,7 +63,7 @@ def teacher():
     with torch.no_grad():
         sites.w3 *= 3
         sites.site += torch.tensor([[-3.0, 0.4], [-5.0, 0.7]])
-    return Enthalpy(sites.requires_grad_(False), SPECIES, CUTOFF, RADIAL, ZBL)
+    return Enthalpy([sites.requires_grad_(False)], SPECIES, CUTOFF, RADIAL, ZBL)
 
 
 def config(**changes):
@@ -84,7 +84,7 @@ def test_frames_give_what_the_model_gives(teacher, field):
     structure = labelled(teacher, 1, field)
     frame = make_frame(structure, SPECIES, CUTOFF, RADIAL, torch.float64, zbl=ZBL)
     directions = torch.eye(3, dtype=torch.float64)
-    result = predict(teacher.sites, [frame, frame], directions.expand(2, 3, 3), create_graph=False)
+    result = predict(teacher.members[0], [frame, frame], directions.expand(2, 3, 3), create_graph=False)
     found = errors(frame, result[1], directions)
     assert set(found) == set(QUANTITIES)
     # the label of the Born charges has the sum rule imposed, which the teacher fulfils
@@ -141,7 +141,7 @@ def test_folded_dipole(teacher):
     found = []
     for s in (structure, shifted):
         frame = make_frame(s, SPECIES, CUTOFF, RADIAL, torch.float64)
-        result = errors(frame, predict(teacher.sites, [frame], None, False)[0], None)
+        result = errors(frame, predict(teacher.members[0], [frame], None, False)[0], None)
         found.append(torch.cat([result["dipole"], result["energy"][None]]).detach())
     np.testing.assert_allclose(found[0], found[1], atol=1e-10)
 

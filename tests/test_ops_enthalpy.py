@@ -47,7 +47,7 @@ def model(radial=5, channels=4, hidden=8, dtype=torch.float64, n_species=2, zbl=
     constants = sites.site.clone()
     sites = sites.to(dtype).requires_grad_(False)
     sites.site = constants
-    return NativeEnthalpy(sites, SPECIES[:n_species], CUTOFF, radial, zbl)
+    return NativeEnthalpy([sites], SPECIES[:n_species], CUTOFF, radial, zbl)
 
 
 def edges(atoms, skin=0.4):
@@ -240,7 +240,7 @@ def test_without_the_library_plain_torch_runs():
         "import sys; sys.path[:0] = " + repr(sys.path) + "\n"
         "import torch\nfrom tnep_calc.ops.native_enthalpy import NativeEnthalpy\n"
         "from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape\n"
-        "m = torch.jit.script(NativeEnthalpy(EnthalpySites(SiteShape(1, 2, 1, 1)), ('Si',), 3.0, 2))\n"
+        "m = torch.jit.script(NativeEnthalpy([EnthalpySites(SiteShape(1, 2, 1, 1))], ('Si',), 3.0, 2))\n"
         "i = torch.zeros(2, dtype=torch.int64)\n"
         "out = m(i, torch.arange(2), torch.tensor([0, 1, 1]), i[:1] + 1, torch.ones(1, 3).double(), ['forces'], None)\n"
         "print(out['forces'].shape)\n"
@@ -254,15 +254,25 @@ def test_without_the_library_plain_torch_runs():
 # ---------------------------------------------------------------- wrong input
 
 
+def test_models_packed_before_there_were_means():
+    m = model()
+    rest = (m.params, m.constants, *edges(silica()), FIELD, [0], False)
+    now = enthalpy(m.header, *rest)
+    before = enthalpy(torch.cat([torch.tensor([1]), m.header[1:6]]), *rest)
+    assert all(torch.equal(a, b) for a, b in zip(now, before, strict=True))
+
+
 def test_wrong_input_is_refused_with_the_received_value():
     m = model()
     species, centers, offsets, neighbors, vectors = edges(silica())
     good = [m.header, m.params, m.constants, species, centers, offsets, neighbors, vectors, FIELD, [0], False]
     enthalpy(*good)
     wrong = [
-        (0, m.header[:5], "the header must have 6 numbers, got 5"),
+        (0, m.header[:6], "the header must have 7 numbers, got 6"),
+        (0, torch.cat([torch.tensor([1]), m.header[1:]]), "the header must have 6 numbers, got 7"),
+        (0, m.header[:0], "layout version 0"),
         (0, torch.cat([torch.tensor([99]), m.header[1:]]), "layout version 99"),
-        (0, m.header * torch.tensor([1, 1, 10, 1, 1, 1]), "header field 2 is out of range: 50"),
+        (0, m.header * torch.tensor([1, 1, 10, 1, 1, 1, 1]), "header field 2 is out of range: 50"),
         (1, m.params.half(), "params must be .* got Half"),
         (1, m.params[:-16], "the header asks for"),
         (2, m.constants[:-1], r"constants must have 1 \+ 2 n_species = 5 numbers, got 4"),
@@ -292,4 +302,4 @@ def test_wrong_input_is_refused_with_the_received_value():
 
 def test_models_beyond_the_kernels_are_refused():
     with pytest.raises(InputError, match="at most 32 radial functions, got 33"):
-        pack_enthalpy(EnthalpySites(SiteShape(1, 33, 1, 1)), ("Si",))
+        pack_enthalpy([EnthalpySites(SiteShape(1, 33, 1, 1))], ("Si",))

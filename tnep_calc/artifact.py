@@ -12,6 +12,7 @@ import json
 import warnings
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -162,15 +163,15 @@ def artifact_from_nep(
 
 
 def artifact_from_enthalpy(
-    sites: EnthalpySites, species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float = 0.0,
+    members: Sequence[EnthalpySites], species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float = 0.0,
     dtype: str = "float64", provenance: dict | None = None,
 ) -> Artifact:  # fmt: skip
-    """Return an electric-enthalpy model as an artifact in memory (not scripted).
+    """Return an electric-enthalpy model, or the mean of several, as an artifact in memory (not scripted).
 
     Parameters
     ----------
-    sites : EnthalpySites
-        Trained site functions, in any dtype; they are copied.
+    members : sequence of EnthalpySites
+        Trained site functions of the models, in any dtype; they are copied.
     species, cutoff, n_radial, zbl
         See ``tnep_calc.models.enthalpy.Enthalpy``.
     dtype : {"float64", "float32"}
@@ -181,17 +182,22 @@ def artifact_from_enthalpy(
     Raises
     ------
     InputError
-        If dtype is unknown, or species or n_radial are not those of the site functions.
+        If dtype is unknown, the members differ in their sizes, or species or n_radial are not theirs.
     """
     _check_dtype(dtype)
-    shape = sites.shape_
+    shapes = [sites.shape_ for sites in members]
+    if len(set(shapes)) != 1:
+        raise InputError(f"members of a mean must have the same sizes, got {'; '.join(map(str, dict.fromkeys(shapes)))}")
+    shape = shapes[0]
     if (len(species), n_radial) != (shape.n_species, shape.n_radial):
         raise InputError(
             f"the site functions have {shape.n_species} species and {shape.n_radial} radial functions, got "
             f"{len(species)} ({' '.join(species)}) and {n_radial}"
         )
-    converted = copy.deepcopy(sites).requires_grad_(False).to(DTYPES[dtype])
-    converted.site = sites.site.double()  # energies of free atoms are too large for float32
+    converted = []
+    for sites in members:
+        converted.append(copy.deepcopy(sites).requires_grad_(False).to(DTYPES[dtype]))
+        converted[-1].site = sites.site.double()  # energies of free atoms are too large for float32
     units = _UNITS | ({HYPERPOLARIZABILITY: "e*A^3/V^2"} if shape.hyperpolarizability else {})
     module = NativeEnthalpy(converted, tuple(species), cutoff, n_radial, zbl).eval()
     metadata = Metadata(
@@ -237,10 +243,10 @@ def export_artifact(
 
 
 def export_enthalpy(
-    sites: EnthalpySites, species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float, path,
+    members: Sequence[EnthalpySites], species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float, path,
     dtype: str = "float64", provenance: dict | None = None,
 ) -> Metadata:  # fmt: skip
-    """Write an electric-enthalpy model as an artifact; the file appears complete or not at all.
+    """Write an electric-enthalpy model, or the mean of several, as an artifact; the file appears complete or not at all.
 
     Arguments and errors as of `artifact_from_enthalpy`; `path` is the file to write, usually named ``*.pt``.
 
@@ -248,7 +254,7 @@ def export_enthalpy(
     -------
     Metadata
     """
-    artifact = artifact_from_enthalpy(sites, species, cutoff, n_radial, zbl, dtype, provenance)
+    artifact = artifact_from_enthalpy(members, species, cutoff, n_radial, zbl, dtype, provenance)
     save_artifact(artifact, path)
     return artifact.metadata
 

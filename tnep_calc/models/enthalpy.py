@@ -10,6 +10,7 @@ third order, with ``- b_i:EEE / 6`` more (:mod:`.enthalpy_field`; the terms in b
 * Born charges ``Z = dP/dR = -d2H/dE dR``: their sum over atoms is zero by construction.
 """
 
+from collections.abc import Sequence
 from typing import Dict, List, Optional, Tuple
 
 import torch
@@ -37,10 +38,12 @@ class Enthalpy(nn.Module):
     With a `field`, shape (3,) or one per centre, (n_centers, 3), in V/Å, everything is taken at that field: energies
     and their derivatives are those of H, dipoles include the induced ones.
 
+    The mean of several models is a model of this kind, too: its members share neighbours and densities.
+
     Parameters
     ----------
-    sites : EnthalpySites
-        Trained site functions.
+    members : sequence of EnthalpySites
+        Trained site functions: of one model, or of several of the same sizes, of which the mean is taken.
     species : tuple of str
         Chemical symbols.
     cutoff : float
@@ -50,14 +53,18 @@ class Enthalpy(nn.Module):
         Outer radius of a ZBL repulsion in Å, 0 for none.
     """
 
-    def __init__(self, sites: EnthalpySites, species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float = 0.0):
+    def __init__(
+        self, members: Sequence[EnthalpySites], species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float = 0.0
+    ):  # fmt: skip
         super().__init__()
-        self.sites = sites
-        self.dtype = sites.w1.dtype
+        self.members = nn.ModuleList(members)
+        self.n_members = len(members)
+        self.hyperpolarizability = members[0].hyperpolarizability
+        self.dtype = members[0].w1.dtype
         self.cutoff = cutoff
         self.n_radial = n_radial
         self.n_species = len(species)
-        self.quantities: List[str] = [*QUANTITIES, *([HYPERPOLARIZABILITY] if sites.hyperpolarizability else [])]
+        self.quantities: List[str] = [*QUANTITIES, *([HYPERPOLARIZABILITY] if self.hyperpolarizability else [])]
         self.zbl_radius = zbl
         self.zbl = repulsion(species, zbl)
 
@@ -145,18 +152,21 @@ class Enthalpy(nn.Module):
         dipoles = torch.zeros(n_centers, 3, dtype=torch.float64, device=rij.device)
         alphas = torch.zeros(n_centers, 3, 3, dtype=torch.float64, device=rij.device)
         betas: Optional[Tensor] = None
-        if self.sites.hyperpolarizability:
+        if self.hyperpolarizability:
             betas = torch.zeros(n_centers, 3, 3, 3, dtype=torch.float64, device=rij.device)
         identity = torch.eye(3, dtype=torch.float64, device=rij.device)
         for s in range(self.n_species):
             rows = torch.nonzero(types == s).squeeze(1)
             if rows.shape[0] > 0:
-                e, p, a, b = self.sites(s, total.index_select(1, rows))
-                energies = energies.index_add(0, rows, e.to(torch.float64) + self.sites.site[s, 0])
-                dipoles = dipoles.index_add(0, rows, p.to(torch.float64))
-                alphas = alphas.index_add(0, rows, a.to(torch.float64) + self.sites.site[s, 1] * identity)
-                if betas is not None and b is not None:
-                    betas = betas.index_add(0, rows, b.to(torch.float64))
+                density, share = total.index_select(1, rows), 1.0 / self.n_members
+                for sites in self.members:
+                    e, p, a, b = sites(s, density)
+                    energies = energies.index_add(0, rows, share * (e.to(torch.float64) + sites.site[s, 0]))
+                    dipoles = dipoles.index_add(0, rows, share * p.to(torch.float64))
+                    a = a.to(torch.float64) + sites.site[s, 1] * identity
+                    alphas = alphas.index_add(0, rows, share * a)
+                    if betas is not None and b is not None:
+                        betas = betas.index_add(0, rows, share * b.to(torch.float64))
         return energies, dipoles, alphas, betas
 
     def _repulsion(self, types: Tensor, edge_center: Tensor, edge_type: Tensor, rij: Tensor, n_centers: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..errors import InputError
@@ -9,17 +11,20 @@ from ..io.nep_txt import ZBL
 from ..models.enthalpy_sites import COMPONENTS, L_MAX, PATHS_1, PATHS_2, EnthalpySites
 from .packing import _flat, _rows, _zbl
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 MAX_RADIAL = 32
 _PANEL = 32
 
 
-def pack_enthalpy(sites: EnthalpySites, species: tuple[str, ...], zbl: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return the site functions as the native kernels read them: to second order in the field.
+def pack_enthalpy(
+    members: Sequence[EnthalpySites], species: tuple[str, ...], zbl: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of site functions as the native kernels read them: to second order in the field.
 
     Parameters
     ----------
-    sites : EnthalpySites
+    members : sequence of EnthalpySites
+        One, or several of the same sizes.
     species : tuple of str
         Chemical symbols.
     zbl : float
@@ -27,7 +32,7 @@ def pack_enthalpy(sites: EnthalpySites, species: tuple[str, ...], zbl: float = 0
 
     Returns
     -------
-    header : ndarray of int64, shape (6,)
+    header : ndarray of int64, shape (7,)
     params : ndarray of float64, shape (n,)
         Cast it to float32 for single precision arithmetic.
 
@@ -36,19 +41,19 @@ def pack_enthalpy(sites: EnthalpySites, species: tuple[str, ...], zbl: float = 0
     InputError
         If the model exceeds what the kernels are made for: up to 32 radial functions.
     """
-    shape = sites.shape_
+    shape = members[0].shape_
     if shape.n_radial > MAX_RADIAL:
         raise InputError(f"native kernels need at most {MAX_RADIAL} radial functions, got {shape.n_radial}")
-    header = np.array(
-        [LAYOUT_VERSION, shape.n_species, shape.n_radial, shape.channels, shape.hidden, int(zbl > 0)], dtype=np.int64
-    )
+    sizes = [shape.n_species, shape.n_radial, shape.channels, shape.hidden, int(zbl > 0), len(members)]
+    header = np.array([LAYOUT_VERSION, *sizes], dtype=np.int64)
     blocks = []
     if zbl > 0:
         blocks.append(_rows(_zbl(ZBL(inner=0.5 * zbl, outer=zbl), species)))
-    values = {name: t.detach().double().numpy() for name, t in [*sites.named_parameters(), *sites.named_buffers()]}
-    for s in range(shape.n_species):
-        own = {name: value[s] for name, value in values.items() if _per_species(name)}
-        blocks += _site(own, values["units"], shape)
+    for sites in members:
+        values = {name: t.detach().double().numpy() for name, t in [*sites.named_parameters(), *sites.named_buffers()]}
+        for s in range(shape.n_species):
+            own = {name: value[s] for name, value in values.items() if _per_species(name)}
+            blocks += _site(own, values["units"] / len(members), shape)
     return header, np.concatenate(blocks)
 
 

@@ -1,5 +1,6 @@
 """An electric-enthalpy model that runs on the native kernels where they are, and on plain torch elsewhere."""
 
+from collections.abc import Sequence
 from typing import Dict, List, Optional
 
 import torch
@@ -24,7 +25,7 @@ class NativeEnthalpy(nn.Module):
 
     Parameters
     ----------
-    sites, species, cutoff, n_radial, zbl
+    members, species, cutoff, n_radial, zbl
         As of ``tnep_calc.models.enthalpy.Enthalpy``.
     """
 
@@ -32,14 +33,16 @@ class NativeEnthalpy(nn.Module):
     params: Tensor
     constants: Tensor
 
-    def __init__(self, sites: EnthalpySites, species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float = 0.0):
+    def __init__(
+        self, members: Sequence[EnthalpySites], species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float = 0.0
+    ):  # fmt: skip
         super().__init__()
-        self.plain = Enthalpy(sites, species, cutoff, n_radial, zbl)
+        self.plain = Enthalpy(members, species, cutoff, n_radial, zbl)
         self.quantities: List[str] = self.plain.quantities
-        header, params = pack_enthalpy(sites, species, zbl)
+        header, params = pack_enthalpy(members, species, zbl)
         self.register_buffer("header", torch.from_numpy(header))
         self.register_buffer("params", torch.tensor(params, dtype=self.plain.dtype))
-        site = sites.site.detach().double().reshape(-1)
+        site = torch.stack([sites.site.detach().double() for sites in members]).mean(0).reshape(-1)
         self.register_buffer("constants", torch.cat([torch.tensor([cutoff], dtype=torch.float64), site]))
 
     def forward(
@@ -54,7 +57,7 @@ class NativeEnthalpy(nn.Module):
     ) -> Dict[str, Tensor]:
         """Return the wanted quantities by name, all float64; see ``tnep_calc.models`` for shapes and units."""
         known = field is not None or "field_forces" not in quantities
-        if self.plain.sites.hyperpolarizability:
+        if self.plain.hyperpolarizability:
             known = known and field is None and "hyperpolarizability" not in quantities
         for name in quantities:
             known = known and name in self.quantities

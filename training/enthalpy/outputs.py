@@ -103,7 +103,7 @@ def write_results(trainer: EnthalpyTrainer, folder: Path, found: Predictions) ->
     """Write artifact, figures and ``results.json`` from :func:`predictions`, and return what the latter has."""
     m, precision = trainer.config.model, trainer.config.optimizer.precision
     export_enthalpy(
-        trainer.average, m.species, m.cutoff, m.n_radial, m.zbl, folder / ARTIFACT, precision,
+        [trainer.average], m.species, m.cutoff, m.n_radial, m.zbl, folder / ARTIFACT, precision,
         run_files.provenance(trainer),
     )  # fmt: skip
     save_figure(plot_enthalpy_histories([trainer.history], SHOWN), folder / "history.png", force=True)

@@ -14,6 +14,9 @@ TNEP_HD int block_centres(int n_seeds) {
   return most < 12 ? 12 : most < kBlockCentres ? most : kBlockCentres;
 }
 
+// Values of a centre: energy, dipole (l = 1), trace and traceless part (l = 2) of the polarizability.
+enum Value { kEnergy, kDipole, kTrace = kDipole + 3, kTensor, kValues = kTensor + 5 };
+
 // Scratch memory: rows of a block of centres, or of one centre.
 template <class R>
 struct EnthalpyWorkspace {
@@ -24,9 +27,9 @@ struct EnthalpyWorkspace {
   double* cutoff2;
   R *state, *q, *hidden1, *hidden2, *slope1, *slope2, *out;
   R *d_out, *d_hidden2, *d_hidden1, *d_q;  // [seed][centre]
-  R *density, *d_density, *d_a, *square;   // of one centre; d_density of every seed
+  R *density, *d_density, *d_a, *square;   // of one centre, or of all for several members; d_density of every seed
   SiteSeed<R>* seeds;                      // [seed][centre]
-  double* energy;
+  double* values;                          // [centre][kValues]
 };
 
 template <class R>
@@ -57,12 +60,13 @@ inline size_t carve(const EnthalpyModel<R>& m, int n_seeds, int64_t max_edges, c
   take(w.d_hidden2, rows * m.Hp);
   take(w.d_hidden1, rows * m.Hp);
   take(w.d_q, rows * m.Qp + kPad);
-  take(w.density, m.rows * kComponents3);
-  take(w.d_density, n_seeds * m.rows * kComponents3);
+  const int64_t kept = m.members > 1 ? B : 1;
+  take(w.density, kept * m.rows * kComponents3);
+  take(w.d_density, kept * n_seeds * m.rows * kComponents3);
   take(w.d_a, (kComponents3 + 8) * m.Kp);
   take(w.square, 2 * m.Kp * m.Kp);
   take(w.seeds, rows);
-  take(w.energy, B);
+  take(w.values, B * kValues);
   return used;
 }
 
@@ -152,20 +156,28 @@ TNEP_HD SiteSeed<R> site_seed(const double* c) {
   return s;
 }
 
-// Values of one centre in double precision, at the field.
+// Add what the network of one member gives to the values of a centre.
 template <class R>
-TNEP_FUNCTION void write_values(const EnthalpyModel<R>& m, const EnthalpyTask& task, int species, const R* state,
-                                const R* outputs, double energy, const double* field, int64_t centre,
-                                const EnthalpyOutputs& out) {
+TNEP_FUNCTION void add_values(const EnthalpyModel<R>& m, const R* state, const R* outputs, double* values) {
   R d[3], t[5];
   site_tensors(m, state, outputs, d, t);
-  const double trace = double(outputs[8 * m.Kp + 1]) + task.site[2 * species + 1];
+  values[kEnergy] += double(outputs[8 * m.Kp]);
+  values[kTrace] += double(outputs[8 * m.Kp + 1]);
+  for (int i = 0; i < 3; i++) values[kDipole + i] += d[i];
+  for (int i = 0; i < 5; i++) values[kTensor + i] += t[i];
+}
+
+// Results of one centre, at the field.
+inline TNEP_FUNCTION void write_values(const EnthalpyTask& task, int species, const double* values,
+                                       const double* field, int64_t centre, const EnthalpyOutputs& out) {
+  const double *d = values + kDipole, *t = values + kTensor;
+  const double trace = values[kTrace] + task.site[2 * species + 1];
   const double p[3] = {d[2], d[0], d[1]};
   const double half = 0.5 * kSqrt15, xx_yy = half * t[4], zz = 0.5 * kSqrt5 * t[2];
   const double a[9] = {trace - zz + xx_yy, half * t[0], half * t[3],
                        half * t[0], trace - zz - xx_yy, half * t[1],
                        half * t[3], half * t[1], trace + 2 * zz};
-  energy += double(outputs[8 * m.Kp]) + task.site[2 * species];
+  double energy = values[kEnergy] + task.site[2 * species];
   for (int i = 0; i < 3; i++) {
     double induced = 0;
     for (int j = 0; j < 3; j++) induced += a[3 * i + j] * field[j];
@@ -179,7 +191,7 @@ TNEP_FUNCTION void write_values(const EnthalpyModel<R>& m, const EnthalpyTask& t
 // Gradients of all seeds by the edges of one centre, added to atoms and strain.
 template <class R>
 TNEP_FUNCTION void edges_backward(const EnthalpyModel<R>& m, const EnthalpyTask& task, R inverse_cutoff, int species,
-                                  int64_t centre_atom, int i, const EnthalpyWorkspace<R>& w,
+                                  int64_t centre_atom, int i, const R* d_density, const EnthalpyWorkspace<R>& w,
                                   const EnthalpyOutputs& out) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>;
@@ -196,7 +208,7 @@ TNEP_FUNCTION void edges_backward(const EnthalpyModel<R>& m, const EnthalpyTask&
       const V position[3] = {load<V>(w.x + slot), load<V>(w.y + slot), load<V>(w.z + slot)};
       for (int s = 0; s < task.n_seeds; s++) {
         V g[3];
-        edge_gradient(e, n, w.d_density + (int64_t(s) * m.rows + t * n) * kComponents3, g);
+        edge_gradient(e, n, d_density + (int64_t(s) * m.rows + t * n) * kComponents3, g);
         R lanes[3][W];
         for (int a = 0; a < 3; a++) store<V>(lanes[a], g[a]);
         if (m.zbl && task.seeds[s] == kSeedEnthalpy) {
@@ -237,65 +249,79 @@ TNEP_FUNCTION void edges_backward(const EnthalpyModel<R>& m, const EnthalpyTask&
   }
 }
 
-// Centres order[0], ..., order[count - 1], all of one species.
+// Centres order[0], ..., order[count - 1], all of one species.  Members share edges and densities: those of the block are
+// kept where there are several, and the derivatives by them are added up.
 template <class R>
 TNEP_FUNCTION void evaluate_block(const EnthalpyModel<R>& m, const EnthalpyTask& task, const Edges& e, int species,
                                   const int64_t* order, int count, const EnthalpyOutputs& out,
                                   EnthalpyWorkspace<R>& w) {
   using V = Vec<R>;
-  const SiteParameters<R> p = site_parameters(m, species);
   const R inverse_cutoff = R(1.0 / task.cutoff);
   const int64_t Hp = m.Hp, Qp = m.Qp, Op = m.Op, state_size = kState * m.Kp;
-  for (int i = 0; i < count; i++) {
-    collect_edges(m, e, order[i], i, w);
-    const int64_t slots = i * w.slots;
-    density(m, inverse_cutoff, w.x + slots, w.y + slots, w.z + slots, w.slot_stride, w.filled + i * m.species,
-            w.density);
-    R* q = w.q + i * Qp;
-    site_forward(m, p, w.density, w.state + i * state_size, q);
-    V linear = fill<V>(R(0));
-    for (int64_t k = 0; k < Qp; k += kLanes<R>) linear += load<V>(q + k) * load<V>(p.linear + k);
-    w.energy[i] = sum(linear);
-    if (m.zbl) w.energy[i] += repulsion_energy(m, species, i, w);
-  }
-  product<R>(count, w.q, m.Qp, m.Qp, p.w1, m.Hp, p.b1, w.hidden1);
-  silu(w.hidden1, w.slope1, count * Hp);
-  product<R>(count, w.hidden1, m.Hp, m.Hp, p.w2, m.Hp, p.b2, w.hidden2);
-  silu(w.hidden2, w.slope2, count * Hp);
-  product<R>(count, w.hidden2, m.Hp, m.Hp, p.w3, m.Op, p.b3, w.out);
-
-  for (int i = 0; i < count; i++) {
-    const double none[3] = {0, 0, 0}, *field = task.field ? task.field + task.field_stride * order[i] : none;
-    const R* state = w.state + i * state_size;
-    write_values(m, task, species, state, w.out + i * Op, w.energy[i], field, order[i], out);
-    for (int s = 0; s < task.n_seeds; s++) {
-      double c[10];
-      seed_coefficients(int(task.seeds[s]), field, c);
-      const int64_t row = int64_t(s) * count + i;
-      w.seeds[row] = site_seed<R>(c);
-      seed_outputs(m, state, w.seeds[row], w.d_out + row * Op);
+  const int64_t size = m.rows * kComponents3, kept = m.members > 1 ? size : 0;
+  const double none[3] = {0, 0, 0};
+  const auto field_of = [&](int i) { return task.field ? task.field + task.field_stride * order[i] : none; };
+  const int last = m.members - 1, rows = task.n_seeds * count;
+  for (int member = 0; member <= last; member++) {
+    const SiteParameters<R> p = site_parameters(m, member, species);
+    for (int i = 0; i < count; i++) {
+      R* own = w.density + i * kept;
+      double* values = w.values + i * kValues;
+      if (member == 0) {
+        collect_edges(m, e, order[i], i, w);
+        const int64_t slots = i * w.slots;
+        density(m, inverse_cutoff, w.x + slots, w.y + slots, w.z + slots, w.slot_stride, w.filled + i * m.species, own);
+        for (int k = 0; k < kValues; k++) values[k] = 0;
+        if (m.zbl) values[kEnergy] = repulsion_energy(m, species, i, w);
+      }
+      R* q = w.q + i * Qp;
+      site_forward(m, p, own, w.state + i * state_size, q);
+      V linear = fill<V>(R(0));
+      for (int64_t k = 0; k < Qp; k += kLanes<R>) linear += load<V>(q + k) * load<V>(p.linear + k);
+      values[kEnergy] += sum(linear);
     }
-  }
-  if (task.n_seeds == 0) return;
+    product<R>(count, w.q, m.Qp, m.Qp, p.w1, m.Hp, p.b1, w.hidden1);
+    silu(w.hidden1, w.slope1, count * Hp);
+    product<R>(count, w.hidden1, m.Hp, m.Hp, p.w2, m.Hp, p.b2, w.hidden2);
+    silu(w.hidden2, w.slope2, count * Hp);
+    product<R>(count, w.hidden2, m.Hp, m.Hp, p.w3, m.Op, p.b3, w.out);
 
-  const int rows = task.n_seeds * count;
-  product<R>(rows, w.d_out, m.Op, m.Op, p.w3_t, m.Hp, nullptr, w.d_hidden2);
-  multiply_rows(w.d_hidden2, w.slope2, count * Hp, task.n_seeds);
-  product<R>(rows, w.d_hidden2, m.Hp, m.Hp, p.w2_t, m.Hp, nullptr, w.d_hidden1);
-  multiply_rows(w.d_hidden1, w.slope1, count * Hp, task.n_seeds);
-  product<R>(rows, w.d_hidden1, m.Hp, m.Hp, p.w1_t, m.Qp, nullptr, w.d_q);
-
-  for (int i = 0; i < count; i++) {
-    for (int s = 0; s < task.n_seeds; s++) {
-      const int64_t row = int64_t(s) * count + i;
-      R* d_q = w.d_q + row * Qp;
-      const R energy = w.seeds[row].energy;
-      if (energy != R(0))
-        for (int64_t k = 0; k < Qp; k += kLanes<R>) store<V>(d_q + k, load<V>(d_q + k) + load<V>(p.linear + k) * energy);
-      site_backward(m, p, w.state + i * state_size, w.out + i * Op, w.seeds[row], d_q, w.d_a, w.square,
-                    w.d_density + int64_t(s) * m.rows * kComponents3);
+    for (int i = 0; i < count; i++) {
+      const R* state = w.state + i * state_size;
+      add_values(m, state, w.out + i * Op, w.values + i * kValues);
+      if (member == last) write_values(task, species, w.values + i * kValues, field_of(i), order[i], out);
+      for (int s = 0; s < task.n_seeds; s++) {
+        const int64_t row = int64_t(s) * count + i;
+        if (member == 0) {
+          double c[10];
+          seed_coefficients(int(task.seeds[s]), field_of(i), c);
+          w.seeds[row] = site_seed<R>(c);
+        }
+        seed_outputs(m, state, w.seeds[row], w.d_out + row * Op);
+      }
     }
-    edges_backward(m, task, inverse_cutoff, species, e.centers[order[i]], i, w, out);
+    if (task.n_seeds == 0) continue;
+
+    product<R>(rows, w.d_out, m.Op, m.Op, p.w3_t, m.Hp, nullptr, w.d_hidden2);
+    multiply_rows(w.d_hidden2, w.slope2, count * Hp, task.n_seeds);
+    product<R>(rows, w.d_hidden2, m.Hp, m.Hp, p.w2_t, m.Hp, nullptr, w.d_hidden1);
+    multiply_rows(w.d_hidden1, w.slope1, count * Hp, task.n_seeds);
+    product<R>(rows, w.d_hidden1, m.Hp, m.Hp, p.w1_t, m.Qp, nullptr, w.d_q);
+
+    for (int i = 0; i < count; i++) {
+      R* d_density = w.d_density + i * kept * task.n_seeds;
+      for (int s = 0; s < task.n_seeds; s++) {
+        const int64_t row = int64_t(s) * count + i;
+        R* d_q = w.d_q + row * Qp;
+        const R energy = w.seeds[row].energy;
+        if (energy != R(0))
+          for (int64_t k = 0; k < Qp; k += kLanes<R>)
+            store<V>(d_q + k, load<V>(d_q + k) + load<V>(p.linear + k) * energy);
+        site_backward(m, p, w.state + i * state_size, w.out + i * Op, w.seeds[row], d_q, w.d_a, w.square, member > 0,
+                      d_density + s * size);
+      }
+      if (member == last) edges_backward(m, task, inverse_cutoff, species, e.centers[order[i]], i, d_density, w, out);
+    }
   }
 }
 

@@ -12,11 +12,13 @@
 // Outputs: weights of three vectors and five tensors (blocks of Kp channels), energy, trace.
 //
 // A matrix of r rows and c columns (c a multiple of 32) is stored in panels: [c / 32][r][32].
-// Constants and units of the model are multiplied in: outputs are in eV, e A and e A^2/V.
+// Constants and units of the model are multiplied in: outputs are in eV, e A and e A^2/V.  A model may be the sum of
+// several members of the same sizes, for the mean of which one over their number is multiplied in, too: they share
+// neighbours and densities.  A header of version 1 ends before the number of members, which is 1.
 //
 // Parameters, in this order:
 //   zbl            rows T x T x [16]   only if the header says so, see layout.h
-//   for every species of the centre:
+//   for every member, for every species of the centre:
 //     contraction  4 x F x [Kp]
 //     expansion    F x K x [16]        the same coefficients, of the l of every lm
 //     mixing       2 x K x [Kp]        for l = 1 and 2
@@ -33,10 +35,10 @@
 
 namespace tnep {
 
-constexpr int kEnthalpyVersion = 1;
+constexpr int kEnthalpyVersion = 2;
 constexpr int kMaxRadial = 32;
 
-enum EnthalpyField { kEVersion, kESpecies, kERadial, kEChannels, kEHidden, kEZbl, kEHeaderSize };
+enum EnthalpyField { kEVersion, kESpecies, kERadial, kEChannels, kEHidden, kEZbl, kEMembers, kEHeaderSize };
 
 // Parameters of the centres of one species.
 template <class R>
@@ -48,11 +50,11 @@ struct SiteParameters {
 // View of a packed model; plain data, made by make_enthalpy_model().
 template <class R>
 struct EnthalpyModel {
-  int species, radial, channels, hidden;
+  int members, species, radial, channels, hidden;
   int rows;        // F
   int Kp, Hp, Qp, Op;
   int grams;       // invariants A_l . A_l of all l, padded: where the blocks of Kp begin
-  int64_t stride;  // numbers per species
+  int64_t stride;  // numbers per member and species
   const R *zbl, *sites;
 };
 

@@ -35,18 +35,20 @@ const EnthalpyKernel<double>& enthalpy_kernel<double>() {
 template <class R>
 EnthalpyModel<R> make_enthalpy_model(const int64_t* h, int64_t header_size, const R* parameters,
                                      int64_t n_parameters) {
-  if (header_size != kEHeaderSize)
-    refuse("the header must have " + std::to_string(int(kEHeaderSize)) + " numbers, got " +
-           std::to_string(header_size));
-  if (h[kEVersion] != kEnthalpyVersion)
-    refuse("layout version " + std::to_string(h[kEVersion]) + ", this library reads version " +
+  const int64_t version = header_size > 0 ? h[kEVersion] : 0;
+  if (version < 1 || version > kEnthalpyVersion)
+    refuse("layout version " + std::to_string(version) + ", this library reads versions 1 to " +
            std::to_string(kEnthalpyVersion) + ": export the model again");
-  const int64_t limits[kEHeaderSize] = {0, kMaxSpecies, kMaxRadial, 1024, 4096, 1};
-  for (int field = kESpecies; field < kEHeaderSize; field++)
+  const int64_t expected = version == 1 ? int64_t(kEMembers) : int64_t(kEHeaderSize);
+  if (header_size != expected)
+    refuse("the header must have " + std::to_string(expected) + " numbers, got " + std::to_string(header_size));
+  const int64_t limits[kEHeaderSize] = {0, kMaxSpecies, kMaxRadial, 1024, 4096, 1, 1024};
+  for (int field = kESpecies; field < header_size; field++)
     if (h[field] < (field == kEZbl ? 0 : 1) || h[field] > limits[field])
       refuse("header field " + std::to_string(field) + " is out of range: " + std::to_string(h[field]));
 
   EnthalpyModel<R> m;
+  m.members = version == 1 ? 1 : int(h[kEMembers]);
   m.species = int(h[kESpecies]);
   m.radial = int(h[kERadial]);
   m.channels = int(h[kEChannels]);
@@ -62,9 +64,9 @@ EnthalpyModel<R> make_enthalpy_model(const int64_t* h, int64_t header_size, cons
   const int64_t zbl = h[kEZbl] ? int64_t(m.species) * m.species * kPad : 0;
   m.zbl = zbl ? parameters : nullptr;
   m.sites = parameters + zbl;
-  if (zbl + m.stride * m.species != n_parameters)
-    refuse("the header asks for " + std::to_string(zbl + m.stride * m.species) + " parameters, got " +
-           std::to_string(n_parameters));
+  const int64_t wanted = zbl + m.stride * m.species * m.members;
+  if (wanted != n_parameters)
+    refuse("the header asks for " + std::to_string(wanted) + " parameters, got " + std::to_string(n_parameters));
   return m;
 }
 

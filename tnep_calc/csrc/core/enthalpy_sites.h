@@ -15,8 +15,8 @@ constexpr int kBlockA0 = 0, kBlockFour1 = 1, kBlockFour2 = kBlockFour1 + kRows1,
               kBlockFive2 = kBlockFive1 + kRows1 * (kRows1 + 1) / 2;
 
 template <class R>
-TNEP_HD SiteParameters<R> site_parameters(const EnthalpyModel<R>& m, int species) {
-  const R* p = m.sites + species * m.stride;
+TNEP_HD SiteParameters<R> site_parameters(const EnthalpyModel<R>& m, int member, int species) {
+  const R* p = m.sites + (int64_t(member) * m.species + species) * m.stride;
   const auto take = [&](int64_t n) TNEP_LAMBDA {
     const R* block = p;
     p += n;
@@ -239,11 +239,12 @@ TNEP_FUNCTION void seed_outputs(const EnthalpyModel<R>& m, const R* state, const
 }
 
 // Derivatives of the scalar by the density, d_density[f][lm], from those by the invariants and from the vectors and
-// tensors themselves.  Scratch: d_a [16 + 8] rows of Kp, square 2 Kp x Kp (at least 16 Kp).
+// tensors themselves, added to what is there if `add`.  Scratch: d_a [16 + 8] rows of Kp, square 2 Kp x Kp (at least
+// 16 Kp).
 template <class R>
 TNEP_FUNCTION void site_backward(const EnthalpyModel<R>& m, const SiteParameters<R>& p, const R* state,
                                  const R* weights, const SiteSeed<R>& seed, const R* d_q, R* d_a, R* square,
-                                 R* d_density) {
+                                 bool add, R* d_density) {
   using V = Vec<R>;
   using S = ShortVec<R>;
   constexpr int W = kLanes<R>, WS = kShortLanes<R>;
@@ -323,7 +324,10 @@ TNEP_FUNCTION void site_backward(const EnthalpyModel<R>& m, const SiteParameters
     constexpr int parts = kComponents3 / W;
     V acc[2][parts];
 #pragma GCC unroll 8
-    for (int i = 0; i < parts; i++) acc[0][i] = acc[1][i] = fill<V>(R(0));
+    for (int i = 0; i < parts; i++) {
+      acc[0][i] = add ? load<V>(d_density + f * kComponents3 + i * W) : fill<V>(R(0));
+      acc[1][i] = fill<V>(R(0));
+    }
     for (int k = 0; k < m.channels; k++)
 #pragma GCC unroll 8
       for (int i = 0; i < parts; i++)
