@@ -37,6 +37,9 @@ from .watching import Clock, errors_of, predictions_of
 log = logging.getLogger(__name__)
 
 _SEED_STEP = 1_000_003  # between the seeds of starts and of epochs
+# Short averages suit batches of few structures; the eigenbasis follows the gradients of the first steps.
+_ADAM = {"betas": (0.9, 0.99)}
+_SOAP = {"betas": (0.8, 0.9), "interval": 5}
 _LBFGS_CHUNK = 10  # iterations between two looks at the clock; part of what makes a resumed run exact
 
 
@@ -222,8 +225,8 @@ class Trainer:
 
     def _first_optimizer(self):
         if self.config.optimizer.method == "adam":
-            return self._optimizer_of(torch.optim.Adam, betas=(0.9, 0.99))
-        return self._optimizer_of(SOAP, blocks=self.model.blocks)
+            return self._optimizer_of(torch.optim.Adam, **_ADAM)
+        return self._optimizer_of(SOAP, blocks=self.model.blocks, **_SOAP)
 
     def _optimizer_of(self, cls, **options):
         if not isinstance(self._optimizer, cls):
