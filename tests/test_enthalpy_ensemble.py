@@ -237,13 +237,16 @@ def test_another_split_is_refused_unless_restarted(folder, tmp_path, capsys):
 
 def test_files_report_and_prediction(folder, tmp_path, capsys):
     out = folder / "parts"
-    assert {p.name for p in out.iterdir()} == {"member1", "member2", "member3", "ensemble.json", "history.png", "parity.png",
-                                              "parity.npz"}  # fmt: skip
+    assert {p.name for p in out.iterdir()} == {"member1", "member2", "member3", "ensemble.json", "history.png", "model.pt",
+                                              "parity.png", "parity.npz"}  # fmt: skip
     run = read_run(out)
     assert len(run.curves) == 3 and dict(run.settings)["n_splits"] == "3" and run.axes[0] == "epoch"
     paths = [str(out / f"member{k}" / "model.pt") for k in (1, 2, 3)]
     assert main(["report", str(out), "-o", str(tmp_path / "page.html")]) == 0
     assert "the mean of 3 in colour" in (tmp_path / "page.html").read_text()
+    atoms = read(folder / "data.extxyz", 3)
+    mean, *each = [TNEPCalculator(enthalpy=path).get_forces(atoms) for path in (out / "model.pt", *paths)]
+    np.testing.assert_allclose(mean, np.mean(each, axis=0), atol=1e-12)
     capsys.readouterr()
     assert main(["predict", str(folder / "data.extxyz"), "--enthalpy", *paths]) == 0
     assert "models +-" in capsys.readouterr().out

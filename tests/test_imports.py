@@ -13,7 +13,7 @@ ROOMS = [  # a room may import from earlier rows only
     {"models"},
     {"ops"},
     {"artifact"},
-    {"calculators", "phonons"},
+    {"calculators", "phonons", "mean"},
     {"plotting"},
     {"training"},
     {"cli"},

@@ -187,7 +187,8 @@ def artifact_from_enthalpy(
     _check_dtype(dtype)
     shapes = [sites.shape_ for sites in members]
     if len(set(shapes)) != 1:
-        raise InputError(f"members of a mean must have the same sizes, got {'; '.join(map(str, dict.fromkeys(shapes)))}")
+        found = "; ".join(str(shape) for shape in dict.fromkeys(shapes))
+        raise InputError(f"members of a mean must have the same sizes, got {found or 'no member'}")
     shape = shapes[0]
     if (len(species), n_radial) != (shape.n_species, shape.n_radial):
         raise InputError(
@@ -246,7 +247,7 @@ def export_enthalpy(
     members: Sequence[EnthalpySites], species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float, path,
     dtype: str = "float64", provenance: dict | None = None,
 ) -> Metadata:  # fmt: skip
-    """Write an electric-enthalpy model, or the mean of several, as an artifact; the file appears complete or not at all.
+    """Write an electric-enthalpy model, or a mean of several, as an artifact; the file appears complete or not at all.
 
     Arguments and errors as of `artifact_from_enthalpy`; `path` is the file to write, usually named ``*.pt``.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .artifact import DTYPES, Artifact, Metadata, export_enthalpy, load_artifact
 from .errors import InputError
@@ -23,7 +24,7 @@ def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict 
     path : path
         File to write, usually named ``*.pt``.
     provenance : dict, optional
-        Where the models come from; the names of the files are added.
+        Where the models come from; files and folders of the models are added.
 
     Returns
     -------
@@ -36,7 +37,8 @@ def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict 
     InputError
         If a model is not of this family, is a mean itself, or the models do not fit together.
     """
-    members, kinds = [], {}
+    members: list[EnthalpySites] = []
+    kinds: dict[tuple, str | Path] = {}
     for name in paths:
         artifact = load_artifact(name)
         meta = artifact.metadata
@@ -46,7 +48,8 @@ def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict 
         if len(sites) > 1:
             raise InputError(f"{name}: the mean of {len(sites)} models itself: give the single models")
         members += sites
-        zbl = float(artifact.module.plain.zbl_radius)
+        plain: Any = artifact.module.plain
+        zbl = float(plain.zbl_radius)
         kinds.setdefault((meta.species, meta.cutoff, zbl, meta.dtype, sites[0].shape_), name)
     if len(kinds) != 1:
         words = [
@@ -55,15 +58,16 @@ def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict 
         ]
         raise InputError("only models of one configuration have a mean, got\n  " + "\n  ".join(words or ["none"]))
     ((species, cutoff, zbl, dtype, shape),) = kinds
-    own = {"mean_of": [str(name) for name in paths], **(provenance or {})}
+    own = {"mean_of": ["/".join(Path(name).parts[-2:]) for name in paths], **(provenance or {})}
     return export_enthalpy(members, species, cutoff, shape.n_radial, zbl, path, dtype, own)
 
 
 def members_of(artifact: Artifact) -> list[EnthalpySites]:
     """Return the site functions of the members of an electric-enthalpy model that was read from a file."""
+    plain: Any = artifact.module.plain
     state = artifact.module.state_dict()
     members = []
-    for k in range(int(artifact.module.plain.n_members)):
+    for k in range(int(plain.n_members)):
         prefix = f"plain.members.{k}."
         own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         species, _, features, channels = own["contraction"].shape

@@ -114,7 +114,8 @@ def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
     parameters = trainer.parameters()
     write_nep(folder / NEP, parameters)
     unit = {"potential": None, "dipole": "e*A", "polarizability": "e*A^2/V"}[trainer.config.model.kind]
-    export_artifact(folder / NEP, folder / ARTIFACT, unit=unit, provenance=run_files.provenance(trainer))
+    origin = run_files.provenance(trainer.config, trainer.fingerprint)
+    export_artifact(folder / NEP, folder / ARTIFACT, unit=unit, provenance=origin)
     save_figure(plot_loss(trainer.history), folder / "loss.png", force=True)
     return run_files.write_results(
         folder, trainer, compared, trainer.parts, kind=trainer.config.model.kind, step_of_result=step,

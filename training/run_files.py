@@ -74,10 +74,10 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1)))
 
 
-def provenance(run: Run) -> dict[str, str]:
+def provenance(config: BaseConfig, fingerprint: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return what an exported model says of its origin: program, configuration and hashes of all that decided it."""
-    made = {"program": f"tnep_calc {__version__}", "training": json.dumps(run.config.content())}
-    return made | {f"{what}_sha256": value for what, value in run.fingerprint.items()}
+    made = {"program": f"tnep_calc {__version__}", "training": json.dumps(config.content())}
+    return made | {f"{what}_sha256": value for what, value in (fingerprint or {}).items()}
 
 
 def write_results(

@@ -58,7 +58,7 @@ def run(args):
     else:
         given = [f"--{name.replace('_', '-')}" for name in ("dtype", "unit", "model_type") if getattr(args, name)]
         if given:
-            raise InputError(f"{', '.join(given)}: only for a nep.txt; a mean has what its {len(args.source)} models have")
+            raise InputError(f"{', '.join(given)}: only for a nep.txt; a mean has what its models have")
         metadata = export_mean(args.source, args.artifact)
     what = f"{metadata.family} {metadata.kind}"
     if len(args.source) > 1:

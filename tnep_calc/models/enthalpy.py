@@ -53,12 +53,15 @@ class Enthalpy(nn.Module):
         Outer radius of a ZBL repulsion in Å, 0 for none.
     """
 
+    site: Tensor
+
     def __init__(
         self, members: Sequence[EnthalpySites], species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float = 0.0
     ):  # fmt: skip
         super().__init__()
         self.members = nn.ModuleList(members)
         self.n_members = len(members)
+        self.register_buffer("site", torch.stack([sites.site.detach().double() for sites in members]).mean(0))
         self.hyperpolarizability = members[0].hyperpolarizability
         self.dtype = members[0].w1.dtype
         self.cutoff = cutoff
@@ -159,12 +162,13 @@ class Enthalpy(nn.Module):
             rows = torch.nonzero(types == s).squeeze(1)
             if rows.shape[0] > 0:
                 density, share = total.index_select(1, rows), 1.0 / self.n_members
+                energies = energies.index_add(0, rows, self.site[s, 0].expand(rows.shape[0]))
+                alphas = alphas.index_add(0, rows, (self.site[s, 1] * identity).expand(rows.shape[0], 3, 3))
                 for sites in self.members:
                     e, p, a, b = sites(s, density)
-                    energies = energies.index_add(0, rows, share * (e.to(torch.float64) + sites.site[s, 0]))
+                    energies = energies.index_add(0, rows, share * e.to(torch.float64))
                     dipoles = dipoles.index_add(0, rows, share * p.to(torch.float64))
-                    a = a.to(torch.float64) + sites.site[s, 1] * identity
-                    alphas = alphas.index_add(0, rows, share * a)
+                    alphas = alphas.index_add(0, rows, share * a.to(torch.float64))
                     if betas is not None and b is not None:
                         betas = betas.index_add(0, rows, share * b.to(torch.float64))
         return energies, dipoles, alphas, betas

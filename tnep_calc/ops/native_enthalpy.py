@@ -42,8 +42,8 @@ class NativeEnthalpy(nn.Module):
         header, params = pack_enthalpy(members, species, zbl)
         self.register_buffer("header", torch.from_numpy(header))
         self.register_buffer("params", torch.tensor(params, dtype=self.plain.dtype))
-        site = torch.stack([sites.site.detach().double() for sites in members]).mean(0).reshape(-1)
-        self.register_buffer("constants", torch.cat([torch.tensor([cutoff], dtype=torch.float64), site]))
+        constants = torch.cat([torch.tensor([cutoff], dtype=torch.float64), self.plain.site.flatten()])
+        self.register_buffer("constants", constants)
 
     def forward(
         self,

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from tnep_calc.io.dataset import LabelledStructure
+from tnep_calc.mean import export_mean
 from tnep_calc.plotting.style import save_figure
 from tnep_calc.plotting.training import plot_enthalpy_histories
 
 from ..members import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
+from ..run_files import ARTIFACT, provenance
 from ..splits import SPLITS
 from .config import EnthalpyConfig
 from .frames import Frame
@@ -27,8 +29,8 @@ def run_enthalpy_ensemble(config: EnthalpyConfig, restart: bool = False) -> dict
     """Train the members of an ensemble and write everything to ``config.directory``; go on where a killed run stopped.
 
     Every member has a directory ``member1``, ``member2``, ... with what a single run writes.  Beside them are
-    ``ensemble.json``, ``history.png`` of all members, and ``parity.png`` and ``parity.npz`` of their mean.  The
-    structures are precomputed once for all members.
+    ``model.pt``, the mean of the members as one model, ``ensemble.json``, ``history.png`` of all members, and
+    ``parity.png`` and ``parity.npz`` of their mean.  The structures are precomputed once for all members.
 
     With ``train_fraction = 1`` and without ``data.validation_fraction``, member k is the single run with
     ``model.seed + k``: the directory of one takes its place.
@@ -53,6 +55,8 @@ def run_enthalpy_ensemble(config: EnthalpyConfig, restart: bool = False) -> dict
         collected.add(trainer, found)
     compared = compare(*collected.mean())
     save_figure(plot_enthalpy_histories(histories, SHOWN), config.directory / "history.png", force=True)
+    models = [member_config(config, k).directory / ARTIFACT for k in range(len(indices))]
+    export_mean(models, config.directory / ARTIFACT, provenance(config))
     return write_summary(config, indices, results, compared)
 
 

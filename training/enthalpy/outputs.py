@@ -104,7 +104,7 @@ def write_results(trainer: EnthalpyTrainer, folder: Path, found: Predictions) ->
     m, precision = trainer.config.model, trainer.config.optimizer.precision
     export_enthalpy(
         [trainer.average], m.species, m.cutoff, m.n_radial, m.zbl, folder / ARTIFACT, precision,
-        run_files.provenance(trainer),
+        run_files.provenance(trainer.config, trainer.fingerprint),
     )  # fmt: skip
     save_figure(plot_enthalpy_histories([trainer.history], SHOWN), folder / "history.png", force=True)
     return run_files.write_results(

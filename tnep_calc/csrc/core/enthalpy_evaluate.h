@@ -9,9 +9,11 @@ TNEP_BEGIN
 
 constexpr int kBlockCentres = 48, kBlockRows = 96;  // centres; centres times seeds
 
-TNEP_HD int block_centres(int n_seeds) {
-  const int most = kBlockRows / (n_seeds > 1 ? n_seeds : 1) / 12 * 12;
-  return most < 12 ? 12 : most < kBlockCentres ? most : kBlockCentres;
+// Several members take turns in the cache with every block, so that theirs are larger.
+TNEP_HD int block_centres(int members, int n_seeds) {
+  const int scale = members > 1 ? 3 : 1, centres = scale * kBlockCentres;
+  const int most = scale * kBlockRows / (n_seeds > 1 ? n_seeds : 1) / 12 * 12;
+  return most < 12 ? 12 : most < centres ? most : centres;
 }
 
 // Values of a centre: energy, dipole (l = 1), trace and traceless part (l = 2) of the polarizability.
@@ -40,7 +42,7 @@ inline size_t carve(const EnthalpyModel<R>& m, int n_seeds, int64_t max_edges, c
     pointer = reinterpret_cast<__typeof__(&*pointer)>(base + used);
     used += size_t(round_up(count * int64_t(sizeof(Item)) + 64, 64));
   };
-  const int64_t B = block_centres(n_seeds), rows = B * n_seeds;
+  const int64_t B = block_centres(m.members, n_seeds), rows = B * n_seeds;
   w.slot_stride = int(round_up(max_edges, kPad) + 2 * kPad);
   w.slots = int64_t(m.species) * w.slot_stride;
   take(w.atom, B * w.slots);

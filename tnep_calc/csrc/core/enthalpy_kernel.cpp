@@ -13,7 +13,7 @@ void evaluate_enthalpy(const EnthalpyModel<R>& m, const EnthalpyTask& task, cons
   EnthalpyWorkspace<R> w;
   carve(m, task.n_seeds, max_edges, static_cast<char*>(memory), w);
   for (int t = 0; t < m.species + int(kPad); t++) w.cutoff2[t] = task.cutoff * task.cutoff;
-  const int most = block_centres(task.n_seeds);
+  const int most = block_centres(m.members, task.n_seeds);
   while (begin < end) {
     const int64_t species = e.species[e.centers[order[begin]]];
     int count = 1;
