@@ -4,12 +4,13 @@ Run ``python benchmarks/enthalpy.py [--json FILE] [--cases WORD ...] [--model DI
 reference data beside the checkout.  Parts (words for ``--cases``):
 
 memory    per atom, at 4,608 atoms.
-cost      SiO2, 576 and 4,608 atoms, 104 neighbours: native kernels with and without the neighbour search, and (576) the
-          scripted plain-torch path.  The peer, allegro-pol with the hyper-parameters of the paper, is measured where
+cost      SiO2, 576 and 4,608 atoms, 104 neighbours: native kernels with and without the neighbour search, the mean of
+          four models as one, and (576) the scripted plain-torch path.  The peer, allegro-pol with the hyper-parameters of the paper, is measured where
           it is installed; else its recorded times count, scaled by a calibration run beside them, as the records say.
 training  steps of two frames with all labels per CPU minute.
-accuracy  of a finished training (``--model``: its output directory) on held-back frames of SiO2; of several, or of an
-          ensemble, the errors of each and of the mean of their predictions, which the records have.
+accuracy  of a finished training (``--model``: its output directory) on held-back frames of SiO2 or BaTiO3, beside the
+          published predictions of allegro-pol; of several, or of an ensemble, the errors of each and of the mean of
+          their predictions, which the records have.
 
 Without ``--model`` the weights are random, which makes no difference for the time.
 """
@@ -17,36 +18,28 @@ Without ``--model`` the weights are random, which makes no difference for the ti
 from __future__ import annotations
 
 import gzip
-import json
 import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 from ase.io import read
 from cases import DATA, chosen, record, start, time_in_turn, write_records
+from enthalpy_accuracy import accuracy, members_of
 from enthalpy_peer import peers
 from inference import resident
 
 from tnep_calc.artifact import artifact_from_enthalpy
 from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
-from tnep_calc.training.parity_file import load_panels
-from tnep_calc.units import EV_PER_A3_TO_GPA
 
 SILICA = DATA.parent / "enthalpy" / "SiO2.extxyz.gz"
-SPECIES, CUTOFF = ("Si", "O"), 7.0
+SPECIES, CUTOFF, MEMBERS = ("Si", "O"), 7.0, 4
 QUANTITIES = {
     "E, F, P": ["energy", "forces", "dipole"],
     "E, F, P in a field": ["energy", "forces", "dipole"],
     "everything": ["energy", "forces", "virial", "dipole", "born_charges", "polarizability"],
 }
 FIELD = torch.tensor([0.01, 0.02, 0.03], dtype=torch.float64)
-PUBLISHED = {
-    "energy": 0.371, "forces": 26.8, "stress": 0.50, "dipole": 10.2, "born_charges": 4.96, "polarizability": 12.0,
-}  # fmt: skip
-"""MAE of allegro-pol's published predictions over training and validation (energy without its constant error), in
-meV/atom, meV/Å, GPa, me·Å, me and me·Å²/V."""
 PROTOTYPE_STEPS, ALLEGRO_SECONDS = 850, 45
 """Steps of two frames per CPU minute of the throw-away prototype; CPU seconds per frame of allegro-pol's training."""
 
@@ -57,16 +50,16 @@ def frames(count=1):
         return read(file, slice(0, count), format="extxyz")
 
 
-def scripted(dtype):
-    """Return a scripted model of the trained size with random weights."""
+def scripted(dtype, members=1):
+    """Return a scripted model of the trained size with random weights, or the mean of several."""
     shape = SiteShape(len(SPECIES))
-    sites = EnthalpySites(shape)
+    sites = [EnthalpySites(shape) for _ in range(members)]
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for p in sites.parameters():
+        for p in (p for member in sites for p in member.parameters()):
             scale = 0.3 / p.shape[-2] ** 0.5 if p.dim() > 2 else 0.1
             p.copy_(scale * torch.randn(p.shape, generator=generator, dtype=torch.float64))
-    artifact = artifact_from_enthalpy([sites], SPECIES, CUTOFF, shape.n_radial, 0.0, dtype)
+    artifact = artifact_from_enthalpy(sites, SPECIES, CUTOFF, shape.n_radial, 0.0, dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return torch.jit.script(artifact.module)
@@ -100,13 +93,15 @@ class Silica:
 
 def cost(repeat, against):
     """Return the records of one size and print its table."""
-    cell, calls = Silica(repeat), {}
+    cell, calls, mean = Silica(repeat), {}, scripted("float32", MEMBERS)
     n = len(cell.atoms)
     for dtype in ("float32", "float64"):
         model = scripted(dtype)
         for quantity in QUANTITIES:
             calls[f"native, {dtype}", quantity] = cell.call(model, quantity, search=True)
             calls[f"kernel, {dtype}", quantity] = cell.call(model, quantity)
+            if dtype == "float32":
+                calls[f"native, mean of {MEMBERS}", quantity] = cell.call(mean, quantity, search=True)
             if n < 1000:
                 calls[f"plain torch, {dtype}", quantity] = cell.call(model.plain, quantity)
     us = {key: 1e6 * s / n for key, s in time_in_turn(calls, seconds=0.3, rounds=3).items()}
@@ -175,53 +170,11 @@ def training(steps=40):
     return records
 
 
-def members_of(folders):
-    """Return the directories of the single models: an ensemble stands for its members."""
-    single = [member for folder in folders for member in sorted(folder.glob("member*")) or [folder]]
-    for folder in single:
-        if not (folder / "results.json").exists():
-            raise SystemExit(f"{folder}: no results.json: give the output directories of finished trainings")
-    return single
-
-
-def mean_errors(folders, split):
-    """Return the MAE of the mean of the predictions by quantity."""
-    results = [json.loads((folder / "results.json").read_text()) for folder in folders]
-    if len({(r["data"]["data"], tuple(r["splits"][split])) for r in results}) > 1:
-        raise SystemExit(f"the models have different {split} structures: there is no mean of their predictions")
-    panels = [{panel["name"]: panel["splits"][split] for panel in load_panels(folder)} for folder in folders]
-    # target and prediction are on the same branch of the polarization, so that differences are folded
-    differences = {name: [p[name]["prediction"] - p[name]["target"] for p in panels] for name in panels[0]}
-    return {name: float(np.abs(np.mean(values, axis=0)).mean()) for name, values in differences.items()}
-
-
-def accuracy(folders):
-    """Return the records of the errors on held-back frames of a finished training, or of the mean of several."""
-    found = [json.loads((folder / "results.json").read_text())["errors"] for folder in folders]
-    split = "test" if "test" in found[0] else "validation"
-    mean = mean_errors(folders, split) if len(folders) > 1 else {}
-    case = "SiO2, 72 atoms, held back" + (f", mean of {len(folders)} models" if mean else "")
-    records = []
-    for name, theirs in PUBLISHED.items():
-        if any(name not in errors[split] for errors in found):
-            print(f"accuracy of {name}: not trained")
-            continue
-        unit, values = found[0][split][name]["unit"], [errors[split][name]["mae"] for errors in found]
-        values += [mean[name]] if mean else []
-        factor, unit = {"stress": (1e-3 * EV_PER_A3_TO_GPA, "GPa"), "energy": (1e3, "meV/atom")}.get(name, (1.0, unit))
-        values = [factor * value for value in values]
-        *each, ours = (f"{value:.3g}" for value in values)
-        single = f" (mean of the predictions; {', '.join(each)} each)" if mean else ""
-        print(f"{split} MAE of {name}: {ours} {unit}{single}; allegro-pol, published: {theirs}")
-        records.append(record(case, f"{name} MAE", "allegro-pol, published", values[-1], theirs, unit))
-    return records
-
-
 def main():
     parser = start(__doc__)
     parser.add_argument(
         "--model", type=Path, nargs="+", metavar="DIR",
-        help="output directory of a finished training on the SiO2 data, of several, or of an ensemble",
+        help="output directory of a finished training on the data of SiO2 or BaTiO3, of several, or of an ensemble",
     )  # fmt: skip
     args = parser.parse_args()
     if not SILICA.exists():
