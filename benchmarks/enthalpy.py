@@ -5,8 +5,9 @@ reference data beside the checkout.  Parts (words for ``--cases``):
 
 memory    per atom, at 4,608 atoms.
 cost      SiO2, 576 and 4,608 atoms, 104 neighbours: native kernels with and without the neighbour search, the mean of
-          four models as one, and (576) the scripted plain-torch path.  The peer, allegro-pol with the hyper-parameters of the paper, is measured where
-          it is installed; else its recorded times count, scaled by a calibration run beside them, as the records say.
+          four models as one, and (576) the scripted plain-torch path.  The peer, allegro-pol with the hyper-parameters
+          of the paper, is measured where it is installed; else its recorded times count, scaled by a calibration run
+          beside them, as the records say.
 training  steps of two frames with all labels per CPU minute.
 accuracy  of a finished training (``--model``: its output directory) on held-back frames of SiO2 or BaTiO3, beside the
           published predictions of allegro-pol; of several, or of an ensemble, the errors of each and of the mean of
