@@ -45,6 +45,7 @@ def random_sites(
     return sites
 
 
-def random_enthalpy(dtype="float64", zbl=0.0, **kwargs):
-    """Return an artifact in memory."""
-    return artifact_from_enthalpy([random_sites(**kwargs)], SPECIES, CUTOFF, RADIAL, zbl, dtype)
+def random_enthalpy(dtype="float64", zbl=0.0, members=1, seed=0, **kwargs):
+    """Return an artifact in memory; of several members the mean."""
+    sites = [random_sites(seed=seed + k, **kwargs) for k in range(members)]
+    return artifact_from_enthalpy(sites, SPECIES, CUTOFF, RADIAL, zbl, dtype)

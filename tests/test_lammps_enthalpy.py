@@ -17,9 +17,11 @@ BODY = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("ranks", "third"), [(1, False), (2, False), (4, False), (2, True)])
-def test_all_quantities_equal_the_calculator(tmp_path, ranks, third):
-    artifact = random_enthalpy(zbl=1.2, hyperpolarizability=third)
+@pytest.mark.parametrize(
+    ("ranks", "third", "members"), [(1, False, 1), (2, False, 1), (4, False, 1), (2, True, 1), (2, False, 3)]
+)
+def test_all_quantities_equal_the_calculator(tmp_path, ranks, third, members):
+    artifact = random_enthalpy(zbl=1.2, hyperpolarizability=third, members=members)
     save_artifact(artifact, tmp_path / "e.pt")
     atoms = silica(repeat=(2, 1, 1))
     atoms.set_cell(atoms.cell.standard_form()[0], scale_atoms=True)
