@@ -302,6 +302,18 @@ def test_soap_lowers_the_loss_and_resumes_exactly(batch, tmp_path):
         small_config(optimizer={"method": "sgd"})
 
 
+def test_soap_trains_several_models_as_it_does_one():
+    structures = [random_structure(seed, ("BNB", "BN", "NNB")[seed % 3]) for seed in range(12)]
+    options = {"method": "soap", "batch": 4, "lbfgs_steps": 0}
+    one = Trainer(small_config(optimizer={**options, "steps": 20}), structures)
+    several = Trainer(small_config(optimizer={**options, "restarts": 3, "restart_steps": 20}), structures)
+    for _ in range(15):
+        one._advance()
+        several._advance()
+    torch.testing.assert_close(several.vector[0], one.vector, rtol=0, atol=1e-7)
+    assert (several.vector[1] - several.vector[0]).abs().max() > 0.1
+
+
 def test_no_step_of_soap_overshoots_the_initial_parameters():
     """Its steps are as large in all directions, so all weights must be of a size: the first layer, too."""
     structures = [random_structure(seed, ("BNB", "BN", "NNB")[seed % 3]) for seed in range(12)]
