@@ -112,6 +112,10 @@ class EnthalpyOptimizerConfig:
         hyperpolarizability or no other labels.  The log says which.
     precision : str, default "float32"
     threads : int, default 1
+    device : str, default "cpu"
+        ``"cpu"``, ``"cuda"`` (a GPU), ``"cuda:1"`` (the one of this number), or ``"auto"``: a GPU if there is one.  The
+        log says which.  It must have room for the precomputed derivatives.  A resumed run may have another one; it is
+        the same bit by bit only on the CPU.
     memory_gb : float, default 8.0
         Largest size of the precomputed derivatives.
     """
@@ -123,6 +127,7 @@ class EnthalpyOptimizerConfig:
     polarizability: str = "auto"
     precision: str = "float32"
     threads: int = 1
+    device: str = "cpu"
     memory_gb: float = 8.0
 
 
@@ -135,8 +140,9 @@ class EnthalpyConfig(BaseConfig):
     optimizer: EnthalpyOptimizerConfig
 
     def content(self) -> dict[str, Any]:
-        """Return all that decides the result as plain values."""
+        """Return all that decides the result (not the device either) as plain values."""
         content = super().content()
+        content["optimizer"].pop("device", None)
         if not self.model.hyperpolarizability:  # then as before there was this key: checkpoints stay valid
             del content["model"]["hyperpolarizability"]
         if self.optimizer.polarizability == "gradient":  # likewise

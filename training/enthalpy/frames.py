@@ -7,7 +7,7 @@ once.  A training step then consists of dense products: nothing differentiates t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -40,6 +40,10 @@ class PairBlock:
     gradient: Tensor
     neighbors: Tensor
     vectors: Tensor
+
+    def to(self, device: torch.device) -> PairBlock:
+        """Return the block on a device."""
+        return PairBlock(self.gradient.to(device), self.neighbors.to(device), self.vectors.to(device))
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,25 @@ class Frame:
         """Size of the constants."""
         tensors = self.densities + [b for row in self.pairs for p in row for b in (p.gradient, p.vectors)]
         return sum(t.numel() * t.element_size() for t in tensors)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.species.device
+
+    def to(self, device: torch.device) -> Frame:
+        """Return the frame on a device: itself if it is there."""
+        if self.device == device:
+            return self
+        energy, forces, virial = self.repulsion
+        return replace(
+            self, species=self.species.to(device), centers=[rows.to(device) for rows in self.centers],
+            densities=[density.to(device) for density in self.densities],
+            pairs=[[block.to(device) for block in row] for row in self.pairs],
+            labels={name: label.to(device) for name, label in self.labels.items()},
+            fold=None if self.fold is None else (self.fold[0].to(device), self.fold[1].to(device)),
+            field=self.field.to(device), repulsion=(energy.to(device), forces.to(device), virial.to(device)),
+        )  # fmt: skip
 
 
 LABELS = ("energy", "forces", "virial", "dipole", "born_charges", "polarizability")

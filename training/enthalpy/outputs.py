@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from tnep_calc.plotting.training import plot_enthalpy_histories
 
 from .. import run_files
 from ..comparison import numbers_of
+from ..device import describe
 from ..run_files import ARTIFACT
 from .config import EnthalpyConfig
 from .trainer import EnthalpyTrainer
@@ -45,8 +47,9 @@ def train_in(folder: Path, trainer: EnthalpyTrainer, restart: bool) -> None:
     checkpoint = run_files.resume(folder, trainer, restart)
     sizes = ", ".join(f"{len(frames)} {name}" for name, frames in trainer.frames.items())
     gigabytes = sum(frame.nbytes for frames in trainer.frames.values() for frame in frames) / 1e9
-    log.info("enthalpy model: %d parameters; structures: %s; precomputed: %.2f GB; %d steps per epoch",
-             sum(p.numel() for p in trainer.sites.parameters()), sizes, gigabytes, trainer.steps_per_epoch)  # fmt: skip
+    log.info("enthalpy model: %d parameters; structures: %s; precomputed: %.2f GB; %d steps per epoch on %s",
+             sum(p.numel() for p in trainer.sites.parameters()), sizes, gigabytes, trainer.steps_per_epoch,
+             describe(trainer.device))  # fmt: skip
     trainer.run(lambda t: _report(t, folder), checkpoint)
 
 
@@ -103,7 +106,7 @@ def write_results(trainer: EnthalpyTrainer, folder: Path, found: Predictions) ->
     """Write artifact, figures and ``results.json`` from :func:`predictions`, and return what the latter has."""
     m, precision = trainer.config.model, trainer.config.optimizer.precision
     export_enthalpy(
-        [trainer.average], m.species, m.cutoff, m.n_radial, m.zbl, folder / ARTIFACT, precision,
+        [copy.deepcopy(trainer.average).cpu()], m.species, m.cutoff, m.n_radial, m.zbl, folder / ARTIFACT, precision,
         run_files.provenance(trainer.config, trainer.fingerprint),
     )  # fmt: skip
     save_figure(plot_enthalpy_histories([trainer.history], SHOWN), folder / "history.png", force=True)

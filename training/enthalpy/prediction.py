@@ -22,6 +22,7 @@ def predict(
     ----------
     sites : EnthalpySites
     frames : sequence of Frame
+        On the device of the sites, as are the directions.
     directions : Tensor, shape (n_frames, d, 3), or None
         Directions e in which Born charges are wanted; None: not at all.
     create_graph : bool
@@ -31,20 +32,23 @@ def predict(
     -------
     list of dict
         ``energy`` (of H), ``forces``, ``virial``, ``dipole``, ``polarizability`` and ``born`` (d, n_atoms, 3), which
-        is ``sum_i e_i Z[atom, i, :]``, all at the frame's field.
+        is ``sum_i e_i Z[atom, i, :]``, all at the frame's field, on the device of the frames.
     """
-    t, dtype = len(frames[0].centers), sites.w1.dtype
+    t, dtype, device = len(frames[0].centers), sites.w1.dtype, frames[0].device
     counts = [[len(frame.centers[s]) for frame in frames] for s in range(t)]
     densities = [
         torch.cat([frame.densities[s] for frame in frames], dim=1).requires_grad_(True) if sum(counts[s]) else None
         for s in range(t)
     ]
-    of_frame = [torch.repeat_interleave(torch.arange(len(frames)), torch.tensor(counts[s])) for s in range(t)]
+    numbers = torch.tensor(counts, device=device)
+    every = torch.arange(len(frames), device=device)
+    of_frame = [torch.repeat_interleave(every, numbers[s], output_size=sum(counts[s])) for s in range(t)]
     fields = torch.stack([frame.field for frame in frames]).to(dtype)
-    energy = torch.zeros(len(frames), dtype=torch.float64)
-    dipole = torch.zeros(len(frames), 3, dtype=dtype)
-    alpha = torch.zeros(len(frames), 3, 3, dtype=dtype)
-    potentials = torch.zeros((), dtype=dtype)
+    energy = torch.zeros(len(frames), dtype=torch.float64, device=device)
+    dipole = torch.zeros(len(frames), 3, dtype=dtype, device=device)
+    alpha = torch.zeros(len(frames), 3, 3, dtype=dtype, device=device)
+    potentials = torch.zeros((), dtype=dtype, device=device)
+    identity = torch.eye(3, dtype=dtype, device=device)
     along = [potentials] * (0 if directions is None else directions.shape[1])
     for s in range(t):
         if densities[s] is None:
@@ -52,11 +56,10 @@ def predict(
         e, p, a, b = sites(s, densities[s])
         place = of_frame[s]
         enthalpy, p, a = in_field(e, p, a, b, fields[place])
-        constant = torch.tensor(counts[s], dtype=torch.float64)
+        constant = numbers[s].double()
         square = 0.5 * sites.site[s, 1] * fields.double().square().sum(1)
         energy = energy + (torch.zeros_like(energy).index_add(0, place, enthalpy.double())
                            + constant * (sites.site[s, 0] - square))  # fmt: skip
-        identity = torch.eye(3, dtype=dtype)
         isotropic = constant.to(dtype) * sites.site[s, 1].to(dtype)
         alpha = alpha.index_add(0, place, a) + isotropic.reshape(-1, 1, 1) * identity
         dipole = dipole.index_add(0, place, p) + isotropic.unsqueeze(1) * fields
@@ -91,12 +94,12 @@ def predict(
 
 def _to_atoms(frame, gradients, rows, dtype):
     """Return derivatives by atoms, shape (rows, n_atoms, 3), and of the first row by strain (3, 3)."""
-    slope = torch.zeros(rows, frame.n_atoms + 1, 3, dtype=dtype)
-    strain = torch.zeros(3, 3, dtype=dtype)
+    slope = torch.zeros(rows, frame.n_atoms + 1, 3, dtype=dtype, device=frame.device)
+    strain = torch.zeros(3, 3, dtype=dtype, device=frame.device)
     for s, gradient in enumerate(gradients):
         if gradient is None or gradient.shape[2] == 0:
             continue
-        centre = torch.zeros(rows, gradient.shape[2], 3, dtype=dtype)
+        centre = torch.zeros(rows, gradient.shape[2], 3, dtype=dtype, device=frame.device)
         for t, block in enumerate(frame.pairs[s]):
             n, width = block.neighbors.shape
             if width == 0:
@@ -134,7 +137,7 @@ def errors(frame: Frame, result: Mapping[str, Tensor], directions: Tensor | None
 def _branch(frame, result):
     """Return the quanta of polarization between the dipole of the model and its label, shape (3,), in e·Å."""
     if frame.fold is None or "dipole" not in frame.labels:
-        return torch.zeros(3, dtype=torch.float64)
+        return torch.zeros(3, dtype=torch.float64, device=frame.device)
     cell, inverse = frame.fold
     difference = result["dipole"].detach().double() - frame.labels["dipole"]
     return (difference @ inverse).round() @ cell

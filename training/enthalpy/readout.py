@@ -138,13 +138,14 @@ def fit_polarizability(sites: EnthalpySites, frames: Sequence[Frame]) -> RidgeFi
     sites : EnthalpySites
         Changed in place: the columns of ``w3`` and ``b3`` that belong to the polarizability.
     frames : sequence of Frame
-        Structures, of which two or more have a ``polarizability``.
+        Structures, of which two or more have a ``polarizability``; on the device of the sites.
     """
     known = [frame for frame in frames if "polarizability" in frame.labels]
     unit, n, dtype = float(sites.units[2]), len(known), sites.w3.dtype
     label = torch.stack([frame.labels["polarizability"].double() for frame in known]) / unit
     label = (label + label.transpose(1, 2)) / 2
-    counts = torch.tensor([[len(rows) for rows in frame.centers] for frame in known], dtype=torch.float64)
+    atoms = [[len(rows) for rows in frame.centers] for frame in known]
+    counts = torch.tensor(atoms, dtype=torch.float64, device=label.device)
     trace = label.diagonal(dim1=1, dim2=2).mean(1) - counts @ sites.site[:, 1] / unit
     constants = math.sqrt(_FREE) * _inverse_size(counts)
     rank2 = sites.rank2.double().reshape(5, 9)

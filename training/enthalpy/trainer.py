@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,16 @@ from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
 
-from ..checkpoint import fingerprint, load_matching, save_checkpoint
+from ..checkpoint import fingerprint, load_matching, on_cpu, save_checkpoint
 from ..data.values import field_of
+from ..device import resolve
 from ..soap import SOAP
 from ..splits import SPLITS, split_indices
 from .config import EnthalpyConfig
 from .frames import Frame
 from .initial import initialise
 from .prediction import errors, predict
-from .preparation import frames_of, read_structures
+from .preparation import frames_of, on_device, read_structures
 from .readout import by_ridge, fit_polarizability
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,8 @@ class EnthalpyTrainer:
 
     Attributes
     ----------
+    device : torch.device
+        Where frames, parameters and the state of the optimizer are, and everything is computed.
     pool : sequence of Frame
         All structures; ``frames`` has them by split.
     sites : EnthalpySites
@@ -68,6 +72,7 @@ class EnthalpyTrainer:
     ):  # fmt: skip
         torch.set_num_threads(config.optimizer.threads)
         self.config, opt, model = config, config.optimizer, config.model
+        self.device = resolve(opt.device)
         self.weights = config.loss.weights()
         if structures is None:
             structures = read_structures(config)
@@ -87,10 +92,13 @@ class EnthalpyTrainer:
             )
         shape = SiteShape(len(model.species), model.n_radial, model.channels, model.hidden, model.hyperpolarizability)
         self.sites, self.average = EnthalpySites(shape, dtype), EnthalpySites(shape, dtype)
-        self.pool = frames_of(config, structures) if pool is None else pool
+        self.pool = on_device(frames_of(config, structures) if pool is None else pool, self.device)
         self.frames = {name: [self.pool[k] for k in self.indices[name]] for name in SPLITS if len(self.indices[name])}
-        initialise(self.sites, self.frames["train"], model.seed)
-        self.average.load_state_dict(self.sites.state_dict())
+        # The start is found on the CPU: signs of eigenvectors, and with them the model, could be others elsewhere.
+        without_pairs = [replace(frame, pairs=[]).to(torch.device("cpu")) for frame in self.frames["train"]]
+        initialise(self.sites, without_pairs, model.seed)
+        self.sites.to(self.device)
+        self.average.to(self.device).load_state_dict(self.sites.state_dict())
         self.average.requires_grad_(False)
         last = [self.sites.w3]  # not decayed: outputs of labels with small weights would die
         matrices = [p for p in self.sites.parameters() if p.dim() > 2 and p is not self.sites.w3]
@@ -145,7 +153,7 @@ class EnthalpyTrainer:
         """One pass over the training frames; order and directions depend on seed and epoch alone."""
         seed = 1_000_003 * self.config.model.seed + self.epoch
         order = np.random.default_rng(seed).permutation(len(self.frames["train"]))
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator("cpu").manual_seed(seed)
         batch = self.config.optimizer.batch
         for first in range(0, len(order), batch):
             self._step([self.frames["train"][k] for k in order[first : first + batch]], generator)
@@ -154,9 +162,8 @@ class EnthalpyTrainer:
     def _step(self, frames: list[Frame], generator: torch.Generator):
         directions = None
         if "born_charges" in self.weights:
-            directions = torch.nn.functional.normalize(
-                torch.randn(len(frames), 1, 3, generator=generator, dtype=torch.float64), dim=2
-            )
+            drawn = torch.randn(len(frames), 1, 3, generator=generator, dtype=torch.float64, device="cpu")
+            directions = torch.nn.functional.normalize(drawn, dim=2).to(self.device)
         results = predict(self.sites, frames, directions)
         sums: dict[str, list[Tensor]] = {name: [] for name in self.weights}
         for k, (frame, result) in enumerate(zip(frames, results, strict=True)):
@@ -165,18 +172,17 @@ class EnthalpyTrainer:
                 if name in found:
                     scale = 1 / frame.n_atoms if name in _PER_ATOM else 1.0
                     sums[name].append((found[name] * scale).square().mean())
-        loss = torch.zeros((), dtype=torch.float64)
+        loss = torch.zeros((), dtype=torch.float64, device=self.device)
         if self._branches_are_open():
             sums["dipole"] = []
-        for name, weight in self.weights.items():
-            if sums[name]:
-                mean = torch.stack(sums[name]).mean().double()
-                value = float(mean.detach())
-                if not math.isfinite(value):
-                    raise InputError(f"the error of {name} is not finite in step {self.step}: lower optimizer.lr")
-                before = self.mean_squares.get(name, value)
-                self.mean_squares[name] = _AVERAGE * before + (1 - _AVERAGE) * value
-                loss = loss + weight * mean / (self.mean_squares[name] + 1e-30)
+        means = {name: torch.stack(parts).mean().double() for name, parts in sums.items() if parts}
+        values = torch.stack([mean.detach() for mean in means.values()]).tolist()  # waits for the device only once
+        for (name, mean), value in zip(means.items(), values, strict=True):
+            if not math.isfinite(value):
+                raise InputError(f"the error of {name} is not finite in step {self.step}: lower optimizer.lr")
+            before = self.mean_squares.get(name, value)
+            self.mean_squares[name] = _AVERAGE * before + (1 - _AVERAGE) * value
+            loss = loss + self.weights[name] * mean / (self.mean_squares[name] + 1e-30)
         self.optimizer.zero_grad()
         loss.backward()
         for group in self.optimizer.param_groups:
@@ -203,18 +209,18 @@ class EnthalpyTrainer:
         the branch nearest to the prediction.  The group of a row is the species for Born charges, else 0.
         """
         found: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
-        directions = torch.eye(3, dtype=torch.float64)
+        directions = torch.eye(3, dtype=torch.float64, device=self.device)
         for frame in self.frames[name][:count]:
             result = predict(self.average, [frame], directions[None], create_graph=False)[0]
             result["born_charges"] = result["born"].permute(1, 0, 2)
             for label, error in errors(frame, result, directions).items():
-                difference = (error.permute(1, 0, 2) if label == "born_charges" else error).detach().double().numpy()
-                value = result[label].detach().double().numpy()
+                difference = _values(error.permute(1, 0, 2) if label == "born_charges" else error)
+                value = _values(result[label])
                 if label in ("energy", "virial"):
                     scale = 1 / frame.n_atoms if label == "energy" else -1 / (frame.volume or 1.0)
                     difference, value = scale * difference, scale * value
                 rows = len(value) if label in ("forces", "born_charges") else 1
-                group = frame.species.numpy() if label == "born_charges" else np.zeros(rows, dtype=int)
+                group = frame.species.cpu().numpy() if label == "born_charges" else np.zeros(rows, dtype=int)
                 value, difference = value.reshape(rows, -1), difference.reshape(rows, -1)
                 found.setdefault(label, []).append((value - difference, value, group))
         return {
@@ -238,12 +244,12 @@ class EnthalpyTrainer:
     # -- state -----------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Return all that is needed to go on exactly as if nothing had happened."""
-        return {
+        """Return all that is needed to go on exactly as if nothing had happened, on this device or another."""
+        return on_cpu({
             "fingerprint": self.fingerprint, "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
             "sites": self.sites.state_dict(), "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(), "mean_squares": self.mean_squares, "history": self.history,
-        }  # fmt: skip
+        })  # fmt: skip
 
     def restore(self, path: Path) -> None:
         """Take up the state of a checkpoint; errors as :meth:`tnep_calc.training.trainer.Trainer.restore`."""
@@ -253,3 +259,7 @@ class EnthalpyTrainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
         self.mean_squares, self.history = state["mean_squares"], state["history"]
+
+
+def _values(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().double().cpu().numpy()
