@@ -1,0 +1,205 @@
+"""Training of the enthalpy family on a device: every tensor is made there, and nothing is read without fetching it.
+
+Without a GPU, that is seen with another default device, "meta", whose tensors have no values: one that is made without
+saying where cannot be used with those that are on the CPU, where the frames and parameters are.
+"""
+
+import logging
+from dataclasses import fields, is_dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from test_enthalpy_training import (  # noqa: F401
+    CUTOFF,
+    FIELD,
+    QUANTITIES,
+    RADIAL,
+    SHAPE,
+    SPECIES,
+    ZBL,
+    config,
+    evaluate,
+    geometry,
+    labelled,
+    teacher,
+)
+from torch.overrides import TorchFunctionMode
+
+from tnep_calc.errors import InputError
+from tnep_calc.models.enthalpy import Enthalpy
+from tnep_calc.models.enthalpy_sites import EnthalpySites
+from tnep_calc.training.checkpoint import fingerprint
+from tnep_calc.training.enthalpy.frames import Frame, make_frame
+from tnep_calc.training.enthalpy.outputs import train_in
+from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
+
+CPU, META = torch.device("cpu"), torch.device("meta")
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+CASES = {
+    "ridge": ({"optimizer": {"polarizability": "ridge"}}, None),
+    "gradient": ({"optimizer": {"polarizability": "gradient"}}, None),
+    "field": ({}, FIELD),
+    "third order": ({"model": {"hyperpolarizability": True}}, FIELD),
+    "single precision": ({"optimizer": {"precision": "float32"}}, None),
+}
+
+
+class Fetched(TorchFunctionMode):
+    """Lets only tensors that have come from ``cpu()`` become arrays, as those of a GPU must."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in (torch.Tensor.numpy, torch.Tensor.__array__):
+            assert getattr(args[0], "fetched", False), "an array of a tensor that may be on a GPU"
+        result = func(*args, **(kwargs or {}))
+        if func is torch.Tensor.cpu:
+            result = result.clone()
+            result.fetched = True
+        return result
+
+
+def structures_of(model, field):
+    """Structures with all labels, and some of them: dipoles on other branches, some in a field."""
+    made = [labelled(model, k, field if k % 2 else None) for k in range(5)]
+    made[1] = replace(made[1], dipole=made[1].dipole + made[1].cell[0] - 2 * made[1].cell[2])
+    return [*made, labelled(model, 5, drop=("born_charges", "polarizability"))]
+
+
+def trainer_of(case, model, **optimizer):
+    changes, field = CASES[case]
+    changes = changes | {"optimizer": {"epochs": 3, **changes.get("optimizer", {}), **optimizer}}
+    return EnthalpyTrainer(config(**changes), structures_of(model, field))
+
+
+def looked_at(trainer):
+    """Everything that a training gives, as one mapping of arrays."""
+    found = {f"{split} {name}": np.concatenate([x.ravel() for x in parts])
+             for split in trainer.frames for name, parts in trainer.compare(split).items()}  # fmt: skip
+    for k, row in enumerate(trainer.history):
+        found[f"row {k}"] = np.array([row[key] for key in row if key != "seconds"])
+    return found
+
+
+def tensors_in(value):
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if is_dataclass(value):
+        value = [getattr(value, f.name) for f in fields(value)]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [t for item in value for t in tensors_in(item)] if isinstance(value, (list, tuple)) else []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_training_is_where_its_frames_are(teacher, case):  # noqa: F811
+    """Steps, reports (with the ridge fit) and comparisons give the same bit by bit, wherever new tensors are made."""
+    plain, elsewhere = trainer_of(case, teacher), trainer_of(case, teacher)
+    assert plain.ridge == (CASES[case][1] is None and case != "gradient")
+    plain.run()
+    with META, Fetched():
+        elsewhere.run()
+        found = looked_at(elsewhere)
+        state = elsewhere.state()
+    wanted = looked_at(plain)
+    assert found.keys() == wanted.keys()
+    assert {name.split()[-1] for name in found if "train" in name} == set(QUANTITIES)
+    for name, value in wanted.items():
+        assert np.array_equal(found[name], value) and np.isfinite(value).all(), name
+    assert {t.device for t in tensors_in(state)} == {CPU}
+    for one, other in zip(tensors_in(plain.state()), tensors_in(state), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_the_model_computes_where_its_input_is(teacher, order):  # noqa: F811
+    sites = EnthalpySites(replace(SHAPE, hyperpolarizability=order == 3))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in sites.parameters():
+            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+    model = Enthalpy([sites], SPECIES, CUTOFF, RADIAL, ZBL)
+    species, centers, edges = torch.tensor([0, 0, 1, 1, 1, 1]), torch.arange(6), edges_of(1)
+    arguments = (species, centers, *edges, model.quantities, torch.tensor([0.1, -0.2, 0.3]))
+    wanted = model(*arguments)
+    with META:
+        found = model(*arguments)
+    assert set(found) == set(model.quantities)
+    for name, value in wanted.items():
+        assert torch.equal(found[name], value), name
+
+
+def edges_of(seed):
+    from tnep_calc.neighbors import NeighborList
+
+    edges = NeighborList(CUTOFF, 0.0).edges(*geometry(seed), np.ones(3, bool))
+    return [torch.from_numpy(x) for x in (edges.offsets, edges.neighbors, edges.vectors)]
+
+
+def test_frames_move_as_a_whole(teacher):  # noqa: F811
+    frame = make_frame(labelled(teacher, 1, FIELD), SPECIES, CUTOFF, RADIAL, torch.float64, zbl=ZBL)
+    assert frame.to(CPU) is frame
+    there, here = tensors_in(frame.to(META)), tensors_in(frame)
+    assert [t.shape for t in there] == [t.shape for t in here] and len(here) > 25
+    assert {t.device for t in here} == {CPU} and {t.device for t in there} == {META}
+
+
+def test_members_share_the_frames_on_the_device(teacher):  # noqa: F811
+    structures = structures_of(teacher, None)
+    first = EnthalpyTrainer(config(), structures)
+    second = EnthalpyTrainer(config(model={"seed": 1}), structures, pool=first.pool)
+    assert all(a is b for a, b in zip(first.pool, second.pool, strict=True))
+
+
+def test_frames_that_do_not_fit(teacher, monkeypatch):  # noqa: F811
+    def full(frame, device):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Frame, "to", full)
+    with pytest.raises(InputError, match="5 structures, 0.0 GB, do not fit into the memory of cpu"):
+        EnthalpyTrainer(config(), [labelled(teacher, k) for k in range(5)])
+
+
+def test_names_of_devices(teacher, tmp_path, caplog):  # noqa: F811
+    """The device decides nothing of a run: with another one, its checkpoint goes on."""
+    structures = [labelled(teacher, k) for k in range(5)]
+    assert "device" not in config().content()["optimizer"]
+    assert fingerprint(config(optimizer={"device": "cuda:1"}), structures) == fingerprint(config(), structures)
+    with pytest.raises(InputError, match="got 'gpu'"):
+        EnthalpyTrainer(config(optimizer={"device": "gpu"}), structures)
+    with pytest.raises(InputError, match="optimizer.device must be a string"):
+        config(optimizer={"device": 1})
+    caplog.set_level(logging.INFO)
+    trainer = EnthalpyTrainer(config(optimizer={"device": "auto", "epochs": 1}), structures)
+    train_in(tmp_path, trainer, restart=False)
+    assert f"steps per epoch on {trainer.device}" in caplog.text
+    assert trainer.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(teacher):  # noqa: F811
+    with pytest.raises(InputError, match="finds no GPU"):
+        EnthalpyTrainer(config(optimizer={"device": "cuda"}), [labelled(teacher, k) for k in range(5)])
+
+
+@GPU
+@pytest.mark.parametrize("case", CASES)
+def test_a_gpu_gives_the_same(teacher, case, tmp_path):  # noqa: F811
+    here, there = trainer_of(case, teacher), trainer_of(case, teacher, device="cuda")
+    assert {t.device for t in tensors_in([there.pool, list(there.sites.parameters())])} == {there.device}
+    single = case == "single precision"
+
+    def same(tolerance):
+        other = looked_at(there)
+        for name, value in looked_at(here).items():
+            np.testing.assert_allclose(other[name], value, rtol=tolerance, atol=tolerance * np.abs(value).max())
+
+    same(1e-4 if single else 1e-9)
+    here.run()
+    there.run(checkpoint=tmp_path / "c.pt")
+    if not single:  # whose rounding has grown by then
+        same(1e-3)
+    assert {t.device for t in tensors_in(torch.load(tmp_path / "c.pt"))} == {CPU}
+    again = trainer_of(case, teacher)
+    again.restore(tmp_path / "c.pt")
+    for one, other in zip(again.average.parameters(), there.average.parameters(), strict=True):
+        assert torch.equal(one, other.cpu())
