@@ -3,7 +3,7 @@
 Where to look, in the order of a run (``tnep train`` enters at the first of each row):
 
 =====================  ================================================================================================
-configuration          `tables` (what all families share), `config`; `architecture` of an existing model
+configuration          `tables` (what all families share), `config`, `device`; `architecture` of an existing model
 data                   `preparation`, `splits`, `edges`, `features`, `groups`, `moments`, `coverage`, `blocks`, `pool`
 model                  `model`, `centres`, `invariants`, `native` kernels, `scaling`; `initial` parameters, or a `start`
 loop                   `trainer`, `objective`, `soap`, `checkpoint`, `watching`; `ensemble` of several `members`

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from tnep_calc.io.dataset import LabelledStructure
 
+from .device import CPU
 from .edges import EdgeFinder
 from .features import Basis
 from .moments import Moments, assemble, moment_numbers
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 BLOCK_GB = 0.04
 """Size of the moments of one block."""
+GPU_BLOCK_GB = 0.4
+"""The same on a GPU, which needs more work at a time."""
 _SPARE_DISK_GB = 1.0  # left free on the disk of the temporary file
 
 
@@ -41,6 +44,8 @@ class Storage:
         Largest size of all moments in memory.
     folder : path, optional
         Where the temporary file is made (None: the system's folder for temporary files).
+    device : torch.device, default the CPU
+        Where the moments are given back; those in memory stay there.
 
     Attributes
     ----------
@@ -48,8 +53,9 @@ class Storage:
         Size in GB of what is in memory, in the file, and computed anew every time.
     """
 
-    def __init__(self, memory_gb: float, folder: str | Path | None = None):
-        self.block_gb = min(BLOCK_GB, memory_gb / 4)
+    def __init__(self, memory_gb: float, folder: str | Path | None = None, device: torch.device = CPU):
+        self.device = device
+        self.block_gb = min(BLOCK_GB if device.type == "cpu" else GPU_BLOCK_GB, memory_gb / 4)
         self._left = memory_gb - 2 * self.block_gb  # a block that is read, and one that is computed
         self._folder = folder or tempfile.gettempdir()
         self._file: Any = None
@@ -62,12 +68,13 @@ class Storage:
         if size <= self._left:
             self._left -= size
             self.memory += size
-            return lambda: moments
+            resident = moments.to(self.device)
+            return lambda: resident
         if shutil.disk_usage(self._folder).free / 1e9 - _SPARE_DISK_GB > size:
             self.disk += size
             return self._write(moments)
         self.computed += size
-        return compute
+        return lambda: compute().to(self.device)
 
     def _write(self, moments):
         if self._file is None:
@@ -80,7 +87,7 @@ class Storage:
             while data:
                 data = data[self._file.write(data) :]
         sizes = [a.numel() for a in arrays]
-        without = moments.with_arrays([a.new_empty(0) for a in arrays])
+        without = moments.with_arrays([a.new_empty(0) for a in arrays]).to(self.device)
 
         def read():
             if self._buffer is None or self._buffer.numel() < sum(sizes):
@@ -94,7 +101,9 @@ class Storage:
                     raise OSError(f"the temporary file of the moments in {self._folder} has been cut")
                 data = data[count:]
             parts = torch.split(flat, sizes)
-            return without.with_arrays([p.view(shape) for p, shape in zip(parts, shapes, strict=True)])
+            return without.with_arrays(
+                [part.view(shape).to(self.device) for part, shape in zip(parts, shapes, strict=True)]
+            )
 
         return read
 
@@ -112,6 +121,7 @@ class Block:
     Attributes
     ----------
     labels : Labels
+        On the device of the moments.
     load : callable
         Returns the moments; they are valid until the next block is loaded.
     structures : Tensor
@@ -134,7 +144,7 @@ class Part:
     ----------
     structures : list of LabelledStructure
     labels : Labels
-        Of all of them, in their order.
+        Of all of them, in their order, on the CPU.
     blocks : list of Block
     batches : list of list of Block
         Blocks that one step of mini-batch training takes.
@@ -195,8 +205,8 @@ def make_part(
             numbers += sum(a.numel() for a in moments.arrays)
             largest = tuple(max(pair) for pair in zip(largest, moments.max_neighbors, strict=True))
             atoms = np.concatenate([np.arange(ends[k], ends[k + 1]) for k in chosen])
-            block = Block(labels.select(chosen), storage.keep(moments, compute), torch.tensor(chosen),
-                          torch.from_numpy(atoms))  # fmt: skip
+            own_labels = labels.select(chosen).to(storage.device)
+            block = Block(own_labels, storage.keep(moments, compute), torch.tensor(chosen), torch.from_numpy(atoms))
             batches[-1].append(block)
             blocks.append(block)
     return Part(structures, labels, blocks, batches, largest, numbers)

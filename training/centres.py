@@ -84,7 +84,7 @@ class Centres:
         """Coefficients of a group, shape (P, n, near k)."""
         c = self.coefficients["radial" if part == "radial" else "angular"][:, group.species]
         if len(group.near) < c.shape[1]:
-            c = c.index_select(1, torch.tensor(group.near))
+            c = c.index_select(1, group.near_index)
         return c.transpose(1, 2).flatten(2)
 
     def _project(self, part):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.dataset import LABELS, LabelledStructure
@@ -60,7 +61,17 @@ def on_cpu(state: Any) -> Any:
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint; a kill at any moment leaves the old or the new file."""
-    write_atomically(path, lambda temporary: torch.save({"format": FORMAT, **state}, temporary))
+    content = {"format": FORMAT, **_on_cpu(state)}
+    write_atomically(path, lambda temporary: torch.save(content, temporary))
+
+
+def _on_cpu(value: Any) -> Any:
+    """Return nested containers with their tensors on the CPU, so that any machine can go on with them."""
+    if isinstance(value, Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    return type(value)(map(_on_cpu, value)) if isinstance(value, (list, tuple)) else value
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -188,9 +188,13 @@ class OptimizerConfig:
         Storage and arithmetic of the moments, ``"float64"`` or ``"float32"`` (half the memory, twice the speed).
     threads : int, default 1
         Threads of torch.  A resumed run is the same bit by bit only with the same number.
+    device : str, default "cpu"
+        Where the steps are computed: ``"cpu"``; ``"cuda"``, a GPU, or one by its number, ``"cuda:1"``; ``"auto"``, a
+        GPU if there is one (the log says which).  Moments are computed on the CPU.  A GPU does not sum in the same
+        order every time, so its results are not the same bit by bit; a run may be resumed on another device.
     memory_gb : float, default 4.0
-        Largest size of the precomputed moments in memory in GB; what is more is streamed from a temporary file, or
-        computed anew in every step where the disk is full.
+        Largest size of the precomputed moments in memory in GB (in that of the GPU, with one); what is more is streamed
+        from a temporary file, or computed anew in every step where the disk is full.
     scratch : str, default ""
         Folder of that file, relative to the configuration; "" = the system's folder for temporary files.
     """
@@ -206,6 +210,7 @@ class OptimizerConfig:
     patience: int = 0
     precision: str = "float64"
     threads: int = 1
+    device: str = "cpu"
     memory_gb: float = 4.0
     scratch: str = ""
 
@@ -254,7 +259,7 @@ class TrainingConfig(BaseConfig):
         return self.base / self.optimizer.scratch if self.optimizer.scratch else None
 
     def content(self) -> dict[str, Any]:
-        """Return all that decides the result (no paths, no memory, no threads) as plain values."""
+        """Return all that decides the result (no paths, no memory, no threads, no device) as plain values."""
         content = super().content()
         del content["optimizer"]["scratch"]
         content["model"]["start"] = Path(self.model.start).name

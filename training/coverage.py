@@ -34,7 +34,7 @@ def coverage_of(moments: Iterable[Moments], n_species: int) -> Coverage:
     """Return what the structures of these moments have; reads no further than until they have everything."""
     found = Coverage(*(torch.zeros(shape, dtype=torch.bool) for shape in ((n_species,), *[(n_species,) * 2] * 2)))
     for some in moments:
-        found.species[some.species] = True
+        found.species[some.species.cpu()] = True
         for group in some.groups:
             near = list(group.near)
             found.radial[group.species, near] |= _has_neighbors(group, "radial").any(1)
@@ -47,7 +47,7 @@ def coverage_of(moments: Iterable[Moments], n_species: int) -> Coverage:
 def _has_neighbors(group: Group, part: str) -> Tensor:
     """Whether each centre has neighbours of each species in ``near``, which joined groups do not tell: (near, N)."""
     values = group.radial[:, 0] if part == "radial" else group.angular
-    return values.reshape(len(group.near), -1, group.rows.stop - group.rows.start).any(1)
+    return values.reshape(len(group.near), -1, group.rows.stop - group.rows.start).any(1).cpu()
 
 
 @dataclass
@@ -63,7 +63,7 @@ def _unseen(moments: Iterable[Moments], seen: Coverage) -> _Unseen:
     """Find species, and pairs (of species that are seen) within the radial cutoff, that `seen` does not have."""
     found = _Unseen()
     for some in moments:
-        structures = found.total + some.structure
+        structures = found.total + some.structure.cpu()
         found.total += some.n_structures
         for t in torch.nonzero(~seen.species).flatten().tolist():
             if len(own := structures[some.species_slices[t]]):

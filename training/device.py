@@ -6,6 +6,7 @@ import torch
 
 from tnep_calc.errors import InputError
 
+CPU = torch.device("cpu")
 _KNOWN = "'cpu', 'cuda', a numbered one such as 'cuda:1', or 'auto' (a GPU if there is one)"
 
 
@@ -31,7 +32,7 @@ def resolve(name: str) -> torch.device:
     if device is None or device.type not in ("cpu", "cuda"):
         raise InputError(f"the device must be {_KNOWN}; got '{name}'")
     if device.type == "cpu":
-        return torch.device("cpu")
+        return CPU
     if not torch.cuda.is_available():
         reason = "" if torch.version.cuda or torch.version.hip else " (this is a build of PyTorch for CPUs)"
         raise InputError(

@@ -24,6 +24,7 @@ from tnep_calc.plotting.training import plot_losses
 
 from .comparison import panels
 from .config import TrainingConfig
+from .device import resolve
 from .members import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
 from .model import basis_of
 from .objective import make_labels
@@ -62,6 +63,7 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     DataFileError
         If data or a checkpoint cannot be used.
     """
+    resolve(config.optimizer.device)  # before any work
     configs = [member_config(config, k) for k in range(config.ensemble.n_splits)]
     for member in configs:
         check_directory(member.directory, restart)

@@ -7,7 +7,8 @@ these is a dense product that reads each moment once, and species that do not oc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -44,6 +45,16 @@ class Group:
     radial: Tensor
     angular: Tensor
     along: Tensor | None
+
+    @cached_property
+    def near_index(self) -> Tensor:
+        """The species of the neighbours as an index, on the device of the moments."""
+        return torch.tensor(self.near, device=self.radial.device)
+
+    def to(self, device: torch.device) -> Group:
+        """Return the same on a device."""
+        along = None if self.along is None else self.along.to(device)
+        return replace(self, radial=self.radial.to(device), angular=self.angular.to(device), along=along)
 
 
 class Layout:

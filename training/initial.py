@@ -53,7 +53,7 @@ def initialise(
 
     Returns
     -------
-    Tensor of float64, shape (n_parameters,)
+    Tensor of float64, shape (n_parameters,), on the device of the model; drawn on the CPU, the same for all devices
     """
     generator = torch.Generator().manual_seed(seed)
     t = len(model.config.species)
@@ -64,7 +64,7 @@ def initialise(
     numbers["c_radial"][~seen.radial] = 0.0
     numbers["c_angular"][~seen.angular] = 0.0
     numbers["w1"][:, ~seen.species] = 0.0
-    vector = torch.cat([block.flatten() for block in numbers.values()])
+    vector = torch.cat([block.flatten() for block in numbers.values()]).to(model.device)
 
     radial, angular = whitening(model, blocks, method)
     ones = torch.ones(t, model.dim, dtype=torch.float64)
@@ -98,7 +98,7 @@ def decay_weights(model: NepOnMoments, method: str) -> Tensor:
         torch.full((math.prod(model.shapes[name]),), 0.0 if name in ("b0", "b1") else spread**-2, dtype=torch.float64)
         for name, spread in initial_spreads(model, method).items()
     ]
-    weights = torch.cat(parts)
+    weights = torch.cat(parts).to(model.device)
     return weights / (weights > 0).sum()
 
 
@@ -107,10 +107,10 @@ def whitening(model, blocks, method):
 
     Chebyshev functions times the cutoff function are almost linearly dependent on real distances.  Trained
     coefficients refer to the eigenvectors of their Gram matrix; modes much smaller than the largest are not blown
-    up to its size, as they are the roughest ones.
+    up to its size, as they are the roughest ones.  The eigenvectors are those of the CPU, as their signs are arbitrary.
     """
     shapes = {"radial": model.basis.n_radial, "angular": model.basis.angular_shape[0]}
-    grams = {part: torch.zeros(k, k, dtype=torch.float64) for part, k in shapes.items()}
+    grams = {part: torch.zeros(k, k, dtype=torch.float64, device=model.device) for part, k in shapes.items()}
     counts = dict.fromkeys(shapes, 0)
     for block in blocks:
         for group in block.load().groups:
@@ -121,19 +121,19 @@ def whitening(model, blocks, method):
                 counts[part] += values.shape[0] * values.shape[2]
     matrices = []
     for part, gram in grams.items():
-        size, modes = torch.linalg.eigh(gram / max(1, counts[part]))
+        size, modes = torch.linalg.eigh(gram.cpu() / max(1, counts[part]))
         size = size.clamp(min=0) + _SMALLEST_MODE[method] * size.max() + torch.finfo(torch.float64).tiny
         matrices.append((modes / size.sqrt()).t().contiguous())
     return matrices
 
 
 def descriptor_scaling(model, vector, blocks, method):
-    """Return mean and scale (wanted spread over that of the data) of the descriptor per species."""
+    """Return mean and scale (wanted spread over that of the data) of the descriptor per species, on the CPU."""
     by_species: list[list[Tensor]] = [[] for _ in model.config.species]
     with torch.no_grad():
         for block in blocks:
             moments = block.load()
-            q = model.descriptors(vector, moments).to(torch.float64)
+            q = model.descriptors(vector, moments).to("cpu", torch.float64)
             for own, rows in zip(by_species, moments.species_slices, strict=True):
                 own.append(q[rows])
     means, inverses = [], []

@@ -15,11 +15,13 @@ from torch import Tensor
 from tnep_calc.io.nep_txt import EXTRA_BLOCKS
 from tnep_calc.models.tables import block_terms, three_body_weights
 
+from .device import CPU
+
 
 class _Block:
     """One optional 4- or 5-body block: gradient on the components that occur in it."""
 
-    def __init__(self, name: str, dtype: torch.dtype):
+    def __init__(self, name: str, dtype: torch.dtype, device: torch.device):
         terms = block_terms(name)
         self.degree = len(terms[0][1])
         support = sorted({s for _, factors in terms for s in factors})
@@ -31,9 +33,9 @@ class _Block:
                 rest = tuple(sorted(place[s] for s in factors[:k] + factors[k + 1 :]))
                 matrix[place[factors[k]], products.index(rest)] += coefficient
         used = matrix.abs().sum(dim=0) > 0
-        self.support = torch.tensor(support)
+        self.support = torch.tensor(support, device=device)
         self.products = [product for product, keep in zip(products, used.tolist(), strict=True) if keep]
-        self.matrix = matrix[:, used].to(dtype)
+        self.matrix = matrix[:, used].to(device, dtype)
 
     def gradient(self, x: Tensor) -> Tensor:
         """Return the gradient, shape (..., m, centres), at the supported components x of the same shape."""
@@ -69,13 +71,16 @@ class InvariantDerivatives:
     extra : tuple of bool
         Which of ``EXTRA_BLOCKS`` are on.
     dtype : torch.dtype
+    device : torch.device, default the CPU
     """
 
-    def __init__(self, l_max: int, extra: tuple[bool, ...], dtype: torch.dtype = torch.float64):
-        self.weights = torch.tensor(three_body_weights(l_max), dtype=dtype)  # (S, l)
+    def __init__(
+        self, l_max: int, extra: tuple[bool, ...], dtype: torch.dtype = torch.float64, device: torch.device = CPU
+    ):
+        self.weights = torch.tensor(three_body_weights(l_max), dtype=dtype, device=device)  # (S, l)
         self.l_max = l_max
         self.extra = sum(on << bit for bit, on in enumerate(extra))
-        self.blocks = [_Block(name, dtype) for name, on in zip(EXTRA_BLOCKS, extra, strict=True) if on]
+        self.blocks = [_Block(name, dtype, device) for name, on in zip(EXTRA_BLOCKS, extra, strict=True) if on]
 
     def at(self, sums: Tensor) -> _AtSums:
         """Return the invariants at angular sums of shape (..., S, centres)."""

@@ -22,6 +22,7 @@ from tnep_calc.io.nep_txt import NepParameters, descriptor_dim
 
 from .centres import Centres
 from .config import ModelConfig
+from .device import CPU
 from .invariants import InvariantDerivatives
 from .moments import Basis, Moments
 from .scaling import Scaling
@@ -46,6 +47,8 @@ class NepOnMoments:
     config : ModelConfig
     dtype : torch.dtype
         Type of the moments and of the arithmetic.
+    device : torch.device, default the CPU
+        Where the moments and the parameters are.
 
     Attributes
     ----------
@@ -53,13 +56,13 @@ class NepOnMoments:
         Shape of every parameter block, in the order of the flat vector.
     """
 
-    def __init__(self, config: ModelConfig, dtype: torch.dtype = torch.float64):
-        self.config, self.dtype = config, dtype
+    def __init__(self, config: ModelConfig, dtype: torch.dtype = torch.float64, device: torch.device = CPU):
+        self.config, self.dtype, self.device = config, dtype, device
         self.basis = basis_of(config)
         self.n_radial, self.n_angular = config.n_max[0] + 1, config.n_max[1] + 1
         self.dim = descriptor_dim(config.n_max, config.l_max[0], config.extra)
         self.networks = 2 if config.kind == "polarizability" else 1
-        self.invariants = InvariantDerivatives(config.l_max[0], config.extra, dtype)
+        self.invariants = InvariantDerivatives(config.l_max[0], config.extra, dtype, device)
         t, m = len(config.species), config.neurons
         self.shapes: dict[str, tuple[int, ...]] = {
             "c_radial": (t, t, self.n_radial, self.basis.n_radial),  # centre, neighbour, n, k
@@ -77,8 +80,8 @@ class NepOnMoments:
 
     @scaling.setter
     def scaling(self, scaling: Scaling):
-        self._scaling = scaling.to(torch.float64)
-        self._units = scaling.to(self.dtype)
+        self._scaling = scaling.to(torch.float64, self.device)
+        self._units = scaling.to(self.dtype, self.device)
 
     def with_scaling(self, scaling: Scaling) -> NepOnMoments:
         """Return the same model with other constants."""
@@ -152,8 +155,8 @@ class NepOnMoments:
 
         If constants differ between species, one more neuron holds them: it has no input and a saturated bias.
         """
-        blocks = {name: part.detach().to(torch.float64) for name, part in self.split(vector).items()}
-        scaling = self.scaling
+        blocks = {name: part.detach().to("cpu", torch.float64) for name, part in self.split(vector).items()}
+        scaling = self.scaling.to(torch.float64, CPU)
         c_radial = (blocks["c_radial"] @ scaling.radial).permute(2, 3, 0, 1).numpy()
         c_angular = (blocks["c_angular"] @ scaling.angular).permute(2, 3, 0, 1).numpy()
         inverse, output = scaling.inverse_spread, scaling.output[:, None, None]

@@ -16,8 +16,9 @@ however many neighbours there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,6 +102,12 @@ class Moments:
         gradient = None if self.pair_gradient is None else next(left)
         return replace(self, groups=groups, pair_gradient=gradient,
                        pair_born=None if self.pair_born is None else next(left))  # fmt: skip
+
+    def to(self, device: torch.device) -> Moments:
+        """Return the same on a device."""
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, groups=tuple(group.to(device) for group in self.groups), **moved)
 
     @property
     def gigabytes(self) -> float:

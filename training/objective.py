@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,21 @@ class Labels:
     counts: Tensor
     species: Tensor
     fold: tuple[Tensor, Tensor] | None
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Number of rows of each label that the data have."""
+        return {name: int(known.sum()) for name, known in self.known.items()}
+
+    def to(self, device: torch.device) -> Labels:
+        """Return the same on a device."""
+
+        def of(values):
+            return {name: value.to(device) for name, value in values.items()}
+
+        fold = None if self.fold is None else (self.fold[0].to(device), self.fold[1].to(device))
+        return Labels(of(self.targets), of(self.known), of(self.weights), self.counts.to(device),
+                      self.species.to(device), fold)  # fmt: skip
 
     def select(self, structures: Sequence[int]) -> Labels:
         """Return the labels of some structures, in the given order."""
@@ -297,7 +313,7 @@ class Objective:
         """
         terms = {}
         for name in self.weights:
-            count = int(labels.known[name].sum()) if counts is None else counts[name]
+            count = labels.rows[name] if counts is None else counts[name]
             total: Any = labels.square_sum(name, predictions[name], weighted)
             terms[name] = total / (max(count, 1) * self.spreads[name] ** 2)
         return terms

@@ -17,6 +17,7 @@ from tnep_calc.plotting.training import plot_loss
 from . import run_files
 from .comparison import DISPLAY, panels
 from .config import TrainingConfig
+from .device import describe
 from .objective import UNITS
 from .run_files import ARTIFACT, CHECKPOINT
 from .trainer import Trainer
@@ -119,5 +120,6 @@ def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
     save_figure(plot_loss(trainer.history), folder / "loss.png", force=True)
     return run_files.write_results(
         folder, trainer, compared, trainer.parts, kind=trainer.config.model.kind, step_of_result=step,
-        threads=trainer.config.optimizer.threads, parameters=trainer.model.n_parameters,
+        threads=trainer.config.optimizer.threads, device=describe(trainer.device),
+        parameters=trainer.model.n_parameters,
     )  # fmt: skip

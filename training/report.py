@@ -106,7 +106,7 @@ def _reason(error):
 def _read_results(folder):
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     settings = [(key, str(results[key])) for key in ("program", "kind", "parameters", "steps", "step_of_result",
-                                                      "seconds", "threads") if key in results]  # fmt: skip
+                                                      "seconds", "threads", "device") if key in results]  # fmt: skip
     settings += [(f"{split} structures", str(len(indices))) for split, indices in results.get("splits", {}).items()]
     settings += _flat(results.get("configuration", {}))
     axes = "step", "loss (mean squared errors / spread²)"

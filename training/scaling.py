@@ -34,9 +34,9 @@ class Scaling:
     output: Tensor
     site: Tensor
 
-    def to(self, dtype: torch.dtype) -> Scaling:
-        """Return the same in another type."""
-        return Scaling(**{f.name: getattr(self, f.name).to(dtype) for f in fields(self)})
+    def to(self, dtype: torch.dtype, device: torch.device) -> Scaling:
+        """Return the same in another type, on a device."""
+        return Scaling(**{f.name: getattr(self, f.name).to(device, dtype) for f in fields(self)})
 
     @staticmethod
     def stack(several: Sequence[Scaling]) -> Scaling:

@@ -34,7 +34,7 @@ def start_vector(model: NepOnMoments, blocks: Sequence[Block], path: Path, metho
 
     Returns
     -------
-    Tensor of float64, shape (n_parameters,)
+    Tensor of float64, shape (n_parameters,), on the device of the model
     """
     p, constants = without_constants(read_nep(path, model.config.kind))
     own = [p.species.index(s) for s in model.config.species]
@@ -58,7 +58,7 @@ def start_vector(model: NepOnMoments, blocks: Sequence[Block], path: Path, metho
         numbers[name] = torch.zeros(model.shapes[name], dtype=torch.float64)
 
     def vector():
-        return torch.cat([numbers[name].flatten() for name in model.shapes])
+        return torch.cat([numbers[name].flatten() for name in model.shapes]).to(model.device)
 
     scaling = replace(model.scaling, **descriptor_scaling(model, vector(), blocks, method))
     model.scaling = scaling

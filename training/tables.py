@@ -126,9 +126,11 @@ class BaseConfig:
         return None
 
     def content(self) -> dict[str, Any]:
-        """Return all that decides the result (no paths, no memory, no threads) as plain values."""
+        """Return all that decides the result (no paths, no memory, no threads, no device) as plain values."""
         content = {name: asdict(getattr(self, name)) for name in ("data", "model", "loss", "optimizer")}
-        del content["data"]["files"], content["optimizer"]["memory_gb"], content["optimizer"]["threads"]
+        del content["data"]["files"]
+        for name in ("memory_gb", "threads", "device"):
+            content["optimizer"].pop(name, None)
         return content
 
 

@@ -23,6 +23,7 @@ from .blocks import Block, Storage
 from .checkpoint import fingerprint, load_matching, save_checkpoint
 from .config import TrainingConfig
 from .coverage import Coverage, coverage_of, unseen_warnings
+from .device import describe, resolve
 from .initial import decay_weights, initialise
 from .model import NepOnMoments
 from .objective import WITH_CONSTANTS, Objective, check_labels, site_constants, spreads
@@ -62,6 +63,8 @@ class Trainer:
         The splits that have structures.
     vector : Tensor of float64, shape (n_parameters,) or (restarts, n_parameters)
         Current parameters; of all models until one of several is chosen.
+    device : torch.device
+        Where parameters and moments are; predictions and results come back to the CPU.
     clock : Clock
         Number and time of the gradients of this process; see :meth:`speed`.
     storage : Storage
@@ -75,6 +78,9 @@ class Trainer:
         indices: Mapping[str, np.ndarray] | None = None, pool: MomentPool | None = None,
     ):  # fmt: skip
         torch.set_num_threads(config.optimizer.threads)
+        self.device = resolve(config.optimizer.device)
+        if config.optimizer.device != "cpu":
+            log.info("device: %s", describe(self.device))
         self.config = config
         self.weights = config.loss.weights(config.model.kind)
         if structures is None:
@@ -83,16 +89,16 @@ class Trainer:
         self.fingerprint = fingerprint(config, structures)
         self.indices = dict(indices) if indices is not None else split_indices(len(structures), config)
         self.dtype = DTYPES[config.optimizer.precision]
-        self.model = NepOnMoments(config.model, self.dtype)
+        self.model = NepOnMoments(config.model, self.dtype, self.device)
         # with a pool, half of the memory is for what it has
-        self.storage = Storage(config.optimizer.memory_gb / (1 if pool is None else 2), config.scratch)
+        memory = config.optimizer.memory_gb / (1 if pool is None else 2)
+        self.storage = Storage(memory, config.scratch, self.device)
         self.parts = make_parts(config, self.model.basis, structures, self.indices, self.storage, pool)
         moments = {name: (block.load() for block in part.blocks) for name, part in self.parts.items()}
         seen = coverage_of(moments.pop("train"), len(config.model.species))
         for line in unseen_warnings(seen, moments, config.model.species):
             log.warning(line)
         train = self.parts["train"].labels
-        self.counts = {name: int(known.sum()) for name, known in train.known.items()}
         site = torch.zeros(len(config.model.species), dtype=torch.float64)
         if (name := next((name for name in WITH_CONSTANTS if name in self.weights), None)) is not None:
             site = site_constants(train, name, len(site))
@@ -204,7 +210,7 @@ class Trainer:
         if self.stage != "lbfgs":
             optimizer = self._first_optimizer()
             optimizer.param_groups[0]["lr"] = self.learning_rate(self.step)
-            self._check_finite(float(self._gradient(self._batch())))
+            self._check_finite(self._gradient(self._batch()))
             optimizer.step()
             self.step += 1
             if self.step == self.choice_step:
@@ -250,15 +256,17 @@ class Trainer:
         return batches[int(torch.randperm(len(batches), generator=generator)[place])]
 
     def _gradient(self, blocks: Sequence[Block] | None = None):
-        """Set the gradient of the loss over some blocks (None: all), and return the loss, summed over the starts."""
+        """Set the gradient of the loss over some blocks (None: all), and return the loss, summed over the starts.
+
+        A number, so that a GPU has finished when the time is taken.
+        """
         start = time.perf_counter()
         vector = self.vector.detach()
         self.vector.grad = self.objective.penalty_gradient(vector)
-        total, counts = self.objective.penalty(vector).sum(), self.counts
+        total = self.objective.penalty(vector).sum()
         if blocks is None:
             blocks = self.parts["train"].blocks
-        else:
-            counts = {name: sum(int(b.labels.known[name].sum()) for b in blocks) for name in self.weights}
+        counts = {name: sum(block.labels.rows[name] for block in blocks) for name in self.weights}
         for block in blocks:
             predictions = self.model.predict(self.vector, block.load(), list(self.weights))
             loss = self.objective.loss(self.objective.terms(block.labels, predictions, counts=counts)).sum()
@@ -266,9 +274,10 @@ class Trainer:
             total = total + loss.detach()
         if self._frozen:
             self.vector.grad[..., : self._frozen] = 0.0
+        loss_of_all = float(total)
         share = sum(len(block.structures) for block in blocks) / len(self.parts["train"].structures)
         self.clock.add(share, time.perf_counter() - start)
-        return total
+        return loss_of_all
 
     def _choose(self):
         """Go on with the best of several starts."""
@@ -305,7 +314,7 @@ class Trainer:
         vector : Tensor, shape (n_parameters,), optional
             Instead of the current parameters (of the first of several starts).
         """
-        return self._predict(name, self._leader() if vector is None else vector)
+        return self._predict(name, self._leader() if vector is None else vector.to(self.device))
 
     def _leader(self):
         return self._single(self.vector.detach())
@@ -341,8 +350,8 @@ class Trainer:
         """Return the parameters to keep and their step: the best on validation data if there are any, else the last."""
         if self.config.output.keep_best and "validation" in self.parts:
             if self.vector.ndim == 1 and self.best["step"] >= self.choice_step:
-                return self.best["vector"], self.best["step"]
-        return self._leader(), self.step
+                return self.best["vector"].cpu(), self.best["step"]
+        return self._leader().cpu(), self.step
 
     def parameters(self) -> NepParameters:
         """Return the result as the parameters of a ``nep.txt``."""
@@ -368,7 +377,7 @@ class Trainer:
         """Take up the state of a checkpoint; see :func:`tnep_calc.training.checkpoint.load_matching` for the errors."""
         state = load_matching(path, self.fingerprint)
         self.model.scaling = Scaling(**state["scaling"])
-        self.vector = state["vector"].clone().requires_grad_(True)
+        self.vector = state["vector"].to(self.device, copy=True).requires_grad_(True)
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.history = state["best"], state["history"]
         self._optimizer = None

@@ -16,7 +16,8 @@ from .objective import OF_STRUCTURES, Labels, Objective
 def predictions_of(part: Part, model: NepOnMoments, vector: Tensor, wanted: Sequence[str]) -> dict[str, Tensor]:
     """Return the predictions for a part without gradients, as :meth:`NepOnMoments.predict`, in the part's order.
 
-    A single vector goes with the constants of the first model, where there are those of several.
+    They are on the CPU, as the labels of a part.  A single vector goes with the constants of the first model, where
+    there are those of several.
     """
     if vector.ndim == 1 and model.scaling.mean.ndim == 3:
         model = model.with_scaling(model.scaling.member(0))
@@ -24,7 +25,8 @@ def predictions_of(part: Part, model: NepOnMoments, vector: Tensor, wanted: Sequ
     out: dict[str, Tensor] = {}
     with torch.no_grad():
         for block in part.blocks:
-            for label, value in model.predict(vector, block.load(), list(wanted)).items():
+            for label, found in model.predict(vector, block.load(), list(wanted)).items():
+                value = found.cpu()
                 rows = block.structures if label in OF_STRUCTURES else block.atoms
                 if label not in out:
                     shape = [*value.shape]

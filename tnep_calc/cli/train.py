@@ -38,6 +38,7 @@ a default:
                                   # "soap" instead of "adam" for hundreds of structures
   lbfgs_steps = 300
   precision = "float64"           # "float32": half the memory, twice the speed
+  device = "cpu"                  # "cuda": a GPU, also "cuda:1"; "auto": a GPU if there is one
   memory_gb = 4.0                 # of the precomputed moments; what is more is streamed from a temporary file
 
   [output]
@@ -100,6 +101,7 @@ def add_arguments(parser):
     group.add_argument("--steps", type=int, help="steps of first order, and as many of L-BFGS (gradient; default: 300)")
     group.add_argument("--precision", choices=("float64", "float32"), help="of the gradient engine; default: float64")
     group.add_argument("--threads", type=int, help="threads; default: 1")
+    group.add_argument("--device", help="of the gradient engine: cpu, cuda, cuda:1, ..., or auto; default: cpu")
     group.add_argument("--memory", type=float, help="largest size of the moments in memory in GB; default: 4")
     group.add_argument("--start", metavar="NEP", help="nep.txt to start from (gradient), as model.start does")
 
@@ -110,7 +112,7 @@ def run(args):
         stream=sys.stderr, format="%(message)s", level=logging.WARNING if args.quiet else logging.INFO
     )
     options = {"engine": args.engine, "steps": args.steps, "precision": args.precision, "threads": args.threads,
-               "memory_gb": args.memory, "start": args.start}  # fmt: skip
+               "device": args.device, "memory_gb": args.memory, "start": args.start}  # fmt: skip
     given = {name: value for name, value in options.items() if value is not None}
     if all(path.is_dir() for path in args.config):
         _run_directories(args, given)

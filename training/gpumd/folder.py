@@ -18,6 +18,7 @@ from tnep_calc.io.nep_in import NepInput, read_nep_in
 from tnep_calc.io.nep_txt import ZBL, NepParameters, write_nep
 
 from ..data.checks import check_before_training
+from ..device import resolve
 from .evaluate import evaluate
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ class RunOptions:
         Arithmetic of the gradient engine; the evolution strategy is float32 as in GPUMD.
     threads : int, default 1
         Threads of torch.
+    device : str, default "cpu"
+        Where the gradient engine computes; see ``device`` of :class:`tnep_calc.training.config.OptimizerConfig`.
     memory_gb : float, default 4.0
         Largest size of the precomputed moments in memory in GB.
     start : str or path, optional
@@ -54,6 +57,7 @@ class RunOptions:
     steps: int | None = None
     precision: str = "float64"
     threads: int = 1
+    device: str = "cpu"
     memory_gb: float = 4.0
     start: str | Path | None = None
 
@@ -153,9 +157,12 @@ class Folder:
 
 
 def check_folder(folder: Folder, run: RunOptions) -> None:
-    """Raise ``InputError`` if the engine is unknown, or a run would overwrite a model of which nothing is known."""
+    """Raise ``InputError`` for an unknown engine, a device that is not there, or a model that would be overwritten."""
     if run.engine not in ENGINES:
         raise InputError(f"engine must be {' or '.join(ENGINES)}, got '{run.engine}'")
+    if run.engine == "snes" and run.device != "cpu":
+        raise InputError(f"device '{run.device}': the evolution strategy runs on the CPU; use --engine gradient")
+    resolve(run.device)
     path = folder.path
     continues = (path / CHECKPOINT).exists() or (run.engine == "snes" and (path / RESTART).exists())
     if not folder.options.prediction and (path / NEP).exists() and not (continues or run.restart):

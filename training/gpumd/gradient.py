@@ -67,8 +67,8 @@ def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
             "basis_size": list(model.basis_size), "l_max": list(model.l_max), "neurons": model.neurons,
         },
         "loss": _loss(folder),
-        "optimizer": {"precision": run.precision, "threads": run.threads, "memory_gb": run.memory_gb,
-                      **_first_method(folder)},
+        "optimizer": {"precision": run.precision, "threads": run.threads, "device": run.device,
+                      "memory_gb": run.memory_gb, **_first_method(folder)},
         "output": {"directory": ".", "keep_best": False},
     }  # fmt: skip
     if options.seed is not None:
