@@ -48,17 +48,6 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     os.replace(temporary, path)
 
 
-def on_cpu(state: Any) -> Any:
-    """Return nested dicts, lists and tuples with all tensors on the CPU; those that are there are not copied."""
-    if isinstance(state, torch.Tensor):
-        return state.cpu()
-    if isinstance(state, Mapping):
-        return {key: on_cpu(value) for key, value in state.items()}
-    if isinstance(state, (list, tuple)):
-        return type(state)(on_cpu(value) for value in state)
-    return state
-
-
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint; a kill at any moment leaves the old or the new file."""
     content = {"format": FORMAT, **_on_cpu(state)}

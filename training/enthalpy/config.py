@@ -140,9 +140,8 @@ class EnthalpyConfig(BaseConfig):
     optimizer: EnthalpyOptimizerConfig
 
     def content(self) -> dict[str, Any]:
-        """Return all that decides the result (not the device either) as plain values."""
+        """Return all that decides the result as plain values."""
         content = super().content()
-        content["optimizer"].pop("device", None)
         if not self.model.hyperpolarizability:  # then as before there was this key: checkpoints stay valid
             del content["model"]["hyperpolarizability"]
         if self.optimizer.polarizability == "gradient":  # likewise

@@ -13,6 +13,7 @@ from tnep_calc.mean import export_mean
 from tnep_calc.plotting.style import save_figure
 from tnep_calc.plotting.training import plot_enthalpy_histories
 
+from ..device import resolve
 from ..members import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
 from ..run_files import ARTIFACT, provenance
 from ..splits import SPLITS
@@ -37,6 +38,7 @@ def run_enthalpy_ensemble(config: EnthalpyConfig, restart: bool = False) -> dict
 
     Arguments, result and errors as :func:`tnep_calc.training.ensemble.run_ensemble`.
     """
+    resolve(config.optimizer.device)  # before any work
     structures = read_structures(config)
     indices = member_indices(len(structures), config)
     pool: Sequence[Frame] | None = None

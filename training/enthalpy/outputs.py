@@ -112,5 +112,6 @@ def write_results(trainer: EnthalpyTrainer, folder: Path, found: Predictions) ->
     save_figure(plot_enthalpy_histories([trainer.history], SHOWN), folder / "history.png", force=True)
     return run_files.write_results(
         folder, trainer, compare(found), trainer.frames, kind="enthalpy", epochs=trainer.epoch,
+        threads=trainer.config.optimizer.threads, device=describe(trainer.device),
         parameters=sum(p.numel() for p in trainer.sites.parameters()),
     )  # fmt: skip

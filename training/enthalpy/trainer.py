@@ -19,9 +19,9 @@ from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
 
-from ..checkpoint import fingerprint, load_matching, on_cpu, save_checkpoint
+from ..checkpoint import fingerprint, load_matching, save_checkpoint
 from ..data.values import field_of
-from ..device import resolve
+from ..device import CPU, resolve
 from ..soap import SOAP
 from ..splits import SPLITS, split_indices
 from .config import EnthalpyConfig
@@ -55,7 +55,7 @@ class EnthalpyTrainer:
     Attributes
     ----------
     device : torch.device
-        Where frames, parameters and the state of the optimizer are, and everything is computed.
+        Where frames, parameters and the state of the optimizer are; what is compared comes back as arrays.
     pool : sequence of Frame
         All structures; ``frames`` has them by split.
     sites : EnthalpySites
@@ -95,7 +95,7 @@ class EnthalpyTrainer:
         self.pool = on_device(frames_of(config, structures) if pool is None else pool, self.device)
         self.frames = {name: [self.pool[k] for k in self.indices[name]] for name in SPLITS if len(self.indices[name])}
         # The start is found on the CPU: signs of eigenvectors, and with them the model, could be others elsewhere.
-        without_pairs = [replace(frame, pairs=[]).to(torch.device("cpu")) for frame in self.frames["train"]]
+        without_pairs = [replace(frame, pairs=[]).to(CPU) for frame in self.frames["train"]]
         initialise(self.sites, without_pairs, model.seed)
         self.sites.to(self.device)
         self.average.to(self.device).load_state_dict(self.sites.state_dict())
@@ -245,11 +245,11 @@ class EnthalpyTrainer:
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on exactly as if nothing had happened, on this device or another."""
-        return on_cpu({
+        return {
             "fingerprint": self.fingerprint, "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
             "sites": self.sites.state_dict(), "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(), "mean_squares": self.mean_squares, "history": self.history,
-        })  # fmt: skip
+        }  # fmt: skip
 
     def restore(self, path: Path) -> None:
         """Take up the state of a checkpoint; errors as :meth:`tnep_calc.training.trainer.Trainer.restore`."""
