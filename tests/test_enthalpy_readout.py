@@ -5,7 +5,17 @@ import logging
 import numpy as np
 import pytest
 import torch
-from test_enthalpy_training import CUTOFF, FIELD, RADIAL, SHAPE, SPECIES, config, labelled, teacher  # noqa: F401
+from test_enthalpy_training import (  # noqa: F401
+    CUTOFF,
+    FIELD,
+    QUANTITIES,
+    RADIAL,
+    SHAPE,
+    SPECIES,
+    config,
+    labelled,
+    teacher,
+)
 
 from tnep_calc.errors import InputError
 from tnep_calc.models.enthalpy_sites import EnthalpySites
@@ -117,3 +127,13 @@ def test_ridge_where_it_can_be(teacher, caplog):  # noqa: F811
             by_ridge(config(**tables), structures)
     with pytest.raises(InputError, match="'auto', 'ridge' or 'gradient', got 'rigde'"):
         config(optimizer={"polarizability": "rigde"})
+
+
+def test_steps_without_a_label_that_is_fitted_by_gradients(teacher):  # noqa: F811
+    """Structures that have a polarizability alone make batches in which nothing is left to step along."""
+    structures = [labelled(teacher, k) for k in range(2)]
+    structures += [labelled(teacher, k, drop=QUANTITIES[:-1]) for k in range(2, 4)]
+    trainer = EnthalpyTrainer(config(data={"validation_fraction": 0.0}, optimizer={"batch": 1}), structures)
+    trainer.run()
+    assert trainer.ridge and trainer.step == 24
+    assert np.isfinite(trainer.history[-1]["rmse_polarizability_train"])

@@ -176,6 +176,9 @@ class EnthalpyTrainer:
         if self._branches_are_open():
             sums["dipole"] = []
         means = {name: torch.stack(parts).mean().double() for name, parts in sums.items() if parts}
+        if not means:  # of structures with a polarizability alone, which has its own fit
+            self.step += 1
+            return
         values = torch.stack([mean.detach() for mean in means.values()]).tolist()  # waits for the device only once
         for (name, mean), value in zip(means.items(), values, strict=True):
             if not math.isfinite(value):
