@@ -59,10 +59,10 @@ class Fetched(TorchFunctionMode):
 
 
 def structures_of(model, field):
-    """Structures with all labels, and some of them: dipoles on other branches, some in a field."""
+    """Structures with all or some of the labels, a dipole on another branch, some in a field."""
     made = [labelled(model, k, field if k % 2 else None) for k in range(5)]
     made[1] = replace(made[1], dipole=made[1].dipole + made[1].cell[0] - 2 * made[1].cell[2])
-    return [*made, labelled(model, 5, drop=("born_charges", "polarizability"))]
+    return [*made, labelled(model, 5, drop=("born_charges", "polarizability")), labelled(model, 6, drop=("dipole",))]
 
 
 def trainer_of(case, model, **optimizer):
