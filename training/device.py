@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from tnep_calc.errors import InputError
@@ -45,6 +48,18 @@ def resolve(name: str) -> torch.device:
         there = ", ".join(f"cuda:{k}" for k in range(count))
         raise InputError(f"device '{name}': there is no such GPU; there are {there}")
     return torch.device("cuda", index)
+
+
+@contextmanager
+def room_on_gpu() -> Iterator[None]:
+    """Turn torch's error of a full GPU into an ``InputError`` that says what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"the GPU has too little memory: {str(error).splitlines()[0]}; lower optimizer.memory_gb (--memory), so "
+            "that more of the moments are streamed, use precision = 'float32' or smaller batches, or device = 'cpu'"
+        ) from error
 
 
 def describe(device: torch.device) -> str:
