@@ -254,8 +254,8 @@ class Trainer:
         """Return the blocks for the next of these steps: batches in an order that is drawn for every epoch."""
         batches = self.parts["train"].batches
         epoch, place = divmod(self.step, len(batches))
-        generator = torch.Generator().manual_seed(self.config.model.seed + _SEED_STEP * epoch)
-        return batches[int(torch.randperm(len(batches), generator=generator)[place])]
+        generator = torch.Generator().manual_seed(self.config.model.seed + _SEED_STEP * epoch)  # of the CPU
+        return batches[int(torch.randperm(len(batches), generator=generator, device="cpu")[place])]
 
     def _gradient(self, blocks: Sequence[Block] | None = None):
         """Set the gradient of the loss over some blocks (None: all), and return the loss, summed over the starts.
