@@ -314,6 +314,27 @@ def test_soap_trains_several_models_as_it_does_one():
     assert (several.vector[1] - several.vector[0]).abs().max() > 0.1
 
 
+@pytest.mark.parametrize("options", [{}, {"method": "soap"}, {"restarts": 2, "restart_steps": 10}])
+def test_folded_dipoles_wait_for_the_born_charges(options):
+    """In the first steps they have no say, except where they are not folded or a model is there to start from."""
+    structures = [random_structure(seed, "BNB") for seed in range(4)]
+    shifted = [replace(s, dipole=s.dipole + 0.4) for s in structures]
+
+    def vectors(steps, **tables):
+        config = small_config("dipole", optimizer={"steps": 10, "lbfgs_steps": 0, **options}, **tables)
+        for own in (structures, shifted):
+            trainer = Trainer(config, own)
+            trainer.objective = replace(trainer.objective, spreads={"dipole": 1.0, "born_charges": 1.0})
+            for _ in range(steps):
+                trainer._advance()
+            yield trainer.vector.detach()
+
+    assert torch.equal(*vectors(3))
+    assert not torch.equal(*vectors(6))
+    assert not torch.equal(*vectors(3, data={"fold_dipole": False}))
+    assert not torch.equal(*vectors(3, loss={"born_charges": 0.0}))
+
+
 def test_no_step_of_soap_overshoots_the_initial_parameters():
     """Its steps are as large in all directions, so all weights must be of a size: the first layer, too."""
     structures = [random_structure(seed, ("BNB", "BN", "NNB")[seed % 3]) for seed in range(12)]

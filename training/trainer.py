@@ -41,6 +41,7 @@ _SEED_STEP = 1_000_003  # between the seeds of starts and of epochs
 # Short averages suit batches of few structures; the eigenbasis follows the gradients of the first steps.
 _ADAM = {"betas": (0.9, 0.99)}
 _SOAP = {"betas": (0.8, 0.9), "interval": 5}
+_OPEN = 0.3  # of the first steps: until then, folded dipoles wait for the Born charges
 _LBFGS_CHUNK = 10  # iterations between two looks at the clock; part of what makes a resumed run exact
 
 
@@ -262,16 +263,16 @@ class Trainer:
 
         A number, so that a GPU has finished when the time is taken.
         """
-        start = time.perf_counter()
+        start, objective = time.perf_counter(), self._objective_now()
         vector = self.vector.detach()
         self.vector.grad = self.objective.penalty_gradient(vector)
         total = self.objective.penalty(vector).sum()
         if blocks is None:
             blocks = self.parts["train"].blocks
-        counts = {name: sum(block.labels.rows[name] for block in blocks) for name in self.weights}
+        counts = {name: sum(block.labels.rows[name] for block in blocks) for name in objective.weights}
         for block in blocks:
-            predictions = self.model.predict(self.vector, block.load(), list(self.weights))
-            loss = self.objective.loss(self.objective.terms(block.labels, predictions, counts=counts)).sum()
+            predictions = self.model.predict(self.vector, block.load(), list(objective.weights))
+            loss = objective.loss(objective.terms(block.labels, predictions, counts=counts)).sum()
             loss.backward()
             total = total + loss.detach()
         if self._frozen:
@@ -280,6 +281,18 @@ class Trainer:
         share = sum(len(block.structures) for block in blocks) / len(self.parts["train"].structures)
         self.clock.add(share, time.perf_counter() - start)
         return loss_of_all
+
+    def _objective_now(self) -> Objective:
+        """Return the objective, without the dipole while the model is too young for one that is known up to a quantum.
+
+        Born charges come first: a folded dipole would pull a model that knows nothing yet to wrong branches.
+        """
+        config = self.config
+        early = self.stage != "lbfgs" and self.step < _OPEN * (self.choice_step or config.optimizer.steps)
+        folded = {"dipole", "born_charges"} <= set(self.weights) and self.parts["train"].labels.fold is not None
+        if config.model.start or not (early and folded):
+            return self.objective
+        return replace(self.objective, weights={k: w for k, w in self.weights.items() if k != "dipole"})
 
     def _choose(self):
         """Go on with the best of several starts."""
