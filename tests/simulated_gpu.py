@@ -16,7 +16,9 @@ from tnep_calc.training import native
 
 GPU = torch.device("cuda", 0)
 _INDEXING = (Tensor.__getitem__, Tensor.__setitem__)
-_FREE = (Tensor.__repr__, Tensor.grad.__set__, Tensor.backward)  # type: ignore[attr-defined]
+_FREE = (  # type: ignore[attr-defined]
+    Tensor.__repr__, Tensor.grad.__set__, Tensor.backward, Tensor.__deepcopy__, torch._has_compatible_shallow_copy_type,
+)  # fmt: skip
 _AS_ARRAY = (Tensor.numpy, Tensor.__array__)
 
 
@@ -44,6 +46,10 @@ class SimulatedGPU(TorchFunctionMode):
         marked = [x for x in tensors if self.holds(x)]
         if func == Tensor.device.__get__:  # a new object every time
             return GPU if marked else torch.device("cpu")
+        if func == Tensor.data.__set__:  # type: ignore[attr-defined]  # how modules move
+            return self._replace(*args)
+        if func is Tensor.copy_:
+            return func(*args, **kwargs)
         if marked and func in _AS_ARRAY:
             raise TypeError("cannot make an array of a tensor on the GPU")
         if not tensors:
@@ -78,6 +84,13 @@ class SimulatedGPU(TorchFunctionMode):
         if result is source and target != self.holds(source):
             result = source.clone()
         return self._mark(result) if target else result
+
+    def _replace(self, tensor, data):
+        tensor.data = data
+        if self.holds(data):
+            self._mark(tensor)
+        else:
+            vars(tensor).pop("on_simulated_gpu", None)
 
     def _check(self, func, args, tensors):
         if func in _FREE:

@@ -1,15 +1,17 @@
-"""Training of the enthalpy family on a device: every tensor is made there, and nothing is read without fetching it.
+"""Training of the enthalpy family on a GPU: all of a step is there, and what a run gives comes back.
 
-Without a GPU, that is seen with another default device, "meta", whose tensors have no values: one that is made without
-saying where cannot be used with those that are on the CPU, where the frames and parameters are.
+A simulated GPU has the numbers of the CPU, so all must be equal, bit by bit; where there is a GPU it is tried, too.
 """
 
+import json
 import logging
 from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from simulated_gpu import simulated_gpu
 from test_enthalpy_training import (  # noqa: F401
     CUTOFF,
     FIELD,
@@ -24,14 +26,14 @@ from test_enthalpy_training import (  # noqa: F401
     labelled,
     teacher,
 )
-from torch.overrides import TorchFunctionMode
 
+from tnep_calc.artifact import load_artifact
 from tnep_calc.errors import InputError
 from tnep_calc.models.enthalpy import Enthalpy
 from tnep_calc.models.enthalpy_sites import EnthalpySites
 from tnep_calc.training.checkpoint import fingerprint
 from tnep_calc.training.enthalpy.frames import Frame, make_frame
-from tnep_calc.training.enthalpy.outputs import train_in
+from tnep_calc.training.enthalpy.outputs import predictions, train_in, write_results
 from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -43,19 +45,6 @@ CASES = {
     "third order": ({"model": {"hyperpolarizability": True}}, FIELD),
     "single precision": ({"optimizer": {"precision": "float32"}}, None),
 }
-
-
-class Fetched(TorchFunctionMode):
-    """Lets only tensors that have come from ``cpu()`` become arrays, as those of a GPU must."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func in (torch.Tensor.numpy, torch.Tensor.__array__):
-            assert getattr(args[0], "fetched", False), "an array of a tensor that may be on a GPU"
-        result = func(*args, **(kwargs or {}))
-        if func is torch.Tensor.cpu:
-            result = result.clone()
-            result.fetched = True
-        return result
 
 
 def structures_of(model, field):
@@ -90,24 +79,53 @@ def tensors_in(value):
     return [t for item in value for t in tensors_in(item)] if isinstance(value, (list, tuple)) else []
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_training_is_where_its_frames_are(teacher, case):  # noqa: F811
-    """Steps, reports (with the ridge fit) and comparisons give the same bit by bit, wherever new tensors are made."""
-    plain, elsewhere = trainer_of(case, teacher), trainer_of(case, teacher)
-    assert plain.ridge == (CASES[case][1] is None and case != "gradient")
-    plain.run()
-    with META, Fetched():
-        elsewhere.run()
-        found = looked_at(elsewhere)
-        state = elsewhere.state()
-    wanted = looked_at(plain)
+def assert_same(one, other):
+    found, wanted = looked_at(one), looked_at(other)
     assert found.keys() == wanted.keys()
-    assert {name.split()[-1] for name in found if "train" in name} == set(QUANTITIES)
     for name, value in wanted.items():
         assert np.array_equal(found[name], value) and np.isfinite(value).all(), name
-    assert {t.device for t in tensors_in(state)} == {CPU}
-    for one, other in zip(tensors_in(plain.state()), tensors_in(state), strict=True):
-        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_whole_run_is_on_the_gpu(teacher, case):  # noqa: F811
+    """Steps, reports (with the ridge fit) and comparisons."""
+    plain = trainer_of(case, teacher)
+    assert plain.ridge == (CASES[case][1] is None and case != "gradient")
+    assert set(plain.compare("train")) == set(QUANTITIES)
+    plain.run()
+    with simulated_gpu() as gpu:
+        there = trainer_of(case, teacher, device="cuda")
+        there.run()
+        state = there.state()
+        assert all(gpu.holds(t) for t in tensors_in([there.pool, state["sites"], state["average"], state["optimizer"]]))
+        assert_same(there, plain)
+
+
+def test_a_run_comes_back_from_the_gpu_and_goes_on(teacher, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(Figure, "savefig", lambda figure, target, **options: getattr(target, "touch", int)())
+    plain = trainer_of("ridge", teacher, epochs=6)
+    plain.run()
+    killed = trainer_of("ridge", teacher, epochs=6)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run(_interrupt, tmp_path / "checkpoint.pt")
+    with simulated_gpu() as gpu:
+        there = trainer_of("ridge", teacher, epochs=6, device="auto")
+        train_in(tmp_path, there, restart=False)
+        assert gpu.holds(there.average.w3)
+        write_results(there, tmp_path, predictions(there))
+        assert gpu.holds(there.average.w3)
+    assert json.loads((tmp_path / "results.json").read_text())["device"] == "cuda:0 (simulated)"
+    exported = load_artifact(tmp_path / "model.pt").module.state_dict()
+    again = trainer_of("ridge", teacher, epochs=6)
+    again.restore(tmp_path / "checkpoint.pt")
+    assert again.finished
+    assert_same(again, plain)
+    for name, value in plain.average.state_dict().items():
+        assert torch.equal(exported[f"plain.members.0.{name}"], value), name
+
+
+def _interrupt(trainer):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("order", [2, 3])
