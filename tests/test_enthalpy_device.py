@@ -170,11 +170,16 @@ def test_members_share_the_frames_on_the_device(teacher):  # noqa: F811
 
 def test_frames_that_do_not_fit(teacher, monkeypatch):  # noqa: F811
     def full(frame, device):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise torch.OutOfMemoryError("CUDA out of memory.")
 
+    structures, words = [labelled(teacher, k) for k in range(5)], "out of memory.; take fewer structures"
+    trainer = EnthalpyTrainer(config(), structures)
     monkeypatch.setattr(Frame, "to", full)
-    with pytest.raises(InputError, match="5 structures, 0.0 GB, do not fit into the memory of cpu"):
-        EnthalpyTrainer(config(), [labelled(teacher, k) for k in range(5)])
+    with pytest.raises(InputError, match=words):
+        EnthalpyTrainer(config(), structures)
+    monkeypatch.setattr(trainer, "_step", full)
+    with pytest.raises(InputError, match=words):
+        trainer.run()
 
 
 def test_names_of_devices(teacher, tmp_path, caplog):  # noqa: F811

@@ -10,6 +10,7 @@ import torch
 from tnep_calc.errors import InputError
 
 CPU = torch.device("cpu")
+_STREAM = "lower optimizer.memory_gb (--memory), so that more of the moments are streamed"
 _KNOWN = "'cpu', 'cuda', a numbered one such as 'cuda:1', or 'auto' (a GPU if there is one)"
 
 
@@ -51,14 +52,14 @@ def resolve(name: str) -> torch.device:
 
 
 @contextmanager
-def room_on_gpu() -> Iterator[None]:
+def room_on_gpu(advice: str = _STREAM) -> Iterator[None]:
     """Turn torch's error of a full GPU into an ``InputError`` that says what to do."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise InputError(
-            f"the GPU has too little memory: {str(error).splitlines()[0]}; lower optimizer.memory_gb (--memory), so "
-            "that more of the moments are streamed, use precision = 'float32' or smaller batches, or device = 'cpu'"
+            f"the GPU has too little memory: {str(error).splitlines()[0]}; {advice}, use precision = 'float32' or "
+            "smaller batches, or device = 'cpu'"
         ) from error
 
 

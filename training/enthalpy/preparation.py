@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-import torch
-
 from tnep_calc.artifact import DTYPES
-from tnep_calc.errors import InputError
 from tnep_calc.io import importers
 from tnep_calc.io.dataset import LabelledStructure
 
@@ -43,21 +40,3 @@ def frames_of(config: EnthalpyConfig, structures: Sequence[LabelledStructure]) -
         structures, model.species, model.cutoff, model.n_radial, DTYPES[opt.precision], config.data.fold_dipole,
         model.zbl, opt.memory_gb,
     )  # fmt: skip
-
-
-def on_device(frames: Sequence[Frame], device: torch.device) -> list[Frame]:
-    """Return frames on a device; those that are there are not copied.
-
-    Raises
-    ------
-    InputError
-        If they do not fit into its memory.
-    """
-    try:
-        return [frame.to(device) for frame in frames]
-    except torch.OutOfMemoryError as error:
-        size = sum(frame.nbytes for frame in frames) / 1e9
-        raise InputError(
-            f"the derivatives of {len(frames)} structures, {size:.1f} GB, do not fit into the memory of {device}: use "
-            "fewer structures, a smaller cutoff, precision = 'float32', or optimizer.device = 'cpu'"
-        ) from error

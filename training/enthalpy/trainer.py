@@ -21,14 +21,14 @@ from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
 
 from ..checkpoint import fingerprint, load_matching, save_checkpoint
 from ..data.values import field_of
-from ..device import CPU, resolve
+from ..device import CPU, resolve, room_on_gpu
 from ..soap import SOAP
 from ..splits import SPLITS, split_indices
 from .config import EnthalpyConfig
 from .frames import Frame
 from .initial import initialise
 from .prediction import errors, predict
-from .preparation import frames_of, on_device, read_structures
+from .preparation import frames_of, read_structures
 from .readout import by_ridge, fit_polarizability
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ _WARM_UP, _OPEN = 0.02, 0.05  # of all steps: rise of the learning rate, and sta
 _AVERAGE = 0.98  # of the running mean squared errors
 _LOOKED_AT = 20  # structures of a split in the progress lines
 _PER_ATOM = ("energy", "virial", "dipole")
+_ROOM = "take fewer structures or a smaller cutoff"  # for a GPU that is full
 
 
 class EnthalpyTrainer:
@@ -92,7 +93,9 @@ class EnthalpyTrainer:
             )
         shape = SiteShape(len(model.species), model.n_radial, model.channels, model.hidden, model.hyperpolarizability)
         self.sites, self.average = EnthalpySites(shape, dtype), EnthalpySites(shape, dtype)
-        self.pool = on_device(frames_of(config, structures) if pool is None else pool, self.device)
+        pool = frames_of(config, structures) if pool is None else pool
+        with room_on_gpu(_ROOM):
+            self.pool = [frame.to(self.device) for frame in pool]
         self.frames = {name: [self.pool[k] for k in self.indices[name]] for name in SPLITS if len(self.indices[name])}
         # The start is found on the CPU: signs of eigenvectors, and with them the model, could be others elsewhere.
         without_pairs = [replace(frame, pairs=[]).to(CPU) for frame in self.frames["train"]]
@@ -133,6 +136,7 @@ class EnthalpyTrainer:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
+    @room_on_gpu(_ROOM)
     def run(self, on_report: Callable[[EnthalpyTrainer], None] | None = None, checkpoint: Path | None = None) -> None:
         """Train to the end, from wherever the state is; arguments as :meth:`tnep_calc.training.trainer.Trainer.run`.
 
