@@ -62,7 +62,7 @@ kind = "enthalpy" trains one electric enthalpy H(R, E) on whatever labels the st
   [loss]                          # weights; defaults: energy 0.5, forces 6, virial 0.3, dipole 0.15,
   virial = 0.0                    #   born_charges 4, polarizability 0.3
   [optimizer]
-  epochs = 300                    # also: batch, lr, average, precision, threads, memory_gb
+  epochs = 300                    # also: batch, lr, average, polarizability, precision, device, threads, memory_gb
   [ensemble]                      # as above; with train_fraction = 1.0 the members differ in their seed only
   n_splits = 4
   train_fraction = 1.0
