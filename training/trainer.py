@@ -38,9 +38,10 @@ from .watching import Clock, errors_of, predictions_of
 log = logging.getLogger(__name__)
 
 _SEED_STEP = 1_000_003  # between the seeds of starts and of epochs
-# Short averages suit batches of few structures; the eigenbasis follows the gradients of the first steps.
+# In few steps short averages, and an eigenbasis that follows the gradients, get further; many steps need less noise.
+_SHORT = 500
 _ADAM = {"betas": (0.9, 0.99)}
-_SOAP = {"betas": (0.8, 0.9), "interval": 5}
+_SOAP = {True: {"betas": (0.8, 0.9), "interval": 5}, False: {"betas": (0.95, 0.95), "interval": 10}}
 _OPEN = 0.3  # of the first steps: until then, folded dipoles wait for the Born charges
 _LBFGS_CHUNK = 10  # iterations between two looks at the clock; part of what makes a resumed run exact
 
@@ -235,7 +236,8 @@ class Trainer:
     def _first_optimizer(self):
         if self.config.optimizer.method == "adam":
             return self._optimizer_of(torch.optim.Adam, **_ADAM)
-        return self._optimizer_of(SOAP, blocks=self.model.blocks, **_SOAP)
+        short = (self.choice_step if self.vector.ndim == 2 else self.config.optimizer.steps) <= _SHORT
+        return self._optimizer_of(SOAP, blocks=self.model.blocks, **_SOAP[short])
 
     def _optimizer_of(self, cls, **options):
         if not isinstance(self._optimizer, cls):
@@ -283,10 +285,7 @@ class Trainer:
         return loss_of_all
 
     def _objective_now(self) -> Objective:
-        """Return the objective, without the dipole while the model is too young for one that is known up to a quantum.
-
-        Born charges come first: a folded dipole would pull a model that knows nothing yet to wrong branches.
-        """
+        """Return the objective, without folded dipoles at first: they would pull a young model to wrong branches."""
         config = self.config
         early = self.stage != "lbfgs" and self.step < _OPEN * (self.choice_step or config.optimizer.steps)
         folded = {"dipole", "born_charges"} <= set(self.weights) and self.parts["train"].labels.fold is not None
