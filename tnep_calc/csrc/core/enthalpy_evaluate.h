@@ -11,7 +11,7 @@ constexpr int kBlockCentres = 48, kBlockRows = 96;  // centres; centres times se
 
 // Several members take turns in the cache with every block, so that theirs are larger.
 TNEP_HD int block_centres(int members, int n_seeds) {
-  const int scale = members > 1 ? 3 : 1, centres = scale * kBlockCentres;
+  const int scale = members > 1 ? 4 : 1, centres = scale * kBlockCentres;
   const int most = scale * kBlockRows / (n_seeds > 1 ? n_seeds : 1) / 12 * 12;
   return most < 12 ? 12 : most < centres ? most : centres;
 }
