@@ -15,7 +15,7 @@ def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict 
     """Write the mean of electric-enthalpy models as one artifact; the file appears complete or not at all.
 
     Energy, forces, dipole, Born charges, polarizability, ... are the means of those of the models.  Neighbours and
-    densities, which the models share, are computed once: the mean of four costs about two and a half times one.
+    densities, which the models share, are computed once: the mean of four costs about three times one.
 
     Parameters
     ----------
