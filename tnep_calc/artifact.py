@@ -171,7 +171,7 @@ def artifact_from_enthalpy(
     Parameters
     ----------
     members : sequence of EnthalpySites
-        Trained site functions of the models, in any dtype; they are copied.
+        Trained site functions of the models, in any dtype and on any device; they are copied.
     species, cutoff, n_radial, zbl
         See ``tnep_calc.models.enthalpy.Enthalpy``.
     dtype : {"float64", "float32"}
@@ -197,8 +197,8 @@ def artifact_from_enthalpy(
         )
     converted = []
     for sites in members:
-        converted.append(copy.deepcopy(sites).requires_grad_(False).to(DTYPES[dtype]))
-        converted[-1].site = sites.site.double()  # energies of free atoms are too large for float32
+        converted.append(copy.deepcopy(sites).requires_grad_(False).to("cpu", DTYPES[dtype]))
+        converted[-1].site = sites.site.cpu().double()  # energies of free atoms are too large for float32
     units = _UNITS | ({HYPERPOLARIZABILITY: "e*A^3/V^2"} if shape.hyperpolarizability else {})
     module = NativeEnthalpy(converted, tuple(species), cutoff, n_radial, zbl).eval()
     metadata = Metadata(

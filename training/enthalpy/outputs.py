@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -106,7 +105,7 @@ def write_results(trainer: EnthalpyTrainer, folder: Path, found: Predictions) ->
     """Write artifact, figures and ``results.json`` from :func:`predictions`, and return what the latter has."""
     m, precision = trainer.config.model, trainer.config.optimizer.precision
     export_enthalpy(
-        [copy.deepcopy(trainer.average).cpu()], m.species, m.cutoff, m.n_radial, m.zbl, folder / ARTIFACT, precision,
+        [trainer.average], m.species, m.cutoff, m.n_radial, m.zbl, folder / ARTIFACT, precision,
         run_files.provenance(trainer.config, trainer.fingerprint),
     )  # fmt: skip
     save_figure(plot_enthalpy_histories([trainer.history], SHOWN), folder / "history.png", force=True)

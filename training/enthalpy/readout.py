@@ -213,7 +213,8 @@ def _leave_out(kernel: Tensor, label: Tensor) -> tuple[Tensor, float, Tensor]:
         ``(kernel + penalty * mean)^-1 label``.
     """
     n, k = label.shape
-    values, vectors = torch.linalg.eigh(kernel / kernel.diagonal().mean())
+    size = kernel.diagonal().mean()
+    values, vectors = torch.linalg.eigh(kernel / size)
     projected, rows = vectors.t() @ label.flatten(), vectors.reshape(n, k, n * k)
     best: tuple[Tensor, float, Tensor] | None = None
     for penalty in _PENALTIES:
@@ -222,6 +223,6 @@ def _leave_out(kernel: Tensor, label: Tensor) -> tuple[Tensor, float, Tensor]:
         blocks = (rows * inverse) @ rows.transpose(1, 2)
         errors = torch.linalg.solve(blocks, dual.reshape(n, k, 1))[:, :, 0]
         if best is None or errors.square().sum() < best[0].square().sum():
-            best = errors, penalty, dual / kernel.diagonal().mean()
+            best = errors, penalty, dual / size
     assert best is not None
     return best
