@@ -170,7 +170,7 @@ def test_errors_are_those_of_the_model_file(kind):
 
 @pytest.mark.parametrize(("kind", "working_set"), [("potential", 4e6), ("dipole", 1e3), ("polarizability", 4e6)])
 def test_a_population_has_the_predictions_of_the_moments_model(kind, working_set, monkeypatch):
-    monkeypatch.setattr(snes_moments, "_WORKING_SET", working_set)
+    monkeypatch.setitem(snes_moments._WORKING_SET, "cpu", working_set)
     given = options(kind, l_max=(4, 2, 1, 1, 1, 1, 1))
     layout = Layout(model_config(given))
     wanted = ["energy", "forces", "virial"] if kind == "potential" else [kind]

@@ -235,8 +235,6 @@ def test_names_and_devices_that_are_not_there(tmp_path, monkeypatch, capsys):
     write_xyz(tmp_path / "train.xyz", range(5))
     assert main(["train", str(tmp_path), "--device", "cuda"]) != 0
     assert "finds no GPU" in capsys.readouterr().err
-    assert main(["train", str(tmp_path), "--device", "auto", "--engine", "snes"]) != 0
-    assert "device 'auto': the evolution strategy runs on the CPU; use --engine gradient" in capsys.readouterr().err
     (tmp_path / "config.toml").write_text(TOML)
     assert main(["train", str(tmp_path / "config.toml"), "--device", "cpu"]) != 0
     assert "--device is for GPUMD folders; a configuration has its own keys" in capsys.readouterr().err

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 from tnep_calc.io.dataset import LabelledStructure
 
 from .device import CPU
-from .edges import EdgeFinder
+from .edges import EdgeFinder, StructureEdges
 from .features import Basis
 from .moments import Moments, assemble, moment_numbers
 from .objective import Labels
@@ -33,6 +33,27 @@ BLOCK_GB = 0.04
 GPU_BLOCK_GB = 0.4
 """The same on a GPU, which needs more work at a time."""
 _SPARE_DISK_GB = 1.0  # left free on the disk of the temporary file
+
+
+class Stored(Protocol):
+    """Moments, as a storage takes them; see :class:`tnep_calc.training.moments.Moments` for all of it."""
+
+    @property
+    def arrays(self) -> list[Tensor]:
+        """The large tensors, of one type."""
+
+    @property
+    def gigabytes(self) -> float:
+        """Their size."""
+
+    def with_arrays(self, arrays: Sequence[Tensor]) -> Self:
+        """Return the same with other large tensors."""
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same on a device."""
+
+
+M = TypeVar("M", bound=Stored)
 
 
 class Storage:
@@ -49,6 +70,10 @@ class Storage:
 
     Attributes
     ----------
+    block_gb : float
+        Largest size of what is computed at a time.
+    left : float
+        Size in GB of what still fits in memory.
     memory, disk, computed : float
         Size in GB of what is in memory, in the file, and computed anew every time.
     """
@@ -56,17 +81,17 @@ class Storage:
     def __init__(self, memory_gb: float, folder: str | Path | None = None, device: torch.device = CPU):
         self.device = device
         self.block_gb = min(BLOCK_GB if device.type == "cpu" else GPU_BLOCK_GB, memory_gb / 4)
-        self._left = memory_gb - 2 * self.block_gb  # a block that is read, and one that is computed
+        self.left = memory_gb - 2 * self.block_gb  # a block that is read, and one that is computed
         self._folder = folder or tempfile.gettempdir()
         self._file: Any = None
         self._buffer: Tensor | None = None
         self.memory = self.disk = self.computed = 0.0
 
-    def keep(self, moments: Moments, compute: Callable[[], Moments]) -> Callable[[], Moments]:
+    def keep(self, moments: M, compute: Callable[[], M]) -> Callable[[], M]:
         """Take moments, and return the function that gives them back."""
         size = moments.gigabytes
-        if size <= self._left:
-            self._left -= size
+        if size <= self.left:
+            self.left -= size
             self.memory += size
             resident = moments.to(self.device)
             return lambda: resident
@@ -91,7 +116,7 @@ class Storage:
 
         def read():
             if self._buffer is None or self._buffer.numel() < sum(sizes):
-                self._buffer = torch.empty(sum(sizes), dtype=dtype)
+                self._buffer = torch.empty(sum(sizes), dtype=dtype, device=CPU)
             flat = self._buffer[: sum(sizes)]
             self._file.seek(start)
             data = memoryview(flat.numpy()).cast("B")  # type: ignore[arg-type]
@@ -196,7 +221,7 @@ def make_part(
     numbers, largest = 0, (0, 0)
     for own in np.array_split(order, max(1, -(-len(structures) // batch)) if batch else 1):
         batches.append([])
-        for chosen, edges in _chunks(own, structures, finder, limit, basis, options):
+        for chosen, edges in chunks_of(own, structures, finder, limit, basis, options):
 
             def compute(chosen=chosen, edges=None):
                 return assemble(edges or [finder(structures[k]) for k in chosen], basis, **options)
@@ -212,8 +237,22 @@ def make_part(
     return Part(structures, labels, blocks, batches, largest, numbers)
 
 
-def _chunks(order, structures, finder, limit, basis, options) -> Iterator[tuple[list[int], list]]:
-    """Yield the structures of each block, with their edges."""
+def chunks_of(
+    order: np.ndarray, structures: Sequence[LabelledStructure], finder: EdgeFinder, limit: float, basis: Basis,
+    options: Mapping[str, Any],
+) -> Iterator[tuple[list[int], list[StructureEdges]]]:  # fmt: skip
+    """Yield structures, in an order and with their edges, whose moments are at most `limit` numbers (or a single one).
+
+    Parameters
+    ----------
+    order : ndarray of int
+    structures : sequence of LabelledStructure
+    finder : EdgeFinder
+    limit : float
+    basis : Basis
+    options : mapping
+        ``field`` and ``gradient`` of the moments.
+    """
     chosen: list[int] = []
     edges: list = []
     size = 0

@@ -11,6 +11,7 @@ from tnep_calc.errors import InputError
 
 CPU = torch.device("cpu")
 _STREAM = "lower optimizer.memory_gb (--memory), so that more of the moments are streamed"
+_SMALLER = "use precision = 'float32' or smaller batches"
 _KNOWN = "'cpu', 'cuda', a numbered one such as 'cuda:1', or 'auto' (a GPU if there is one)"
 
 
@@ -52,14 +53,14 @@ def resolve(name: str) -> torch.device:
 
 
 @contextmanager
-def room_on_gpu(advice: str = _STREAM) -> Iterator[None]:
+def room_on_gpu(advice: str = _STREAM, smaller: str = _SMALLER) -> Iterator[None]:
     """Turn torch's error of a full GPU into an ``InputError`` that says what to do."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise InputError(
-            f"the GPU has too little memory: {str(error).splitlines()[0]}; {advice}, use precision = 'float32' or "
-            "smaller batches, or device = 'cpu'"
+            f"the GPU has too little memory: {str(error).splitlines()[0]}; {advice}, {smaller}, or "
+            "device = 'cpu'"
         ) from error
 
 

@@ -101,7 +101,7 @@ def add_arguments(parser):
     group.add_argument("--steps", type=int, help="steps of first order, and as many of L-BFGS (gradient; default: 300)")
     group.add_argument("--precision", choices=("float64", "float32"), help="of the gradient engine; default: float64")
     group.add_argument("--threads", type=int, help="threads; default: 1")
-    group.add_argument("--device", help="of the gradient engine: cpu, cuda, cuda:1, ..., or auto; default: cpu")
+    group.add_argument("--device", help="where it computes: cpu, cuda, cuda:1, ..., or auto; default: cpu")
     group.add_argument("--memory", type=float, help="largest size of the moments in memory in GB; default: 4")
     group.add_argument("--start", metavar="NEP", help="nep.txt to start from (gradient), as model.start does")
 

@@ -39,7 +39,7 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
     if options.zbl is not None and options.model_type:
         log.info("nep.in: 'zbl' has no meaning for a %s model and is not used", options.kind)
     frames = folder.train if zbl is None else without_zbl(folder.train, options, zbl)
-    trainer = SnesTrainer(options, frames, start, q_scaler, run.memory_gb)
+    trainer = SnesTrainer(options, frames, start, q_scaler, run.memory_gb, run.device)
     if checkpoint.exists():
         trainer.restore(checkpoint)
         folder.trim_loss(load_checkpoint(checkpoint)["loss_rows"])
@@ -47,8 +47,8 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
     elif start is not None:
         log.info("starting from the distribution of %s", path / RESTART)
     log.info("evolution strategy: %d parameters, population %d, %d structures in %d batches, %d to test; moments: "
-             "%.3f GB; lambda_1 %.4g, lambda_2 %.4g; seed %d", options.n_parameters, options.population,
-             len(frames), len(trainer.fitness.batches), len(folder.test), trainer.fitness.gigabytes,
+             "%s; lambda_1 %.4g, lambda_2 %.4g; seed %d", options.n_parameters, options.population,
+             len(frames), len(trainer.fitness.batches), len(folder.test), trainer.fitness.storage,
              *options.regularisation, trainer.seed)  # fmt: skip
 
     def save():

@@ -45,9 +45,9 @@ class RunOptions:
     threads : int, default 1
         Threads of torch.
     device : str, default "cpu"
-        Where the gradient engine computes; see ``device`` of :class:`tnep_calc.training.config.OptimizerConfig`.
+        Where the engine computes; see ``device`` of :class:`tnep_calc.training.config.OptimizerConfig`.
     memory_gb : float, default 4.0
-        Largest size of the precomputed moments in memory in GB.
+        Largest size of the precomputed moments in memory in GB; what is more is streamed.
     start : str or path, optional
         A ``nep.txt`` whose parameters the gradient engine starts from, instead of the one that ``fine_tune`` names.
     """
@@ -160,8 +160,6 @@ def check_folder(folder: Folder, run: RunOptions) -> None:
     """Raise ``InputError`` for an unknown engine, a device that is not there, or a model that would be overwritten."""
     if run.engine not in ENGINES:
         raise InputError(f"engine must be {' or '.join(ENGINES)}, got '{run.engine}'")
-    if run.engine == "snes" and run.device != "cpu":
-        raise InputError(f"device '{run.device}': the evolution strategy runs on the CPU; use --engine gradient")
     resolve(run.device)
     path = folder.path
     continues = (path / CHECKPOINT).exists() or (run.engine == "snes" and (path / RESTART).exists())

@@ -11,6 +11,7 @@ from torch import Tensor
 from tnep_calc.io.nep_txt import ZBL, NepParameters
 
 from ..config import ModelConfig
+from ..device import CPU
 from ..model import NepOnMoments
 from ..scaling import Scaling
 
@@ -25,6 +26,8 @@ class Layout:
     Parameters
     ----------
     config : ModelConfig
+    device : torch.device, default the CPU
+        Of the moments model; parameter vectors are on the CPU.
 
     Attributes
     ----------
@@ -33,9 +36,9 @@ class Layout:
         Species of the centre that a parameter belongs to; T (their number) for output biases.
     """
 
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig, device: torch.device = CPU):
         self.config = config
-        self.model = NepOnMoments(config, torch.float32)
+        self.model = NepOnMoments(config, torch.float32, device)
         shapes, t = self.model.shapes, len(config.species)
         networks, _, m, dim = shapes["w0"]
         self._places: dict[str, Tensor] = {
@@ -80,12 +83,12 @@ class Layout:
 
     def scaling(self, q_scaler: Tensor) -> Scaling:
         """Return the scaling with which the moments model has exactly GPUMD's definitions."""
-        t, zeros = len(self.config.species), torch.zeros(len(self.config.species), len(q_scaler))
-        eye = torch.eye(max(self.model.basis.n_radial, self.model.basis.angular_shape[0]), dtype=torch.float64)
-        n, k = self.model.basis.n_radial, self.model.basis.angular_shape[0]
+        t, n, k = len(self.config.species), self.model.basis.n_radial, self.model.basis.angular_shape[0]
+        eye = torch.eye(max(n, k), dtype=torch.float64, device=q_scaler.device)
         return Scaling(
-            radial=eye[:n, :n], angular=eye[:k, :k], mean=zeros, inverse_spread=q_scaler.expand(t, -1),
-            output=torch.ones(self.model.networks), site=torch.zeros(t),
+            radial=eye[:n, :n], angular=eye[:k, :k], mean=q_scaler.new_zeros(t, len(q_scaler)),
+            inverse_spread=q_scaler.expand(t, -1), output=q_scaler.new_ones(self.model.networks),
+            site=q_scaler.new_zeros(t),
         )  # fmt: skip
 
     def to_nep(

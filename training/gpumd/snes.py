@@ -32,6 +32,8 @@ def sigma_rate(n: int) -> float:
 class SNES:
     """Search distribution: independent normal distributions with means mu and widths sigma.
 
+    It is always on the CPU, so that a seed gives the same populations wherever their losses are computed.
+
     Parameters
     ----------
     labels : Tensor of int64, shape (n_parameters,)
@@ -61,7 +63,7 @@ class SNES:
 
     def ask(self) -> tuple[Tensor, Tensor]:
         """Draw a population: normal deviates s and individuals ``mu + sigma s``, each (population, n_parameters)."""
-        s = torch.randn(self.population, len(self.mu), generator=self.generator)
+        s = torch.randn(self.population, len(self.mu), generator=self.generator, device=self.mu.device)
         return s, self.mu + self.sigma * s
 
     def regularisation(self, individuals: Tensor) -> tuple[Tensor, Tensor]:

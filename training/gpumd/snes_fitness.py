@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,23 +15,25 @@ from tnep_calc.conventions import GPUMD_ORDER, to_six
 from tnep_calc.io.gpumd_xyz import GpumdFrame
 from tnep_calc.io.nep_in import NepInput
 
-from ..moments import STRAIN_ORDER, Moments, build_moments
+from ..blocks import Storage, chunks_of
+from ..device import CPU
+from ..edges import EdgeFinder
+from ..moments import STRAIN_ORDER, Moments, assemble, moment_numbers
 from .parameters import Layout
 from .snes_moments import PopulationModel
 
+_BYTES = 4  # of a number
+
 
 @dataclass(frozen=True)
-class _Batch:
-    """Structures of one batch with their targets.
+class _Chunk:
+    """Structures of one batch, or some of them, with their targets; all tensors are on the device of the model.
 
     Attributes
     ----------
-    model : PopulationModel
-        On the moments of the structures; with one "structure" per atom if targets are those of atoms.
-    gigabytes : float
-        Size of the moments in GB.
-    max_neighbors : tuple of 2 int
-        Largest radial and angular numbers of neighbours.
+    load : callable
+        Returns the model on the moments of the structures, valid until that of the next chunk is loaded; with one
+        "structure" per atom if targets are those of atoms.
     targets : dict of Tensor
         By name of the prediction; rows as the prediction has them.
     known : Tensor of bool, shape (n_structures,)
@@ -43,9 +47,7 @@ class _Batch:
         1 where a structure has a species; the last column is 1.
     """
 
-    model: PopulationModel
-    gigabytes: float
-    max_neighbors: tuple[int, int]
+    load: Callable[[], PopulationModel]
     targets: dict[str, Tensor]
     known: Tensor
     structure: Tensor
@@ -53,6 +55,12 @@ class _Batch:
     weights: Tensor
     force_weights: Tensor | None
     members: Tensor
+
+    def to(self, device: torch.device) -> _Chunk:
+        """Return the same on a device."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {name: x.to(device) for name, x in values.items() if isinstance(x, Tensor)}
+        return replace(self, targets={name: x.to(device) for name, x in self.targets.items()}, **moved)
 
 
 def deal(frames: Sequence[GpumdFrame], size: int) -> list[list[int]]:
@@ -66,7 +74,9 @@ def deal(frames: Sequence[GpumdFrame], size: int) -> list[list[int]]:
 
 
 class Fitness:
-    """Errors of individuals on batches of structures.
+    """Errors of individuals on batches of structures, computed on the device of the layout's model.
+
+    Individuals come from the CPU, and errors go back there.
 
     Errors are per atom for energies, virials, dipoles and polarizabilities.  A structure's squared errors count with
     the square of its weight, those of off-diagonal components with the square of ``lambda_shear``.  The mean error of
@@ -78,10 +88,14 @@ class Fitness:
     options : NepInput
     frames : sequence of GpumdFrame
     memory_gb : float
-        Largest size of all moments.
+        Largest size of the moments in memory in GB (in that of the GPU, with one); what is more is streamed.
 
     Attributes
     ----------
+    storage : Storage
+        Where the moments are.
+    max_neighbors : tuple of 2 int
+        Largest radial and angular numbers of neighbours in the data.
     terms : dict of str to float
         Weight of each error in the loss, by name of the prediction.
     batches : list of list of int
@@ -98,23 +112,45 @@ class Fitness:
                 self.terms["virial"] = options.lambda_v
         self._wanted = [name for name, weight in self.terms.items() if weight > 0 or name == "energy"]
         self.batches = deal(frames, options.batch)
-        self._data, left = [], memory_gb
-        for batch in self.batches:
-            self._data.append(self._build([frames[k] for k in batch], left))
-            left -= self._data[-1].gigabytes
+        self.device = layout.model.device
+        self.storage = Storage(memory_gb, None, self.device)
+        self.max_neighbors = (0, 0)
+        self._data = self._chunks(frames)
         self.q_scaler = torch.ones(layout.model.dim)
 
-    def _build(self, frames, memory_gb):
-        options, structures = self.options, [frame.structure for frame in frames]
+    def _chunks(self, frames):
+        """Return the chunks of each batch: one on the CPU where memory is ample, else as many as blocks of moments."""
+        options, basis = self.options, self.layout.model.basis
         field: str | None = "dipole" if options.kind == "dipole" else "strain"
         if options.kind == "potential" and "virial" not in self._wanted:
             field = None
-        moments = build_moments(structures, self.layout.model.basis, field=field, gradient="forces" in self._wanted,
-                                dtype=torch.float32, memory_gb=memory_gb)  # fmt: skip
+        of_moments: dict[str, Any] = {"field": field, "gradient": "forces" in self._wanted}
+        structures, finder = [frame.structure for frame in frames], EdgeFinder(basis)
+        numbers = sum(moment_numbers(finder(s), basis, **of_moments) for s in structures)
+        ample = _BYTES * numbers / 1e9 <= self.storage.left / 2  # forces need more, as slots of pairs are filled up
+        limit = math.inf if ample and self.device.type == "cpu" else self.storage.block_gb * 1e9 / _BYTES
+
+        def make(chosen, edges):
+            def compute(edges=None):
+                found = edges or [finder(structures[k]) for k in chosen]
+                moments = assemble(found, basis, dtype=torch.float32, **of_moments)
+                moments = _by_atom(moments) if options.atomic_v else moments
+                return PopulationModel(self.layout.model, moments, self._wanted, options.population)
+
+            model = compute(edges)
+            largest = zip(self.max_neighbors, model.max_neighbors, strict=True)
+            self.max_neighbors = tuple(max(pair) for pair in largest)
+            return self._chunk([frames[k] for k in chosen], self.storage.keep(model, compute))
+
+        return [
+            [make(*found) for found in chunks_of(np.array(batch), structures, finder, limit, basis, of_moments)]
+            for batch in self.batches
+        ]
+
+    def _chunk(self, frames, load):
+        options, structures = self.options, [frame.structure for frame in frames]
         counts = torch.tensor([len(frame) for frame in frames], dtype=torch.float32)
         structure = torch.repeat_interleave(torch.arange(len(frames)), torch.tensor([len(frame) for frame in frames]))
-        if options.atomic_v:
-            moments = _by_atom(moments)
         index = {symbol: k for k, symbol in enumerate(options.species)}
         types = torch.tensor([index[symbol] for s in structures for symbol in s.symbols])
         members = torch.zeros(len(frames), len(index) + 1)
@@ -129,10 +165,9 @@ class Fitness:
                 size = torch.tensor(np.concatenate([np.linalg.norm(s.forces, axis=1) for s in structures]))
                 force_weights /= (1 + size / options.force_delta).to(torch.float32)[:, None]
         known = torch.tensor([s.virial is not None for s in structures])
-        model = PopulationModel(self.layout.model, moments, self._wanted, options.population)
-        return _Batch(model, moments.gigabytes, moments.max_neighbors, self._targets(frames), known, structure, counts,
-                      torch.tensor([float(frame.weight) for frame in frames], dtype=torch.float32), force_weights,
-                      members)  # fmt: skip
+        weights = torch.tensor([float(frame.weight) for frame in frames], dtype=torch.float32)
+        chunk = _Chunk(load, self._targets(frames), known, structure, counts, weights, force_weights, members)
+        return chunk.to(self.device)
 
     def _targets(self, frames):
         structures = [frame.structure for frame in frames]
@@ -156,17 +191,6 @@ class Fitness:
             }
         return {name: torch.tensor(targets[name], dtype=torch.float64) for name in self._wanted}
 
-    @property
-    def max_neighbors(self) -> tuple[int, int]:
-        """Largest radial and angular numbers of neighbours in the data."""
-        radial, angular = zip(*(data.max_neighbors for data in self._data), strict=True)
-        return max(radial), max(angular)
-
-    @property
-    def gigabytes(self) -> float:
-        """Size of the moments in GB."""
-        return sum(data.gigabytes for data in self._data)
-
     def find_q_scaler(self, value: float) -> Tensor:
         """Return ``1 / (max - min)`` of each descriptor component over all atoms, with every parameter at `value`.
 
@@ -174,11 +198,14 @@ class Fitness:
         no answer for it; its scale is 1 here.
         """
         model, layout = self.layout.model, self.layout
-        model.scaling = layout.scaling(torch.ones(model.dim))
-        vector = layout.to_model(torch.full((layout.n_parameters,), float(value)))
-        q = torch.cat([data.model.descriptors(vector) for data in self._data]).to(torch.float64)
-        span = q.max(dim=0).values - q.min(dim=0).values
-        same = span <= 1e-6 * q.abs().max(dim=0).values
+        model.scaling = layout.scaling(torch.ones(model.dim, device=CPU))
+        vector = layout.to_model(torch.full((layout.n_parameters,), float(value), device=CPU)).to(self.device)
+        chunks = [chunk for batch in self._data for chunk in batch]
+        limits = [torch.stack(chunk.load().descriptors(vector).aminmax(dim=0)) for chunk in chunks]
+        low, high = torch.stack(limits).to(CPU, torch.float64).unbind(1)
+        low, high = low.amin(dim=0), high.amax(dim=0)
+        span = high - low
+        same = span <= 1e-6 * torch.maximum(low.abs(), high.abs())
         return torch.where(same, torch.ones_like(span), 1 / span).to(torch.float32)
 
     def errors(
@@ -203,28 +230,29 @@ class Fitness:
         """
         model = self.layout.model
         model.scaling = self.layout.scaling(self.q_scaler)
-        vectors = self.layout.to_model(individuals)
+        vectors = self.layout.to_model(individuals).to(self.device)
+        chunks = [chunk for k in batches for chunk in self._data[k]]
         parts: dict[str, list[Tensor]] = {name: [] for name in self._wanted}
-        for k in batches:
-            for name, error in self._batch_errors(vectors, self._data[k]).items():
+        for chunk in chunks:
+            for name, error in self._errors(vectors, chunk).items():
                 parts[name].append(error)
-        shift = torch.zeros(len(individuals))
+        shift = vectors.new_zeros(len(vectors))
         if "energy" in parts:
             energy = torch.cat(parts["energy"], dim=1)
             shift = energy.mean(dim=1)
             parts["energy"] = list(torch.split(energy - shift[:, None], [p.shape[1] for p in parts["energy"]], dim=1))
         rmse = {}
         for name, errors in parts.items():
-            above, below = torch.zeros(1), torch.zeros(1)
-            for k, error in zip(batches, errors, strict=True):
-                squares, count = self._squares(name, error, self._data[k], weighted)
-                above, below = above + squares @ self._data[k].members, below + count @ self._data[k].members
-            rmse[name] = torch.where(below > 0, above / below.clamp(min=1), 0.0).sqrt()
-        return rmse, shift
+            above, below = vectors.new_zeros(1), vectors.new_zeros(1)
+            for chunk, error in zip(chunks, errors, strict=True):
+                squares, count = self._squares(name, error, chunk, weighted)
+                above, below = above + squares @ chunk.members, below + count @ chunk.members
+            rmse[name] = torch.where(below > 0, above / below.clamp(min=1), 0.0).sqrt().cpu()
+        return rmse, shift.cpu()
 
-    def _batch_errors(self, vectors, data):
+    def _errors(self, vectors, data):
         """Return prediction minus target; energies are already per atom."""
-        predictions = data.model(vectors)
+        predictions = data.load()(vectors)
         if "energy" in predictions:  # large totals: the difference is taken in float64
             error = (predictions["energy"].to(torch.float64) - data.targets["energy"]) / data.counts
             predictions["energy"] = error.to(torch.float32)
@@ -239,7 +267,7 @@ class Fitness:
         squares = error.square()
         if name in ("virial", "polarizability"):
             shear = options.lambda_shear**2 if weighted else 1.0
-            squares = squares * torch.tensor([1.0, 1.0, 1.0, shear, shear, shear])
+            squares = squares * squares.new_tensor([1.0, 1.0, 1.0, shear, shear, shear])
         if name == "forces" and weighted and data.force_weights is not None:
             squares = squares * data.force_weights
         if name != "energy":

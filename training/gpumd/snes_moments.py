@@ -2,15 +2,18 @@
 
 The same equations as :class:`tnep_calc.training.model.NepOnMoments` (which is the reference of the tests), arranged for
 many parameter vectors at once: moments of a block of centres times the coefficients of all individuals is one dense
-product.  Blocks are small enough for the intermediate sums to stay in a cache.  Only values, no gradients.
+product.  Blocks are small enough for the intermediate sums to stay in a cache; a GPU gets larger ones, as it needs more
+work at a time.  Only values, no gradients.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import combinations_with_replacement
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,25 +24,27 @@ from tnep_calc.models.tables import block_terms, three_body_weights
 from ..model import NepOnMoments
 from ..moments import STRAIN_ORDER, Moments
 
-_WORKING_SET = 4e6  # bytes of the angular sums of one block
+_WORKING_SET = {"cpu": 4e6, "cuda": 1e8}
+"""Bytes of the angular sums of one block."""
 
 
 class _Invariant:
     """Gradient of a homogeneous polynomial of the sums, as a matrix times products of one factor less."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, device: torch.device):
         terms = block_terms(name)
         self.degree = len(terms[0][1])
-        self.support = sorted({s for _, factors in terms for s in factors})
-        products = list(combinations_with_replacement(self.support, self.degree - 1))
-        matrix = torch.zeros(len(self.support), len(products), dtype=torch.float64)
+        support = sorted({s for _, factors in terms for s in factors})
+        products = list(combinations_with_replacement(support, self.degree - 1))
+        matrix = torch.zeros(len(support), len(products), dtype=torch.float64)
         for coefficient, factors in terms:
             for k in range(self.degree):
                 rest = tuple(sorted(factors[:k] + factors[k + 1 :]))
-                matrix[self.support.index(factors[k]), products.index(rest)] += coefficient
+                matrix[support.index(factors[k]), products.index(rest)] += coefficient
         used = matrix.abs().sum(dim=0) > 0
         self.products = [product for product, keep in zip(products, used.tolist(), strict=True) if keep]
-        self.matrix = matrix[:, used].to(torch.float32)
+        self.support = torch.tensor(support, device=device)
+        self.matrix = matrix[:, used].to(device, torch.float32)
 
     def gradient(self, sums: Tensor) -> Tensor:
         """Return the derivative by the supported components, shape (support, N), for sums of shape (S, N)."""
@@ -54,8 +59,41 @@ class _Invariant:
         return self.matrix @ torch.stack(rows)
 
 
+class _Movable:
+    """A dataclass whose tensors, also those of its parts, can be on a device."""
+
+    def to(self, device: torch.device) -> Any:
+        """Return the same on a device."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        moved = {name: x.to(device) for name, x in values.items() if isinstance(x, (Tensor, _Movable))}
+        return replace(self, **moved)  # type: ignore[type-var]
+
+
 @dataclass(frozen=True)
-class _Block:
+class _Pairs(_Movable):
+    """Pairs of the centres of a block, by slot (centre, species of the neighbour); slots are of equal length.
+
+    Attributes
+    ----------
+    gradients : Tensor, shape (slots, F, 3 times the largest number of pairs)
+        Of the features, for slots that have pairs.
+    slots : Tensor
+        These slots among all, (I T).
+    places : Tensor
+        Of the pairs in the flattened slots.
+    centers, neighbors : Tensor
+        Rows of their two atoms.
+    """
+
+    gradients: Tensor
+    slots: Tensor
+    places: Tensor
+    centers: Tensor
+    neighbors: Tensor
+
+
+@dataclass(frozen=True)
+class _Block(_Movable):
     """Centres of one species (I of them), with their moments as matrices (S angular components, C field components).
 
     Attributes
@@ -63,56 +101,100 @@ class _Block:
     species : int
     rows : slice
         Rows among all centres.
-    near : list of int
+    near : Tensor
         Species of the neighbours that occur (T of them); columns of the matrices are T times k.
     radial : Tensor, shape (I, T k)
     angular : Tensor, shape (S I, T k)
     radial_along, angular_along : Tensor, shapes (C, I, T k) and (C, S I, T k), or None
         Along the displacement fields.
-    pairs : tuple or None
-        Gradients of the features of each slot (centre, species) with pairs, (slots, F, 3 times the largest number of
-        pairs); the slots among (I T); places of the pairs in the flattened slots; rows of their two atoms.
+    pairs : _Pairs or None
     """
 
     species: int
     rows: slice
-    near: list[int]
+    near: Tensor
     radial: Tensor
     angular: Tensor
     radial_along: Tensor | None
     angular_along: Tensor | None
-    pairs: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None
+    pairs: _Pairs | None
+
+    @property
+    def arrays(self) -> list[Tensor]:
+        """The large tensors, in a fixed order."""
+        gradients = None if self.pairs is None else self.pairs.gradients
+        tensors = self.radial, self.angular, self.radial_along, self.angular_along, gradients
+        return [t for t in tensors if t is not None]
+
+    def with_arrays(self, left: Iterator[Tensor]) -> _Block:
+        """Return the same with other large tensors, which are taken in the order of :attr:`arrays`."""
+        radial, angular = next(left), next(left)
+        radial_along, angular_along = (None, None) if self.radial_along is None else (next(left), next(left))
+        pairs = None if self.pairs is None else replace(self.pairs, gradients=next(left))
+        return replace(self, radial=radial, angular=angular, radial_along=radial_along, angular_along=angular_along,
+                       pairs=pairs)  # fmt: skip
 
 
 class PopulationModel:
     """A model of one kind on the moments of some structures, for populations.
+
+    It is called where its moments have been moved to: the device of `model`.
 
     Parameters
     ----------
     model : NepOnMoments
         Layout of parameters, with the scaling that is set when it is called.
     moments : Moments
-        In float32.
+        In float32, on the CPU.
     wanted : sequence of str
         Predictions to make: ``energy``, ``forces``, ``virial``, ``dipole``, ``polarizability``.
     population : int
         Number of individuals that the blocks are made for.
+
+    Attributes
+    ----------
+    max_neighbors : tuple of 2 int
+        Largest radial and angular numbers of neighbours.
     """
 
     def __init__(self, model: NepOnMoments, moments: Moments, wanted: Sequence[str], population: int):
         self.model, self.wanted = model, list(wanted)
         self.n_structures, self.n_atoms = moments.n_structures, moments.n_atoms
-        self.structure, self.atom_row = moments.structure, moments.atom_row
+        self.structure, self.atom_row, self.max_neighbors = moments.structure, moments.atom_row, moments.max_neighbors
         extra = zip(EXTRA_BLOCKS, model.config.extra, strict=True)
-        self.invariants = [_Invariant(name) for name, on in extra if on]
-        self.weights = torch.tensor(three_body_weights(model.config.l_max[0]), dtype=torch.float32)  # (S, L)
+        self.invariants = [_Invariant(name, model.device) for name, on in extra if on]
+        three_body = three_body_weights(model.config.l_max[0])
+        self.weights = torch.tensor(three_body, dtype=torch.float32, device=model.device)  # (S, L)
         per_center = 4 * model.basis.angular_shape[1] * model.n_angular * population
-        size = max(1, int(_WORKING_SET / per_center))
-        self.blocks = []
+        size = max(1, int(_WORKING_SET[model.device.type] / per_center))
+        self.blocks: list[_Block] = []
         dense = moments.dense(model.basis)
         for species, rows in enumerate(moments.species_slices):
             for start in range(rows.start, rows.stop, size):
                 self.blocks.append(self._block(moments, dense, species, slice(start, min(start + size, rows.stop))))
+
+    @property
+    def arrays(self) -> list[Tensor]:
+        """The large tensors, in a fixed order."""
+        return [array for block in self.blocks for array in block.arrays]
+
+    def with_arrays(self, arrays: Sequence[Tensor]) -> PopulationModel:
+        """Return the same with other large tensors, in the order of :attr:`arrays`."""
+        other, left = copy.copy(self), iter(arrays)
+        other.blocks = [block.with_arrays(left) for block in self.blocks]
+        return other
+
+    def to(self, device: torch.device) -> PopulationModel:
+        """Return the same with its moments on a device."""
+        other = copy.copy(self)
+        other.blocks = [block.to(device) for block in self.blocks]
+        other.structure, other.atom_row = self.structure.to(device), self.atom_row.to(device)
+        return other
+
+    @property
+    def gigabytes(self) -> float:
+        """Size of the moments in GB (10^9 bytes)."""
+        return sum(array.numel() * array.element_size() for array in self.arrays) / 1e9
 
     def _block(self, moments, dense, species, rows):
         n_radial, (k, s) = self.model.basis.n_radial, self.model.basis.angular_shape
@@ -131,7 +213,7 @@ class PopulationModel:
             radial_along, angular_along = (torch.stack(part) for part in zip(*parts, strict=True))
         pairs = self._pairs(moments, rows, near) if "forces" in self.wanted else None
         radial, angular = split(values)
-        return _Block(species, rows, near, radial, angular, radial_along, angular_along, pairs)
+        return _Block(species, rows, torch.tensor(near), radial, angular, radial_along, angular_along, pairs)
 
     def _pairs(self, moments, rows, near):
         """Sort the pairs of the centres into slots of equal length."""
@@ -149,7 +231,9 @@ class PopulationModel:
         gradients = torch.zeros(len(slots), longest, *moments.pair_gradient.shape[1:])
         gradients[index, within] = moments.pair_gradient[mine]
         gradients = gradients.permute(0, 2, 1, 3).flatten(2).contiguous()
-        return (gradients, slots, index * longest + within, moments.pair_center[mine], moments.pair_neighbor[mine])
+        return _Pairs(
+            gradients, slots, index * longest + within, moments.pair_center[mine], moments.pair_neighbor[mine]
+        )
 
     @torch.no_grad()
     def __call__(self, vectors: Tensor) -> dict[str, Tensor]:
@@ -166,17 +250,17 @@ class PopulationModel:
             As :meth:`NepOnMoments.predict`, each with a leading axis of individuals.
         """
         p, weights = len(vectors), self._split(vectors)
-        values = torch.zeros(p, self.n_atoms)
+        values = vectors.new_zeros(p, self.n_atoms)
         components = {"dipole": 3}.get(self.model.config.kind, 6)
-        along = torch.zeros(p, self.n_atoms, components)
-        forces = torch.zeros(self.n_atoms, 3 * p) if "forces" in self.wanted else None
+        along = vectors.new_zeros(p, self.n_atoms, components)
+        forces = vectors.new_zeros(self.n_atoms, 3 * p) if "forces" in self.wanted else None
         for block in self.blocks:
             self._evaluate(block, weights, values, along, forces)
         out: dict[str, Tensor] = {}
         if "energy" in self.wanted:
             out["energy"] = self._totals(values)
         if "polarizability" in self.wanted:
-            along += values[:, :, None] * torch.tensor([float(a == b) for a, b in STRAIN_ORDER])
+            along += values[:, :, None] * vectors.new_tensor([float(a == b) for a, b in STRAIN_ORDER])
         for name in ("virial", "dipole", "polarizability"):
             if name in self.wanted:
                 out[name] = self._totals(along)
@@ -234,7 +318,8 @@ class PopulationModel:
 
     def _add_forces(self, block, weights, by_radial, by_sums, forces):
         """Turn derivatives by the sums into derivatives by the moments, and those into forces (n_atoms, P 3)."""
-        gradients, slots, places, centers, neighbors = block.pairs
+        pairs = block.pairs
+        slots = pairs.slots
         if len(slots) == 0:
             return
         t, near = block.species, block.near
@@ -246,9 +331,9 @@ class PopulationModel:
         angular = torch.bmm(angular, c_angular.transpose(1, 2).flatten(2)).reshape(p, s, count, len(near), k)
         radial = radial.reshape(p, count, len(near), -1).permute(1, 2, 0, 3).flatten(0, 1)[slots]
         angular = angular.permute(2, 3, 0, 4, 1).reshape(count * len(near), p, k * s)[slots]  # features (k, s)
-        per_pair = torch.bmm(torch.cat([radial, angular], dim=2), gradients)  # (slots, P, pairs 3)
-        per_pair = per_pair.reshape(len(slots), p, -1, 3).transpose(1, 2).reshape(-1, 3 * p)[places]
-        forces.index_add_(0, centers, per_pair).index_add_(0, neighbors, per_pair, alpha=-1.0)
+        per_pair = torch.bmm(torch.cat([radial, angular], dim=2), pairs.gradients)  # (slots, P, pairs 3)
+        per_pair = per_pair.reshape(len(slots), p, -1, 3).transpose(1, 2).reshape(-1, 3 * p)[pairs.places]
+        forces.index_add_(0, pairs.centers, per_pair).index_add_(0, pairs.neighbors, per_pair, alpha=-1.0)
 
 
 class _Sums:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,12 +22,17 @@ from tnep_calc.io.nep_txt import ZBL, NepParameters
 
 from ..checkpoint import load_matching
 from ..config import ModelConfig
+from ..device import describe, resolve, room_on_gpu
 from .parameters import Layout
 from .snes import SNES
 from .snes_fitness import Fitness
 
+log = logging.getLogger(__name__)
+
 DEFAULT_SEED = 0
 """Seed where ``nep.in`` has none; GPUMD takes the clock."""
+_ROOM = "lower --memory, so that more of the moments are streamed"  # for a GPU that is full
+_SMALLER = "use a smaller population or 'batch' in nep.in"
 _RESULT = ("generation", "prediction", "output_interval", "output_descriptor", "save_potential", "given")
 
 
@@ -84,25 +90,34 @@ class SnesTrainer:
     q_scaler : ndarray, shape (dim,), optional
         Descriptor scaling to use instead of finding it (``import_q_scaler``).
     memory_gb : float, default 4.0
-        Largest size of the precomputed moments in GB.
+        Largest size of the precomputed moments in memory in GB (in that of the GPU, with one); what is more is
+        streamed from a temporary file, or computed anew in every generation where the disk is full.
+    device : str, default "cpu"
+        Where the losses of the population are computed; see ``device`` of
+        :class:`tnep_calc.training.config.OptimizerConfig`.  All that is drawn, and the state, is on the CPU.
 
     Attributes
     ----------
+    device : torch.device
     generation : int
         Generations done.
     elite : Elite
         Of the last generation; before the first one, the means with all losses zero.
     """
 
+    @room_on_gpu(_ROOM, _SMALLER)
     def __init__(
         self, options: NepInput, frames: Sequence[GpumdFrame], start: tuple[np.ndarray, np.ndarray] | None = None,
-        q_scaler: np.ndarray | None = None, memory_gb: float = 4.0,
+        q_scaler: np.ndarray | None = None, memory_gb: float = 4.0, device: str = "cpu",
     ):  # fmt: skip
         if any(frame.energy_weight != 1 for frame in frames) and options.kind == "potential":
             raise InputError("train.xyz has 'energy_weight', which is not supported; remove it, or use 'weight'")
+        self.device = resolve(device)
+        if device != "cpu":
+            log.info("device: %s", describe(self.device))
         self.options = options
         self.seed = DEFAULT_SEED if options.seed is None else options.seed
-        self.layout = Layout(model_config(options))
+        self.layout = Layout(model_config(options), self.device)
         self.fitness = Fitness(self.layout, options, frames, memory_gb)
         n_species = len(options.species)
         self.snes = SNES(self.layout.labels, n_species, options.population, options.sigma0, self.seed)
@@ -118,6 +133,7 @@ class SnesTrainer:
         """Whether all generations are done."""
         return self.generation >= self.options.generation
 
+    @room_on_gpu(_ROOM, _SMALLER)
     def step(self) -> None:
         """Do one generation.
 
@@ -129,7 +145,7 @@ class SnesTrainer:
         s, individuals = self.snes.ask()
         l1, l2 = self.snes.regularisation(individuals)
         losses = lambda_1 * l1 + lambda_2 * l2
-        shift = torch.zeros(len(s))
+        shift = losses.new_zeros(len(s))
         if self.generation == 0:
             scale = fitness.find_q_scaler(options.initial_para) if self._imported is None else self._imported
             fitness.q_scaler = scale
@@ -153,6 +169,7 @@ class SnesTrainer:
         n = len(self.fitness.batches)
         return list(range(n)) if self.options.full_batch else [self.generation % n]
 
+    @room_on_gpu(_ROOM, _SMALLER)
     def train_errors(self) -> list[float]:
         """Return unweighted errors of the elite on the batch of its generation, as ``loss.out`` has them."""
         n = len(self.fitness.batches)
