@@ -28,6 +28,7 @@ from tnep_calc.training.checkpoint import load_checkpoint, save_checkpoint
 from tnep_calc.training.gpumd.evolution import train_snes
 from tnep_calc.training.gpumd.folder import Folder, RunOptions
 from tnep_calc.training.gpumd.snes_trainer import SnesTrainer
+from tnep_calc.training.moments import build_moments
 
 ALL_BLOCKS = {"l_max": (4, 2, 1, 1, 1, 1, 1)}
 SMALL = 2e-5  # GB
@@ -146,7 +147,10 @@ def test_moments_beyond_the_budget_change_nothing_but_rounding(name, where, monk
     storage = little.fitness.storage
     assert storage.memory <= size / 2 and getattr(storage, where) > size / 4
     assert any(len(batch) > 1 for batch in little.fitness._data)
-    assert little.fitness.max_neighbors == whole.fitness.max_neighbors
+    model = little.fitness._data[-1][-1].load()
+    assert model.gigabytes > 0 and model.with_arrays([a.new_empty(0) for a in model.arrays]).gigabytes == 0
+    together = build_moments([frame.structure for frame in make_frames()], whole.layout.model.basis)
+    assert little.fitness.max_neighbors == whole.fitness.max_neighbors == together.max_neighbors
     go_on(whole, 1)
     go_on(little, 1)
     np.testing.assert_allclose(little.fitness.q_scaler.numpy(), whole.fitness.q_scaler.numpy(), rtol=1e-6)
