@@ -77,19 +77,26 @@ def members_of(folders):
     return single
 
 
-def mean_errors(folders, split):
-    """Return the MAE of the mean of the predictions by quantity."""
+def mean_errors(folders, splits):
+    """Return the MAE of the mean of the predictions over the structures of all of the splits, by quantity."""
     results = [json.loads((folder / "results.json").read_text()) for folder in folders]
-    if len({(r["data"]["data"], tuple(r["splits"][split])) for r in results}) > 1:
-        raise SystemExit(f"the models have different {split} structures: there is no mean of their predictions")
-    panels = [{panel["name"]: panel["splits"][split] for panel in load_panels(folder)} for folder in folders]
-    # target and prediction are on the same branch of the polarization, so that differences are folded
-    differences = {name: [p[name]["prediction"] - p[name]["target"] for p in panels] for name in panels[0]}
-    return {name: float(np.abs(np.mean(values, axis=0)).mean()) for name, values in differences.items()}
+    if len({(r["data"]["data"], *(tuple(r["splits"][split]) for split in splits)) for r in results}) > 1:
+        raise SystemExit(f"the models have different structures ({', '.join(splits)}): their predictions have no mean")
+    errors = {}
+    for several in zip(*(load_panels(folder) for folder in folders), strict=True):  # panels of one quantity
+        parts = [[panel["splits"][split] for panel in several] for split in splits]
+        # target and prediction are on the same branch of the polarization, so that differences are folded
+        means = [np.mean([p["prediction"] - p["target"] for p in part], axis=0) for part in parts]
+        errors[several[0]["name"]] = float(np.abs(np.concatenate(means)).mean())
+    return errors
 
 
 def accuracy(folders: list[Path]) -> list[dict]:
-    """Return the records of the errors on held-back frames of a finished training, or of the mean of several."""
+    """Return the records of the errors of a finished training, or of the mean of several.
+
+    They are on held-back frames, and where these and those trained on are the whole file on all of them as well: that
+    is how the published predictions can be compared like for like, of most of which the model has seen the labels.
+    """
     results = [json.loads((folder / "results.json").read_text()) for folder in folders]
     name = "BaTiO3" if "Ba" in results[0]["configuration"]["model"]["species"] else "SiO2"
     errors = published_errors(name)
@@ -100,8 +107,13 @@ def accuracy(folders: list[Path]) -> list[dict]:
     if name == "BaTiO3":
         frames = held_back(errors)
         peers[f"the {len(frames)} frames that it was evidently not trained on"] = frames
-    mean = mean_errors(folders, split) if len(folders) > 1 else {}
-    case = f"{name}, {len(own)} frames held back" + (f", mean of {len(folders)} models" if mean else "")
+    several = len(folders) > 1
+    mean = mean_errors(folders, [split])
+    splits = [name for name, indices in results[0]["splits"].items() if indices]
+    whole = sum(len(results[0]["splits"][name]) for name in splits) == len(errors["forces"])
+    everything = mean_errors(folders, splits) if whole else {}
+    of = f", mean of {len(folders)} models" if several else ""
+    case, complete = f"{name}, {len(own)} frames held back{of}", f"{name}, all {len(errors['forces'])} frames{of}"
     print(f"{case}; allegro-pol, published predictions: {', '.join(peers)}")
     records = []
     for quantity, (unit, factor) in UNITS.items():
@@ -109,10 +121,20 @@ def accuracy(folders: list[Path]) -> list[dict]:
         if len(values) < len(results):
             print(f"  {quantity}: not trained")
             continue
-        ours = factor * mean[quantity] if mean else values[0]
+        ours = factor * mean[quantity]
         theirs = {words: float(errors[quantity][frames].mean()) for words, frames in peers.items()}
-        single = f" ({', '.join(f'{value:.3g}' for value in values)} each)" if mean else ""
+        single = f" ({', '.join(f'{value:.3g}' for value in values)} each)" if several else ""
         print(f"  MAE of {quantity}: {ours:.3g} {unit}{single}; {', '.join(f'{x:.3g}' for x in theirs.values())}")
         for words, value in theirs.items():
             records.append(record(case, f"{quantity} MAE", f"allegro-pol, published, {words}", ours, value, unit))
+        if quantity in everything:
+            ours, published = factor * everything[quantity], float(errors[quantity].mean())
+            like = "allegro-pol, published, the same"
+            records.append(record(complete, f"{quantity} MAE, trained on or held back", like, ours, published, unit))
+    like_for_like = [r for r in records if r["case"] == complete]
+    if like_for_like:
+        count = len(results[0]["splits"]["train"])
+        print(f"{complete}, trained on ({count}) or held back; allegro-pol on the same frames:")
+    for r in like_for_like:
+        print(f"  {r['quantity'].split(',')[0]}: {r['ours']:.3g} {r['unit']}; {r['theirs']:.3g}")
     return records

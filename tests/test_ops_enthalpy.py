@@ -83,13 +83,28 @@ def test_equals_plain_torch(sizes, dtype):
             close(found[name], expected[name], TOLERANCE[dtype], scale)
 
 
-def test_every_quantity_can_be_asked_for_alone():
+@pytest.mark.parametrize("field", [FIELD, None])
+@pytest.mark.parametrize("sizes", [(5, 4, 8), (6, 19, 33)])
+def test_every_quantity_can_be_asked_for_alone(sizes, field):
+    m, inputs = model(*sizes), edges(silica())
+    names = [name for name in QUANTITIES if field is not None or name != "field_forces"]
+    everything = m(*inputs, names, field)
+    asked = [[name] for name in names] + [["energies", "forces", "dipoles"], ["born_charges", "virial"]]
+    for some in asked:  # what is not asked for may be left out, and must not be missed
+        out = m(*inputs, some, field)
+        assert list(out) == some
+        for name in some:
+            scale = float(everything["dipoles"].abs().sum()) if name == "dipole" else None
+            close(out[name], everything[name], 1e-13, scale)
+
+
+def test_only_what_is_asked_for_is_returned():
     m, inputs = model(), edges(silica())
-    everything = m(*inputs, list(QUANTITIES), FIELD)
-    for name in QUANTITIES:
-        out = m(*inputs, [name], FIELD)
-        assert list(out) == [name]
-        close(out[name], everything[name], 1e-13)
+    n = len(inputs[1])
+    for field in (None, FIELD):
+        for order in (0, 1, 2):
+            sizes = [len(t) for t in enthalpy(m.header, m.params, m.constants, *inputs, field, [0], False, order)[:3]]
+            assert sizes == [n, n * (order > 0), n * (order > 1)]
 
 
 def test_scripted_module_takes_the_native_path_and_falls_back():
@@ -185,8 +200,8 @@ def test_opcheck_layout_and_repeatability():
     spread = tuple(torch.stack([t, t + 1], dim=-1)[..., 0] for t in inputs)
     assert not spread[4].is_contiguous()
     constant = (m.header, m.params, m.constants)
-    for seeds, field in (([], None), ([0, 1, 2, 3, 4], FIELD)):
-        rest = (field, seeds, bool(seeds))
+    for seeds, field, order in (([], None, 2), ([0, 1, 2, 3, 4], FIELD, 2), ([0, 2], None, 0), ([0], None, 1)):
+        rest = (field, seeds, bool(seeds), order)
         torch.library.opcheck(enthalpy, (*constant, *inputs, *rest), test_utils=("test_schema", "test_faketensor"))
         first, again = enthalpy(*constant, *inputs, *rest), enthalpy(*constant, *inputs, *rest)
         other = enthalpy(*constant, *spread, *rest)
@@ -298,6 +313,8 @@ def test_wrong_input_is_refused_with_the_received_value():
             enthalpy(*args)
     with pytest.raises(RuntimeError, match="atom_virials needs the enthalpy"):
         enthalpy(*good[:9], [1, 0], True)
+    with pytest.raises(RuntimeError, match="order must be 0, 1 or 2, got 3"):
+        enthalpy(*good, 3)
 
 
 def test_models_beyond_the_kernels_are_refused():

@@ -49,13 +49,13 @@ def register() -> None:
 
     @fake("tnep::enthalpy")
     def _(
-        header, params, constants, species, centers, offsets, neighbors, vectors, field, seeds, atom_virials
+        header, params, constants, species, centers, offsets, neighbors, vectors, field, seeds, atom_virials, order=2
     ):  # fmt: skip
         n, atoms = centers.shape[0], species.shape[0]
         return (
             vectors.new_empty(n),
-            vectors.new_empty(n, 3),
-            vectors.new_empty(n, 3, 3),
+            vectors.new_empty(n if order > 0 else 0, 3),
+            vectors.new_empty(n if order > 1 else 0, 3, 3),
             vectors.new_empty(len(seeds), atoms, 3),
             vectors.new_empty(len(seeds), 3, 3),
             vectors.new_empty(atoms if atom_virials else 0, 3, 3),

@@ -76,9 +76,12 @@ class NativeEnthalpy(nn.Module):
         raman = len(seeds)
         if "polarizability_gradient" in quantities:
             seeds.extend([5, 6, 7, 8, 9, 10])
+        order = 1 if "dipole" in quantities or "dipoles" in quantities else 0
+        if "polarizability" in quantities or "polarizabilities" in quantities:
+            order = 2
         energies, dipoles, alphas, gradients, strain, per_atom = torch.ops.tnep.enthalpy(
             self.header, self.params, self.constants, species, centers, offsets, neighbors, vectors, field, seeds,
-            virials,
+            virials, order,
         )  # fmt: skip
         out: Dict[str, Tensor] = {"virials": per_atom}
         out["energies"], out["dipoles"], out["polarizabilities"] = energies, dipoles, alphas
@@ -98,8 +101,8 @@ class NativeEnthalpy(nn.Module):
             out["field_forces"] = gradients[along]
         if len(seeds) > raman:
             six = gradients[raman:].permute(1, 2, 0)
-            order = torch.tensor([0, 1, 2, 1, 3, 4, 2, 4, 5], device=six.device)
-            out["polarizability_gradient"] = six.index_select(2, order).reshape(six.shape[0], 3, 3, 3)
+            places = torch.tensor([0, 1, 2, 1, 3, 4, 2, 4, 5], device=six.device)
+            out["polarizability_gradient"] = six.index_select(2, places).reshape(six.shape[0], 3, 3, 3)
         wanted: Dict[str, Tensor] = {}
         for name in quantities:
             wanted[name] = out[name]

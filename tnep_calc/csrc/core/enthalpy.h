@@ -18,6 +18,16 @@ enum Seed {
   kSeeds = kSeedPolarizability + 6
 };
 
+// 0: energies and the enthalpy at zero field; 1: dipoles, too; 2: polarizabilities, too, and all in a field.
+inline int needed_order(int wanted, const double* field, const int64_t* seeds, int n_seeds) {
+  if (field) return 2;
+  for (int i = 0; i < n_seeds; i++) {
+    const int order = seeds[i] == kSeedEnthalpy ? 0 : seeds[i] < kSeedPolarizability ? 1 : 2;
+    wanted = order > wanted ? order : wanted;
+  }
+  return wanted;
+}
+
 struct EnthalpyTask {
   double cutoff;           // A
   const double* site;      // [T * 2]: energy (eV) and isotropic polarizability (e A^2/V) of every species
@@ -25,13 +35,14 @@ struct EnthalpyTask {
   int64_t field_stride;    // 0 or 3
   const int64_t* seeds;
   int n_seeds;
+  int order;               // highest derivative by the field that results need, see needed_order()
 };
 
-// Where results go.  The values of centres are written; the rest is added to.
+// Where results go.  The values of centres are written, unless null; the rest is added to.
 struct EnthalpyOutputs {
   double* energies;         // [n_centers]
-  double* dipoles;          // [n_centers * 3]
-  double* polarizabilities; // [n_centers * 9]
+  double* dipoles;          // [n_centers * 3], or null
+  double* polarizabilities; // [n_centers * 9], or null
   double* gradients;        // [n_atoms * 4 * n_seeds]: rows x y z 0 of every seed
   double* strain;           // [n_seeds * 9]: sum r_a dS/dr_b
   double* virials;          // [n_atoms * 9] or null: -r_a dH/dr_b of the neighbour; the first seed must be H

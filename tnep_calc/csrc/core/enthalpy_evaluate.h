@@ -160,10 +160,11 @@ TNEP_HD SiteSeed<R> site_seed(const double* c) {
 
 // Add what the network of one member gives to the values of a centre.
 template <class R>
-TNEP_FUNCTION void add_values(const EnthalpyModel<R>& m, const R* state, const R* outputs, double* values) {
-  R d[3], t[5];
-  site_tensors(m, state, outputs, d, t);
+TNEP_FUNCTION void add_values(const EnthalpyModel<R>& m, int order, const R* state, const R* outputs, double* values) {
   values[kEnergy] += double(outputs[8 * m.Kp]);
+  if (order == 0) return;
+  R d[3], t[5];
+  site_tensors(m, state, outputs, order > 1, d, t);
   values[kTrace] += double(outputs[8 * m.Kp + 1]);
   for (int i = 0; i < 3; i++) values[kDipole + i] += d[i];
   for (int i = 0; i < 5; i++) values[kTensor + i] += t[i];
@@ -184,9 +185,9 @@ inline TNEP_FUNCTION void write_values(const EnthalpyTask& task, int species, co
     double induced = 0;
     for (int j = 0; j < 3; j++) induced += a[3 * i + j] * field[j];
     energy -= field[i] * (p[i] + 0.5 * induced);
-    out.dipoles[3 * centre + i] = p[i] + induced;
+    if (out.dipoles) out.dipoles[3 * centre + i] = p[i] + induced;
   }
-  for (int i = 0; i < 9; i++) out.polarizabilities[9 * centre + i] = a[i];
+  for (int i = 0; out.polarizabilities && i < 9; i++) out.polarizabilities[9 * centre + i] = a[i];
   out.energies[centre] = energy;
 }
 
@@ -251,6 +252,33 @@ TNEP_FUNCTION void edges_backward(const EnthalpyModel<R>& m, const EnthalpyTask&
   }
 }
 
+// Outputs of the network for one member: energy and trace, weights of vectors, weights of tensors, as far as needed.
+template <class R>
+TNEP_FUNCTION void network_outputs(const EnthalpyModel<R>& m, const SiteParameters<R>& p, int order, int count,
+                                   const EnthalpyWorkspace<R>& w) {
+  const Panels<R> w3{p.w3, m.Hp, m.Op};
+  const int energy = 8 * m.Kp, vectors = (kVectors * m.Kp + kPanel - 1) / kPanel * kPanel;
+  const int weights = order == 0 ? 0 : order == 1 ? vectors : energy;
+  product<R>(count, w.hidden2, m.Hp, m.Hp, w3, 0, weights, p.b3, w.out);
+  product<R>(count, w.hidden2, m.Hp, m.Hp, w3, energy, m.Op, p.b3, w.out);
+}
+
+// Derivatives of one seed by the second hidden layer.  At zero field the enthalpy has only the energy, the same row for
+// all centres, and a dipole only weights of vectors.
+template <class R>
+TNEP_FUNCTION void seed_backward(const EnthalpyModel<R>& m, const SiteParameters<R>& p, const EnthalpyTask& task, int s,
+                                 int count, const EnthalpyWorkspace<R>& w) {
+  const Panels<R> w3_t{p.w3_t, m.Op, m.Hp};
+  R* d_hidden = w.d_hidden2 + int64_t(s) * count * m.Hp;
+  const int64_t seed = task.seeds[s];
+  if (!task.field && seed == kSeedEnthalpy) return repeat_row(w3_t, 8 * m.Kp, count, d_hidden);
+  const bool all = task.field || seed >= kSeedPolarizability;
+  R* d_out = w.d_out + int64_t(s) * count * m.Op;
+  for (int i = 0; i < count; i++)
+    seed_outputs(m, w.state + i * kState * m.Kp, w.seeds[int64_t(s) * count + i], all, d_out + i * m.Op);
+  product<R>(count, d_out, m.Op, all ? m.Op : kVectors * m.Kp, w3_t, 0, m.Hp, nullptr, d_hidden);
+}
+
 // Centres order[0], ..., order[count - 1], all of one species.  Members share edges and densities: those of the block are
 // kept where there are several, and the derivatives by them are added up.
 template <class R>
@@ -282,33 +310,28 @@ TNEP_FUNCTION void evaluate_block(const EnthalpyModel<R>& m, const EnthalpyTask&
       for (int64_t k = 0; k < Qp; k += kLanes<R>) linear += load<V>(q + k) * load<V>(p.linear + k);
       values[kEnergy] += sum(linear);
     }
-    product<R>(count, w.q, m.Qp, m.Qp, p.w1, m.Hp, p.b1, w.hidden1);
+    product<R>(count, w.q, Panels<R>{p.w1, m.Qp, m.Hp}, p.b1, w.hidden1);
     silu(w.hidden1, w.slope1, count * Hp);
-    product<R>(count, w.hidden1, m.Hp, m.Hp, p.w2, m.Hp, p.b2, w.hidden2);
+    product<R>(count, w.hidden1, Panels<R>{p.w2, m.Hp, m.Hp}, p.b2, w.hidden2);
     silu(w.hidden2, w.slope2, count * Hp);
-    product<R>(count, w.hidden2, m.Hp, m.Hp, p.w3, m.Op, p.b3, w.out);
+    network_outputs(m, p, task.order, count, w);
 
     for (int i = 0; i < count; i++) {
-      const R* state = w.state + i * state_size;
-      add_values(m, state, w.out + i * Op, w.values + i * kValues);
+      add_values(m, task.order, w.state + i * state_size, w.out + i * Op, w.values + i * kValues);
       if (member == last) write_values(task, species, w.values + i * kValues, field_of(i), order[i], out);
-      for (int s = 0; s < task.n_seeds; s++) {
-        const int64_t row = int64_t(s) * count + i;
-        if (member == 0) {
-          double c[10];
-          seed_coefficients(int(task.seeds[s]), field_of(i), c);
-          w.seeds[row] = site_seed<R>(c);
-        }
-        seed_outputs(m, state, w.seeds[row], w.d_out + row * Op);
+      for (int s = 0; member == 0 && s < task.n_seeds; s++) {
+        double c[10];
+        seed_coefficients(int(task.seeds[s]), field_of(i), c);
+        w.seeds[int64_t(s) * count + i] = site_seed<R>(c);
       }
     }
     if (task.n_seeds == 0) continue;
 
-    product<R>(rows, w.d_out, m.Op, m.Op, p.w3_t, m.Hp, nullptr, w.d_hidden2);
+    for (int s = 0; s < task.n_seeds; s++) seed_backward(m, p, task, s, count, w);
     multiply_rows(w.d_hidden2, w.slope2, count * Hp, task.n_seeds);
-    product<R>(rows, w.d_hidden2, m.Hp, m.Hp, p.w2_t, m.Hp, nullptr, w.d_hidden1);
+    product<R>(rows, w.d_hidden2, Panels<R>{p.w2_t, m.Hp, m.Hp}, nullptr, w.d_hidden1);
     multiply_rows(w.d_hidden1, w.slope1, count * Hp, task.n_seeds);
-    product<R>(rows, w.d_hidden1, m.Hp, m.Hp, p.w1_t, m.Qp, nullptr, w.d_q);
+    product<R>(rows, w.d_hidden1, Panels<R>{p.w1_t, m.Hp, m.Qp}, nullptr, w.d_q);
 
     for (int i = 0; i < count; i++) {
       R* d_density = w.d_density + i * kept * task.n_seeds;

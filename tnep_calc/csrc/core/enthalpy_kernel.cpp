@@ -14,6 +14,7 @@ void evaluate_enthalpy(const EnthalpyModel<R>& m, const EnthalpyTask& task, cons
   carve(m, task.n_seeds, max_edges, static_cast<char*>(memory), w);
   for (int t = 0; t < m.species + int(kPad); t++) w.cutoff2[t] = task.cutoff * task.cutoff;
   const int most = block_centres(m.members, task.n_seeds);
+  for (int64_t i = 0; task.order < 2 && i < int64_t(most) * m.Op; i++) w.out[i] = 0;  // weights that stay unused
   while (begin < end) {
     const int64_t species = e.species[e.centers[order[begin]]];
     int count = 1;

@@ -49,17 +49,44 @@ TNEP_HD void product_rows(int rows, const R* in, int in_stride, int inner, const
   }
 }
 
-// out[rows][columns] = in[rows][inner] matrix[inner][columns] + bias (null: none).
+// A matrix in panels, see enthalpy_layout.h.
 template <class R>
-TNEP_FUNCTION void product(int rows, const R* in, int in_stride, int inner, const R* matrix, int columns,
-                           const R* bias, R* out) {
-  for (int column = 0; column < columns; column += kPanel, matrix += int64_t(inner) * kPanel)
+struct Panels {
+  const R* values;
+  int rows, columns;
+};
+
+// Columns first, ..., last - 1 (multiples of a panel) of out[rows][columns] = in[rows][inner] matrix[inner][columns] +
+// bias (null: none), with the first `inner` rows of the matrix.
+template <class R>
+TNEP_FUNCTION void product(int rows, const R* in, int in_stride, int inner, const Panels<R>& matrix, int first,
+                           int last, const R* bias, R* out) {
+  for (int column = first; column < last; column += kPanel) {
+    const R* panel = matrix.values + int64_t(matrix.rows) * column;
     for (int row = 0; row < rows; row += kTileRows) {
       const int count = rows - row < kTileRows ? rows - row : kTileRows;
       for (int part = 0; part < kPanel; part += 2 * kLanes<R>)
-        product_rows<kTileRows>(count, in + int64_t(row) * in_stride, in_stride, inner, matrix + part,
-                                bias ? bias + column + part : nullptr, out + int64_t(row) * columns + column + part,
-                                columns);
+        product_rows<kTileRows>(count, in + int64_t(row) * in_stride, in_stride, inner, panel + part,
+                                bias ? bias + column + part : nullptr,
+                                out + int64_t(row) * matrix.columns + column + part, matrix.columns);
+    }
+  }
+}
+
+// out[rows][columns] = in[rows][rows of the matrix] matrix + bias (null: none).
+template <class R>
+TNEP_FUNCTION void product(int rows, const R* in, const Panels<R>& matrix, const R* bias, R* out) {
+  product(rows, in, matrix.rows, matrix.rows, matrix, 0, matrix.columns, bias, out);
+}
+
+// Row `row` of a matrix, `count` times.
+template <class R>
+TNEP_FUNCTION void repeat_row(const Panels<R>& matrix, int row, int count, R* out) {
+  using V = Vec<R>;
+  for (int i = 0; i < count; i++)
+    for (int column = 0; column < matrix.columns; column += kPanel, out += kPanel) {
+      const R* from = matrix.values + (int64_t(matrix.rows) * column + int64_t(row) * kPanel);
+      for (int part = 0; part < kPanel; part += kLanes<R>) store<V>(out + part, load<V>(from + part));
     }
 }
 

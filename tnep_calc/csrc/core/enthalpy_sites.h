@@ -182,9 +182,10 @@ TNEP_FUNCTION void site_forward(const EnthalpyModel<R>& m, const SiteParameters<
   for (int i = 0; i < m.Qp; i += W) store<V>(q + i, load<V>(q + i) - load<V>(p.offset + i));
 }
 
-// Dipole, components of l = 1, and traceless polarizability, components of l = 2, from the weights.
+// Dipole, components of l = 1, and if wanted traceless polarizability, components of l = 2, from the weights.
 template <class R>
-TNEP_FUNCTION void site_tensors(const EnthalpyModel<R>& m, const R* state, const R* weights, R* dipole, R* tensor) {
+TNEP_FUNCTION void site_tensors(const EnthalpyModel<R>& m, const R* state, const R* weights, bool polarizability,
+                                R* dipole, R* tensor) {
   using V = Vec<R>;
   const int Kp = m.Kp;
   V d[3], t[5];
@@ -197,7 +198,7 @@ TNEP_FUNCTION void site_tensors(const EnthalpyModel<R>& m, const R* state, const
 #pragma GCC unroll 3
       for (int i = 0; i < 3; i++) d[i] += load<V>(row + i * Kp) * w;
     }
-    for (int v = 0; v < kTensors; v++) {
+    for (int v = 0; polarizability && v < kTensors; v++) {
       const R* row = state + (v == 0 ? 4 : kRowB + 3 * kRows1 + 5 * (v - 1)) * Kp + k;
       const V w = load<V>(weights + (kVectors + v) * Kp + k);
 #pragma GCC unroll 5
@@ -214,9 +215,10 @@ struct SiteSeed {
   R energy, trace, dipole[3], tensor[5];
 };
 
-// Derivatives of the scalar by the outputs of the network.
+// Derivatives of the scalar by the outputs of the network: all of them, or by the weights of vectors alone.
 template <class R>
-TNEP_FUNCTION void seed_outputs(const EnthalpyModel<R>& m, const R* state, const SiteSeed<R>& seed, R* d_out) {
+TNEP_FUNCTION void seed_outputs(const EnthalpyModel<R>& m, const R* state, const SiteSeed<R>& seed, bool all,
+                                R* d_out) {
   using V = Vec<R>;
   const int Kp = m.Kp;
   for (int k = 0; k < Kp; k += kLanes<R>) {
@@ -226,13 +228,14 @@ TNEP_FUNCTION void seed_outputs(const EnthalpyModel<R>& m, const R* state, const
       for (int i = 1; i < 3; i++) total += load<V>(row + i * Kp) * seed.dipole[i];
       store<V>(d_out + v * Kp + k, total);
     }
-    for (int v = 0; v < kTensors; v++) {
+    for (int v = 0; all && v < kTensors; v++) {
       const R* row = state + (v == 0 ? 4 : kRowB + 3 * kRows1 + 5 * (v - 1)) * Kp + k;
       V total = load<V>(row) * seed.tensor[0];
       for (int i = 1; i < 5; i++) total += load<V>(row + i * Kp) * seed.tensor[i];
       store<V>(d_out + (kVectors + v) * Kp + k, total);
     }
   }
+  if (!all) return;
   for (int i = 8 * Kp; i < m.Op; i++) d_out[i] = 0;
   d_out[8 * Kp] = seed.energy;
   d_out[8 * Kp + 1] = seed.trace;

@@ -20,6 +20,7 @@ struct Arguments : ModelAndEdges {
   Tensor constants, vectors, field;
   std::vector<int64_t> seeds;
   bool atom_virials;
+  int64_t order;
 };
 
 // Check everything that the kernels rely on, but for the model, and make the arrays contiguous.
@@ -37,6 +38,7 @@ void check(Arguments& a) {
   check_range<int64_t>(a.neighbors, "neighbors", a.species.size(0), "n_atoms");
   for (const int64_t s : a.seeds)
     TORCH_CHECK(s >= 0 && s < kSeeds, "seeds must be from 0 to ", int(kSeeds) - 1, ", got ", s);
+  TORCH_CHECK(a.order >= 0 && a.order <= 2, "order must be 0, 1 or 2, got ", a.order);
   TORCH_CHECK(!a.atom_virials || (!a.seeds.empty() && a.seeds[0] == kSeedEnthalpy),
               "atom_virials needs the enthalpy, 0, as the first of the seeds");
 }
@@ -103,14 +105,14 @@ void run(const Arguments& a, EnthalpyTask task, const EnthalpyOutputs& out, int6
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> enthalpy(
     const Tensor& header, const Tensor& params, const Tensor& constants, const Tensor& species, const Tensor& centers,
     const Tensor& offsets, const Tensor& neighbors, const Tensor& vectors, const std::optional<Tensor>& field,
-    at::IntArrayRef seeds, bool atom_virials) {
+    at::IntArrayRef seeds, bool atom_virials, int64_t order) {
   Arguments a{{header, params, species, centers, offsets, neighbors},
-              constants, vectors, field ? *field : Tensor(), seeds.vec(), atom_virials};
+              constants, vectors, field ? *field : Tensor(), seeds.vec(), atom_virials, order};
   check(a);
   const int64_t atoms = species.size(0), n = centers.size(0), s = int64_t(seeds.size());
   const auto options = a.vectors.options();
-  Tensor energies = at::empty({n}, options), dipoles = at::empty({n, 3}, options);
-  Tensor polarizabilities = at::empty({n, 3, 3}, options);
+  Tensor energies = at::empty({n}, options), dipoles = at::empty({order > 0 ? n : 0, 3}, options);
+  Tensor polarizabilities = at::empty({order > 1 ? n : 0, 3, 3}, options);
   Tensor gradients = Recycler::instance().empty({atoms, s, 4}, options).zero_(), strain = at::zeros({s, 3, 3}, options);
   Tensor virials = at::zeros({atom_virials ? atoms : 0, 3, 3}, options);
   EnthalpyTask task{};
@@ -118,8 +120,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> enthalpy(
   task.field_stride = field && a.field.dim() == 2 ? 3 : 0;
   task.seeds = a.seeds.data();
   task.n_seeds = int(s);
-  const EnthalpyOutputs out{energies.mutable_data_ptr<double>(),  dipoles.mutable_data_ptr<double>(),
-                            polarizabilities.mutable_data_ptr<double>(), gradients.mutable_data_ptr<double>(),
+  task.order = needed_order(int(order), task.field, task.seeds, task.n_seeds);
+  const EnthalpyOutputs out{energies.mutable_data_ptr<double>(),
+                            order > 0 ? dipoles.mutable_data_ptr<double>() : nullptr,
+                            order > 1 ? polarizabilities.mutable_data_ptr<double>() : nullptr,
+                            gradients.mutable_data_ptr<double>(),
                             strain.mutable_data_ptr<double>(),
                             atom_virials ? virials.mutable_data_ptr<double>() : nullptr};
   const int64_t per_atom = 4 * s + (atom_virials ? 9 : 0);
