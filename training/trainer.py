@@ -25,12 +25,12 @@ from .config import TrainingConfig
 from .coverage import Coverage, coverage_of, unseen_warnings
 from .device import describe, resolve, room_on_gpu
 from .initial import decay_weights, initialise
+from .methods import LBFGS_CHUNK, first_method, lbfgs, learning_rate
 from .model import NepOnMoments
 from .objective import WITH_CONSTANTS, Objective, check_labels, site_constants, spreads
 from .pool import MomentPool
 from .preparation import make_parts, read_structures
 from .scaling import Scaling
-from .soap import SOAP
 from .splits import split_indices
 from .start import start_vector
 from .watching import Clock, errors_of, predictions_of
@@ -38,12 +38,7 @@ from .watching import Clock, errors_of, predictions_of
 log = logging.getLogger(__name__)
 
 _SEED_STEP = 1_000_003  # between the seeds of starts and of epochs
-# In few steps short averages, and an eigenbasis that follows the gradients, get further; many steps need less noise.
-_SHORT = 500
-_ADAM = {"betas": (0.9, 0.99)}
-_SOAP = {True: {"betas": (0.8, 0.9), "interval": 5}, False: {"betas": (0.95, 0.95), "interval": 10}}
 _OPEN = 0.3  # of the first steps: until then, folded dipoles wait for the Born charges
-_LBFGS_CHUNK = 10  # iterations between two looks at the clock; part of what makes a resumed run exact
 
 
 class Trainer:
@@ -220,12 +215,9 @@ class Trainer:
             if self.step == self.choice_step:
                 self._choose()
             return
-        optimizer = self._optimizer_of(
-            torch.optim.LBFGS, max_iter=_LBFGS_CHUNK, max_eval=10 * _LBFGS_CHUNK, history_size=options.lbfgs_history,
-            tolerance_grad=0.0, tolerance_change=0.0, line_search_fn="strong_wolfe",
-        )  # fmt: skip
+        optimizer = self._optimizer_of(*lbfgs(options.lbfgs_history))
         group = optimizer.param_groups[0]
-        group["max_iter"] = min(_LBFGS_CHUNK, self.total_steps - self.step)
+        group["max_iter"] = min(LBFGS_CHUNK, self.total_steps - self.step)
         before = self.vector.detach().clone()
         optimizer.step(self._gradient)
         self.step += group["max_iter"]
@@ -234,24 +226,19 @@ class Trainer:
             self.step = self.total_steps
 
     def _first_optimizer(self):
-        if self.config.optimizer.method == "adam":
-            return self._optimizer_of(torch.optim.Adam, **_ADAM)
-        short = (self.choice_step if self.vector.ndim == 2 else self.config.optimizer.steps) <= _SHORT
-        return self._optimizer_of(SOAP, blocks=self.model.blocks, **_SOAP[short])
+        steps = self.choice_step if self.vector.ndim == 2 else self.config.optimizer.steps
+        return self._optimizer_of(*first_method(self.config.optimizer.method, steps, self.model.blocks))
 
-    def _optimizer_of(self, cls, **options):
+    def _optimizer_of(self, cls, options):
         if not isinstance(self._optimizer, cls):
             self._optimizer = cls([self.vector], **options)
         return self._optimizer
 
     def learning_rate(self, step: int) -> float:
-        """Return the learning rate of the first steps: linear rise over a tenth of them, then half a cosine to 1 %.
-
-        Steps of several starts have a schedule of their own.
-        """
+        """Return the learning rate of the first steps; those of several starts have a schedule of their own."""
         options, first = self.config.optimizer, self.choice_step
         done = step / first if step < first else (step - first) / options.steps
-        return options.lr * min(1.0, 10 * done + 0.01) * (0.505 + 0.495 * math.cos(math.pi * done))
+        return learning_rate(options.lr, done)
 
     def _batch(self) -> list[Block]:
         """Return the blocks for the next of these steps: batches in an order that is drawn for every epoch."""
