@@ -54,7 +54,13 @@ def resolve(name: str) -> torch.device:
 
 @contextmanager
 def room_on_gpu(advice: str = _STREAM, smaller: str = _SMALLER) -> Iterator[None]:
-    """Turn torch's error of a full GPU into an ``InputError`` that says what to do."""
+    """Turn torch's error of a full GPU into an ``InputError`` that says what to do.
+
+    Parameters
+    ----------
+    advice, smaller : str
+        What to do, and what else; the last resort is the CPU.
+    """
     try:
         yield
     except torch.OutOfMemoryError as error:

@@ -45,7 +45,8 @@ class RunOptions:
     threads : int, default 1
         Threads of torch.
     device : str, default "cpu"
-        Where the engine computes; see ``device`` of :class:`tnep_calc.training.config.OptimizerConfig`.
+        Where the engine computes; see ``device`` of :class:`tnep_calc.training.config.OptimizerConfig`.  Predictions in
+        the files of the folder are made on the CPU.
     memory_gb : float, default 4.0
         Largest size of the precomputed moments in memory in GB; what is more is streamed.
     start : str or path, optional

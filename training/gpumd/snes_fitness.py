@@ -119,7 +119,7 @@ class Fitness:
         self.q_scaler = torch.ones(layout.model.dim)
 
     def _chunks(self, frames):
-        """Return the chunks of each batch: one on the CPU where memory is ample, else as many as blocks of moments."""
+        """Return the chunks of each batch: one on the CPU where memory is ample, else some of a block's size."""
         options, basis = self.options, self.layout.model.basis
         field: str | None = "dipole" if options.kind == "dipole" else "strain"
         if options.kind == "potential" and "virial" not in self._wanted:
