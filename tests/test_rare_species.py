@@ -19,6 +19,7 @@ from tnep_calc.training.coverage import coverage_of
 from tnep_calc.training.data.checks import check_before_training, check_structures
 from tnep_calc.training.enthalpy.config import parse_enthalpy_config
 from tnep_calc.training.enthalpy.preparation import read_structures as read_enthalpy_structures
+from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
 from tnep_calc.training.gpumd.directory import run_directory
 from tnep_calc.training.gpumd.folder import RunOptions
 from tnep_calc.training.moments import build_moments
@@ -118,18 +119,30 @@ def test_the_command_lists_them(tmp_path, capsys):
     assert "structure 0 (and 2 more): symbols: C is in only 3 of 100 structures: too few" in capsys.readouterr().out
 
 
-def test_what_only_held_back_structures_have_is_said(caplog):
+def nep_trainer(structures, indices):
+    Trainer(config("dipole"), structures, indices)
+
+
+def enthalpy_trainer(structures, indices):
+    model = {"kind": "enthalpy", "species": list(SPECIES), "cutoff": RADIAL, "n_radial": 3, "channels": 2, "hidden": 4}
+    tables = {"data": {"files": ["data.extxyz"]}, "model": model, "output": {"directory": "out"}}
+    EnthalpyTrainer(parse_enthalpy_config(tables), structures, indices)
+
+
+@pytest.mark.parametrize("trainer, cutoff", [(nep_trainer, "radial cutoff"), (enthalpy_trainer, "cutoff")])
+def test_what_only_held_back_structures_have_is_said(trainer, cutoff, caplog):
     held = [random_structure(7, "BNC"), random_structure(8, "BN"), random_structure(9, "BC"), random_structure(10, "BO"),
             random_structure(11, "BCO")]  # fmt: skip
-    Trainer(config("dipole"), [*SEEN, *held], split(11, validation=2, test=3))
+    trainer([*SEEN, *held], split(11, validation=2, test=3))
     of_validation, of_test = warnings_of(caplog)
-    assert of_validation.startswith("warning: 1 of 2 validation structures have species, or pairs")
+    start = f"warning: 1 of 2 validation structures have species, or pairs within the {cutoff}, that none"
+    assert of_validation.startswith(start)
     assert "that none to train on has (B-C in 1): predictions for these are extrapolation" in of_validation
     assert "3 of 3 test structures" in of_test and "(B-C in 2, O in 2)" in of_test
     caplog.clear()
-    Trainer(config("dipole"), [*SEEN, *SEEN[:3]], split(9, validation=1, test=2))
-    Trainer(config("dipole"), [*SEEN, *held], split(11))
-    assert not caplog.records
+    trainer([*SEEN, *SEEN[:3]], split(9, validation=1, test=2))
+    trainer([*SEEN, *held], split(11))
+    assert not warnings_of(caplog)
 
 
 # -- what is done ----------------------------------------------------------------------------------------------------

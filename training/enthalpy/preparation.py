@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tnep_calc.artifact import DTYPES
 from tnep_calc.io import importers
 from tnep_calc.io.dataset import LabelledStructure
 
+from ..coverage import extrapolation_warning
 from ..data.checks import check_before_training
 from ..splits import outer_indices
 from .config import EnthalpyConfig
@@ -40,3 +41,33 @@ def frames_of(config: EnthalpyConfig, structures: Sequence[LabelledStructure]) -
         structures, model.species, model.cutoff, model.n_radial, DTYPES[opt.precision], config.data.fold_dipole,
         model.zbl, opt.memory_gb,
     )  # fmt: skip
+
+
+def unseen_warnings(frames: Mapping[str, Sequence[Frame]], species: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each split with structures that have a species or a pair of which training sees nothing.
+
+    Parameters
+    ----------
+    frames : mapping of str to sequence of Frame
+        By split; ``train`` is the one that others are compared with.
+    species : sequence of str
+        Of the model.
+    """
+    seen = set().union(*(_content(frame, species) for frame in frames["train"]))
+    for name, others in frames.items():
+        lacking: dict[str, set[int]] = {}
+        for k, frame in enumerate(others):
+            new = _content(frame, species) - seen
+            alone = {what for what in new if "-" not in what}
+            for what in new:  # a pair with a new species goes without saying
+                if what in alone or not alone & set(what.split("-")):
+                    lacking.setdefault(what, set()).add(k)
+        if lacking:
+            yield extrapolation_warning(name, lacking, len(others), "cutoff")
+
+
+def _content(frame: Frame, species: Sequence[str]) -> set[str]:
+    """Return species and pairs of species within the cutoff, each pair in the order of the species."""
+    pairs = {f"{species[s]}-{species[t]}" for s, row in enumerate(frame.pairs) for t, block in enumerate(row)
+             if s <= t and block.neighbors.numel()}  # fmt: skip
+    return pairs | {species[s] for s, centers in enumerate(frame.centers) if len(centers)}

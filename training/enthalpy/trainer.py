@@ -28,7 +28,7 @@ from .config import EnthalpyConfig
 from .frames import Frame
 from .initial import initialise
 from .prediction import errors, predict
-from .preparation import frames_of, read_structures
+from .preparation import frames_of, read_structures, unseen_warnings
 from .readout import by_ridge, fit_polarizability
 
 log = logging.getLogger(__name__)
@@ -97,6 +97,8 @@ class EnthalpyTrainer:
         with room_on_gpu(_ROOM):
             self.pool = [frame.to(self.device) for frame in pool]
         self.frames = {name: [self.pool[k] for k in self.indices[name]] for name in SPLITS if len(self.indices[name])}
+        for line in unseen_warnings(self.frames, model.species):
+            log.warning(line)
         # The start is found on the CPU: signs of eigenvectors, and with them the model, could be others elsewhere.
         without_pairs = [replace(frame, pairs=[]).to(CPU) for frame in self.frames["train"]]
         initialise(self.sites, without_pairs, model.seed)
