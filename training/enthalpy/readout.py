@@ -53,6 +53,7 @@ class RidgeFit:
         c of the kernel of the l = 2 part.
     error : float
         Root mean square error, over components, of the polarizability of structures that are left out, in e·Å^2/V.
+        The hidden layers know the other labels of these structures: for new ones errors are larger.
     """
 
     penalty: float
@@ -63,8 +64,8 @@ class RidgeFit:
     def words(self) -> str:
         """Return the numbers for people."""
         return (
-            f"RMSE {1e3 * self.error:.3g} me·Å²/V for structures that are left out; penalties {self.penalty:.2g} and "
-            f"{self.trace_penalty:.2g} (trace), share of the hidden layer {self.share:g}"
+            f"RMSE {1e3 * self.error:.3g} me·Å²/V for tensors that are left out, more for structures that are; penalties "
+            f"{self.penalty:.2g} and {self.trace_penalty:.2g} (trace), share of the hidden layer {self.share:g}"
         )
 
 
