@@ -64,8 +64,8 @@ class RidgeFit:
     def words(self) -> str:
         """Return the numbers for people."""
         return (
-            f"RMSE {1e3 * self.error:.3g} me·Å²/V for tensors that are left out, more for structures that are; penalties "
-            f"{self.penalty:.2g} and {self.trace_penalty:.2g} (trace), share of the hidden layer {self.share:g}"
+            f"RMSE {1e3 * self.error:.3g} me·Å²/V for tensors that are left out, more for structures that are; "
+            f"penalties {self.penalty:.2g} and {self.trace_penalty:.2g} (trace), share of the hidden layer {self.share:g}"
         )
 
 
