@@ -65,7 +65,8 @@ class RidgeFit:
         """Return the numbers for people."""
         return (
             f"RMSE {1e3 * self.error:.3g} me·Å²/V for tensors that are left out, more for structures that are; "
-            f"penalties {self.penalty:.2g} and {self.trace_penalty:.2g} (trace), share of the hidden layer {self.share:g}"
+            f"penalties {self.penalty:.2g} and {self.trace_penalty:.2g} (trace), "
+            f"share of the hidden layer {self.share:g}"
         )
 
 
