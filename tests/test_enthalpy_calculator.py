@@ -179,8 +179,14 @@ def test_one_branch_of_the_enthalpy():
     shift = np.array([1, -2, 0]) @ cell
     other = {**one, "dipole": one["dipole"] + shift, "energy": -3.0 - FIELD @ shift, "free_energy": -3 - FIELD @ shift}
     other["energies"] = one["energies"] - FIELD @ shift / 2
+    one["stress"], other["stress"] = np.arange(6.0), np.arange(6.0)
+    for k, (a, b) in enumerate([(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]):  # d(-E.R)/d(strain) / V
+        strain = np.zeros((3, 3))
+        strain[a, b] += 0.5
+        strain[b, a] += 0.5
+        other["stress"][k] -= FIELD @ strain @ shift / np.linalg.det(cell)
     to_one_branch([one, other], cell, np.ones(3, dtype=bool), FIELD)
-    for name in ("energy", "free_energy", "energies"):
+    for name in ("energy", "free_energy", "energies", "stress"):
         np.testing.assert_allclose(other[name], one[name], atol=1e-12)
 
 

@@ -1,5 +1,7 @@
 """The mean of several enthalpy models as one model: every path gives the mean of what the models give."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -58,13 +60,21 @@ def test_command_line(tmp_path, capsys):
     assert main(["export", *inputs, str(tmp_path / "mean.pt")]) == 0
     assert "mean of 2 models" in capsys.readouterr().out
     assert len(members_of(load_artifact(tmp_path / "mean.pt"))) == 2
+    assert main(["export", inputs[0], str(tmp_path / "same.pt")]) != 0
+    assert "an artifact already" in capsys.readouterr().err
     assert main(["export", *inputs, str(tmp_path / "mean.pt")]) != 0
     assert "--force" in capsys.readouterr().err
     assert main(["export", *inputs, str(tmp_path / "other.pt"), "--unit", "e*bohr"]) != 0
     assert "--unit" in capsys.readouterr().err
 
 
-def test_what_has_no_mean(tmp_path):
+def before_means(path):
+    """Read an artifact as one that was written when there were no means."""
+    artifact = load_artifact(path)
+    return SimpleNamespace(metadata=artifact.metadata, module=SimpleNamespace(plain=object()))
+
+
+def test_what_has_no_mean(tmp_path, monkeypatch):
     files = {
         "a": ([random_sites(seed=0)], CUTOFF, 0.0), "cutoff": ([random_sites(seed=1)], CUTOFF + 1, 0.0),
         "zbl": ([random_sites(seed=1)], CUTOFF, 1.0), "shape": ([random_sites(seed=1, channels=5)], CUTOFF, 0.0),
@@ -76,6 +86,9 @@ def test_what_has_no_mean(tmp_path):
     for name, message in words.items():
         with pytest.raises(InputError, match=message):
             export_mean([tmp_path / "a.pt", tmp_path / f"{name}.pt"], tmp_path / "mean.pt")
+    with pytest.raises(InputError, match="a.pt: an enthalpy model of an older version"):
+        monkeypatch.setattr("tnep_calc.mean.load_artifact", before_means)
+        export_mean([tmp_path / "a.pt"], tmp_path / "mean.pt")
     with pytest.raises(InputError, match="got\n  none"):
         export_mean([], tmp_path / "mean.pt")
     assert not (tmp_path / "mean.pt").exists()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.dataset import LabelledStructure
+from tnep_calc.io.dataset import LabelledStructure, write_dataset
 from tnep_calc.models.enthalpy import Enthalpy
 from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
 from tnep_calc.neighbors import NeighborList
@@ -133,17 +133,49 @@ def test_frames_may_lack_labels(teacher):
 
 
 def test_folded_dipole(teacher):
-    """A label on another branch, in a field also with the energy of that branch, is the same label."""
+    """A label on another branch, in a field also with energy and virial of that branch, is the same label."""
     field = np.array([0.02, -0.05, 0.03])
     structure, shifted = (labelled(teacher, 2, field) for _ in range(2))
     quantum = structure.cell[0] - 2 * structure.cell[2]
-    shifted = replace(shifted, dipole=shifted.dipole + quantum, energy=shifted.energy - field @ quantum)
+    torque = np.outer(field, quantum)
+    structure = replace(structure, virial=(structure.virial + structure.virial.T) / 2)
+    shifted = replace(shifted, dipole=shifted.dipole + quantum, energy=shifted.energy - field @ quantum,
+                      virial=structure.virial + (torque + torque.T) / 2)  # fmt: skip
     found = []
     for s in (structure, shifted):
         frame = make_frame(s, SPECIES, CUTOFF, RADIAL, torch.float64)
         result = errors(frame, predict(teacher.members[0], [frame], None, False)[0], None)
-        found.append(torch.cat([result["dipole"], result["energy"][None]]).detach())
+        found.append(torch.cat([result["dipole"], result["energy"][None], result["virial"].flatten()]).detach())
     np.testing.assert_allclose(found[0], found[1], atol=1e-10)
+    exact = make_frame(structure, SPECIES, CUTOFF, RADIAL, torch.float64, zbl=ZBL)  # its label has no torque
+    error = errors(exact, predict(teacher.members[0], [exact], None, False)[0], None)["virial"]
+    assert float(error.detach().abs().max()) < 1e-10
+
+
+def test_weights_of_structures(teacher):
+    def trained(*weights):
+        structures = [replace(labelled(teacher, k), weight=w) for k, w in enumerate(weights)]
+        optimizer = {"epochs": 2, "polarizability": "gradient"}  # which weights ask for
+        trainer = EnthalpyTrainer(config(data={"validation_fraction": 0.0}, optimizer=optimizer), structures)
+        trainer.run()
+        return trainer.sites.w1.detach()
+
+    plain = trained(1.0, 1.0, 1.0)
+    assert torch.equal(trained(2.0, 2.0, 2.0), plain)  # errors are relative to their running average
+    assert not torch.equal(trained(1.0, 1.0, 4.0), plain)
+    with pytest.raises(InputError, match="structures have weights"):
+        EnthalpyTrainer(config(optimizer={"polarizability": "ridge"}),
+                        [replace(labelled(teacher, k), weight=1.0 + k) for k in range(5)])  # fmt: skip
+
+
+def test_a_field_without_the_branch_of_the_dipole(teacher, tmp_path):
+    frames = [labelled(teacher, k, FIELD if k == 2 else None, ("dipole",) if k == 2 else ()) for k in range(4)]
+    write_dataset(tmp_path / "data.extxyz", frames)
+    with pytest.raises(DataFileError, match="structure 2: has an energy or a stress in a field but no dipole"):
+        EnthalpyTrainer(config(data={"files": [str(tmp_path / "data.extxyz")]}))
+    frames[2] = replace(frames[2], energy=None, virial=None)
+    write_dataset(tmp_path / "other.extxyz", frames)
+    EnthalpyTrainer(config(data={"files": [str(tmp_path / "other.extxyz")]}))
 
 
 def test_bad_input(teacher):
@@ -154,8 +186,9 @@ def test_bad_input(teacher):
         make_frame(structure, SPECIES, 0.5, RADIAL, torch.float64)
     with pytest.raises(InputError, match="memory_gb"):
         EnthalpyTrainer(config(optimizer={"memory_gb": 1e-6}), [structure] * 5)
-    with pytest.raises(InputError, match="no structure has polarizability"):
-        EnthalpyTrainer(config(), [labelled(teacher, k, drop=("polarizability",)) for k in range(5)])
+    few = [labelled(teacher, k, drop=("polarizability", "forces")) for k in range(5)]
+    with pytest.raises(InputError, match="has forces, polarizability: set loss.forces = 0, loss.polarizability = 0"):
+        EnthalpyTrainer(config(), few)
     with pytest.raises(InputError, match="unknown key 'chanels'"):
         config(model={"chanels": 3})
 

@@ -104,6 +104,22 @@ def test_enthalpy_models_are_evaluated_in_the_field_of_the_structure(tmp_path, c
     assert max(errors.values()) < 1e-6
 
 
+def test_in_a_field_energies_and_virials_are_on_the_branch_of_the_label(tmp_path, capsys):
+    save_artifact(random_enthalpy(), tmp_path / "model.pt")
+    structure = replace(from_atoms(silica(1), "random"), electric_field=np.array([0.2, 0.0, -0.1]))
+    own = predict(TNEPCalculator(enthalpy=tmp_path / "model.pt", skin=0.0), structure)
+    torque = np.outer(own.electric_field, quanta := own.cell[0] - 2 * own.cell[2])
+    shifted = replace(own, dipole=own.dipole + quanta, energy=own.energy - own.electric_field @ quanta,
+                      virial=own.virial + (torque + torque.T) / 2)  # fmt: skip
+    write_dataset(tmp_path / "shifted.extxyz", [shifted])
+    command = ["predict", str(tmp_path / "shifted.extxyz"), "--enthalpy", str(tmp_path / "model.pt")]
+    assert main(command) == 0
+    assert max(rows(capsys.readouterr().out).values()) < 1e-6
+    assert main([*command, "--no-fold"]) == 0
+    errors = rows(capsys.readouterr().out)
+    assert min(errors[name] for name in ("energy", "virial", "dipole")) > 0.1
+
+
 def test_plot_and_existing_files(tmp_path, models, capsys):
     write_structures(tmp_path / "labels.extxyz", [random_structure(k, "BNB") for k in range(3)])
     command = ["predict", str(tmp_path / "labels.extxyz"), *models[:2], "--plot", str(tmp_path / "parity.png")]

@@ -44,7 +44,10 @@ def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict 
         meta = artifact.metadata
         if meta.family != "enthalpy":
             raise InputError(f"{name}: a {meta.kind} model of the family {meta.family}; means are for enthalpy models")
-        sites = members_of(artifact)
+        try:
+            sites = members_of(artifact)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
         if len(sites) > 1:
             raise InputError(f"{name}: the mean of {len(sites)} models itself: give the single models")
         members += sites
@@ -65,6 +68,8 @@ def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict 
 def members_of(artifact: Artifact) -> list[EnthalpySites]:
     """Return the site functions of the members of an electric-enthalpy model that was read from a file."""
     plain: Any = artifact.module.plain
+    if not hasattr(plain, "n_members"):
+        raise InputError("an enthalpy model of an older version: export it again from its training")
     state = artifact.module.state_dict()
     members = []
     for k in range(int(plain.n_members)):

@@ -73,8 +73,11 @@ def compare(
     predictions : sequence of LabelledStructure
         The same structures with predictions as labels, see :func:`predict`.
     fold : bool, default True
-        Take dipole errors of periodic structures modulo the polarization quantum.
+        Take dipole errors of periodic structures modulo the polarization quantum, and in a field energies and virials
+        on the branch of the label's dipole.
     """
+    if fold:
+        predictions = [on_branch(s, p) for s, p in zip(structures, predictions, strict=True)]
     species = sorted({symbol for s in structures for symbol in s.symbols})
     compared = []
     for name in LABELS:
@@ -92,6 +95,32 @@ def compare(
         values = make_labels(predicted, [name], species, fold).targets
         compared += panels({"all": (labelled, labels, values)}, label_spreads(labels, site))
     return compared
+
+
+def on_branch(structure: LabelledStructure, prediction: LabelledStructure) -> LabelledStructure:
+    """Return a prediction in a field with energy and virial on the branch of the label's dipole.
+
+    With the dipole ``q = sum_k n_k R_k`` (integer n times lattice vectors) above the label's, the enthalpy, which has
+    the term ``-E.P``, is lower by ``E.q``, and its virial ``-dH/d(strain)`` larger by the symmetric part of ``E q``.
+    The dipole itself is left as it is.
+
+    Parameters
+    ----------
+    structure : LabelledStructure
+        With the label.
+    prediction : LabelledStructure
+    """
+    field = structure.electric_field
+    if field is None or structure.dipole is None or prediction.dipole is None or not structure.pbc.any():
+        return prediction
+    lattice = structure.cell[structure.pbc]
+    quanta = np.rint((prediction.dipole - structure.dipole) @ np.linalg.pinv(lattice)) @ lattice
+    torque = np.outer(field, quanta)
+    energy, virial = prediction.energy, prediction.virial
+    return replace(
+        prediction, energy=None if energy is None else energy + float(field @ quanta),
+        virial=None if virial is None else virial - (torque + torque.T) / 2,
+    )  # fmt: skip
 
 
 def compare_ensemble(

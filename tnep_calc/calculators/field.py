@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from ase.stress import full_3x3_to_voigt_6_stress
 from ase.units import fs
 
 from ..errors import InputError
@@ -100,9 +101,10 @@ def follow(dynamics, calculator) -> None:
 
 
 def to_one_branch(members: Sequence[dict[str, Any]], cell: np.ndarray, pbc: np.ndarray, field: np.ndarray) -> None:
-    """Bring the energies of ensemble members in a field to the branch of the dipole of the first member, in place.
+    """Bring energies and stresses of ensemble members in a field to the branch of the first member's dipole, in place.
 
-    The dipole of a crystal is defined modulo e times a lattice vector R, the enthalpy hence modulo ``e E.R``.
+    The dipole of a crystal is defined modulo e times a lattice vector R, the enthalpy hence modulo ``e E.R``, and its
+    derivative by the strain modulo the symmetric part of ``e E R``.
 
     Parameters
     ----------
@@ -117,10 +119,14 @@ def to_one_branch(members: Sequence[dict[str, Any]], cell: np.ndarray, pbc: np.n
     lattice = cell[pbc]
     for member in members[1:]:
         branches = np.rint((member["dipole"] - members[0]["dipole"]) @ np.linalg.pinv(lattice))
-        gap = float(field @ (branches @ lattice))
+        quanta = branches @ lattice
+        gap = float(field @ quanta)
         member["energy"] += gap
         member["free_energy"] += gap
         member["energies"] = member["energies"] + gap / len(member["energies"])
+        if "stress" in member:
+            torque = np.outer(field, quanta) / abs(np.linalg.det(cell))
+            member["stress"] = member["stress"] + full_3x3_to_voigt_6_stress((torque + torque.T) / 2)
 
 
 def separate_in_field(

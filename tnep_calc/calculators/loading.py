@@ -77,7 +77,8 @@ def load_model(source, role: str, device: torch.device, dtype: str | None, unit:
             f"does not tell its kind, pass read_nep(path, model_type='{KINDS[role]}')"
         )
     if dtype is not None and known.dtype != dtype:
-        raise InputError(f"{role}: the artifact was exported in {known.dtype}; export it again for dtype='{dtype}'")
+        again = f"train with precision = '{dtype}'" if known.family == "enthalpy" else "export it again"
+        raise InputError(f"{role}: the artifact was exported in {known.dtype}; {again} for dtype='{dtype}'")
     from_nep = isinstance(source, NepParameters) or (not isinstance(source, Artifact) and not is_artifact(source))
     if unit is not None and not from_nep:
         raise InputError(f"{role}: an artifact knows its unit; '{unit}' is only for a nep.txt")

@@ -69,7 +69,9 @@ class TNEPCalculator(Calculator):
     efield : array, shape (3,), in V/Å, or callable, optional
         Uniform field, or a function of time in fs that returns it, for `enthalpy`, or for `energy` and `dipole`
         together: ``H = U - E.P - E.alpha.E / 2``, with the terms in alpha if there is a `susceptibility` (their
-        forces need all its derivatives, six backward passes).  Separate models have no stress in a field.
+        forces need all its derivatives, six backward passes).  Separate models have no stress in a field.  That of a
+        crystal, like the energy, is on the branch of the dipole P; ``stress + (E_i P_j + E_j P_i) / (2 V)``, that at
+        constant voltage, is the same for all branches.
     device : str, default "cpu"
         A torch device, e.g. ``"cuda"``.
     dtype : {"float64", "float32"}, optional

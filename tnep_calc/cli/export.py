@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 from ..errors import InputError
@@ -52,6 +53,8 @@ def run(args):
 
     check_output(args.artifact, args.force)
     if len(args.source) == 1:
+        if zipfile.is_zipfile(args.source[0]):
+            raise InputError(f"{args.source[0]}: an artifact already; several make a mean, one is what it is")
         metadata = export_artifact(
             args.source[0], args.artifact, args.dtype or "float64", unit=args.unit, model_type=args.model_type
         )

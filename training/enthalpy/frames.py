@@ -68,6 +68,8 @@ class Frame:
     field : Tensor, shape (3,), in V/Å
         Electric field at which the labels were computed.
     volume : float
+    weight : float
+        Of the structure: its squared errors count with the square.
     repulsion : tuple of Tensor
         Energy (), forces (n_atoms, 3) and virial (3, 3) of the ZBL repulsion, which has no parameters.
     """
@@ -81,6 +83,7 @@ class Frame:
     fold: tuple[Tensor, Tensor] | None
     field: Tensor
     volume: float
+    weight: float
     repulsion: tuple[Tensor, Tensor, Tensor]
 
     @property
@@ -127,7 +130,10 @@ def make_frame(
     near = (vectors**2).sum(1) < cutoff**2
     vectors, neighbors, center = vectors[near], neighbors[near], center[near]
     if len(vectors) == 0:
-        raise DataFileError(f"{structure.source}: no two atoms are closer than the cutoff of {cutoff} Å")
+        raise DataFileError(
+            f"{structure.source}: no two atoms are closer than the cutoff of {cutoff} Å: leave the structure out, also "
+            "if it is a free atom (the energy of each species is found from the others)"
+        )
     v = torch.from_numpy(vectors)
     functions, gradients = _with_gradient(v, cutoff, n_radial)
     t, n = len(species), len(index)
@@ -144,7 +150,7 @@ def make_frame(
     return Frame(
         n, torch.from_numpy(index), centers, [total[:, rows].to(dtype).contiguous() for rows in centers], pairs,
         _labels(structure), fold, torch.as_tensor(field_of(structure)),
-        structure.volume, _repulsion(v, center, neighbors, index, species, zbl),
+        structure.volume, float(structure.weight), _repulsion(v, center, neighbors, index, species, zbl),
     )  # fmt: skip
 
 

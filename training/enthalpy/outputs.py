@@ -58,7 +58,8 @@ def _report(trainer: EnthalpyTrainer, folder: Path) -> None:
     for name, (unit, factor) in SHOWN.items():
         values = [row.get(f"mae_{name}_{split}") for split in ("train", "validation")]
         if values[0] is not None:
-            words.append(f"{name} {'/'.join(f'{v * factor:.3g}' for v in values if v is not None)} {unit}")
+            shown = "stress" if name == "virial" else name
+            words.append(f"{shown} {'/'.join(f'{v * factor:.3g}' for v in values if v is not None)} {unit}")
     total = trainer.config.optimizer.epochs
     left = f", {trainer.seconds / trainer.epoch * (total - trainer.epoch):.0f} s left" if trainer.epoch < total else ""
     log.info("%7.1f s  epoch %d/%d  %s%s", trainer.seconds, trainer.epoch, total, ", ".join(words), left)

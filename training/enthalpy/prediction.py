@@ -115,8 +115,9 @@ def _to_atoms(frame, gradients, rows, dtype):
 def errors(frame: Frame, result: Mapping[str, Tensor], directions: Tensor | None) -> dict[str, Tensor]:
     """Return prediction minus label for every label that the frame has; energy, virial and dipole per cell.
 
-    The dipole is folded to the nearest branch, and with it the energy in a field, which has the term -E.P; Born charges
-    are projected on the directions, shape (d, n_atoms, 3).
+    The dipole is folded to the nearest branch, and with it energy and virial in a field, which have the term -E.P; of
+    the virial, which then has a torque, the symmetric part counts, as in the label.  Born charges are projected on the
+    directions, shape (d, n_atoms, 3).
     """
     out = {}
     branch = _branch(frame, result)
@@ -128,6 +129,10 @@ def errors(frame: Frame, result: Mapping[str, Tensor], directions: Tensor | None
             out[name] = result["born"] - target.to(result["born"].dtype)
         elif name == "energy":
             out[name] = result[name] - label + frame.field.to(branch.dtype) @ branch
+        elif name == "virial":
+            torque = torch.outer(frame.field.to(branch.dtype), branch).to(result[name].dtype)
+            difference = result[name] - label.to(result[name].dtype) - torque
+            out[name] = (difference + difference.t()) / 2
         else:
             difference = result[name] - label.to(result[name].dtype)
             out[name] = difference - branch.to(difference.dtype) if name == "dipole" else difference

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 from tnep_calc.artifact import DTYPES
+from tnep_calc.errors import DataFileError
 from tnep_calc.io import importers
 from tnep_calc.io.dataset import LabelledStructure
 
 from ..coverage import extrapolation_warning
 from ..data.checks import check_before_training
-from ..splits import outer_indices
+from ..data.values import field_of
+from ..splits import log_groups, outer_indices
 from .config import EnthalpyConfig
 from .frames import Frame, make_frames
 
@@ -21,9 +23,22 @@ log = logging.getLogger(__name__)
 def read_structures(config: EnthalpyConfig) -> list[LabelledStructure]:
     """Read and check the data files (of any kind)."""
     structures, _ = importers.read_structures(config.data_files, config.data.keys)
-    train = outer_indices(len(structures), config)["train"]
+    if config.data.fold_dipole:
+        _check_branches(structures)
+    log_groups(structures, config)
+    train = outer_indices(structures, config)["train"]
     log.info(check_before_training(structures, in_field=True, train=train, species=config.model.species))
     return structures
+
+
+def _check_branches(structures: Sequence[LabelledStructure]) -> None:
+    """Refuse energies and stresses of crystals in a field whose branch of the polarization is not told."""
+    for s in structures:
+        if field_of(s).any() and s.pbc.any() and s.dipole is None and not (s.energy is None and s.virial is None):
+            raise DataFileError(
+                f"{s.source}: has an energy or a stress in a field but no dipole: in a crystal they depend on the "
+                "branch of the dipole (modulo e R); give the dipole, or leave out energy and stress of this structure"
+            )
 
 
 def frames_of(config: EnthalpyConfig, structures: Sequence[LabelledStructure]) -> list[Frame]:

@@ -116,6 +116,7 @@ def by_ridge(config: EnthalpyConfig, structures: Sequence[LabelledStructure]) ->
     obstacles = {
         "model.hyperpolarizability is set": config.model.hyperpolarizability,
         "structures in a field, whose other labels depend on it": any(field_of(s).any() for s in structures),
+        "structures have weights": any(s.weight != 1 for s in structures),
         "nothing else to learn from": len(weights) == 1,
         f"{count} structures to train on have one, from 2 to {_LIMIT} can be solved": not 2 <= count <= _LIMIT,
     }

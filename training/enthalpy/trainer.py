@@ -77,11 +77,12 @@ class EnthalpyTrainer:
         self.weights = config.loss.weights()
         if structures is None:
             structures = read_structures(config)
-        for name in self.weights:
-            if not any(getattr(s, name) is not None for s in structures):
-                raise InputError(f"no structure has {name}: set loss.{name} = 0, or give data.keys")
+        missing = [name for name in self.weights if all(getattr(s, name) is None for s in structures)]
+        if missing:
+            off = ", ".join(f"loss.{name} = 0" for name in missing)
+            raise InputError(f"no structure has {', '.join(missing)}: set {off}, or give data.keys")
         self.fingerprint = fingerprint(config, structures)
-        self.indices = dict(indices) if indices is not None else split_indices(len(structures), config)
+        self.indices = dict(indices) if indices is not None else split_indices(structures, config)
         self.ridge = by_ridge(config, [structures[k] for k in self.indices["train"]])
         if self.ridge:
             del self.weights["polarizability"]
@@ -177,7 +178,7 @@ class EnthalpyTrainer:
             for name in self.weights:
                 if name in found:
                     scale = 1 / frame.n_atoms if name in _PER_ATOM else 1.0
-                    sums[name].append((found[name] * scale).square().mean())
+                    sums[name].append((found[name] * scale * frame.weight).square().mean())
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
         if self._branches_are_open():
             sums["dipole"] = []
