@@ -119,8 +119,8 @@ def test_restart_round_trip(tmp_path):
 
 
 WATER = """3
- LATTICE = " 5 0 0 0 6 0 0 0 7 " Energy=-3.5 pbc="F F F" VIRIAL="1 2 3 4 5 6 7 8 9" stress="1 0 0 0 1 0 0 0 1" \
-Weight=2 dipole="1 2 3" pol="1 2 3 4 5 6 7 8 9" Properties=id:I:1:species:S:1:Pos:R:3:forces:R:3:apol:R:9:adipole:R:3
+ LATTICE = " 5 0 0 0 6 0 0 0 7 " Energy=-3.5 pbc="F F F" VIRIAL="1 2 3 2.5 5 6 3.5 6.5 9" stress="1 0 0 0 1 0 0 0 1" \
+Weight=2 dipole="1 2 3" pol="1 2 3 2.5 5 6 3.5 6.5 9" Properties=id:I:1:species:S:1:Pos:R:3:forces:R:3:apol:R:9:adipole:R:3
 0 O 0 0 0 1 2 3 1 2 3 4 5 6 7 8 9 1 1 1
 1 H 1 0 0 4 5 6 1 2 3 4 5 6 7 8 9 2 2 2
 2 H 0 1 0 7 8 9 1 2 3 4 5 6 7 8 9 3 3 3
@@ -140,7 +140,7 @@ def test_token_rules(tmp_path):
     np.testing.assert_array_equal(s.cell, np.diag([5.0, 6, 7]))
     np.testing.assert_array_equal(s.positions, [[0, 0, 0], [1, 0, 0], [0, 1, 0]])
     np.testing.assert_array_equal(s.forces, np.arange(1.0, 10).reshape(3, 3))
-    lower = [[1, 4, 7], [4, 5, 8], [7, 8, 9]]  # the later of a symmetric pair
+    lower = [[1, 2.5, 3.5], [2.5, 5, 6.5], [3.5, 6.5, 9]]  # the later of a symmetric pair
     np.testing.assert_array_equal(s.virial, lower)
     assert s.dipole is None and s.polarizability is None
     (frame,) = read(tmp_path, WATER.replace("VIRIAL", "other"))
@@ -168,6 +168,9 @@ def test_token_rules(tmp_path):
         ("forces", "velocities", "potential", "no force column"),
         ("dipole=", "other=", "dipole", "no dipole"),
         ("pol=", "other=", "polarizability", "no pol"),
+        ('pol="1 2 3 2.5', 'pol="1 99 3 -1.86', "polarizability", "'pol' must be symmetric, but its xy is 99 and its yx is -1.86"),
+        ('VIRIAL="1 2 3', 'VIRIAL="1 2 9', "potential", "'virial' must be symmetric, but its xz is 9 and its zx is 3.5"),
+        ('VIRIAL="1 2 3 2.5 5 6 3.5 6.5 9" stress="1 0 0 0', 'stress="1 0 0 2', "potential", "'stress' must be symmetric"),
         ("Weight=2", "Weight=101", "potential", "'weight' must be above 0 and at most 100, found 101"),
         ("Properties", "props", "potential", "no properties"),
         ("Pos:R:3", "xyz:R:3", "potential", "must have 'pos'"),

@@ -248,10 +248,12 @@ def symmetric_part(tensor: np.ndarray, source: str, key: str) -> np.ndarray:
     DataFileError
         If the antisymmetric part is too large (5 % of the largest component) to be noise.
     """
-    odd = np.abs(tensor - tensor.T).max() / 2
-    if odd > _ASYMMETRY * np.abs(tensor).max():
+    odd = np.abs(tensor - tensor.T) / 2
+    if odd.max() > _ASYMMETRY * np.abs(tensor).max():
+        a, b = np.unravel_index(odd.argmax(), (3, 3))
         raise DataFileError(
-            f"{source}: '{key}' must be symmetric, but its antisymmetric part is as large as {odd:.3g}"
+            f"{source}: '{key}' must be symmetric, but its {'xyz'[a]}{'xyz'[b]} is {tensor[a, b]:.6g} and its "
+            f"{'xyz'[b]}{'xyz'[a]} is {tensor[b, a]:.6g}"
         )
     return (tensor + tensor.T) / 2
 

@@ -2,7 +2,8 @@
 
 They differ from those of ASE in what matters for training: keys and the ``properties`` list are case-insensitive,
 every structure is periodic in three directions whatever ``pbc`` says, ``virial`` wins over ``stress``, and of a pair
-of off-diagonal components such as ``xy`` and ``yx`` the later one (``yx``, ``zx``, ``zy``) is used.
+of off-diagonal components such as ``xy`` and ``yx`` the later one (``yx``, ``zx``, ``zy``) is used.  Tensors that are
+far from symmetric, which GPUMD takes in silence, are an error here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from ..conventions import GPUMD_ORDER, from_six
 from ..errors import DataFileError
-from .dataset import LabelledStructure
+from .dataset import LabelledStructure, symmetric_part
 
 _PAIR = re.compile(r'([^\s="]+)\s*=\s*(?:"([^"]*)"|(\S+))')
 _LOWER = [3 * max(a, b) + min(a, b) for a, b in GPUMD_ORDER]  # places in nine row-major numbers that are used
@@ -79,8 +80,9 @@ def read_gpumd_xyz(
     Raises
     ------
     DataFileError
-        If the file cannot be read, is empty or truncated, has an unknown species, an unsound cell or number, or (unless
-        `prediction`) lacks a target; the message names file, structure (from 0) and field.
+        If the file cannot be read, is empty or truncated, has an unknown species, an unsound cell or number, a tensor
+        that is far from symmetric, or (unless `prediction`) lacks a target; the message names
+        file, structure (from 0) and field.
     """
     path = Path(path)
     try:
@@ -139,7 +141,10 @@ class _Block:
 
     def tensor(self, key):
         values = self.numbers(key, 9)
-        return None if values is None else from_six(values[_LOWER], GPUMD_ORDER)
+        if values is None:
+            return None
+        symmetric_part(values.reshape(3, 3), self.source, key)  # raises if it is none
+        return from_six(values[_LOWER], GPUMD_ORDER)
 
     def frame(self, species, kind, atomic, prediction):
         cell = self.numbers("lattice", 9)
