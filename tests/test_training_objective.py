@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from training_helpers import random_structure
+from training_helpers import LABELS, random_structure, small_config
 
 from tnep_calc.conventions import ASE_ORDER, to_six
 from tnep_calc.errors import DataFileError
 from tnep_calc.training.objective import Objective, Weighting, check_labels, make_labels, site_constants, spreads
+from tnep_calc.training.trainer import Trainer
 
 SPECIES = ("N", "B")
 
@@ -141,6 +142,13 @@ def test_missing_labels_are_refused_unless_allowed(structures):
         check_labels(some, ["forces"], True)
     with pytest.raises(DataFileError, match="no structure has the label 'forces'"):
         check_labels(some[1:], ["energy", "forces"], True)
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_elements_that_the_model_lacks_are_named(structures, kind):
+    one = replace(structures[1], symbols=("Si", *structures[1].symbols[1:]), source="x.xyz, structure 2")
+    with pytest.raises(DataFileError, match=r"x\.xyz, structure 2: has Si, but model\.species is N B"):
+        Trainer(small_config(kind), [structures[0], one])
 
 
 @pytest.mark.parametrize("center", [None, torch.linspace(-1, 1, 5, dtype=torch.float64)])

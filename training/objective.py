@@ -31,6 +31,8 @@ OF_ATOMS: dict[str, tuple[int, ...]] = {
 _TENSORS = ("virial", "polarizability", "atomic_polarizability")
 WITH_CONSTANTS = ("energy", "polarizability", "atomic_polarizability")
 """Labels to which a constant per species is added (to the diagonal of tensors)."""
+ABOUT_SPECIES = ("born_charges", "atomic_dipole")
+"""Labels whose spread is taken about the mean of each species and component."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,14 @@ def check_labels(structures: Sequence[LabelledStructure], names: Sequence[str], 
             raise DataFileError(f"no structure has the label '{name}', which has a weight in the loss")
 
 
+def check_species(structures: Sequence[LabelledStructure], species: Sequence[str]) -> None:
+    """Raise ``DataFileError`` where a structure has an element that the model does not have."""
+    for s in structures:
+        unknown = sorted(set(s.symbols) - set(species))
+        if unknown:
+            raise DataFileError(f"{s.source}: has {' '.join(unknown)}, but model.species is {' '.join(species)}")
+
+
 def make_labels(
     structures: Sequence[LabelledStructure],
     names: Sequence[str],
@@ -264,7 +274,7 @@ def spreads(labels: Labels, site: Tensor) -> dict[str, float]:
         elif name == "dipole":
             value = labels.error(name, torch.zeros_like(target))
         value = value[known]
-        if name in ("born_charges", "atomic_dipole"):
+        if name in ABOUT_SPECIES:
             species = labels.species[known]
             means = [value[species == t].mean(dim=0) for t in range(int(labels.species.max()) + 1)]
             value = value - torch.stack(means)[species]

@@ -27,7 +27,7 @@ from .device import describe, resolve, room_on_gpu
 from .initial import decay_weights, initialise
 from .methods import LBFGS_CHUNK, first_method, lbfgs, learning_rate
 from .model import NepOnMoments
-from .objective import WITH_CONSTANTS, Objective, check_labels, site_constants, spreads
+from .objective import WITH_CONSTANTS, Objective, check_labels, check_species, site_constants, spreads
 from .pool import MomentPool
 from .preparation import make_parts, read_structures
 from .scaling import Scaling
@@ -83,6 +83,7 @@ class Trainer:
         self.weights = config.loss.weights(config.model.kind)
         if structures is None:
             structures = read_structures(config)
+        check_species(structures, config.model.species)
         check_labels(structures, list(self.weights), config.data.allow_missing)
         self.fingerprint = fingerprint(config, structures)
         self.indices = dict(indices) if indices is not None else split_indices(len(structures), config)
