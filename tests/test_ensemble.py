@@ -87,16 +87,16 @@ def test_splits_are_those_of_calorine(method, tmp_path):
         {"version": 4, "type": [1, "H"], "model_type": 2}, frames, rootdir=str(tmp_path / "root"), mode=method, n_splits=3,
         train_fraction=0.7 if method == "bagging" else None, seed=7,
     )  # fmt: skip
-    for k, (train, held) in enumerate(member_splits(13, options), start=1):
+    for k, (train, held) in enumerate(member_splits(range(13), options), start=1):
         for name, indices in (("train", train), ("test", held)):
             read = read_dataset(tmp_path / "root" / f"nepmodel_split{k}" / f"{name}.xyz")
             assert [round(s.cell[2, 2] - 5) for s in read] == indices.tolist()
 
 
 def test_splits_cover_and_do_not_overlap(folder):
-    config = load_config(folder / "config.toml")
+    config, structures = load_config(folder / "config.toml"), read_dataset(folder / "data.extxyz")
     for method in ("bagging", "kfold"):
-        indices = member_indices(20, replace(config, ensemble=replace(config.ensemble, method=method)))
+        indices = member_indices(structures, replace(config, ensemble=replace(config.ensemble, method=method)))
         for own in indices:
             assert sorted(np.concatenate([*own.values()])) == list(range(20))
             assert own["test"].tolist() == indices[0]["test"].tolist() and len(own["test"]) == 4
@@ -107,7 +107,7 @@ def test_splits_cover_and_do_not_overlap(folder):
             )
     for n, options in ((2, EnsembleConfig(3, "kfold")), (3, EnsembleConfig(2, "bagging", 0.1))):
         with pytest.raises(InputError, match="too few"):
-            member_splits(n, options)
+            member_splits(range(n), options)
 
 
 def test_a_member_is_an_ordinary_run(folder, summary):
@@ -115,7 +115,7 @@ def test_a_member_is_an_ordinary_run(folder, summary):
     config = load_config(folder / "config.toml")
     structures = read_dataset(config.data_files)
     k = 1
-    alone = Trainer(member_config(config, k), structures, member_indices(len(structures), config)[k])
+    alone = Trainer(member_config(config, k), structures, member_indices(structures, config)[k])
     alone.run()
     found = torch.load(folder / "out" / "member2" / "checkpoint.pt", weights_only=True)
     expected = alone.evaluate("test")["polarizability"]

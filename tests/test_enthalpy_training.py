@@ -185,7 +185,7 @@ def test_bad_input(teacher):
     with pytest.raises(DataFileError, match="closer than the cutoff"):
         make_frame(structure, SPECIES, 0.5, RADIAL, torch.float64)
     with pytest.raises(InputError, match="memory_gb"):
-        EnthalpyTrainer(config(optimizer={"memory_gb": 1e-6}), [structure] * 5)
+        EnthalpyTrainer(config(data={"validation_fraction": 0.0}, optimizer={"memory_gb": 1e-6}), [structure] * 5)
     few = [labelled(teacher, k, drop=("polarizability", "forces")) for k in range(5)]
     with pytest.raises(InputError, match="has forces, polarizability: set loss.forces = 0, loss.polarizability = 0"):
         EnthalpyTrainer(config(), few)

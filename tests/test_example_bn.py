@@ -44,15 +44,15 @@ def test_configuration_suits_the_data(name, structures):
 
 
 def test_models_share_one_test_split(structures):
-    splits = [split_indices(len(structures), load_config(EXAMPLE / f"{name}.toml"))["test"] for name in KINDS]
+    splits = [split_indices(structures, load_config(EXAMPLE / f"{name}.toml"))["test"] for name in KINDS]
     assert len(splits[0]) >= 10
     assert all(np.array_equal(split, splits[0]) for split in splits), "the summary draws one split for all models"
 
 
 def test_enthalpy_shares_the_split_and_finds_all_its_labels(structures):
     config = load_enthalpy_config(EXAMPLE / "enthalpy.toml")
-    same = split_indices(len(structures), load_config(EXAMPLE / "energy.toml"))
-    assert all(np.array_equal(part, same[name]) for name, part in split_indices(len(structures), config).items())
+    same = split_indices(structures, load_config(EXAMPLE / "energy.toml"))
+    assert all(np.array_equal(part, same[name]) for name, part in split_indices(structures, config).items())
     assert all(getattr(s, name) is not None for s in structures for name in config.loss.weights())
 
 

@@ -226,13 +226,14 @@ def test_best_on_validation_is_kept():
 
 def test_splits():
     config = small_config(data={"validation_fraction": 0.2, "test_fraction": 0.3})
-    splits = split_indices(10, config)
+    structures = [random_structure(seed, "BN") for seed in range(10)]
+    splits = split_indices(structures, config)
     assert {name: len(indices) for name, indices in splits.items()} == {"train": 5, "validation": 2, "test": 3}
     assert sorted(np.concatenate(list(splits.values()))) == list(range(10))
-    other = split_indices(10, replace(config, data=replace(config.data, seed=1)))
+    other = split_indices(structures, replace(config, data=replace(config.data, seed=1)))
     assert any((splits[name] != other[name]).any() for name in splits)
     with pytest.raises(InputError, match="too few"):
-        split_indices(1, small_config(data={"validation_fraction": 0.9}))
+        split_indices(structures[:1], small_config(data={"validation_fraction": 0.9}))
 
 
 def test_loss_that_is_not_finite_is_said():

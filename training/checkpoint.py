@@ -16,6 +16,7 @@ from torch import Tensor
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.dataset import LABELS, LabelledStructure
 
+from .splits import geometry_groups
 from .tables import BaseConfig
 
 FORMAT = 2
@@ -29,8 +30,10 @@ def fingerprint(config: BaseConfig, structures: Sequence[LabelledStructure]) -> 
         data.update(" ".join(s.symbols).encode())
         for value in (s.positions, s.cell, s.pbc, s.weight, s.electric_field, *(getattr(s, name) for name in LABELS)):
             data.update(b"-" if value is None else np.ascontiguousarray(value).tobytes())
-    content = json.dumps(config.content(), sort_keys=True)
+    content, groups = json.dumps(config.content(), sort_keys=True), geometry_groups(structures)
     found = {"configuration": hashlib.sha256(content.encode()).hexdigest(), "data": data.hexdigest()}
+    if len(np.unique(groups)) < len(groups) and (config.data.test_fraction or config.data.validation_fraction):
+        found["split"] = hashlib.sha256(groups.astype("<i8").tobytes()).hexdigest()  # once, these were drawn apart
     if config.start is not None:
         found["start"] = hashlib.sha256(config.start.read_bytes()).hexdigest()
     return found

@@ -68,7 +68,7 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     for member in configs:
         check_directory(member.directory, restart)
     structures = read_structures(config)
-    indices = member_indices(len(structures), config)
+    indices = member_indices(structures, config)
     memory = config.optimizer.memory_gb
     pool = shared_pool([structures], basis_of(config.model), memory, **moment_options(config))
     collected = _Predictions(structures)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tnep_calc import __version__
 from tnep_calc.errors import InputError
@@ -17,7 +18,7 @@ from tnep_calc.io.dataset import LabelledStructure
 from .objective import OF_STRUCTURES
 from .parity_file import ARRAYS
 from .run_files import write_comparison, write_json
-from .splits import SPLITS, outer_indices
+from .splits import SPLITS, counted, fill, geometry_groups, outer_indices
 from .tables import BaseConfig, EnsembleConfig
 
 RESULTS = "ensemble.json"
@@ -26,11 +27,18 @@ RESULTS = "ensemble.json"
 _Config = TypeVar("_Config", bound=BaseConfig)
 
 
-def member_splits(n: int, options: EnsembleConfig) -> list[tuple[np.ndarray, np.ndarray]]:
+def member_splits(groups: ArrayLike, options: EnsembleConfig) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the structures that each member trains on, and those that it does not, as sorted indices.
 
     The draws are those of calorine's ``setup_training`` (modes ``bagging`` and ``kfold``), so that the same seed
-    gives the same members.
+    gives the same members, but of whole geometries where these have several structures: of bagging, as many as
+    :func:`tnep_calc.training.splits.fill` sets aside; of kfold, parts with equal numbers of them.
+
+    Parameters
+    ----------
+    groups : array of int, shape (n_structures,)
+        Geometry of each structure, see :func:`tnep_calc.training.splits.geometry_groups`.
+    options : EnsembleConfig
 
     Raises
     ------
@@ -39,30 +47,33 @@ def member_splits(n: int, options: EnsembleConfig) -> list[tuple[np.ndarray, np.
 
     Examples
     --------
-    >>> splits = member_splits(6, EnsembleConfig(n_splits=3, method="kfold"))
+    >>> splits = member_splits(range(6), EnsembleConfig(n_splits=3, method="kfold"))
     >>> [held.tolist() for _, held in splits]
     [[0, 1], [2, 5], [3, 4]]
     """
-    size = int(options.train_fraction * n) if options.method == "bagging" else n - -(-n // options.n_splits)
-    if size < 1 or n < options.n_splits:
-        raise InputError(f"{n} structures are too few for {options.n_splits} members ({options.method}): none is left "
-                         "to train on")  # fmt: skip
-    rng, every = np.random.RandomState(options.seed), np.arange(n)
-    if options.method == "bagging":
-        chosen = [np.sort(rng.choice(n, size=size, replace=False)) for _ in range(options.n_splits)]
-        return [(train, np.setdiff1d(every, train)) for train in chosen]
-    order = every.copy()
-    rng.shuffle(order)
-    return [(np.setdiff1d(every, fold), np.sort(fold)) for fold in np.array_split(order, options.n_splits)]
+    _, groups = np.unique(groups, return_inverse=True)
+    sizes, n = np.bincount(groups), len(groups)
+    rng = np.random.RandomState(options.seed)
+    if options.method == "bagging":  # calorine trains on the first of each permutation
+        enough, held = n >= options.n_splits, n - int(options.train_fraction * n)
+        drawn = [fill(rng.permutation(len(sizes))[::-1], sizes, held) for _ in range(options.n_splits)]
+    else:
+        enough = len(sizes) >= options.n_splits
+        drawn = np.array_split(rng.permutation(len(sizes)), options.n_splits)
+    masks = [np.isin(groups, chosen) for chosen in drawn]
+    if not enough or any(mask.all() for mask in masks):
+        raise InputError(f"{counted(groups)} are too few for {options.n_splits} members ({options.method}): none is "
+                         "left to train on")  # fmt: skip
+    return [(np.flatnonzero(~mask), np.flatnonzero(mask)) for mask in masks]
 
 
-def member_indices(n: int, config: BaseConfig) -> list[dict[str, np.ndarray]]:
+def member_indices(structures: Sequence[LabelledStructure], config: BaseConfig) -> list[dict[str, np.ndarray]]:
     """Return the indices of training, validation and test structures of each member; the test set is that of all."""
-    whole = outer_indices(n, config)
+    whole = outer_indices(structures, config)
     rest = whole["train"]
     return [
         {"train": rest[train], "validation": rest[held], "test": whole["test"]}
-        for train, held in member_splits(len(rest), config.ensemble)
+        for train, held in member_splits(geometry_groups(structures)[rest], config.ensemble)
     ]
 
 

@@ -18,7 +18,7 @@ from .data.checks import check_before_training
 from .features import Basis
 from .objective import Weighting, make_labels
 from .pool import MomentPool
-from .splits import SPLITS, outer_indices
+from .splits import SPLITS, log_groups, outer_indices
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,8 @@ def read_structures(config: TrainingConfig) -> list[LabelledStructure]:
     required = [] if config.data.allow_missing else list(config.loss.weights(config.model.kind))
     structures, _ = importers.read_structures(config.data_files, config.data.keys, required)
     species = config.model.species if config.start is None else ()  # else it has learned them before
-    train = outer_indices(len(structures), config)["train"]
+    log_groups(structures, config)
+    train = outer_indices(structures, config)["train"]
     log.info(check_before_training(structures, train=train, species=species))
     return structures
 

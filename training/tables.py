@@ -19,6 +19,9 @@ from tnep_calc.io.dataset import FIELDS
 class BaseDataConfig:
     """Table ``[data]`` of every training.
 
+    The fractions are of structures, but those of one geometry (such as its calculations in several fields) are all in
+    the same part.
+
     Attributes
     ----------
     files : tuple of str
@@ -67,7 +70,8 @@ class EnsembleConfig:
     """Table ``[ensemble]``: several models of one configuration, each trained on another part of the structures.
 
     What a member does not train on is its validation set, instead of ``data.validation_fraction``;
-    ``data.test_fraction`` is set aside for all of them.  The draws are those of calorine's ``setup_training``.
+    ``data.test_fraction`` is set aside for all of them.  The draws are those of calorine's ``setup_training``,
+    but structures of one geometry are all trained on by a member or none of them.
 
     Attributes
     ----------

@@ -86,7 +86,7 @@ class Trainer:
         check_species(structures, config.model.species)
         check_labels(structures, list(self.weights), config.data.allow_missing)
         self.fingerprint = fingerprint(config, structures)
-        self.indices = dict(indices) if indices is not None else split_indices(len(structures), config)
+        self.indices = dict(indices) if indices is not None else split_indices(structures, config)
         self.dtype = DTYPES[config.optimizer.precision]
         self.model = NepOnMoments(config.model, self.dtype, self.device)
         # with a pool, half of the memory is for what it has

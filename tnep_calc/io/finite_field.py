@@ -60,7 +60,7 @@ class FieldRun:
 
 def geometry_key(symbols: Iterable[str], positions: np.ndarray, cell: np.ndarray) -> tuple:
     """Return what structures of the same geometry (to 1e-6 Å) have in common, to be used as a key."""
-    return (tuple(symbols), *(np.round(a + 0.0, 6).tobytes() for a in (positions, cell)))
+    return (tuple(symbols), *((np.round(a, 6) + 0.0).tobytes() for a in (positions, cell)))
 
 
 def combine(runs: Sequence[FieldRun], zero_field: str) -> list[LabelledStructure]:

@@ -40,7 +40,7 @@ def run_enthalpy_ensemble(config: EnthalpyConfig, restart: bool = False) -> dict
     """
     resolve(config.optimizer.device)  # before any work
     structures = read_structures(config)
-    indices = member_indices(len(structures), config)
+    indices = member_indices(structures, config)
     pool: Sequence[Frame] | None = None
     collected = _Predictions(structures)
     results, histories = [], []
