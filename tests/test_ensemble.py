@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -19,8 +21,10 @@ from tnep_calc.cli import main
 from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import read_dataset
 from tnep_calc.training.config import load_config
+from tnep_calc.training.ensemble import _Predictions
 from tnep_calc.training.members import member_config, member_indices, member_splits
 from tnep_calc.training.model import basis_of
+from tnep_calc.training.objective import make_labels, spreads
 from tnep_calc.training.pool import MomentPool
 from tnep_calc.training.preparation import moment_options
 from tnep_calc.training.tables import EnsembleConfig
@@ -145,6 +149,39 @@ def test_files_and_errors_of_the_mean(folder, summary):
     targets = np.array([structures[k].polarizability[six] / 4 for k in summary["test"]])
     assert numbers["spread"] == pytest.approx((targets - targets.mean(axis=0)).std())
     assert "epsilon_inf" in summary["errors"]["test"] and "validation" in summary["errors"]
+
+
+def test_dipoles_are_compared_on_the_branch_of_the_first_member():
+    """Labels are on any branch; those of the table are on that of the model, so that quanta do not count as spread."""
+    rng = np.random.default_rng(4)
+    symbols = ("BN", "BNB")
+    clean = [random_structure(k, symbols[k % 2]) for k in range(6)]
+    structures = [replace(s, dipole=s.dipole + rng.integers(-3, 4, 3) @ s.cell) for s in clean]
+    config, collected = small_config("dipole"), _Predictions(structures)
+    errors = np.full((2, 6, 3), np.nan)
+    for k, chosen in enumerate((np.arange(5), np.arange(1, 6))):
+        errors[k, chosen] = rng.normal(scale=0.05, size=(5, 3))
+        own = [structures[j] for j in chosen]
+        labels = make_labels(own, ["dipole", "born_charges"], config.model.species)
+        dipoles = np.array([clean[j].dipole + errors[k, j] + 2 * k * clean[j].cell[1] for j in chosen])
+        found = {"dipole": torch.tensor(dipoles), "born_charges": labels.targets["born_charges"] + 0.1}
+        collected.add(cast(Trainer, SimpleNamespace(
+            result=lambda: (None, 0), evaluate=lambda *_, found=found: found, indices={"train": chosen},
+            parts={"train": SimpleNamespace(labels=labels)},
+        )))  # fmt: skip
+    panels = {panel["name"]: panel["splits"]["train"] for panel in collected.panels(config)}
+    counts = np.array([[len(s)] for s in clean])
+    expected = np.array([s.dipole for s in clean])
+    expected[5] += 2 * clean[5].cell[1]  # only the second member has it
+    dipole = panels["dipole"]
+    np.testing.assert_allclose(dipole["target"], expected / counts, atol=1e-12)
+    np.testing.assert_allclose(dipole["prediction"] - dipole["target"], np.nanmean(errors, axis=0) / counts, atol=1e-12)
+    np.testing.assert_allclose(dipole["deviation"][1:5], errors[:, 1:5].std(axis=0, ddof=1) / counts[1:5], atol=1e-12)
+    varied = expected / counts - (expected / counts).mean(axis=0)
+    assert dipole["spread"] == pytest.approx(varied.std())
+    assert dipole["r2"] == pytest.approx(1 - (np.nanmean(errors, axis=0) ** 2 / counts**2).sum() / (varied**2).sum())
+    labels = make_labels(structures, ["born_charges"], config.model.species)
+    assert panels["born_charges"]["spread"] == spreads(labels, torch.zeros(2))["born_charges"]
 
 
 def test_a_killed_ensemble_goes_on_exactly(folder):

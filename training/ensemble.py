@@ -27,7 +27,8 @@ from .config import TrainingConfig
 from .device import resolve
 from .members import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
 from .model import basis_of
-from .objective import make_labels
+from .objective import ABOUT_SPECIES, make_labels
+from .objective import spreads as label_spreads
 from .outputs import check_directory, train_in, write_results
 from .pool import shared_pool
 from .preparation import moment_options, read_structures
@@ -87,23 +88,35 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
 
 
 class _Predictions:
-    """What every member predicts for the structures of each of its splits."""
+    """What every member predicts for the structures of each of its splits.
+
+    The dipole of a member is compared on the branch of the polarization that is nearest to the label.  So the mean of
+    the members is the label, on the branch of the first member that has the structure, plus the mean error.
+    """
 
     def __init__(self, structures: Sequence[LabelledStructure]):
         self.structures = structures
         self.values = MemberValues(structures)
+        self._quanta: dict[int, torch.Tensor] = {}  # of a structure's first prediction above its label
 
     def add(self, trainer: Trainer) -> None:
         """Add the predictions of a member's result."""
         vector, _ = trainer.result()
         for split, part in trainer.parts.items():
+            chosen = trainer.indices[split].tolist()
             for name, value in trainer.evaluate(split, vector).items():
-                if name == "dipole" and part.labels.fold is not None:  # all members on the branch of the label
-                    value = part.labels.targets[name] + part.labels.error(name, value) * part.labels.counts[:, None]
-                self.values.add(split, name, trainer.indices[split].tolist(), value.numpy())
+                if name == "dipole" and part.labels.fold is not None:
+                    near = part.labels.targets[name] + part.labels.error(name, value) * part.labels.counts[:, None]
+                    quanta = zip(chosen, value - near, strict=True)
+                    value = near + torch.stack([self._quanta.setdefault(k, own) for k, own in quanta])
+                self.values.add(split, name, chosen, value.numpy())
 
     def panels(self, config: TrainingConfig) -> list[dict[str, Any]]:
-        """Return panels of the mean over the members, with their standard deviations as ``deviation``."""
+        """Return panels of the mean over the members, with their standard deviations as ``deviation``.
+
+        The spread of what a split has of a label is taken about the mean of each component, of Born charges and dipoles
+        of atoms about that of each species and component.
+        """
         means: dict[str, Any] = {}
         above: dict[str, Any] = {}
         for split in SPLITS:
@@ -116,11 +129,15 @@ class _Predictions:
             above[split] = structures, labels, _tensors({name: mean + off for name, (mean, off) in found.items()})
         spreads = {name: np.nan for name in config.loss.weights(config.model.kind)}
         compared = panels(means, spreads)
+        nothing = torch.zeros(len(config.model.species), dtype=torch.float64)
+        about_species = {split: label_spreads(labels, nothing) for split, (_, labels, _) in means.items()}
         for panel, other in zip(compared, panels(above, spreads), strict=True):
             for split, numbers in panel["splits"].items():
                 numbers["deviation"] = other["splits"][split]["prediction"] - numbers["prediction"]
                 target = numbers["target"]
                 numbers["spread"] = float((target - target.mean(axis=0)).std())
+                if panel["name"] in ABOUT_SPECIES:
+                    numbers["spread"] = about_species[split][panel["name"]]
         return compared
 
 
