@@ -389,10 +389,21 @@ def test_full_batches_use_all_structures_in_every_generation():
     assert seen == [0, 1, 2, 0]
 
 
-def test_what_cannot_be_trained_is_refused():
-    frames = [replace(frame, energy_weight=2.0) for frame in make_frames()]
-    with pytest.raises(InputError, match="energy_weight"):
-        SnesTrainer(options("potential"), frames)
+@pytest.mark.parametrize("zero", [{"lambda_v": 0.0}, {"lambda_f": 0.0}, {"lambda_e": 0.0, "lambda_v": 0.0}])
+def test_errors_of_zero_weight_are_reported_too(zero):
+    """In the columns of loss.out are errors of the elite on its batch, whatever they weigh in training."""
+    given, frames = options("potential", batch=3, **zero), make_frames()
+    trainer = SnesTrainer(given, frames)
+    for _ in range(2):
+        trainer.step()
+    chosen = [frames[k] for k in trainer.fitness.batches[1]]
+    assert len(chosen) < len(frames)
+    errors = table_errors(parity_tables("potential", chosen, evaluate(trainer.parameters(), chosen)))
+    expected = [errors[name] for name in ("energy", "force", "virial")]
+    assert min(expected) > 0 and trainer.train_errors() == pytest.approx(expected, rel=1e-3)
+
+
+def test_targets_must_be_of_a_sound_size():
     bad = [replace(f, structure=replace(f.structure, dipole=np.full(3, 1e30))) for f in make_frames()]
     trainer = SnesTrainer(options("dipole"), bad)
     trainer.step()

@@ -19,23 +19,66 @@ log = logging.getLogger(__name__)
 _TRAIN_TABLES = 1000  # generations between renewals of *_train.out
 
 
-def train_snes(folder: Folder, run: RunOptions) -> None:
-    """Train by the evolution strategy; goes on from our checkpoint, else starts from ``nep.restart`` if it is there."""
-    options, path, zbl = folder.options, folder.path, folder.zbl
+def check_snes(folder: Folder, run: RunOptions) -> None:
+    """Look for all that keeps the evolution strategy from training in a folder, before it starts.
+
+    Raises
+    ------
+    InputError
+        If ``nep.in`` or ``train.xyz`` ask for what it cannot do, or leave nothing to train on.
+    ModelFileError, DataFileError
+        If a file to start from does not fit.
+    """
+    options, path, frames = folder.options, folder.path, folder.train
     if options.fine_tune or run.start is not None:
         raise InputError(
             f"{path / 'nep.in'}: the evolution strategy starts from {RESTART} and cannot take some species of a model; "
             "use the gradient engine for fine_tune and --start"
         )
-    checkpoint, start, q_scaler = path / CHECKPOINT, None, None
-    if not checkpoint.exists():
-        if (path / RESTART).exists():
-            start = read_restart(path / RESTART, options.n_parameters)
-        if options.import_q_scaler:
-            q_scaler = read_nep(path / NEP).q_scaler
-            if len(q_scaler) != options.dim:
-                raise ModelFileError(f"{path / NEP}: nep.in asks for {options.dim} descriptor components, the file has "
-                                     f"{len(q_scaler)}: its q_scaler cannot be imported")  # fmt: skip
+    weighted = [frame.structure.source for frame in frames if frame.energy_weight != 1]
+    if options.kind == "potential" and weighted:
+        more = f" (and {len(weighted) - 1} more)" if len(weighted) > 1 else ""
+        raise InputError(f"{weighted[0]}{more}: 'energy_weight' is not supported; remove it, or use 'weight'")
+    if options.kind == "potential" and not (options.lambda_e or options.lambda_f):
+        if all(frame.structure.virial is None for frame in frames):
+            raise InputError(f"{path / 'nep.in'}: lambda_e and lambda_f are 0 and no structure of train.xyz has a "
+                             "virial: nothing is left to train on")  # fmt: skip
+    _ = folder.zbl  # raises for a repulsion that is not supported
+    if run.restart or not (path / CHECKPOINT).exists():
+        _scaling(folder)
+    if not (run.restart or (path / CHECKPOINT).exists()):
+        _distribution(folder)
+
+
+def _distribution(folder):
+    """Return the search distribution to start from, None without a file."""
+    path = folder.path / RESTART
+    return read_restart(path, folder.options.n_parameters) if path.exists() else None
+
+
+def _scaling(folder):
+    """Return the descriptor scaling to import, None if there is none."""
+    path, options = folder.path / NEP, folder.options
+    if not options.import_q_scaler:
+        return None
+    q_scaler = read_nep(path).q_scaler
+    if len(q_scaler) != options.dim:
+        raise ModelFileError(f"{path}: nep.in asks for {options.dim} descriptor components, the file has "
+                             f"{len(q_scaler)}: its q_scaler cannot be imported")  # fmt: skip
+    return q_scaler
+
+
+def train_snes(folder: Folder, run: RunOptions) -> None:
+    """Train by the evolution strategy; goes on from our checkpoint, else starts from ``nep.restart`` if it is there.
+
+    Raises
+    ------
+    InputError, ModelFileError, DataFileError
+        As :func:`check_snes`, and if the checkpoint is that of another run.
+    """
+    check_snes(folder, run)
+    options, path, zbl, checkpoint = folder.options, folder.path, folder.zbl, folder.path / CHECKPOINT
+    start, q_scaler = (None, None) if checkpoint.exists() else (_distribution(folder), _scaling(folder))
     if options.zbl is not None and options.model_type:
         log.info("nep.in: 'zbl' has no meaning for a %s model and is not used", options.kind)
     frames = folder.train if zbl is None else without_zbl(folder.train, options, zbl)

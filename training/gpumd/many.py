@@ -12,6 +12,7 @@ from ..model import basis_of
 from ..pool import MomentPool, shared_pool
 from ..preparation import moment_options
 from .directory import run_folder
+from .evolution import check_snes
 from .folder import Folder, RunOptions, check_folder
 from .gradient import gradient_config
 
@@ -49,6 +50,8 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
     folders = [Folder(path) for path in paths]
     for folder in folders:
         check_folder(folder, run)
+        if run.engine == "snes" and not folder.options.prediction:
+            check_snes(folder, run)
     pool = _pool(folders, run) if len(folders) > 1 and run.engine == "gradient" else None
     written = []
     for k, folder in enumerate(folders, start=1):

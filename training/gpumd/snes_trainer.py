@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import LABELS
+from tnep_calc.io.gpumd_training import parity_tables, table_errors
 from tnep_calc.io.gpumd_xyz import GpumdFrame
 from tnep_calc.io.nep_in import NepInput
 from tnep_calc.io.nep_txt import ZBL, NepParameters
@@ -23,6 +24,7 @@ from tnep_calc.io.nep_txt import ZBL, NepParameters
 from ..checkpoint import load_matching
 from ..config import ModelConfig
 from ..device import describe, resolve, room_on_gpu
+from .evaluate import evaluate
 from .parameters import Layout
 from .snes import SNES
 from .snes_fitness import Fitness
@@ -110,12 +112,10 @@ class SnesTrainer:
         self, options: NepInput, frames: Sequence[GpumdFrame], start: tuple[np.ndarray, np.ndarray] | None = None,
         q_scaler: np.ndarray | None = None, memory_gb: float = 4.0, device: str = "cpu",
     ):  # fmt: skip
-        if any(frame.energy_weight != 1 for frame in frames) and options.kind == "potential":
-            raise InputError("train.xyz has 'energy_weight', which is not supported; remove it, or use 'weight'")
         self.device = resolve(device)
         if device != "cpu":
             log.info("device: %s", describe(self.device))
-        self.options = options
+        self.options, self._frames = options, frames
         self.seed = DEFAULT_SEED if options.seed is None else options.seed
         self.layout = Layout(model_config(options), self.device)
         self.fitness = Fitness(self.layout, options, frames, memory_gb)
@@ -171,12 +171,20 @@ class SnesTrainer:
 
     @room_on_gpu(_ROOM, _SMALLER)
     def train_errors(self) -> list[float]:
-        """Return unweighted errors of the elite on the batch of its generation, as ``loss.out`` has them."""
+        """Return unweighted errors of the elite on the batch of its generation, as ``loss.out`` has them.
+
+        Errors of zero weight, which no generation needs, come from the reference model (0 without any target).
+        """
         n = len(self.fitness.batches)
         batches = list(range(n)) if self.options.full_batch else [(self.generation - 1) % n]
         errors, _ = self.fitness.errors(self.elite.vector[None], batches, weighted=False)
         names = ("energy", "forces", "virial") if self.options.kind == "potential" else (self.options.kind,)
-        return [float(errors[name][0, -1]) if name in errors else 0.0 for name in names]
+        known = {name: float(values[0, -1]) for name, values in errors.items()}
+        if known.keys() != self.fitness.terms.keys():
+            frames = [self._frames[k] for batch in batches for k in self.fitness.batches[batch]]
+            found = table_errors(parity_tables(self.options.kind, frames, evaluate(self.parameters(), frames)))
+            known = {name: found["force" if name == "forces" else name] for name in names} | known
+        return [known.get(name, 0.0) for name in names]
 
     def parameters(self, zbl: ZBL | None = None) -> NepParameters:
         """Return the elite as the parameters of a ``nep.txt``."""
