@@ -161,10 +161,47 @@ def test_more_generations_and_restarts(make):
     write_nep_in(folder / "nep.in", options("dipole", sigma0=0.2), force=True)
     with pytest.raises(InputError, match=r"another nep.in or another engine.*--restart"):
         run_directory(folder, run)
-    run_directory(folder, replace(run, restart=True))  # from nep.restart, with generations counted anew
+
+
+def test_restart_begins_anew(make, caplog):
+    folder = make("dipole", test=False)
+    run = RunOptions(engine="snes")
+    names = ("nep.restart", "loss.out", "nep.txt")
+    run_directory(folder, run)
+    first = {name: (folder / name).read_bytes() for name in names}
+    (folder / "tnep_checkpoint.pt").unlink()
+    run_directory(folder, run)  # as GPUMD does: from nep.restart, with generations counted anew
     assert [row[0] for row in rows(folder)] == [2, 4, 6, 8] * 2
-    calorine = pytest.importorskip("calorine.nep")
-    assert list(calorine.read_loss(str(folder / "loss.out")).index) == [2, 4, 6, 8, 10, 12, 14, 16]
+    second = (folder / "nep.restart").read_bytes()
+    assert second != first["nep.restart"]
+    with caplog.at_level("INFO"):
+        run_directory(folder, replace(run, restart=True))
+    assert "nep.restart of a former run is now nep.restart.old" in caplog.text
+    assert {name: (folder / name).read_bytes() for name in names} == first
+    assert (folder / "nep.restart.old").read_bytes() == second
+    gradient = RunOptions(steps=2)
+    for _ in range(2):
+        run_directory(folder, replace(gradient, restart=True))
+        assert [row[0] for row in rows(folder)] == [4]
+    assert (folder / "nep.restart").read_bytes() == first["nep.restart"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "run", "message"),
+    [
+        ("dipole", {}, {"threads": 0}, "--threads must be at least 1, got 0"),
+        ("dipole", {}, {"memory_gb": -1.0}, "--memory must be a positive number of GB, got -1"),
+        ("dipole", {}, {"steps": 0}, "--steps must be at least 1, got 0"),
+        ("dipole", {"generation": 0}, {"engine": "snes"}, "'generation' is 0: nothing to train"),
+        ("potential", {"lambda_e": 0.0, "lambda_f": 0.0, "lambda_v": 0.0}, {}, "lambda_e, lambda_f, lambda_v are all 0"),
+        ("potential", {"lambda_e": 0.0, "lambda_f": 0.0, "virial": False}, {}, "no structure of train.xyz has a virial"),
+    ],
+)
+def test_what_cannot_be_is_said_in_words_of_the_folder(make, kind, changes, run, message):
+    folder = make(kind, **changes)
+    with pytest.raises(InputError, match=message):
+        run_directory(folder, RunOptions(**run))
+    assert sorted(path.name for path in folder.iterdir()) == ["nep.in", "test.xyz", "train.xyz"]
 
 
 @pytest.mark.parametrize("row", ["4", "8"])
@@ -333,12 +370,11 @@ def test_copies_and_import_of_the_scaling(make):
     other = make("dipole", test=False, name="other", import_q_scaler=True, save_potential=(4, 1, 0))
     (other / "nep.txt").write_text((folder / "nep.txt").read_text())
     write_xyz(other / "train.xyz", range(2))  # fewer structures would give another scaling
-    with pytest.raises(InputError, match=r"nep.txt exists and would be overwritten"):
-        run_directory(other, RunOptions(engine="snes"))
-    run_directory(other, RunOptions(engine="snes", restart=True))
+    for restart in (False, True):  # the copy is of what was imported, not of a result
+        run_directory(other, RunOptions(engine="snes", restart=restart))
+        assert (other / "nep.txt.old").read_bytes() == (folder / "nep.txt").read_bytes()
     np.testing.assert_array_equal(read_nep(other / "nep.txt").q_scaler, scale)
-    assert len(list(other.glob("nep_y20*_generation4.txt"))) == 1
-    (other / "nep.txt").write_text((folder / "nep.txt").read_text())
+    assert len(list(other.glob("nep_y20*_generation4.txt"))) >= 1
 
 
 def test_command_line(make, capsys):

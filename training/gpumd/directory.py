@@ -7,6 +7,7 @@ definitions.
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +26,8 @@ from ..moments import Basis, Moments, build_moments
 from ..pool import MomentPool
 from .evaluate import evaluate
 from .evolution import train_snes
-from .folder import CHECKPOINT, LOSS, NEP, Folder, RunOptions, check_folder
-from .gradient import train_gradient
+from .folder import CHECKPOINT, LOSS, NEP, OLD, RESTART, Folder, RunOptions, check_folder
+from .gradient import gradient_config, train_gradient
 from .snes_trainer import model_config
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,12 @@ def run_folder(folder: Folder, run: RunOptions, pool: MomentPool | None = None) 
     torch.set_num_threads(run.threads)
     if folder.options.prediction:
         return predict(folder)
+    if run.engine == "gradient":
+        gradient_config(folder, run)  # what it refuses is refused before files are moved
     if run.restart:
-        (folder.path / CHECKPOINT).unlink(missing_ok=True)
+        _discard(folder, run)
+    if run.engine == "snes" and folder.options.import_q_scaler and not (folder.path / CHECKPOINT).exists():
+        _keep_imported(folder, run)
     if folder.test:
         basis = replace(basis_of(model_config(folder.options)), basis_size=(1, 1), l_max=1)  # only to tell neighbours
         train, test = (_moments(frames, basis) for frames in (folder.train, folder.test))
@@ -80,6 +85,23 @@ def run_folder(folder: Folder, run: RunOptions, pool: MomentPool | None = None) 
         train_gradient(folder, run, pool)
     names = [NEP, LOSS, *(f"{p}_{split}.out" for p in _stems(folder.options) for split in ("train", "test"))]
     return [folder.path / name for name in names if (folder.path / name).exists()]
+
+
+def _discard(folder: Folder, run: RunOptions) -> None:
+    """Take away what a former run hands on: our checkpoint, and, moved aside, files that may be of GPUMD itself."""
+    (folder.path / CHECKPOINT).unlink(missing_ok=True)
+    for name in (LOSS, RESTART) if run.engine == "snes" else (LOSS,):  # gradients leave nep.restart alone
+        if (folder.path / name).exists():
+            (folder.path / name).replace(folder.path / f"{name}{OLD}")
+            log.info("--restart: %s of a former run is now %s%s", name, name, OLD)
+
+
+def _keep_imported(folder: Folder, run: RunOptions) -> None:
+    """Keep a copy of the ``nep.txt`` whose scaling is imported; begun anew, it may be our own result."""
+    nep, copy = folder.path / NEP, folder.path / f"{NEP}{OLD}"
+    if nep.exists() and not (run.restart and copy.exists()):
+        shutil.copyfile(nep, copy)
+        log.info("import_q_scaler: the run overwrites %s; a copy is %s%s", NEP, NEP, OLD)
 
 
 def _moments(frames: Sequence[GpumdFrame], basis: Basis) -> Iterator[Moments]:

@@ -19,6 +19,7 @@ from tnep_calc.io.nep_txt import ZBL, NepParameters, write_nep
 
 from ..data.checks import check_before_training
 from ..device import resolve
+from ..tables import check
 from .evaluate import evaluate
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 ENGINES = ("gradient", "snes")
 CHECKPOINT, NEP, LOSS, RESTART = "tnep_checkpoint.pt", "nep.txt", "loss.out", "nep.restart"
 """Names of files in the folder; the first is ours, the others are GPUMD's."""
+OLD = ".old"
+"""Ending of files that are moved aside."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class RunOptions:
     engine : str, default "gradient"
         ``"gradient"`` or ``"snes"``.
     restart : bool, default False
-        Discard our checkpoint, and allow an existing ``nep.txt`` to be overwritten.
+        Begin anew: discard our checkpoint, move ``loss.out`` (and ``nep.restart``, from which the evolution strategy
+        goes on otherwise) to ``*.old``, and allow an existing ``nep.txt`` to be overwritten.
     steps : int or None
         Steps of Adam or SOAP, and then as many of L-BFGS (gradient engine); None = the defaults of ``tnep train``.
     precision : str, default "float64"
@@ -158,11 +162,26 @@ class Folder:
 
 
 def check_folder(folder: Folder, run: RunOptions) -> None:
-    """Raise ``InputError`` for an unknown engine, a device that is not there, or a model that would be overwritten."""
-    if run.engine not in ENGINES:
-        raise InputError(f"engine must be {' or '.join(ENGINES)}, got '{run.engine}'")
+    """Raise ``InputError`` for run options that cannot be, nothing to train, or a model that would be overwritten."""
+    options, path = folder.options, folder.path
+    check([
+        (run.engine in ENGINES, f"engine must be {' or '.join(ENGINES)}, got '{run.engine}'"),
+        (run.threads >= 1, f"--threads must be at least 1, got {run.threads}"),
+        (run.memory_gb > 0, f"--memory must be a positive number of GB, got {run.memory_gb:g}"),
+        (run.steps is None or run.steps >= 1, f"--steps must be at least 1, got {run.steps}"),
+    ])  # fmt: skip
     resolve(run.device)
-    path = folder.path
+    if options.prediction:
+        return
+    if run.engine == "snes" and options.generation == 0:
+        raise InputError(f"{path / 'nep.in'}: 'generation' is 0: nothing to train; give the number of generations")
+    names = ("lambda_v",) if options.model_type else ("lambda_e", "lambda_f", "lambda_v")
+    if not any(getattr(options, name) for name in names):
+        raise InputError(
+            f"{path / 'nep.in'}: {', '.join(names)} {'are all' if len(names) > 1 else 'is'} 0: nothing is left to "
+            "train on; give a positive weight"
+        )
+    imports = run.engine == "snes" and options.import_q_scaler  # nep.txt is there to be read, and then replaced
     continues = (path / CHECKPOINT).exists() or (run.engine == "snes" and (path / RESTART).exists())
-    if not folder.options.prediction and (path / NEP).exists() and not (continues or run.restart):
-        raise InputError(f"{path / NEP} exists and would be overwritten: move it away, or use --restart")
+    if (path / NEP).exists() and not (continues or imports or run.restart):
+        raise InputError(f"{path / NEP} exists and would be overwritten: move it away, or use --restart to begin anew")

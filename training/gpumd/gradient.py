@@ -107,17 +107,15 @@ def _loss(folder):
     """Weights of the loss: those of ``nep.in``, of errors relative to the spread of their targets."""
     options = folder.options
     if options.model_type:
-        if options.lambda_v == 0:
-            raise InputError(f"{folder.path / 'nep.in'}: lambda_v is 0: nothing is left to train on")
         names = {options.kind: 0.0, f"atomic_{options.kind}": 0.0}
         fitted = f"atomic_{options.kind}" if options.atomic_v else options.kind
         return names | {fitted: options.lambda_v, "shear": options.lambda_shear}
     weights = {"energy": options.lambda_e, "forces": options.lambda_f, "virial": options.lambda_v}
-    known = sum(frame.structure.virial is not None for frame in folder.train)
-    if known < len(folder.train) and weights["virial"] > 0:
-        log.info("virials: %d of %d structures have one", known, len(folder.train))
-        if not known:
-            weights["virial"] = 0.0
+    if all(frame.structure.virial is None for frame in folder.train):
+        weights["virial"] = 0.0
+        if not any(weights.values()):
+            raise InputError(f"{folder.path / 'nep.in'}: lambda_e and lambda_f are 0 and no structure of train.xyz has "
+                             "a virial: nothing is left to train on")  # fmt: skip
     return weights | {"shear": options.lambda_shear}
 
 
@@ -150,6 +148,9 @@ def train_gradient(folder: Folder, run: RunOptions, pool: MomentPool | None = No
         log.info("of the evolution strategy, and not used by the gradient engine (what it has instead): %s",
                  ", ".join(replaced))  # fmt: skip
     frames = folder.train if zbl is None else without_zbl(folder.train, options, zbl)
+    known = sum(frame.structure.virial is not None for frame in frames)
+    if options.kind == "potential" and options.lambda_v > 0 and known < len(frames):
+        log.info("virials: %d of %d structures have one", known, len(frames))
     trainer = _FolderTrainer(config, _structures(frames), folder, pool)
     checkpoint = folder.path / CHECKPOINT
     if checkpoint.exists():
