@@ -261,6 +261,7 @@ def test_fine_tuning(make, tmp_path, caplog):
         folder = make("dipole", test=False, name=name, **changes)
         run_directory(folder, RunOptions(steps=20, start=first / "nep.txt" if name == "flag" else None))
         assert rows(folder)[-1][4] < 0.9 * before
+        assert ("nep.restart of fine_tune (parameters of" in caplog.text) == (name == "keyword")
         new, old = read_nep(folder / "nep.txt"), read_nep(first / "nep.txt")
         same = np.allclose(new.c_radial, old.c_radial[:, :, [2, 0]][:, :, :, [2, 0]], rtol=1e-6)
         assert new.species == ("N", "B") and same == (name == "keyword")
@@ -303,12 +304,22 @@ def test_the_gradient_engine_says_what_it_does_not_use(make, caplog):
     folder = make("potential", virial=False, lambda_1=0.1, test=False)
     with caplog.at_level("INFO"):
         run_directory(folder, RunOptions(steps=2))
-    (line,) = [r.message for r in caplog.records if "not used by the gradient engine" in r.message]
+    (record,) = [r for r in caplog.records if "not used by the gradient engine" in r.message]
+    line = record.message
+    assert record.levelname == "WARNING"  # also with --quiet
     for word in ("population (steps of first order and of L-BFGS)", "generation", "lambda_1 (a weight decay of 1e-06)"):
         assert word in line
     assert "batch" not in line  # honoured: structures per step
     assert any("virials: 0 of 5 structures have one" in r.message for r in caplog.records)
     assert rows(folder)[-1][6] == 0
+
+
+@pytest.mark.parametrize("engine", ["snes", "gradient"])
+def test_keywords_without_effect_are_named(make, caplog, engine):
+    folder = make("dipole", test=False, zbl=2.0, output_descriptor=1)
+    run_directory(folder, RunOptions(engine=engine, steps=2 if engine == "gradient" else None))
+    (line,) = [r.message for r in caplog.records if "keywords without effect" in r.message]
+    assert line.endswith("zbl (only for potentials), output_descriptor (only with 'prediction 1')")
 
 
 @pytest.mark.parametrize(

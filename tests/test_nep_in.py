@@ -80,7 +80,9 @@ def test_every_keyword_is_honoured_and_written_back(tmp_path):
     }  # fmt: skip
     assert {name: getattr(p, name) for name in expected} == expected
     changed = {f.name for f in fields(NepInput) if getattr(p, f.name) != getattr(NepInput(("Te", "Pb")), f.name)}
-    assert changed - {"given"} == set(expected) and len(fields(NepInput)) == len(expected) + 3  # model_type, atomic_v
+    assert changed - {"given"} == set(expected)
+    assert len(fields(NepInput)) == len(expected) + 4  # model_type, atomic_v, given, without_effect
+    assert not p.without_effect
     for q in (p, replace(p, model_type=2, lambda_e=0.0, lambda_f=0.0, atomic_v=True), NepInput(("H",))):
         write_nep_in(tmp_path / "copy.in", q, force=True)
         assert read_nep_in(tmp_path / "copy.in") == q
@@ -103,6 +105,21 @@ def test_response_models_weigh_only_the_response(tmp_path):
     assert read(tmp_path, "type 1 H\nlambda_e 5\nmodel_type 1").lambda_v == 1
     p = read(tmp_path, "type 1 H\nlambda_e 5\nlambda_v 0.3\nmodel_type 2")
     assert (p.lambda_e, p.lambda_f, p.lambda_v) == (0, 0, 0.3)
+
+
+def test_keywords_without_effect_are_told(tmp_path):
+    text = "type 2 B N\nlambda_q 0.1\nlambda_z 0\noutput_descriptor 1\n"
+    charges = {"lambda_q": "only for models with charges"}
+    assert read(tmp_path, text).without_effect == charges | {"output_descriptor": "only with 'prediction 1'"}
+    assert read(tmp_path, text + "prediction 1").without_effect == charges
+    text = "type 2 B N\nmodel_type 1\nlambda_e 0\nlambda_f 1\nforce_delta 1\nzbl 2\nuse_typewise_cutoff_zbl\n"
+    found = read(tmp_path, text + "type_weight 1 2\nlambda_shear 2").without_effect
+    assert set(found) == {"lambda_f", "force_delta", "zbl", "use_typewise_cutoff_zbl", "type_weight", "lambda_shear"}
+    assert not read(tmp_path, "type 2 B N\nmodel_type 1\ntype_weight 1 1.0\nlambda_shear 1").without_effect
+
+
+def test_a_byte_order_mark_is_accepted(tmp_path):
+    assert read(tmp_path, "\ufefftype 1 H\n").species == ("H",)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """GPUMD's ``nep.in``: every keyword of the ``nep`` program, read, checked, and written back.
 
-Keywords, defaults and limits are those of GPUMD 5.6 (https://gpumd.org/nep/input_parameters).  A keyword is honoured
-or refused with a reason; none is passed over in silence.
+Keywords, defaults and limits are those of GPUMD 5.6 (https://gpumd.org/nep/input_parameters).  A keyword is honoured,
+refused with a reason, or, where it has no meaning for the model, listed in ``NepInput.without_effect``.
 """
 
 from __future__ import annotations
@@ -82,6 +82,9 @@ class NepInput:
         Seed of the random numbers (keyword of newer GPUMD versions); None = the program's default.
     given : mapping of str to int
         Keywords that the file has, with their lines; not compared.
+    without_effect : mapping of str to str
+        Keywords of the file that ask for something that does not exist for the model type or in training, with the
+        reason; not compared.
     """
 
     species: tuple[str, ...]
@@ -116,6 +119,7 @@ class NepInput:
     sigma0: float = 0.1
     seed: int | None = None
     given: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    without_effect: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def kind(self) -> str:
@@ -238,11 +242,12 @@ def read_nep_in(path: str | Path) -> NepInput:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no part of the first keyword
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a nep.in ({error})") from error
     values: dict[str, Any] = {}
     given: dict[str, int] = {}
+    asked: dict[str, list[str]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split("#", 1)[0].split()
         if not words:
@@ -254,7 +259,7 @@ def read_nep_in(path: str | Path) -> NepInput:
 
         if keyword in given:
             fail(f"given twice (first in line {given[keyword]}); keep one of them")
-        given[keyword] = number
+        given[keyword], asked[keyword] = number, words[1:]
         values |= _parse(keyword, words[1:], values.get("species"), fail)
     if "species" not in values:
         raise InputError(f"{path}: the keyword 'type' is missing; expected e.g. 'type 2 B N'")
@@ -263,7 +268,32 @@ def read_nep_in(path: str | Path) -> NepInput:
         lambda_v = result.lambda_v if "lambda_v" in given else 1.0
         result = replace(result, lambda_e=0.0, lambda_f=0.0, lambda_v=lambda_v)
     _check(result, path)
-    return result
+    return replace(result, without_effect=_without_effect(result, asked))
+
+
+def _without_effect(p, asked):
+    """Return why keywords mean nothing for an input, of those that do not say 0 (factors: 1)."""
+    reasons = dict.fromkeys(("lambda_q", "lambda_z"), "only for models with charges")
+    if p.model_type:
+        names = ("lambda_e", "lambda_f", "force_delta", "type_weight", "zbl", "use_typewise_cutoff_zbl")
+        reasons |= dict.fromkeys(names, "only for potentials")
+    if p.kind == "dipole":
+        reasons["lambda_shear"] = "only for tensors"
+    if not p.prediction:
+        reasons["output_descriptor"] = "only with 'prediction 1'"
+    neutral = {"type_weight": 1.0, "lambda_shear": 1.0}
+
+    def neutral_or_off(name):
+        return asked[name] and all(_value(word) == neutral.get(name, 0.0) for word in asked[name])
+
+    return {name: why for name, why in reasons.items() if name in asked and not neutral_or_off(name)}
+
+
+def _value(word):
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
 
 
 def _parse(keyword, words, species, fail):

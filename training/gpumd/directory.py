@@ -74,6 +74,9 @@ def run_folder(folder: Folder, run: RunOptions, pool: MomentPool | None = None) 
         _discard(folder, run)
     if run.engine == "snes" and folder.options.import_q_scaler and not (folder.path / CHECKPOINT).exists():
         _keep_imported(folder, run)
+    if folder.options.without_effect:
+        words = ", ".join(f"{name} ({why})" for name, why in folder.options.without_effect.items())
+        log.warning("%s: keywords without effect here: %s", folder.path / "nep.in", words)
     if folder.test:
         basis = replace(basis_of(model_config(folder.options)), basis_size=(1, 1), l_max=1)  # only to tell neighbours
         train, test = (_moments(frames, basis) for frames in (folder.train, folder.test))

@@ -142,11 +142,13 @@ def train_gradient(folder: Folder, run: RunOptions, pool: MomentPool | None = No
     given = {"weight_decay": config.loss.weight_decay, "checkpoint_interval": config.output.checkpoint_interval,
              "report_interval": config.output.report_interval}  # fmt: skip
     replaced = [f"{name} ({text.format(**given)})" for name, text in _REPLACED.items() if name in options.given]
-    if (folder.path / RESTART).exists():
-        replaced.append(f"{RESTART} (random initial parameters)")
+    if options.fine_tune:
+        replaced.append(f"{options.fine_tune[1]} of fine_tune (parameters of {config.start})")
+    elif (folder.path / RESTART).exists():
+        replaced.append(f"{RESTART} ({'parameters of ' + str(config.start) if config.start else 'random parameters'})")
     if replaced:
-        log.info("of the evolution strategy, and not used by the gradient engine (what it has instead): %s",
-                 ", ".join(replaced))  # fmt: skip
+        log.warning("of the evolution strategy, and not used by the gradient engine (what it has instead): %s",
+                    ", ".join(replaced))  # fmt: skip
     frames = folder.train if zbl is None else without_zbl(folder.train, options, zbl)
     known = sum(frame.structure.virial is not None for frame in frames)
     if options.kind == "potential" and options.lambda_v > 0 and known < len(frames):
