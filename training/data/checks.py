@@ -85,15 +85,49 @@ def check_before_training(
     if not in_field and (inside := [s.source for s in structures if field_of(s).any()]):
         text = "labels in a field, which this kind of model does not know: leave these structures out"
         findings.insert(0, Finding("error", "field", "electric_field", tuple(inside), text))
-    errors = [f for f in findings if f.level == "error"]
-    if errors:
-        more = f"; {len(errors) - 3} more errors, see tnep data --check" if len(errors) > 3 else ""
-        raise DataFileError("; ".join(str(f).removeprefix("error: ") for f in errors[:3]) + more)
+    _raise_errors(findings)
     chosen = structures if train is None else [structures[k] for k in train]
     of_species = [*rare_species(chosen, "" if train is None else " to train on"), *missing_species(chosen, species)]
     for finding in of_species:
         log.warning("%s", finding)
     return summary(len(structures), [f for f in findings if f.check != "rare species"] + of_species)
+
+
+def check_before_testing(
+    structures: Sequence[LabelledStructure], train: Sequence[LabelledStructure], units: bool = True
+) -> str:
+    """Return a line that sums up the findings in structures to test with, or raise if there is an error among them.
+
+    Structures that are trained on too are logged as a warning besides; rare species do not matter here.
+
+    Parameters
+    ----------
+    structures, train : sequence of LabelledStructure
+    units : bool, default True
+        As in :func:`check_structures`.
+
+    Raises
+    ------
+    DataFileError
+        With the first errors.
+    """
+    findings = [f for f in check_structures(structures, units) if f.check != "rare species"]
+    _raise_errors(findings)
+    known = {_geometry(s): s.source for s in train}
+    both = [(s.source, known[key]) for s in structures if (key := _geometry(s)) in known]
+    if both:
+        log.warning(
+            "%d of %d test structures are also trained on: their errors are none of a test (%s is %s)",
+            len(both), len(structures), *both[0],
+        )  # fmt: skip
+    return f"test {summary(len(structures), findings)}"
+
+
+def _raise_errors(findings):
+    errors = [f for f in findings if f.level == "error"]
+    if errors:
+        more = f"; {len(errors) - 3} more errors, see tnep data --check" if len(errors) > 3 else ""
+        raise DataFileError("; ".join(str(f).removeprefix("error: ") for f in errors[:3]) + more)
 
 
 def summary(count: int, findings: Sequence[Finding]) -> str:
@@ -105,14 +139,18 @@ def summary(count: int, findings: Sequence[Finding]) -> str:
     return text + (f": {seen}; 'tnep data --check' lists them" if seen else "")
 
 
+def _geometry(s) -> tuple:
+    """Return what structures of the same geometry (to 0.001 Å) and field have in common."""
+    arrays = (s.positions, s.cell, field_of(s) * 1000)
+    return (s.symbols, tuple(s.pbc), *(np.round(a + 0.0, 3).tobytes() for a in arrays))
+
+
 def _duplicates(structures) -> Iterator[Finding]:
     first: dict[tuple, LabelledStructure] = {}
     same: list[tuple[float, str, str]] = []
     different: list[tuple[float, str, str]] = []
     for s in structures:
-        arrays = (s.positions, s.cell, field_of(s) * 1000)
-        key = (s.symbols, tuple(s.pbc), *(np.round(a + 0.0, 3).tobytes() for a in arrays))
-        other = first.setdefault(key, s)
+        other = first.setdefault(_geometry(s), s)
         if other is s:
             continue
         apart = None if None in (s.energy, other.energy) else abs(s.energy - other.energy) / len(s)

@@ -17,7 +17,7 @@ from tnep_calc.io.gpumd_xyz import GpumdFrame, read_gpumd_xyz
 from tnep_calc.io.nep_in import NepInput, read_nep_in
 from tnep_calc.io.nep_txt import ZBL, NepParameters, write_nep
 
-from ..data.checks import check_before_training
+from ..data.checks import check_before_testing, check_before_training
 from ..device import resolve
 from ..tables import check
 from .evaluate import evaluate
@@ -85,14 +85,15 @@ class Folder:
         self.path = Path(path)
         self.options: NepInput = read_nep_in(self.path / "nep.in")
         self.train = self._read("train.xyz")
+        self.test: list[GpumdFrame] = []
         if not self.options.prediction:
             known = self.options.kind == "potential"  # of dipoles and polarizabilities the file does not tell the unit
             every, species = range(len(self.train)), () if self.options.fine_tune else self.options.species
             structures = [frame.structure for frame in self.train]
             log.info(check_before_training(structures, units=known, train=every, species=species))
-        self.test: list[GpumdFrame] = []
-        if not self.options.prediction and (self.path / "test.xyz").exists():
-            self.test = self._read("test.xyz")
+            if (self.path / "test.xyz").exists():
+                self.test = self._read("test.xyz")
+                log.info(check_before_testing([frame.structure for frame in self.test], structures, units=known))
 
     def _read(self, name):
         o = self.options
