@@ -52,6 +52,26 @@ def test_a_small_budget_gives_the_same_result(kind, where, structures, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
+def test_a_structure_larger_than_the_budget_is_refused_at_once(structures, monkeypatch):
+    """No block is smaller than a structure, so the budget would be exceeded without a word."""
+    some = [structures[0], replace(random_structure(3, "BNBN"), source="x.xyz, structure 2")]
+    sizes = [Trainer(small_config(), [s]).storage.memory for s in some]
+    assert sizes[1] > sizes[0]
+    fits = Trainer(small_config(optimizer={"memory_gb": 1.01 * sizes[1]}), some)
+    assert len(fits.parts["train"].blocks) == 2 and fits.storage.disk > 0
+    monkeypatch.setattr(blocks, "assemble", lambda *_, **__: pytest.fail("moments are computed"))
+    small = 0.99 * sizes[1]
+    words = rf"x\.xyz, structure 2 \(4 atoms\): .* need {sizes[1]:.3g} GB, more than the {small:.3g} GB .*: raise .*--memory"
+    with pytest.raises(InputError, match=words):
+        Trainer(small_config(optimizer={"memory_gb": small}), some[::-1])
+
+
+def test_a_missing_scratch_folder_is_named(structures, tmp_path):
+    config = small_config(optimizer={"scratch": "fast/disk"}, base=tmp_path)
+    with pytest.raises(InputError, match=rf"no folder {tmp_path}/fast/disk .*optimizer\.scratch.*: make it"):
+        Trainer(config, structures)
+
+
 def test_single_precision_is_accurate_enough(structures):
     """Gradients of float32 moments are those of float64 to a few parts in a million."""
     for kind in KINDS:

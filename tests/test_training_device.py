@@ -251,6 +251,20 @@ def test_a_full_gpu_says_what_to_do(monkeypatch):
         run.run()
 
 
+@pytest.mark.parametrize("words, fill", [
+    ("DefaultCPUAllocator: .*tried to allocate 8000000000000000 bytes.*", lambda: torch.empty(10**15, dtype=torch.float64)),
+    ("Unable to allocate .* PiB .*", lambda: np.empty(10**15)),
+])  # fmt: skip
+def test_a_full_computer_says_what_to_do(words, fill, monkeypatch):
+    run = trainer("potential, adam")
+    monkeypatch.setattr(run.model, "predict", lambda *_: fill())
+    with pytest.raises(InputError, match=f"computer has too little memory: {words}; lower optimizer.memory_gb.*fewer atoms"):
+        run.run()
+    monkeypatch.setattr(run.model, "predict", lambda *_: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="inconsistent|size"):
+        run.run()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("name", RUNS)
 def test_a_real_gpu(name, tmp_path):

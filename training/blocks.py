@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import LabelledStructure
 
 from .device import CPU
@@ -68,8 +69,15 @@ class Storage:
     device : torch.device, default the CPU
         Where the moments are given back; those in memory stay there.
 
+    Raises
+    ------
+    InputError
+        If the folder is not there.
+
     Attributes
     ----------
+    budget_gb : float
+        The size given.
     block_gb : float
         Largest size of what is computed at a time.
     left : float
@@ -79,13 +87,27 @@ class Storage:
     """
 
     def __init__(self, memory_gb: float, folder: str | Path | None = None, device: torch.device = CPU):
-        self.device = device
+        if folder is not None and not Path(folder).is_dir():
+            raise InputError(
+                f"there is no folder {folder} for the temporary file of the moments (optimizer.scratch): make it, or "
+                "leave the key out for the system's folder"
+            )
+        self.device, self.budget_gb = device, memory_gb
         self.block_gb = min(BLOCK_GB if device.type == "cpu" else GPU_BLOCK_GB, memory_gb / 4)
         self.left = memory_gb - 2 * self.block_gb  # a block that is read, and one that is computed
         self._folder = folder or tempfile.gettempdir()
         self._file: Any = None
         self._buffer: Tensor | None = None
         self.memory = self.disk = self.computed = 0.0
+
+    def check(self, structure: LabelledStructure, gigabytes: float) -> None:
+        """Raise ``InputError`` if the moments of one structure are larger than the budget: no block is smaller."""
+        if gigabytes > self.budget_gb:
+            raise InputError(
+                f"{structure.source} ({len(structure)} atoms): its moments need {gigabytes:.3g} GB, more than the "
+                f"{self.budget_gb:.3g} GB that there are for those of all structures: raise optimizer.memory_gb "
+                "(--memory), or use smaller cutoffs or structures of fewer atoms"
+            )
 
     def keep(self, moments: M, compute: Callable[[], M]) -> Callable[[], M]:
         """Take moments, and return the function that gives them back."""
@@ -212,9 +234,12 @@ def make_part(
     ------
     DataFileError
         If a structure has an unknown species or an unsound geometry.
+    InputError
+        If the moments of one structure are larger than the storage's budget.
     """
     finder = EdgeFinder(basis)
-    limit = storage.block_gb * 8e9 / torch.finfo(options["dtype"]).bits
+    width = torch.finfo(options["dtype"]).bits / 8e9
+    limit = storage.block_gb / width
     ends = np.cumsum([0, *map(len, structures)])
     blocks: list[Block] = []
     batches: list[list[Block]] = []
@@ -222,6 +247,9 @@ def make_part(
     for own in np.array_split(order, max(1, -(-len(structures) // batch)) if batch else 1):
         batches.append([])
         for chosen, edges in chunks_of(own, structures, finder, limit, basis, options):
+            if len(chosen) == 1:  # the only one in a block that may be larger than the limit
+                size = moment_numbers(edges[0], basis, options["field"], options["gradient"])
+                storage.check(structures[chosen[0]], width * size)
 
             def compute(chosen=chosen, edges=None):
                 return assemble(edges or [finder(structures[k]) for k in chosen], basis, **options)

@@ -12,6 +12,7 @@ from tnep_calc.errors import InputError
 CPU = torch.device("cpu")
 _STREAM = "lower optimizer.memory_gb (--memory), so that more of the moments are streamed"
 _SMALLER = "use precision = 'float32' or smaller batches"
+_CPU_ALLOCATOR = "DefaultCPUAllocator"  # names itself where torch finds no memory; the error has no type of its own
 _KNOWN = "'cpu', 'cuda', a numbered one such as 'cuda:1', or 'auto' (a GPU if there is one)"
 
 
@@ -54,12 +55,12 @@ def resolve(name: str) -> torch.device:
 
 @contextmanager
 def room_on_gpu(advice: str = _STREAM, smaller: str = _SMALLER) -> Iterator[None]:
-    """Turn torch's error of a full GPU into an ``InputError`` that says what to do.
+    """Turn the errors of a full memory, of a GPU or of the computer, into an ``InputError`` that says what to do.
 
     Parameters
     ----------
     advice, smaller : str
-        What to do, and what else; the last resort is the CPU.
+        What to do, and what else; the last resort of a GPU is the CPU.
     """
     try:
         yield
@@ -68,6 +69,13 @@ def room_on_gpu(advice: str = _STREAM, smaller: str = _SMALLER) -> Iterator[None
             f"the GPU has too little memory: {str(error).splitlines()[0]}; {advice}, {smaller}, or "
             "device = 'cpu'"
         ) from error
+    except (MemoryError, RuntimeError) as error:
+        words = str(error).splitlines()[0] if str(error) else "no room"
+        if isinstance(error, RuntimeError) and _CPU_ALLOCATOR not in words:
+            raise
+        words = words[max(0, words.find(_CPU_ALLOCATOR)) :].rstrip(".")
+        raise InputError(f"the computer has too little memory: {words}; {advice}, {smaller}, or smaller cutoffs "
+                         "or structures of fewer atoms") from error  # fmt: skip
 
 
 def describe(device: torch.device) -> str:
