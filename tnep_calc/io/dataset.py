@@ -44,6 +44,7 @@ LABELS = (
 """Labels of a :class:`LabelledStructure`; ``stress`` becomes ``virial``, ``epsilon_inf`` and ``susceptibility`` become
 ``polarizability``."""
 
+_LISTED = 20  # longest list of structures in a message
 _ASYMMETRY = 0.05  # largest antisymmetric part of a symmetric tensor, relative to its largest component
 
 
@@ -131,7 +132,7 @@ def read_dataset(
     ------
     DataFileError
         If a file cannot be read or is empty, a required label is missing, or a value has the wrong shape or is not
-        finite; the message names file, structure and field.
+        finite; the message names file, structure and field, and further structures of the file that cannot be used.
     InputError
         If `keys` or `require` name an unknown field.
     """
@@ -144,19 +145,32 @@ def read_dataset(
     structures: list[LabelledStructure] = []
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         path = Path(path)
-        before = len(structures)
+        before, bad = len(structures), []  # numbers of structures that cannot be used, and the reasons
         text = io.StringIO(_with_ase_names(read_text(path)))
         try:
             for index, atoms in enumerate(iread(text, index=":", format="extxyz")):
-                structures.append(from_atoms(atoms, f"{path}, structure {index}", keys, require))
-        except DataFileError:
-            raise
+                try:
+                    structures.append(from_atoms(atoms, f"{path}, structure {index}", keys, require))
+                except DataFileError as error:
+                    bad.append((index, str(error)))
         except Exception as error:  # ASE's parser raises whatever its parts raise
-            place = f"{path}, structure {len(structures) - before}"
-            raise DataFileError(f"{place}: cannot be read as extended xyz ({error})") from error
+            index = len(structures) - before + len(bad)
+            bad.append((index, f"{path}, structure {index}: cannot be read as extended xyz ({error})"))
+        if bad:
+            raise DataFileError(_all_bad(bad))
         if len(structures) == before:
             raise DataFileError(f"{path}: no structure in the file")
     return structures
+
+
+def _all_bad(bad: list[tuple[int, str]]) -> str:
+    """Return the first of (structure, reason) in full, and the numbers of the others."""
+    others = [str(index) for index, _ in bad[1:]]
+    if not others:
+        return bad[0][1]
+    more = f", ... {others[-1]}" if len(others) > _LISTED else ""
+    what = f"{len(others)} more structure{'s' * (len(others) > 1)} of this file"
+    return f"{bad[0][1]}; {what} cannot be used: {', '.join(others[:_LISTED])}{more}"
 
 
 def _with_ase_names(text: str) -> str:
