@@ -314,6 +314,23 @@ def test_the_gradient_engine_says_what_it_does_not_use(make, caplog):
     assert rows(folder)[-1][6] == 0
 
 
+@pytest.mark.parametrize("kind", ["potential", "dipole"])
+def test_a_neuron_for_the_constants_of_species(make, caplog, kind):
+    folder = make(kind, test=False)
+    with caplog.at_level("INFO"):
+        run_directory(folder, RunOptions(steps=2))
+    more = int(kind == "potential")
+    assert read_nep(folder / "nep.txt").neurons == 4 + more
+    assert ("nep.txt has 5 neurons: one more than nep.in" in caplog.text) == bool(more)
+    folder = make(kind, test=False, name="many", neuron=120)
+    if not more:
+        run_directory(folder, RunOptions(steps=1))
+        return
+    with pytest.raises(InputError, match="'neuron' is 120, and nep.txt needs one more.*use 119"):
+        run_directory(folder, RunOptions(steps=1))
+    assert not (folder / "tnep_checkpoint.pt").exists()
+
+
 @pytest.mark.parametrize("engine", ["snes", "gradient"])
 def test_keywords_without_effect_are_named(make, caplog, engine):
     folder = make("dipole", test=False, zbl=2.0, output_descriptor=1)
@@ -388,6 +405,17 @@ def test_copies_and_import_of_the_scaling(make):
     assert len(list(other.glob("nep_y20*_generation4.txt"))) >= 1
 
 
+def test_an_interrupted_command_says_how_it_goes_on(make, capsys, monkeypatch):
+    import tnep_calc.training.gpumd.folder as module
+
+    def stop(path, text):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "append_row", stop)
+    assert main(["train", str(make("dipole")), "--engine", "snes", "-q"]) == 130
+    assert "the same command, without --restart, goes on from the last checkpoint" in capsys.readouterr().err
+
+
 def test_command_line(make, capsys):
     folder = make("dipole", test=False)
     assert main(["train", str(folder), "--steps", "2", "-q"]) == 0
@@ -398,6 +426,7 @@ def test_command_line(make, capsys):
         (["train", str(folder), "-q"], "would be overwritten"),
         (["train", str(folder), "-q", "-o", "x"], "--output is for configurations"),
         (["train", str(folder), "-q", "--engine", "snes", "--steps", "2"], "for --engine gradient"),
+        (["train", str(folder / "none"), "-q", "--steps", "2"], "none does not exist: give a configuration"),
         (["train", str(folder / "nep.in"), "-q", "--engine", "snes"], "--engine is for GPUMD folders"),
     ):
         assert main(words) == 1

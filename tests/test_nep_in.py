@@ -150,7 +150,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         ("type 1 H\nl_max 4 2 1 1 1 1 1 1", "found 8 values"),
         ("type 1 H\nn_max 12 8\nl_max 8 1 1 1", "descriptor components"),
         ("type 1 H\nneuron 121", "1 to 120"),
-        ("type 1 H\nneuron 10 10", "a second layer is not supported"),
+        ("type 1 H\nneuron 10 10", "a second one is not supported"),
         ("type 1 H\npopulation 9", "10 to 200"),
         ("type 1 H\npopulation 20.5", "found '20.5'"),
         ("type 1 H\ngeneration -1", "0 to 10000000"),

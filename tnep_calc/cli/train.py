@@ -71,7 +71,9 @@ A folder instead of a configuration is taken as one of GPUMD's program nep: nep.
 It gets the files of that program (nep.txt, loss.out, *_train.out, *_test.out; nep.restart with --engine snes), and
 'prediction 1' evaluates an existing nep.txt. Keywords of nep.in that cannot be honoured are refused. With --engine
 gradient (default) all structures of train.xyz are fitted by Adam (from 300 structures on by SOAP; 'batch' structures
-per step) and L-BFGS; --engine snes is GPUMD's evolution strategy, which starts from nep.restart if that is there.
+per step) and L-BFGS, and where the species have different constants nep.txt has one neuron more than nep.in; --engine
+snes is GPUMD's evolution strategy, which starts from nep.restart if that is there. --restart begins anew: loss.out,
+and nep.restart with --engine snes, are moved to *.old first.
 
 Fine-tuning: start = "nep.txt" in [model], or --start or the keyword fine_tune for a GPUMD folder, begins with the
 parameters of a model, of which some species may be left out.
@@ -93,7 +95,7 @@ def add_arguments(parser):
     )  # fmt: skip
     parser.add_argument("-o", "--output", help="output directory, instead of the one in the configuration")
     parser.add_argument(
-        "--restart", action="store_true", help="discard what a former run has left in the output directory"
+        "--restart", action="store_true", help="begin anew: discard what a former run has left in the output directory"
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress lines")
     group = parser.add_argument_group("only for a GPUMD folder")
@@ -111,6 +113,17 @@ def run(args):
     logging.basicConfig(
         stream=sys.stderr, format="%(message)s", level=logging.WARNING if args.quiet else logging.INFO
     )
+    try:
+        _train(args)
+    except KeyboardInterrupt:
+        print("the same command, without --restart, goes on from the last checkpoint", file=sys.stderr)
+        raise
+
+
+def _train(args):
+    for path in args.config:
+        if not path.exists():
+            raise InputError(f"{path} does not exist: give a configuration, or a folder with nep.in and train.xyz")
     options = {"engine": args.engine, "steps": args.steps, "precision": args.precision, "threads": args.threads,
                "device": args.device, "memory_gb": args.memory, "start": args.start}  # fmt: skip
     given = {name: value for name, value in options.items() if value is not None}

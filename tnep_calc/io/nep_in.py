@@ -20,6 +20,7 @@ from .nep_txt import EXTRA_BLOCKS, KINDS, descriptor_dim
 
 MAX_ANGULAR_DIM, MAX_DIM = 90, 103
 """Largest angular and total numbers of descriptor components."""
+MAX_NEURONS = 120
 
 
 @dataclass(frozen=True)
@@ -188,8 +189,9 @@ _KEYWORDS: dict[str, _Keyword] = {
                            lambda v: 0 <= v[0] <= 16 and 0 <= v[1] <= 12, lambda v: {"basis_size": tuple(v)}),
     "l_max": _Keyword(_some(int, 1, 7), f"l (2 to 8) and up to six switches ({' '.join(EXTRA_BLOCKS)})",
                       lambda v: 2 <= v[0] <= 8 and min(v) >= 0, lambda v: {"l_max": tuple((v + [0] * 6)[:7])}),
-    "neuron": _Keyword(_some(int, 1, 2), "1 to 120 neurons in one hidden layer (a second layer is not supported)",
-                       lambda v: 1 <= v[0] <= 120 and v[1:] in ([], [0]), lambda v: {"neuron": v[0]}),
+    "neuron": _Keyword(_some(int, 1, 2),
+                       f"1 to {MAX_NEURONS} neurons in one hidden layer (a second one is not supported)",
+                       lambda v: 1 <= v[0] <= MAX_NEURONS and v[1:] in ([], [0]), lambda v: {"neuron": v[0]}),
     "population": _one(int, "10 to 200", lambda v: 10 <= v <= 200, "population"),
     "generation": _one(int, "0 to 10000000", lambda v: 0 <= v <= 10**7, "generation"),
     "batch": _Keyword(_some(int, 1, 2), "a batch size of at least 1, then optionally 0 or 1 (all batches at once)",

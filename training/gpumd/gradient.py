@@ -9,6 +9,7 @@ from pathlib import Path
 from tnep_calc.conventions import GPUMD_ORDER, from_six
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd_training import parity_tables, table_errors
+from tnep_calc.io.nep_in import MAX_NEURONS
 from tnep_calc.io.nep_txt import read_nep
 
 from ..checkpoint import load_checkpoint, save_checkpoint
@@ -109,7 +110,8 @@ def _loss(folder):
     if options.model_type:
         names = {options.kind: 0.0, f"atomic_{options.kind}": 0.0}
         fitted = f"atomic_{options.kind}" if options.atomic_v else options.kind
-        return names | {fitted: options.lambda_v, "shear": options.lambda_shear}
+        shear = {"shear": options.lambda_shear} if options.kind == "polarizability" else {}
+        return names | {fitted: options.lambda_v} | shear
     weights = {"energy": options.lambda_e, "forces": options.lambda_f, "virial": options.lambda_v}
     if all(frame.structure.virial is None for frame in folder.train):
         weights["virial"] = 0.0
@@ -167,6 +169,8 @@ def train_gradient(folder: Folder, run: RunOptions, pool: MomentPool | None = No
     def parameters():
         return replace(trainer.parameters(), zbl=zbl)
 
+    _check_neurons(parameters().neurons, config.model.neurons, folder)
+
     def report(t: Trainer):
         if t.step == 0:
             return
@@ -184,6 +188,18 @@ def train_gradient(folder: Folder, run: RunOptions, pool: MomentPool | None = No
         save_checkpoint(checkpoint, trainer.state())  # from here on, a killed run goes on by itself
     trainer.run(report, checkpoint)
     folder.write_train(parameters())
+
+
+def _check_neurons(written, trained, folder):
+    """Say that ``nep.txt`` has one neuron more than ``nep.in``, or raise ``InputError`` if GPUMD would not read it."""
+    if written == trained:
+        return
+    if written > MAX_NEURONS:
+        raise InputError(
+            f"{folder.path / 'nep.in'}: 'neuron' is {trained}, and nep.txt needs one more, which carries the constants "
+            f"of the species; GPUMD reads at most {MAX_NEURONS}: use {MAX_NEURONS - 1}, or --engine snes"
+        )
+    log.info("nep.txt has %d neurons: one more than nep.in, which carries the constants of the species", written)
 
 
 class _FolderTrainer(Trainer):
