@@ -39,6 +39,7 @@ def test_values_defaults_and_paths(tmp_path):
     assert config.model.extra == (True, False, False, False, False, False)
     assert config.loss.weights("dipole") == {"born_charges": 0.5}
     assert config.optimizer.steps == 300
+    load_config(write(tmp_path, GOOD.replace("dipole = 0", "forces = 0")))  # 0 asks for nothing
     assert load_config(write(tmp_path, GOOD), "elsewhere").directory == Path("elsewhere").resolve()
 
 
@@ -58,6 +59,8 @@ def test_values_defaults_and_paths(tmp_path):
         ('species = ["B", "N"]', 'species = ["B", 7]', "model.species must be a list of strings"),
         ("born_charges = 0.5", "born_charges = 0", r"needs a positive weight in \[loss\]: dipole, born_charges"),
         ("born_charges = 0.5", "energy = -1.0", r"weights in \[loss\] must not be negative"),
+        ("born_charges = 0.5", "born_charges = 0.5\nforces = 5", r"loss\.forces has no meaning for a dipole model.*remove it"),
+        ("dipole = 0", "shear = 2.0", r"loss\.shear has no meaning for a dipole model, whose keys are dipole, born_"),
         ("keys =", "validation_fraction = 0.6\ntest_fraction = 0.4\nkeys =", "must leave structures to train on"),
         ("dft_energy", 'x" , charge = "q', "data.keys may name only energy, forces"),
         ("[loss]", "[optimizer]\nprecision = 'half'\n[loss]", "must be 'float64' or 'float32'"),

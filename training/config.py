@@ -117,8 +117,8 @@ class LossConfig:
     """Table ``[loss]``: weights of the mean squared errors, each error divided by the spread of its label.
 
     A label is fitted if its weight is positive, and then every structure must have it (but see
-    ``data.allow_missing``).  Energies, virials, dipoles and polarizabilities enter per atom.  Squared errors of a
-    structure that has a ``weight`` count with its square.
+    ``data.allow_missing``).  Keys of another kind of model are refused unless they are 0.  Energies, virials, dipoles
+    and polarizabilities enter per atom.  Squared errors of a structure that has a ``weight`` count with its square.
 
     Attributes
     ----------
@@ -300,7 +300,19 @@ def parse_config(tables: Mapping[str, Any], base: str | Path = ".") -> TrainingC
         tables = {**tables, "model": with_architecture(model, Path(base))}
     config = TrainingConfig(**parse_tables(_TABLES, tables), base=Path(base))
     _check(config)
+    _check_loss(config.model.kind, tables.get("loss", {}))
     return config
+
+
+def _check_loss(kind, given):
+    """Raise ``InputError`` for a weight of ``[loss]`` that asks for what a model of this kind does not have."""
+    fitted = {"potential": ("shear", "species_weights", "force_delta"), "polarizability": ("shear",)}
+    known = (*TARGETS[kind], *fitted.get(kind, ()), "weight_decay")
+    foreign = [key for key, value in given.items() if key not in known and value not in (0, [], ())]
+    if foreign:
+        raise InputError(
+            f"loss.{foreign[0]} has no meaning for a {kind} model, whose keys are {', '.join(known)}: remove it"
+        )
 
 
 def _parse_for_files(tables, base):
