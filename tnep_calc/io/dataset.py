@@ -264,10 +264,11 @@ def symmetric_part(tensor: np.ndarray, source: str, key: str) -> np.ndarray:
     """
     odd = np.abs(tensor - tensor.T) / 2
     if odd.max() > _ASYMMETRY * np.abs(tensor).max():
-        a, b = np.unravel_index(odd.argmax(), (3, 3))
+        a, b = np.unravel_index(odd.argmax(), (3, 3))  # which is which depends on the reader: that of ASE transposes
+        first, second = "xyz"[a] + "xyz"[b], "xyz"[b] + "xyz"[a]
+        low, high = sorted((tensor[a, b], tensor[b, a]))
         raise DataFileError(
-            f"{source}: '{key}' must be symmetric, but its {'xyz'[a]}{'xyz'[b]} is {tensor[a, b]:.6g} and its "
-            f"{'xyz'[b]}{'xyz'[a]} is {tensor[b, a]:.6g}"
+            f"{source}: '{key}' must be symmetric, but of {first} and {second} one is {high:.6g}, the other {low:.6g}"
         )
     return (tensor + tensor.T) / 2
 
