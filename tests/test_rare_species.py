@@ -261,7 +261,7 @@ def test_folders_say_and_do_the_same(engine, tmp_path, caplog):
     write_xyz(tmp_path / "train.xyz", SEEN)
     write_xyz(tmp_path / "test.xyz", [random_structure(7, "BNC"), random_structure(8, "BN")])
     run_directory(tmp_path, RunOptions(engine=engine, steps=4 if engine == "gradient" else None))
-    missing, pairs = warnings_of(caplog)
+    missing, pairs = (line for line in warnings_of(caplog) if "not used by the gradient engine" not in line)
     assert "no structure to train on has O:" in missing
     assert "1 of 2 test structures" in pairs and "(B-C in 1)" in pairs
     if engine == "gradient":
