@@ -20,6 +20,7 @@ from tnep_calc import TNEPCalculator
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import read_dataset
+from tnep_calc.training import ensemble
 from tnep_calc.training.config import load_config
 from tnep_calc.training.ensemble import _Predictions
 from tnep_calc.training.members import member_config, member_indices, member_splits
@@ -211,6 +212,12 @@ def test_another_split_is_refused(folder, capsys):
     (folder / "other.toml").write_text(TOML + "seed = 1\n")
     assert main(["train", str(folder / "other.toml"), "-q"]) == 1
     assert "another split" in capsys.readouterr().err
+
+
+def test_moments_that_find_no_memory_say_what_to_do(folder, monkeypatch, capsys):
+    monkeypatch.setattr(ensemble, "shared_pool", lambda *_, **__: np.empty(10**15))
+    assert main(["train", str(folder / "config.toml"), "-q"]) == 1
+    assert "the computer has too little memory: Unable to allocate" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", LABELS)

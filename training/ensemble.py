@@ -24,7 +24,7 @@ from tnep_calc.plotting.training import plot_losses
 
 from .comparison import panels
 from .config import TrainingConfig
-from .device import resolve
+from .device import resolve, room_on_gpu
 from .members import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
 from .model import basis_of
 from .objective import ABOUT_SPECIES, make_labels
@@ -38,6 +38,7 @@ from .trainer import Trainer
 log = logging.getLogger(__name__)
 
 
+@room_on_gpu()
 def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any]:
     """Train the members of an ensemble and write everything to ``config.directory``; go on where a killed run stopped.
 
@@ -60,7 +61,7 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     Raises
     ------
     InputError
-        If a directory has a run of another configuration or other data, or there are too few structures.
+        If a directory has a run of another configuration or other data, there are too few structures or too little memory.
     DataFileError
         If data or a checkpoint cannot be used.
     """
