@@ -61,7 +61,7 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     Raises
     ------
     InputError
-        If a directory has a run of another configuration or other data, there are too few structures or too little memory.
+        If a directory has a run of another configuration or other data, or structures or memory are too few.
     DataFileError
         If data or a checkpoint cannot be used.
     """
