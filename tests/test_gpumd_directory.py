@@ -18,6 +18,7 @@ from tnep_calc.io.nep_in import NepInput, write_nep_in
 from tnep_calc.io.nep_txt import ZBL, read_nep
 from tnep_calc.training.gpumd.directory import run_directory
 from tnep_calc.training.gpumd.folder import RunOptions
+from tnep_calc.training.report import read_run
 
 SMALL = NepInput(
     ("N", "B"), cutoff=((3.7, 3.0),), n_max=(2, 2), basis_size=(3, 3), l_max=(3, 1, 0, 0, 0, 0, 0), neuron=4,
@@ -403,6 +404,24 @@ def test_copies_and_import_of_the_scaling(make):
         assert (other / "nep.txt.old").read_bytes() == (folder / "nep.txt").read_bytes()
     np.testing.assert_array_equal(read_nep(other / "nep.txt").q_scaler, scale)
     assert len(list(other.glob("nep_y20*_generation4.txt"))) >= 1
+
+
+def test_the_report_has_the_settings_that_were_used(make):
+    folder = make("dipole", lambda_1=0.5, zbl=2.0)
+    run_directory(folder, RunOptions(steps=2, precision="float32"))
+    report = read_run(folder)
+    settings = dict(report.settings)
+    assert report.axes[0] == "step" and len(settings) == len(report.settings)
+    assert (settings["engine"], settings["method"], settings["precision"]) == ("gradient", "adam", "float32")
+    assert (settings["steps"], settings["steps done"], settings["neuron"]) == ("2", "4", "4")
+    assert not {"generation", "population", "lambda_1", "zbl", "output_interval"} & set(settings)
+    run_directory(folder, RunOptions(engine="snes", restart=True))
+    report = read_run(folder)
+    settings = dict(report.settings)
+    assert report.axes[0] == "generation" and settings["engine"] == "snes" and settings["generations done"] == "8"
+    assert settings["population"] == "10" and settings["lambda_1"] == "0.5"
+    (folder / "tnep_checkpoint.pt").write_bytes(b"")
+    assert dict(read_run(folder).settings)["engine"].startswith("not known")
 
 
 def test_an_interrupted_command_says_how_it_goes_on(make, capsys, monkeypatch):

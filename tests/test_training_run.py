@@ -176,7 +176,7 @@ def test_other_configuration_or_data_is_refused(tmp_path):
     structures = [random_structure(seed, "BN") for seed in range(4)]
     trainer = Trainer(small_config(), structures)
     trainer.run(checkpoint=tmp_path / "c.pt")
-    with pytest.raises(InputError, match="another configuration or another engine: use another output directory, or --restart"):
+    with pytest.raises(InputError, match="another configuration or another engine: train in another folder, or use --restart"):
         Trainer(small_config(model={"neurons": 6}), structures).restore(tmp_path / "c.pt")
     changed = [replace(structures[0], energy=structures[0].energy + 1e-9), *structures[1:]]
     with pytest.raises(InputError, match="another data"):

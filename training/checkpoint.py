@@ -105,7 +105,7 @@ def load_matching(path: Path, fingerprint: Mapping[str, str]) -> dict[str, Any]:
     for what in {**fingerprint, **state["fingerprint"]}:
         if state["fingerprint"].get(what) != fingerprint.get(what):
             raise InputError(
-                f"{path} was written with another {what} or another engine: use another output directory, or --restart "
+                f"{path} was written with another {what} or another engine: train in another folder, or use --restart "
                 "to discard it"
             )
     return state

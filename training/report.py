@@ -17,6 +17,9 @@ from tnep_calc.io.gpumd_training import MISSING
 from tnep_calc.io.nep_in import read_nep_in
 from tnep_calc.plotting.training import plot_curves, plot_parity
 
+from .checkpoint import load_checkpoint
+from .gpumd.folder import CHECKPOINT
+from .gpumd.gradient import REPLACED
 from .html_report import Picture, Section, Table, write_page
 from .parity_file import load_panels
 
@@ -125,11 +128,27 @@ def _read_ensemble(folder):
     return Run(folder.resolve().name, settings, first.axes, curves, load_panels(folder))
 
 
+def _gpumd_settings(folder, options):
+    """Return whether our gradient engine has trained, and the settings that have decided the result."""
+    text = (folder / "nep.in").read_text(encoding="utf-8-sig")
+    words = [line.split("#")[0].split() for line in text.splitlines()]
+    settings = [(line[0], " ".join(line[1:])) for line in words if line and line[0] not in options.without_effect]
+    if not (folder / CHECKPOINT).exists():
+        return False, settings
+    try:
+        state = load_checkpoint(folder / CHECKPOINT)
+    except DataFileError:  # of another version, say: the report does not need it
+        return False, [("engine", f"not known: {CHECKPOINT} cannot be read"), *settings]
+    if "snes" in state:
+        return False, [("engine", "snes"), ("generations done", str(state["generation"])), *settings]
+    used = {"engine": "gradient", **state.get("used", {}), "steps done": state["step"]}
+    own = [(name, value) for name, value in settings if name not in REPLACED and name not in used]
+    return True, [(name, str(value)) for name, value in used.items()] + own
+
+
 def _read_gpumd(folder):
     options = read_nep_in(folder / "nep.in")
-    text = (folder / "nep.in").read_text(encoding="utf-8")
-    words = [line.split("#")[0].split() for line in text.splitlines()]
-    settings = [(line[0], " ".join(line[1:])) for line in words if line]
+    by_gradient, settings = _gpumd_settings(folder, options)
     rows = np.loadtxt(folder / "loss.out", ndmin=2)
     stems = {"potential": ("energy", "force", "virial", "stress")}.get(options.kind, (options.kind,))
     units = {"energy": "eV/atom", "force": "eV/Å", "virial": "eV/atom", "stress": "GPa"}
@@ -154,7 +173,8 @@ def _read_gpumd(folder):
         curves[f"{prefix}train"] = rows[:, 0], rows[:, 4 + k]
         if rows[:, 4 + half + k].any():
             curves[f"{prefix}test"] = rows[:, 0], rows[:, 4 + half + k]
-    return Run(folder.resolve().name, settings, ("generation", "loss, RMSE"), [curves], panels)
+    axes = "step" if by_gradient else "generation", "loss, RMSE"
+    return Run(folder.resolve().name, settings, axes, [curves], panels)
 
 
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _MANY, _BATCH = 300, 64
 """Structures from which on SOAP on batches of so many is the better start."""
 
-_REPLACED = {
+REPLACED = {
     "population": "steps of first order and of L-BFGS", "generation": "steps of first order and of L-BFGS",
     "lambda_1": "a weight decay of {weight_decay:g}",
     "lambda_2": "a weight decay of {weight_decay:g}", "initial_para": "whitened descriptors", "sigma0": "nothing",
@@ -143,7 +143,7 @@ def train_gradient(folder: Folder, run: RunOptions, pool: MomentPool | None = No
     config = gradient_config(folder, run)
     given = {"weight_decay": config.loss.weight_decay, "checkpoint_interval": config.output.checkpoint_interval,
              "report_interval": config.output.report_interval}  # fmt: skip
-    replaced = [f"{name} ({text.format(**given)})" for name, text in _REPLACED.items() if name in options.given]
+    replaced = [f"{name} ({text.format(**given)})" for name, text in REPLACED.items() if name in options.given]
     if options.fine_tune:
         replaced.append(f"{options.fine_tune[1]} of fine_tune (parameters of {config.start})")
     elif (folder.path / RESTART).exists():
@@ -203,14 +203,17 @@ def _check_neurons(written, trained, folder):
 
 
 class _FolderTrainer(Trainer):
-    """Trainer whose checkpoints know the length of ``loss.out``."""
+    """Trainer whose checkpoints know the length of ``loss.out``, and settings for the report."""
 
     def __init__(self, config, structures, folder: Folder, pool: MomentPool | None):
         super().__init__(config, structures, pool=pool)
         self._folder = folder
 
     def state(self):
-        return {**super().state(), "loss_rows": self._folder.loss_rows()}
+        o, loss = self.config.optimizer, self.config.loss
+        used = {"engine": "gradient", "method": o.method, "steps": o.steps, "lbfgs_steps": o.lbfgs_steps,
+                "batch": o.batch or "all", "precision": o.precision, "weight_decay": loss.weight_decay}  # fmt: skip
+        return {**super().state(), "loss_rows": self._folder.loss_rows(), "used": used}
 
 
 def _evaluated(predictions):
