@@ -134,6 +134,11 @@ def test_a_run_goes_on_on_another_device(name, first, second, tmp_path):
     assert_same(there, outcome(plain))
 
 
+def test_a_structure_beyond_the_budget_is_refused():
+    with pytest.raises(InputError, match=r"structure 0 \(.* atoms\): its moments need .* GB, more than the 1e-08 GB"):
+        trainer("polarizability", memory_gb=1e-8)
+
+
 @pytest.mark.parametrize("name", ["energies, forces, virials", "dipoles of atoms", "polarizability"])
 @pytest.mark.parametrize("where", ["disk", "computed"])
 def test_moments_beyond_the_budget_change_nothing_but_rounding(name, where, monkeypatch):

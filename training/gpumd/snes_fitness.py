@@ -126,7 +126,11 @@ class Fitness:
             field = None
         of_moments: dict[str, Any] = {"field": field, "gradient": "forces" in self._wanted}
         structures, finder = [frame.structure for frame in frames], EdgeFinder(basis)
-        numbers = sum(moment_numbers(finder(s), basis, **of_moments) for s in structures)
+        numbers = 0
+        for s in structures:
+            size = moment_numbers(finder(s), basis, **of_moments)
+            self.storage.check(s, _BYTES * size / 1e9)
+            numbers += size
         ample = _BYTES * numbers / 1e9 <= self.storage.left / 2  # forces need more, as slots of pairs are filled up
         limit = math.inf if ample and self.device.type == "cpu" else self.storage.block_gb * 1e9 / _BYTES
 
