@@ -273,6 +273,10 @@ def test_fine_tuning(make, tmp_path, caplog):
     ):
         with pytest.raises(InputError, match=message):
             run_directory(folder, run)
+    before = sorted(path.name for path in first.iterdir())
+    with pytest.raises(InputError, match="cannot take some species"):  # refused before a former run is discarded
+        run_directory(first, RunOptions(start=folder / "nep.in", engine="snes", restart=True))
+    assert sorted(path.name for path in first.iterdir()) == before
     assert table.shape == (5, 6)
 
 
@@ -299,6 +303,7 @@ def test_the_repulsion_is_part_of_the_model(make, engine):
     (folder / "zbl.in").write_text("")
     with pytest.raises(InputError, match="flexible ZBL"):
         run_directory(folder, RunOptions(engine=engine, restart=True))
+    assert (folder / "tnep_checkpoint.pt").exists() and not (folder / "loss.out.old").exists()
 
 
 def test_the_gradient_engine_says_what_it_does_not_use(make, caplog):

@@ -25,7 +25,7 @@ from ..model import basis_of
 from ..moments import Basis, Moments, build_moments
 from ..pool import MomentPool
 from .evaluate import evaluate
-from .evolution import train_snes
+from .evolution import check_snes, train_snes
 from .folder import CHECKPOINT, LOSS, NEP, OLD, RESTART, Folder, RunOptions, check_folder
 from .gradient import gradient_config, train_gradient
 from .snes_trainer import model_config
@@ -60,6 +60,8 @@ def run_directory(path: str | Path, run: RunOptions | None = None, pool: MomentP
     """
     run, folder = run or RunOptions(), Folder(path)
     check_folder(folder, run)
+    if run.engine == "snes" and not folder.options.prediction:
+        check_snes(folder, run)
     return run_folder(folder, run, pool)
 
 

@@ -174,6 +174,7 @@ def check_folder(folder: Folder, run: RunOptions) -> None:
     resolve(run.device)
     if options.prediction:
         return
+    _ = folder.zbl  # raises for a repulsion that is not supported
     if run.engine == "snes" and options.generation == 0:
         raise InputError(f"{path / 'nep.in'}: 'generation' is 0: nothing to train; give the number of generations")
     names = ("lambda_v",) if options.model_type else ("lambda_e", "lambda_f", "lambda_v")
