@@ -161,7 +161,8 @@ def train_gradient(folder: Folder, run: RunOptions, pool: MomentPool | None = No
         trainer.restore(checkpoint)
         folder.trim_loss(load_checkpoint(checkpoint)["loss_rows"])
         log.info("going on from %s after %s", checkpoint, trainer.progress)
-    log.info("gradient engine: %d parameters, %d structures, %d to test; %d steps (%s), %d of L-BFGS; moments: %s; weights %s",
+    log.info("gradient engine: %d parameters, %d structures, %d to test; %d steps (%s), %d of L-BFGS; moments: %s; "
+             "weights %s",
              trainer.model.n_parameters, len(frames), len(folder.test), config.optimizer.steps,
              config.optimizer.method, config.optimizer.lbfgs_steps, trainer.storage,
              ", ".join(f"{k} {v:g}" for k, v in trainer.weights.items()))  # fmt: skip
