@@ -79,8 +79,6 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
     check_snes(folder, run)
     options, path, zbl, checkpoint = folder.options, folder.path, folder.zbl, folder.path / CHECKPOINT
     start, q_scaler = (None, None) if checkpoint.exists() else (_distribution(folder), _scaling(folder))
-    if options.zbl is not None and options.model_type:
-        log.info("nep.in: 'zbl' has no meaning for a %s model and is not used", options.kind)
     frames = folder.train if zbl is None else without_zbl(folder.train, options, zbl)
     trainer = SnesTrainer(options, frames, start, q_scaler, run.memory_gb, run.device)
     if checkpoint.exists():

@@ -9,7 +9,7 @@ from pathlib import Path
 from tnep_calc.conventions import GPUMD_ORDER, from_six
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd_training import parity_tables, table_errors
-from tnep_calc.io.nep_in import MAX_NEURONS
+from tnep_calc.io.nep_keywords import MAX_NEURONS
 from tnep_calc.io.nep_txt import read_nep
 
 from ..checkpoint import load_checkpoint, save_checkpoint
