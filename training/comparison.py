@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tnep_calc.calculators.tnep import TNEPCalculator
 from tnep_calc.io.dataset import LABELS, LabelledStructure
+from tnep_calc.io.polarization import quanta_in
 from tnep_calc.units import EPSILON_0
 
 from .objective import UNITS, WITH_CONSTANTS, Labels, make_labels, site_constants
@@ -113,8 +114,7 @@ def on_branch(structure: LabelledStructure, prediction: LabelledStructure) -> La
     field = structure.electric_field
     if field is None or structure.dipole is None or prediction.dipole is None or not structure.pbc.any():
         return prediction
-    lattice = structure.cell[structure.pbc]
-    quanta = np.rint((prediction.dipole - structure.dipole) @ np.linalg.pinv(lattice)) @ lattice
+    quanta = quanta_in(prediction.dipole - structure.dipole, structure.cell[structure.pbc])
     torque = np.outer(field, quanta)
     energy, virial = prediction.energy, prediction.virial
     return replace(

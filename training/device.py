@@ -54,7 +54,7 @@ def resolve(name: str) -> torch.device:
 
 
 @contextmanager
-def room_on_gpu(advice: str = _STREAM, smaller: str = _SMALLER) -> Iterator[None]:
+def room_in_memory(advice: str = _STREAM, smaller: str = _SMALLER) -> Iterator[None]:
     """Turn the errors of a full memory, of a GPU or of the computer, into an ``InputError`` that says what to do.
 
     Parameters

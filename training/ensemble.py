@@ -24,7 +24,7 @@ from tnep_calc.plotting.training import plot_losses
 
 from .comparison import panels
 from .config import TrainingConfig
-from .device import resolve, room_on_gpu
+from .device import resolve, room_in_memory
 from .members import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
 from .model import basis_of
 from .objective import ABOUT_SPECIES, make_labels
@@ -38,7 +38,7 @@ from .trainer import Trainer
 log = logging.getLogger(__name__)
 
 
-@room_on_gpu()
+@room_in_memory()
 def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any]:
     """Train the members of an ensemble and write everything to ``config.directory``; go on where a killed run stopped.
 

@@ -17,7 +17,7 @@ from tnep_calc.plotting.training import plot_loss
 from . import run_files
 from .comparison import DISPLAY, panels
 from .config import TrainingConfig
-from .device import describe, room_on_gpu
+from .device import describe, room_in_memory
 from .objective import UNITS
 from .run_files import ARTIFACT, CHECKPOINT
 from .trainer import Trainer
@@ -28,7 +28,7 @@ NEP = "nep.txt"
 """Name of the model in the output directory, beside those of :mod:`tnep_calc.training.run_files` and ``loss.png``."""
 
 
-@room_on_gpu()
+@room_in_memory()
 def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any]:
     """Train a model and write everything to ``config.directory``; go on where a killed run stopped.
 

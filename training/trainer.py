@@ -23,7 +23,7 @@ from .blocks import Block, Storage
 from .checkpoint import fingerprint, load_matching, save_checkpoint
 from .config import TrainingConfig
 from .coverage import Coverage, coverage_of, unseen_warnings
-from .device import describe, resolve, room_on_gpu
+from .device import describe, resolve, room_in_memory
 from .initial import decay_weights, initialise
 from .methods import LBFGS_CHUNK, first_method, lbfgs, learning_rate
 from .model import NepOnMoments
@@ -70,7 +70,7 @@ class Trainer:
         Rows of ``log.csv``: step, loss, learning rate, and RMSE of each label on training and validation data.
     """
 
-    @room_on_gpu()
+    @room_in_memory()
     def __init__(
         self, config: TrainingConfig, structures: Sequence[LabelledStructure] | None = None,
         indices: Mapping[str, np.ndarray] | None = None, pool: MomentPool | None = None,
@@ -167,7 +167,7 @@ class Trainer:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    @room_on_gpu()
+    @room_in_memory()
     def run(self, on_report: Callable[[Trainer], None] | None = None, checkpoint: Path | None = None) -> None:
         """Train to the end, from wherever the state is.
 

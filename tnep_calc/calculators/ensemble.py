@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..io.polarization import quanta_in
+
 STD = "_std"
 MEMBERS = "_members"
 """What the name of a property gets appended for its standard deviation, and for the values of the members."""
@@ -36,7 +38,7 @@ def combine(members: Sequence[Mapping[str, Any]], cell: np.ndarray, pbc: np.ndar
         values = np.array([member[name] for member in members], dtype=float)
         if name in ("dipole", "polarization") and pbc.any():
             lattice = cell[pbc] if name == "dipole" else cell[pbc] / abs(np.linalg.det(cell))
-            values -= np.rint((values - values[0]) @ np.linalg.pinv(lattice)) @ lattice
+            values -= quanta_in(values - values[0], lattice)
         mean, deviation = values.mean(axis=0), values.std(axis=0, ddof=1)
         results[name], results[name + STD] = (x if x.ndim else float(x) for x in (mean, deviation))
         results[name + MEMBERS] = values

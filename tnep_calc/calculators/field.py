@@ -10,6 +10,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from ase.units import fs
 
 from ..errors import InputError
+from ..io.polarization import quanta_in
 
 
 class AppliedField:
@@ -118,8 +119,7 @@ def to_one_branch(members: Sequence[dict[str, Any]], cell: np.ndarray, pbc: np.n
         return
     lattice = cell[pbc]
     for member in members[1:]:
-        branches = np.rint((member["dipole"] - members[0]["dipole"]) @ np.linalg.pinv(lattice))
-        quanta = branches @ lattice
+        quanta = quanta_in(member["dipole"] - members[0]["dipole"], lattice)
         gap = float(field @ quanta)
         member["energy"] += gap
         member["free_energy"] += gap

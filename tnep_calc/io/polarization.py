@@ -37,6 +37,22 @@ def fold_dipole(dipole, cell) -> np.ndarray:
     return (reduced - np.floor(reduced + 0.5)) @ cell
 
 
+def quanta_in(change, lattice) -> np.ndarray:
+    """Return the quanta in a change of dipole: the sum of lattice vectors that is nearest in reduced coordinates.
+
+    Parameters
+    ----------
+    change : ndarray, shape (..., 3), in e·Å
+    lattice : ndarray, shape (n, 3), in Å
+        Periodic lattice vectors in rows, up to three.
+
+    Returns
+    -------
+    ndarray, shape (..., 3), in e·Å
+    """
+    return np.rint(change @ np.linalg.pinv(lattice)) @ lattice
+
+
 def nearest_branch(change, cell) -> np.ndarray:
     """Return a small change of dipole without the quanta in it.
 

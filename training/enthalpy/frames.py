@@ -21,6 +21,7 @@ from tnep_calc.models.enthalpy_sites import COMPONENTS
 from tnep_calc.neighbors import NeighborList
 
 from ..data.values import field_of
+from ..objective import check_species
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,7 @@ def make_frame(
     fold_dipole: bool = True, zbl: float = 0.0,
 ) -> Frame:  # fmt: skip
     """Precompute one structure."""
-    unknown = sorted(set(structure.symbols) - set(species))
-    if unknown:
-        raise DataFileError(f"{structure.source}: has {' '.join(unknown)}, but model.species is {' '.join(species)}")
+    check_species([structure], species)
     index = np.array([list(species).index(s) for s in structure.symbols])
     edges = NeighborList(cutoff, 0.0).edges(structure.positions, structure.cell, structure.pbc)
     vectors, neighbors = np.asarray(edges.vectors), np.asarray(edges.neighbors)

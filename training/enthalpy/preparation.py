@@ -73,16 +73,15 @@ def unseen_warnings(frames: Mapping[str, Sequence[Frame]], species: Sequence[str
         lacking: dict[str, set[int]] = {}
         for k, frame in enumerate(others):
             new = _content(frame, species) - seen
-            alone = {what for what in new if "-" not in what}
-            for what in new:  # a pair with a new species goes without saying
-                if what in alone or not alone & set(what.split("-")):
-                    lacking.setdefault(what, set()).add(k)
+            for what in new:
+                if len(what) == 1 or not any((one,) in new for one in what):  # a new species, or a pair of known ones
+                    lacking.setdefault("-".join(what), set()).add(k)
         if lacking:
             yield extrapolation_warning(name, lacking, len(others), "cutoff")
 
 
-def _content(frame: Frame, species: Sequence[str]) -> set[str]:
-    """Return species and pairs of species within the cutoff, each pair in the order of the species."""
-    pairs = {f"{species[s]}-{species[t]}" for s, row in enumerate(frame.pairs) for t, block in enumerate(row)
+def _content(frame: Frame, species: Sequence[str]) -> set[tuple[str, ...]]:
+    """Return species, and pairs of species within the cutoff, each pair in the order of the species."""
+    pairs = {(species[s], species[t]) for s, row in enumerate(frame.pairs) for t, block in enumerate(row)
              if s <= t and block.neighbors.numel()}  # fmt: skip
-    return pairs | {species[s] for s, centers in enumerate(frame.centers) if len(centers)}
+    return pairs | {(species[s],) for s, centers in enumerate(frame.centers) if len(centers)}

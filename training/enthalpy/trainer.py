@@ -21,7 +21,7 @@ from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
 
 from ..checkpoint import fingerprint, load_matching, save_checkpoint
 from ..data.values import field_of
-from ..device import CPU, resolve, room_on_gpu
+from ..device import CPU, resolve, room_in_memory
 from ..soap import SOAP
 from ..splits import SPLITS, split_indices
 from .config import EnthalpyConfig
@@ -95,7 +95,7 @@ class EnthalpyTrainer:
         shape = SiteShape(len(model.species), model.n_radial, model.channels, model.hidden, model.hyperpolarizability)
         self.sites, self.average = EnthalpySites(shape, dtype), EnthalpySites(shape, dtype)
         pool = frames_of(config, structures) if pool is None else pool
-        with room_on_gpu(_ROOM):
+        with room_in_memory(_ROOM):
             self.pool = [frame.to(self.device) for frame in pool]
         self.frames = {name: [self.pool[k] for k in self.indices[name]] for name in SPLITS if len(self.indices[name])}
         for line in unseen_warnings(self.frames, model.species):
@@ -139,7 +139,7 @@ class EnthalpyTrainer:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    @room_on_gpu(_ROOM)
+    @room_in_memory(_ROOM)
     def run(self, on_report: Callable[[EnthalpyTrainer], None] | None = None, checkpoint: Path | None = None) -> None:
         """Train to the end, from wherever the state is; arguments as :meth:`tnep_calc.training.trainer.Trainer.run`.
 

@@ -59,10 +59,15 @@ def run_directory(path: str | Path, run: RunOptions | None = None, pool: MomentP
         If a data file cannot be used.
     """
     run, folder = run or RunOptions(), Folder(path)
-    check_folder(folder, run)
-    if run.engine == "snes" and not folder.options.prediction:
-        check_snes(folder, run)
+    check_run(folder, run)
     return run_folder(folder, run, pool)
+
+
+def check_run(folder: Folder, run: RunOptions) -> None:
+    """Raise for what keeps a folder from being trained, before any file is moved; errors as :func:`run_directory`."""
+    check_folder(folder, run)
+    if not folder.options.prediction:
+        (check_snes if run.engine == "snes" else gradient_config)(folder, run)
 
 
 def run_folder(folder: Folder, run: RunOptions, pool: MomentPool | None = None) -> list[Path]:
@@ -70,8 +75,6 @@ def run_folder(folder: Folder, run: RunOptions, pool: MomentPool | None = None) 
     torch.set_num_threads(run.threads)
     if folder.options.prediction:
         return predict(folder)
-    if run.engine == "gradient":
-        gradient_config(folder, run)  # what it refuses is refused before files are moved
     if run.restart:
         _discard(folder, run)
     if run.engine == "snes" and folder.options.import_q_scaler and not (folder.path / CHECKPOINT).exists():

@@ -25,25 +25,20 @@ def check_snes(folder: Folder, run: RunOptions) -> None:
     Raises
     ------
     InputError
-        If ``nep.in`` or ``train.xyz`` ask for what it cannot do, or leave nothing to train on.
+        If ``nep.in`` or ``train.xyz`` ask for what it cannot do.
     ModelFileError, DataFileError
         If a file to start from does not fit.
     """
-    options, path, frames = folder.options, folder.path, folder.train
+    options, path = folder.options, folder.path
     if options.fine_tune or run.start is not None:
         raise InputError(
             f"{path / 'nep.in'}: the evolution strategy starts from {RESTART} and cannot take some species of a model; "
             "use the gradient engine for fine_tune and --start"
         )
-    weighted = [frame.structure.source for frame in frames if frame.energy_weight != 1]
+    weighted = [frame.structure.source for frame in folder.train if frame.energy_weight != 1]
     if options.kind == "potential" and weighted:
         more = f" (and {len(weighted) - 1} more)" if len(weighted) > 1 else ""
         raise InputError(f"{weighted[0]}{more}: 'energy_weight' is not supported; remove it, or use 'weight'")
-    if options.kind == "potential" and not (options.lambda_e or options.lambda_f):
-        if all(frame.structure.virial is None for frame in frames):
-            raise InputError(f"{path / 'nep.in'}: lambda_e and lambda_f are 0 and no structure of train.xyz has a "
-                             "virial: nothing is left to train on")  # fmt: skip
-    _ = folder.zbl  # raises for a repulsion that is not supported
     if run.restart or not (path / CHECKPOINT).exists():
         _scaling(folder)
     if not (run.restart or (path / CHECKPOINT).exists()):
@@ -73,10 +68,9 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
 
     Raises
     ------
-    InputError, ModelFileError, DataFileError
-        As :func:`check_snes`, and if the checkpoint is that of another run.
+    InputError
+        If the checkpoint is that of another run; the rest is refused before, by :func:`check_snes`.
     """
-    check_snes(folder, run)
     options, path, zbl, checkpoint = folder.options, folder.path, folder.zbl, folder.path / CHECKPOINT
     start, q_scaler = (None, None) if checkpoint.exists() else (_distribution(folder), _scaling(folder))
     frames = folder.train if zbl is None else without_zbl(folder.train, options, zbl)

@@ -183,6 +183,10 @@ def check_folder(folder: Folder, run: RunOptions) -> None:
             f"{path / 'nep.in'}: {', '.join(names)} {'are all' if len(names) > 1 else 'is'} 0: nothing is left to "
             "train on; give a positive weight"
         )
+    if not (options.model_type or options.lambda_e or options.lambda_f):
+        if all(frame.structure.virial is None for frame in folder.train):
+            raise InputError(f"{path / 'nep.in'}: lambda_e and lambda_f are 0 and no structure of train.xyz has a "
+                             "virial: nothing is left to train on")  # fmt: skip
     imports = run.engine == "snes" and options.import_q_scaler  # nep.txt is there to be read, and then replaced
     continues = (path / CHECKPOINT).exists() or (run.engine == "snes" and (path / RESTART).exists())
     if (path / NEP).exists() and not (continues or imports or run.restart):

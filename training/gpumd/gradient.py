@@ -115,9 +115,6 @@ def _loss(folder):
     weights = {"energy": options.lambda_e, "forces": options.lambda_f, "virial": options.lambda_v}
     if all(frame.structure.virial is None for frame in folder.train):
         weights["virial"] = 0.0
-        if not any(weights.values()):
-            raise InputError(f"{folder.path / 'nep.in'}: lambda_e and lambda_f are 0 and no structure of train.xyz has "
-                             "a virial: nothing is left to train on")  # fmt: skip
     return weights | {"shear": options.lambda_shear}
 
 

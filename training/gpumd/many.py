@@ -11,9 +11,8 @@ from tnep_calc.errors import InputError
 from ..model import basis_of
 from ..pool import MomentPool, shared_pool
 from ..preparation import moment_options
-from .directory import run_folder
-from .evolution import check_snes
-from .folder import Folder, RunOptions, check_folder
+from .directory import check_run, run_folder
+from .folder import Folder, RunOptions
 from .gradient import gradient_config
 
 log = logging.getLogger(__name__)
@@ -49,9 +48,7 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
         raise InputError(f"{twice[0]} is named twice")
     folders = [Folder(path) for path in paths]
     for folder in folders:
-        check_folder(folder, run)
-        if run.engine == "snes" and not folder.options.prediction:
-            check_snes(folder, run)
+        check_run(folder, run)
     pool = _pool(folders, run) if len(folders) > 1 and run.engine == "gradient" else None
     written = []
     for k, folder in enumerate(folders, start=1):

@@ -23,7 +23,7 @@ from tnep_calc.io.nep_txt import ZBL, NepParameters
 
 from ..checkpoint import load_matching
 from ..config import ModelConfig
-from ..device import describe, resolve, room_on_gpu
+from ..device import describe, resolve, room_in_memory
 from .evaluate import evaluate
 from .parameters import Layout
 from .snes import SNES
@@ -107,7 +107,7 @@ class SnesTrainer:
         Of the last generation; before the first one, the means with all losses zero.
     """
 
-    @room_on_gpu(_ROOM, _SMALLER)
+    @room_in_memory(_ROOM, _SMALLER)
     def __init__(
         self, options: NepInput, frames: Sequence[GpumdFrame], start: tuple[np.ndarray, np.ndarray] | None = None,
         q_scaler: np.ndarray | None = None, memory_gb: float = 4.0, device: str = "cpu",
@@ -133,7 +133,7 @@ class SnesTrainer:
         """Whether all generations are done."""
         return self.generation >= self.options.generation
 
-    @room_on_gpu(_ROOM, _SMALLER)
+    @room_in_memory(_ROOM, _SMALLER)
     def step(self) -> None:
         """Do one generation.
 
@@ -169,7 +169,7 @@ class SnesTrainer:
         n = len(self.fitness.batches)
         return list(range(n)) if self.options.full_batch else [self.generation % n]
 
-    @room_on_gpu(_ROOM, _SMALLER)
+    @room_in_memory(_ROOM, _SMALLER)
     def train_errors(self) -> list[float]:
         """Return unweighted errors of the elite on the batch of its generation, as ``loss.out`` has them.
 
