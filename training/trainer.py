@@ -68,6 +68,8 @@ class Trainer:
         Where the moments are.
     history : list of dict
         Rows of ``log.csv``: step, loss, learning rate, and RMSE of each label on training and validation data.
+    stops : list of int
+        L-BFGS, which does several steps at a time, stops at multiples of these.
     """
 
     @room_in_memory()
@@ -110,6 +112,7 @@ class Trainer:
         descriptor = sum(math.prod(shapes[name]) for name in ("c_radial", "c_angular"))  # they come first
         self._frozen = descriptor if config.model.freeze_descriptor else 0
         self.step = 0
+        self.stops = [config.output.report_interval]
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"step": 0, "loss": math.inf, "vector": self._single(self.vector.detach())}
         self.seconds = 0.0
@@ -218,7 +221,7 @@ class Trainer:
             return
         optimizer = self._optimizer_of(*lbfgs(options.lbfgs_history))
         group = optimizer.param_groups[0]
-        group["max_iter"] = min(LBFGS_CHUNK, self.total_steps - self.step)
+        group["max_iter"] = min(LBFGS_CHUNK, self.total_steps - self.step, *(n - self.step % n for n in self.stops))
         before = self.vector.detach().clone()
         optimizer.step(self._gradient)
         self.step += group["max_iter"]
