@@ -114,7 +114,7 @@ def test_restart_round_trip(tmp_path):
         with pytest.raises(DataFileError, match=message):
             read_restart(tmp_path / "bad", 3033)
     (tmp_path / "bad").write_text("1 -1\n")
-    with pytest.raises(DataFileError, match="widths positive"):
+    with pytest.raises(DataFileError, match="widths finite and not negative"):
         read_restart(tmp_path / "bad", 1)
 
 

@@ -76,7 +76,8 @@ snes is GPUMD's evolution strategy, which starts from nep.restart if that is the
 and nep.restart with --engine snes, are moved to *.old first.
 
 Fine-tuning: start = "nep.txt" in [model], or --start or the keyword fine_tune for a GPUMD folder, begins with the
-parameters of a model, of which some species may be left out.
+parameters of a model, of which some species may be left out; --engine snes needs fine_tune, as it takes the means and
+widths of the nep.restart that is named there.
 
 examples:
   tnep train energy.toml
@@ -166,7 +167,8 @@ def _run_directories(args, given):
     if args.output is not None:
         raise InputError("a GPUMD folder gets its results itself: --output is for configurations only")
     if args.engine == "snes" and any(value is not None for value in (args.steps, args.precision, args.start)):
-        raise InputError("--steps, --precision and --start are for --engine gradient: use 'generation' in nep.in")
+        raise InputError("--steps, --precision and --start are for --engine gradient: use 'generation', and "
+                         "'fine_tune' with a nep.txt and its nep.restart, in nep.in")  # fmt: skip
     from ..training.gpumd.folder import RunOptions
     from ..training.gpumd.many import run_directories
 

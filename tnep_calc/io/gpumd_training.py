@@ -159,7 +159,7 @@ def write_restart(path: str | Path, mu: np.ndarray, sigma: np.ndarray) -> None:
         temporary.write_text(text, encoding="ascii")
 
 
-def read_restart(path: str | Path, n_parameters: int) -> tuple[np.ndarray, np.ndarray]:
+def read_restart(path: str | Path, n_parameters: int, owner: str = "nep.in") -> tuple[np.ndarray, np.ndarray]:
     """Read ``nep.restart``.
 
     Parameters
@@ -167,6 +167,8 @@ def read_restart(path: str | Path, n_parameters: int) -> tuple[np.ndarray, np.nd
     path : str or path
     n_parameters : int
         Number of rows expected.
+    owner : str, default "nep.in"
+        File that says so, for the message.
 
     Returns
     -------
@@ -175,7 +177,8 @@ def read_restart(path: str | Path, n_parameters: int) -> tuple[np.ndarray, np.nd
     Raises
     ------
     DataFileError
-        If the file cannot be read, has another number of rows, or numbers that are not finite or not positive widths.
+        If the file cannot be read, has another number of rows, or numbers that are not finite or negative widths; a
+        parameter of width 0 keeps its value.
     """
     path = Path(path)
     try:
@@ -184,9 +187,9 @@ def read_restart(path: str | Path, n_parameters: int) -> tuple[np.ndarray, np.nd
         raise DataFileError(f"{path}: cannot be read as a nep.restart of two columns ({error})") from error
     if values.shape != (n_parameters, 2):
         raise DataFileError(
-            f"{path}: nep.in asks for {n_parameters} rows of mean and width, found an array of shape {values.shape}: "
-            "remove the file, or use the nep.in that it belongs to"
+            f"{path}: {owner} asks for {n_parameters} rows of mean and width, found an array of shape {values.shape}: "
+            f"remove the file, or use the {Path(owner).name} that it belongs to"
         )
-    if not np.isfinite(values).all() or (values[:, 1] <= 0).any():
-        raise DataFileError(f"{path}: means must be finite and widths positive")
+    if not np.isfinite(values).all() or (values[:, 1] < 0).any():
+        raise DataFileError(f"{path}: means must be finite, and widths finite and not negative")
     return values[:, 0], values[:, 1]

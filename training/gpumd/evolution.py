@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from tnep_calc.errors import InputError, ModelFileError
-from tnep_calc.io.gpumd_training import read_restart, write_restart
-from tnep_calc.io.nep_txt import read_nep, write_nep
+from tnep_calc.errors import InputError
+from tnep_calc.io.gpumd_training import write_restart
+from tnep_calc.io.nep_txt import write_nep
 
 from ..checkpoint import load_checkpoint, save_checkpoint
 from .evaluate import without_zbl
-from .folder import CHECKPOINT, NEP, RESTART, Folder, RunOptions
+from .folder import CHECKPOINT, RESTART, Folder, RunOptions
+from .snes_start import Start, find_start
 from .snes_trainer import SnesTrainer
 
 log = logging.getLogger(__name__)
@@ -30,41 +31,21 @@ def check_snes(folder: Folder, run: RunOptions) -> None:
         If a file to start from does not fit.
     """
     options, path = folder.options, folder.path
-    if options.fine_tune or run.start is not None:
+    if run.start is not None:
         raise InputError(
-            f"{path / 'nep.in'}: the evolution strategy starts from {RESTART} and cannot take some species of a model; "
-            "use the gradient engine for fine_tune and --start"
+            f"--start {run.start}: only with the gradient engine; the evolution strategy needs widths besides: of a "
+            f"{RESTART} in the folder, or, for some species of a model, those that fine_tune in nep.in names"
         )
     weighted = [frame.structure.source for frame in folder.train if frame.energy_weight != 1]
     if options.kind == "potential" and weighted:
         more = f" (and {len(weighted) - 1} more)" if len(weighted) > 1 else ""
         raise InputError(f"{weighted[0]}{more}: 'energy_weight' is not supported; remove it, or use 'weight'")
     if run.restart or not (path / CHECKPOINT).exists():
-        _scaling(folder)
-    if not (run.restart or (path / CHECKPOINT).exists()):
-        _distribution(folder)
-
-
-def _distribution(folder):
-    """Return the search distribution to start from, None without a file."""
-    path = folder.path / RESTART
-    return read_restart(path, folder.options.n_parameters) if path.exists() else None
-
-
-def _scaling(folder):
-    """Return the descriptor scaling to import, None if there is none."""
-    path, options = folder.path / NEP, folder.options
-    if not options.import_q_scaler:
-        return None
-    q_scaler = read_nep(path).q_scaler
-    if len(q_scaler) != options.dim:
-        raise ModelFileError(f"{path}: nep.in asks for {options.dim} descriptor components, the file has "
-                             f"{len(q_scaler)}: its q_scaler cannot be imported")  # fmt: skip
-    return q_scaler
+        find_start(folder, anew=run.restart)
 
 
 def train_snes(folder: Folder, run: RunOptions) -> None:
-    """Train by the evolution strategy; goes on from our checkpoint, else starts from ``nep.restart`` if it is there.
+    """Train by the evolution strategy; goes on from our checkpoint, else starts as :func:`find_start` says.
 
     Raises
     ------
@@ -72,15 +53,15 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
         If the checkpoint is that of another run; the rest is refused before, by :func:`check_snes`.
     """
     options, path, zbl, checkpoint = folder.options, folder.path, folder.zbl, folder.path / CHECKPOINT
-    start, q_scaler = (None, None) if checkpoint.exists() else (_distribution(folder), _scaling(folder))
+    start = Start() if checkpoint.exists() else find_start(folder)
     frames = folder.train if zbl is None else without_zbl(folder.train, options, zbl)
-    trainer = SnesTrainer(options, frames, start, q_scaler, run.memory_gb, run.device)
+    trainer = SnesTrainer(options, frames, start.distribution, start.q_scaler, run.memory_gb, run.device)
     if checkpoint.exists():
         trainer.restore(checkpoint)
         folder.trim_loss(load_checkpoint(checkpoint)["loss_rows"])
         log.info("going on from %s after %d of %d generations", checkpoint, trainer.generation, options.generation)
-    elif start is not None:
-        log.info("starting from the distribution of %s", path / RESTART)
+    else:
+        _report_start(folder, start)
     log.info("evolution strategy: %d parameters, population %d, %d structures in %d batches, %d to test; moments: "
              "%s; lambda_1 %.4g, lambda_2 %.4g; seed %d", options.n_parameters, options.population,
              len(frames), len(trainer.fitness.batches), len(folder.test), trainer.fitness.storage,
@@ -104,6 +85,25 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
         if trainer.finished or done % _TRAIN_TABLES == 0:
             folder.write_train(parameters)
         save()
+
+
+def _report_start(folder, start):
+    """Say what a run that begins does not take from ``nep.in``, and which parameters do not or hardly learn."""
+    options, nep_in = folder.options, folder.path / "nep.in"
+    idle = []
+    if start.distribution is not None:
+        log.info("starting from the distribution of %s", start.path)
+        idle.append(("sigma0", f"widths are those of {start.path}"))
+        if fixed := int((start.distribution[1] == 0).sum()):
+            log.info("%d of %d parameters have the width 0 and keep their values", fixed, options.n_parameters)
+    if start.q_scaler is not None:
+        idle.append(("initial_para", "the descriptor scaling is given"))
+    if words := [f"{name} ({why})" for name, why in idle if name in options.given]:
+        log.warning("%s: keywords without effect here: %s", nep_in, ", ".join(words))
+    present = {symbol for frame in folder.train for symbol in frame.structure.symbols}
+    if options.fine_tune and (absent := [s for s in options.species if s not in present]):
+        log.warning("%s: no structure of train.xyz has %s: their parameters follow the regularisation alone, away from "
+                    "the model of fine_tune; leave these species out", nep_in, " ".join(absent))  # fmt: skip
 
 
 def _keep(folder, trainer, parameters):

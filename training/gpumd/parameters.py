@@ -32,6 +32,8 @@ class Layout:
     Attributes
     ----------
     n_parameters : int
+    n_networks : int
+        Number of parameters of the networks, which come before the coefficients.
     labels : Tensor of int64, shape (n_parameters,)
         Species of the centre that a parameter belongs to; T (their number) for output biases.
     """
@@ -60,6 +62,7 @@ class Layout:
                 self._places["b0"][network, species] = take((m,), species)
                 self._places["w1"][network, species] = take((m,), species)
             self._places["b1"][network] = take((), t)
+        self.n_networks = self.n_parameters
         for name in ("c_radial", "c_angular"):
             _, _, n, k = shapes[name]
             self._places[name] = take((n, k, t, t), 0).permute(2, 3, 0, 1)
@@ -76,6 +79,25 @@ class Layout:
     def bias(self) -> int:
         """Place of the output bias that matters: of the energy, or of the scalar network."""
         return int(self._places["b1"][-1])
+
+    def places_in(self, other: Layout) -> np.ndarray:
+        """Return the places of these parameters among those of the same architecture with more species.
+
+        Raises
+        ------
+        ValueError
+            If `other` does not have all the species.
+        """
+        own = [other.config.species.index(symbol) for symbol in self.config.species]
+        places = torch.empty(self.n_parameters, dtype=torch.int64)
+        for name, mine in self._places.items():
+            theirs = other._places[name]
+            if name in ("c_radial", "c_angular"):
+                theirs = theirs[own][:, own]
+            elif name != "b1":
+                theirs = theirs[:, own]
+            places[mine.flatten()] = theirs.flatten()
+        return places.numpy()
 
     def to_model(self, vectors: Tensor) -> Tensor:
         """Return parameter vectors of the moments model, shape (..., model parameters)."""
