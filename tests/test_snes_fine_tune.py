@@ -72,6 +72,16 @@ def test_the_means_predict_what_the_model_does(tmp_path, kind, species):
     np.testing.assert_array_equal(start.distribution[1], [pairs[m] for m in start.distribution[0]])
 
 
+@pytest.mark.parametrize("kind", ["potential", "dipole", "polarizability"])
+def test_the_distribution_is_the_one_that_calorine_cuts_out(tmp_path, kind):
+    calorine = pytest.importorskip("calorine.nep")
+    whole, folder = foundation(tmp_path / "whole", kind), student(tmp_path / "run", kind, species=("B", "N"))
+    model = calorine.read_model(str(whole / "model.txt"))
+    model.read_restart(str(whole / "model.restart"))
+    model.keep_species(["B", "N"]).write_restart(str(tmp_path / "theirs"))
+    np.testing.assert_array_equal(find_start(Folder(folder)).distribution, np.loadtxt(tmp_path / "theirs").T)
+
+
 @pytest.fixture
 def trained(tmp_path):
     """A finished run of our own with three species, in a folder beside those that go on from it."""
