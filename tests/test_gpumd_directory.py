@@ -77,7 +77,7 @@ def test_other_programs_read_the_results(make, kind, engine):
     run_directory(folder, RunOptions(engine=engine, steps=4 if engine == "gradient" else None))
     assert read_nep(folder / "nep.txt").kind == kind
     loss = calorine.read_loss(str(folder / "loss.out"))
-    assert list(loss.index) == ([2, 4, 6, 8] if engine == "snes" else [8])
+    assert list(loss.index) == [2, 4, 6, 8]
     errors = [name for name in loss.columns if name.startswith("RMSE")]
     assert len(errors) == (6 if kind == "potential" else 2)
     np.testing.assert_allclose(loss.total_loss.iloc[-1], rows(folder)[-1][1])
@@ -183,8 +183,9 @@ def test_restart_begins_anew(make, caplog):
     gradient = RunOptions(steps=2)
     for _ in range(2):
         run_directory(folder, replace(gradient, restart=True))
-        assert [row[0] for row in rows(folder)] == [4]
-    assert (folder / "nep.restart").read_bytes() == first["nep.restart"]
+        assert [row[0] for row in rows(folder)] == [2, 4]
+    assert not (folder / "nep.restart").exists()
+    assert (folder / "nep.restart.old").read_bytes() == first["nep.restart"]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +195,11 @@ def test_restart_begins_anew(make, caplog):
         ("dipole", {}, {"memory_gb": -1.0}, "--memory must be a positive number of GB, got -1"),
         ("dipole", {}, {"steps": 0}, "--steps must be at least 1, got 0"),
         ("dipole", {"generation": 0}, {"engine": "snes"}, "'generation' is 0: nothing to train"),
+        ("dipole", {"generation": 0}, {"engine": "gradient"}, "'generation' is 0: nothing to train"),
+        ("dipole", {}, {"restarts": 0}, "--restarts must be at least 1, got 0"),
+        ("dipole", {}, {"patience": -1}, "--patience must be a number of rows of loss.out, got -1"),
+        ("dipole", {}, {"scratch": "no/where"}, "--scratch no/where: there is no such folder"),
+        ("dipole", {}, {"engine": "snes", "patience": 2}, "--patience, --restarts and --scratch are for --engine gradient"),
         ("potential", {"lambda_e": 0.0, "lambda_f": 0.0, "lambda_v": 0.0}, {}, "lambda_e, lambda_f, lambda_v are all 0"),
         ("potential", {"lambda_e": 0.0, "lambda_f": 0.0, "virial": False}, {}, "no structure of train.xyz has a virial"),
     ],
@@ -203,42 +209,6 @@ def test_what_cannot_be_is_said_in_words_of_the_folder(make, kind, changes, run,
     with pytest.raises(InputError, match=message):
         run_directory(folder, RunOptions(**run))
     assert sorted(path.name for path in folder.iterdir()) == ["nep.in", "test.xyz", "train.xyz"]
-
-
-@pytest.mark.parametrize("row", ["4", "8"])
-def test_a_killed_gradient_run_goes_on(make, monkeypatch, row):
-    folders = [make("polarizability", name=name) for name in ("whole", "killed")]
-    for folder in folders:
-        (folder / "loss.out").write_text(HISTORY)
-    import tnep_calc.training.gpumd.gradient as gradient
-
-    original = gradient.gradient_config
-
-    def often(folder, run):
-        config = original(folder, run)
-        return replace(config, output=replace(config.output, report_interval=4, checkpoint_interval=4))
-
-    monkeypatch.setattr(gradient, "gradient_config", often)
-    run = RunOptions(steps=8)
-    run_directory(folders[0], run)
-    import tnep_calc.training.gpumd.folder as module
-
-    write = module.append_row
-
-    def stop(path, text):
-        write(path, text)
-        if text.startswith(f"{row} "):
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "append_row", stop)
-        with pytest.raises(KeyboardInterrupt):
-            run_directory(folders[1], run)
-    run_directory(folders[1], run)
-    for name in ("loss.out", "nep.txt", "polarizability_test.out"):
-        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
-    with pytest.raises(InputError, match="another"):
-        run_directory(folders[1], RunOptions(engine="snes"))
 
 
 @pytest.mark.parametrize("engine", ["snes", "gradient"])
@@ -254,15 +224,16 @@ def test_cutoffs_of_species(make, engine):
 
 def test_fine_tuning(make, tmp_path, caplog):
     """A run goes on from a model of more species; what it would do first is what that model predicts."""
-    first = make("dipole", test=False, name="first", species=("B", "H", "N"))
+    caplog.set_level("INFO")
+    first = make("dipole", test=False, name="first", species=("B", "H", "N"), generation=40)
     run_directory(first, RunOptions(steps=20))
     before = rows(first)[-1][4]
     table = np.loadtxt(first / "dipole_train.out")
     for name, changes in (("flag", {}), ("keyword", {"fine_tune": ("../first/nep.txt", "../first/nep.restart", "0")})):
-        folder = make("dipole", test=False, name=name, **changes)
+        folder = make("dipole", test=False, name=name, generation=40, **changes)
         run_directory(folder, RunOptions(steps=20, start=first / "nep.txt" if name == "flag" else None))
         assert rows(folder)[-1][4] < 0.9 * before
-        assert ("nep.restart of fine_tune (parameters of" in caplog.text) == (name == "keyword")
+        assert ("nep.restart is for the evolution strategy" in caplog.text) == (name == "keyword")
         new, old = read_nep(folder / "nep.txt"), read_nep(first / "nep.txt")
         same = np.allclose(new.c_radial, old.c_radial[:, :, [2, 0]][:, :, :, [2, 0]], rtol=1e-6)
         assert new.species == ("N", "B") and same == (name == "keyword")
@@ -306,20 +277,6 @@ def test_the_repulsion_is_part_of_the_model(make, engine):
     assert (folder / "tnep_checkpoint.pt").exists() and not (folder / "loss.out.old").exists()
 
 
-def test_the_gradient_engine_says_what_it_does_not_use(make, caplog):
-    folder = make("potential", virial=False, lambda_1=0.1, test=False)
-    with caplog.at_level("INFO"):
-        run_directory(folder, RunOptions(steps=2))
-    (record,) = [r for r in caplog.records if "not used by the gradient engine" in r.message]
-    line = record.message
-    assert record.levelname == "WARNING"  # also with --quiet
-    for word in ("population (steps of first order and of L-BFGS)", "generation", "lambda_1 (a weight decay of 1e-06)"):
-        assert word in line
-    assert "batch" not in line  # honoured: structures per step
-    assert any("virials: 0 of 5 structures have one" in r.message for r in caplog.records)
-    assert rows(folder)[-1][6] == 0
-
-
 @pytest.mark.parametrize("kind", ["potential", "dipole"])
 def test_a_neuron_for_the_constants_of_species(make, caplog, kind):
     folder = make(kind, test=False)
@@ -343,18 +300,6 @@ def test_keywords_without_effect_are_named(make, caplog, engine):
     run_directory(folder, RunOptions(engine=engine, steps=2 if engine == "gradient" else None))
     (line,) = [r.message for r in caplog.records if "keywords without effect" in r.message]
     assert line.endswith("zbl (only for potentials), output_descriptor (only with 'prediction 1')")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"import_q_scaler": True}, "'import_q_scaler': the gradient engine scales each descriptor"),
-        ({"fine_tune": ("nep.txt", "nep.restart")}, "the run writes its result there"),
-    ],
-)
-def test_the_gradient_engine_refuses_what_it_cannot_honour(make, changes, message):
-    with pytest.raises(InputError, match=message):
-        run_directory(make("potential", **changes), RunOptions(steps=2))
 
 
 def test_prediction(make):
@@ -419,7 +364,8 @@ def test_the_report_has_the_settings_that_were_used(make):
     assert report.axes[0] == "step" and len(settings) == len(report.settings)
     assert (settings["engine"], settings["method"], settings["precision"]) == ("gradient", "adam", "float32")
     assert (settings["steps"], settings["steps done"], settings["neuron"]) == ("2", "4", "4")
-    assert not {"generation", "population", "lambda_1", "zbl", "output_interval"} & set(settings)
+    assert not {"population", "zbl"} & set(settings)
+    assert (settings["lambda_1"], settings["output_interval"], settings["generation"]) == ("0.5", "2", "8")
     run_directory(folder, RunOptions(engine="snes", restart=True))
     report = read_run(folder)
     settings = dict(report.settings)

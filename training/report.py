@@ -19,7 +19,7 @@ from tnep_calc.plotting.training import plot_curves, plot_parity
 
 from .checkpoint import load_checkpoint
 from .gpumd.folder import CHECKPOINT
-from .gpumd.gradient import REPLACED
+from .gpumd.gradient_config import EVOLUTION_ONLY
 from .html_report import Picture, Section, Table, write_page
 from .parity_file import load_panels
 
@@ -142,7 +142,7 @@ def _gpumd_settings(folder, options):
     if "snes" in state:
         return False, [("engine", "snes"), ("generations done", str(state["generation"])), *settings]
     used = {"engine": "gradient", **state.get("used", {}), "steps done": state["step"]}
-    own = [(name, value) for name, value in settings if name not in REPLACED and name not in used]
+    own = [(name, value) for name, value in settings if name not in EVOLUTION_ONLY and name not in used]
     return True, [(name, str(value)) for name, value in used.items()] + own
 
 

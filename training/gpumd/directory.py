@@ -27,7 +27,8 @@ from ..pool import MomentPool
 from .evaluate import evaluate
 from .evolution import check_snes, train_snes
 from .folder import CHECKPOINT, LOSS, NEP, OLD, RESTART, Folder, RunOptions, check_folder
-from .gradient import gradient_config, train_gradient
+from .gradient import train_gradient
+from .gradient_config import gradient_config
 from .snes_trainer import model_config
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def run_folder(folder: Folder, run: RunOptions, pool: MomentPool | None = None) 
     if folder.options.prediction:
         return predict(folder)
     if run.restart:
-        _discard(folder, run)
+        _discard(folder)
     if run.engine == "snes" and folder.options.import_q_scaler and not (folder.path / CHECKPOINT).exists():
         _keep_imported(folder, run)
     if folder.options.without_effect:
@@ -95,10 +96,10 @@ def run_folder(folder: Folder, run: RunOptions, pool: MomentPool | None = None) 
     return [folder.path / name for name in names if (folder.path / name).exists()]
 
 
-def _discard(folder: Folder, run: RunOptions) -> None:
+def _discard(folder: Folder) -> None:
     """Take away what a former run hands on: our checkpoint, and, moved aside, files that may be of GPUMD itself."""
     (folder.path / CHECKPOINT).unlink(missing_ok=True)
-    for name in (LOSS, RESTART) if run.engine == "snes" else (LOSS,):  # gradients leave nep.restart alone
+    for name in (LOSS, RESTART):
         if (folder.path / name).exists():
             (folder.path / name).replace(folder.path / f"{name}{OLD}")
             log.info("--restart: %s of a former run is now %s%s", name, name, OLD)

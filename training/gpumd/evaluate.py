@@ -92,16 +92,20 @@ def _batches(frames) -> Iterator[list[GpumdFrame]]:
     yield batch
 
 
-def without_zbl(frames: Sequence[GpumdFrame], options: NepInput, zbl: ZBL) -> list[GpumdFrame]:
-    """Return structures whose energies, forces and virials are those of the network alone, the repulsion taken off."""
+def repulsion(frames: Sequence[GpumdFrame], options: NepInput, zbl: ZBL) -> dict[str, np.ndarray]:
+    """Return energies, forces and virials of the repulsion alone, as :func:`evaluate`."""
     t, pairs = len(options.species), np.broadcast_to(np.array(options.cutoff), (len(options.species), 2))
-    repulsion = NepParameters(
+    alone = NepParameters(
         version=4, kind="potential", species=options.species, radial_cutoffs=pairs[:, 0].copy(),
         angular_cutoffs=pairs[:, 1].copy(), max_neighbors=(1, 1), n_max=(0, 0), basis_size=(0, 0), l_max=1,
         extra=(False,) * 6, neurons=1, w0=np.zeros((1, t, 1, 2)), b0=np.zeros((1, t, 1)), w1=np.zeros((1, t, 1)),
         b1=np.zeros(1), c_radial=np.zeros((1, 1, t, t)), c_angular=np.zeros((1, 1, t, t)), q_scaler=np.ones(2), zbl=zbl,
     )  # fmt: skip
-    values = evaluate(repulsion, frames)
+    return evaluate(alone, frames)
+
+
+def take_off(frames: Sequence[GpumdFrame], values: dict[str, np.ndarray]) -> list[GpumdFrame]:
+    """Return structures whose energies, forces and virials are without these values of :func:`repulsion`."""
     forces = np.split(values["forces"], np.cumsum([len(frame) for frame in frames])[:-1])
     result = []
     for k, frame in enumerate(frames):
@@ -112,3 +116,8 @@ def without_zbl(frames: Sequence[GpumdFrame], options: NepInput, zbl: ZBL) -> li
         structure = replace(s, energy=s.energy - values["energy"][k], forces=s.forces - forces[k], virial=virial)
         result.append(replace(frame, structure=structure))
     return result
+
+
+def without_zbl(frames: Sequence[GpumdFrame], options: NepInput, zbl: ZBL) -> list[GpumdFrame]:
+    """Return structures whose energies, forces and virials are those of the network alone, the repulsion taken off."""
+    return take_off(frames, repulsion(frames, options, zbl))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
 
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd_training import write_restart
-from tnep_calc.io.nep_txt import write_nep
 
 from ..checkpoint import load_checkpoint, save_checkpoint
 from .evaluate import without_zbl
@@ -107,11 +105,7 @@ def _report_start(folder, start):
 
 
 def _keep(folder, trainer, parameters):
-    """Keep a copy of the model, named as ``save_potential`` says."""
-    _, naming, with_restart = folder.options.save_potential
-    stem = f"nep_gen{trainer.generation}"
-    if naming == 1:
-        stem = f"nep_{datetime.now():y%Y_m%m_d%d_h%H_m%M_s%S}_generation{trainer.generation}"
-    write_nep(folder.path / f"{stem}.txt", parameters)
-    if with_restart:
-        write_restart(folder.path / f"{stem}.restart", trainer.snes.mu.numpy(), trainer.snes.sigma.numpy())
+    """Keep a copy of the model, and of the distribution if ``save_potential`` says so."""
+    path = folder.keep_copy(trainer.generation, parameters)
+    if folder.options.save_potential[2]:
+        write_restart(path.with_suffix(".restart"), trainer.snes.mu.numpy(), trainer.snes.sigma.numpy())

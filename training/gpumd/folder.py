@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from tnep_calc.errors import InputError
@@ -55,6 +56,14 @@ class RunOptions:
         Largest size of the precomputed moments in memory in GB; what is more is streamed.
     start : str or path, optional
         A ``nep.txt`` whose parameters the gradient engine starts from, instead of the one that ``fine_tune`` names.
+    patience : int, default 0
+        Stop the gradient engine after this many rows of ``loss.out`` without a smaller loss on ``test.xyz``, and keep
+        the parameters with the smallest one; 0 = all steps, and the last parameters.
+    restarts : int, default 1
+        Starts that the gradient engine trains together before it goes on with the best of them: that with the smallest
+        loss on ``train.xyz``, with `patience` on ``test.xyz``.
+    scratch : str or path, optional
+        Folder of the temporary file to which the gradient engine streams moments; None = the system's.
     """
 
     engine: str = "gradient"
@@ -65,6 +74,9 @@ class RunOptions:
     device: str = "cpu"
     memory_gb: float = 4.0
     start: str | Path | None = None
+    patience: int = 0
+    restarts: int = 1
+    scratch: str | Path | None = None
 
 
 class Folder:
@@ -136,10 +148,19 @@ class Folder:
         """Tables whose errors are in ``loss.out``."""
         return ("energy", "force", "virial") if self.options.kind == "potential" else (self.options.kind,)
 
+    def write_model(self, parameters: NepParameters) -> None:
+        """Write ``nep.txt``, ``*_test.out`` and ``*_train.out``."""
+        write_nep(self.path / NEP, parameters)
+        self.write_test(parameters)
+        self.write_train(parameters)
+
     def report(self, generation: int, loss: tuple[float, float, float], train: list[float], parameters: NepParameters):
         """Write ``nep.txt`` and ``*_test.out``, append to ``loss.out``, and log one line."""
         write_nep(self.path / NEP, parameters)
-        test = self.write_test(parameters)
+        self.add_row(generation, loss, train, self.write_test(parameters))
+
+    def add_row(self, generation: int, loss: tuple[float, float, float], train: list[float], test: list[float]):
+        """Append to ``loss.out`` and log one line."""
         append_row(self.path / LOSS, loss_row(generation, *loss, train + test))
         words = [
             f"{name} {a:.4g}" + (f"/{b:.4g}" if self.test else "")
@@ -147,6 +168,14 @@ class Folder:
         ]
         what = "train/test" if self.test else "train"
         log.info("%8d  loss %.5g  RMSE %s: %s", generation, loss[0], what, ", ".join(words))
+
+    def keep_copy(self, generation: int, parameters: NepParameters) -> Path:
+        """Write a copy of the model, named as ``save_potential`` says, and return its path."""
+        stem = f"nep_gen{generation}"
+        if self.options.save_potential[1] == 1:
+            stem = f"nep_{datetime.now():y%Y_m%m_d%d_h%H_m%M_s%S}_generation{generation}"
+        write_nep(path := self.path / f"{stem}.txt", parameters)
+        return path
 
     def loss_rows(self) -> int:
         """Return the number of whole rows of ``loss.out``, those of former runs included."""
@@ -165,17 +194,23 @@ class Folder:
 def check_folder(folder: Folder, run: RunOptions) -> None:
     """Raise ``InputError`` for run options that cannot be, nothing to train, or a model that would be overwritten."""
     options, path = folder.options, folder.path
+    by_snes = run.engine == "snes"
     check([
         (run.engine in ENGINES, f"engine must be {' or '.join(ENGINES)}, got '{run.engine}'"),
         (run.threads >= 1, f"--threads must be at least 1, got {run.threads}"),
         (run.memory_gb > 0, f"--memory must be a positive number of GB, got {run.memory_gb:g}"),
         (run.steps is None or run.steps >= 1, f"--steps must be at least 1, got {run.steps}"),
+        (run.patience >= 0, f"--patience must be a number of rows of loss.out, got {run.patience}"),
+        (run.restarts >= 1, f"--restarts must be at least 1, got {run.restarts}"),
+        (not by_snes or (run.patience, run.restarts, run.scratch) == (0, 1, None),
+         "--patience, --restarts and --scratch are for --engine gradient"),
+        (run.scratch is None or Path(run.scratch).is_dir(), f"--scratch {run.scratch}: there is no such folder"),
     ])  # fmt: skip
     resolve(run.device)
     if options.prediction:
         return
     _ = folder.zbl  # raises for a repulsion that is not supported
-    if run.engine == "snes" and options.generation == 0:
+    if options.generation == 0:
         raise InputError(f"{path / 'nep.in'}: 'generation' is 0: nothing to train; give the number of generations")
     names = ("lambda_v",) if options.model_type else ("lambda_e", "lambda_f", "lambda_v")
     if not any(getattr(options, name) for name in names):
@@ -187,7 +222,12 @@ def check_folder(folder: Folder, run: RunOptions) -> None:
         if all(frame.structure.virial is None for frame in folder.train):
             raise InputError(f"{path / 'nep.in'}: lambda_e and lambda_f are 0 and no structure of train.xyz has a "
                              "virial: nothing is left to train on")  # fmt: skip
-    imports = run.engine == "snes" and options.import_q_scaler  # nep.txt is there to be read, and then replaced
-    continues = (path / CHECKPOINT).exists() or (run.engine == "snes" and (path / RESTART).exists())
+    if (path / RESTART).exists() and not (by_snes or run.restart):
+        raise InputError(
+            f"{path / RESTART}: GPUMD and --engine snes go on from this search distribution, which the gradient engine "
+            f"does not have: use --engine snes to go on, or --restart to begin anew (the file becomes {RESTART}{OLD})"
+        )
+    imports = by_snes and options.import_q_scaler  # nep.txt is there to be read, and then replaced
+    continues = (path / CHECKPOINT).exists() or (by_snes and (path / RESTART).exists())
     if (path / NEP).exists() and not (continues or imports or run.restart):
         raise InputError(f"{path / NEP} exists and would be overwritten: move it away, or use --restart to begin anew")

@@ -13,7 +13,7 @@ from ..pool import MomentPool, shared_pool
 from ..preparation import moment_options
 from .directory import check_run, run_folder
 from .folder import Folder, RunOptions
-from .gradient import gradient_config
+from .gradient_config import gradient_config
 
 log = logging.getLogger(__name__)
 
@@ -66,5 +66,8 @@ def _pool(folders: Sequence[Folder], run: RunOptions) -> MomentPool | None:
     if len(training) < 2 or any(other != wanted[0] for other in wanted):
         log.info("moments are not shared: the folders ask for different models")
         return None
-    structures = [[frame.structure for frame in folder.train] for folder in training]
+    watched = run.patience > 0  # then the trainer has moments of test.xyz, too
+    structures = [
+        [frame.structure for frame in [*folder.train, *(folder.test if watched else [])]] for folder in training
+    ]
     return shared_pool(structures, wanted[0][0], run.memory_gb, **wanted[0][1])
