@@ -1,4 +1,10 @@
-"""The evolution strategy in a GPUMD training folder, with GPUMD's definitions and files."""
+"""The evolution strategy in a GPUMD training folder, with GPUMD's definitions and files.
+
+What differs from GPUMD 5.6, and why: rows of ``*_train.out`` are in the order of ``train.xyz`` also with several
+batches, as those who read both need it; targets of atoms follow their structures into the batches; a descriptor
+component that is the same for all atoms has the scale 1 instead of an infinite one; the seed is fixed, and a run that
+was stopped goes on exactly, descriptor scaling and generation included.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +37,8 @@ def check_snes(folder: Folder, run: RunOptions) -> None:
     options, path = folder.options, folder.path
     if run.start is not None:
         raise InputError(
-            f"--start {run.start}: only with the gradient engine; the evolution strategy needs widths besides: of a "
-            f"{RESTART} in the folder, or, for some species of a model, those that fine_tune in nep.in names"
+            f"--start {run.start}: only with the gradient engine; the evolution strategy starts from means and widths: "
+            f"those of {RESTART} in the folder, or, for some species of a model, of the files of fine_tune in nep.in"
         )
     weighted = [frame.structure.source for frame in folder.train if frame.energy_weight != 1]
     if options.kind == "potential" and weighted:
