@@ -203,8 +203,9 @@ def test_files_that_do_not_fit(tmp_path, capsys):
     assert "--start model.txt: only with the gradient engine" in refused(replace(SNES, start="model.txt"))
     assert main(["train", str(folder), "--engine", "snes", "--start", str(whole / "model.txt")]) == 1
     assert "--start are for --engine gradient: use 'generation', and 'fine_tune' with a nep.txt" in capsys.readouterr().err
-    write_nep_in(folder / "nep.in", options("potential", fine_tune=("model.txt", "./nep.restart")), force=True)
-    assert "nep.restart: the run writes its result there" in refused(replace(SNES, restart=True))
+    for name in ("nep.restart", "nep.restart.old"):
+        write_nep_in(folder / "nep.in", options("potential", fine_tune=("model.txt", f"./{name}")), force=True)
+        assert f"{name}: the run writes its result there" in refused(replace(SNES, restart=True))
     student(folder, "potential", generation=2)
     assert run_directory(folder, replace(SNES, restart=True))
     assert (folder / "nep.restart.old").read_text() == text

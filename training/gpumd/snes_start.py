@@ -11,7 +11,7 @@ from tnep_calc.errors import DataFileError, InputError, ModelFileError
 from tnep_calc.io.gpumd_training import read_restart
 from tnep_calc.io.nep_txt import KINDS, ZBL, NepParameters, read_nep
 
-from .folder import NEP, RESTART, Folder
+from .folder import NEP, OLD, RESTART, Folder
 from .parameters import Layout
 from .snes_trainer import model_config
 
@@ -92,7 +92,7 @@ def _fine_tuned(folder: Folder, anew: bool) -> Start:
     """
     nep_in, options = folder.path / "nep.in", folder.options
     model, restart = (folder.path / name for name in options.fine_tune[:2])
-    for path, own in ((model, NEP), (restart, RESTART)):
+    for path, own in ((model, NEP), (restart, RESTART), (restart, f"{RESTART}{OLD}")):
         if path.resolve() == (folder.path / own).resolve():
             raise InputError(f"{path}: the run writes its result there; copy the file to start from to another name")
     if options.import_q_scaler:
