@@ -68,12 +68,18 @@ kind = "enthalpy" trains one electric enthalpy H(R, E) on whatever labels the st
   train_fraction = 1.0
 
 A folder instead of a configuration is taken as one of GPUMD's program nep: nep.in and train.xyz, optionally test.xyz.
-It gets the files of that program (nep.txt, loss.out, *_train.out, *_test.out; nep.restart with --engine snes), and
-'prediction 1' evaluates an existing nep.txt. Keywords of nep.in that cannot be honoured are refused. With --engine
-gradient (default) all structures of train.xyz are fitted by Adam (from 300 structures on by SOAP; 'batch' structures
-per step) and L-BFGS, and where the species have different constants nep.txt has one neuron more than nep.in; --engine
-snes is GPUMD's evolution strategy, which starts from nep.restart if that is there. --restart begins anew: loss.out,
-and nep.restart with --engine snes, are moved to *.old first.
+It gets the files of that program while it runs (nep.txt, loss.out, *_train.out, *_test.out; nep.restart with --engine
+snes), and 'prediction 1' evaluates an existing nep.txt. Keywords of nep.in are honoured, or refused with the reason;
+a line names those that have no meaning for the model or the engine. --restart begins anew: loss.out and nep.restart
+are moved to *.old first.
+
+--engine gradient (default) fits all structures of train.xyz by Adam (from 300 structures on by SOAP; 'batch' structures
+per step) and L-BFGS. 'generation' is the largest number of steps, 'output_interval' (default here: 20) and
+'save_potential' count steps, and the weight decay is 1e-6 times the mean of lambda_1 and lambda_2 over the default that
+GPUMD has for them: 0 and 0 give none. Where the species have different constants nep.txt has one neuron more than
+nep.in. --patience 5 stops after 5 rows of loss.out without a smaller loss on test.xyz and keeps the best model, so that
+errors on test.xyz are a little too small then; --restarts 4 goes on with the best of 4 starts after 50 steps.
+--engine snes is GPUMD's evolution strategy, which goes on from nep.restart if that is there.
 
 Fine-tuning: start = "nep.txt" in [model], or --start or the keyword fine_tune for a GPUMD folder, begins with the
 parameters of a model, of which some species may be left out; --engine snes needs fine_tune, as it takes the means and
@@ -83,6 +89,7 @@ examples:
   tnep train energy.toml
   tnep predict bn8.extxyz --energy energy/model.pt
   tnep train qm7b_dipole/ --engine snes
+  tnep train qm7b_dipole/ --restarts 4 --patience 5
   tnep train nepmodel_full nepmodel_split*        # folders made by calorine's setup_training
 """
 
@@ -101,12 +108,18 @@ def add_arguments(parser):
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress lines")
     group = parser.add_argument_group("only for a GPUMD folder")
     group.add_argument("--engine", choices=("gradient", "snes"), help="default: gradient")
-    group.add_argument("--steps", type=int, help="steps of first order, and as many of L-BFGS (gradient; default: 300)")
-    group.add_argument("--precision", choices=("float64", "float32"), help="of the gradient engine; default: float64")
     group.add_argument("--threads", type=int, help="threads; default: 1")
     group.add_argument("--device", help="where it computes: cpu, cuda, cuda:1, ..., or auto; default: cpu")
     group.add_argument("--memory", type=float, help="largest size of the moments in memory in GB; default: 4")
-    group.add_argument("--start", metavar="NEP", help="nep.txt to start from (gradient), as model.start does")
+    group = parser.add_argument_group("only for a GPUMD folder and --engine gradient")
+    group.add_argument("--steps", type=int, help="steps of first order, and as many of L-BFGS (default: 300)")
+    group.add_argument("--patience", type=int, metavar="ROWS",
+                       help="stop after so many rows of loss.out without a smaller loss on test.xyz (default: never)")
+    group.add_argument("--restarts", type=int, metavar="N", help="starts, the best of which goes on (default: 1)")
+    group.add_argument("--start", metavar="NEP", help="nep.txt to start from, as model.start does")
+    group.add_argument("--precision", choices=("float64", "float32"), help="of the moments; default: float64")
+    group.add_argument("--scratch", metavar="DIR",
+                       help="folder of the temporary file for more moments than --memory (default: the system's)")
 
 
 def run(args):
@@ -126,7 +139,8 @@ def _train(args):
         if not path.exists():
             raise InputError(f"{path} does not exist: give a configuration, or a folder with nep.in and train.xyz")
     options = {"engine": args.engine, "steps": args.steps, "precision": args.precision, "threads": args.threads,
-               "device": args.device, "memory_gb": args.memory, "start": args.start}  # fmt: skip
+               "device": args.device, "memory_gb": args.memory, "start": args.start, "patience": args.patience,
+               "restarts": args.restarts, "scratch": args.scratch}  # fmt: skip
     given = {name: value for name, value in options.items() if value is not None}
     if all(path.is_dir() for path in args.config):
         _run_directories(args, given)
@@ -166,9 +180,10 @@ def _train(args):
 def _run_directories(args, given):
     if args.output is not None:
         raise InputError("a GPUMD folder gets its results itself: --output is for configurations only")
-    if args.engine == "snes" and any(value is not None for value in (args.steps, args.precision, args.start)):
-        raise InputError("--steps, --precision and --start are for --engine gradient: use 'generation', and "
-                         "'fine_tune' with a nep.txt and its nep.restart, in nep.in")  # fmt: skip
+    by_gradient = {"steps", "patience", "restarts", "precision", "scratch", "start"}
+    if args.engine == "snes" and by_gradient & set(given):
+        raise InputError("--steps, --patience, --restarts, --precision, --scratch and --start are for --engine gradient: "
+                         "use 'generation', and 'fine_tune' with a nep.txt and its nep.restart, in nep.in")  # fmt: skip
     from ..training.gpumd.folder import RunOptions
     from ..training.gpumd.many import run_directories
 
