@@ -182,8 +182,10 @@ def _run_directories(args, given):
         raise InputError("a GPUMD folder gets its results itself: --output is for configurations only")
     by_gradient = {"steps", "patience", "restarts", "precision", "scratch", "start"}
     if args.engine == "snes" and by_gradient & set(given):
-        raise InputError("--steps, --patience, --restarts, --precision, --scratch and --start are for --engine gradient: "
-                         "use 'generation', and 'fine_tune' with a nep.txt and its nep.restart, in nep.in")  # fmt: skip
+        raise InputError(
+            "--steps, --patience, --restarts, --precision, --scratch and --start are for --engine gradient: use "
+            "'generation', and 'fine_tune' with a nep.txt and its nep.restart, in nep.in"
+        )
     from ..training.gpumd.folder import RunOptions
     from ..training.gpumd.many import run_directories
 
