@@ -11,6 +11,7 @@ from tnep_calc.cli import main
 from tnep_calc.errors import InputError
 from tnep_calc.io.nep_in import write_nep_in
 from tnep_calc.io.nep_txt import read_nep
+from tnep_calc.training.gpumd import folder as folder_module
 from tnep_calc.training.gpumd.directory import run_directory
 from tnep_calc.training.gpumd.folder import RunOptions
 from tnep_calc.training.gpumd.many import run_directories
@@ -28,10 +29,18 @@ def lines(caplog, word):
 
 
 @pytest.mark.parametrize("kind", ["dipole", "polarizability"])
-def test_the_best_model_is_kept(make, caplog, kind):  # noqa: F811
+def test_the_best_model_is_kept(make, caplog, monkeypatch, kind):  # noqa: F811
     """Five structures say little of others: the error on test.xyz soon rises, and the rows of loss.out show it."""
     caplog.set_level(logging.INFO)
     folder = make(kind, **LONG)
+    write, so_far = folder_module.append_row, []
+
+    def append_row(path, text):
+        so_far.append(float(text.split()[5]))
+        assert rmse(folder / f"{kind}_test.out") == pytest.approx(min(so_far), abs=2e-5)
+        write(path, text)
+
+    monkeypatch.setattr(folder_module, "append_row", append_row)
     run_directory(folder, RunOptions(patience=3))
     table = np.array(rows(folder))
     best = np.argmin(table[:, 5])
@@ -43,6 +52,18 @@ def test_the_best_model_is_kept(make, caplog, kind):  # noqa: F811
     assert line.endswith("the errors on test.xyz are a little too small")
     steps = int(table[-1, 0]), int(table[best, 0])
     assert lines(caplog, f"stopped after {steps[0]} of 400 steps; nep.txt is that of step {steps[1]}, with the smallest")
+
+
+def test_a_start_that_is_never_bettered_is_the_result(make):  # noqa: F811
+    """A model on its own training structures, while it is trained on others."""
+    first = make("dipole", name="first", test=False, generation=200)
+    run_directory(first)
+    folder = make("dipole", name="second", generation=200, output_interval=5)
+    (folder / "test.xyz").write_text((first / "train.xyz").read_text())
+    write_xyz(folder / "train.xyz", range(20, 25))
+    run_directory(folder, RunOptions(start=first / "nep.txt", patience=2))
+    assert [row[0] for row in rows(folder)] == [5, 10]
+    np.testing.assert_allclose(np.loadtxt(folder / "dipole_test.out"), np.loadtxt(first / "dipole_train.out"), atol=2e-5)
 
 
 def test_a_model_that_gets_better_is_trained_to_the_end(make, caplog):  # noqa: F811
