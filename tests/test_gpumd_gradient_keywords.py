@@ -211,6 +211,7 @@ def test_tables_of_training_do_not_take_more_than_their_share(make, monkeypatch)
     [
         ({"import_q_scaler": True}, "'import_q_scaler': the gradient engine scales each descriptor"),
         ({"fine_tune": ("nep.txt", "nep.restart")}, "the run writes its result there"),
+        ({"basis_size": (3, 0)}, r"line \d+: 'basis_size': the gradient engine needs at least 1"),
         ({"initial_para": 0.5}, r"line \d+: 'initial_para': 0.5 is for the descriptor scaling of the evolution"),
         ({"sigma0": 0.2}, r"line \d+: 'sigma0': 0.2 is the initial width of the search distribution.*--engine snes"),
         ({"save_potential": (5, 0, 1)}, r"line \d+: 'save_potential': the third value 1 asks for copies of nep.restart"),

@@ -76,6 +76,8 @@ def _refuse(folder, run):
     if options.import_q_scaler:
         refuse("import_q_scaler", "the gradient engine scales each descriptor by its spread and has no given scaling; "
                f"{snes}")  # fmt: skip
+    if min(options.basis_size) == 0:
+        refuse("basis_size", "the gradient engine needs at least 1, radial and angular; raise it, or use --engine snes")
     default = NepInput(options.species)
     if options.initial_para != default.initial_para:
         refuse("initial_para", f"{options.initial_para:g} is for the descriptor scaling of the evolution strategy, the "
