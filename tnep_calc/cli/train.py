@@ -73,12 +73,13 @@ snes), and 'prediction 1' evaluates an existing nep.txt. Keywords of nep.in are 
 a line names those that have no meaning for the model or the engine. --restart begins anew: loss.out and nep.restart
 are moved to *.old first.
 
---engine gradient (default) fits all structures of train.xyz by Adam (from 300 structures on by SOAP; 'batch' structures
-per step) and L-BFGS. 'generation' is the largest number of steps, 'output_interval' (default here: 20) and
-'save_potential' count steps, and the weight decay is 1e-6 times the mean of lambda_1 and lambda_2 over the default that
-GPUMD has for them: 0 and 0 give none. Where the species have different constants nep.txt has one neuron more than
-nep.in. --patience 5 stops after 5 rows of loss.out without a smaller loss on test.xyz and keeps the best model, so that
-errors on test.xyz are a little too small then; --restarts 4 goes on with the best of 4 starts after 50 steps.
+--engine gradient (default) fits all structures of train.xyz by Adam and L-BFGS; from 300 structures on by SOAP instead
+of Adam, with 64 structures per step if nep.in has no 'batch'. 'generation' is the largest number of steps,
+'output_interval' (20 if not given) and 'save_potential' count steps, and the weight decay is 1e-6 times the mean of
+lambda_1 and lambda_2 over the default that GPUMD has for them: 0 and 0 give none. Where the species have different
+constants nep.txt has one neuron more than nep.in. --restarts 4 goes on with the best of 4 starts after 50 steps.
+--patience 15 stops after 15 rows of loss.out without a smaller loss on test.xyz, and keeps the best model: errors on
+test.xyz are a little too small then. With much less patience, training may stop where it only goes too fast.
 --engine snes is GPUMD's evolution strategy, which goes on from nep.restart if that is there.
 
 Fine-tuning: start = "nep.txt" in [model], or --start or the keyword fine_tune for a GPUMD folder, begins with the
@@ -89,7 +90,7 @@ examples:
   tnep train energy.toml
   tnep predict bn8.extxyz --energy energy/model.pt
   tnep train qm7b_dipole/ --engine snes
-  tnep train qm7b_dipole/ --restarts 4 --patience 5
+  tnep train qm7b_dipole/ --restarts 4 --patience 15
   tnep train nepmodel_full nepmodel_split*        # folders made by calorine's setup_training
 """
 
