@@ -127,7 +127,7 @@ def train(
     total = steps if models > 1 else trainer.total_steps
     while trainer.step < total:
         begin, before = time.process_time(), trainer.step
-        trainer._advance()
+        trainer.advance()
         run.seconds += time.process_time() - begin
         if interval and (trainer.step // interval != before // interval or trainer.step >= total):
             run.predictions = _predictions(trainer)

@@ -94,14 +94,14 @@ class Stop(Exception):
 def interrupted(config, structures, stop, path):
     """Stop a run at a step, and return a fresh trainer that goes on from its checkpoint."""
     first = Trainer(config, structures)
-    advance = first._advance
+    advance = first.advance
 
     def stopping():
         if first.step >= stop:
             raise Stop
         advance()
 
-    first._advance = stopping
+    first.advance = stopping
     with pytest.raises(Stop):
         first.run(checkpoint=path)
     second = Trainer(config, structures)
@@ -137,7 +137,7 @@ def test_an_epoch_takes_every_batch_once(structures):
         taken = []
         for k in range(4):
             trainer.step = 4 * epoch + k
-            taken += [int(s) for block in trainer._batch() for s in block.structures]
+            taken += [int(s) for block in trainer.batch(trainer.parts["train"]) for s in block.structures]
         assert sorted(taken) == list(range(12))
         epochs.append(tuple(taken))
     assert len(set(epochs)) > 2
@@ -149,9 +149,9 @@ def test_the_best_start_is_chosen(structures):
     config = small_config("polarizability", data={"validation_fraction": 0.25}, optimizer=optimizer)
     together = Trainer(config, structures)
     for _ in range(6):
-        together._advance()
+        together.advance()
     together._choose = lambda: None
-    together._advance()
+    together.advance()
     losses = []
     for k in range(3):
         seed = config.model.seed + 1_000_003 * k
@@ -164,7 +164,7 @@ def test_the_best_start_is_chosen(structures):
         losses.append(alone.history[-1]["loss_validation"])
     chosen = Trainer(config, structures)
     for _ in range(7):
-        chosen._advance()
+        chosen.advance()
     best = int(np.argmin(losses))
     torch.testing.assert_close(chosen.vector.detach(), together.vector[best].detach(), rtol=0, atol=0)
     with torch.no_grad():

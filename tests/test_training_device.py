@@ -26,6 +26,8 @@ from tnep_calc.io.nep_txt import write_nep
 from tnep_calc.training import blocks, native
 from tnep_calc.training.checkpoint import load_checkpoint, save_checkpoint
 from tnep_calc.training.device import describe, resolve
+from tnep_calc.training.joint import JointTrainer
+from tnep_calc.training.pool import MomentPool
 from tnep_calc.training.trainer import Trainer
 
 STRUCTURES = [random_structure(seed, SYMBOLS[seed % 3], pbc=seed != 4) for seed in range(6)]
@@ -106,25 +108,25 @@ def default_device(name):
 def test_steps_say_where_their_tensors_are(name):
     """What is made without a device is on "meta", which has no values and goes with nothing else."""
     plain, run = trainer(name), trainer(name)
-    run._advance()  # torch puts the counter of Adam on the default device
+    run.advance()  # torch puts the counter of Adam on the default device
     with default_device("meta"):
         assert torch.zeros(1).is_meta
         if run.choice_step:
             while run.step < run.choice_step:
-                run._advance()
+                run.advance()
         else:
             while run.stage != "lbfgs":
-                run._advance()
+                run.advance()
     if run.choice_step:  # a new Adam
-        run._advance()
+        run.advance()
     with default_device("meta"):
         while not run.finished:
-            run._advance()
+            run.advance()
         run.evaluate("train")
-        run._report(None, 0.0)
+        run.look()
     while not plain.finished:
-        plain._advance()
-    plain._report(None, 0.0)
+        plain.advance()
+    plain.look()
     assert_same(outcome(plain), outcome(run))
 
 
@@ -137,9 +139,9 @@ def test_a_run_goes_on_on_another_device(name, stop, first, second, tmp_path):
     plain.run()
     with simulated_gpu():
         run = trainer(name, first)
-        run._report(None, 0.0)
+        run.look()
         while run.step < stop:
-            run._advance()
+            run.advance()
         save_checkpoint(tmp_path / "checkpoint.pt", run.state())
         other = trainer(name, second)
         other.restore(tmp_path / "checkpoint.pt")
@@ -280,3 +282,28 @@ def test_a_real_gpu(name, tmp_path):
     cpu.restore(tmp_path / "checkpoint.pt")
     for label, value in gpu.evaluate("train").items():
         torch.testing.assert_close(value, cpu.evaluate("train")[label], rtol=0, atol=1e3 * size * float(value.abs().max()))
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"memory_gb": 5e-5}, {"batch": 3, "method": "soap"}, {"restarts": 2, "restart_steps": 3},
+])  # fmt: skip
+def test_models_together_are_on_the_gpu(options):
+    """L-BFGS is in threads, where the simulated GPU does not look; its gradients are not."""
+    splits = [{"train": np.array(t), "validation": np.array(v), "test": np.zeros(0, dtype=int)}
+              for t, v in (([0, 1, 3, 5], [2, 4]), ([2, 3, 4], [0]))]  # fmt: skip
+
+    def together(device):
+        tables = {"model": {"l_max": [2, 0]}, "optimizer": {"steps": 4, "lbfgs_steps": 5, "device": device, **options}}
+        config = small_config("dipole", **tables)
+        pool = MomentPool(config, *([[STRUCTURES[k] for k in s[name]] for s in splits] for name in ("train", "validation")))
+        return JointTrainer([Trainer(config, STRUCTURES, s, pool) for s in splits], pool)
+
+    plain = together("cpu")
+    plain.run()
+    with simulated_gpu() as gpu:
+        run = together("cuda")
+        run.run()
+        assert all(gpu.holds(member.vector) for member in run.members) and gpu.calls > 500
+        on_gpu = [outcome(member) for member in run.members]
+    for member, found in zip(plain.members, on_gpu, strict=True):
+        assert_same(outcome(member), found)

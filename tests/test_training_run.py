@@ -141,14 +141,14 @@ def test_state_is_complete(tmp_path, kind, stop):
     whole = Trainer(config, structures)
     whole.run()
     first = Trainer(config, structures)
-    advance = first._advance
+    advance = first.advance
 
     def stopping():
         if first.step >= stop:
             raise Stop
         advance()
 
-    first._advance = stopping
+    first.advance = stopping
     with pytest.raises(Stop):
         first.run(checkpoint=tmp_path / "c.pt")
     second = Trainer(config, structures)
@@ -286,7 +286,7 @@ def test_soap_lowers_the_loss_and_resumes_exactly(batch, tmp_path):
         config = small_config(optimizer={"method": "soap", "batch": batch, "steps": 60, "lbfgs_steps": 0})
         trainer = Trainer(config, structures)
         while trainer.step < (stop or trainer.total_steps):
-            trainer._advance()
+            trainer.advance()
         if stop is not None:
             save_checkpoint(tmp_path / "checkpoint.pt", trainer.state())
             trainer = Trainer(config, structures)
@@ -295,7 +295,7 @@ def test_soap_lowers_the_loss_and_resumes_exactly(batch, tmp_path):
         return trainer
 
     start = Trainer(small_config(), structures)
-    start._report(None, 0.0)
+    start.look()
     whole, resumed = trained(), trained(stop=33)
     assert torch.equal(whole.vector, resumed.vector)
     assert whole.history[-1]["loss_train"] < 0.7 * start.history[-1]["loss_train"]
@@ -309,8 +309,8 @@ def test_soap_trains_several_models_as_it_does_one():
     one = Trainer(small_config(optimizer={**options, "steps": 20}), structures)
     several = Trainer(small_config(optimizer={**options, "restarts": 3, "restart_steps": 20}), structures)
     for _ in range(15):
-        one._advance()
-        several._advance()
+        one.advance()
+        several.advance()
     torch.testing.assert_close(several.vector[0], one.vector, rtol=0, atol=1e-7)
     assert (several.vector[1] - several.vector[0]).abs().max() > 0.1
 
@@ -327,7 +327,7 @@ def test_folded_dipoles_wait_for_the_born_charges(options):
             trainer = Trainer(config, own)
             trainer.objective = replace(trainer.objective, spreads={"dipole": 1.0, "born_charges": 1.0})
             for _ in range(steps):
-                trainer._advance()
+                trainer.advance()
             yield trainer.vector.detach()
 
     assert torch.equal(*vectors(3))
@@ -342,7 +342,7 @@ def test_no_step_of_soap_overshoots_the_initial_parameters():
     trainer = Trainer(small_config(optimizer={"method": "soap", "steps": 10}), structures)
     before = trainer.model.split(trainer.vector.detach().clone())
     for _ in range(2):  # the first one only starts the preconditioner
-        trainer._advance()
+        trainer.advance()
     after = trainer.model.split(trainer.vector.detach())
     for name in ("c_radial", "c_angular", "w0"):
         change = (after[name] - before[name]).norm() / before[name].norm()

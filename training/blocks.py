@@ -210,8 +210,7 @@ class Part:
 
 def make_part(
     structures: list[LabelledStructure], labels: Labels, basis: Basis, storage: Storage, *,
-    order: np.ndarray, batch: int = 0, select: Callable[[Sequence[LabelledStructure]], Moments] | None = None,
-    **options: Any,
+    order: np.ndarray, batch: int = 0, **options: Any,
 ) -> Part:  # fmt: skip
     """Divide structures into blocks and compute their moments.
 
@@ -225,8 +224,6 @@ def make_part(
         Order in which structures go into blocks.
     batch : int, default 0
         No block has structures of two batches of this many; 0 = all structures are one batch.
-    select : callable, optional
-        Gives the moments of structures, instead of computing them.
     **options
         ``field``, ``gradient`` and ``dtype`` of the moments.
 
@@ -254,7 +251,7 @@ def make_part(
             def compute(chosen=chosen, edges=None):
                 return assemble(edges or [finder(structures[k]) for k in chosen], basis, **options)
 
-            moments = compute(edges=edges) if select is None else select([structures[k] for k in chosen])
+            moments = compute(edges=edges)
             numbers += sum(a.numel() for a in moments.arrays)
             largest = tuple(max(pair) for pair in zip(largest, moments.max_neighbors, strict=True))
             atoms = np.concatenate([np.arange(ends[k], ends[k + 1]) for k in chosen])

@@ -47,8 +47,8 @@ class Centres:
         self.members, self.networks = blocks["w0"].shape[:2]
         self.n_radial, self.n_angular = (blocks[f"c_{part}"].shape[3] for part in ("radial", "angular"))
         self.coefficients = {
-            "radial": self.blocks["c_radial"] @ self.units.radial,
-            "angular": self.blocks["c_angular"] @ self.units.angular,
+            part: self.blocks[f"c_{part}"] @ (matrix if matrix.ndim == 2 else matrix[:, None, None])
+            for part, matrix in (("radial", self.units.radial), ("angular", self.units.angular))
         }
         self.radial, self.angular = self._project("radial"), self._project("angular")
         self.invariants = invariants

@@ -1,9 +1,6 @@
 """Ensembles of NEP models: models of one configuration, each trained on another part of the structures, in one run.
 
-The moments are computed once and shared.  The members are trained one after the other: five models in one dense
-product (a leading axis of the parameters) take 0.9 to 1.2 times the time of five single ones for 300 molecules of QM7B
-and for 55 cells of boron nitride, on one AVX-512 core.  That does not pay for evaluating, for every member, the
-structures that it does not train on, nor for line searches of L-BFGS that wait for each other.
+Moments are computed once, and all members step together, see :mod:`tnep_calc.training.joint`.
 
 With ``output.keep_best`` the best step is chosen by the validation structures, so their errors are a little too small;
 the test structures are free of that.
@@ -18,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.plotting.style import save_figure
 from tnep_calc.plotting.training import plot_losses
@@ -25,13 +23,14 @@ from tnep_calc.plotting.training import plot_losses
 from .comparison import panels
 from .config import TrainingConfig
 from .device import resolve, room_in_memory
+from .joint import JointTrainer
 from .members import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
-from .model import basis_of
 from .objective import ABOUT_SPECIES, make_labels
 from .objective import spreads as label_spreads
-from .outputs import check_directory, train_in, write_results
-from .pool import shared_pool
-from .preparation import moment_options, read_structures
+from .outputs import NEP, log_start, report_progress, write_results
+from .pool import MomentPool
+from .preparation import read_structures
+from .run_files import CHECKPOINT, resume
 from .splits import SPLITS
 from .trainer import Trainer
 
@@ -43,8 +42,8 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     """Train the members of an ensemble and write everything to ``config.directory``; go on where a killed run stopped.
 
     Every member has a directory ``member1``, ``member2``, ... with what a single run writes (``nep.txt``,
-    ``model.pt``, ...).  Beside them are ``ensemble.json``, ``loss.png`` of all members, and ``parity.png`` and
-    ``parity.npz`` of their mean.
+    ``model.pt``, ...), but for the checkpoint.  That of all is beside them, and ``ensemble.json``, ``loss.png`` of all
+    members, and ``parity.png`` and ``parity.npz`` of their mean.
 
     Parameters
     ----------
@@ -67,25 +66,43 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     """
     resolve(config.optimizer.device)  # before any work
     configs = [member_config(config, k) for k in range(config.ensemble.n_splits)]
-    for member in configs:
-        check_directory(member.directory, restart)
+    _check_directories(config, configs, restart)
     structures = read_structures(config)
     indices = member_indices(structures, config)
-    memory = config.optimizer.memory_gb
-    pool = shared_pool([structures], basis_of(config.model), memory, **moment_options(config))
-    collected = _Predictions(structures)
-    results, histories = [], []
+    trained, looked_at = (
+        [[structures[k] for name in names for k in own[name]] for own in indices]
+        for names in (("train",), ("validation", "test"))
+    )
+    pool = MomentPool(config, trained, looked_at)
+    trainers = []
     for k, (member, own) in enumerate(zip(configs, indices, strict=True), start=1):
-        log.info("member %d of %d", k, len(configs))
-        trainer = Trainer(member, structures, own, pool)
-        trainer.fingerprint.update(split_hash(member, own))
-        train_in(member.directory, trainer, restart)
+        log.info("member %d of %d: %s", k, len(configs), ", ".join(f"{len(v)} {name}" for name, v in own.items()))
+        trainers.append(Trainer(member, structures, own, pool))
+        trainers[-1].fingerprint.update(split_hash(member, own))
+        member.directory.mkdir(parents=True, exist_ok=True)
+    together = JointTrainer(trainers, pool)
+    checkpoint = resume(config.directory, together, restart)
+    log_start(trainers[0])
+    together.run(lambda _: report_progress(trainers, [member.directory for member in configs]), checkpoint)
+    collected, results = _Predictions(structures), []
+    for trainer, member in zip(trainers, configs, strict=True):
         results.append(write_results(trainer, member.directory))
-        histories.append(trainer.history)
         collected.add(trainer)
     compared = collected.panels(config)
-    save_figure(plot_losses(histories), config.directory / "loss.png", force=True)
+    save_figure(plot_losses([trainer.history for trainer in trainers]), config.directory / "loss.png", force=True)
     return write_summary(config, indices, results, compared)
+
+
+def _check_directories(config, members, restart):
+    """Raise ``InputError`` if a member's directory has a model of which nothing is known."""
+    if restart or (config.directory / CHECKPOINT).exists():
+        return
+    for member in members:
+        if (member.directory / NEP).exists():
+            raise InputError(
+                f"{member.directory / NEP} exists, but no checkpoint in {config.directory}: use another output "
+                "directory, or --restart"
+            )
 
 
 class _Predictions:

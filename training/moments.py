@@ -133,19 +133,19 @@ class Moments:
 
     def select(self, structures: Sequence[int]) -> Moments:
         """Return the moments of some structures, by index, in the given order (a copy; no structure twice)."""
-        chosen = torch.as_tensor(structures, dtype=torch.int64)
-        place = torch.full((self.n_structures,), -1)
-        place[chosen] = torch.arange(len(chosen))
+        chosen = torch.as_tensor(structures, dtype=torch.int64, device=self.structure.device)
+        place = chosen.new_full((self.n_structures,), -1)
+        place[chosen] = torch.arange(len(chosen), device=chosen.device)
         keep = place[self.structure] >= 0
         rows = torch.nonzero(keep).squeeze(1)
-        row = torch.full((self.n_atoms,), -1)
-        row[rows] = torch.arange(len(rows))
+        row = chosen.new_full((self.n_atoms,), -1)
+        row[rows] = torch.arange(len(rows), device=chosen.device)
         groups, slots, n_slots, start = [], [], 0, 0
         for group in self.groups:
             own = torch.nonzero(keep[group.rows]).squeeze(1)
             near = len(group.near)
-            slot = torch.full((group.rows.stop - group.rows.start, near), -1)
-            slot[own] = n_slots + torch.arange(len(own) * near).reshape(-1, near)
+            slot = chosen.new_full((group.rows.stop - group.rows.start, near), -1)
+            slot[own] = n_slots + torch.arange(len(own) * near, device=chosen.device).reshape(-1, near)
             slots.append(slot.flatten())
             if len(own):
                 groups.append(replace(group, rows=slice(start, start + len(own)), radial=group.radial[..., own],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -62,9 +62,9 @@ class Labels:
     ----------
     targets : dict of Tensor of float64
         By label, shapes as in :meth:`tnep_calc.training.model.NepOnMoments.predict`.
-    known : dict of Tensor of bool, shape (rows,)
-        Which rows of the targets the data have.
-    weights : dict of Tensor of float64, shape (rows, 1 or components)
+    known : dict of Tensor of bool, shape ([P,] rows)
+        Which rows of the targets the data have, or (see :meth:`of_models`) each of P models looks at.
+    weights : dict of Tensor of float64, shape ([P,] rows, 1 or components)
         Factors on the squared errors; 0 where there is no label.
     counts : Tensor, shape (n_structures,)
         Numbers of atoms.
@@ -83,9 +83,26 @@ class Labels:
     fold: tuple[Tensor, Tensor] | None
 
     @cached_property
-    def rows(self) -> dict[str, int]:
-        """Number of rows of each label that the data have."""
-        return {name: int(known.sum()) for name, known in self.known.items()}
+    def rows(self) -> dict[str, Any]:
+        """Number of rows of each label that the data have; of several models a tensor of float64, shape (P,)."""
+        return {
+            name: int(known.sum()) if known.ndim == 1 else known.sum(dim=1, dtype=torch.float64)
+            for name, known in self.known.items()
+        }
+
+    def of_models(self, chosen: Tensor) -> Labels:
+        """Return the labels as several models see them.
+
+        Parameters
+        ----------
+        chosen : Tensor of bool, shape (P, n_structures)
+            Which structures count for each model.
+        """
+        of_atoms = torch.repeat_interleave(chosen, self.counts, dim=1)
+        rows = {name: chosen if name in OF_STRUCTURES else of_atoms for name in self.targets}
+        known = {name: self.known[name] & own for name, own in rows.items()}
+        weights = {name: self.weights[name] * own.unsqueeze(-1) for name, own in rows.items()}
+        return replace(self, known=known, weights=weights)
 
     def to(self, device: torch.device) -> Labels:
         """Return the same on a device."""
@@ -137,7 +154,7 @@ class Labels:
         squares = self.error(name, prediction).square()
         axes = self.targets[name].ndim - 1
         squares = squares.flatten(-axes) if axes else squares.unsqueeze(-1)
-        weights = self.weights[name] if weighted else self.known[name][:, None]
+        weights = self.weights[name] if weighted else self.known[name].unsqueeze(-1)
         return (squares * weights).mean(dim=-1).sum(dim=-1)
 
 
@@ -294,21 +311,29 @@ class Objective:
     Attributes
     ----------
     weights, spreads : mapping of str to float
-        By label.
+        By label; of several models spreads are tensors, shape (P,).
     decay : Tensor, shape (n_parameters,)
         ``weight_decay * w``, see :func:`tnep_calc.training.initial.decay_weights`.
-    center : Tensor, shape (n_parameters,), or None
+    center : Tensor, shape ([P,] n_parameters), or None
         Parameters that the penalty draws to, instead of 0.
     """
 
     weights: Mapping[str, float]
-    spreads: Mapping[str, float]
+    spreads: Mapping[str, Any]
     decay: Tensor
     center: Tensor | None = None
 
+    @staticmethod
+    def stack(several: Sequence[Objective]) -> Objective:
+        """Return the objectives of several models, with the same weights and penalty, as one."""
+        first = several[0]
+        spreads = {name: first.decay.new_tensor([o.spreads[name] for o in several]) for name in first.spreads}
+        centers = [o.center for o in several if o.center is not None]
+        return replace(first, spreads=spreads, center=torch.stack(centers) if centers else None)
+
     def terms(
         self, labels: Labels, predictions: Mapping[str, Tensor], weighted: bool = True,
-        counts: Mapping[str, int] | None = None,
+        counts: Mapping[str, Any] | None = None,
     ) -> dict[str, Tensor]:  # fmt: skip
         """Return the mean squared error of each label in units of its squared spread.
 
@@ -318,14 +343,16 @@ class Objective:
         predictions : mapping of Tensor
         weighted : bool, default True
             Apply the weights of rows and components.
-        counts : mapping of int, optional
-            Number of rows to divide by, if these are not all rows of the mean; a label without rows counts 0.
+        counts : mapping of int or Tensor, optional
+            Number of rows to divide by, if these are not all rows of the mean (of several models a tensor, shape (P,));
+            a label without rows counts 0.
         """
         terms = {}
         for name in self.weights:
             count = labels.rows[name] if counts is None else counts[name]
             total: Any = labels.square_sum(name, predictions[name], weighted)
-            terms[name] = total / (max(count, 1) * self.spreads[name] ** 2)
+            count = count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
+            terms[name] = total / (count * self.spreads[name] ** 2)
         return terms
 
     def loss(self, terms: Mapping[str, Tensor], vector: Tensor | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,12 @@ def check_directory(folder: Path, restart: bool) -> None:
 def train_in(folder: Path, trainer: Trainer, restart: bool) -> None:
     """Train to the end with checkpoint and table in a directory, from its checkpoint if there is one."""
     checkpoint = run_files.resume(folder, trainer, restart)
-    _log_start(trainer)
-    trainer.run(lambda t: _report(t, folder), checkpoint)
+    log_start(trainer)
+    trainer.run(lambda t: report_progress([t], [folder]), checkpoint)
 
 
-def _log_start(trainer):
+def log_start(trainer: Trainer) -> None:
+    """Log what is trained on what."""
     sizes = ", ".join(f"{len(part.structures)} {name}" for name, part in trainer.parts.items())
     log.info("%s model: %d parameters; structures: %s; moments: %s",
              trainer.config.model.kind, trainer.model.n_parameters, sizes, trainer.storage)  # fmt: skip
@@ -77,25 +79,30 @@ def _log_start(trainer):
         factor, unit = DISPLAY.get(name, (1.0, UNITS[name]))
         log.info("  %-14s spread %.4g %s, weight %g", name, spread * factor, unit, trainer.weights[name])
     if "born_charges" in trainer.weights:
-        born = [part.born_charges.sum(axis=0) for part in trainer.parts["train"].structures]
+        known = [s.born_charges for s in trainer.parts["train"].structures if s.born_charges is not None]
         log.info("  acoustic sum rule imposed on the Born charges; largest component removed from a cell: %.3g e",
-                 max(np.abs(total).max() for total in born))  # fmt: skip
+                 max(np.abs(born.sum(axis=0)).max() for born in known))  # fmt: skip
 
 
-def _report(trainer, folder):
-    """Log one line and rewrite the table; errors are in physical units, train/validation."""
-    row = trainer.history[-1]
+def report_progress(trainers: Sequence[Trainer], folders: Sequence[Path]) -> None:
+    """Log one line, and rewrite the table of each run; errors are in physical units, train/validation.
+
+    Runs that are trained together are at the same step, but for those that are finished; the line has their means.
+    """
+    rows, total = [trainer.history[-1] for trainer in trainers], trainers[0].total_steps
+    now = max(rows, key=lambda row: (row["step"] < total, row["step"]))
     words = []
-    for name in trainer.weights:
+    for name in trainers[0].weights:
         factor, unit = DISPLAY.get(name, (1.0, UNITS[name]))
-        values = [row.get(f"rmse_{name}_{split}") for split in ("train", "validation")]
-        words.append(f"{name} {'/'.join(f'{v * factor:.3g}' for v in values if v is not None)} {unit}")
-    left = ""
-    if 0 < trainer.step < trainer.total_steps:
-        left = f", {trainer.seconds / trainer.step * (trainer.total_steps - trainer.step):.0f} s left"
-    log.info("%7.1f s  step %d/%d %s  loss %.3g  %s%s", trainer.seconds, trainer.step, trainer.total_steps,
-             row["stage"], row["loss_train"], ", ".join(words), left)  # fmt: skip
-    run_files.write_log(folder, trainer.history)
+        keys = [key for split in ("train", "validation") if (key := f"rmse_{name}_{split}") in rows[0]]
+        words.append(f"{name} {'/'.join(f'{np.mean([row[key] for row in rows]) * factor:.3g}' for key in keys)} {unit}")
+    step, seconds, left = now["step"], sum(trainer.seconds for trainer in trainers), ""
+    if 0 < step < total:
+        left = f", {seconds / step * (total - step):.0f} s left"
+    log.info("%7.1f s  step %d/%d %s  loss %.3g  %s%s", seconds, step, total, now["stage"],
+             np.mean([row["loss_train"] for row in rows]), ", ".join(words), left)  # fmt: skip
+    for trainer, folder in zip(trainers, folders, strict=True):
+        run_files.write_log(folder, trainer.history)
 
 
 def comparison(trainer: Trainer, vector) -> list[dict[str, Any]]:

@@ -1,71 +1,146 @@
-"""Moments that several training runs share: computed once for all of their structures."""
+"""Moments that several training runs share: computed and kept once for the structures of all of them."""
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
+import torch
 
-from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import LabelledStructure
 
-from .moments import Basis, Moments, build_moments
-
-log = logging.getLogger(__name__)
+from .blocks import Block, Part, Storage, make_part
+from .config import TrainingConfig
+from .device import resolve, room_in_memory
+from .model import basis_of
+from .moments import Moments
+from .objective import Labels, label_of
+from .preparation import labels_of, moment_options
+from .splits import SPLITS
 
 
 class MomentPool:
-    """Moments of all structures of several runs, from which every run takes its own.
+    """Moments of all structures of several runs, of which every run sees its own.
 
-    A geometry that several runs have is computed once, whatever its labels.
+    A structure that several runs have, with the same labels, is there once.
 
     Parameters
     ----------
-    runs : iterable of sequences of LabelledStructure
-    basis : Basis
-    **options
-        Passed to :func:`tnep_calc.training.moments.build_moments`.
+    config : TrainingConfig
+        Of any of the runs: they differ in their structures, and in the seed of their parameters, only.
+    fitted : iterable of sequences of LabelledStructure
+        What each run trains on.
+    others : iterable of sequences of LabelledStructure, default ()
+        What the runs only look at.
 
     Attributes
     ----------
-    moments : Moments
-        Of the distinct structures.
+    fitted : Part
+        The structures that any run trains on.  Its batches have about ``optimizer.batch`` of those of each run.
+    others : Part or None
+        The rest.
+    storage : Storage
+
+    Raises
+    ------
+    DataFileError
+        If a structure has an unknown species or an unsound geometry.
+    InputError
+        If the moments of one structure are larger than the budget, or there is no such device or folder.
     """
 
-    def __init__(self, runs: Iterable[Sequence[LabelledStructure]], basis: Basis, **options):
-        distinct: dict[tuple[bytes, int], LabelledStructure] = {}
+    @room_in_memory()
+    def __init__(
+        self, config: TrainingConfig, fitted: Iterable[Sequence[LabelledStructure]],
+        others: Iterable[Sequence[LabelledStructure]] = (),
+    ):  # fmt: skip
+        self._config = config
+        self._places: dict[tuple[bytes, int], int] = {}  # of those of `fitted`, then of the others
+        runs = [*map(list, fitted)]
+        self.storage = Storage(config.optimizer.memory_gb, config.scratch, resolve(config.optimizer.device))
+        distinct = self._add(runs)
+        steps = -(-sum(map(len, runs)) // (len(runs) * config.optimizer.batch)) if config.optimizer.batch else 1
+        self.fitted = self._part(distinct, -(-len(distinct) // steps))
+        distinct = self._add(others)
+        self.others = self._part(distinct, len(distinct)) if distinct else None
+
+    def _add(self, runs):
+        """Give places to the structures that have none yet, and return these."""
+        distinct: list[LabelledStructure] = []
         for structures in runs:
-            for key, structure in zip(_keys(structures), structures, strict=True):
-                distinct.setdefault(key, structure)
-        self._place = {key: k for k, key in enumerate(distinct)}
-        self.moments: Moments = build_moments(list(distinct.values()), basis, **options)
+            for key, structure in zip(self._keys(structures), structures, strict=True):
+                if key not in self._places:
+                    self._places[key] = len(self._places)
+                    distinct.append(structure)
+        return distinct
 
-    def select(self, structures: Sequence[LabelledStructure]) -> Moments:
-        """Return the moments of structures (a copy); they must be among those of a run."""
-        return self.moments.select([self._place[key] for key in _keys(structures)])
+    def _part(self, structures, batch):
+        config, order = self._config, np.arange(len(structures))
+        if batch < len(structures):
+            order = np.random.default_rng(config.data.seed).permutation(len(structures))
+        return make_part(
+            structures, labels_of(config, structures), basis_of(config.model), self.storage, order=order, batch=batch,
+            **moment_options(config),
+        )  # fmt: skip
+
+    def _keys(self, structures) -> Iterator[tuple[bytes, int]]:
+        """Yield what tells structures apart, and how often the same one has come before in this sequence."""
+        seen: Counter[bytes] = Counter()
+        names = [*self._config.loss.weights(self._config.model.kind)]
+        for s in structures:
+            numbers = [s.positions, s.cell, s.pbc, np.array(s.weight), *(label_of(s, name) for name in names)]
+            arrays = [b"-" if a is None else np.ascontiguousarray(a).tobytes() for a in numbers]
+            key = b"|".join([" ".join(s.symbols).encode(), *arrays])
+            yield key, seen[key]
+            seen[key] += 1
+
+    def fits(self, structures: Sequence[LabelledStructure]) -> torch.Tensor:
+        """Return which structures of :attr:`fitted` are among those of a run, shape (n,), bool."""
+        chosen = torch.zeros(len(self.fitted.structures), dtype=torch.bool)
+        chosen[self.places(structures)] = True
+        return chosen
+
+    def places(self, structures: Sequence[LabelledStructure]) -> np.ndarray:
+        """Return the place of each structure of a run among those of :attr:`fitted`, followed by the others."""
+        return np.array([self._places[key] for key in self._keys(structures)])
+
+    def parts(
+        self, config: TrainingConfig, structures: Sequence[LabelledStructure], indices: Mapping[str, np.ndarray]
+    ) -> dict[str, Part]:
+        """Return the splits of a run as :func:`tnep_calc.training.preparation.make_parts` does.
+
+        Nothing is copied before a block is loaded.
+        """
+        chosen = {name: [structures[k] for k in indices[name]] for name in SPLITS}
+        return {name: self._view(own, labels_of(config, own)) for name, own in chosen.items() if own}
+
+    def _view(self, structures: list[LabelledStructure], labels: Labels) -> Part:
+        parts = [part for part in (self.fitted, self.others) if part is not None]
+        mine_of = torch.full((len(self._places),), -1)
+        mine_of[self.places(structures)] = torch.arange(len(structures))
+        ends = np.cumsum([0, *map(len, structures)])
+        batches: list[list[Block]] = []
+        for part, own in zip(parts, mine_of.split([len(part.structures) for part in parts]), strict=True):
+            for batch in part.batches:
+                batches.append([])
+                for block in batch:
+                    local = torch.nonzero(own[block.structures] >= 0).flatten()
+                    if not len(local):
+                        continue
+                    mine = own[block.structures[local]]
+                    atoms = np.concatenate([np.arange(ends[k], ends[k + 1]) for k in mine.tolist()])
+                    load = block.load if len(local) == len(block.structures) else partial(_select, block.load, local)
+                    batches[-1].append(
+                        Block(labels.select(mine).to(self.storage.device), load, mine, torch.from_numpy(atoms))
+                    )
+        batches = [batch for batch in batches if batch]
+        share = int(ends[-1]) / sum(len(s) for part in parts for s in part.structures)
+        radial, angular = zip(*(part.max_neighbors for part in parts), strict=True)
+        return Part(structures, labels, [block for batch in batches for block in batch], batches,
+                    (max(radial), max(angular)), round(share * sum(part.numbers for part in parts)))  # fmt: skip
 
 
-def shared_pool(
-    runs: Iterable[Sequence[LabelledStructure]], basis: Basis, memory_gb: float, **options
-) -> MomentPool | None:
-    """Return a pool of the moments of several runs, or None if it would need more than half of `memory_gb`.
-
-    The other half is for the copy that the run in progress takes from the pool.
-    """
-    try:
-        return MomentPool(runs, basis, memory_gb=memory_gb / 2, **options)
-    except InputError as error:
-        log.info("moments are not shared (%s)", error)
-        return None
-
-
-def _keys(structures) -> Iterator[tuple[bytes, int]]:
-    """Yield what tells geometries apart, and how often the same one has come before in this sequence."""
-    seen: Counter[bytes] = Counter()
-    for s in structures:
-        arrays = [np.ascontiguousarray(a).tobytes() for a in (s.positions, s.cell, s.pbc)]
-        key = b"|".join([" ".join(s.symbols).encode(), *arrays])
-        yield key, seen[key]
-        seen[key] += 1
+def _select(load, local) -> Moments:
+    return load().select(local)

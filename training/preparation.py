@@ -16,8 +16,7 @@ from .blocks import Part, Storage, make_part
 from .config import TrainingConfig
 from .data.checks import check_before_training
 from .features import Basis
-from .objective import Weighting, make_labels
-from .pool import MomentPool
+from .objective import Labels, Weighting, make_labels
 from .splits import SPLITS, log_groups, outer_indices
 
 log = logging.getLogger(__name__)
@@ -46,9 +45,16 @@ def moment_options(config: TrainingConfig) -> dict[str, Any]:
     }
 
 
+def labels_of(config: TrainingConfig, structures: Sequence[LabelledStructure]) -> Labels:
+    """Return the labels of structures with the weights and the folding that a configuration asks for."""
+    loss, names = config.loss, list(config.loss.weights(config.model.kind))
+    weighting = Weighting(loss.shear, loss.species_weights, loss.force_delta)
+    return make_labels(structures, names, config.model.species, config.data.fold_dipole, weighting)
+
+
 def make_parts(
     config: TrainingConfig, basis: Basis, structures: Sequence[LabelledStructure], indices: Mapping[str, np.ndarray],
-    storage: Storage, pool: MomentPool | None = None,
+    storage: Storage,
 ) -> dict[str, Part]:  # fmt: skip
     """Return the splits that have structures, with labels and moments.
 
@@ -62,27 +68,21 @@ def make_parts(
         Structures of each split.
     storage : Storage
         Where the moments are kept.
-    pool : MomentPool, optional
-        Takes the moments from there instead of computing them.
 
     Raises
     ------
     DataFileError
         If a structure has an unknown species or an unsound geometry.
     """
-    data, loss, names = config.data, config.loss, list(config.loss.weights(config.model.kind))
-    weighting = Weighting(loss.shear, loss.species_weights, loss.force_delta)
     parts: dict[str, Part] = {}
     for split in SPLITS:
         chosen = [structures[k] for k in indices[split]]
         if not chosen:
             continue
-        labels = make_labels(chosen, names, config.model.species, data.fold_dipole, weighting)
         batch, order = 0, np.arange(len(chosen))
         if split == "train" and config.optimizer.batch:
-            batch, order = config.optimizer.batch, np.random.default_rng(data.seed).permutation(len(chosen))
+            batch, order = config.optimizer.batch, np.random.default_rng(config.data.seed).permutation(len(chosen))
         parts[split] = make_part(
-            chosen, labels, basis, storage, order=order, batch=batch, select=None if pool is None else pool.select,
-            **moment_options(config),
-        )  # fmt: skip
+            chosen, labels_of(config, chosen), basis, storage, order=order, batch=batch, **moment_options(config)
+        )
     return parts

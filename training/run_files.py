@@ -28,7 +28,18 @@ CHECKPOINT, ARTIFACT, LOG, RESULTS = "checkpoint.pt", "model.pt", "log.csv", "re
 """Names of files in the output directory; also ``parity.npz`` and ``parity.png``."""
 
 
-class Run(Protocol):
+class Resumable(Protocol):
+    """What can be taken up from a checkpoint."""
+
+    @property
+    def progress(self) -> str:
+        """How far the run is, in words."""
+
+    def restore(self, path: Path) -> None:
+        """Take up the state of a checkpoint."""
+
+
+class Run(Resumable, Protocol):
     """What the trainers have in common; see :class:`tnep_calc.training.trainer.Trainer`."""
 
     step: int
@@ -40,15 +51,8 @@ class Run(Protocol):
     def config(self) -> BaseConfig:
         """Configuration of the run."""
 
-    @property
-    def progress(self) -> str:
-        """How far the run is, in words."""
 
-    def restore(self, path: Path) -> None:
-        """Take up the state of a checkpoint."""
-
-
-def resume(folder: Path, run: Run, restart: bool) -> Path:
+def resume(folder: Path, run: Resumable, restart: bool) -> Path:
     """Make the directory, take up the checkpoint there unless it is to be discarded, and return its path."""
     checkpoint = folder / CHECKPOINT
     folder.mkdir(parents=True, exist_ok=True)

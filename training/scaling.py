@@ -8,16 +8,18 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+_MATRICES = ("radial", "angular")
+
 
 @dataclass(frozen=True)
 class Scaling:
     """Constants between the trained numbers and the parameters of the file (T species).
 
-    For several models at once, all but the matrices may have a leading axis of models.
+    For several models at once there is a leading axis of models; matrices that are the same for all have none.
 
     Attributes
     ----------
-    radial, angular : Tensor, shape (n_basis, n_basis)
+    radial, angular : Tensor, shape ([P,] n_basis, n_basis)
         Coefficients of the file are the trained ones times this matrix (from the right).
     mean, inverse_spread : Tensor, shape (T, dim)
         Shift and scale of the descriptor by species of the centre.
@@ -40,14 +42,18 @@ class Scaling:
 
     @staticmethod
     def stack(several: Sequence[Scaling]) -> Scaling:
-        """Return the constants of several models, which must have the same matrices."""
-        own = ("mean", "inverse_spread", "output", "site")
-        stacked = (torch.stack([getattr(scaling, name) for scaling in several]) for name in own)
-        return Scaling(several[0].radial, several[0].angular, *stacked)
+        """Return the constants of several models."""
+        first, stacked = several[0], {}
+        for f in fields(first):
+            values = [getattr(scaling, f.name) for scaling in several]
+            shared = f.name in _MATRICES and all(torch.equal(value, values[0]) for value in values[1:])
+            stacked[f.name] = values[0] if shared else torch.stack(values)
+        return Scaling(**stacked)
 
     def member(self, k: int) -> Scaling:
         """Return the constants of one of several models."""
         if self.mean.ndim == 2:
             return self
-        own = ("mean", "inverse_spread", "output", "site")
-        return Scaling(self.radial, self.angular, *(getattr(self, name)[k] for name in own))
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Scaling(**{name: value if name in _MATRICES and value.ndim == 2 else value[k]
+                          for name, value in own.items()})  # fmt: skip

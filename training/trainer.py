@@ -19,12 +19,14 @@ from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.io.nep_txt import NepParameters
 
-from .blocks import Block, Storage
-from .checkpoint import fingerprint, load_matching, save_checkpoint
+from .blocks import Block, Part, Storage
+from .checkpoint import fingerprint, load_matching
 from .config import TrainingConfig
 from .coverage import Coverage, coverage_of, unseen_warnings
 from .device import describe, resolve, room_in_memory
+from .gradients import set_gradient, share_of
 from .initial import decay_weights, initialise
+from .loop import run_steps
 from .methods import LBFGS_CHUNK, first_method, lbfgs, learning_rate
 from .model import NepOnMoments
 from .objective import WITH_CONSTANTS, Objective, check_labels, check_species, site_constants, spreads
@@ -66,6 +68,10 @@ class Trainer:
         Number and time of the gradients of this process; see :meth:`speed`.
     storage : Storage
         Where the moments are.
+    frozen : int
+        The first so many parameters stay as they are.
+    predicted : dict
+        Predictions of the current parameters by split, where somebody has made them already.
     history : list of dict
         Rows of ``log.csv``: step, loss, learning rate, and RMSE of each label on training and validation data.
     stops : list of int
@@ -91,10 +97,11 @@ class Trainer:
         self.indices = dict(indices) if indices is not None else split_indices(structures, config)
         self.dtype = DTYPES[config.optimizer.precision]
         self.model = NepOnMoments(config.model, self.dtype, self.device)
-        # with a pool, half of the memory is for what it has
-        memory = config.optimizer.memory_gb / (1 if pool is None else 2)
-        self.storage = Storage(memory, config.scratch, self.device)
-        self.parts = make_parts(config, self.model.basis, structures, self.indices, self.storage, pool)
+        if pool is None:
+            self.storage = Storage(config.optimizer.memory_gb, config.scratch, self.device)
+            self.parts = make_parts(config, self.model.basis, structures, self.indices, self.storage)
+        else:
+            self.storage, self.parts = pool.storage, pool.parts(config, structures, self.indices)
         moments = {name: (block.load() for block in part.blocks) for name, part in self.parts.items()}
         seen = coverage_of(moments.pop("train"), len(config.model.species))
         for line in unseen_warnings(seen, moments, config.model.species):
@@ -110,13 +117,14 @@ class Trainer:
             self.objective = replace(self.objective, center=self.vector.detach().clone())
         shapes = self.model.shapes
         descriptor = sum(math.prod(shapes[name]) for name in ("c_radial", "c_angular"))  # they come first
-        self._frozen = descriptor if config.model.freeze_descriptor else 0
+        self.frozen = descriptor if config.model.freeze_descriptor else 0
         self.step = 0
         self.stops = [config.output.report_interval]
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"step": 0, "loss": math.inf, "vector": self._single(self.vector.detach())}
         self.seconds = 0.0
         self.clock = Clock()
+        self.predicted: dict[str, dict[str, Tensor]] = {}
         self._optimizer: torch.optim.Optimizer | None = None
 
     def _initial(self, seen: Coverage):
@@ -152,6 +160,11 @@ class Trainer:
         return options.restart_steps if options.restarts > 1 else 0
 
     @property
+    def looked(self) -> bool:
+        """Whether the history has begun."""
+        return bool(self.history)
+
+    @property
     def finished(self) -> bool:
         """Whether all steps are done, or the validation loss has stopped falling."""
         return self.step >= self.total_steps or self._out_of_patience
@@ -181,24 +194,7 @@ class Trainer:
         checkpoint : path, optional
             File to keep the state in.
         """
-        out, start = self.config.output, time.monotonic() - self.seconds
-        if not self.history:
-            self._report(on_report, start)
-        while not self.finished:
-            before = self.step
-            self._advance()
-            self.seconds = time.monotonic() - start
-            if self.finished or before // out.report_interval != self.step // out.report_interval:
-                self._report(on_report, start)
-            if checkpoint is not None and (
-                self.finished or before // out.checkpoint_interval != self.step // out.checkpoint_interval
-            ):
-                save_checkpoint(checkpoint, self.state())
-        if self.clock.gradients:
-            speed = self.speed()
-            log.info("%d gradients, %.3g s each: %.3g GB/s of moments, %.3g GFLOP/s in products with them",
-                     self.clock.gradients, speed["seconds"], speed["gigabytes_per_second"],
-                     speed["gigaflops_per_second"])  # fmt: skip
+        run_steps(self, on_report, checkpoint)
 
     @property
     def stage(self) -> str:
@@ -207,23 +203,30 @@ class Trainer:
             return "restarts"
         return self.config.optimizer.method if self.step < self.choice_step + self.config.optimizer.steps else "lbfgs"
 
-    def _advance(self):
+    def advance(self) -> None:
         """Do one step of the first method, or a few iterations of L-BFGS."""
-        options = self.config.optimizer
-        if self.stage != "lbfgs":
-            optimizer = self._first_optimizer()
-            optimizer.param_groups[0]["lr"] = self.learning_rate(self.step)
-            self._check_finite(self._gradient(self._batch()))
-            optimizer.step()
-            self.step += 1
-            if self.step == self.choice_step:
-                self._choose()
-            return
-        optimizer = self._optimizer_of(*lbfgs(options.lbfgs_history))
+        if self.stage == "lbfgs":
+            self.do_lbfgs(self._gradient)
+        else:
+            self.do_first(lambda: self._gradient(self.batch(self.parts["train"])))
+
+    def do_first(self, gradient: Callable[[], float]) -> None:
+        """Do one step of the first method with a function that sets the gradient and returns the loss."""
+        optimizer = self._first_optimizer()
+        optimizer.param_groups[0]["lr"] = self.learning_rate(self.step)
+        self._check_finite(gradient())
+        optimizer.step()
+        self.step += 1
+        if self.step == self.choice_step:
+            self._choose()
+
+    def do_lbfgs(self, gradient: Callable[[], float]) -> None:
+        """Do a few iterations of L-BFGS with a function that sets the gradient and returns the loss."""
+        optimizer = self._optimizer_of(*lbfgs(self.config.optimizer.lbfgs_history))
         group = optimizer.param_groups[0]
         group["max_iter"] = min(LBFGS_CHUNK, self.total_steps - self.step, *(n - self.step % n for n in self.stops))
         before = self.vector.detach().clone()
-        optimizer.step(self._gradient)
+        optimizer.step(gradient)
         self.step += group["max_iter"]
         if torch.equal(before, self.vector.detach()):
             log.info("L-BFGS has converged after %d steps: no step lowers the loss any more", self.step)
@@ -244,9 +247,9 @@ class Trainer:
         done = step / first if step < first else (step - first) / options.steps
         return learning_rate(options.lr, done)
 
-    def _batch(self) -> list[Block]:
-        """Return the blocks for the next of these steps: batches in an order that is drawn for every epoch."""
-        batches = self.parts["train"].batches
+    def batch(self, part: Part) -> list[Block]:
+        """Return the blocks of a part for the next of these steps: batches in an order drawn for every epoch."""
+        batches = part.batches
         epoch, place = divmod(self.step, len(batches))
         generator = torch.Generator().manual_seed(self.config.model.seed + _SEED_STEP * epoch)  # of the CPU
         return batches[int(torch.randperm(len(batches), generator=generator, device="cpu")[place])]
@@ -256,26 +259,14 @@ class Trainer:
 
         A number, so that a GPU has finished when the time is taken.
         """
-        start, objective = time.perf_counter(), self._objective_now()
-        vector = self.vector.detach()
-        self.vector.grad = self.objective.penalty_gradient(vector)
-        total = self.objective.penalty(vector).sum()
+        start, part = time.perf_counter(), self.parts["train"]
         if blocks is None:
-            blocks = self.parts["train"].blocks
-        counts = {name: sum(block.labels.rows[name] for block in blocks) for name in objective.weights}
-        for block in blocks:
-            predictions = self.model.predict(self.vector, block.load(), list(objective.weights))
-            loss = objective.loss(objective.terms(block.labels, predictions, counts=counts)).sum()
-            loss.backward()
-            total = total + loss.detach()
-        if self._frozen:
-            self.vector.grad[..., : self._frozen] = 0.0
-        loss_of_all = float(total)
-        share = sum(len(block.structures) for block in blocks) / len(self.parts["train"].structures)
-        self.clock.add(share, time.perf_counter() - start)
-        return loss_of_all
+            blocks = part.blocks
+        total = float(set_gradient(self.vector, self.model, self.objective_now(), blocks, frozen=self.frozen).sum())
+        self.clock.add(share_of(part, blocks), time.perf_counter() - start)
+        return total
 
-    def _objective_now(self) -> Objective:
+    def objective_now(self) -> Objective:
         """Return the objective, without folded dipoles at first: they would pull a young model to wrong branches."""
         config = self.config
         early = self.stage != "lbfgs" and self.step < _OPEN * (self.choice_step or config.optimizer.steps)
@@ -319,15 +310,19 @@ class Trainer:
         vector : Tensor, shape (n_parameters,), optional
             Instead of the current parameters (of the first of several starts).
         """
-        return self._predict(name, self._leader() if vector is None else vector.to(self.device))
+        if vector is None and name in self.predicted:
+            return self.predicted[name]
+        return self._predict(name, self.leader() if vector is None else vector.to(self.device))
 
-    def _leader(self):
+    def leader(self) -> Tensor:
+        """Return the current parameters (of the first of several starts)."""
         return self._single(self.vector.detach())
 
     def _predict(self, name, vector):
         return predictions_of(self.parts[name], self.model, vector, list(self.weights))
 
-    def _report(self, on_report, start):
+    def look(self) -> None:
+        """Add a row to the history, and remember the best parameters."""
         row: dict[str, Any] = {"step": self.step, "stage": self.stage}
         losses = {}
         for name in ("train", "validation"):
@@ -340,9 +335,6 @@ class Trainer:
         watched = losses.get("validation", losses["train"])
         if watched < self.best["loss"] and self.vector.ndim == 1:
             self.best = {"step": self.step, "loss": watched, "vector": self.vector.detach().clone()}
-        self.seconds = time.monotonic() - start
-        if on_report is not None:
-            on_report(self)
 
     def speed(self) -> dict[str, float]:
         """Return what a gradient over all training structures costs, and how fast those of this process were.
@@ -356,7 +348,7 @@ class Trainer:
         if self.config.output.keep_best and "validation" in self.parts:
             if self.vector.ndim == 1 and self.best["step"] >= self.choice_step:
                 return self.best["vector"].cpu(), self.best["step"]
-        return self._leader().cpu(), self.step
+        return self.leader().cpu(), self.step
 
     def parameters(self) -> NepParameters:
         """Return the result as the parameters of a ``nep.txt``."""
@@ -380,7 +372,10 @@ class Trainer:
 
     def restore(self, path: Path) -> None:
         """Take up the state of a checkpoint; see :func:`tnep_calc.training.checkpoint.load_matching` for the errors."""
-        state = load_matching(path, self.fingerprint)
+        self.take_up(load_matching(path, self.fingerprint))
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` has returned."""
         self.model.scaling = Scaling(**state["scaling"])
         self.vector = state["vector"].to(self.device, copy=True).requires_grad_(True)
         self.step, self.seconds = state["step"], state["seconds"]

@@ -1,0 +1,197 @@
+"""Several models of one configuration, each trained on its own structures, in one run of batched products.
+
+All of them step at the same time: a gradient is that of the sum of their losses over the blocks of all structures, of
+which each model counts its own.  Their optimizers are their own; where these call for gradients themselves (the line
+searches of L-BFGS), a gradient serves all models that wait for one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .blocks import Block
+from .checkpoint import load_matching
+from .device import room_in_memory
+from .gradients import set_gradient, share_of
+from .loop import run_steps
+from .model import NepOnMoments
+from .objective import OF_STRUCTURES, Objective
+from .pool import MomentPool
+from .rendezvous import answer_together
+from .scaling import Scaling
+from .trainer import Trainer
+from .watching import Clock, predictions_of
+
+log = logging.getLogger(__name__)
+
+
+class JointTrainer:
+    """Training runs that do their steps together.
+
+    Parameters
+    ----------
+    members : sequence of Trainer
+        Runs of one configuration (but for seed and directory) that are at the same step, with moments of the pool.
+    pool : MomentPool
+
+    Attributes
+    ----------
+    clock : Clock
+        Number and time of the gradients of this process, of all models at once.
+    """
+
+    def __init__(self, members: Sequence[Trainer], pool: MomentPool):
+        self.members, self.pool = list(members), pool
+        self.config = self.members[0].config
+        self.clock = Clock()
+        self._structures = [member.parts["train"].structures for member in self.members]
+        self._fits = torch.stack([pool.fits(structures) for structures in self._structures]).to(pool.storage.device)
+        self._stacked: tuple[tuple[int, ...], NepOnMoments, Objective] | None = None
+
+    # -- what the loop asks for ------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> list[int]:
+        """Numbers of the members that are not finished."""
+        return [k for k, member in enumerate(self.members) if not member.finished]
+
+    @property
+    def step(self) -> int:
+        """Steps done by those that go on; at the end, by the one that did most."""
+        going = [self.members[k].step for k in self.active]
+        return min(going) if going else max(member.step for member in self.members)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all members are."""
+        return not self.active
+
+    @property
+    def looked(self) -> bool:
+        """Whether there was a look at all."""
+        return all(member.looked for member in self.members)
+
+    @property
+    def progress(self) -> str:
+        """Steps that are done, in words."""
+        return f"{self.step} of {self.members[0].total_steps} steps"
+
+    @property
+    def seconds(self) -> float:
+        """Time of all members, each of which has an equal share."""
+        return sum(member.seconds for member in self.members)
+
+    @seconds.setter
+    def seconds(self, value: float):
+        for member in self.members:
+            member.seconds = value / len(self.members)
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """Hashes of what decides the results of all members."""
+        names = {name for member in self.members for name in member.fingerprint}
+        own = {name: [member.fingerprint.get(name, "") for member in self.members] for name in sorted(names)}
+        return {name: hashlib.sha256(" ".join(values).encode()).hexdigest() for name, values in own.items()}
+
+    @room_in_memory()
+    def run(self, on_report: Callable[[JointTrainer], None] | None = None, checkpoint: Path | None = None) -> None:
+        """Train all to the end; arguments as :func:`tnep_calc.training.loop.run_steps`."""
+        run_steps(self, on_report, checkpoint)
+
+    def advance(self) -> None:
+        """Do a step of the first method, or a few iterations of L-BFGS, with all members that go on."""
+        active = self.active
+        if self.members[active[0]].stage == "lbfgs":
+            tasks = [partial(_lbfgs, self.members[k]) for k in active]
+            answer_together(tasks, lambda waiting: self._gradients([active[k] for k in waiting], None))
+            return
+        losses = self._gradients(active, self.members[active[0]].batch(self.pool.fitted))
+        for k, loss in zip(active, losses, strict=True):
+            self.members[k].do_first(partial(float, loss))
+        if self.members[active[0]].step == self.members[0].choice_step:
+            self._stacked = None  # the best start of each has its own constants
+
+    def look(self) -> None:
+        """Add a row to the history of each member that has gone on since its last one."""
+        behind = [k for k, member in enumerate(self.members)
+                  if not member.looked or member.history[-1]["step"] < member.step]  # fmt: skip
+        members = [self.members[k] for k in behind]
+        self._predict(members)
+        for member in members:
+            member.look()
+            member.predicted = {}
+
+    def speed(self) -> dict[str, float]:
+        """Return what a gradient over all training structures costs, and how fast those of this process were."""
+        return self.clock.speed(self.pool.fitted, self.members[0].model, len(self.members))
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on exactly as if nothing had happened."""
+        return {"fingerprint": self.fingerprint, "members": [member.state() for member in self.members]}
+
+    def restore(self, path: Path) -> None:
+        """Take up the state of a checkpoint; see :func:`tnep_calc.training.checkpoint.load_matching` for the errors."""
+        for member, state in zip(self.members, load_matching(path, self.fingerprint)["members"], strict=True):
+            member.take_up(state)
+        self._stacked = None
+
+    # -- products of all models ------------------------------------------------------------------------------------
+
+    def _gradients(self, chosen: list[int], blocks: list[Block] | None) -> list[float]:
+        """Set the gradients of some members over blocks of the pool (None: all), and return their losses."""
+        start, part = time.perf_counter(), self.pool.fitted
+        blocks = part.blocks if blocks is None else blocks
+        rows = [self.members[k].vector.detach() for k in chosen]
+        sizes = [len(row) if row.ndim == 2 else 1 for row in rows]
+        vectors = torch.cat([row.reshape(size, -1) for row, size in zip(rows, sizes, strict=True)]).requires_grad_()
+        model, objective = self._stack(chosen, sizes)
+        fits = self._fits[chosen].repeat_interleave(torch.tensor(sizes, device=self._fits.device), dim=0)
+        losses = set_gradient(vectors, model, objective, blocks, frozen=self.members[0].frozen, fits=fits)
+        for k, gradient in zip(chosen, cast(Tensor, vectors.grad).split(sizes), strict=True):
+            self.members[k].vector.grad = gradient.reshape(self.members[k].vector.shape)
+        found = [float(own.sum()) for own in losses.split(sizes)]
+        self.clock.add(share_of(part, blocks), time.perf_counter() - start)
+        return found
+
+    def _stack(self, chosen, sizes):
+        """Return the model and the objective with the constants of some members."""
+        if self._stacked is None or self._stacked[0] != (*chosen, *sizes):
+            members = [self.members[k] for k in chosen]
+            scalings = [m.model.scaling.member(j) for m, size in zip(members, sizes, strict=True) for j in range(size)]
+            objectives = [m.objective for m, size in zip(members, sizes, strict=True) for _ in range(size)]
+            model = members[0].model.with_scaling(Scaling.stack(scalings))
+            self._stacked = (*chosen, *sizes), model, Objective.stack(objectives)
+        _, model, objective = self._stacked
+        return model, replace(objective, weights=self.members[chosen[0]].objective_now().weights)
+
+    def _predict(self, members: list[Trainer]) -> None:
+        """Give members the predictions of their parameters for their splits, computed for all of them at once."""
+        model = members[0].model.with_scaling(Scaling.stack([m.model.scaling.member(0) for m in members]))
+        vectors, wanted = torch.stack([m.leader() for m in members]), list(members[0].weights)
+        parts = [part for part in (self.pool.fitted, self.pool.others) if part is not None]
+        found = [predictions_of(part, model, vectors, wanted) for part in parts]
+        together = {name: torch.cat([values[name] for values in found], dim=1) for name in wanted}
+        ends = np.cumsum([0, *(len(s) for part in parts for s in part.structures)])
+        for own, member in enumerate(members):
+            for split, part in member.parts.items():
+                structures = self.pool.places(part.structures)
+                atoms = np.concatenate([np.arange(ends[k], ends[k + 1]) for k in structures])
+                member.predicted[split] = {
+                    name: values[own, structures if name in OF_STRUCTURES else atoms]
+                    for name, values in together.items()
+                }
+
+
+def _lbfgs(member, ask):
+    member.do_lbfgs(ask)

@@ -1,0 +1,88 @@
+"""The loop of a training run, of one model or of several together: steps, looks, checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from .checkpoint import save_checkpoint
+from .config import TrainingConfig
+from .watching import Clock
+
+log = logging.getLogger(__name__)
+
+
+class Steps(Protocol):
+    """What the loop needs of a run."""
+
+    config: TrainingConfig
+    seconds: float
+    clock: Clock
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+
+    @property
+    def looked(self) -> bool:
+        """Whether there was a look at all."""
+
+    def advance(self) -> None:
+        """Do some steps."""
+
+    def look(self) -> None:
+        """Find the errors of the current parameters."""
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on exactly as if nothing had happened."""
+
+    def speed(self) -> dict[str, float]:
+        """Return how fast the gradients of this process were."""
+
+
+R = TypeVar("R", bound=Steps)
+
+
+def run_steps(run: R, on_report: Callable[[R], None] | None = None, checkpoint: Path | None = None) -> None:
+    """Train to the end, from wherever the state is.
+
+    Parameters
+    ----------
+    run : Steps
+    on_report : callable, optional
+        Called with the run after each look.
+    checkpoint : path, optional
+        File to keep the state in.
+    """
+    out, start = run.config.output, time.monotonic() - run.seconds
+
+    def report():
+        run.look()
+        run.seconds = time.monotonic() - start
+        if on_report is not None:
+            on_report(run)
+
+    if not run.looked:
+        report()
+    while not run.finished:
+        before = run.step
+        run.advance()
+        run.seconds = time.monotonic() - start
+        if run.finished or before // out.report_interval != run.step // out.report_interval:
+            report()
+        if checkpoint is not None and (
+            run.finished or before // out.checkpoint_interval != run.step // out.checkpoint_interval
+        ):
+            save_checkpoint(checkpoint, run.state())
+    if run.clock.gradients:
+        speed = run.speed()
+        log.info("%d gradients, %.3g s each: %.3g GB/s of moments, %.3g GFLOP/s in products with them",
+                 run.clock.gradients, speed["seconds"], speed["gigabytes_per_second"],
+                 speed["gigaflops_per_second"])  # fmt: skip
