@@ -8,6 +8,7 @@ import torch
 from training_helpers import LABELS, random_structure, small_config
 
 from tnep_calc.errors import InputError
+from tnep_calc.training.checkpoint import save_checkpoint
 from tnep_calc.training.joint import JointTrainer
 from tnep_calc.training.pool import MomentPool
 from tnep_calc.training.rendezvous import answer_together
@@ -132,7 +133,7 @@ def test_a_stopped_run_goes_on_exactly(tmp_path, stop):
 
     first.advance = stopping
     with pytest.raises(KeyboardInterrupt):
-        first.run(checkpoint=tmp_path / "checkpoint.pt")
+        first.run(save=lambda: save_checkpoint(tmp_path / "checkpoint.pt", first.state()))
     second, _ = together("polarizability", **tables)
     second.restore(tmp_path / "checkpoint.pt")
     assert second.step >= stop

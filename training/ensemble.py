@@ -20,6 +20,7 @@ from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.plotting.style import save_figure
 from tnep_calc.plotting.training import plot_losses
 
+from .checkpoint import save_checkpoint
 from .comparison import panels
 from .config import TrainingConfig
 from .device import resolve, room_in_memory
@@ -83,7 +84,10 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     together = JointTrainer(trainers, pool)
     checkpoint = resume(config.directory, together, restart)
     log_start(trainers[0])
-    together.run(lambda _: report_progress(trainers, [member.directory for member in configs]), checkpoint)
+    together.run(
+        lambda _: report_progress(trainers, [member.directory for member in configs]),
+        lambda: save_checkpoint(checkpoint, together.state()),
+    )
     collected, results = _Predictions(structures), []
     for trainer, member in zip(trainers, configs, strict=True):
         results.append(write_results(trainer, member.directory))

@@ -105,13 +105,17 @@ class JointTrainer:
         return {name: hashlib.sha256(" ".join(values).encode()).hexdigest() for name, values in own.items()}
 
     @room_in_memory()
-    def run(self, on_report: Callable[[JointTrainer], None] | None = None, checkpoint: Path | None = None) -> None:
+    def run(
+        self, on_report: Callable[[JointTrainer], None] | None = None, save: Callable[[], None] | None = None
+    ) -> None:
         """Train all to the end; arguments as :func:`tnep_calc.training.loop.run_steps`."""
-        run_steps(self, on_report, checkpoint)
+        run_steps(self, on_report, save)
 
     def advance(self) -> None:
         """Do a step of the first method, or a few iterations of L-BFGS, with all members that go on."""
         active = self.active
+        for member in self.members:
+            member.predicted = {}
         if self.members[active[0]].stage == "lbfgs":
             tasks = [partial(_lbfgs, self.members[k]) for k in active]
             answer_together(tasks, lambda waiting: self._gradients([active[k] for k in waiting], None))
@@ -123,14 +127,16 @@ class JointTrainer:
             self._stacked = None  # the best start of each has its own constants
 
     def look(self) -> None:
-        """Add a row to the history of each member that has gone on since its last one."""
+        """Add a row to the history of each member that has gone on since its last one.
+
+        Until the next step they know the predictions of their parameters.
+        """
         behind = [k for k, member in enumerate(self.members)
                   if not member.looked or member.history[-1]["step"] < member.step]  # fmt: skip
         members = [self.members[k] for k in behind]
         self._predict(members)
         for member in members:
             member.look()
-            member.predicted = {}
 
     def speed(self) -> dict[str, float]:
         """Return what a gradient over all training structures costs, and how fast those of this process were."""

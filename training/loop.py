@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from .checkpoint import save_checkpoint
 from .config import TrainingConfig
 from .watching import Clock
 
@@ -40,9 +38,6 @@ class Steps(Protocol):
     def look(self) -> None:
         """Find the errors of the current parameters."""
 
-    def state(self) -> dict[str, Any]:
-        """Return all that is needed to go on exactly as if nothing had happened."""
-
     def speed(self) -> dict[str, float]:
         """Return how fast the gradients of this process were."""
 
@@ -50,7 +45,9 @@ class Steps(Protocol):
 R = TypeVar("R", bound=Steps)
 
 
-def run_steps(run: R, on_report: Callable[[R], None] | None = None, checkpoint: Path | None = None) -> None:
+def run_steps(
+    run: R, on_report: Callable[[R], None] | None = None, save: Callable[[], None] | None = None
+) -> None:
     """Train to the end, from wherever the state is.
 
     Parameters
@@ -58,8 +55,8 @@ def run_steps(run: R, on_report: Callable[[R], None] | None = None, checkpoint: 
     run : Steps
     on_report : callable, optional
         Called with the run after each look.
-    checkpoint : path, optional
-        File to keep the state in.
+    save : callable, optional
+        Keeps the state; called at every checkpoint interval, and at the end.
     """
     out, start = run.config.output, time.monotonic() - run.seconds
 
@@ -77,10 +74,10 @@ def run_steps(run: R, on_report: Callable[[R], None] | None = None, checkpoint: 
         run.seconds = time.monotonic() - start
         if run.finished or before // out.report_interval != run.step // out.report_interval:
             report()
-        if checkpoint is not None and (
+        if save is not None and (
             run.finished or before // out.checkpoint_interval != run.step // out.checkpoint_interval
         ):
-            save_checkpoint(checkpoint, run.state())
+            save()
     if run.clock.gradients:
         speed = run.speed()
         log.info("%d gradients, %.3g s each: %.3g GB/s of moments, %.3g GFLOP/s in products with them",

@@ -20,7 +20,7 @@ from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.io.nep_txt import NepParameters
 
 from .blocks import Block, Part, Storage
-from .checkpoint import fingerprint, load_matching
+from .checkpoint import fingerprint, load_matching, save_checkpoint
 from .config import TrainingConfig
 from .coverage import Coverage, coverage_of, unseen_warnings
 from .device import describe, resolve, room_in_memory
@@ -194,7 +194,7 @@ class Trainer:
         checkpoint : path, optional
             File to keep the state in.
         """
-        run_steps(self, on_report, checkpoint)
+        run_steps(self, on_report, None if checkpoint is None else lambda: save_checkpoint(checkpoint, self.state()))
 
     @property
     def stage(self) -> str:

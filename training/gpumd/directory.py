@@ -23,7 +23,6 @@ from tnep_calc.io.nep_txt import read_nep
 from ..coverage import coverage_of, unseen_warnings
 from ..model import basis_of
 from ..moments import Basis, Moments, build_moments
-from ..pool import MomentPool
 from .evaluate import evaluate
 from .evolution import check_snes, train_snes
 from .folder import CHECKPOINT, LOSS, NEP, OLD, RESTART, Folder, RunOptions, check_folder
@@ -36,7 +35,7 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 50  # frames whose neighbours are looked at
 
 
-def run_directory(path: str | Path, run: RunOptions | None = None, pool: MomentPool | None = None) -> list[Path]:
+def run_directory(path: str | Path, run: RunOptions | None = None) -> list[Path]:
     """Do what a GPUMD training folder asks for: train, or predict (``prediction 1``).
 
     Parameters
@@ -44,8 +43,6 @@ def run_directory(path: str | Path, run: RunOptions | None = None, pool: MomentP
     path : str or path
         Folder with ``nep.in`` and ``train.xyz``.
     run : RunOptions, optional
-    pool : MomentPool, optional
-        Where the gradient engine takes the moments of ``train.xyz`` from.
 
     Returns
     -------
@@ -61,7 +58,7 @@ def run_directory(path: str | Path, run: RunOptions | None = None, pool: MomentP
     """
     run, folder = run or RunOptions(), Folder(path)
     check_run(folder, run)
-    return run_folder(folder, run, pool)
+    return run_folder(folder, run)
 
 
 def check_run(folder: Folder, run: RunOptions) -> None:
@@ -71,11 +68,21 @@ def check_run(folder: Folder, run: RunOptions) -> None:
         (check_snes if run.engine == "snes" else gradient_config)(folder, run)
 
 
-def run_folder(folder: Folder, run: RunOptions, pool: MomentPool | None = None) -> list[Path]:
+def run_folder(folder: Folder, run: RunOptions) -> list[Path]:
     """Do what a folder that is read and checked asks for; arguments and result as :func:`run_directory`."""
     torch.set_num_threads(run.threads)
     if folder.options.prediction:
         return predict(folder)
+    begin(folder, run)
+    if run.engine == "snes":
+        train_snes(folder, run)
+    else:
+        train_gradient(folder, run)
+    return trained_files(folder)
+
+
+def begin(folder: Folder, run: RunOptions) -> None:
+    """Make room for a training, and say what it does not use or know."""
     if run.restart:
         _discard(folder)
     if run.engine == "snes" and folder.options.import_q_scaler and not (folder.path / CHECKPOINT).exists():
@@ -88,10 +95,10 @@ def run_folder(folder: Folder, run: RunOptions, pool: MomentPool | None = None) 
         train, test = (_moments(frames, basis) for frames in (folder.train, folder.test))
         for line in unseen_warnings(coverage_of(train, len(basis.species)), {"test": test}, basis.species):
             log.warning(line)
-    if run.engine == "snes":
-        train_snes(folder, run)
-    else:
-        train_gradient(folder, run, pool)
+
+
+def trained_files(folder: Folder) -> list[Path]:
+    """Return the files that a training has written."""
     names = [NEP, LOSS, *(f"{p}_{split}.out" for p in _stems(folder.options) for split in ("train", "test"))]
     return [folder.path / name for name in names if (folder.path / name).exists()]
 

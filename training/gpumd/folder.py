@@ -91,10 +91,12 @@ class Folder:
     options : NepInput
     train, test : list of GpumdFrame
         ``test`` is empty where there is no ``test.xyz``.
+    name_in_log : str
+        What its lines of progress begin with; "" where there is one folder only.
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path, self.name_in_log = Path(path), ""
         self.options: NepInput = read_nep_in(self.path / "nep.in")
         self.train = self._read("train.xyz")
         self.test: list[GpumdFrame] = []
@@ -167,7 +169,7 @@ class Folder:
             for name, a, b in zip(self.error_names, train, test, strict=True)
         ]
         what = "train/test" if self.test else "train"
-        log.info("%8d  loss %.5g  RMSE %s: %s", generation, loss[0], what, ", ".join(words))
+        log.info("%s%8d  loss %.5g  RMSE %s: %s", self.name_in_log, generation, loss[0], what, ", ".join(words))
 
     def keep_copy(self, generation: int, parameters: NepParameters) -> Path:
         """Write a copy of the model, named as ``save_potential`` says, and return its path."""

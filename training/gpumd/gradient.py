@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from tnep_calc.io.gpumd_xyz import GpumdFrame
 from tnep_calc.io.nep_keywords import MAX_NEURONS
 from tnep_calc.io.nep_txt import NepParameters, write_nep
 
-from ..checkpoint import load_checkpoint, save_checkpoint
+from ..checkpoint import load_matching, save_checkpoint
 from ..config import TrainingConfig
 from ..members import split_hash
 from ..moments import STRAIN_ORDER
@@ -38,7 +38,7 @@ _AS_EVALUATED = {"atomic_dipole": "dipoles", "atomic_polarizability": "polarizab
 """Names in :func:`tnep_calc.training.gpumd.evaluate.evaluate` where they differ from those of labels."""
 
 
-def train_gradient(folder: Folder, run: RunOptions, pool: MomentPool | None = None) -> None:
+def train_gradient(folder: Folder, run: RunOptions) -> None:
     """Train by gradients, with GPUMD's files; goes on from our checkpoint if there is one.
 
     In ``loss.out`` the generation is the number of steps, the total that of the gradient trainer (squared errors
@@ -47,29 +47,15 @@ def train_gradient(folder: Folder, run: RunOptions, pool: MomentPool | None = No
     the best one so far; ``*_train.out`` are renewed with them, less often where that would take more than 2 % of the
     time.
     """
-    config = gradient_config(folder, run)
-    for line in in_words(config, folder, run):
-        log.info("%s: %s", folder.path, line)
-    trainer = _FolderTrainer(config, folder, pool)
-    checkpoint = folder.path / CHECKPOINT
+    config, checkpoint = gradient_config(folder, run), folder.path / CHECKPOINT
+    trainer = FolderTrainer(config, Targets(folder, config))
     if checkpoint.exists():
-        trainer.restore(checkpoint)
-        folder.trim_loss(load_checkpoint(checkpoint)["loss_rows"])
-        log.info("going on from %s after %s", checkpoint, trainer.progress)
-    log.info("gradient engine: %d parameters, %d structures, %d to test; %d steps (%s), %d of L-BFGS; moments: %s; "
-             "weights %s",
-             trainer.model.n_parameters, len(folder.train), len(folder.test), config.optimizer.steps,
-             config.optimizer.method, config.optimizer.lbfgs_steps, trainer.storage,
-             ", ".join(f"{k} {v:g}" for k, v in trainer.weights.items()))  # fmt: skip
-    _check_neurons(trainer.parameters().neurons, config.model.neurons, folder)
+        trainer.take_up(load_matching(checkpoint, trainer.fingerprint))
+    trainer.introduce(run)
     if not checkpoint.exists():
         save_checkpoint(checkpoint, trainer.state())  # from here on, a killed run goes on by itself
-    trainer.run(_Reports(folder, trainer), checkpoint)
-    if run.patience:
-        log.info("%s after %s; %s is that of step %d, with the smallest loss on test.xyz",
-                 "stopped" if trainer.step < trainer.total_steps else "done", trainer.progress, NEP,
-                 trainer.result()[1])  # fmt: skip
-    folder.write_model(trainer.parameters())
+    trainer.run(Reports(trainer), checkpoint)
+    trainer.finish(run)
 
 
 def _check_neurons(written, trained, folder):
@@ -84,43 +70,100 @@ def _check_neurons(written, trained, folder):
     log.info("nep.txt has %d neurons: one more than nep.in, which carries the constants of the species", written)
 
 
-class _FolderTrainer(Trainer):
-    """Trainer of a folder: on targets without the repulsion, with ``test.xyz`` as validation if that decides anything.
+class Targets:
+    """What a folder trains on: targets without the repulsion, with ``test.xyz`` as validation if that decides anything.
+
+    Attributes
+    ----------
+    folder : Folder
+    structures : list of LabelledStructure
+        Those to train on, followed by those to validate on.
+    indices : dict of ndarray
+        Structures of each split.
+    repulsion : dict of ndarray or None
+        What is taken off the targets, by name.
+    """
+
+    def __init__(self, folder: Folder, config: TrainingConfig):
+        self.folder = folder
+        frames, n = [*folder.train, *(folder.test if config.optimizer.patience else [])], len(folder.train)
+        self.repulsion = None if folder.zbl is None else repulsion(frames, folder.options, folder.zbl)
+        self.indices = {"train": np.arange(n), "validation": np.arange(n, len(frames)), "test": np.arange(0)}
+        if self.repulsion is not None:
+            frames = take_off(frames, self.repulsion)
+        self.structures = _structures(frames)
+
+    def of(self, split: str) -> list[LabelledStructure]:
+        """Return the structures of a split."""
+        return [self.structures[k] for k in self.indices[split]]
+
+
+class FolderTrainer(Trainer):
+    """Trainer of a folder.
 
     Its checkpoints know the length of ``loss.out``, and settings for the report; copies of the model are kept as
     ``save_potential`` says.
     """
 
-    def __init__(self, config: TrainingConfig, folder: Folder, pool: MomentPool | None):
-        self._folder, self._interval = folder, folder.options.save_potential[0]
-        frames = [*folder.train, *(folder.test if config.optimizer.patience else [])]
-        self.repulsion = None if folder.zbl is None else repulsion(frames, folder.options, folder.zbl)
-        n = len(folder.train)
-        indices = {"train": np.arange(n), "validation": np.arange(n, len(frames)), "test": np.arange(0)}
-        if self.repulsion is not None:
-            frames = take_off(frames, self.repulsion)
-        _log_virials(frames[:n], folder)
-        super().__init__(config, _structures(frames), indices, pool)
-        self.fingerprint.update(split_hash(config, indices))
+    def __init__(self, config: TrainingConfig, targets: Targets, pool: MomentPool | None = None):
+        self.folder, self.repulsion = targets.folder, targets.repulsion
+        self._interval = self.folder.options.save_potential[0]
+        super().__init__(config, targets.structures, targets.indices, pool)
+        self.fingerprint.update(split_hash(config, targets.indices))
         self.stops.append(self._interval)
 
-    def _advance(self):
-        super()._advance()
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` has returned."""
+        super().take_up(state)
+        self.folder.trim_loss(state["loss_rows"])
+        log.info("going on from %s after %s", self.folder.path / CHECKPOINT, self.progress)
+
+    def introduce(self, run: RunOptions) -> None:
+        """Log what is trained, or raise ``InputError`` if GPUMD would not read the result."""
+        folder, o = self.folder, self.config.optimizer
+        for line in in_words(self.config, folder, run):
+            log.info("%s: %s", folder.path, line)
+        _log_virials(self.parts["train"].structures, folder)
+        log.info("gradient engine: %d parameters, %d structures, %d to test; %d steps (%s), %d of L-BFGS; moments: %s; "
+                 "weights %s",
+                 self.model.n_parameters, len(folder.train), len(folder.test), o.steps, o.method, o.lbfgs_steps,
+                 self.storage, ", ".join(f"{k} {v:g}" for k, v in self.weights.items()))  # fmt: skip
+        _check_neurons(self.parameters().neurons, self.config.model.neurons, folder)
+
+    def finish(self, run: RunOptions) -> None:
+        """Write the files of the result."""
+        if run.patience:
+            log.info("%s after %s; %s is that of step %d, with the smallest loss on test.xyz",
+                     "stopped" if self.step < self.total_steps else "done", self.progress, NEP,
+                     self.result()[1])  # fmt: skip
+        self.folder.write_model(self.parameters())
+
+    def do_first(self, gradient: Callable[[], float]) -> None:
+        """Do one step of the first method, and keep a copy if one is due."""
+        super().do_first(gradient)
+        self._keep_copy()
+
+    def do_lbfgs(self, gradient: Callable[[], float]) -> None:
+        """Do a few iterations of L-BFGS, and keep a copy if one is due."""
+        super().do_lbfgs(gradient)
+        self._keep_copy()
+
+    def _keep_copy(self):
         if self.step % self._interval == 0:
-            self._folder.keep_copy(self.step, self.parameters())
+            self.folder.keep_copy(self.step, self.parameters())
 
     def parameters(self) -> NepParameters:
         """Return the result as the parameters of a ``nep.txt``, with the repulsion."""
-        return replace(super().parameters(), zbl=self._folder.zbl)
+        return replace(super().parameters(), zbl=self.folder.zbl)
 
     def current(self) -> NepParameters:
         """Return the parameters of this step (of the first of several starts), with the repulsion."""
         model = self.model.with_scaling(self.model.scaling.member(0))
-        return replace(model.to_nep(self._leader().cpu(), self.max_neighbors), zbl=self._folder.zbl)
+        return replace(model.to_nep(self.leader().cpu(), self.max_neighbors), zbl=self.folder.zbl)
 
     def penalty(self) -> float:
         """Return the penalty of the parameters of this step."""
-        return float(self.objective.penalty(self._leader()))
+        return float(self.objective.penalty(self.leader()))
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on exactly."""
@@ -129,14 +172,14 @@ class _FolderTrainer(Trainer):
                 "batch": o.batch or "all", "precision": o.precision, "weight_decay": loss.weight_decay}  # fmt: skip
         used |= {"restarts": o.restarts} if o.restarts > 1 else {}
         used |= {"patience": o.patience} if o.patience else {}
-        return {**super().state(), "loss_rows": self._folder.loss_rows(), "used": used}
+        return {**super().state(), "loss_rows": self.folder.loss_rows(), "used": used}
 
 
-class _Reports:
+class Reports:
     """What a folder gets at every report of its trainer."""
 
-    def __init__(self, folder: Folder, trainer: _FolderTrainer):
-        self._folder, self._trainer, self._next = folder, trainer, 0.0
+    def __init__(self, trainer: FolderTrainer):
+        self._folder, self._trainer, self._next = trainer.folder, trainer, 0.0
 
     def __call__(self, _: Trainer) -> None:
         """Write the row of ``loss.out``, and the files of the model if it is a new one."""
@@ -175,10 +218,10 @@ class _Reports:
             self._next = end + (end - start) / _WRITING
 
 
-def _log_virials(frames, folder):
-    known = sum(frame.structure.virial is not None for frame in frames)
-    if folder.options.kind == "potential" and folder.options.lambda_v > 0 and known < len(frames):
-        log.info("virials: %d of %d structures have one", known, len(frames))
+def _log_virials(structures, folder):
+    known = sum(s.virial is not None for s in structures)
+    if folder.options.kind == "potential" and folder.options.lambda_v > 0 and known < len(structures):
+        log.info("virials: %d of %d structures have one", known, len(structures))
 
 
 def _structures(frames: Sequence[GpumdFrame]) -> list[LabelledStructure]:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 from tnep_calc.errors import InputError
 
-from ..model import basis_of
-from ..pool import MomentPool, shared_pool
-from ..preparation import moment_options
-from .directory import check_run, run_folder
+from .directory import begin, check_run, run_folder, trained_files
 from .folder import Folder, RunOptions
-from .gradient_config import gradient_config
+from .together import group_of, train_together
 
 log = logging.getLogger(__name__)
 
 
 def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) -> list[Path]:
-    """Train (or predict) in several GPUMD folders, one after the other; a killed run goes on where it stopped.
+    """Train (or predict) in several GPUMD folders; a killed run goes on where it stopped.
 
-    With the gradient engine the moments are computed once for the structures of all folders, if these ask for the
-    same model.  The result of each folder is the one that it would have on its own.
+    Folders that ask the gradient engine for the same model, trained in the same way, are trained together: moments are
+    computed once for the structures of all, and steps are products of all models.  Each folder gets the result that it
+    would have on its own, to rounding; batches are drawn from the structures of all.  Other folders are trained one
+    after the other.
 
     Parameters
     ----------
@@ -49,25 +48,20 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
     folders = [Folder(path) for path in paths]
     for folder in folders:
         check_run(folder, run)
-    pool = _pool(folders, run) if len(folders) > 1 and run.engine == "gradient" else None
-    written = []
-    for k, folder in enumerate(folders, start=1):
-        if len(folders) > 1:
-            log.info("folder %d of %d: %s", k, len(folders), folder.path)
-        written += run_folder(folder, run, pool)
+    groups: dict[Hashable, list[Folder]] = {}
+    for k, folder in enumerate(folders):
+        trains = run.engine == "gradient" and not folder.options.prediction
+        groups.setdefault(group_of(folder, run) if trains else k, []).append(folder)
+    if 1 < len(groups) < len(folders):
+        log.info("%d groups of folders with equal settings, one after the other", len(groups))
+    written: list[Path] = []
+    for group in groups.values():
+        log.info("folders: %s", ", ".join(str(folder.path) for folder in group))
+        if len(group) == 1:
+            written += run_folder(group[0], run)
+            continue
+        for folder in group:
+            begin(folder, run)
+        train_together(group, run)
+        written += [path for folder in group for path in trained_files(folder)]
     return written
-
-
-def _pool(folders: Sequence[Folder], run: RunOptions) -> MomentPool | None:
-    """Return the moments of the structures of all folders that train, or None where sharing does not fit."""
-    training = [folder for folder in folders if not folder.options.prediction]
-    configs = [gradient_config(folder, run) for folder in training]
-    wanted = [(basis_of(config.model), moment_options(config)) for config in configs]
-    if len(training) < 2 or any(other != wanted[0] for other in wanted):
-        log.info("moments are not shared: the folders ask for different models")
-        return None
-    watched = run.patience > 0  # then the trainer has moments of test.xyz, too
-    structures = [
-        [frame.structure for frame in [*folder.train, *(folder.test if watched else [])]] for folder in training
-    ]
-    return shared_pool(structures, wanted[0][0], run.memory_gb, **wanted[0][1])

@@ -1,0 +1,109 @@
+"""GPUMD training folders that are trained in one run of batched products by the gradient engine.
+
+Each folder has a checkpoint of its own, from which it can go on alone as well.  As a kill may come when some are of a
+new state and some of the one before, every checkpoint has both.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..checkpoint import load_matching, save_checkpoint
+from ..config import TrainingConfig
+from ..joint import JointTrainer
+from ..pool import MomentPool
+from .folder import CHECKPOINT, Folder, RunOptions
+from .gradient import FolderTrainer, Reports, Targets
+from .gradient_config import gradient_config
+
+log = logging.getLogger(__name__)
+
+_TOGETHER = "together"  # entry of the checkpoints
+
+
+def group_of(folder: Folder, run: RunOptions) -> Hashable:
+    """Return what folders that can be trained together have in common: all of the configuration but for the seed."""
+    content = gradient_config(folder, run).content()
+    del content["model"]["seed"]
+    return json.dumps(content, sort_keys=True)
+
+
+def train_together(folders: Sequence[Folder], run: RunOptions) -> None:
+    """Train several folders of one group at the same time; each goes on from its checkpoint if there is one.
+
+    Files, errors and the meaning of ``loss.out`` as :func:`tnep_calc.training.gpumd.gradient.train_gradient`.
+    """
+    torch.set_num_threads(run.threads)
+    folders = sorted(folders, key=lambda folder: folder.path.resolve())  # a killed run may be called in another order
+    configs = [gradient_config(folder, run) for folder in folders]
+    targets = [Targets(folder, config) for folder, config in zip(folders, configs, strict=True)]
+    pool = MomentPool(configs[0], *([t.of(split) for t in targets] for split in ("train", "validation")))
+    trainers = [FolderTrainer(config, own, pool) for config, own in zip(configs, targets, strict=True)]
+    checkpoints = _Checkpoints(trainers, configs)
+    checkpoints.restore()
+    for trainer in trainers:
+        trainer.folder.name_in_log = f"{trainer.folder.path.name}: "
+        trainer.introduce(run)
+    checkpoints.save()  # from here on, a killed run goes on by itself
+    reports = [Reports(trainer) for trainer in trainers]
+    shown = [len(trainer.history) for trainer in trainers]
+
+    def report(_):
+        for k, trainer in enumerate(trainers):
+            if len(trainer.history) > shown[k]:
+                shown[k] = len(trainer.history)
+                reports[k](trainer)
+
+    for step in sorted({trainer.step for trainer in trainers if not trainer.finished}):
+        own = [trainer for trainer in trainers if trainer.step == step and not trainer.finished]
+        log.info("%d folders are trained together", len(own))
+        JointTrainer(own, pool).run(report, checkpoints.save)
+    for trainer in trainers:
+        trainer.finish(run)
+
+
+class _Checkpoints:
+    """The checkpoints of folders that are trained together.
+
+    Beside the state each has the number of the round in which it was written, the state of the round before, and the
+    hash of what decides the result of all.
+    """
+
+    def __init__(self, trainers: Sequence[FolderTrainer], configs: Sequence[TrainingConfig]):
+        self._trainers, self._round = trainers, 0
+        self._before: list[Mapping[str, Any] | None] = [None] * len(trainers)
+        prints = json.dumps([sorted(trainer.fingerprint.items()) for trainer in trainers])
+        self._group = hashlib.sha256(prints.encode()).hexdigest()
+
+    def restore(self) -> None:
+        """Take up the newest states that all folders have; of folders that were in other company, their newest."""
+        states = {
+            k: load_matching(path, trainer.fingerprint)
+            for k, trainer in enumerate(self._trainers)
+            if (path := trainer.folder.path / CHECKPOINT).exists()
+        }
+        own = {k: state.get(_TOGETHER, {}) for k, state in states.items()}
+        last = 0
+        if all(together.get("group") == self._group for together in own.values()):
+            last = min((together["round"] for together in own.values()), default=0)
+        for k, state in states.items():
+            chosen = own[k]["before"] if 0 < last < own[k]["round"] else state
+            self._trainers[k].take_up(chosen)
+            self._before[k] = {name: value for name, value in chosen.items() if name != _TOGETHER}
+        self._round = last
+
+    def save(self) -> None:
+        """Write all of them."""
+        self._round += 1
+        for k, trainer in enumerate(self._trainers):
+            together = {"group": self._group, "round": self._round, "before": self._before[k]}
+            state = trainer.state()
+            save_checkpoint(trainer.folder.path / CHECKPOINT, {**state, _TOGETHER: together})
+            self._before[k] = copy.deepcopy(state)
