@@ -106,9 +106,9 @@ def test_without_test_set_there_is_nothing_to_watch(make):  # noqa: F811
 
 
 def test_folders_together_are_folders_alone(make):  # noqa: F811
-    """The shared moments are those of test.xyz, too."""
+    """What they share has the structures of test.xyz, too; without batches, which are drawn from those of all."""
     run = RunOptions(patience=3, restarts=2)
-    folders = [make("dipole", name=name, **LONG) for name in ("first", "second", "alone")]
+    folders = [make("dipole", name=name, **{**LONG, "batch": 10}) for name in ("first", "second", "alone")]
     for folder in folders[1:]:
         write_xyz(folder / "train.xyz", range(1, 7))
         write_xyz(folder / "test.xyz", (0, 8))

@@ -63,7 +63,8 @@ def train_together(folders: Sequence[Folder], run: RunOptions) -> None:
 
     for step in sorted({trainer.step for trainer in trainers if not trainer.finished}):
         own = [trainer for trainer in trainers if trainer.step == step and not trainer.finished]
-        log.info("%d folders are trained together", len(own))
+        if len(own) > 1:
+            log.info("%d folders are trained together", len(own))
         JointTrainer(own, pool).run(report, checkpoints.save)
     for trainer in trainers:
         trainer.finish(run)

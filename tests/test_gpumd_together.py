@@ -1,0 +1,105 @@
+"""GPUMD folders that are trained together: each gets its own result, and a killed run goes on wherever it was."""
+
+import logging
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_gpumd_directory import make, rows, write_xyz  # noqa: F401
+
+from tnep_calc.io.nep_txt import read_nep
+from tnep_calc.training.gpumd import together as module
+from tnep_calc.training.gpumd.many import run_directories
+
+KINDS = ("potential", "dipole", "polarizability")
+SETTINGS = {"generation": 16, "output_interval": 4, "save_potential": (8, 0, 0)}
+
+
+@pytest.fixture
+def folders(make):  # noqa: F811
+    """Make three folders whose training structures overlap."""
+
+    def several(kind, group="", **changes):
+        made = [make(kind, name=f"{group}{name}", **{**SETTINGS, **changes}) for name in ("full", "one", "two")]
+        write_xyz(made[1] / "train.xyz", range(1, 6))
+        write_xyz(made[2] / "train.xyz", (0, 2, 4))
+        return made
+
+    return several
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_folder_has_the_result_that_it_has_alone(folders, caplog, kind):
+    caplog.set_level(logging.INFO)
+    changes = {"batch": 10, "zbl": 2.0} if kind == "potential" else {"batch": 10}
+    group, alone = folders(kind, **changes), folders(kind, "alone ", **changes)
+    written = run_directories(group)
+    assert "3 folders are trained together" in caplog.text and "full:       16  loss" in caplog.text
+    for one, other in zip(group, alone, strict=True):
+        run_directories([other])
+        np.testing.assert_allclose(rows(one), rows(other), rtol=2e-3, atol=1e-5)
+        names = sorted(path.name for path in other.iterdir())
+        assert names == sorted(path.name for path in one.iterdir()) and "nep_gen8.txt" in names
+        assert {path.name for path in written if path.parent == one} == {
+            name for name in names if name in ("nep.txt", "loss.out") or name.endswith(("_train.out", "_test.out"))
+        }
+        for name in ("nep.txt", "nep_gen8.txt"):
+            a, b = read_nep(one / name), read_nep(other / name)
+            np.testing.assert_allclose(a.w1, b.w1, rtol=1e-3, atol=1e-4 * np.abs(b.w1).max())
+
+
+def outcome(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "tnep_checkpoint.pt"}
+
+
+@pytest.mark.parametrize("saved", [1, 2, 5, 7, 9])
+def test_a_kill_between_two_checkpoints(folders, monkeypatch, caplog, saved):
+    """Each round of checkpoints is of three files; some kills leave files of two rounds."""
+    changes = {"generation": 30, "output_interval": 3, "batch": 2}
+    whole, killed = folders("potential", "whole ", **changes), folders("potential", "killed ", **changes)
+    original, count = module.save_checkpoint, []
+    config = module.gradient_config
+
+    def often(folder, run):
+        found = config(folder, run)
+        return replace(found, output=replace(found.output, checkpoint_interval=7))
+
+    def save(path, state):
+        if len(count) == saved:
+            raise KeyboardInterrupt
+        count.append(path)
+        original(path, state)
+
+    monkeypatch.setattr(module, "gradient_config", often)
+    run_directories(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_checkpoint", save)
+        with pytest.raises(KeyboardInterrupt):
+            run_directories(killed)
+    caplog.set_level(logging.INFO)
+    caplog.clear()
+    run_directories(killed[::-1])  # in another order, too
+    steps = re.findall(r"going on from .* after (\d+) of 30 steps", caplog.text)
+    assert len(steps) == min(saved, 3) and len(set(steps)) == 1
+    for one, other in zip(whole, killed, strict=True):
+        assert outcome(one) == outcome(other)
+
+
+def test_another_folder_joins(folders, caplog):
+    caplog.set_level(logging.INFO)
+    group, other = folders("dipole", batch=10), folders("dipole", "other ", batch=10)
+    run_directories(group[:2])
+    before = [outcome(folder) for folder in group[:2]]
+    run_directories(group)
+    assert caplog.text.count("folders are trained together") == 1  # the first two
+    assert [outcome(folder) for folder in group[:2]] == before
+    run_directories([other[2]])
+    np.testing.assert_allclose(rows(group[2]), rows(other[2]), rtol=2e-3, atol=1e-5)
+
+
+def test_other_settings_are_trained_on_their_own(folders, make, caplog):  # noqa: F811
+    caplog.set_level(logging.INFO)
+    group, other = folders("dipole"), make("dipole", name="other", **{**SETTINGS, "lambda_2": 0.5})
+    assert len(run_directories([group[0], other, group[1]])) == 12
+    assert "2 groups of folders with equal settings" in caplog.text and "2 folders are trained together" in caplog.text
