@@ -74,6 +74,8 @@ class Trainer:
         Predictions of the current parameters by split, where somebody has made them already.
     history : list of dict
         Rows of ``log.csv``: step, loss, learning rate, and RMSE of each label on training and validation data.
+    seen : dict of dict of Tensor
+        Predictions of the last report, by split and label.
     stops : list of int
         L-BFGS, which does several steps at a time, stops at multiples of these.
     """
@@ -120,6 +122,7 @@ class Trainer:
         self.frozen = descriptor if config.model.freeze_descriptor else 0
         self.step = 0
         self.stops = [config.output.report_interval]
+        self.seen: dict[str, dict[str, Tensor]] = {}
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"step": 0, "loss": math.inf, "vector": self._single(self.vector.detach())}
         self.seconds = 0.0
@@ -327,7 +330,8 @@ class Trainer:
         losses = {}
         for name in ("train", "validation"):
             if name in self.parts:
-                losses[name], errors = errors_of(self.objective, self.parts[name].labels, self.evaluate(name))
+                self.seen[name] = self.evaluate(name)
+                losses[name], errors = errors_of(self.objective, self.parts[name].labels, self.seen[name])
                 self._check_finite(losses[name])
                 row[f"loss_{name}"] = losses[name]
                 row |= {f"rmse_{label}_{name}": error for label, error in errors.items()}
