@@ -277,23 +277,6 @@ def test_the_repulsion_is_part_of_the_model(make, engine):
     assert (folder / "tnep_checkpoint.pt").exists() and not (folder / "loss.out.old").exists()
 
 
-@pytest.mark.parametrize("kind", ["potential", "dipole"])
-def test_a_neuron_for_the_constants_of_species(make, caplog, kind):
-    folder = make(kind, test=False)
-    with caplog.at_level("INFO"):
-        run_directory(folder, RunOptions(steps=2))
-    more = int(kind == "potential")
-    assert read_nep(folder / "nep.txt").neurons == 4 + more
-    assert ("nep.txt has 5 neurons: one more than nep.in" in caplog.text) == bool(more)
-    folder = make(kind, test=False, name="many", neuron=120)
-    if not more:
-        run_directory(folder, RunOptions(steps=1))
-        return
-    with pytest.raises(InputError, match="'neuron' is 120, and nep.txt needs one more.*use 119"):
-        run_directory(folder, RunOptions(steps=1))
-    assert not (folder / "tnep_checkpoint.pt").exists()
-
-
 @pytest.mark.parametrize("engine", ["snes", "gradient"])
 def test_keywords_without_effect_are_named(make, caplog, engine):
     folder = make("dipole", test=False, zbl=2.0, output_descriptor=1)

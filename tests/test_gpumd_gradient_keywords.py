@@ -1,6 +1,7 @@
 """Keywords of nep.in that are those of the evolution strategy by origin, with the gradient engine: honoured or refused."""
 
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -196,11 +197,28 @@ def test_tables_of_training_do_not_take_more_than_their_share(make, monkeypatch)
 
     monkeypatch.setattr(gradient, "write_parity", write)
     monkeypatch.setattr(gradient.time, "monotonic", lambda: clock[0])
-    reports = gradient._Reports(Folder(make("dipole")), None)
+    reports = gradient.Reports(SimpleNamespace(folder=Folder(make("dipole"))))
     for now in (0.0, 10.0, 50.9, 51.1, 60.0, 103.0):
         clock[0] = now
         reports._renew({})
     assert written == [1.0, 52.1, 104.0]
+
+
+@pytest.mark.parametrize("kind", ["potential", "dipole"])
+def test_a_neuron_for_the_constants_of_species(make, caplog, kind):  # noqa: F811
+    folder = make(kind, test=False)
+    with caplog.at_level("INFO"):
+        run_directory(folder, RunOptions(steps=2))
+    more = int(kind == "potential")
+    assert read_nep(folder / "nep.txt").neurons == 4 + more
+    assert ("nep.txt has 5 neurons: one more than nep.in" in caplog.text) == bool(more)
+    folder = make(kind, test=False, name="many", neuron=120)
+    if not more:
+        run_directory(folder, RunOptions(steps=1))
+        return
+    with pytest.raises(InputError, match="'neuron' is 120, and nep.txt needs one more.*use 119"):
+        run_directory(folder, RunOptions(steps=1))
+    assert not (folder / "tnep_checkpoint.pt").exists()
 
 
 # -- what has no meaning -------------------------------------------------------------------------------------------

@@ -164,6 +164,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         ("type 1 H\ncharge_mode 1", "qNEP. are not supported"),
         ("type 1 H\nvdw 1", "van der Waals"),
         ("type 1 H\ncharge_vdw 1", "van der Waals"),
+        ("type 1 H\nlambda_q much", "'lambda_q': expected a number, found 'much'"),
         ("type 1 H\nfine_tune nep.txt", "expected a nep.txt, a nep.restart, and optionally 0 or 1"),
         ("type 1 H\nfine_tune nep.txt nep.restart 2", "optionally 0 or 1"),
         ("type 1 H\nsave_potential 0", "interval of at least 1"),

@@ -74,8 +74,6 @@ class Trainer:
         Predictions of the current parameters by split, where somebody has made them already.
     history : list of dict
         Rows of ``log.csv``: step, loss, learning rate, and RMSE of each label on training and validation data.
-    seen : dict of dict of Tensor
-        Predictions of the last report, by split and label.
     stops : list of int
         L-BFGS, which does several steps at a time, stops at multiples of these.
     """
@@ -122,7 +120,6 @@ class Trainer:
         self.frozen = descriptor if config.model.freeze_descriptor else 0
         self.step = 0
         self.stops = [config.output.report_interval]
-        self.seen: dict[str, dict[str, Tensor]] = {}
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"step": 0, "loss": math.inf, "vector": self._single(self.vector.detach())}
         self.seconds = 0.0
@@ -208,6 +205,7 @@ class Trainer:
 
     def advance(self) -> None:
         """Do one step of the first method, or a few iterations of L-BFGS."""
+        self.predicted = {}
         if self.stage == "lbfgs":
             self.do_lbfgs(self._gradient)
         else:
@@ -330,8 +328,8 @@ class Trainer:
         losses = {}
         for name in ("train", "validation"):
             if name in self.parts:
-                self.seen[name] = self.evaluate(name)
-                losses[name], errors = errors_of(self.objective, self.parts[name].labels, self.seen[name])
+                self.predicted[name] = self.evaluate(name)
+                losses[name], errors = errors_of(self.objective, self.parts[name].labels, self.predicted[name])
                 self._check_finite(losses[name])
                 row[f"loss_{name}"] = losses[name]
                 row |= {f"rmse_{label}_{name}": error for label, error in errors.items()}
@@ -384,7 +382,7 @@ class Trainer:
         self.vector = state["vector"].to(self.device, copy=True).requires_grad_(True)
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.history = state["best"], state["history"]
-        self._optimizer = None
+        self._optimizer, self.predicted = None, {}
         if state["optimizer"] is not None and not self.finished:
             first = "betas" in state["optimizer"]["param_groups"][0]
             self._optimizer = self._first_optimizer() if first else torch.optim.LBFGS([self.vector])

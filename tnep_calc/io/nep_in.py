@@ -237,6 +237,8 @@ def _parse(keyword, words, species, fail):
         asked_for = REFUSED[keyword]
         if asked_for is not None and words[:1] != ["0"]:
             fail(f"{asked_for} are not supported; remove the line to train without")
+        if asked_for is None:
+            _numbers(words, (float,) * len(words), "a number", fail)
         return {}
     if keyword not in KEYWORDS:
         known = sorted([*KEYWORDS, *REFUSED, "type", "cutoff", "type_weight", "mode"])

@@ -203,7 +203,7 @@ class Reports:
         folder, trainer = self._folder, self._trainer
         if len(trainer.weights) < len(folder.error_names):
             return folder.tables(now, folder.train)
-        predictions = _evaluated(trainer.seen["train"])
+        predictions = _evaluated(trainer.evaluate("train"))
         for name, value in (trainer.repulsion or {}).items():
             if name in predictions:
                 predictions[name] = predictions[name] + value[: len(predictions[name])]
