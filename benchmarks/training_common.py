@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch._dynamo  # the first optimizer of a process would import it while t
 from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.io.gpumd_xyz import read_gpumd_xyz
 from tnep_calc.training.config import parse_config
+from tnep_calc.training.joint import JointTrainer
 from tnep_calc.training.trainer import Trainer
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -57,7 +58,9 @@ class Run:
 
     Attributes
     ----------
-    trainer : Trainer
+    trainer : Trainer or JointTrainer
+    first : Trainer
+        Of the first model.
     preparation, seconds : float
         CPU seconds of the moments, and of the steps (tests excluded).
     curve : list of tuple
@@ -66,7 +69,8 @@ class Run:
         For the test structures, by label.
     """
 
-    trainer: Trainer
+    trainer: Trainer | JointTrainer
+    first: Trainer
     preparation: float = 0.0
     seconds: float = 0.0
     curve: list[tuple[int, float, float]] = field(default_factory=list)
@@ -74,7 +78,7 @@ class Run:
 
     def error(self, name: str, prediction: np.ndarray) -> np.ndarray:
         """Return prediction minus label of the test structures, per atom for totals."""
-        return self.trainer.parts["test"].labels.error(name, torch.from_numpy(prediction)).numpy()
+        return self.first.parts["test"].labels.error(name, torch.from_numpy(prediction)).numpy()
 
     def rmse(self, name: str) -> tuple[float, float]:
         """Return the errors of a typical single model and of the mean."""
@@ -88,19 +92,12 @@ def rmse(error: np.ndarray) -> float:
     return float(np.sqrt(np.square(error).mean()))
 
 
-class _Together(Trainer):
-    """Trainer whose starts are all kept, as an ensemble."""
-
-    def _choose(self):
-        pass
-
-
 def train(
     structures: Sequence[LabelledStructure], indices: dict[str, np.ndarray], model: dict, loss: dict, optimizer: dict,
     *, steps: int, models: int = 1, interval: int = 0, watch: str | None = None,
     stop: Callable[[Run], bool] | None = None,
 ) -> Run:  # fmt: skip
-    """Train models with different initial parameters together by SOAP, then a single one by L-BFGS if asked for.
+    """Train one model, or several with different initial parameters together, by SOAP, then by L-BFGS if asked for.
 
     Parameters
     ----------
@@ -121,15 +118,19 @@ def train(
     kind = model["kind"]
     watch = watch or kind
     begin = time.process_time()
-    options = optimizer | ({"restarts": models, "restart_steps": steps} if models > 1 else {"steps": steps})
-    trainer = (_Together if models > 1 else Trainer)(configuration(model, loss, options), structures, indices)
-    run = Run(trainer, preparation=time.process_time() - begin)
-    total = steps if models > 1 else trainer.total_steps
-    while trainer.step < total:
+    config = configuration(model, loss, optimizer | {"steps": steps})
+    if models == 1:
+        trainer = first = Trainer(config, structures, indices)
+    else:
+        configs = [replace(config, model=replace(config.model, seed=k)) for k in range(models)]
+        trainer = JointTrainer.of(configs, structures, [indices] * models)
+        first = trainer.members[0]
+    run = Run(trainer, first, preparation=time.process_time() - begin)
+    while not trainer.finished:
         begin, before = time.process_time(), trainer.step
         trainer.advance()
         run.seconds += time.process_time() - begin
-        if interval and (trainer.step // interval != before // interval or trainer.step >= total):
+        if interval and (trainer.step // interval != before // interval or trainer.finished):
             run.predictions = _predictions(trainer)
             run.curve.append((trainer.step, run.seconds, run.rmse(watch)[1]))
             if stop is not None and stop(run):
@@ -139,6 +140,9 @@ def train(
 
 
 def _predictions(trainer):
-    vector = trainer.vector.detach()
-    found = {name: value.numpy() for name, value in trainer._predict("test", vector).items()}
-    return found if vector.ndim == 2 else {name: value[None] for name, value in found.items()}
+    members = [trainer]
+    if isinstance(trainer, JointTrainer):
+        members = trainer.members
+        trainer.predict(members)
+    found = [member.evaluate("test") for member in members]
+    return {name: np.stack([of_member[name].numpy() for of_member in found]) for name in found[0]}

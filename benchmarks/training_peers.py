@@ -75,7 +75,7 @@ def against_neppo(quick: bool) -> list[dict]:
     for steps in BUDGETS if not quick else BUDGETS[:1]:
         options = MOLECULES | {"batch": 32, "lr": 0.03}
         runs.append(train(structures, indices, model, loss, options, steps=steps, interval=5))
-    ours = runs[0].trainer.model.n_parameters
+    ours = runs[0].first.model.n_parameters
     print(f"QM7B dipole, {len(indices['train'])} molecules; neppo 1.0 ({count} parameters): {preparation:.0f} CPU s "
           f"before the first step; ours ({ours}): {runs[0].preparation:.1f}")  # fmt: skip
     for run, steps in zip(runs, BUDGETS, strict=False):

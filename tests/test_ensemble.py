@@ -211,7 +211,7 @@ def test_another_split_is_refused(folder, capsys):
 
 
 def test_moments_that_find_no_memory_say_what_to_do(folder, monkeypatch, capsys):
-    monkeypatch.setattr(ensemble, "MomentPool", lambda *_, **__: np.empty(10**15))
+    monkeypatch.setattr(ensemble.JointTrainer, "of", lambda *_, **__: np.empty(10**15))
     assert main(["train", str(folder / "config.toml"), "-q"]) == 1
     assert "the computer has too little memory: Unable to allocate" in capsys.readouterr().err
 

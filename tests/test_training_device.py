@@ -27,7 +27,6 @@ from tnep_calc.training import blocks, native
 from tnep_calc.training.checkpoint import load_checkpoint, save_checkpoint
 from tnep_calc.training.device import describe, resolve
 from tnep_calc.training.joint import JointTrainer
-from tnep_calc.training.pool import MomentPool
 from tnep_calc.training.trainer import Trainer
 
 STRUCTURES = [random_structure(seed, SYMBOLS[seed % 3], pbc=seed != 4) for seed in range(6)]
@@ -295,8 +294,7 @@ def test_models_together_are_on_the_gpu(options):
     def together(device):
         tables = {"model": {"l_max": [2, 0]}, "optimizer": {"steps": 4, "lbfgs_steps": 5, "device": device, **options}}
         config = small_config("dipole", **tables)
-        pool = MomentPool(config, *([[STRUCTURES[k] for k in s[name]] for s in splits] for name in ("train", "validation")))
-        return JointTrainer([Trainer(config, STRUCTURES, s, pool) for s in splits], pool)
+        return JointTrainer.of([config, config], STRUCTURES, splits)
 
     plain = together("cpu")
     plain.run()

@@ -29,12 +29,7 @@ def structures():
 def together(kind, all_structures=None, splits=SPLITS, **tables):
     own = structures() if all_structures is None else all_structures
     configs = [small_config(kind, model={"seed": k}, **tables) for k in range(len(splits))]
-    pool = MomentPool(
-        configs[0], [[own[k] for k in s["train"]] for s in splits],
-        [[own[k] for name in ("validation", "test") for k in s[name]] for s in splits],
-    )  # fmt: skip
-    members = [Trainer(c, own, s, pool) for c, s in zip(configs, splits, strict=True)]
-    return JointTrainer(members, pool), [Trainer(c, own, s) for c, s in zip(configs, splits, strict=True)]
+    return JointTrainer.of(configs, own, splits), [Trainer(c, own, s) for c, s in zip(configs, splits, strict=True)]
 
 
 def close(a, b, tolerance=1e-9):

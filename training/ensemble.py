@@ -29,7 +29,6 @@ from .members import MemberValues, mean_and_deviation, member_config, member_ind
 from .objective import ABOUT_SPECIES, make_labels
 from .objective import spreads as label_spreads
 from .outputs import NEP, log_start, report_progress, write_results
-from .pool import MomentPool
 from .preparation import read_structures
 from .run_files import CHECKPOINT, resume
 from .splits import SPLITS
@@ -70,30 +69,23 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     _check_directories(config, configs, restart)
     structures = read_structures(config)
     indices = member_indices(structures, config)
-    trained, looked_at = (
-        [[structures[k] for name in names for k in own[name]] for own in indices]
-        for names in (("train",), ("validation", "test"))
-    )
-    pool = MomentPool(config, trained, looked_at)
-    trainers = []
-    for k, (member, own) in enumerate(zip(configs, indices, strict=True), start=1):
-        log.info("member %d of %d: %s", k, len(configs), ", ".join(f"{len(v)} {name}" for name, v in own.items()))
-        trainers.append(Trainer(member, structures, own, pool))
-        trainers[-1].fingerprint.update(split_hash(member, own))
-        member.directory.mkdir(parents=True, exist_ok=True)
-    together = JointTrainer(trainers, pool)
+    together = JointTrainer.of(configs, structures, indices)
+    for trainer, own in zip(together.members, indices, strict=True):
+        trainer.fingerprint.update(split_hash(trainer.config, own))
+        trainer.config.directory.mkdir(parents=True, exist_ok=True)
     checkpoint = resume(config.directory, together, restart)
-    log_start(trainers[0])
+    log_start(together.members[0])
     together.run(
-        lambda _: report_progress(trainers, [member.directory for member in configs]),
+        lambda _: report_progress(together.members, [member.directory for member in configs]),
         lambda: save_checkpoint(checkpoint, together.state()),
     )
     collected, results = _Predictions(structures), []
-    for trainer, member in zip(trainers, configs, strict=True):
-        results.append(write_results(trainer, member.directory))
+    for trainer in together.members:
+        results.append(write_results(trainer, trainer.config.directory))
         collected.add(trainer)
     compared = collected.panels(config)
-    save_figure(plot_losses([trainer.history for trainer in trainers]), config.directory / "loss.png", force=True)
+    figure = plot_losses([trainer.history for trainer in together.members])
+    save_figure(figure, config.directory / "loss.png", force=True)
     return write_summary(config, indices, results, compared)
 
 

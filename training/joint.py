@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tnep_calc.io.dataset import LabelledStructure
+
 from .blocks import Block
 from .checkpoint import load_matching
+from .config import TrainingConfig
 from .device import room_in_memory
 from .gradients import set_gradient, share_of
 from .loop import run_steps
@@ -58,6 +61,31 @@ class JointTrainer:
         self._structures = [member.parts["train"].structures for member in self.members]
         self._fits = torch.stack([pool.fits(structures) for structures in self._structures]).to(pool.storage.device)
         self._stacked: tuple[tuple[int, ...], NepOnMoments, Objective] | None = None
+
+    @classmethod
+    def of(
+        cls, configs: Sequence[TrainingConfig], structures: Sequence[LabelledStructure],
+        indices: Sequence[Mapping[str, np.ndarray]],
+    ) -> JointTrainer:  # fmt: skip
+        """Return runs on splits of the same structures.
+
+        Parameters
+        ----------
+        configs : sequence of TrainingConfig
+        structures : sequence of LabelledStructure
+        indices : sequence of mapping of str to array of int
+            Structures of each split, for each run.
+        """
+        trained, looked_at = (
+            [[structures[k] for name in names for k in own[name]] for own in indices]
+            for names in (("train",), ("validation", "test"))
+        )
+        pool = MomentPool(configs[0], trained, looked_at)
+        members = []
+        for k, (config, own) in enumerate(zip(configs, indices, strict=True), start=1):
+            log.info("member %d of %d: %s", k, len(configs), ", ".join(f"{len(v)} {name}" for name, v in own.items()))
+            members.append(Trainer(config, structures, own, pool))
+        return cls(members, pool)
 
     # -- what the loop asks for ------------------------------------------------------------------------------------
 
@@ -134,7 +162,7 @@ class JointTrainer:
         behind = [k for k, member in enumerate(self.members)
                   if not member.looked or member.history[-1]["step"] < member.step]  # fmt: skip
         members = [self.members[k] for k in behind]
-        self._predict(members)
+        self.predict(members)
         for member in members:
             member.look()
 
@@ -181,7 +209,7 @@ class JointTrainer:
         _, model, objective = self._stacked
         return model, replace(objective, weights=self.members[chosen[0]].objective_now().weights)
 
-    def _predict(self, members: list[Trainer]) -> None:
+    def predict(self, members: Sequence[Trainer]) -> None:
         """Give members the predictions of their parameters for their splits, computed for all of them at once."""
         model = members[0].model.with_scaling(Scaling.stack([m.model.scaling.member(0) for m in members]))
         vectors, wanted = torch.stack([m.leader() for m in members]), list(members[0].weights)
