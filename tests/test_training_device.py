@@ -205,7 +205,7 @@ def test_gpumd_folders(tmp_path):
     """Two folders with shared moments; the checkpoint of the first is taken up by the CPU."""
     for name in ("a", "b", "plain"):
         (tmp_path / name).mkdir()
-        write_nep_in(tmp_path / name / "nep.in", options("potential"))
+        write_nep_in(tmp_path / name / "nep.in", options("potential", generation=10))
         write_xyz(tmp_path / name / "train.xyz", range(5))
         write_xyz(tmp_path / name / "test.xyz", range(5, 7))
     folders = [str(tmp_path / name) for name in ("a", "b")]
