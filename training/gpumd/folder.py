@@ -44,7 +44,8 @@ class RunOptions:
         Begin anew: discard our checkpoint, move ``loss.out`` (and ``nep.restart``, from which the evolution strategy
         goes on otherwise) to ``*.old``, and allow an existing ``nep.txt`` to be overwritten.
     steps : int or None
-        Steps of Adam or SOAP, and then as many of L-BFGS (gradient engine); None = the defaults of ``tnep train``.
+        Steps of Adam or SOAP, and then as many of L-BFGS (gradient engine); None = the defaults of ``tnep train``.  All
+        together are at most ``generation`` of ``nep.in``.
     precision : str, default "float64"
         Arithmetic of the gradient engine; the evolution strategy is float32 as in GPUMD.
     threads : int, default 1

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 _WRITING = 0.02
 """Largest share of the time for renewals of ``*_train.out`` during the run."""
 
+_NAMES = {"adam": "Adam", "soap": "SOAP"}
 _AS_EVALUATED = {"atomic_dipole": "dipoles", "atomic_polarizability": "polarizabilities"}
 """Names in :func:`tnep_calc.training.gpumd.evaluate.evaluate` where they differ from those of labels."""
 
@@ -124,10 +125,11 @@ class FolderTrainer(Trainer):
         for line in in_words(self.config, folder, run):
             log.info("%s: %s", folder.path, line)
         _log_virials(self.parts["train"].structures, folder)
-        log.info("gradient engine: %d parameters, %d structures, %d to test; %d steps (%s), %d of L-BFGS; moments: %s; "
-                 "weights %s",
-                 self.model.n_parameters, len(folder.train), len(folder.test), o.steps, o.method, o.lbfgs_steps,
-                 self.storage, ", ".join(f"{k} {v:g}" for k, v in self.weights.items()))  # fmt: skip
+        starts = f"{o.restart_steps} of {o.restarts} starts, " if o.restarts > 1 else ""
+        log.info("gradient engine: %d parameters, %d structures, %d to test; steps: %s%d of %s, %d of L-BFGS; moments: "
+                 "%s; weights %s",
+                 self.model.n_parameters, len(folder.train), len(folder.test), starts, o.steps, _NAMES[o.method],
+                 o.lbfgs_steps, self.storage, ", ".join(f"{k} {v:g}" for k, v in self.weights.items()))  # fmt: skip
         _check_neurons(self.parameters().neurons, self.config.model.neurons, folder)
 
     def finish(self, run: RunOptions) -> None:
