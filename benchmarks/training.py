@@ -9,6 +9,7 @@ neppo       time to the test errors of neppo 1.0 at points of its curve ({neppo}
 snes        time to the test errors of the evolution strategy ({snes})
 water       targets of atoms, beside GPUMD's own models of the same data ({water})
 enthalpy    SiO2 and BaTiO3, beside the published allegro-pol models ({enthalpy})
+ensemble    five members of bagging together, beside one after the other ({ensemble})
 throughput  an epoch as a share of the dense-product peak and of the memory bandwidth ({throughput})
 
 ``--quick`` only shows that everything runs: a twentieth of the steps.
@@ -22,12 +23,14 @@ from pathlib import Path
 from cases import one_thread, write_records
 
 TIMES = {
-    "qm7b": "6 min", "neppo": "2 min", "snes": "2 min", "water": "2 min", "enthalpy": "3 min", "throughput": "1 min",
+    "qm7b": "6 min", "neppo": "2 min", "snes": "2 min", "water": "2 min", "enthalpy": "3 min", "ensemble": "3 min",
+    "throughput": "1 min",
 }  # fmt: skip
 
 
 def run_part(name: str, quick: bool, figure: Path | None) -> list[dict]:
     """Run one part and return its records."""
+    import training_ensemble
     import training_peers
     import training_qm7b
     import training_sets
@@ -37,7 +40,8 @@ def run_part(name: str, quick: bool, figure: Path | None) -> list[dict]:
         return training_qm7b.run(quick, figure)
     parts = {
         "neppo": training_peers.against_neppo, "snes": training_peers.against_snes, "water": training_sets.water,
-        "enthalpy": training_sets.enthalpy, "throughput": training_throughput.throughput,
+        "enthalpy": training_sets.enthalpy, "ensemble": training_ensemble.ensemble,
+        "throughput": training_throughput.throughput,
     }  # fmt: skip
     return parts[name](quick)
 

@@ -6,7 +6,8 @@ Where to look, in the order of a run (``tnep train`` enters at the first of each
 configuration          `tables` (what all families share), `config`, `device`; `architecture` of an existing model
 data                   `preparation`, `splits`, `edges`, `features`, `groups`, `moments`, `coverage`, `blocks`, `pool`
 model                  `model`, `centres`, `invariants`, `native` kernels, `scaling`; `initial` parameters, or a `start`
-loop                   `trainer`, `objective`, `soap`, `checkpoint`, `watching`; `ensemble` of several `members`
+loop                   `trainer`, `loop`, `objective`, `gradients`, `methods`, `soap`, `checkpoint`, `watching`
+several models         `ensemble` of `members`, trained together by `joint`, with a `rendezvous` of their line searches
 results                `outputs`, `run_files`, `comparison`, `parity_file`, `report`, `html_report`
 beside                 `selection` of structures for the next calculations
 =====================  ================================================================================================

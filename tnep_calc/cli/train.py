@@ -100,7 +100,7 @@ def add_arguments(parser):
     parser.epilog = EPILOG
     parser.add_argument(
         "config", type=Path, nargs="+",
-        help="configuration (TOML), or GPUMD folder with nep.in and train.xyz; several folders share their moments",
+        help="configuration (TOML), or GPUMD folder with nep.in and train.xyz; several folders are trained together",
     )  # fmt: skip
     parser.add_argument("-o", "--output", help="output directory, instead of the one in the configuration")
     parser.add_argument(
