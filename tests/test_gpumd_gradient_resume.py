@@ -15,6 +15,7 @@ CASES = {
     "plain": ("polarizability", {"generation": 16, "output_interval": 4}, {}),
     "uneven": ("dipole", {"generation": 30, "output_interval": 3, "save_potential": (7, 0, 0)}, {}),
     "patience": ("potential", {"generation": 30, "output_interval": 3, "zbl": 2.0}, {"patience": 30, "restarts": 2}),
+    "impatience": ("dipole", {"generation": 300, "output_interval": 3}, {"patience": 3}),
 }
 
 
@@ -53,7 +54,7 @@ def test_bit_for_bit(make, monkeypatch, often, case, row):  # noqa: F811
             run_directory(folders[1], run)
     run_directory(folders[1], run)
     names = sorted(path.name for path in folders[0].iterdir() if path.name != "tnep_checkpoint.pt")
-    assert len(names) == {"plain": 7, "uneven": 11, "patience": 13}[case]
+    assert len(names) == {"plain": 7, "uneven": 11, "patience": 13, "impatience": 7}[case]
     assert names == sorted(path.name for path in folders[1].iterdir() if path.name != "tnep_checkpoint.pt")
     for name in names:
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name

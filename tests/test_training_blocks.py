@@ -127,7 +127,7 @@ def test_batches_and_starts_go_on_bit_by_bit(structures, tmp_path, stop):
     second.run()
     assert torch.equal(whole.vector, second.vector) and whole.history == second.history
     assert torch.equal(whole.result()[0], second.result()[0])
-    assert [row["stage"] for row in whole.history] == ["restarts"] * 3 + ["adam"] * 5 + ["lbfgs"] * 2
+    assert [row["stage"] for row in whole.history] == ["restarts"] * 3 + ["adam"] * 5 + ["lbfgs"] * 4
 
 
 def test_an_epoch_takes_every_batch_once(structures):
@@ -181,6 +181,28 @@ def test_patience(structures):
     trainer.run()
     assert trainer.step < 400 and trainer.step == trainer.best["step"] + 10
     assert trainer.result()[1] == trainer.best["step"]
+
+
+def test_lbfgs_takes_over_from_the_best_parameters_when_patience_runs_out(structures):
+    config = small_config("dipole", data={"validation_fraction": 0.5}, output={"report_interval": 2},
+                          optimizer={"steps": 400, "lbfgs_steps": 300, "patience": 5})  # fmt: skip
+    trainer = Trainer(config, structures)
+    starts, original = [], trainer.do_lbfgs
+
+    def do_lbfgs(gradient):
+        starts.append((trainer.step, trainer.vector.detach().clone(), trainer.best))
+        original(gradient)
+
+    trainer.do_lbfgs = do_lbfgs
+    trainer.run()
+    adam, lbfgs = ([row for row in trainer.history if row["stage"] == stage] for stage in ("adam", "lbfgs"))
+    step, vector, best = starts[0]
+    assert step == 400 and torch.equal(vector, best["vector"]) and adam[-1]["step"] == best["step"] + 10 < 400
+    assert lbfgs[0]["step"] == 402 and lbfgs[-1]["step"] == trainer.step < 700
+    assert trainer.step == max(trainer.best["step"], 400) + 10
+
+
+def test_patience_needs_validation_data():
     with pytest.raises(InputError, match="patience needs validation data"):
         small_config("dipole", optimizer={"patience": 5})
 

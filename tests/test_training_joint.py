@@ -100,8 +100,9 @@ def test_the_pool_has_a_structure_once_and_tells_labels_apart():
     assert pool.places(second).tolist() == [3, 4, 0, 5] and pool.fits(first).tolist() == [True] * 3 + [False] * 3
 
 
-def test_patience_ends_a_member_while_the_others_go_on():
-    options = {"patience": 1, "steps": 40, "lbfgs_steps": 0, "lr": 0.2}
+@pytest.mark.parametrize("lbfgs_steps", [0, 20])
+def test_patience_ends_a_stage_of_a_member_while_the_others_go_on(lbfgs_steps):
+    options = {"patience": 1, "steps": 40, "lbfgs_steps": lbfgs_steps, "lr": 0.2}
     joint, alone = together("polarizability", data={"validation_fraction": 0.1}, optimizer=options,
                             output={"report_interval": 2})  # fmt: skip
     joint.run()
@@ -109,7 +110,9 @@ def test_patience_ends_a_member_while_the_others_go_on():
         one.run()
         assert member.step == one.step and member.best["step"] == one.best["step"]
         assert [row["step"] for row in member.history] == [row["step"] for row in one.history]
-    assert len({member.step for member in joint.members}) > 1 and joint.members[2].step == 40  # has no validation data
+    assert len({member.step for member in joint.members}) > 1
+    assert joint.members[2].step == 40 + lbfgs_steps  # has no validation data
+    assert min(len(member.history) for member in joint.members) < 20 == len(joint.members[2].history) - 1 - lbfgs_steps // 2
 
 
 @pytest.mark.parametrize("stop", [3, 9, 26])

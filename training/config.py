@@ -183,7 +183,8 @@ class OptimizerConfig:
     restart_steps : int, default 50
         Steps before the choice; they come before `steps`.
     patience : int, default 0
-        Stop after this many reports without a smaller validation loss; 0 = never.
+        After this many reports without a smaller validation loss the first steps are over, and L-BFGS goes on from the
+        best parameters; in L-BFGS, or without it, the run is over; 0 = all steps.
     precision : str, default "float64"
         Storage and arithmetic of the moments, ``"float64"`` or ``"float32"`` (half the memory, twice the speed).
     threads : int, default 1

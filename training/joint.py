@@ -95,10 +95,17 @@ class JointTrainer:
         return [k for k, member in enumerate(self.members) if not member.finished]
 
     @property
+    def moving(self) -> list[int]:
+        """Numbers of the members that do the next step: L-BFGS waits until none does those of the first method."""
+        active = self.active
+        first = [k for k in active if self.members[k].stage != "lbfgs" and not self.members[k].out_of_patience]
+        return first or active
+
+    @property
     def step(self) -> int:
-        """Steps done by those that go on; at the end, by the one that did most."""
-        going = [self.members[k].step for k in self.active]
-        return min(going) if going else max(member.step for member in self.members)
+        """Steps done by those that move; at the end, by the one that did most."""
+        moving = [self.members[k].step for k in self.moving]
+        return min(moving) if moving else max(member.step for member in self.members)
 
     @property
     def finished(self) -> bool:
@@ -141,17 +148,21 @@ class JointTrainer:
 
     def advance(self) -> None:
         """Do a step of the first method, or a few iterations of L-BFGS, with all members that go on."""
-        active = self.active
+        moving = self.moving
         for member in self.members:
             member.predicted = {}
-        if self.members[active[0]].stage == "lbfgs":
-            tasks = [partial(_lbfgs, self.members[k]) for k in active]
-            answer_together(tasks, lambda waiting: self._gradients([active[k] for k in waiting], None))
+        for k in moving:
+            if self.members[k].out_of_patience:
+                self.members[k].leave_first()
+        first = self.members[moving[0]]
+        if first.stage == "lbfgs":
+            tasks = [partial(_lbfgs, self.members[k]) for k in moving]
+            answer_together(tasks, lambda waiting: self._gradients([moving[k] for k in waiting], None))
             return
-        losses = self._gradients(active, self.members[active[0]].batch(self.pool.fitted))
-        for k, loss in zip(active, losses, strict=True):
+        losses = self._gradients(moving, first.batch(self.pool.fitted))
+        for k, loss in zip(moving, losses, strict=True):
             self.members[k].do_first(partial(float, loss))
-        if self.members[active[0]].step == self.members[0].choice_step:
+        if first.step == first.choice_step:
             self._stacked = None  # the best start of each has its own constants
 
     def look(self) -> None:

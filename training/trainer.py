@@ -166,14 +166,16 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done, or the validation loss has stopped falling."""
-        return self.step >= self.total_steps or self._out_of_patience
+        """Whether all steps are done, or the validation loss has stopped falling in the last stage."""
+        last = self.stage == "lbfgs" or not self.config.optimizer.lbfgs_steps
+        return self.step >= self.total_steps or (last and self.out_of_patience)
 
     @property
-    def _out_of_patience(self):
-        patience = self.config.optimizer.patience
-        since = sum(row["step"] > max(self.best["step"], self.choice_step) for row in self.history)
-        return patience > 0 and "validation" in self.parts and since >= patience
+    def out_of_patience(self) -> bool:
+        """Whether this stage has had too many reports without a smaller validation loss."""
+        patience, since = self.config.optimizer.patience, max(self.best["step"], self.choice_step)
+        count = sum(row["stage"] == self.stage and row["step"] > since for row in self.history)
+        return patience > 0 and "validation" in self.parts and count >= patience
 
     @property
     def max_neighbors(self) -> tuple[int, int]:
@@ -206,10 +208,18 @@ class Trainer:
     def advance(self) -> None:
         """Do one step of the first method, or a few iterations of L-BFGS."""
         self.predicted = {}
+        if self.out_of_patience:
+            self.leave_first()
         if self.stage == "lbfgs":
             self.do_lbfgs(self._gradient)
         else:
             self.do_first(lambda: self._gradient(self.batch(self.parts["train"])))
+
+    def leave_first(self) -> None:
+        """Leave out the other steps of the first method: L-BFGS goes on from the best parameters."""
+        log.info("no smaller validation loss since step %d: L-BFGS goes on from there", self.best["step"])
+        self.vector = self.best["vector"].to(self.device, copy=True).requires_grad_(True)
+        self.step = self.choice_step + self.config.optimizer.steps
 
     def do_first(self, gradient: Callable[[], float]) -> None:
         """Do one step of the first method with a function that sets the gradient and returns the loss."""

@@ -58,8 +58,8 @@ class RunOptions:
     start : str or path, optional
         A ``nep.txt`` whose parameters the gradient engine starts from, instead of the one that ``fine_tune`` names.
     patience : int, default 0
-        Stop the gradient engine after this many rows of ``loss.out`` without a smaller loss on ``test.xyz``, and keep
-        the parameters with the smallest one; 0 = all steps, and the last parameters.
+        Leave the first steps, and later L-BFGS, after this many rows of ``loss.out`` without a smaller loss on
+        ``test.xyz``, and keep the parameters with the smallest one; 0 = all steps, and the last parameters.
     restarts : int, default 1
         Starts that the gradient engine trains together before it goes on with the best of them: that with the smallest
         loss on ``train.xyz``, with `patience` on ``test.xyz``.

@@ -160,8 +160,9 @@ def in_words(config: TrainingConfig, folder: Folder, run: RunOptions) -> list[st
     if options.fine_tune:
         lines.append(f"fine_tune: parameters of {config.start}; {options.fine_tune[1]} is for the evolution strategy")
     if run.patience:
-        lines.append(f"patience {run.patience}: stops after so many rows of loss.out without a smaller loss on "
-                     "test.xyz, and keeps the best: the errors on test.xyz are a little too small")  # fmt: skip
+        lines.append(f"patience {run.patience}: after so many rows of loss.out without a smaller loss on test.xyz the "
+                     "first steps, and then L-BFGS, are over, and the best model is kept: the errors on test.xyz are a "
+                     "little too small")  # fmt: skip
     return lines
 
 
