@@ -78,8 +78,8 @@ of Adam, with 64 structures per step if nep.in has no 'batch'. 'generation' is t
 'output_interval' (20 if not given) and 'save_potential' count steps, and the weight decay is 1e-6 times the mean of
 lambda_1 and lambda_2 over the default that GPUMD has for them: 0 and 0 give none. Where the species have different
 constants nep.txt has one neuron more than nep.in. --restarts 4 goes on with the best of 4 starts after 50 steps.
---patience 15 goes on to L-BFGS, and later stops, after 15 rows of loss.out without a smaller loss on test.xyz, and keeps
-the best model: errors on test.xyz are a little too small then.
+--patience 15 goes on to L-BFGS, and there stops, after 15 rows of loss.out without a smaller loss on test.xyz, and
+keeps the best model: errors on test.xyz are a little too small then.
 --engine snes is GPUMD's evolution strategy, which goes on from nep.restart if that is there.
 
 Fine-tuning: start = "nep.txt" in [model], or --start or the keyword fine_tune for a GPUMD folder, begins with the
