@@ -112,6 +112,8 @@ def add_arguments(parser):
     group.add_argument("--threads", type=int, help="threads; default: 1")
     group.add_argument("--device", help="where it computes: cpu, cuda, cuda:1, ..., or auto; default: cpu")
     group.add_argument("--memory", type=float, help="largest size of the moments in memory in GB; default: 4")
+    group.add_argument("--scratch", metavar="DIR",
+                       help="folder of the temporary file for more moments than --memory (default: the system's)")
     group = parser.add_argument_group("only for a GPUMD folder and --engine gradient")
     group.add_argument("--steps", type=int, help="steps of first order, and as many of L-BFGS (default: 300)")
     group.add_argument("--patience", type=int, metavar="ROWS",
@@ -119,8 +121,6 @@ def add_arguments(parser):
     group.add_argument("--restarts", type=int, metavar="N", help="starts, the best of which goes on (default: 1)")
     group.add_argument("--start", metavar="NEP", help="nep.txt to start from, as model.start does")
     group.add_argument("--precision", choices=("float64", "float32"), help="of the moments; default: float64")
-    group.add_argument("--scratch", metavar="DIR",
-                       help="folder of the temporary file for more moments than --memory (default: the system's)")
 
 
 def run(args):
@@ -181,10 +181,10 @@ def _train(args):
 def _run_directories(args, given):
     if args.output is not None:
         raise InputError("a GPUMD folder gets its results itself: --output is for configurations only")
-    by_gradient = {"steps", "patience", "restarts", "precision", "scratch", "start"}
+    by_gradient = {"steps", "patience", "restarts", "precision", "start"}
     if args.engine == "snes" and by_gradient & set(given):
         raise InputError(
-            "--steps, --patience, --restarts, --precision, --scratch and --start are for --engine gradient: use "
+            "--steps, --patience, --restarts, --precision and --start are for --engine gradient: use "
             "'generation', and 'fine_tune' with a nep.txt and its nep.restart, in nep.in"
         )
     from ..training.gpumd.folder import RunOptions

@@ -9,6 +9,7 @@ was stopped goes on exactly, descriptor scaling and generation included.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd_training import write_restart
@@ -59,7 +60,10 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
     options, path, zbl, checkpoint = folder.options, folder.path, folder.zbl, folder.path / CHECKPOINT
     start = Start() if checkpoint.exists() else find_start(folder)
     frames = folder.train if zbl is None else without_zbl(folder.train, options, zbl)
-    trainer = SnesTrainer(options, frames, start.distribution, start.q_scaler, run.memory_gb, run.device)
+    trainer = SnesTrainer(
+        options, frames, start.distribution, start.q_scaler, run.memory_gb, run.device,
+        None if run.scratch is None else Path(run.scratch).resolve(),
+    )
     if checkpoint.exists():
         trainer.restore(checkpoint)
         folder.trim_loss(load_checkpoint(checkpoint)["loss_rows"])

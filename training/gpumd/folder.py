@@ -64,7 +64,7 @@ class RunOptions:
         Starts that the gradient engine trains together before it goes on with the best of them: that with the smallest
         loss on ``train.xyz``, with `patience` on ``test.xyz``.
     scratch : str or path, optional
-        Folder of the temporary file to which the gradient engine streams moments; None = the system's.
+        Folder of the temporary file to which moments are streamed; None = the system's.
     """
 
     engine: str = "gradient"
@@ -205,8 +205,7 @@ def check_folder(folder: Folder, run: RunOptions) -> None:
         (run.steps is None or run.steps >= 1, f"--steps must be at least 1, got {run.steps}"),
         (run.patience >= 0, f"--patience must be a number of rows of loss.out, got {run.patience}"),
         (run.restarts >= 1, f"--restarts must be at least 1, got {run.restarts}"),
-        (not by_snes or (run.patience, run.restarts, run.scratch) == (0, 1, None),
-         "--patience, --restarts and --scratch are for --engine gradient"),
+        (not by_snes or (run.patience, run.restarts) == (0, 1), "--patience and --restarts are for --engine gradient"),
         (run.scratch is None or Path(run.scratch).is_dir(), f"--scratch {run.scratch}: there is no such folder"),
     ])  # fmt: skip
     resolve(run.device)

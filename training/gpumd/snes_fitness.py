@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,8 @@ class Fitness:
     frames : sequence of GpumdFrame
     memory_gb : float
         Largest size of the moments in memory in GB (in that of the GPU, with one); what is more is streamed.
+    scratch : str or path, optional
+        Folder of the temporary file; None = the system's.
 
     Attributes
     ----------
@@ -102,7 +105,10 @@ class Fitness:
         Structures of each batch.
     """
 
-    def __init__(self, layout: Layout, options: NepInput, frames: Sequence[GpumdFrame], memory_gb: float):
+    def __init__(
+        self, layout: Layout, options: NepInput, frames: Sequence[GpumdFrame], memory_gb: float,
+        scratch: str | Path | None = None,
+    ):  # fmt: skip
         self.layout, self.options = layout, options
         if options.model_type:
             self.terms = {options.kind: options.lambda_v}
@@ -113,7 +119,7 @@ class Fitness:
         self._wanted = [name for name, weight in self.terms.items() if weight > 0 or name == "energy"]
         self.batches = deal(frames, options.batch)
         self.device = layout.model.device
-        self.storage = Storage(memory_gb, None, self.device)
+        self.storage = Storage(memory_gb, scratch, self.device)
         self.max_neighbors = (0, 0)
         self._data = self._chunks(frames)
         self.q_scaler = torch.ones(layout.model.dim)

@@ -97,6 +97,8 @@ class SnesTrainer:
     device : str, default "cpu"
         Where the losses of the population are computed; see ``device`` of
         :class:`tnep_calc.training.config.OptimizerConfig`.  All that is drawn, and the state, is on the CPU.
+    scratch : str or path, optional
+        Folder of the temporary file; None = the system's.
 
     Attributes
     ----------
@@ -111,6 +113,7 @@ class SnesTrainer:
     def __init__(
         self, options: NepInput, frames: Sequence[GpumdFrame], start: tuple[np.ndarray, np.ndarray] | None = None,
         q_scaler: np.ndarray | None = None, memory_gb: float = 4.0, device: str = "cpu",
+        scratch: str | Path | None = None,
     ):  # fmt: skip
         self.device = resolve(device)
         if device != "cpu":
@@ -118,7 +121,7 @@ class SnesTrainer:
         self.options, self._frames = options, frames
         self.seed = DEFAULT_SEED if options.seed is None else options.seed
         self.layout = Layout(model_config(options), self.device)
-        self.fitness = Fitness(self.layout, options, frames, memory_gb)
+        self.fitness = Fitness(self.layout, options, frames, memory_gb, scratch)
         n_species = len(options.species)
         self.snes = SNES(self.layout.labels, n_species, options.population, options.sigma0, self.seed)
         if start is not None:
