@@ -58,8 +58,8 @@ class JointTrainer:
         self.members, self.pool = list(members), pool
         self.config = self.members[0].config
         self.clock = Clock()
-        self._structures = [member.parts["train"].structures for member in self.members]
-        self._fits = torch.stack([pool.fits(structures) for structures in self._structures]).to(pool.storage.device)
+        fits = [pool.fits(member.parts["train"].structures) for member in self.members]
+        self._fits = torch.stack(fits).to(pool.storage.device)
         self._stacked: tuple[tuple[int, ...], NepOnMoments, Objective] | None = None
 
     @classmethod
