@@ -1,6 +1,7 @@
 """Ensembles trained in one run: members, their splits, shared moments, files, and a killed run that goes on."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -202,6 +203,29 @@ def test_a_killed_ensemble_goes_on_exactly(folder):
         assert a == b
     a, b = (json.loads((folder / name / "ensemble.json").read_text()) for name in ("out", "killed"))
     assert a["errors"] == b["errors"]
+
+
+def test_the_log_names_members(folder, tmp_path, caplog):
+    text = TOML.replace("steps = 20\nl", "steps = 40\nlr = 0.3\npatience = 1\nrestarts = 2\nrestart_steps = 5\nl")
+    (tmp_path / "config.toml").write_text(text.replace("data.extxyz", str(folder / "data.extxyz")))
+    with caplog.at_level(logging.INFO):
+        assert main(["train", str(tmp_path / "config.toml")]) == 0
+    lines = [record.getMessage() for record in caplog.records]
+    starts = [line for line in lines if line.endswith("is the best after 5 steps")]
+    assert [line.split(": ")[0] for line in starts] == ["member 1", "member 2", "member 3"]
+    assert any(line.startswith("3 polarizability models of ") for line in lines)
+    assert [line for line in lines if line.startswith("errors of ")] == [
+        *(f"errors of member {k}:" for k in (1, 2, 3)), "errors of the mean of the 3 members:"
+    ]
+    summary = json.loads((tmp_path / "out" / "ensemble.json").read_text())
+    steps = {}
+    for k, member in enumerate(summary["members"], start=1):
+        results = json.loads((tmp_path / "out" / member["directory"] / "results.json").read_text())
+        steps[k] = results["steps"]
+        over = [line for line in lines if line.startswith(f"member {k}: no smaller") and "over after" in line]
+        assert len(over) == (results["steps"] < 65) and all(f"over after {results['steps']} of 65" in s for s in over)
+    assert min(steps.values()) < max(steps.values())
+    assert f"step {max(steps.values())}/65" in [line for line in lines if " step " in line and "/65" in line][-1]
 
 
 def test_another_split_is_refused(folder, capsys):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from tnep_calc.errors import InputError
+
+log = logging.getLogger(__name__)
 
 CPU = torch.device("cpu")
 _STREAM = "lower optimizer.memory_gb (--memory), so that more of the moments are streamed"
@@ -51,6 +54,14 @@ def resolve(name: str) -> torch.device:
         there = ", ".join(f"cuda:{k}" for k in range(count))
         raise InputError(f"device '{name}': there is no such GPU; there are {there}")
     return torch.device("cuda", index)
+
+
+def chosen_device(name: str) -> torch.device:
+    """Return the device of a name as :func:`resolve`, and log which one it is, unless it is the usual CPU."""
+    device = resolve(name)
+    if name != "cpu":
+        log.info("device: %s", describe(device))
+    return device
 
 
 @contextmanager

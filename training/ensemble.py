@@ -74,13 +74,14 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
         trainer.fingerprint.update(split_hash(trainer.config, own))
         trainer.config.directory.mkdir(parents=True, exist_ok=True)
     checkpoint = resume(config.directory, together, restart)
-    log_start(together.members[0])
+    log_start(together.members)
     together.run(
         lambda _: report_progress(together.members, [member.directory for member in configs]),
         lambda: save_checkpoint(checkpoint, together.state()),
     )
     collected, results = _Predictions(structures), []
-    for trainer in together.members:
+    for k, trainer in enumerate(together.members, start=1):
+        log.info("errors of member %d:", k)
         results.append(write_results(trainer, trainer.config.directory))
         collected.add(trainer)
     compared = collected.panels(config)

@@ -85,6 +85,7 @@ class JointTrainer:
         for k, (config, own) in enumerate(zip(configs, indices, strict=True), start=1):
             log.info("member %d of %d: %s", k, len(configs), ", ".join(f"{len(v)} {name}" for name, v in own.items()))
             members.append(Trainer(config, structures, own, pool))
+            members[-1].name_in_log = f"member {k}: "
         return cls(members, pool)
 
     # -- what the loop asks for ------------------------------------------------------------------------------------
@@ -156,7 +157,7 @@ class JointTrainer:
                 self.members[k].leave_first()
         first = self.members[moving[0]]
         if first.stage == "lbfgs":
-            tasks = [partial(_lbfgs, self.members[k]) for k in moving]
+            tasks = [self.members[k].do_lbfgs for k in moving]
             answer_together(tasks, lambda waiting: self._gradients([moving[k] for k in waiting], None))
             return
         losses = self._gradients(moving, first.batch(self.pool.fitted))
@@ -236,7 +237,3 @@ class JointTrainer:
                     name: values[own, structures if name in OF_STRUCTURES else atoms]
                     for name, values in together.items()
                 }
-
-
-def _lbfgs(member, ask):
-    member.do_lbfgs(ask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from .parity_file import ARRAYS
 from .run_files import write_comparison, write_json
 from .splits import SPLITS, counted, fill, geometry_groups, outer_indices
 from .tables import BaseConfig, EnsembleConfig
+
+log = logging.getLogger(__name__)
 
 RESULTS = "ensemble.json"
 """Name of the file in the output directory with what is known about the ensemble."""
@@ -167,6 +170,7 @@ def write_summary(
         Panels of the mean (see :func:`tnep_calc.training.comparison.panels`) with the standard deviations over the
         members as ``deviation``.
     """
+    log.info("errors of the mean of the %d members:", len(results))
     write_comparison(config.directory, compared)
     summary = {
         "kind": config.model.kind,

@@ -66,20 +66,28 @@ def check_directory(folder: Path, restart: bool) -> None:
 def train_in(folder: Path, trainer: Trainer, restart: bool) -> None:
     """Train to the end with checkpoint and table in a directory, from its checkpoint if there is one."""
     checkpoint = run_files.resume(folder, trainer, restart)
-    log_start(trainer)
+    log_start([trainer])
     trainer.run(lambda t: report_progress([t], [folder]), checkpoint)
 
 
-def log_start(trainer: Trainer) -> None:
-    """Log what is trained on what."""
-    sizes = ", ".join(f"{len(part.structures)} {name}" for name, part in trainer.parts.items())
-    log.info("%s model: %d parameters; structures: %s; moments: %s",
-             trainer.config.model.kind, trainer.model.n_parameters, sizes, trainer.storage)  # fmt: skip
-    for name, spread in trainer.objective.spreads.items():
+def log_start(trainers: Sequence[Trainer]) -> None:
+    """Log what is trained on what; several runs are those that are trained together."""
+    first = trainers[0]
+    if len(trainers) == 1:
+        sizes = ", ".join(f"{len(part.structures)} {name}" for name, part in first.parts.items())
+        log.info("%s model: %d parameters; structures: %s; moments: %s",
+                 first.config.model.kind, first.model.n_parameters, sizes, first.storage)  # fmt: skip
+    else:
+        log.info("%d %s models of %d parameters, trained together; moments: %s; losses and errors below are means",
+                 len(trainers), first.config.model.kind, first.model.n_parameters, first.storage)  # fmt: skip
+    for name, weight in first.weights.items():
         factor, unit = DISPLAY.get(name, (1.0, UNITS[name]))
-        log.info("  %-14s spread %.4g %s, weight %g", name, spread * factor, unit, trainer.weights[name])
-    if "born_charges" in trainer.weights:
-        known = [s.born_charges for s in trainer.parts["train"].structures if s.born_charges is not None]
+        spreads = sorted({f"{trainer.objective.spreads[name] * factor:.4g}" for trainer in trainers}, key=float)
+        shown = " to ".join(dict.fromkeys([spreads[0], spreads[-1]]))
+        log.info("  %-14s spread %s %s, weight %g", name, shown, unit, weight)
+    if "born_charges" in first.weights:
+        training = [s for trainer in trainers for s in trainer.parts["train"].structures]
+        known = [s.born_charges for s in training if s.born_charges is not None]
         log.info("  acoustic sum rule imposed on the Born charges; largest component removed from a cell: %.3g e",
                  max(np.abs(born.sum(axis=0)).max() for born in known))  # fmt: skip
 
@@ -87,10 +95,12 @@ def log_start(trainer: Trainer) -> None:
 def report_progress(trainers: Sequence[Trainer], folders: Sequence[Path]) -> None:
     """Log one line, and rewrite the table of each run; errors are in physical units, train/validation.
 
-    Runs that are trained together are at the same step, but for those that are finished; the line has their means.
+    Of runs that are trained together the line has means; the step is that of those that have gone furthest and are not
+    finished.
     """
     rows, total = [trainer.history[-1] for trainer in trainers], trainers[0].total_steps
-    now = max(rows, key=lambda row: (row["step"] < total, row["step"]))
+    going = [trainer.history[-1] for trainer in trainers if not trainer.finished]
+    now = max(going or rows, key=lambda row: row["step"])
     words = []
     for name in trainers[0].weights:
         factor, unit = DISPLAY.get(name, (1.0, UNITS[name]))

@@ -13,7 +13,7 @@ from tnep_calc.io.dataset import LabelledStructure
 
 from .blocks import Block, Part, Storage, make_part
 from .config import TrainingConfig
-from .device import resolve, room_in_memory
+from .device import chosen_device, room_in_memory
 from .model import basis_of
 from .moments import Moments
 from .objective import Labels, label_of
@@ -59,7 +59,7 @@ class MomentPool:
         self._config = config
         self._places: dict[tuple[bytes, int], int] = {}  # of those of `fitted`, then of the others
         runs = [*map(list, fitted)]
-        self.storage = Storage(config.optimizer.memory_gb, config.scratch, resolve(config.optimizer.device))
+        self.storage = Storage(config.optimizer.memory_gb, config.scratch, chosen_device(config.optimizer.device))
         distinct = self._add(runs)
         steps = -(-sum(map(len, runs)) // (len(runs) * config.optimizer.batch)) if config.optimizer.batch else 1
         self.fitted = self._part(distinct, -(-len(distinct) // steps))

@@ -23,7 +23,7 @@ from .blocks import Block, Part, Storage
 from .checkpoint import fingerprint, load_matching, save_checkpoint
 from .config import TrainingConfig
 from .coverage import Coverage, coverage_of, unseen_warnings
-from .device import describe, resolve, room_in_memory
+from .device import chosen_device, room_in_memory
 from .gradients import set_gradient, share_of
 from .initial import decay_weights, initialise
 from .loop import run_steps
@@ -70,6 +70,8 @@ class Trainer:
         Where the moments are.
     frozen : int
         The first so many parameters stay as they are.
+    name_in_log : str
+        Goes before what the log says of this run; "" where there is one only.
     predicted : dict
         Predictions of the current parameters by split, where somebody has made them already.
     history : list of dict
@@ -84,10 +86,8 @@ class Trainer:
         indices: Mapping[str, np.ndarray] | None = None, pool: MomentPool | None = None,
     ):  # fmt: skip
         torch.set_num_threads(config.optimizer.threads)
-        self.device = resolve(config.optimizer.device)
-        if config.optimizer.device != "cpu":
-            log.info("device: %s", describe(self.device))
-        self.config = config
+        self.device = chosen_device(config.optimizer.device) if pool is None else pool.storage.device
+        self.config, self.name_in_log = config, ""
         self.weights = config.loss.weights(config.model.kind)
         if structures is None:
             structures = read_structures(config)
@@ -217,7 +217,8 @@ class Trainer:
 
     def leave_first(self) -> None:
         """Leave out the other steps of the first method: L-BFGS goes on from the best parameters."""
-        log.info("no smaller validation loss since step %d: L-BFGS goes on from there", self.best["step"])
+        log.info("%sno smaller validation loss since step %d: L-BFGS goes on from there",
+                 self.name_in_log, self.best["step"])  # fmt: skip
         self.vector = self.best["vector"].to(self.device, copy=True).requires_grad_(True)
         self.step = self.choice_step + self.config.optimizer.steps
 
@@ -240,7 +241,8 @@ class Trainer:
         optimizer.step(gradient)
         self.step += group["max_iter"]
         if torch.equal(before, self.vector.detach()):
-            log.info("L-BFGS has converged after %d steps: no step lowers the loss any more", self.step)
+            log.info("%sL-BFGS has converged after %d steps: no step lowers the loss any more",
+                     self.name_in_log, self.step)  # fmt: skip
             self.step = self.total_steps
 
     def _first_optimizer(self):
@@ -289,7 +291,8 @@ class Trainer:
     def _choose(self):
         """Go on with the best of several starts."""
         best = int(torch.argmin(self._watched_losses()))
-        log.info("start %d of %d is the best after %d steps", best + 1, len(self.vector), self.step)
+        log.info("%sstart %d of %d is the best after %d steps",
+                 self.name_in_log, best + 1, len(self.vector), self.step)  # fmt: skip
         self.model.scaling = self.model.scaling.member(best)
         self.vector = self.vector.detach()[best].clone().requires_grad_(True)
         self._optimizer = None
@@ -307,7 +310,8 @@ class Trainer:
     def _check_finite(self, loss):
         if not math.isfinite(loss):
             raise InputError(
-                f"the loss is not finite after {self.step} steps: lower optimizer.lr, or check the labels"
+                f"{self.name_in_log}the loss is not finite after {self.step} steps: lower optimizer.lr, or check the "
+                "labels"
             )
 
     # -- looking ---------------------------------------------------------------------------------------------------
@@ -347,6 +351,9 @@ class Trainer:
         watched = losses.get("validation", losses["train"])
         if watched < self.best["loss"] and self.vector.ndim == 1:
             self.best = {"step": self.step, "loss": watched, "vector": self.vector.detach().clone()}
+        if self.finished and self.step < self.total_steps:
+            log.info("%sno smaller validation loss since step %d: over after %s",
+                     self.name_in_log, self.best["step"], self.progress)  # fmt: skip
 
     def speed(self) -> dict[str, float]:
         """Return what a gradient over all training structures costs, and how fast those of this process were.

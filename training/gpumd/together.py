@@ -49,7 +49,7 @@ def train_together(folders: Sequence[Folder], run: RunOptions) -> None:
     checkpoints = _Checkpoints(trainers, configs)
     checkpoints.restore()
     for trainer in trainers:
-        trainer.folder.name_in_log = f"{trainer.folder.path.name}: "
+        trainer.name_in_log = trainer.folder.name_in_log = f"{trainer.folder.path.name}: "
         trainer.introduce(run)
     checkpoints.save()  # from here on, a killed run goes on by itself
     reports = [Reports(trainer) for trainer in trainers]
