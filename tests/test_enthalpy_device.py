@@ -110,7 +110,7 @@ def test_a_run_comes_back_from_the_gpu_and_goes_on(teacher, tmp_path, monkeypatc
         killed.run(_interrupt, tmp_path / "checkpoint.pt")
     with simulated_gpu() as gpu:
         there = trainer_of("ridge", teacher, epochs=6, device="auto")
-        train_in(tmp_path, there, restart=False)
+        train_in(tmp_path, there)
         assert gpu.holds(there.average.w3)
         write_results(there, tmp_path, predictions(there))
         assert gpu.holds(there.average.w3)
@@ -193,7 +193,7 @@ def test_names_of_devices(teacher, tmp_path, caplog):  # noqa: F811
         config(optimizer={"device": 1})
     caplog.set_level(logging.INFO)
     trainer = EnthalpyTrainer(config(optimizer={"device": "auto", "epochs": 1}), structures)
-    train_in(tmp_path, trainer, restart=False)
+    train_in(tmp_path, trainer)
     assert f"steps per epoch on {trainer.device}" in caplog.text
     assert trainer.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
 

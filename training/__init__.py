@@ -8,7 +8,7 @@ data                   `preparation`, `splits`, `edges`, `features`, `groups`, `
 model                  `model`, `centres`, `invariants`, `native` kernels, `scaling`; `initial` parameters, or a `start`
 loop                   `trainer`, `loop`, `objective`, `gradients`, `methods`, `soap`, `checkpoint`, `watching`
 several models         `ensemble` of `members`, trained together by `joint`, with a `rendezvous` of their line searches
-results                `outputs`, `run_files`, `comparison`, `parity_file`, `report`, `html_report`
+results                `outputs`, `run_files`, `former`, `comparison`, `parity_file`, `report`, `html_report`
 beside                 `selection` of structures for the next calculations
 =====================  ================================================================================================
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from tnep_calc.errors import InputError
 from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.plotting.style import save_figure
 from tnep_calc.plotting.training import plot_losses
@@ -24,13 +23,14 @@ from .checkpoint import save_checkpoint
 from .comparison import panels
 from .config import TrainingConfig
 from .device import resolve, room_in_memory
+from .former import check_former, discard
 from .joint import JointTrainer
 from .members import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
 from .objective import ABOUT_SPECIES, make_labels
 from .objective import spreads as label_spreads
-from .outputs import NEP, log_start, report_progress, write_results
+from .outputs import log_start, report_progress, write_results
 from .preparation import read_structures
-from .run_files import CHECKPOINT, resume
+from .run_files import resume
 from .splits import SPLITS
 from .trainer import Trainer
 
@@ -50,7 +50,7 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     config : TrainingConfig
         With ``ensemble.n_splits`` of at least 2.
     restart : bool, default False
-        Discard what a former run has left in the directories of the members.
+        Discard what a former run has left in the directory, as soon as this one can begin.
 
     Returns
     -------
@@ -60,20 +60,24 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     Raises
     ------
     InputError
-        If a directory has a run of another configuration or other data, or structures or memory are too few.
+        If the directory has a run of another configuration or other data, members of a larger ensemble, or models
+        without a checkpoint, or if structures or memory are too few.
     DataFileError
         If data or a checkpoint cannot be used.
     """
     resolve(config.optimizer.device)  # before any work
     configs = [member_config(config, k) for k in range(config.ensemble.n_splits)]
-    _check_directories(config, configs, restart)
+    check_former(config, restart)
     structures = read_structures(config)
     indices = member_indices(structures, config)
     together = JointTrainer.of(configs, structures, indices)
     for trainer, own in zip(together.members, indices, strict=True):
         trainer.fingerprint.update(split_hash(trainer.config, own))
-        trainer.config.directory.mkdir(parents=True, exist_ok=True)
-    checkpoint = resume(config.directory, together, restart)
+    if restart:
+        discard(config.directory)
+    checkpoint = resume(config.directory, together)
+    for member in configs:
+        member.directory.mkdir(exist_ok=True)
     log_start(together.members)
     together.run(
         lambda _: report_progress(together.members, [member.directory for member in configs]),
@@ -88,18 +92,6 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     figure = plot_losses([trainer.history for trainer in together.members])
     save_figure(figure, config.directory / "loss.png", force=True)
     return write_summary(config, indices, results, compared)
-
-
-def _check_directories(config, members, restart):
-    """Raise ``InputError`` if a member's directory has a model of which nothing is known."""
-    if restart or (config.directory / CHECKPOINT).exists():
-        return
-    for member in members:
-        if (member.directory / NEP).exists():
-            raise InputError(
-                f"{member.directory / NEP} exists, but no checkpoint in {config.directory}: use another output "
-                "directory, or --restart"
-            )
 
 
 class _Predictions:

@@ -18,14 +18,11 @@ from tnep_calc.io.dataset import LabelledStructure
 
 from .objective import OF_STRUCTURES
 from .parity_file import ARRAYS
-from .run_files import write_comparison, write_json
+from .run_files import ENSEMBLE, write_comparison, write_json
 from .splits import SPLITS, counted, fill, geometry_groups, outer_indices
 from .tables import BaseConfig, EnsembleConfig
 
 log = logging.getLogger(__name__)
-
-RESULTS = "ensemble.json"
-"""Name of the file in the output directory with what is known about the ensemble."""
 
 _Config = TypeVar("_Config", bound=BaseConfig)
 
@@ -185,7 +182,7 @@ def write_summary(
         ],
         "errors": _errors(compared, results),
     }  # fmt: skip
-    write_json(config.directory / RESULTS, summary)
+    write_json(config.directory / ENSEMBLE, summary)
     return summary
 
 

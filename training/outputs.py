@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from tnep_calc.artifact import export_artifact
-from tnep_calc.errors import InputError
 from tnep_calc.io.nep_txt import write_nep
 from tnep_calc.plotting.style import save_figure
 from tnep_calc.plotting.training import plot_loss
@@ -19,14 +18,12 @@ from . import run_files
 from .comparison import DISPLAY, panels
 from .config import TrainingConfig
 from .device import describe, room_in_memory
+from .former import check_former, discard
 from .objective import UNITS
-from .run_files import ARTIFACT, CHECKPOINT
+from .run_files import ARTIFACT, NEP
 from .trainer import Trainer
 
 log = logging.getLogger(__name__)
-
-NEP = "nep.txt"
-"""Name of the model in the output directory, beside those of :mod:`tnep_calc.training.run_files` and ``loss.png``."""
 
 
 @room_in_memory()
@@ -37,7 +34,7 @@ def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     ----------
     config : TrainingConfig
     restart : bool, default False
-        Discard what a former run has left in the output directory.
+        Discard what a former run has left in the output directory, as soon as this one can begin.
 
     Returns
     -------
@@ -47,25 +44,22 @@ def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     Raises
     ------
     InputError
-        If the output directory has a run of another configuration or other data, or a model without a checkpoint.
+        If the output directory has a run of another configuration or other data, an ensemble, or a model without a
+        checkpoint.
     DataFileError
         If data or checkpoint cannot be used.
     """
-    check_directory(config.directory, restart)
+    check_former(config, restart)
     trainer = Trainer(config)
-    train_in(config.directory, trainer, restart)
+    if restart:
+        discard(config.directory)
+    train_in(config.directory, trainer)
     return write_results(trainer, config.directory)
 
 
-def check_directory(folder: Path, restart: bool) -> None:
-    """Raise ``InputError`` if the directory has a model of which nothing is known, unless it may be overwritten."""
-    if (folder / NEP).exists() and not (folder / CHECKPOINT).exists() and not restart:
-        raise InputError(f"{folder / NEP} exists, but no checkpoint: use another output directory, or --restart")
-
-
-def train_in(folder: Path, trainer: Trainer, restart: bool) -> None:
+def train_in(folder: Path, trainer: Trainer) -> None:
     """Train to the end with checkpoint and table in a directory, from its checkpoint if there is one."""
-    checkpoint = run_files.resume(folder, trainer, restart)
+    checkpoint = run_files.resume(folder, trainer)
     log_start([trainer])
     trainer.run(lambda t: report_progress([t], [folder]), checkpoint)
 

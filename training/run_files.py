@@ -24,8 +24,9 @@ from .tables import BaseConfig
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT, ARTIFACT, LOG, RESULTS = "checkpoint.pt", "model.pt", "log.csv", "results.json"
-"""Names of files in the output directory; also ``parity.npz`` and ``parity.png``."""
+CHECKPOINT, ARTIFACT, NEP, LOG, RESULTS = "checkpoint.pt", "model.pt", "nep.txt", "log.csv", "results.json"
+ENSEMBLE = "ensemble.json"
+"""Names of files in the output directory; also ``parity.npz``, ``parity.png``, and ``loss.png`` or ``history.png``."""
 
 
 class Resumable(Protocol):
@@ -52,12 +53,10 @@ class Run(Resumable, Protocol):
         """Configuration of the run."""
 
 
-def resume(folder: Path, run: Resumable, restart: bool) -> Path:
-    """Make the directory, take up the checkpoint there unless it is to be discarded, and return its path."""
+def resume(folder: Path, run: Resumable) -> Path:
+    """Make the directory, take up the checkpoint if there is one, and return its path."""
     checkpoint = folder / CHECKPOINT
     folder.mkdir(parents=True, exist_ok=True)
-    if restart:
-        checkpoint.unlink(missing_ok=True)
     if checkpoint.exists():
         run.restore(checkpoint)
         log.info("going on from %s after %s", checkpoint, run.progress)

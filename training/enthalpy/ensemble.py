@@ -14,6 +14,7 @@ from tnep_calc.plotting.style import save_figure
 from tnep_calc.plotting.training import plot_enthalpy_histories
 
 from ..device import resolve
+from ..former import check_former, discard
 from ..members import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
 from ..run_files import ARTIFACT, provenance
 from ..splits import SPLITS
@@ -39,6 +40,7 @@ def run_enthalpy_ensemble(config: EnthalpyConfig, restart: bool = False) -> dict
     Arguments, result and errors as :func:`tnep_calc.training.ensemble.run_ensemble`.
     """
     resolve(config.optimizer.device)  # before any work
+    check_former(config, restart)
     structures = read_structures(config)
     indices = member_indices(structures, config)
     pool: Sequence[Frame] | None = None
@@ -50,7 +52,9 @@ def run_enthalpy_ensemble(config: EnthalpyConfig, restart: bool = False) -> dict
         trainer = EnthalpyTrainer(member, structures, own, pool)
         pool = trainer.pool
         trainer.fingerprint.update(split_hash(member, own))
-        train_in(member.directory, trainer, restart)
+        if restart and k == 0:
+            discard(config.directory)
+        train_in(member.directory, trainer)
         found = predictions(trainer)
         results.append(write_results(trainer, member.directory, found))
         histories.append(trainer.history)

@@ -16,6 +16,7 @@ from tnep_calc.plotting.training import plot_enthalpy_histories
 from .. import run_files
 from ..comparison import numbers_of
 from ..device import describe
+from ..former import check_former, discard
 from ..run_files import ARTIFACT
 from .config import EnthalpyConfig
 from .trainer import EnthalpyTrainer
@@ -36,14 +37,17 @@ def run_enthalpy_training(config: EnthalpyConfig, restart: bool = False) -> dict
 
     Arguments, result and errors as :func:`tnep_calc.training.outputs.run_training`.
     """
+    check_former(config, restart)
     trainer = EnthalpyTrainer(config)
-    train_in(config.directory, trainer, restart)
+    if restart:
+        discard(config.directory)
+    train_in(config.directory, trainer)
     return write_results(trainer, config.directory, predictions(trainer))
 
 
-def train_in(folder: Path, trainer: EnthalpyTrainer, restart: bool) -> None:
+def train_in(folder: Path, trainer: EnthalpyTrainer) -> None:
     """Train to the end with checkpoint and table in a directory, from its checkpoint if there is one."""
-    checkpoint = run_files.resume(folder, trainer, restart)
+    checkpoint = run_files.resume(folder, trainer)
     sizes = ", ".join(f"{len(frames)} {name}" for name, frames in trainer.frames.items())
     gigabytes = sum(frame.nbytes for frames in trainer.frames.values() for frame in frames) / 1e9
     log.info("enthalpy model: %d parameters; structures: %s; precomputed: %.2f GB; %d steps per epoch on %s",
