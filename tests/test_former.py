@@ -7,7 +7,9 @@ import pytest
 from training_helpers import small_config
 
 from tnep_calc.errors import InputError
+from tnep_calc.plotting.training import plot_loss
 from tnep_calc.training.former import check_former, discard
+from tnep_calc.training.run_files import write_figure
 from tnep_calc.training.tables import EnsembleConfig
 
 
@@ -61,6 +63,20 @@ def test_discarded_is_what_training_writes_and_no_more(tmp_path, caplog):
     assert left == {"notes.txt", "member1/notes.txt", "membership/model.pt", "member/nep.txt"}
     assert not (tmp_path / "out" / "member12").exists() and "5 files of a former run" in caplog.text
     discard(tmp_path / "nothing")
+
+
+def test_killed_runs_leave_one_temporary_figure_at_most(tmp_path):
+    class Figure:
+        def savefig(self, path):
+            path.write_text("half")
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            write_figure(tmp_path / "loss.png", Figure())
+    assert [path.name for path in tmp_path.iterdir()] == [".loss.tmp.png"]
+    write_figure(tmp_path / "loss.png", plot_loss([{"step": k, "loss_train": 1.0} for k in range(2)]))
+    assert [path.name for path in tmp_path.iterdir()] == ["loss.png"]
 
 
 def test_the_model_to_start_from_is_not_discarded(tmp_path):

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from tnep_calc.io.dataset import LabelledStructure
-from tnep_calc.plotting.style import save_figure
 from tnep_calc.plotting.training import plot_losses
 
 from .checkpoint import save_checkpoint
@@ -30,7 +29,7 @@ from .objective import ABOUT_SPECIES, make_labels
 from .objective import spreads as label_spreads
 from .outputs import log_start, report_progress, write_results
 from .preparation import read_structures
-from .run_files import resume
+from .run_files import resume, write_figure
 from .splits import SPLITS
 from .trainer import Trainer
 
@@ -89,8 +88,7 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
         results.append(write_results(trainer, trainer.config.directory))
         collected.add(trainer)
     compared = collected.panels(config)
-    figure = plot_losses([trainer.history for trainer in together.members])
-    save_figure(figure, config.directory / "loss.png", force=True)
+    write_figure(config.directory / "loss.png", plot_losses([trainer.history for trainer in together.members]))
     return write_summary(config, indices, results, compared)
 
 

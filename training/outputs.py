@@ -11,7 +11,6 @@ import numpy as np
 
 from tnep_calc.artifact import export_artifact
 from tnep_calc.io.nep_txt import write_nep
-from tnep_calc.plotting.style import save_figure
 from tnep_calc.plotting.training import plot_loss
 
 from . import run_files
@@ -129,7 +128,7 @@ def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
     unit = {"potential": None, "dipole": "e*A", "polarizability": "e*A^2/V"}[trainer.config.model.kind]
     origin = run_files.provenance(trainer.config, trainer.fingerprint)
     export_artifact(folder / NEP, folder / ARTIFACT, unit=unit, provenance=origin)
-    save_figure(plot_loss(trainer.history), folder / "loss.png", force=True)
+    run_files.write_figure(folder / "loss.png", plot_loss(trainer.history))
     return run_files.write_results(
         folder, trainer, compared, trainer.parts, kind=trainer.config.model.kind, step_of_result=step,
         threads=trainer.config.optimizer.threads, device=describe(trainer.device),

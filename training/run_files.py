@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tnep_calc import __version__
-from tnep_calc.plotting.style import save_figure
+from tnep_calc.plotting.style import styled
 from tnep_calc.plotting.training import plot_parity
 
 from .checkpoint import write_atomically
@@ -77,6 +77,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1)))
 
 
+def write_figure(path: Path, figure: Any) -> None:
+    """Write a figure (format by suffix); what a killed run has left of it is overwritten."""
+
+    def write(temporary):
+        with styled():
+            figure.savefig(temporary)
+
+    write_atomically(path, write)
+
+
 def provenance(config: BaseConfig, fingerprint: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return what an exported model says of its origin: program, configuration and hashes of all that decided it."""
     made = {"program": f"tnep_calc {__version__}", "training": json.dumps(config.content())}
@@ -128,6 +138,6 @@ def errors_of(compared: Sequence[Mapping[str, Any]], split: str) -> dict[str, di
 def write_comparison(folder: Path, compared: Sequence[Mapping[str, Any]]) -> None:
     """Write ``parity.npz`` and ``parity.png``, and log the table of errors."""
     save_panels(folder, compared)
-    save_figure(plot_parity(compared), folder / "parity.png", force=True)
+    write_figure(folder / "parity.png", plot_parity(compared))
     for line in lines_of(compared):
         log.info(line)

@@ -10,13 +10,12 @@ import numpy as np
 
 from tnep_calc.io.dataset import LabelledStructure
 from tnep_calc.mean import export_mean
-from tnep_calc.plotting.style import save_figure
 from tnep_calc.plotting.training import plot_enthalpy_histories
 
 from ..device import resolve
 from ..former import check_former, discard
 from ..members import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
-from ..run_files import ARTIFACT, provenance
+from ..run_files import ARTIFACT, provenance, write_figure
 from ..splits import SPLITS
 from .config import EnthalpyConfig
 from .frames import Frame
@@ -60,7 +59,7 @@ def run_enthalpy_ensemble(config: EnthalpyConfig, restart: bool = False) -> dict
         histories.append(trainer.history)
         collected.add(trainer, found)
     compared = compare(*collected.mean())
-    save_figure(plot_enthalpy_histories(histories, SHOWN), config.directory / "history.png", force=True)
+    write_figure(config.directory / "history.png", plot_enthalpy_histories(histories, SHOWN))
     models = [member_config(config, k).directory / ARTIFACT for k in range(len(indices))]
     export_mean(models, config.directory / ARTIFACT, provenance(config))
     return write_summary(config, indices, results, compared)

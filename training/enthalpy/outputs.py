@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from tnep_calc.artifact import export_enthalpy
-from tnep_calc.plotting.style import save_figure
 from tnep_calc.plotting.training import plot_enthalpy_histories
 
 from .. import run_files
@@ -113,7 +112,7 @@ def write_results(trainer: EnthalpyTrainer, folder: Path, found: Predictions) ->
         [trainer.average], m.species, m.cutoff, m.n_radial, m.zbl, folder / ARTIFACT, precision,
         run_files.provenance(trainer.config, trainer.fingerprint),
     )  # fmt: skip
-    save_figure(plot_enthalpy_histories([trainer.history], SHOWN), folder / "history.png", force=True)
+    run_files.write_figure(folder / "history.png", plot_enthalpy_histories([trainer.history], SHOWN))
     return run_files.write_results(
         folder, trainer, compare(found), trainer.frames, kind="enthalpy", epochs=trainer.epoch,
         threads=trainer.config.optimizer.threads, device=describe(trainer.device),
