@@ -7,7 +7,7 @@ import pytest
 from training_helpers import small_config
 
 from tnep_calc.errors import InputError
-from tnep_calc.plotting.training import plot_loss
+from tnep_calc.plotting.training import plot_losses
 from tnep_calc.training.former import check_former, discard
 from tnep_calc.training.run_files import write_figure
 from tnep_calc.training.tables import EnsembleConfig
@@ -75,7 +75,7 @@ def test_killed_runs_leave_one_temporary_figure_at_most(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             write_figure(tmp_path / "loss.png", Figure())
     assert [path.name for path in tmp_path.iterdir()] == [".loss.tmp.png"]
-    write_figure(tmp_path / "loss.png", plot_loss([{"step": k, "loss_train": 1.0} for k in range(2)]))
+    write_figure(tmp_path / "loss.png", plot_losses([[{"step": k, "loss_train": 1.0} for k in range(2)]]))
     assert [path.name for path in tmp_path.iterdir()] == ["loss.png"]
 
 
