@@ -278,6 +278,27 @@ def test_structures_are_used_with_the_labels_they_have(tmp_path, kind):
     assert rows["loss_train"] == pytest.approx(expected)
 
 
+def test_structures_without_labels_are_left_out(tmp_path, caplog):
+    """They change neither the splits of the others nor the numbers by which these are called."""
+    config = small_config("dipole", data={"allow_missing": True, "validation_fraction": 0.3, "test_fraction": 0.3})
+    structures = [random_structure(seed, ("BNB", "BN")[seed % 2]) for seed in range(10)]
+    whole = Trainer(config, structures).indices
+    gone = [int(whole[split][0]) for split in whole]
+    mixed = [replace(s, dipole=None, born_charges=None) if k in gone else s for k, s in enumerate(structures)]
+    trainer = Trainer(config, mixed)
+    for split, own in whole.items():
+        assert trainer.indices[split].tolist() == own.tolist()[1:]
+        assert len(trainer.parts[split].structures) == len(own) - 1
+    with pytest.raises(DataFileError, match="no dipole"):
+        Trainer(replace(config, data=replace(config.data, allow_missing=False)), mixed)
+    mixed = [replace(s, dipole=None, born_charges=None) if k in whole["train"] else s for k, s in enumerate(structures)]
+    with pytest.raises(InputError, match="none of the 4 structures to train on has any of the labels"):
+        Trainer(config, mixed)
+    mixed = [replace(s, dipole=None, born_charges=None) for s in structures]
+    with pytest.raises(DataFileError, match="no structure has the label 'dipole'"):
+        Trainer(config, mixed)
+
+
 @pytest.mark.parametrize("batch", [0, 3])
 def test_soap_lowers_the_loss_and_resumes_exactly(batch, tmp_path):
     structures = [random_structure(seed, ("BNB", "BN", "NNB")[seed % 3]) for seed in range(12)]

@@ -43,7 +43,8 @@ class DataConfig(BaseDataConfig):
     files, validation_fraction, test_fraction, seed, fold_dipole, keys
         As of every training, see :class:`tnep_calc.training.tables.BaseDataConfig`.
     allow_missing : bool, default false
-        Use structures that lack some of the labels with those they have; otherwise they are an error.
+        Use structures that lack some of the labels with those they have, and leave out those that have none; otherwise
+        both are an error.  The splits are drawn before anything is left out.
     """
 
     allow_missing: bool = False

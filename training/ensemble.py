@@ -28,7 +28,7 @@ from .members import MemberValues, mean_and_deviation, member_config, member_ind
 from .objective import ABOUT_SPECIES, make_labels
 from .objective import spreads as label_spreads
 from .outputs import log_start, report_progress, write_results
-from .preparation import read_structures
+from .preparation import labelled, read_structures
 from .run_files import resume, write_figure
 from .splits import SPLITS
 from .trainer import Trainer
@@ -68,7 +68,7 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     configs = [member_config(config, k) for k in range(config.ensemble.n_splits)]
     check_former(config, restart)
     structures = read_structures(config)
-    indices = member_indices(structures, config)
+    indices = [labelled(own, structures, config) for own in member_indices(structures, config)]
     together = JointTrainer.of(configs, structures, indices)
     for trainer, own in zip(together.members, indices, strict=True):
         trainer.fingerprint.update(split_hash(trainer.config, own))

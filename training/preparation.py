@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tnep_calc.artifact import DTYPES
+from tnep_calc.errors import InputError
 from tnep_calc.io import importers
 from tnep_calc.io.dataset import LabelledStructure
 
@@ -30,9 +31,41 @@ def read_structures(config: TrainingConfig) -> list[LabelledStructure]:
     structures, _ = importers.read_structures(config.data_files, config.data.keys, required)
     species = config.model.species if config.start is None else ()  # else it has learned them before
     log_groups(structures, config)
+    names = list(config.loss.weights(config.model.kind))
+    if without := sum(not _has_any(s, names) for s in structures):
+        log.info("%d of %d structures have none of the labels that are fitted (%s), and are left out",
+                 without, len(structures), ", ".join(names))  # fmt: skip
     train = outer_indices(structures, config)["train"]
     log.info(check_before_training(structures, train=train, species=species))
     return structures
+
+
+def _has_any(structure, names):
+    return any(getattr(structure, name) is not None for name in names)
+
+
+def labelled(
+    indices: Mapping[str, np.ndarray], structures: Sequence[LabelledStructure], config: TrainingConfig
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Return splits without the structures that have none of the fitted labels, if ``data.allow_missing``.
+
+    Raises
+    ------
+    InputError
+        If there is nothing left to train on, but to look at.
+    """
+    if not config.data.allow_missing:
+        return dict(indices)
+    names = list(config.loss.weights(config.model.kind))
+    left = {
+        split: np.array([k for k in own if _has_any(structures[k], names)], dtype=int) for split, own in indices.items()
+    }
+    if not len(left["train"]) and any(map(len, left.values())):
+        raise InputError(
+            f"none of the {len(indices['train'])} structures to train on has any of the labels that are fitted "
+            f"({', '.join(names)}): only {sum(map(len, left.values()))} to validate or test on have one"
+        )
+    return left
 
 
 def moment_options(config: TrainingConfig) -> dict[str, Any]:

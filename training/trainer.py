@@ -31,7 +31,7 @@ from .methods import LBFGS_CHUNK, first_method, lbfgs, learning_rate
 from .model import NepOnMoments
 from .objective import WITH_CONSTANTS, Objective, check_labels, check_species, site_constants, spreads
 from .pool import MomentPool
-from .preparation import make_parts, read_structures
+from .preparation import labelled, make_parts, read_structures
 from .scaling import Scaling
 from .splits import split_indices
 from .start import start_vector
@@ -92,9 +92,12 @@ class Trainer:
         if structures is None:
             structures = read_structures(config)
         check_species(structures, config.model.species)
-        check_labels(structures, list(self.weights), config.data.allow_missing)
         self.fingerprint = fingerprint(config, structures)
-        self.indices = dict(indices) if indices is not None else split_indices(structures, config)
+        if indices is None:
+            indices = labelled(split_indices(structures, config), structures, config)
+        self.indices = dict(indices)
+        used = sorted(k for own in indices.values() for k in own)
+        check_labels([structures[k] for k in used], list(self.weights), config.data.allow_missing)
         self.dtype = DTYPES[config.optimizer.precision]
         self.model = NepOnMoments(config.model, self.dtype, self.device)
         if pool is None:
@@ -356,10 +359,7 @@ class Trainer:
                      self.name_in_log, self.best["step"], self.progress)  # fmt: skip
 
     def speed(self) -> dict[str, float]:
-        """Return what a gradient over all training structures costs, and how fast those of this process were.
-
-        The entries are those of :meth:`tnep_calc.training.watching.Clock.speed`.
-        """
+        """Return :meth:`tnep_calc.training.watching.Clock.speed` of gradients over all training structures."""
         return self.clock.speed(self.parts["train"], self.model, len(self.vector) if self.vector.ndim == 2 else 1)
 
     def result(self) -> tuple[Tensor, int]:
