@@ -17,6 +17,7 @@ a default:
   validation_fraction = 0.1       #   polarizability or epsilon_inf, whichever the model needs
   test_fraction = 0.1
   seed = 0
+  allow_missing = false           # true: uses structures with the labels they have, and leaves out those without any
 
   [model]
   kind = "potential"              # or "dipole" or "polarizability"
