@@ -10,6 +10,7 @@ from training_helpers import random_structure, small_config
 
 from tnep_calc.errors import InputError
 from tnep_calc.training import blocks
+from tnep_calc.training.pool import MomentPool
 from tnep_calc.training.trainer import Trainer
 
 KINDS = ("potential", "dipole", "polarizability")
@@ -215,3 +216,12 @@ def test_speed_counts_bytes_and_operations(structures):
     assert speed["gigaflops"] == pytest.approx((10 * 3 + 4 * 3) / 4 * trainer.storage.memory / 8)
     assert 0 < speed["seconds"] < 5
     assert speed["gigabytes_per_second"] == pytest.approx(speed["gigabytes"] / speed["seconds"])
+
+
+def test_many_models_have_smaller_blocks():
+    assert [blocks.Storage(4.0, models=n).block_gb for n in (1, 8)] == [blocks.BLOCK_GB] * 2
+    assert blocks.Storage(4.0, models=80).block_gb == pytest.approx(blocks.BLOCK_GB / 10)
+    config = small_config("polarizability", optimizer={"restarts": 4})
+    own = [random_structure(k, "BN") for k in range(3)]
+    assert Trainer(small_config("dipole", optimizer={"restarts": 16}), own).storage.block_gb == blocks.BLOCK_GB / 2
+    assert MomentPool(config, [own] * 4).storage.block_gb == blocks.BLOCK_GB / 2

@@ -33,6 +33,7 @@ BLOCK_GB = 0.04
 """Size of the moments of one block."""
 GPU_BLOCK_GB = 0.4
 """The same on a GPU, which needs more work at a time."""
+_MODELS_OF_BLOCK = 8
 _SPARE_DISK_GB = 1.0  # left free on the disk of the temporary file
 
 
@@ -68,6 +69,8 @@ class Storage:
         Where the temporary file is made (None: the system's folder for temporary files).
     device : torch.device, default the CPU
         Where the moments are given back; those in memory stay there.
+    models : int, default 1
+        That are trained together; with more than eight of them blocks are smaller, as what a step needs grows.
 
     Raises
     ------
@@ -86,14 +89,17 @@ class Storage:
         Size in GB of what is in memory, in the file, and computed anew every time.
     """
 
-    def __init__(self, memory_gb: float, folder: str | Path | None = None, device: torch.device = CPU):
+    def __init__(
+        self, memory_gb: float, folder: str | Path | None = None, device: torch.device = CPU, models: int = 1
+    ):
         if folder is not None and not Path(folder).is_dir():
             raise InputError(
                 f"there is no folder {folder} for the temporary file of the moments (optimizer.scratch): make it, or "
                 "leave the key out for the system's folder"
             )
         self.device, self.budget_gb = device, memory_gb
-        self.block_gb = min(BLOCK_GB if device.type == "cpu" else GPU_BLOCK_GB, memory_gb / 4)
+        largest = BLOCK_GB if device.type == "cpu" else GPU_BLOCK_GB
+        self.block_gb = min(largest * min(1.0, _MODELS_OF_BLOCK / models), memory_gb / 4)
         self.left = memory_gb - 2 * self.block_gb  # a block that is read, and one that is computed
         self._folder = folder or tempfile.gettempdir()
         self._file: Any = None

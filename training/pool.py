@@ -59,7 +59,8 @@ class MomentPool:
         self._config = config
         self._places: dict[tuple[bytes, int], int] = {}  # of those of `fitted`, then of the others
         runs = [*map(list, fitted)]
-        self.storage = Storage(config.optimizer.memory_gb, config.scratch, chosen_device(config.optimizer.device))
+        optimizer, models = config.optimizer, len(runs) * config.optimizer.restarts
+        self.storage = Storage(optimizer.memory_gb, config.scratch, chosen_device(optimizer.device), models)
         distinct = self._add(runs)
         steps = -(-sum(map(len, runs)) // (len(runs) * config.optimizer.batch)) if config.optimizer.batch else 1
         self.fitted = self._part(distinct, -(-len(distinct) // steps))

@@ -96,12 +96,13 @@ class Trainer:
         if indices is None:
             indices = labelled(split_indices(structures, config), structures, config)
         self.indices = dict(indices)
-        used = sorted(k for own in indices.values() for k in own)
-        check_labels([structures[k] for k in used], list(self.weights), config.data.allow_missing)
+        used = [structures[k] for k in sorted(k for own in indices.values() for k in own)]
+        check_labels(used, list(self.weights), config.data.allow_missing)
         self.dtype = DTYPES[config.optimizer.precision]
         self.model = NepOnMoments(config.model, self.dtype, self.device)
         if pool is None:
-            self.storage = Storage(config.optimizer.memory_gb, config.scratch, self.device)
+            o = config.optimizer
+            self.storage = Storage(o.memory_gb, config.scratch, self.device, o.restarts)
             self.parts = make_parts(config, self.model.basis, structures, self.indices, self.storage)
         else:
             self.storage, self.parts = pool.storage, pool.parts(config, structures, self.indices)
@@ -190,14 +191,9 @@ class Trainer:
 
     @room_in_memory()
     def run(self, on_report: Callable[[Trainer], None] | None = None, checkpoint: Path | None = None) -> None:
-        """Train to the end, from wherever the state is.
+        """Train to the end, from wherever the state is; see :func:`tnep_calc.training.loop.run_steps`.
 
-        Parameters
-        ----------
-        on_report : callable, optional
-            Called with this object after each new row of ``history``.
-        checkpoint : path, optional
-            File to keep the state in.
+        The state is kept in the file `checkpoint`, if there is one.
         """
         run_steps(self, on_report, None if checkpoint is None else lambda: save_checkpoint(checkpoint, self.state()))
 
@@ -220,8 +216,7 @@ class Trainer:
 
     def leave_first(self) -> None:
         """Leave out the other steps of the first method: L-BFGS goes on from the best parameters."""
-        log.info("%sno smaller validation loss since step %d: L-BFGS goes on from there",
-                 self.name_in_log, self.best["step"])  # fmt: skip
+        self._log("no smaller validation loss since step %d: L-BFGS goes on from there", self.best["step"])
         self.vector = self.best["vector"].to(self.device, copy=True).requires_grad_(True)
         self.step = self.choice_step + self.config.optimizer.steps
 
@@ -244,8 +239,7 @@ class Trainer:
         optimizer.step(gradient)
         self.step += group["max_iter"]
         if torch.equal(before, self.vector.detach()):
-            log.info("%sL-BFGS has converged after %d steps: no step lowers the loss any more",
-                     self.name_in_log, self.step)  # fmt: skip
+            self._log("L-BFGS has converged after %d steps: no step lowers the loss any more", self.step)
             self.step = self.total_steps
 
     def _first_optimizer(self):
@@ -294,8 +288,7 @@ class Trainer:
     def _choose(self):
         """Go on with the best of several starts."""
         best = int(torch.argmin(self._watched_losses()))
-        log.info("%sstart %d of %d is the best after %d steps",
-                 self.name_in_log, best + 1, len(self.vector), self.step)  # fmt: skip
+        self._log("start %d of %d is the best after %d steps", best + 1, len(self.vector), self.step)
         self.model.scaling = self.model.scaling.member(best)
         self.vector = self.vector.detach()[best].clone().requires_grad_(True)
         self._optimizer = None
@@ -312,10 +305,11 @@ class Trainer:
 
     def _check_finite(self, loss):
         if not math.isfinite(loss):
-            raise InputError(
-                f"{self.name_in_log}the loss is not finite after {self.step} steps: lower optimizer.lr, or check the "
-                "labels"
-            )
+            raise InputError(f"{self.name_in_log}the loss is not finite after {self.step} steps: lower optimizer.lr, "
+                             "or check the labels")  # fmt: skip
+
+    def _log(self, text, *values):
+        log.info("%s" + text, self.name_in_log, *values)
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
@@ -355,8 +349,7 @@ class Trainer:
         if watched < self.best["loss"] and self.vector.ndim == 1:
             self.best = {"step": self.step, "loss": watched, "vector": self.vector.detach().clone()}
         if self.finished and self.step < self.total_steps:
-            log.info("%sno smaller validation loss since step %d: over after %s",
-                     self.name_in_log, self.best["step"], self.progress)  # fmt: skip
+            self._log("no smaller validation loss since step %d: over after %s", self.best["step"], self.progress)
 
     def speed(self) -> dict[str, float]:
         """Return :meth:`tnep_calc.training.watching.Clock.speed` of gradients over all training structures."""
