@@ -1,6 +1,7 @@
 """GPUMD folders that are trained together: each gets its own result, and a killed run goes on wherever it was."""
 
 import logging
+import os
 import re
 from dataclasses import replace
 
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 from test_gpumd_directory import make, rows, write_xyz  # noqa: F401
 
+from tnep_calc.errors import InputError
 from tnep_calc.io.nep_txt import read_nep
 from tnep_calc.training.gpumd import together as module
+from tnep_calc.training.gpumd.folder import RunOptions
 from tnep_calc.training.gpumd.many import run_directories
 
 KINDS = ("potential", "dipole", "polarizability")
@@ -103,3 +106,25 @@ def test_other_settings_are_trained_on_their_own(folders, make, caplog):  # noqa
     group, other = folders("dipole"), make("dipole", name="other", **{**SETTINGS, "lambda_2": 0.5})
     assert len(run_directories([group[0], other, group[1]])) == 12
     assert "2 groups of folders with equal settings" in caplog.text and "2 folders are trained together" in caplog.text
+
+
+@pytest.mark.parametrize("engine", ["gradient", "snes"])
+def test_a_checkpoint_of_another_run_stops_all_before_any_training(folders, make, engine):  # noqa: F811
+    group, other = folders("dipole"), make("dipole", name="other", **{**SETTINGS, "neuron": 3})
+    run_directories([other], RunOptions(engine=engine))
+    text = (other / "nep.in").read_text()
+    (other / "nep.in").write_text(re.sub(r"neuron +3", "neuron 5", text))
+    before = [sorted(folder.iterdir()) for folder in (*group, other)]
+    with pytest.raises(InputError, match="other/tnep_checkpoint.pt was written with another"):
+        run_directories([*group, other], RunOptions(engine=engine))
+    assert [sorted(folder.iterdir()) for folder in (*group, other)] == before
+
+
+@pytest.mark.parametrize("closed", ["", "loss.out"])
+def test_a_place_that_is_closed_stops_all_before_any_training(folders, monkeypatch, closed):
+    group = folders("dipole")
+    (group[2] / "loss.out").write_text("")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != group[2] / closed)
+    with pytest.raises(InputError, match="two.*: no permission to write there"):
+        run_directories(group)
+    assert not list(group[0].glob("tnep*"))

@@ -165,6 +165,8 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         ("type 1 H\nvdw 1", "van der Waals"),
         ("type 1 H\ncharge_vdw 1", "van der Waals"),
         ("type 1 H\nlambda_q much", "'lambda_q': expected a number, found 'much'"),
+        ("type 1 H\nlambda_z", "'lambda_z': expected a number that is not negative, found ''"),
+        ("type 1 H\nlambda_z -1", "'lambda_z': expected a number that is not negative, found '-1'"),
         ("type 1 H\nfine_tune nep.txt", "expected a nep.txt, a nep.restart, and optionally 0 or 1"),
         ("type 1 H\nfine_tune nep.txt nep.restart 2", "optionally 0 or 1"),
         ("type 1 H\nsave_potential 0", "interval of at least 1"),

@@ -54,7 +54,12 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint; a kill at any moment leaves the old or the new file."""
     content = {"format": FORMAT, **_on_cpu(state)}
-    write_atomically(path, lambda temporary: torch.save(content, temporary))
+
+    def write(temporary):
+        with open(temporary, "wb") as file:  # which says what is wrong with a place, unlike torch
+            torch.save(content, file)
+
+    write_atomically(path, write)
 
 
 def _on_cpu(value: Any) -> Any:

@@ -237,8 +237,8 @@ def _parse(keyword, words, species, fail):
         asked_for = REFUSED[keyword]
         if asked_for is not None and words[:1] != ["0"]:
             fail(f"{asked_for} are not supported; remove the line to train without")
-        if asked_for is None:
-            _numbers(words, (float,) * len(words), "a number", fail)
+        if asked_for is None and (len(words) != 1 or _numbers(words, (float,), "a number", fail)[0] < 0):
+            fail(f"expected a number that is not negative, found '{' '.join(words)}'")
         return {}
     if keyword not in KEYWORDS:
         known = sorted([*KEYWORDS, *REFUSED, "type", "cutoff", "type_weight", "mode"])

@@ -26,8 +26,7 @@ from ..moments import Basis, Moments, build_moments
 from .evaluate import evaluate
 from .evolution import check_snes, train_snes
 from .folder import CHECKPOINT, LOSS, NEP, OLD, RESTART, Folder, RunOptions, check_folder
-from .gradient import train_gradient
-from .gradient_config import gradient_config
+from .gradient import check_gradient, train_gradient
 from .snes_trainer import model_config
 
 log = logging.getLogger(__name__)
@@ -65,7 +64,7 @@ def check_run(folder: Folder, run: RunOptions) -> None:
     """Raise for what keeps a folder from being trained, before any file is moved; errors as :func:`run_directory`."""
     check_folder(folder, run)
     if not folder.options.prediction:
-        (check_snes if run.engine == "snes" else gradient_config)(folder, run)
+        (check_snes if run.engine == "snes" else check_gradient)(folder, run)
 
 
 def run_folder(folder: Folder, run: RunOptions) -> list[Path]:

@@ -14,11 +14,11 @@ from pathlib import Path
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd_training import write_restart
 
-from ..checkpoint import load_checkpoint, save_checkpoint
+from ..checkpoint import load_checkpoint, load_matching, save_checkpoint
 from .evaluate import without_zbl
 from .folder import CHECKPOINT, RESTART, Folder, RunOptions
 from .snes_start import Start, find_start
-from .snes_trainer import SnesTrainer
+from .snes_trainer import SnesTrainer, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def check_snes(folder: Folder, run: RunOptions) -> None:
     Raises
     ------
     InputError
-        If ``nep.in`` or ``train.xyz`` ask for what it cannot do.
+        If ``nep.in`` or ``train.xyz`` ask for what it cannot do, or our checkpoint is that of another run.
     ModelFileError, DataFileError
         If a file to start from does not fit.
     """
@@ -47,19 +47,23 @@ def check_snes(folder: Folder, run: RunOptions) -> None:
         raise InputError(f"{weighted[0]}{more}: 'energy_weight' is not supported; remove it, or use 'weight'")
     if run.restart or not (path / CHECKPOINT).exists():
         find_start(folder, anew=run.restart)
+    else:
+        load_matching(path / CHECKPOINT, fingerprint(options, _targets(folder)))
+
+
+def _targets(folder):
+    """Return the structures to train on, without the repulsion."""
+    return folder.train if folder.zbl is None else without_zbl(folder.train, folder.options, folder.zbl)
 
 
 def train_snes(folder: Folder, run: RunOptions) -> None:
     """Train by the evolution strategy; goes on from our checkpoint, else starts as :func:`find_start` says.
 
-    Raises
-    ------
-    InputError
-        If the checkpoint is that of another run; the rest is refused before, by :func:`check_snes`.
+    What cannot be is refused before, by :func:`check_snes`.
     """
     options, path, zbl, checkpoint = folder.options, folder.path, folder.zbl, folder.path / CHECKPOINT
     start = Start() if checkpoint.exists() else find_start(folder)
-    frames = folder.train if zbl is None else without_zbl(folder.train, options, zbl)
+    frames = _targets(folder)
     trainer = SnesTrainer(
         options, frames, start.distribution, start.q_scaler, run.memory_gb, run.device,
         None if run.scratch is None else Path(run.scratch).resolve(),

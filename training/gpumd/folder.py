@@ -6,6 +6,7 @@ Files are those of GPUMD's ``nep`` program, so that whatever reads its folders r
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -195,7 +196,7 @@ class Folder:
 
 
 def check_folder(folder: Folder, run: RunOptions) -> None:
-    """Raise ``InputError`` for run options that cannot be, nothing to train, or a model that would be overwritten."""
+    """Raise ``InputError`` for run options that cannot be, nothing to train, or files that must not be written."""
     options, path = folder.options, folder.path
     by_snes = run.engine == "snes"
     check([
@@ -209,6 +210,9 @@ def check_folder(folder: Folder, run: RunOptions) -> None:
         (run.scratch is None or Path(run.scratch).is_dir(), f"--scratch {run.scratch}: there is no such folder"),
     ])  # fmt: skip
     resolve(run.device)
+    closed = [own for own in (path, path / LOSS) if own.exists() and not os.access(own, os.W_OK)]
+    if closed:
+        raise InputError(f"{closed[0]}: no permission to write there, where the results go")
     if options.prediction:
         return
     _ = folder.zbl  # raises for a repulsion that is not supported

@@ -19,7 +19,7 @@ from tnep_calc.io.gpumd_xyz import GpumdFrame
 from tnep_calc.io.nep_keywords import MAX_NEURONS
 from tnep_calc.io.nep_txt import NepParameters, write_nep
 
-from ..checkpoint import load_matching, save_checkpoint
+from ..checkpoint import fingerprint, load_matching, save_checkpoint
 from ..config import TrainingConfig
 from ..members import split_hash
 from ..moments import STRAIN_ORDER
@@ -37,6 +37,23 @@ _WRITING = 0.02
 _NAMES = {"adam": "Adam", "soap": "SOAP"}
 _AS_EVALUATED = {"atomic_dipole": "dipoles", "atomic_polarizability": "polarizabilities"}
 """Names in :func:`tnep_calc.training.gpumd.evaluate.evaluate` where they differ from those of labels."""
+
+
+def check_gradient(folder: Folder, run: RunOptions) -> None:
+    """Look for all that keeps the gradient engine from training in a folder, before it starts.
+
+    Raises
+    ------
+    InputError
+        If ``nep.in``, ``train.xyz``, the options or a model to start from ask for what it cannot do, or our checkpoint
+        is that of another run.
+    DataFileError, ModelFileError
+        If the checkpoint or the model cannot be used.
+    """
+    config, checkpoint = gradient_config(folder, run), folder.path / CHECKPOINT
+    if checkpoint.exists() and not run.restart:
+        targets = Targets(folder, config)
+        load_matching(checkpoint, fingerprint(config, targets.structures) | split_hash(config, targets.indices))
 
 
 def train_gradient(folder: Folder, run: RunOptions) -> None:

@@ -64,8 +64,13 @@ def model_config(options: NepInput) -> ModelConfig:
                        options.l_max, options.neuron)  # fmt: skip
 
 
-def fingerprint(options: NepInput, frames: Sequence[GpumdFrame], **more: Any) -> dict[str, str]:
-    """Return hashes of what decides the result: ``nep.in`` (but for its length and outputs), data, and `more`."""
+def seed_of(options: NepInput) -> int:
+    """Return the seed of a run."""
+    return DEFAULT_SEED if options.seed is None else options.seed
+
+
+def fingerprint(options: NepInput, frames: Sequence[GpumdFrame]) -> dict[str, str]:
+    """Return hashes of what decides the result: ``nep.in`` (but for its length and outputs), and data."""
     content = {name: value for name, value in asdict(options).items() if name not in _RESULT}
     data = hashlib.sha256()
     for frame in frames:
@@ -75,7 +80,7 @@ def fingerprint(options: NepInput, frames: Sequence[GpumdFrame], **more: Any) ->
                   frame.atomic_dipole, frame.atomic_polarizability]  # fmt: skip
         for value in values:
             data.update(b"-" if value is None else np.ascontiguousarray(value, dtype=float).tobytes())
-    text = json.dumps([content, more], sort_keys=True)
+    text = json.dumps([content, {"engine": "snes", "seed": seed_of(options)}], sort_keys=True)
     return {"nep.in": hashlib.sha256(text.encode()).hexdigest(), "train.xyz": data.hexdigest()}
 
 
@@ -119,7 +124,7 @@ class SnesTrainer:
         if device != "cpu":
             log.info("device: %s", describe(self.device))
         self.options, self._frames = options, frames
-        self.seed = DEFAULT_SEED if options.seed is None else options.seed
+        self.seed = seed_of(options)
         self.layout = Layout(model_config(options), self.device)
         self.fitness = Fitness(self.layout, options, frames, memory_gb, scratch)
         n_species = len(options.species)
@@ -127,7 +132,7 @@ class SnesTrainer:
         if start is not None:
             self.snes.mu, self.snes.sigma = (torch.tensor(values, dtype=torch.float32) for values in start)
         self._imported = None if q_scaler is None else torch.tensor(q_scaler, dtype=torch.float32)
-        self.fingerprint = fingerprint(options, frames, engine="snes", seed=self.seed)
+        self.fingerprint = fingerprint(options, frames)
         self.generation = 0
         self.elite = Elite(self.snes.mu, 0.0, 0.0, 0.0)
 
