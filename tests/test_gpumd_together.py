@@ -128,3 +128,35 @@ def test_a_place_that_is_closed_stops_all_before_any_training(folders, monkeypat
     with pytest.raises(InputError, match="two.*: no permission to write there"):
         run_directories(group)
     assert not list(group[0].glob("tnep*"))
+
+
+def test_the_log_names_folders_says_things_once_and_when_it_ends(folders, caplog):
+    caplog.set_level(logging.INFO)
+    group = folders("dipole", population=20, lambda_1=0.1)
+    run_directories(group, RunOptions(patience=20, restarts=2))
+    lines = caplog.text.splitlines()
+    for word in ("population 20: ", "lambda_1 0.1, ", "patience 20: ", "gradient engine: ", "5 + 5 + 3 structures"):
+        assert sum(word in line for line in lines) == 1, word
+    for name in ("full", "one", "two"):
+        for word in ("data: ", "test data: 2 structures", "start ", "done after 16 of 16 steps"):
+            assert sum(f"{name}: {word}" in line for line in lines) == 1, (name, word)
+    rows = [line for line in lines if "  RMSE train/test: " in line]
+    assert len(rows) == 12
+    assert [bool(re.search(r", \d+ s left$", line)) for line in rows] == 3 * [False, False, True] + 3 * [False]
+
+
+@pytest.mark.parametrize("engine", ["gradient", "snes"])
+def test_a_single_folder_says_when_it_ends(make, caplog, engine):  # noqa: F811
+    caplog.set_level(logging.INFO)
+    run_directories([make("dipole", **SETTINGS)], RunOptions(engine=engine))
+    rows = [line for line in caplog.messages if "  RMSE train/test: " in line]
+    assert [bool(re.search(r"^ +\d+  loss .*, \d+ s left$", line)) for line in rows] == [True, True, True, False]
+
+
+def test_folders_of_one_name_have_their_paths_in_the_log(folders, caplog, tmp_path):
+    caplog.set_level(logging.INFO)
+    one = folders("dipole")[1]
+    (tmp_path / "deep").mkdir()
+    other = one.rename(tmp_path / "deep" / "two")
+    run_directories([other, tmp_path / "two"])
+    assert f"{tmp_path / 'deep' / 'two'}: data: 5 structures" in caplog.text

@@ -121,7 +121,12 @@ class JointTrainer:
     @property
     def progress(self) -> str:
         """Steps that are done, in words."""
-        return f"{self.step} of {self.members[0].total_steps} steps"
+        return f"{self.step} of {self.total_steps} steps"
+
+    @property
+    def total_steps(self) -> int:
+        """Number of steps of a run."""
+        return self.members[0].total_steps
 
     @property
     def seconds(self) -> float:

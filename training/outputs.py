@@ -21,6 +21,7 @@ from .former import check_former, discard
 from .objective import UNITS
 from .run_files import ARTIFACT, NEP
 from .trainer import Trainer
+from .watching import time_left
 
 log = logging.getLogger(__name__)
 
@@ -99,11 +100,10 @@ def report_progress(trainers: Sequence[Trainer], folders: Sequence[Path]) -> Non
         factor, unit = DISPLAY.get(name, (1.0, UNITS[name]))
         keys = [key for split in ("train", "validation") if (key := f"rmse_{name}_{split}") in rows[0]]
         words.append(f"{name} {'/'.join(f'{np.mean([row[key] for row in rows]) * factor:.3g}' for key in keys)} {unit}")
-    step, seconds, left = now["step"], sum(trainer.seconds for trainer in trainers), ""
-    if 0 < step < total:
-        left = f", {seconds / step * (total - step):.0f} s left"
-    log.info("%7.1f s  step %d/%d %s  loss %.3g  %s%s", seconds, step, total, now["stage"],
-             np.mean([row["loss_train"] for row in rows]), ", ".join(words), left)  # fmt: skip
+    step, seconds = now["step"], sum(trainer.seconds for trainer in trainers)
+    loss, left = np.mean([row["loss_train"] for row in rows]), time_left(seconds, step, total)
+    log.info("%7.1f s  step %d/%d %s  loss %.3g  %s%s",
+             seconds, step, total, now["stage"], loss, ", ".join(words), left)  # fmt: skip
     for trainer, folder in zip(trainers, folders, strict=True):
         run_files.write_log(folder, trainer.history)
 

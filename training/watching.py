@@ -46,6 +46,23 @@ def errors_of(objective: Objective, labels: Labels, predictions: dict[str, Tenso
     }
 
 
+def time_left(seconds: float, step: int, total: int) -> str:
+    """Return the time that a run still needs as the end of a line of the log, if `step` of `total` took some seconds.
+
+    Examples
+    --------
+    >>> time_left(30.0, 100, 600), time_left(3600.0, 1000, 200000), time_left(30.0, 600, 600)
+    (', 150 s left', ', 199 h left', '')
+    """
+    if not 0 < step < total:
+        return ""
+    left = seconds / step * (total - step)
+    for size, unit in ((3600, "h"), (60, "min")):
+        if left >= 5 * size:
+            return f", {left / size:.0f} {unit} left"
+    return f", {left:.0f} s left"
+
+
 class Clock:
     """Time of the gradients of this process.
 

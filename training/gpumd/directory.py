@@ -93,7 +93,7 @@ def begin(folder: Folder, run: RunOptions) -> None:
         basis = replace(basis_of(model_config(folder.options)), basis_size=(1, 1), l_max=1)  # only to tell neighbours
         train, test = (_moments(frames, basis) for frames in (folder.train, folder.test))
         for line in unseen_warnings(coverage_of(train, len(basis.species)), {"test": test}, basis.species):
-            log.warning(line)
+            log.warning("%s%s", folder.name_in_log, line)
 
 
 def trained_files(folder: Folder) -> list[Path]:

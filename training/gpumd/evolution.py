@@ -9,12 +9,14 @@ was stopped goes on exactly, descriptor scaling and generation included.
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd_training import write_restart
 
 from ..checkpoint import load_checkpoint, load_matching, save_checkpoint
+from ..watching import time_left
 from .evaluate import without_zbl
 from .folder import CHECKPOINT, RESTART, Folder, RunOptions
 from .snes_start import Start, find_start
@@ -84,6 +86,7 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
 
     if not checkpoint.exists():
         save()  # from here on, a killed run goes on by itself
+    begin, before = time.monotonic(), trainer.generation
     while not trainer.finished:
         trainer.step()
         done = trainer.generation
@@ -92,7 +95,8 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
         if not trainer.finished and done % options.output_interval:
             continue
         parameters, elite = trainer.parameters(zbl), trainer.elite
-        folder.report(done, (elite.total, elite.l1, elite.l2), trainer.train_errors(), parameters)
+        left = time_left(time.monotonic() - begin, done - before, options.generation - before)
+        folder.report(done, (elite.total, elite.l1, elite.l2), trainer.train_errors(), parameters, left)
         write_restart(path / RESTART, trainer.snes.mu.numpy(), trainer.snes.sigma.numpy())
         if trainer.finished or done % _TRAIN_TABLES == 0:
             folder.write_train(parameters)

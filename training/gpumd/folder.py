@@ -87,18 +87,18 @@ class Folder:
     Parameters
     ----------
     path : str or path
+    name_in_log : str, default ""
+        What its lines in the log begin with, where there are several folders.
 
     Attributes
     ----------
     options : NepInput
     train, test : list of GpumdFrame
         ``test`` is empty where there is no ``test.xyz``.
-    name_in_log : str
-        What its lines of progress begin with; "" where there is one folder only.
     """
 
-    def __init__(self, path: str | Path):
-        self.path, self.name_in_log = Path(path), ""
+    def __init__(self, path: str | Path, name_in_log: str = ""):
+        self.path, self.name_in_log = Path(path), name_in_log
         self.options: NepInput = read_nep_in(self.path / "nep.in")
         self.train = self._read("train.xyz")
         self.test: list[GpumdFrame] = []
@@ -106,10 +106,12 @@ class Folder:
             known = self.options.kind == "potential"  # of dipoles and polarizabilities the file does not tell the unit
             every, species = range(len(self.train)), () if self.options.fine_tune else self.options.species
             structures = [frame.structure for frame in self.train]
-            log.info(check_before_training(structures, units=known, train=every, species=species))
+            found = check_before_training(structures, units=known, train=every, species=species)
+            log.info("%s%s", name_in_log, found)
             if (self.path / "test.xyz").exists():
                 self.test = self._read("test.xyz")
-                log.info(check_before_testing([frame.structure for frame in self.test], structures, units=known))
+                found = check_before_testing([frame.structure for frame in self.test], structures, units=known)
+                log.info("%s%s", name_in_log, found)
 
     def _read(self, name):
         o = self.options
@@ -158,20 +160,25 @@ class Folder:
         self.write_test(parameters)
         self.write_train(parameters)
 
-    def report(self, generation: int, loss: tuple[float, float, float], train: list[float], parameters: NepParameters):
-        """Write ``nep.txt`` and ``*_test.out``, append to ``loss.out``, and log one line."""
+    def report(
+        self, generation: int, loss: tuple[float, float, float], train: list[float], parameters: NepParameters,
+        more: str = "",
+    ):  # fmt: skip
+        """Write ``nep.txt`` and ``*_test.out``, append to ``loss.out``, and log one line, with `more` at its end."""
         write_nep(self.path / NEP, parameters)
-        self.add_row(generation, loss, train, self.write_test(parameters))
+        self.add_row(generation, loss, train, self.write_test(parameters), more)
 
-    def add_row(self, generation: int, loss: tuple[float, float, float], train: list[float], test: list[float]):
-        """Append to ``loss.out`` and log one line."""
+    def add_row(
+        self, generation: int, loss: tuple[float, float, float], train: list[float], test: list[float], more: str = ""
+    ):
+        """Append to ``loss.out`` and log one line, with `more` at its end."""
         append_row(self.path / LOSS, loss_row(generation, *loss, train + test))
         words = [
             f"{name} {a:.4g}" + (f"/{b:.4g}" if self.test else "")
             for name, a, b in zip(self.error_names, train, test, strict=True)
         ]
         what = "train/test" if self.test else "train"
-        log.info("%s%8d  loss %.5g  RMSE %s: %s", self.name_in_log, generation, loss[0], what, ", ".join(words))
+        log.info("%s%8d  loss %.5g  RMSE %s: %s%s", self.name_in_log, generation, loss[0], what, ", ".join(words), more)
 
     def keep_copy(self, generation: int, parameters: NepParameters) -> Path:
         """Write a copy of the model, named as ``save_potential`` says, and return its path."""

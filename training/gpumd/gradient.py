@@ -25,6 +25,7 @@ from ..members import split_hash
 from ..moments import STRAIN_ORDER
 from ..pool import MomentPool
 from ..trainer import Trainer
+from ..watching import time_left
 from .evaluate import repulsion, take_off
 from .folder import CHECKPOINT, NEP, Folder, RunOptions
 from .gradient_config import gradient_config, in_words
@@ -69,23 +70,24 @@ def train_gradient(folder: Folder, run: RunOptions) -> None:
     trainer = FolderTrainer(config, Targets(folder, config))
     if checkpoint.exists():
         trainer.take_up(load_matching(checkpoint, trainer.fingerprint))
-    trainer.introduce(run)
+    introduce([trainer], run)
     if not checkpoint.exists():
         save_checkpoint(checkpoint, trainer.state())  # from here on, a killed run goes on by itself
-    trainer.run(Reports(trainer), checkpoint)
+    reports = Reports(trainer)
+    trainer.run(lambda run: reports.write(time_left(run.seconds, run.step, run.total_steps)), checkpoint)
     trainer.finish(run)
 
 
 def _check_neurons(written, trained, folder):
-    """Say that ``nep.txt`` has one neuron more than ``nep.in``, or raise ``InputError`` if GPUMD would not read it."""
+    """Return that ``nep.txt`` has one neuron more than ``nep.in``, or raise if GPUMD would not read it."""
     if written == trained:
-        return
+        return []
     if written > MAX_NEURONS:
         raise InputError(
             f"{folder.path / 'nep.in'}: 'neuron' is {trained}, and nep.txt needs one more, which carries the constants "
             f"of the species; GPUMD reads at most {MAX_NEURONS}: use {MAX_NEURONS - 1}, or --engine snes"
         )
-    log.info("nep.txt has %d neurons: one more than nep.in, which carries the constants of the species", written)
+    return [f"nep.txt has {written} neurons: one more than nep.in, which carries the constants of the species"]
 
 
 class Targets:
@@ -127,6 +129,7 @@ class FolderTrainer(Trainer):
         self.folder, self.repulsion = targets.folder, targets.repulsion
         self._interval = self.folder.options.save_potential[0]
         super().__init__(config, targets.structures, targets.indices, pool)
+        self.name_in_log = self.folder.name_in_log
         self.fingerprint.update(split_hash(config, targets.indices))
         self.stops.append(self._interval)
 
@@ -136,24 +139,17 @@ class FolderTrainer(Trainer):
         self.folder.trim_loss(state["loss_rows"])
         log.info("going on from %s after %s", self.folder.path / CHECKPOINT, self.progress)
 
-    def introduce(self, run: RunOptions) -> None:
-        """Log what is trained, or raise ``InputError`` if GPUMD would not read the result."""
-        folder, o = self.folder, self.config.optimizer
-        for line in in_words(self.config, folder, run):
-            log.info("%s: %s", folder.path, line)
-        _log_virials(self.parts["train"].structures, folder)
-        starts = f"{o.restart_steps} of {o.restarts} starts, " if o.restarts > 1 else ""
-        log.info("gradient engine: %d parameters, %d structures, %d to test; steps: %s%d of %s, %d of L-BFGS; moments: "
-                 "%s; weights %s",
-                 self.model.n_parameters, len(folder.train), len(folder.test), starts, o.steps, _NAMES[o.method],
-                 o.lbfgs_steps, self.storage, ", ".join(f"{k} {v:g}" for k, v in self.weights.items()))  # fmt: skip
-        _check_neurons(self.parameters().neurons, self.config.model.neurons, folder)
+    def in_words(self, run: RunOptions) -> list[str]:
+        """Return what is worth knowing of the training, or raise ``InputError`` if GPUMD would not read the result."""
+        virials = _virials_in_words(self.parts["train"].structures, self.folder)
+        written = _check_neurons(self.parameters().neurons, self.config.model.neurons, self.folder)
+        return [*in_words(self.config, self.folder, run), *virials, *written]
 
     def finish(self, run: RunOptions) -> None:
         """Write the files of the result."""
         if run.patience:
-            log.info("%s after %s; %s is that of step %d, with the smallest loss on test.xyz",
-                     "stopped" if self.step < self.total_steps else "done", self.progress, NEP,
+            log.info("%s%s after %s; %s is that of step %d, with the smallest loss on test.xyz",
+                     self.name_in_log, "stopped" if self.step < self.total_steps else "done", self.progress, NEP,
                      self.result()[1])  # fmt: skip
         self.folder.write_model(self.parameters())
 
@@ -194,14 +190,35 @@ class FolderTrainer(Trainer):
         return {**super().state(), "loss_rows": self.folder.loss_rows(), "used": used}
 
 
+def introduce(trainers: Sequence[FolderTrainer], run: RunOptions) -> None:
+    """Log what is trained, once what holds for all; or raise ``InputError`` if GPUMD would not read a result."""
+    lines, first = [trainer.in_words(run) for trainer in trainers], trainers[0]
+    common = [line for line in lines[0] if all(line in own for own in lines)]
+    for line in common:
+        log.info(line)
+    for trainer, own in zip(trainers, lines, strict=True):
+        for line in own:
+            if line not in common:
+                log.info("%s%s", trainer.name_in_log, line)
+    o = first.config.optimizer
+    trained, tested = (
+        " + ".join(str(len(frames)) for frames in split)
+        for split in zip(*((trainer.folder.train, trainer.folder.test) for trainer in trainers), strict=True)
+    )
+    starts = f"{o.restart_steps} of {o.restarts} starts, " if o.restarts > 1 else ""
+    log.info("gradient engine: %d parameters, %s structures, %s to test; steps: %s%d of %s, %d of L-BFGS; moments: %s; "
+             "weights %s", first.model.n_parameters, trained, tested, starts, o.steps, _NAMES[o.method], o.lbfgs_steps,
+             first.storage, ", ".join(f"{name} {weight:g}" for name, weight in first.weights.items()))  # fmt: skip
+
+
 class Reports:
     """What a folder gets at every report of its trainer."""
 
     def __init__(self, trainer: FolderTrainer):
         self._folder, self._trainer, self._next = trainer.folder, trainer, 0.0
 
-    def __call__(self, _: Trainer) -> None:
-        """Write the row of ``loss.out``, and the files of the model if it is a new one."""
+    def write(self, more: str = "") -> None:
+        """Write the row of ``loss.out``, and the files of a new model; `more` ends the line of the log."""
         folder, trainer = self._folder, self._trainer
         if trainer.step == 0:
             return
@@ -214,8 +231,9 @@ class Reports:
             self._renew(train)
         penalty = trainer.penalty()
         errors = [table_errors(tables, folder.options.atomic_v) for tables in (train, test)]
-        columns = [[found.get(name, 0.0) for name in folder.error_names] for found in errors]
-        folder.add_row(trainer.step, (trainer.history[-1]["loss_train"] + penalty, 0.0, penalty), *columns)
+        of_train, of_test = [[found.get(name, 0.0) for name in folder.error_names] for found in errors]
+        loss = trainer.history[-1]["loss_train"] + penalty, 0.0, penalty
+        folder.add_row(trainer.step, loss, of_train, of_test, more)
 
     def _train_tables(self, now):
         """Return the tables of ``train.xyz``: from what the trainer predicts, if that is all that is in them."""
@@ -237,10 +255,11 @@ class Reports:
             self._next = end + (end - start) / _WRITING
 
 
-def _log_virials(structures, folder):
+def _virials_in_words(structures, folder):
     known = sum(s.virial is not None for s in structures)
     if folder.options.kind == "potential" and folder.options.lambda_v > 0 and known < len(structures):
-        log.info("virials: %d of %d structures have one", known, len(structures))
+        return [f"virials: {known} of {len(structures)} structures have one"]
+    return []
 
 
 def _structures(frames: Sequence[GpumdFrame]) -> list[LabelledStructure]:

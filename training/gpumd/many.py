@@ -45,7 +45,7 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError(f"{twice[0]} is named twice")
-    folders = [Folder(path) for path in paths]
+    folders = [Folder(path, name) for path, name in zip(paths, _names_in_log(names), strict=True)]
     for folder in folders:
         check_run(folder, run)
     groups: dict[Hashable, list[Folder]] = {}
@@ -65,3 +65,11 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
         train_together(group, run)
         written += [path for folder in group for path in trained_files(folder)]
     return written
+
+
+def _names_in_log(paths: Sequence[Path]) -> list[str]:
+    """Return what tells folders apart in the log: their names if these differ, else their paths."""
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in paths]
+    return [f"{name}: " if len(names) > 1 else "" for name in names]

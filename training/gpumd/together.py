@@ -19,8 +19,9 @@ from ..checkpoint import load_matching, save_checkpoint
 from ..config import TrainingConfig
 from ..joint import JointTrainer
 from ..pool import MomentPool
+from ..watching import time_left
 from .folder import CHECKPOINT, Folder, RunOptions
-from .gradient import FolderTrainer, Reports, Targets
+from .gradient import FolderTrainer, Reports, Targets, introduce
 from .gradient_config import gradient_config
 
 log = logging.getLogger(__name__)
@@ -48,18 +49,16 @@ def train_together(folders: Sequence[Folder], run: RunOptions) -> None:
     trainers = [FolderTrainer(config, own, pool) for config, own in zip(configs, targets, strict=True)]
     checkpoints = _Checkpoints(trainers, configs)
     checkpoints.restore()
-    for trainer in trainers:
-        trainer.name_in_log = trainer.folder.name_in_log = f"{trainer.folder.path.name}: "
-        trainer.introduce(run)
+    introduce(trainers, run)
     checkpoints.save()  # from here on, a killed run goes on by itself
     reports = [Reports(trainer) for trainer in trainers]
     shown = [len(trainer.history) for trainer in trainers]
 
-    def report(_):
-        for k, trainer in enumerate(trainers):
-            if len(trainer.history) > shown[k]:
-                shown[k] = len(trainer.history)
-                reports[k](trainer)
+    def report(joint):
+        new = [k for k, trainer in enumerate(trainers) if len(trainer.history) > shown[k]]
+        for k in new:
+            shown[k] = len(trainers[k].history)
+            reports[k].write(time_left(joint.seconds, joint.step, joint.total_steps) if k == new[-1] else "")
 
     for step in sorted({trainer.step for trainer in trainers if not trainer.finished}):
         own = [trainer for trainer in trainers if trainer.step == step and not trainer.finished]
