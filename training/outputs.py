@@ -19,6 +19,7 @@ from .config import TrainingConfig
 from .device import describe, room_in_memory
 from .former import check_former, discard
 from .objective import UNITS
+from .rounding import log_rounding, rounding
 from .run_files import ARTIFACT, NEP
 from .trainer import Trainer
 from .watching import time_left
@@ -122,6 +123,8 @@ def comparison(trainer: Trainer, vector) -> list[dict[str, Any]]:
 def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
     """Write ``nep.txt``, the artifact, figures and ``results.json``, and return what the latter has."""
     vector, step = trainer.result()
+    shares = rounding(trainer)
+    log_rounding(shares, "use optimizer.precision = 'float64'", trainer.name_in_log)
     compared = comparison(trainer, vector)
     parameters = trainer.parameters()
     write_nep(folder / NEP, parameters)
@@ -132,5 +135,5 @@ def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
     return run_files.write_results(
         folder, trainer, compared, trainer.parts, kind=trainer.config.model.kind, step_of_result=step,
         threads=trainer.config.optimizer.threads, device=describe(trainer.device),
-        parameters=trainer.model.n_parameters,
+        parameters=trainer.model.n_parameters, **({"rounding_of_rmse": shares} if shares else {}),
     )  # fmt: skip

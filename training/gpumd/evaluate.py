@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tnep_calc.artifact import artifact_from_nep
+from tnep_calc.conventions import from_six
 from tnep_calc.errors import DataFileError, TnepError
 from tnep_calc.io.gpumd_xyz import GpumdFrame
 from tnep_calc.io.nep_in import NepInput
 from tnep_calc.io.nep_txt import ZBL, NepParameters
 from tnep_calc.neighbors import NeighborList
+
+from ..moments import STRAIN_ORDER
 
 ATOMS_AT_ONCE = 2000
 """Structures are evaluated together up to about this number of atoms."""
@@ -23,6 +27,7 @@ _PER_ATOM = {
     "dipole": ("dipoles",),
     "polarizability": ("polarizabilities",),
 }
+_OF_ATOMS = {"dipole": "dipoles", "polarizability": "polarizabilities"}
 _TOTALS = {"energies": "energy", "virials": "virial", "dipoles": "dipole", "polarizabilities": "polarizability"}
 
 
@@ -80,6 +85,26 @@ def evaluate(
         if name in result:
             result[total] = np.add.reduceat(result[name], starts, axis=0)
     return result
+
+
+def as_evaluated(predictions: Mapping[str, Tensor], atomic: bool = False) -> dict[str, np.ndarray]:
+    """Return predictions of a trainer in the form of those of :func:`evaluate`.
+
+    Parameters
+    ----------
+    predictions : mapping of str to Tensor
+        As :meth:`tnep_calc.training.model.NepOnMoments.predict`; those of atoms may have the names of totals.
+    atomic : bool, default False
+        Dipoles and polarizabilities are of atoms.
+    """
+    out = {}
+    for name, value in predictions.items():
+        array = value.detach().double().numpy()
+        label = name.removeprefix("atomic_")
+        if label in ("virial", "polarizability"):
+            array = from_six(array, STRAIN_ORDER)
+        out[_OF_ATOMS[label] if atomic else label] = array
+    return out
 
 
 def _batches(frames) -> Iterator[list[GpumdFrame]]:

@@ -16,9 +16,11 @@ from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd_training import write_restart
 
 from ..checkpoint import load_checkpoint, load_matching, save_checkpoint
+from ..rounding import log_rounding
 from ..watching import time_left
 from .evaluate import without_zbl
 from .folder import CHECKPOINT, RESTART, Folder, RunOptions
+from .snes_rounding import snes_rounding
 from .snes_start import Start, find_start
 from .snes_trainer import SnesTrainer, fingerprint
 
@@ -101,6 +103,7 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
         if trainer.finished or done % _TRAIN_TABLES == 0:
             folder.write_train(parameters)
         save()
+    log_rounding(snes_rounding(trainer, run.memory_gb), "--engine gradient computes in float64", folder.name_in_log)
 
 
 def _report_start(folder, start):

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from tnep_calc.conventions import GPUMD_ORDER, from_six
 from tnep_calc.errors import InputError
@@ -22,11 +21,11 @@ from tnep_calc.io.nep_txt import NepParameters, write_nep
 from ..checkpoint import fingerprint, load_matching, save_checkpoint
 from ..config import TrainingConfig
 from ..members import split_hash
-from ..moments import STRAIN_ORDER
 from ..pool import MomentPool
+from ..rounding import log_rounding, rounding
 from ..trainer import Trainer
 from ..watching import time_left
-from .evaluate import repulsion, take_off
+from .evaluate import as_evaluated, repulsion, take_off
 from .folder import CHECKPOINT, NEP, Folder, RunOptions
 from .gradient_config import gradient_config, in_words
 
@@ -36,8 +35,6 @@ _WRITING = 0.02
 """Largest share of the time for renewals of ``*_train.out`` during the run."""
 
 _NAMES = {"adam": "Adam", "soap": "SOAP"}
-_AS_EVALUATED = {"atomic_dipole": "dipoles", "atomic_polarizability": "polarizabilities"}
-"""Names in :func:`tnep_calc.training.gpumd.evaluate.evaluate` where they differ from those of labels."""
 
 
 def check_gradient(folder: Folder, run: RunOptions) -> None:
@@ -151,6 +148,7 @@ class FolderTrainer(Trainer):
             log.info("%s%s after %s; %s is that of step %d, with the smallest loss on test.xyz",
                      self.name_in_log, "stopped" if self.step < self.total_steps else "done", self.progress, NEP,
                      self.result()[1])  # fmt: skip
+        log_rounding(rounding(self), "use --precision float64", self.name_in_log)
         self.folder.write_model(self.parameters())
 
     def do_first(self, gradient: Callable[[], float]) -> None:
@@ -240,7 +238,7 @@ class Reports:
         folder, trainer = self._folder, self._trainer
         if len(trainer.weights) < len(folder.error_names):
             return folder.tables(now, folder.train)
-        predictions = _evaluated(trainer.evaluate("train"))
+        predictions = as_evaluated(trainer.evaluate("train"), folder.options.atomic_v)
         for name, value in (trainer.repulsion or {}).items():
             if name in predictions:
                 predictions[name] = predictions[name] + value[: len(predictions[name])]
@@ -272,14 +270,3 @@ def _structures(frames: Sequence[GpumdFrame]) -> list[LabelledStructure]:
             atomic_polarizability=None if tensors is None else from_six(tensors, GPUMD_ORDER),
         ))  # fmt: skip
     return result
-
-
-def _evaluated(predictions: dict[str, Tensor]) -> dict[str, np.ndarray]:
-    """Return predictions of the trainer as :func:`parity_tables` takes them."""
-    out = {}
-    for name, value in predictions.items():
-        array = value.detach().double().numpy()
-        if name in ("virial", "polarizability", "atomic_polarizability"):
-            array = from_six(array, STRAIN_ORDER)
-        out[_AS_EVALUATED.get(name, name)] = array
-    return out

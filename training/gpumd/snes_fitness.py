@@ -101,6 +101,8 @@ class Fitness:
         Largest radial and angular numbers of neighbours in the data.
     terms : dict of str to float
         Weight of each error in the loss, by name of the prediction.
+    wanted : list of str
+        What is predicted: all with a weight, and the energy, whose error shifts the output bias.
     batches : list of list of int
         Structures of each batch.
     """
@@ -116,7 +118,7 @@ class Fitness:
             self.terms = {"energy": options.lambda_e, "forces": options.lambda_f}
             if any(frame.structure.virial is not None for frame in frames):
                 self.terms["virial"] = options.lambda_v
-        self._wanted = [name for name, weight in self.terms.items() if weight > 0 or name == "energy"]
+        self.wanted = [name for name, weight in self.terms.items() if weight > 0 or name == "energy"]
         self.batches = deal(frames, options.batch)
         self.device = layout.model.device
         self.storage = Storage(memory_gb, scratch, self.device)
@@ -128,9 +130,9 @@ class Fitness:
         """Return the chunks of each batch: one on the CPU where memory is ample, else some of a block's size."""
         options, basis = self.options, self.layout.model.basis
         field: str | None = "dipole" if options.kind == "dipole" else "strain"
-        if options.kind == "potential" and "virial" not in self._wanted:
+        if options.kind == "potential" and "virial" not in self.wanted:
             field = None
-        of_moments: dict[str, Any] = {"field": field, "gradient": "forces" in self._wanted}
+        of_moments: dict[str, Any] = {"field": field, "gradient": "forces" in self.wanted}
         structures, finder = [frame.structure for frame in frames], EdgeFinder(basis)
         numbers = 0
         for s in structures:
@@ -145,7 +147,7 @@ class Fitness:
                 found = edges or [finder(structures[k]) for k in chosen]
                 moments = assemble(found, basis, dtype=torch.float32, **of_moments)
                 moments = _by_atom(moments) if options.atomic_v else moments
-                return PopulationModel(self.layout.model, moments, self._wanted, options.population)
+                return PopulationModel(self.layout.model, moments, self.wanted, options.population)
 
             model = compute(edges)
             largest = zip(self.max_neighbors, model.max_neighbors, strict=True)
@@ -199,7 +201,7 @@ class Fitness:
                 "forces": np.concatenate([s.forces for s in structures]),
                 "virial": np.array([virial(s) for s in structures]),
             }
-        return {name: torch.tensor(targets[name], dtype=torch.float64) for name in self._wanted}
+        return {name: torch.tensor(targets[name], dtype=torch.float64) for name in self.wanted}
 
     def find_q_scaler(self, value: float) -> Tensor:
         """Return ``1 / (max - min)`` of each descriptor component over all atoms, with every parameter at `value`.
@@ -242,7 +244,7 @@ class Fitness:
         model.scaling = self.layout.scaling(self.q_scaler)
         vectors = self.layout.to_model(individuals).to(self.device)
         chunks = [chunk for k in batches for chunk in self._data[k]]
-        parts: dict[str, list[Tensor]] = {name: [] for name in self._wanted}
+        parts: dict[str, list[Tensor]] = {name: [] for name in self.wanted}
         for chunk in chunks:
             for name, error in self._errors(vectors, chunk).items():
                 parts[name].append(error)
@@ -259,6 +261,23 @@ class Fitness:
                 above, below = above + squares @ chunk.members, below + count @ chunk.members
             rmse[name] = torch.where(below > 0, above / below.clamp(min=1), 0.0).sqrt().cpu()
         return rmse, shift.cpu()
+
+    def predictions(self, individual: Tensor) -> dict[str, Tensor]:
+        """Return the predictions of one individual, in the order of :attr:`batches`.
+
+        Parameters
+        ----------
+        individual : Tensor, shape (n_parameters,)
+
+        Returns
+        -------
+        dict of Tensor
+            By name, as :meth:`tnep_calc.training.model.NepOnMoments.predict`; with ``atomic_v`` those of atoms.
+        """
+        self.layout.model.scaling = self.layout.scaling(self.q_scaler)
+        vectors = self.layout.to_model(individual[None]).to(self.device)
+        found = [chunk.load()(vectors) for batch in self._data for chunk in batch]
+        return {name: torch.cat([values[name][0].cpu() for values in found]) for name in self.wanted}
 
     def _errors(self, vectors, data):
         """Return prediction minus target; energies are already per atom."""

@@ -108,6 +108,7 @@ class SnesTrainer:
     Attributes
     ----------
     device : torch.device
+    frames : sequence of GpumdFrame
     generation : int
         Generations done.
     elite : Elite
@@ -123,7 +124,7 @@ class SnesTrainer:
         self.device = resolve(device)
         if device != "cpu":
             log.info("device: %s", describe(self.device))
-        self.options, self._frames = options, frames
+        self.options, self.frames = options, frames
         self.seed = seed_of(options)
         self.layout = Layout(model_config(options), self.device)
         self.fitness = Fitness(self.layout, options, frames, memory_gb, scratch)
@@ -189,7 +190,7 @@ class SnesTrainer:
         names = ("energy", "forces", "virial") if self.options.kind == "potential" else (self.options.kind,)
         known = {name: float(values[0, -1]) for name, values in errors.items()}
         if known.keys() != self.fitness.terms.keys():
-            frames = [self._frames[k] for batch in batches for k in self.fitness.batches[batch]]
+            frames = [self.frames[k] for batch in batches for k in self.fitness.batches[batch]]
             found = table_errors(parity_tables(self.options.kind, frames, evaluate(self.parameters(), frames)))
             known = {name: found["force" if name == "forces" else name] for name in names} | known
         return [known.get(name, 0.0) for name in names]
