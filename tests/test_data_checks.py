@@ -61,6 +61,7 @@ def test_sound_data_raise_nothing():
 
 CASES = [
     ("finite", "error", "forces", 7, {"forces": lambda s: s.forces * np.nan}, "is not finite"),
+    ("density", "error", "cell", 7, {"cell": lambda s: s.cell * 1e-3, "pbc": np.array([True] * 3)}, "atoms per Å³: is it in Å"),
     ("distances", "error", "positions", 7, {"positions": lambda s: s.positions * 0.04}, "atoms . .* are 0.1. Å apart"),
     ("distances", "warning", "positions", 7, {"positions": lambda s: s.positions * 0.4}, "Å apart"),
     ("missing", "warning", "dipole", 7, {"dipole": None}, "missing here, present in 39"),

@@ -162,6 +162,7 @@ def test_token_rules(tmp_path):
         ("LATTICE", "cell", "potential", "no lattice; found cell"),
         ("5 0 0 0 6 0 0 0 7", "5 0 0 0 6 0 0 0", "potential", "'lattice' must be 9 numbers, found 8"),
         ("5 0 0 0 6 0 0 0 7", "5 0 0 0 6 0 5 6 0", "potential", "linearly dependent"),
+        ("5 0 0 0 6 0 0 0 7", "5e-9 0 0 0 6 0 0 0 7", "potential", "structure 0: 'lattice' makes 1.43e.07 atoms per Å³"),
         ("-3.5", "abc", "potential", "'energy' must be numbers, found 'abc'"),
         ("-3.5", "nan", "potential", "'energy' is not finite"),
         ("Energy", "other", "potential", "no energy, which training a potential model needs"),

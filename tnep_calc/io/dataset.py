@@ -44,6 +44,8 @@ LABELS = (
 """Labels of a :class:`LabelledStructure`; ``stress`` becomes ``virial``, ``epsilon_inf`` and ``susceptibility`` become
 ``polarizability``."""
 
+MAX_DENSITY = 5.0
+"""Largest density in atoms per Å³ (solids have up to 0.2): with more, neighbours would fill the memory."""
 _LISTED = 20  # longest list of structures in a message
 _ASYMMETRY = 0.05  # largest antisymmetric part of a symmetric tensor, relative to its largest component
 

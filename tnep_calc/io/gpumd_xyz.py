@@ -18,7 +18,7 @@ import numpy as np
 
 from ..conventions import GPUMD_ORDER, from_six
 from ..errors import DataFileError
-from .dataset import LabelledStructure, symmetric_part
+from .dataset import MAX_DENSITY, LabelledStructure, symmetric_part
 
 _PAIR = re.compile(r'([^\s="]+)\s*=\s*(?:"([^"]*)"|(\S+))')
 _LOWER = [3 * max(a, b) + min(a, b) for a, b in GPUMD_ORDER]  # places in nine row-major numbers that are used
@@ -154,6 +154,8 @@ class _Block:
         volume = abs(np.linalg.det(cell))
         if volume < 1e-9 * np.prod(np.linalg.norm(cell, axis=1)) or volume == 0:
             self.fail("the lattice vectors are zero or linearly dependent")
+        if len(self.rows) > MAX_DENSITY * volume:
+            self.fail(f"'lattice' makes {len(self.rows) / volume:.3g} atoms per Å³: is it in Å?")
         columns, symbols = self.columns()
         unknown = sorted(set(symbols) - set(species))
         if unknown:

@@ -25,6 +25,7 @@ from .values import (
     magnitudes,
     not_finite,
     polarizabilities,
+    too_dense,
     values_of,
 )
 
@@ -50,7 +51,7 @@ def check_structures(structures: Sequence[LabelledStructure], units: bool = True
     """
     if not structures:
         return []
-    unsound = list(not_finite(structures))  # would only make nonsense of everything else
+    unsound = list(not_finite(structures)) or list(too_dense(structures))  # would only make nonsense of everything else
     checks = [check for check in CHECKS if units or check not in (magnitudes, polarizabilities)]
     findings = unsound or [finding for check in checks for finding in check(structures)]
     return sorted(findings, key=lambda f: LEVELS.index(f.level))

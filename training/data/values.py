@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 
-from tnep_calc.io.dataset import LABELS, LabelledStructure
+from tnep_calc.io.dataset import LABELS, MAX_DENSITY, LabelledStructure
 from tnep_calc.neighbors import VesinSearch
 from tnep_calc.units import EPSILON_0, EV_PER_A3_TO_GPA, POLARIZABILITY_TO_A3, POLARIZABILITY_TO_BOHR3
 
@@ -48,6 +48,14 @@ class Finding:
     def __str__(self):
         more = f" (and {len(self.sources) - 1} more)" if len(self.sources) > 1 else ""
         return f"{self.level}: {self.sources[0] if self.sources else 'all'}{more}: {self.field}: {self.message}"
+
+
+def too_dense(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
+    """Cells that cannot be meant, and in which a search for neighbours would not end."""
+    dense = {s.source: n for s in structures if s.pbc.all() and (n := len(s) / max(s.volume, 1e-30)) > MAX_DENSITY}
+    if dense:
+        bad = sorted(dense, key=lambda source: -dense[source])
+        yield Finding("error", "density", "cell", tuple(bad), f"has {dense[bad[0]]:.3g} atoms per Å³: is it in Å?")
 
 
 def field_of(s: LabelledStructure) -> np.ndarray:

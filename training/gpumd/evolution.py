@@ -45,10 +45,6 @@ def check_snes(folder: Folder, run: RunOptions) -> None:
             f"--start {run.start}: only with the gradient engine; the evolution strategy starts from means and widths: "
             f"those of {RESTART} in the folder, or, for some species of a model, of the files of fine_tune in nep.in"
         )
-    weighted = [frame.structure.source for frame in folder.train if frame.energy_weight != 1]
-    if options.kind == "potential" and weighted:
-        more = f" (and {len(weighted) - 1} more)" if len(weighted) > 1 else ""
-        raise InputError(f"{weighted[0]}{more}: 'energy_weight' is not supported; remove it, or use 'weight'")
     if run.restart or not (path / CHECKPOINT).exists():
         find_start(folder, anew=run.restart)
     else:

@@ -225,6 +225,10 @@ def check_folder(folder: Folder, run: RunOptions) -> None:
     _ = folder.zbl  # raises for a repulsion that is not supported
     if options.generation == 0:
         raise InputError(f"{path / 'nep.in'}: 'generation' is 0: nothing to train; give the number of generations")
+    weighted = [frame.structure.source for frame in folder.train if frame.energy_weight != 1]
+    if options.kind == "potential" and weighted:
+        more = f" (and {len(weighted) - 1} more)" if len(weighted) > 1 else ""
+        raise InputError(f"{weighted[0]}{more}: 'energy_weight' is not supported; remove it, or use 'weight'")
     names = ("lambda_v",) if options.model_type else ("lambda_e", "lambda_f", "lambda_v")
     if not any(getattr(options, name) for name in names):
         raise InputError(

@@ -88,10 +88,6 @@ def _refuse(folder, run):
     if options.save_potential[2]:
         refuse("save_potential", "the third value 1 asks for copies of nep.restart, which the gradient engine does not "
                "have (its state is tnep_checkpoint.pt); make it 0, or use --engine snes")  # fmt: skip
-    if options.kind == "potential" and any(frame.energy_weight != 1 for frame in folder.train):
-        raise InputError(
-            f"{folder.path / 'train.xyz'}: 'energy_weight' is not supported; remove it, or use 'weight'"
-        )
     if run.patience and not folder.test:
         raise InputError(f"{folder.path}: --patience needs a test.xyz, whose loss tells when to stop: give one, or "
                          "train this folder without --patience")  # fmt: skip
