@@ -13,7 +13,7 @@ from tnep_calc.conventions import to_six
 from tnep_calc.errors import InputError
 from tnep_calc.io.nep_txt import read_nep, write_nep
 from tnep_calc.training.architecture import without_constants
-from tnep_calc.training.config import load_config
+from tnep_calc.training.config import load_config, parse_config
 from tnep_calc.training.moments import STRAIN_ORDER
 from tnep_calc.training.trainer import Trainer
 
@@ -115,3 +115,30 @@ def test_idle_neurons_become_constants():
     reduced, constants = without_constants(replace(p, w0=w0))
     assert reduced.neurons == 2 and torch.tensor(reduced.w0).shape[2] == 2
     np.testing.assert_allclose(constants, p.w1[0, :, 1] * np.tanh(-p.b0[0, :, 1]) - p.b1[0])
+
+
+def test_a_model_is_not_thrown_away(tmp_path):
+    """The learning rate of a random start takes a fitted model farther from its data than that of a start."""
+    structures = [random_structure(seed, ("BNB", "BN", "NNB")[seed % 3]) for seed in range(6)]
+    only = {"loss": {"born_charges": 0.0}, "optimizer": {"steps": 60, "lbfgs_steps": 60}}
+    base = Trainer(small_config("dipole", **only), structures)
+    base.run()
+    write_nep(tmp_path / "nep.txt", base.parameters())
+    largest = []
+    for rate in ({}, {"lr": 0.02}):
+        tables = start_tables("dipole", {"steps": 20, "lbfgs_steps": 0, **rate})
+        trainer = Trainer(parse_config(tables, tmp_path), structures)
+        assert trainer.config.optimizer.lr == rate.get("lr", 0.001)
+        trainer.run()
+        largest.append(max(row["rmse_dipole_train"] for row in trainer.history))
+    assert largest[0] < 0.2 * largest[1]
+    with pytest.raises(InputError, match="'optimizer' must be a table"):
+        parse_config(start_tables("dipole", 3), tmp_path)
+
+
+def start_tables(kind, optimizer):
+    return {
+        "data": {"files": ["data.extxyz"], "validation_fraction": 0.0, "test_fraction": 0.0},
+        "model": {"start": "nep.txt", "kind": kind, "species": ["N", "B"]}, "loss": {"born_charges": 0.0},
+        "optimizer": optimizer, "output": {"directory": "out", "report_interval": 1},
+    }  # fmt: skip

@@ -31,6 +31,8 @@ TARGETS = {
     "polarizability": ("polarizability", "atomic_polarizability"),
 }
 """Labels that a model of each kind can be trained on; they are the keys of ``[loss]``."""
+_LR_OF_START = 1e-3
+"""Learning rate that leaves the parameters of a model near what they were; a larger one begins as if anew."""
 METHODS = ("adam", "soap")
 
 
@@ -172,7 +174,7 @@ class OptimizerConfig:
         Number of them.
     batch : int, default 0
         Structures per step, drawn anew in every epoch; 0 = all of them.
-    lr : float, default 0.02
+    lr : float, default 0.02, with ``model.start`` 0.001
         Largest learning rate; it rises over the first tenth and falls as a half cosine to a hundredth.
     lbfgs_steps : int, default 300
         Iterations of L-BFGS with a strong Wolfe line search (each needs one or two evaluations).
@@ -300,6 +302,8 @@ def parse_config(tables: Mapping[str, Any], base: str | Path = ".") -> TrainingC
     model = tables.get("model")
     if isinstance(model, Mapping) and isinstance(model.get("start"), str) and model["start"]:
         tables = {**tables, "model": with_architecture(model, Path(base))}
+        if isinstance(optimizer := tables.get("optimizer", {}), Mapping):
+            tables["optimizer"] = {"lr": _LR_OF_START, **optimizer}
     config = TrainingConfig(**parse_tables(_TABLES, tables), base=Path(base))
     _check(config)
     _check_loss(config.model.kind, tables.get("loss", {}))

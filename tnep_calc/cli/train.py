@@ -84,8 +84,8 @@ keeps the best model: errors on test.xyz are a little too small then.
 --engine snes is GPUMD's evolution strategy, which goes on from nep.restart if that is there.
 
 Fine-tuning: start = "nep.txt" in [model], or --start or the keyword fine_tune for a GPUMD folder, begins with the
-parameters of a model, of which some species may be left out; --engine snes needs fine_tune, as it takes the means and
-widths of the nep.restart that is named there.
+parameters of a model, of which some species may be left out, and with a learning rate of 0.001 instead of 0.02;
+--engine snes needs fine_tune, as it takes the means and widths of the nep.restart that is named there.
 
 examples:
   tnep train energy.toml
