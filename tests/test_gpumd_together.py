@@ -120,6 +120,14 @@ def test_a_checkpoint_of_another_run_stops_all_before_any_training(folders, make
     assert [sorted(folder.iterdir()) for folder in (*group, other)] == before
 
 
+@pytest.mark.parametrize("kind", ["potential", "polarizability"])
+def test_too_many_neurons_stop_all_before_any_training(folders, make, kind):  # noqa: F811
+    group, other = folders(kind), make(kind, name="other", **{**SETTINGS, "neuron": 120})
+    with pytest.raises(InputError, match="other/nep.in: 'neuron' is 120, and nep.txt needs one more"):
+        run_directories([*group, other])
+    assert sorted(path.name for path in group[0].iterdir()) == ["nep.in", "test.xyz", "train.xyz"]
+
+
 @pytest.mark.parametrize("closed", ["", "loss.out"])
 def test_a_place_that_is_closed_stops_all_before_any_training(folders, monkeypatch, closed):
     group = folders("dipole")

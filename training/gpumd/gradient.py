@@ -21,7 +21,9 @@ from tnep_calc.io.nep_txt import NepParameters, write_nep
 from ..checkpoint import fingerprint, load_matching, save_checkpoint
 from ..config import TrainingConfig
 from ..members import split_hash
+from ..objective import WITH_CONSTANTS, site_constants
 from ..pool import MomentPool
+from ..preparation import labels_of
 from ..rounding import log_rounding, rounding
 from ..trainer import Trainer
 from ..watching import time_left
@@ -49,8 +51,13 @@ def check_gradient(folder: Folder, run: RunOptions) -> None:
         If the checkpoint or the model cannot be used.
     """
     config, checkpoint = gradient_config(folder, run), folder.path / CHECKPOINT
-    if checkpoint.exists() and not run.restart:
-        targets = Targets(folder, config)
+    goes_on, full = checkpoint.exists() and not run.restart, config.model.neurons == MAX_NEURONS
+    if not (goes_on or full):
+        return
+    targets = Targets(folder, config)
+    if full and _have_constants(config, targets.of("train")):
+        _check_neurons(MAX_NEURONS + 1, MAX_NEURONS, folder)
+    if goes_on:
         load_matching(checkpoint, fingerprint(config, targets.structures) | split_hash(config, targets.indices))
 
 
@@ -73,6 +80,15 @@ def train_gradient(folder: Folder, run: RunOptions) -> None:
     reports = Reports(trainer)
     trainer.run(lambda run: reports.write(time_left(run.seconds, run.step, run.total_steps)), checkpoint)
     trainer.finish(run)
+
+
+def _have_constants(config, structures):
+    """Whether the species of a model with random parameters have different constants."""
+    name = next((name for name in WITH_CONSTANTS if name in config.loss.weights(config.model.kind)), None)
+    if name is None or config.model.start:
+        return False
+    site = site_constants(labels_of(config, structures), name, len(config.model.species))
+    return bool((site != site[0]).any())
 
 
 def _check_neurons(written, trained, folder):
