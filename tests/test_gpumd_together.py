@@ -89,6 +89,38 @@ def test_a_kill_between_two_checkpoints(folders, monkeypatch, caplog, saved):
         assert outcome(one) == outcome(other)
 
 
+@pytest.mark.parametrize("saved", [10, 23, 28, 40])
+def test_a_kill_while_some_wait_for_others(folders, monkeypatch, saved):
+    """Out of patience at different steps, the first folders wait for L-BFGS; a run that goes on gives the same files."""
+    changes = {"generation": 60, "output_interval": 2}
+    whole, killed = folders("dipole", "whole ", **changes), folders("dipole", "killed ", **changes)
+    for group in (whole, killed):
+        write_xyz(group[1] / "test.xyz", (1, 2, 3, 9))
+        write_xyz(group[2] / "test.xyz", (0, 2, 4))
+    original, config, steps = module.save_checkpoint, module.gradient_config, []
+
+    def often(folder, run):
+        found = config(folder, run)
+        return replace(found, output=replace(found.output, checkpoint_interval=2))
+
+    def save(path, state):
+        if len(steps) == saved:
+            raise KeyboardInterrupt
+        steps.append(state["step"])
+        original(path, state)
+
+    monkeypatch.setattr(module, "gradient_config", often)
+    run_directories(whole, RunOptions(patience=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_checkpoint", save)
+        with pytest.raises(KeyboardInterrupt):
+            run_directories(killed, RunOptions(patience=2))
+    assert saved < 12 or len(set(steps[-3:])) > 1
+    run_directories(killed, RunOptions(patience=2))
+    for one, other in zip(whole, killed, strict=True):
+        assert outcome(one) == outcome(other)
+
+
 def test_another_folder_joins(folders, caplog):
     caplog.set_level(logging.INFO)
     group, other = folders("dipole", batch=10), folders("dipole", "other ", batch=10)
