@@ -62,19 +62,23 @@ def test_the_evolution_strategy(kind, atomic, monkeypatch):
     while not trainer.finished:
         trainer.step()
     names = {"energy", "forces", "virial"} if kind == "potential" else {kind}
-    shares = snes_rounding(trainer, 1.0)
+    shares = snes_rounding(trainer)
     assert set(shares) == names and all(0 < value < 1e-4 for value in shares.values())
     trainer.fitness.q_scaler = trainer.fitness.q_scaler.clone()
     parameters = trainer.parameters()
     monkeypatch.setattr(trainer, "parameters", lambda: replace(parameters, w1=1.01 * parameters.w1))
-    wrong = snes_rounding(trainer, 1.0)  # would be a mistake of the kernels
+    wrong = snes_rounding(trainer)  # would be a mistake of the kernels
     assert all(value > 20 * shares[name] for name, value in wrong.items())
 
 
-def test_a_term_without_weight_is_not_looked_at():
+def test_only_what_is_trained_and_known_is_looked_at():
     trainer = SnesTrainer(options("potential", lambda_f=0.0, lambda_v=0.0), make_frames())
     trainer.step()
-    assert set(snes_rounding(trainer, 1.0)) == {"energy"}
+    assert set(snes_rounding(trainer)) == {"energy"}
+    frames = [replace(f, structure=replace(f.structure, virial=None)) if k else f for k, f in enumerate(make_frames())]
+    trainer = SnesTrainer(options("potential"), frames)
+    trainer.step()
+    assert all(0 < value < 1e-4 for value in snes_rounding(trainer).values())
 
 
 def test_the_log_warns_where_it_matters(caplog):

@@ -99,7 +99,7 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
         if trainer.finished or done % _TRAIN_TABLES == 0:
             folder.write_train(parameters)
         save()
-    log_rounding(snes_rounding(trainer, run.memory_gb), "--engine gradient computes in float64", folder.name_in_log)
+    log_rounding(snes_rounding(trainer), "--engine gradient computes in float64", folder.name_in_log)
 
 
 def _report_start(folder, start):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 
+import numpy as np
 import torch
 
 from tnep_calc.io.gpumd_training import MISSING, parity_tables
@@ -14,7 +15,7 @@ from .snes_fitness import Fitness
 from .snes_trainer import SnesTrainer
 
 
-def snes_rounding(trainer: SnesTrainer, memory_gb: float) -> dict[str, float]:
+def snes_rounding(trainer: SnesTrainer) -> dict[str, float]:
     """Return what single precision adds to the errors of the elite, by the name of the error.
 
     Structures that are trained on, at most 20, are predicted as in training, and by the reference model in double
@@ -25,18 +26,21 @@ def snes_rounding(trainer: SnesTrainer, memory_gb: float) -> dict[str, float]:
     dict of str to float
         Root mean square of the differences as a share of the RMSE on the same structures; NaN without targets.
     """
-    options, frames = trainer.options, sample(trainer.frames)
-    fitness = Fitness(trainer.layout, replace(options, batch=len(frames)), frames, memory_gb)
-    fitness.q_scaler = trainer.fitness.q_scaler
-    frames = [frames[k] for k in fitness.batches[0]]
-    exact = evaluate(trainer.parameters(), frames)
-    single = as_evaluated(fitness.predictions(trainer.elite.vector), options.atomic_v)
-    one, other = (parity_tables(options.kind, frames, found, options.atomic_v) for found in (exact, exact | single))
-    shares = {}
-    for name in fitness.terms:
-        table = "force" if name == "forces" else name
-        (prediction, target), (rounded, _) = one[table], other[table]
-        known = target[:, 0] != MISSING
-        if name in fitness.wanted:
-            shares[name] = share(*(torch.from_numpy((a - prediction)[known]) for a in (rounded, target)))
-    return shares
+    names, options, parameters = trainer.fitness.wanted, trainer.options, trainer.parameters()
+    differences, errors = ({name: [] for name in names} for _ in range(2))  # type: ignore[var-annotated]
+    for frame in sample(trainer.frames):
+        fitness = Fitness(trainer.layout, options, [frame], math.inf)
+        fitness.q_scaler = trainer.fitness.q_scaler
+        exact = evaluate(parameters, [frame])
+        single = as_evaluated(fitness.predictions(trainer.elite.vector), options.atomic_v)
+        one, other = (
+            parity_tables(options.kind, [frame], found, options.atomic_v) for found in (exact, exact | single)
+        )
+        for name in names:
+            table = "force" if name == "forces" else name
+            (prediction, target), (rounded, _) = one[table], other[table]
+            known = target[:, 0] != MISSING
+            differences[name].append((rounded - prediction)[known].ravel())
+            errors[name].append((prediction - target)[known].ravel())
+    return {name: share(*(torch.from_numpy(np.concatenate(own[name])) for own in (differences, errors)))
+            for name in names}  # fmt: skip
