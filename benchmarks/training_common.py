@@ -143,6 +143,6 @@ def _predictions(trainer):
     members = [trainer]
     if isinstance(trainer, JointTrainer):
         members = trainer.members
-        trainer.predict(members)
+        trainer.predict(range(len(members)))
     found = [member.evaluate("test") for member in members]
     return {name: np.stack([of_member[name].numpy() for of_member in found]) for name in found[0]}

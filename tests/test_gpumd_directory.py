@@ -65,6 +65,17 @@ def make(tmp_path):
     return make
 
 
+def checkpoint_every(monkeypatch, module, steps):
+    """Let a module that trains by gradients write checkpoints every so many steps."""
+    original = module.gradient_config
+
+    def config(folder, run):
+        config = original(folder, run)
+        return replace(config, output=replace(config.output, checkpoint_interval=steps))
+
+    monkeypatch.setattr(module, "gradient_config", config)
+
+
 def rows(folder):
     return [[float(word) for word in line.split()] for line in (folder / "loss.out").read_text().splitlines()]
 

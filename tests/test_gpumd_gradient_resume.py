@@ -1,9 +1,8 @@
 """A killed run of the gradient engine in a GPUMD folder goes on, and leaves the files of one that was not."""
 
-from dataclasses import replace
 
 import pytest
-from test_gpumd_directory import HISTORY, make, rows  # noqa: F401
+from test_gpumd_directory import HISTORY, checkpoint_every, make, rows  # noqa: F401
 
 from tnep_calc.errors import InputError
 from tnep_calc.training.gpumd import folder as folder_module
@@ -22,13 +21,7 @@ CASES = {
 @pytest.fixture
 def often(monkeypatch):
     """Checkpoints every four steps, which are no reports in all cases."""
-    original = gradient.gradient_config
-
-    def config(folder, run):
-        config = original(folder, run)
-        return replace(config, output=replace(config.output, checkpoint_interval=4))
-
-    monkeypatch.setattr(gradient, "gradient_config", config)
+    checkpoint_every(monkeypatch, gradient, 4)
 
 
 @pytest.mark.parametrize("row", [1, 3, -1])

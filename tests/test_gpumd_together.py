@@ -3,11 +3,10 @@
 import logging
 import os
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_gpumd_directory import make, rows, write_xyz  # noqa: F401
+from test_gpumd_directory import checkpoint_every, make, rows, write_xyz  # noqa: F401
 
 from tnep_calc.errors import InputError
 from tnep_calc.io.nep_txt import read_nep
@@ -56,30 +55,31 @@ def outcome(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "tnep_checkpoint.pt"}
 
 
+def run_until(monkeypatch, saved, folders, run=None):
+    """Interrupt a run when so many checkpoints have been written, and return the steps of these."""
+    original, steps = module.save_checkpoint, []
+
+    def save(path, state):
+        if len(steps) == saved:
+            raise KeyboardInterrupt
+        steps.append(state["step"])
+        original(path, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_checkpoint", save)
+        with pytest.raises(KeyboardInterrupt):
+            run_directories(folders, run)
+    return steps
+
+
 @pytest.mark.parametrize("saved", [1, 2, 5, 7, 9])
 def test_a_kill_between_two_checkpoints(folders, monkeypatch, caplog, saved):
     """Each round of checkpoints is of three files; some kills leave files of two rounds."""
     changes = {"generation": 30, "output_interval": 3, "batch": 2}
     whole, killed = folders("potential", "whole ", **changes), folders("potential", "killed ", **changes)
-    original, count = module.save_checkpoint, []
-    config = module.gradient_config
-
-    def often(folder, run):
-        found = config(folder, run)
-        return replace(found, output=replace(found.output, checkpoint_interval=7))
-
-    def save(path, state):
-        if len(count) == saved:
-            raise KeyboardInterrupt
-        count.append(path)
-        original(path, state)
-
-    monkeypatch.setattr(module, "gradient_config", often)
+    checkpoint_every(monkeypatch, module, 7)
     run_directories(whole)
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "save_checkpoint", save)
-        with pytest.raises(KeyboardInterrupt):
-            run_directories(killed)
+    run_until(monkeypatch, saved, killed)
     caplog.set_level(logging.INFO)
     caplog.clear()
     run_directories(killed[::-1])  # in another order, too
@@ -97,24 +97,9 @@ def test_a_kill_while_some_wait_for_others(folders, monkeypatch, saved):
     for group in (whole, killed):
         write_xyz(group[1] / "test.xyz", (1, 2, 3, 9))
         write_xyz(group[2] / "test.xyz", (0, 2, 4))
-    original, config, steps = module.save_checkpoint, module.gradient_config, []
-
-    def often(folder, run):
-        found = config(folder, run)
-        return replace(found, output=replace(found.output, checkpoint_interval=2))
-
-    def save(path, state):
-        if len(steps) == saved:
-            raise KeyboardInterrupt
-        steps.append(state["step"])
-        original(path, state)
-
-    monkeypatch.setattr(module, "gradient_config", often)
+    checkpoint_every(monkeypatch, module, 2)
     run_directories(whole, RunOptions(patience=2))
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "save_checkpoint", save)
-        with pytest.raises(KeyboardInterrupt):
-            run_directories(killed, RunOptions(patience=2))
+    steps = run_until(monkeypatch, saved, killed, RunOptions(patience=2))
     assert saved < 12 or len(set(steps[-3:])) > 1
     run_directories(killed, RunOptions(patience=2))
     for one, other in zip(whole, killed, strict=True):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from training_helpers import random_structure, small_config
+from training_helpers import Stop, random_structure, small_config, stop_at
 
 from tnep_calc.errors import InputError
 from tnep_calc.training import blocks
@@ -88,21 +88,10 @@ def test_single_precision_is_accurate_enough(structures):
         assert float(error) < 1e-5, kind
 
 
-class Stop(Exception):
-    pass
-
-
 def interrupted(config, structures, stop, path):
     """Stop a run at a step, and return a fresh trainer that goes on from its checkpoint."""
     first = Trainer(config, structures)
-    advance = first.advance
-
-    def stopping():
-        if first.step >= stop:
-            raise Stop
-        advance()
-
-    first.advance = stopping
+    stop_at(first, stop)
     with pytest.raises(Stop):
         first.run(checkpoint=path)
     second = Trainer(config, structures)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from training_helpers import LABELS, random_structure, small_config
+from training_helpers import LABELS, Stop, random_structure, small_config, stop_at
 
 from tnep_calc.errors import InputError
 from tnep_calc.training.checkpoint import save_checkpoint
@@ -122,15 +122,8 @@ def test_a_stopped_run_goes_on_exactly(tmp_path, stop):
     whole, _ = together("polarizability", **tables)
     whole.run()
     first, _ = together("polarizability", **tables)
-    advance = first.advance
-
-    def stopping():
-        if first.step >= stop:
-            raise KeyboardInterrupt
-        advance()
-
-    first.advance = stopping
-    with pytest.raises(KeyboardInterrupt):
+    stop_at(first, stop)
+    with pytest.raises(Stop):
         first.run(save=lambda: save_checkpoint(tmp_path / "checkpoint.pt", first.state()))
     second, _ = together("polarizability", **tables)
     second.restore(tmp_path / "checkpoint.pt")

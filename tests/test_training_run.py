@@ -15,7 +15,7 @@ import torch
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from ase.io import write
-from training_helpers import LABELS, random_structure, small_config
+from training_helpers import LABELS, Stop, random_structure, small_config, stop_at
 
 from tnep_calc.artifact import read_metadata
 from tnep_calc.cli import main
@@ -135,20 +135,10 @@ def test_state_is_complete(tmp_path, kind, stop):
         output={"checkpoint_interval": 1, "report_interval": 10},
     )  # fmt: skip
 
-    class Stop(Exception):
-        pass
-
     whole = Trainer(config, structures)
     whole.run()
     first = Trainer(config, structures)
-    advance = first.advance
-
-    def stopping():
-        if first.step >= stop:
-            raise Stop
-        advance()
-
-    first.advance = stopping
+    stop_at(first, stop)
     with pytest.raises(Stop):
         first.run(checkpoint=tmp_path / "c.pt")
     second = Trainer(config, structures)

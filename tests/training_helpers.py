@@ -42,3 +42,19 @@ def small_config(kind="potential", base=".", data=(), **tables):
     for name, table in tables.items():
         content[name].update(table)
     return parse_config(content, base)
+
+
+class Stop(Exception):
+    """Ends a run where a test wants it."""
+
+
+def stop_at(run, step):
+    """Make a run raise ``Stop`` as soon as it has done so many steps."""
+    advance = run.advance
+
+    def stopping():
+        if run.step >= step:
+            raise Stop
+        advance()
+
+    run.advance = stopping

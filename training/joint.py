@@ -60,6 +60,7 @@ class JointTrainer:
         self.clock = Clock()
         fits = [pool.fits(member.parts["train"].structures) for member in self.members]
         self._fits = torch.stack(fits).to(pool.storage.device)
+        self._rows = [self._rows_of(member) for member in self.members]
         self._stacked: tuple[tuple[int, ...], NepOnMoments, Objective] | None = None
 
     @classmethod
@@ -178,10 +179,9 @@ class JointTrainer:
         """
         behind = [k for k, member in enumerate(self.members)
                   if not member.looked or member.history[-1]["step"] < member.step]  # fmt: skip
-        members = [self.members[k] for k in behind]
-        self.predict(members)
-        for member in members:
-            member.look()
+        self.predict(behind)
+        for k in behind:
+            self.members[k].look()
 
     def speed(self) -> dict[str, float]:
         """Return what a gradient over all training structures costs, and how fast those of this process were."""
@@ -226,19 +226,24 @@ class JointTrainer:
         _, model, objective = self._stacked
         return model, replace(objective, weights=self.members[chosen[0]].objective_now().weights)
 
-    def predict(self, members: Sequence[Trainer]) -> None:
-        """Give members the predictions of their parameters for their splits, computed for all of them at once."""
+    def predict(self, chosen: Sequence[int]) -> None:
+        """Give some members the predictions of their parameters for their splits, computed for all of them at once."""
+        members = [self.members[k] for k in chosen]
         model = members[0].model.with_scaling(Scaling.stack([m.model.scaling.member(0) for m in members]))
         vectors, wanted = torch.stack([m.leader() for m in members]), list(members[0].weights)
-        parts = [part for part in (self.pool.fitted, self.pool.others) if part is not None]
-        found = [predictions_of(part, model, vectors, wanted) for part in parts]
+        found = [predictions_of(part, model, vectors, wanted) for part in self.pool.all_parts]
         together = {name: torch.cat([values[name] for values in found], dim=1) for name in wanted}
-        ends = np.cumsum([0, *(len(s) for part in parts for s in part.structures)])
-        for own, member in enumerate(members):
-            for split, part in member.parts.items():
-                structures = self.pool.places(part.structures)
-                atoms = np.concatenate([np.arange(ends[k], ends[k + 1]) for k in structures])
-                member.predicted[split] = {
+        for own, k in enumerate(chosen):
+            for split, (structures, atoms) in self._rows[k].items():
+                self.members[k].predicted[split] = {
                     name: values[own, structures if name in OF_STRUCTURES else atoms]
                     for name, values in together.items()
                 }
+
+    def _rows_of(self, member):
+        """Places of a member's structures among those of the pool, and of their atoms, by split."""
+        ends, rows = np.cumsum([0, *(len(s) for part in self.pool.all_parts for s in part.structures)]), {}
+        for split, part in member.parts.items():
+            structures = self.pool.places(part.structures)
+            rows[split] = structures, np.concatenate([np.arange(ends[k], ends[k + 1]) for k in structures])
+        return rows

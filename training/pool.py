@@ -97,6 +97,11 @@ class MomentPool:
             yield key, seen[key]
             seen[key] += 1
 
+    @property
+    def all_parts(self) -> list[Part]:
+        """:attr:`fitted`, and the others if there are any."""
+        return [self.fitted] if self.others is None else [self.fitted, self.others]
+
     def fits(self, structures: Sequence[LabelledStructure]) -> torch.Tensor:
         """Return which structures of :attr:`fitted` are among those of a run, shape (n,), bool."""
         chosen = torch.zeros(len(self.fitted.structures), dtype=torch.bool)
@@ -118,7 +123,7 @@ class MomentPool:
         return {name: self._view(own, labels_of(config, own)) for name, own in chosen.items() if own}
 
     def _view(self, structures: list[LabelledStructure], labels: Labels) -> Part:
-        parts = [part for part in (self.fitted, self.others) if part is not None]
+        parts = self.all_parts
         mine_of = torch.full((len(self._places),), -1)
         mine_of[self.places(structures)] = torch.arange(len(structures))
         ends = np.cumsum([0, *map(len, structures)])

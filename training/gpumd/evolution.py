@@ -15,7 +15,7 @@ from pathlib import Path
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd_training import write_restart
 
-from ..checkpoint import load_checkpoint, load_matching, save_checkpoint
+from ..checkpoint import load_matching, save_checkpoint
 from ..rounding import log_rounding
 from ..watching import time_left
 from .evaluate import without_zbl
@@ -69,8 +69,9 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
         None if run.scratch is None else Path(run.scratch).resolve(),
     )
     if checkpoint.exists():
-        trainer.restore(checkpoint)
-        folder.trim_loss(load_checkpoint(checkpoint)["loss_rows"])
+        state = load_matching(checkpoint, trainer.fingerprint)
+        trainer.take_up(state)
+        folder.trim_loss(state["loss_rows"])
         log.info("going on from %s after %d of %d generations", checkpoint, trainer.generation, options.generation)
     else:
         _report_start(folder, start)

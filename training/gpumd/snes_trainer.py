@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -209,7 +209,10 @@ class SnesTrainer:
 
     def restore(self, path: Path) -> None:
         """Take up the state of a checkpoint; see :func:`tnep_calc.training.checkpoint.load_matching` for the errors."""
-        state = load_matching(path, self.fingerprint)
+        self.take_up(load_matching(path, self.fingerprint))
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` has returned."""
         self.generation = state["generation"]
         self.snes.restore(state["snes"])
         self.fitness.q_scaler, self._imported = state["q_scaler"], state["imported"]
