@@ -118,7 +118,8 @@ def add_arguments(parser):
     group = parser.add_argument_group("only for a GPUMD folder and --engine gradient")
     group.add_argument("--steps", type=int, help="steps of first order, and as many of L-BFGS (default: 300)")
     group.add_argument("--patience", type=int, metavar="ROWS",
-                       help="stop after so many rows of loss.out without a smaller loss on test.xyz (default: never)")
+                       help="leave the first steps, then L-BFGS, after so many rows of loss.out without a smaller loss "
+                            "on test.xyz (default: never)")
     group.add_argument("--restarts", type=int, metavar="N", help="starts, the best of which goes on (default: 1)")
     group.add_argument("--start", metavar="NEP", help="nep.txt to start from, as model.start does")
     group.add_argument("--precision", choices=("float64", "float32"), help="of the moments; default: float64")

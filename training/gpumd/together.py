@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from ..checkpoint import load_matching, save_checkpoint
-from ..config import TrainingConfig
 from ..joint import JointTrainer
 from ..pool import MomentPool
 from ..watching import time_left
@@ -47,7 +46,7 @@ def train_together(folders: Sequence[Folder], run: RunOptions) -> None:
     targets = [Targets(folder, config) for folder, config in zip(folders, configs, strict=True)]
     pool = MomentPool(configs[0], *([t.of(split) for t in targets] for split in ("train", "validation")))
     trainers = [FolderTrainer(config, own, pool) for config, own in zip(configs, targets, strict=True)]
-    checkpoints = _Checkpoints(trainers, configs)
+    checkpoints = _Checkpoints(trainers)
     checkpoints.restore()
     introduce(trainers, run)
     checkpoints.save()  # from here on, a killed run goes on by itself
@@ -76,7 +75,7 @@ class _Checkpoints:
     hash of what decides the result of all.
     """
 
-    def __init__(self, trainers: Sequence[FolderTrainer], configs: Sequence[TrainingConfig]):
+    def __init__(self, trainers: Sequence[FolderTrainer]):
         self._trainers, self._round = trainers, 0
         self._before: list[Mapping[str, Any] | None] = [None] * len(trainers)
         prints = json.dumps([sorted(trainer.fingerprint.items()) for trainer in trainers])
