@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from ..nep.evaluation import Clock
-
 log = logging.getLogger(__name__)
 
 
@@ -17,7 +15,7 @@ class Steps(Protocol):
 
     config: Any
     seconds: float
-    clock: Clock
+    clock: Any
 
     @property
     def step(self) -> int:

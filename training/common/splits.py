@@ -7,7 +7,7 @@ of them would be that of training.  So all draws are of whole geometries; where 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -99,3 +99,29 @@ def log_groups(structures: Sequence[LabelledStructure], config: BaseConfig) -> N
     drawn = data.test_fraction > 0 or data.validation_fraction > 0 or config.ensemble.n_splits
     if drawn and groups.max(initial=-1) + 1 < len(groups):
         log.info("%s: all of a geometry are on the same side of a split", counted(groups))
+
+
+_SHOWN = 20  # pairs in a message
+
+
+def extrapolation_warning(name: str, lacking: Mapping[str, set[int]], total: int, cutoff: str) -> str:
+    """Return the line that names what structures of a split have and none to train on has.
+
+    Parameters
+    ----------
+    name : str
+        Of the split.
+    lacking : mapping of str to set of int
+        Structures by species or pair.
+    total : int
+        Number of structures of the split.
+    cutoff : str
+        Which one pairs are within.
+    """
+    ordered = sorted(lacking.items(), key=lambda item: (-len(item[1]), item[0]))
+    words = ", ".join(f"{what} in {len(own)}" for what, own in ordered[:_SHOWN])
+    words += f", and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else ""
+    return (
+        f"warning: {len(set().union(*lacking.values()))} of {total} {name} structures have species, or pairs within "
+        f"the {cutoff}, that none to train on has ({words}): predictions for these are extrapolation"
+    )

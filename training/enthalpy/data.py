@@ -12,8 +12,7 @@ from tnep_calc.errors import DataFileError
 from tnep_calc.io.structures import read as importers
 from tnep_calc.structures import LabelledStructure
 
-from ..common.splits import log_groups, outer_indices
-from ..nep.coverage import extrapolation_warning
+from ..common.splits import extrapolation_warning, log_groups, outer_indices
 from .config import EnthalpyConfig
 from .frames import Frame, make_frames
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..common.splits import extrapolation_warning
 from .moments import Moments
 from .slots import Group
-
-_SHOWN = 20  # pairs in a message
 
 
 @dataclass(frozen=True)
@@ -104,24 +103,3 @@ def unseen_warnings(
             yield extrapolation_warning(name, lacking, found.total, "radial cutoff")
 
 
-def extrapolation_warning(name: str, lacking: Mapping[str, set[int]], total: int, cutoff: str) -> str:
-    """Return the line that names what structures of a split have and none to train on has.
-
-    Parameters
-    ----------
-    name : str
-        Of the split.
-    lacking : mapping of str to set of int
-        Structures by species or pair.
-    total : int
-        Number of structures of the split.
-    cutoff : str
-        Which one pairs are within.
-    """
-    ordered = sorted(lacking.items(), key=lambda item: (-len(item[1]), item[0]))
-    words = ", ".join(f"{what} in {len(own)}" for what, own in ordered[:_SHOWN])
-    words += f", and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else ""
-    return (
-        f"warning: {len(set().union(*lacking.values()))} of {total} {name} structures have species, or pairs within "
-        f"the {cutoff}, that none to train on has ({words}): predictions for these are extrapolation"
-    )
