@@ -1,0 +1,106 @@
+"""Dependencies point one way, and importing the package is cheap."""
+
+import ast
+import subprocess
+import sys
+
+from helpers.paths import ROOT
+
+ROOMS = [  # a room may import from earlier rows only
+    {"errors", "units", "conventions"},
+    {"spectra"},
+    {"structures", "neighbors", "io"},
+    {"models"},
+    {"ops"},
+    {"artifact"},
+    {"calculators", "phonons", "mean"},
+    {"plotting"},
+    {"training"},
+    {"cli"},
+]
+LEVEL = {room: k for k, row in enumerate(ROOMS) for room in row}
+FREE = {"__version__", "__file__"}
+
+
+def modules():
+    for package, folder in (("tnep_calc", ROOT / "tnep_calc"), ("tnep_calc.training", ROOT / "training")):
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder).with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            yield ".".join((package, *parts)), path
+
+
+def imported(name, path):
+    """Absolute names of everything a module imports, also inside functions."""
+    is_package = path.name == "__init__.py"
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = name.split(".")
+            base = base[: len(base) - node.level + is_package] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def room(name):
+    parts = name.split(".")
+    return parts[1] if parts[0] == "tnep_calc" and len(parts) > 1 else None
+
+
+def test_dependencies_point_one_way():
+    wrong = []
+    for name, path in modules():
+        here = room(name)
+        for target in imported(name, path):
+            there = room(target)
+            if here is None or there is None or there in FREE or here == there:
+                continue
+            assert there in LEVEL, f"{name} imports {target}: room '{there}' is not in the layout"
+            if LEVEL[there] >= LEVEL[here]:
+                wrong.append(f"{name} imports {target}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_forbidden_imports():
+    wrong = []
+    for name, path in modules():
+        roots = {target.split(".")[0] for target in imported(name, path)}
+        if room(name) in ("spectra", "units", "conventions", "errors") and "torch" in roots:
+            wrong.append(f"{name} imports torch")
+        if room(name) not in ("plotting", "cli") and "matplotlib" in roots:
+            wrong.append(f"{name} imports matplotlib")
+        if name != "tnep_calc.artifact" and "torch.jit" in path.read_text() and "`torch.jit" not in path.read_text():
+            wrong.append(f"{name} uses torch.jit")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_importing_the_package_does_not_import_torch():
+    code = "import sys, tnep_calc, tnep_calc.units, tnep_calc.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_every_public_name_resolves():
+    import tnep_calc
+
+    for name in tnep_calc.__all__:
+        assert getattr(tnep_calc, name) is not None
+
+
+def test_no_module_imports_itself_through_others():
+    graph: dict[str, set[str]] = {}
+    names = {name for name, _ in modules()} - {"tnep_calc"}  # which has names of others only when they are asked for
+    for name, path in modules():
+        targets = {target if target in names else target.rpartition(".")[0] for target in imported(name, path)}
+        graph[name] = {target for target in targets if target in names and target != name}
+    done: set[str] = set()
+
+    def visit(name, chain):
+        assert name not in chain, " -> ".join([*chain[chain.index(name) :], name])
+        if name not in done:
+            for target in sorted(graph[name]):
+                visit(target, [*chain, name])
+            done.add(name)
+
+    for name in sorted(graph):
+        visit(name, [])
