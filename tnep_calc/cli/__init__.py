@@ -20,6 +20,8 @@ COMMANDS = {
     "series": "collect LAMMPS or GPUMD output, or models on a trajectory, into a time series file (HDF5)",
     "ir": "infrared spectrum from a dipole time series",
     "raman": "Raman spectrum from a polarizability time series",
+    "fc": "second- and third-order force constants, through a machine-learned potential or any calculator",
+    "ltc": "lattice thermal conductivity and linewidths from force constants",
 }
 """Sub-commands and their one-line help; ``cli/NAME.py`` has ``add_arguments(parser)`` and ``run(args)``."""
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import DataFileError, InputError, MissingComponentError
 from .files import COMPRESSED, read_text
-from .importers import read_structures
+from .structures.read import read_structures
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -155,7 +155,7 @@ def thermal_conductivity(
         with contextlib.chdir(folder):
             phono3py.run_thermal_conductivity(**options, write_kappa=True)
     else:
-        _by_grid_points(phono3py, points, options, Path(folder))
+        _by_grid_points(phono3py, points, options, Path(folder).resolve())
     result = _result(phono3py, method)
     if result.frequencies.min() < UNSTABLE:
         log.warning(
@@ -234,16 +234,10 @@ def _key(phono3py, options) -> str:
 
 def _result(phono3py, method) -> Conductivity:
     found = phono3py.thermal_conductivity
-    shares = found.mode_kappa[0]
     widths = 2 * found.gamma[0]
     if found.gamma_isotope is not None:
         widths = widths + 2 * found.gamma_isotope[0]
-    frequencies = np.array(found.frequencies)
-    total = shares.sum(axis=(1, 2))
-    kappa = np.array(found.kappa[0])
-    # phono3py normalises the shares of the modes differently in its versions; their sum is kappa by definition.
-    scale = np.prod(phono3py.mesh_numbers) if not np.allclose(total, kappa, rtol=1e-6, atol=1e-9) else 1
     return Conductivity(
-        method, np.array(phono3py.mesh_numbers), np.array(found.temperatures), kappa, frequencies,
-        np.array(found.grid_weights), shares / scale, widths,
+        method, np.array(phono3py.mesh_numbers), np.array(found.temperatures), np.array(found.kappa[0]),
+        np.array(found.frequencies), np.array(found.grid_weights), np.array(found.mode_kappa[0]), widths,
     )  # fmt: skip

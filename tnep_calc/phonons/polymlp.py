@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import re
-from collections.abc import Iterator, Mapping
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ REMEDY = (
 """How to install pypolymlp, of which there are no wheels."""
 
 VOIGT = [0, 1, 2, 4, 5, 3]
-"""Components of pypolymlp's stress (xx yy zz xy yz zx) in ASE's order (xx yy zz yz xz xy)."""
+"""Components of the virial of pypolymlp, which it calls stress (eV, xx yy zz xy yz zx), in ASE's order (xx yy zz yz xz xy)."""
 
 
 def require_pypolymlp() -> None:
@@ -119,29 +122,52 @@ def polymlp_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
             kinds = [type(default[min(k, len(default) - 1)]) for k in range(len(value))]
             parameters[name] = tuple(kind(number) for kind, number in zip(kinds, value, strict=True))
         elif name == "atom_energies":
-            parameters[name] = dict(value)
+            parameters[name] = None if value is None else dict(value)
         else:
             parameters[name] = type(default)(value)
     return parameters
 
 
-class _Lines(io.TextIOBase):
-    """Passes lines like ``Structures: 20 / 80`` of pypolymlp's output on to a line of progress."""
+class _FitProgress:
+    """Turns lines like ``Structures: 20 / 80`` of pypolymlp's output into lines of progress."""
 
     def __init__(self):
-        self._rest, self._progress, self._done = "", None, 0
+        self._progress: Progress | None = None
+        self._done = 0
 
-    def write(self, text: str) -> int:
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            if match := re.match(r"Structures:\s+(\d+)\s*/\s*(\d+)", line):
-                done, total = map(int, match.groups())
-                if self._progress is None or self._progress.total != total or done <= self._done:
-                    self._progress, self._done = Progress(log, "supercells in the fit", total), 0
-                # The line is printed before the work on its structures begins.
-                self._progress.advance(self._done - self._progress.done)
-                self._done = done
-        return len(text)
+    def __call__(self, line: str) -> None:
+        """Take a line; it is printed before the work on its structures begins."""
+        match = re.match(r"Structures:\s+(\d+)\s*/\s*(\d+)", line)
+        if match is None:
+            return
+        done, total = map(int, match.groups())
+        if self._progress is None or self._progress.total != total or done <= self._done:
+            self._progress, self._done = Progress(log, "supercells in the fit", total), 0
+        self._progress.advance(self._done - self._progress.done)
+        self._done = done
+
+
+@contextlib.contextmanager
+def _output_lines(take: Callable[[str], None]) -> Iterator[None]:
+    """Hand what is printed meanwhile, also by compiled code, to a function line by line."""
+    sys.stdout.flush()
+    keep, (reading, writing) = os.dup(1), os.pipe()
+    os.dup2(writing, 1)
+
+    def read() -> None:
+        with os.fdopen(reading, errors="replace") as lines:
+            for line in lines:
+                take(line)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        with os.fdopen(writing, "w", buffering=1) as stream, contextlib.redirect_stdout(stream):
+            yield
+    finally:
+        os.dup2(keep, 1)
+        os.close(keep)
+        reader.join()
 
 
 def train_polymlp(
@@ -182,7 +208,7 @@ def train_polymlp(
     options = PypolymlpParams(**polymlp_parameters(parameters or {}))
     data = PypolymlpData(displacements, forces, energies, supercell)
     try:
-        with _same_print_options(), contextlib.redirect_stdout(_Lines()):
+        with _same_print_options(), _output_lines(_FitProgress()):
             potential = develop_pypolymlp(data[list(train)], data[list(test)], options, verbose=True)
     except (PypolymlpDevelopmentError, RuntimeError, KeyError) as error:
         raise InputError(f"pypolymlp cannot fit these {len(train)} supercells: {error}") from error
@@ -248,5 +274,5 @@ class PolymlpCalculator(Calculator):
         energy, forces, stress = self._properties.eval(structure)
         self.results = {
             "energy": float(energy), "free_energy": float(energy), "forces": np.array(forces).T.copy(),
-            "stress": np.array(stress)[VOIGT] / self.atoms.get_volume(),
+            "stress": -np.array(stress)[VOIGT] / self.atoms.get_volume(),
         }  # fmt: skip
