@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 
@@ -40,47 +41,95 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``tnep fc``."""
     parser.epilog = EPILOG
     parser.add_argument("data", metavar="DATA", type=Path, help="displaced supercells, or a unit cell")
-    parser.add_argument("outputs", metavar="OUTPUT", nargs="*", type=Path,
-                        help="outputs for the supercells of phono3py_disp.yaml in their order, or more structures")
+    parser.add_argument(
+        "outputs",
+        metavar="OUTPUT",
+        nargs="*",
+        type=Path,
+        help="outputs for the supercells of phono3py_disp.yaml in their order, or more structures",
+    )
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--reference", metavar="FILE", type=Path,
-                        help="unit cell that the structures are displaced from, or the supercell itself with "
-                             "--supercell 1")
+    parser.add_argument(
+        "--reference",
+        metavar="FILE",
+        type=Path,
+        help="unit cell that the structures are displaced from, or the supercell itself with --supercell 1",
+    )
     parser.add_argument("--supercell", type=int, nargs="+", metavar="N", help="1, 3 or 9 integers")
-    parser.add_argument("--fc2-supercell", nargs="+", metavar="N",
-                        help="another supercell for fc2, or 'same' for that of fc3 (default: as in DATA)")
-    parser.add_argument("--born", metavar="FILE", type=Path,
-                        help="file BORN for the non-analytic term (default: what DATA has)")
-    parser.add_argument("--symprec", type=float, default=1e-5, metavar="A",
-                        help="tolerance of the symmetry search in A (default: %(default)g)")
+    parser.add_argument(
+        "--fc2-supercell",
+        nargs="+",
+        metavar="N",
+        help="another supercell for fc2, or 'same' for that of fc3 (default: as in DATA)",
+    )
+    parser.add_argument(
+        "--born", metavar="FILE", type=Path, help="file BORN for the non-analytic term (default: what DATA has)"
+    )
+    parser.add_argument(
+        "--symprec",
+        type=float,
+        default=1e-5,
+        metavar="A",
+        help="tolerance of the symmetry search in A (default: %(default)g)",
+    )
     potential = parser.add_argument_group("potential")
-    potential.add_argument("--potential", metavar="KIND|FILE",
-                           help="polymlp (pypolymlp, default with DATA), nep (trained here), none (the forces of DATA), "
-                                "or a file: polymlp.yaml, phono3py.pmlp, nep.txt, an artifact")
+    potential.add_argument(
+        "--potential",
+        metavar="KIND|FILE",
+        help="polymlp (pypolymlp, default with DATA), nep (trained here), none (the forces of DATA), "
+        "or a file: polymlp.yaml, phono3py.pmlp, nep.txt, an artifact",
+    )
     potential.add_argument("--energy", metavar="MODEL", help="the same as --potential MODEL")
-    potential.add_argument("--calculator", metavar="MODULE:NAME",
-                           help="any ASE calculator, made by this class or function without arguments")
+    potential.add_argument(
+        "--calculator",
+        metavar="MODULE:NAME",
+        help="any ASE calculator, made by this class or function without arguments",
+    )
     potential.add_argument("--ntrain", type=int, metavar="N", help="supercells to train on (default: all but the test)")
     potential.add_argument("--ntest", type=int, metavar="N", help="supercells of the test (default: a tenth)")
-    potential.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
-                           help="parameter of pypolymlp (cutoff=8, gtinv_maxl=8,8, ...), or key of the configuration "
-                                "of the NEP training (model.neurons=40, optimizer.lbfgs_steps=500, ...)")
+    potential.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        help="parameter of pypolymlp (cutoff=8, gtinv_maxl=8,8, ...), or key of the configuration "
+        "of the NEP training (model.neurons=40, optimizer.lbfgs_steps=500, ...)",
+    )
     moves = parser.add_argument_group("displacements and force constants")
-    moves.add_argument("--displacements", choices=("systematic", "random"), default="systematic",
-                       help="single and pair displacements, or all atoms at random (default: %(default)s)")
+    moves.add_argument(
+        "--displacements",
+        choices=("systematic", "random"),
+        default="systematic",
+        help="single and pair displacements, or all atoms at random (default: %(default)s)",
+    )
     moves.add_argument("--number", type=int, metavar="N", help="pairs of random supercells (plus and minus)")
-    moves.add_argument("--amplitude", type=float, default=0.01, metavar="A",
-                       help="length of a displacement in A (default: %(default)g)")
+    moves.add_argument(
+        "--amplitude",
+        type=float,
+        default=0.01,
+        metavar="A",
+        help="length of a displacement in A (default: %(default)g)",
+    )
     moves.add_argument("--seed", type=int, default=0, metavar="N", help="of the random displacements and subsets")
-    moves.add_argument("--solver", choices=("fd", "symfc"),
-                       help="finite differences or symfc's fit (default: fd for systematic displacements, else symfc)")
+    moves.add_argument(
+        "--solver",
+        choices=("fd", "symfc"),
+        help="finite differences or symfc's fit (default: fd for systematic displacements, else symfc)",
+    )
     moves.add_argument("--cutoff", type=float, metavar="A", help="largest distance of a pair in fc3 (default: all)")
     moves.add_argument("--processes", type=int, default=1, metavar="N", help="processes for the forces (default: 1)")
     steps = parser.add_argument_group("convergence with the number of supercells")
     steps.add_argument("--convergence", metavar="N,N,...", help="sizes of the training set; the test set is fixed")
     steps.add_argument("--subsets", type=int, default=3, metavar="N", help="training sets of each size (default: 3)")
-    steps.add_argument("--mesh", type=int, nargs=3, default=(11, 11, 11), metavar="N",
-                       help="mesh of the conductivity (default: 11 11 11)")
+    steps.add_argument(
+        "--mesh",
+        type=int,
+        nargs=3,
+        default=(11, 11, 11),
+        metavar="N",
+        help="mesh of the conductivity (default: 11 11 11)",
+    )
     steps.add_argument("--temperature", type=float, default=300.0, metavar="K", help="(default: %(default)g)")
     parser.add_argument("--restart", action="store_true", help="discard what a previous run has left in the folder")
 
@@ -88,7 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Compute and write the force constants."""
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.INFO)
-    from ..phonons.evaluation import workers
+    from ..phonons.anharmonic.evaluation import workers
 
     if args.processes < 1:
         raise InputError(f"--processes must be at least 1, got {args.processes}")
@@ -98,26 +147,26 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _lead(args, executor) -> None:
-    from ..phonons.force_constants import force_constants, write_force_constants
+    from ..phonons.anharmonic.force_constants import force_constants, write_force_constants
     from .fc_potential import fitting, given_potential, print_errors
 
     potential = given_potential(args)
-    source, arrays = _source(args, potential)
+    source, data = _source(args, potential)
     sizes = _sizes(args)
     _claim(args, potential)
     options = {"displacements": args.displacements, "number": args.number, "amplitude": args.amplitude,
                "seed": args.seed, "solver": args.solver, "cutoff": args.cutoff}  # fmt: skip
     if sizes:
-        _convergence(args, source, arrays, sizes, options, executor)
+        _convergence(args, source, data, sizes, options, executor)
         return
     if potential is None and args.potential != "none":
-        from ..phonons.potential_errors import train_and_test
+        from ..phonons.anharmonic.accuracy import train_and_test
 
-        train, test = train_and_test(len(arrays[2]), args.ntrain, args.ntest)
-        potential = fitting(args, source, arrays)(train, test, args.output)
-        print_errors(args.output, source, arrays, potential, {"train": train, "test": test}, executor)
-    elif potential is not None and arrays is not None:
-        print_errors(args.output, source, arrays, potential, {"all": range(len(arrays[2]))}, executor)
+        train, test = train_and_test(len(data), args.ntrain, args.ntest)
+        potential = fitting(args, data)(train, test, args.output)
+        print_errors(args.output, data, potential, {"train": train, "test": test}, executor)
+    elif potential is not None and data is not None:
+        print_errors(args.output, data, potential, {"all": range(len(data))}, executor)
     if potential is None:
         result = force_constants(source, solver=args.solver, cutoff=args.cutoff)
     else:
@@ -132,12 +181,12 @@ def _lead(args, executor) -> None:
 
 
 def _source(args, potential):
-    """Return the structure with its data as a phono3py object, and the arrays for training (None without energies)."""
+    """Return the structure with its data as a phono3py object, and the data for training (None without energies)."""
     import ase.io
 
     from ..errors import DataFileError
-    from ..io.supercells import bare_structure, is_phonopy_yaml, read_supercells, set_nac, training_arrays
-    from ..phonons.force_constants import with_fc2_supercell
+    from ..io.supercells import bare_structure, is_phonopy_yaml, read_supercells, set_nac, training_data
+    from ..phonons.anharmonic.force_constants import with_fc2_supercell
 
     fc2 = None if args.fc2_supercell in (None, ["same"]) else [_integer(word) for word in args.fc2_supercell]
     if args.reference is None and not is_phonopy_yaml(args.data):
@@ -147,7 +196,7 @@ def _source(args, potential):
                 "--supercell and a model (--potential FILE) for a unit cell"
             )
         try:
-            atoms = ase.io.read(args.data)
+            atoms: Any = ase.io.read(args.data)
         except Exception as error:
             raise DataFileError(f"{args.data} cannot be read as a structure ({error})") from error
         source = bare_structure(atoms, args.supercell, args.symprec, fc2)
@@ -160,7 +209,7 @@ def _source(args, potential):
     if potential is None and args.potential == "none":
         return source, None
     try:
-        return source, training_arrays(source, args.data)
+        return source, training_data(source, args.data)
     except DataFileError:
         if potential is None:
             raise
@@ -219,7 +268,7 @@ def _claim(args, potential) -> None:
 def _discard(folder: Path) -> None:
     import shutil
 
-    from ..phonons.force_constants import EVALUATED, FC2, FC3, STRUCTURE
+    from ..phonons.anharmonic.force_constants import EVALUATED, FC2, FC3, STRUCTURE
 
     for name in (FC2, FC3, STRUCTURE, EVALUATED, "run.json", "errors.json", "polymlp.yaml", "polymlp.json",
                  "convergence.csv", "convergence.png", *CHECKPOINTS):  # fmt: skip
@@ -228,19 +277,19 @@ def _discard(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _convergence(args, source, arrays, sizes, options, executor) -> None:
+def _convergence(args, source, data, sizes, options, executor) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from ..io.files import atomic_output
-    from ..phonons.convergence import by_size, convergence, convergence_csv
+    from ..phonons.anharmonic.convergence import by_size, convergence, convergence_csv
     from ..plotting.conductivity import plot_convergence
     from ..plotting.style import save_figure
     from .fc_potential import fitting
 
-    ntest = args.ntest or max(1, len(arrays[2]) // 10)
+    ntest = args.ntest or max(1, len(data) // 10)
     rows, kappa = convergence(
-        source, arrays, fitting(args, source, arrays), sizes, args.output, mesh=args.mesh, ntest=ntest,
+        source, data, fitting(args, data), sizes, args.output, mesh=args.mesh, ntest=ntest,
         temperature=args.temperature, subsets=args.subsets, seed=args.seed, executor=executor, **options,
     )  # fmt: skip
     table, figure = args.output / "convergence.csv", args.output / "convergence.png"
@@ -257,5 +306,5 @@ def _convergence(args, source, arrays, sizes, options, executor) -> None:
             scale = 100 if name in ("fc2_error", "fc3_error") else 1
             line += f"{scale * mean[k]:>14.4g} +- {scale * spread[k]:<6.2g}"
         print(line)
-    print(f"all {len(arrays[2])} supercells without a potential: kappa {kappa:.4g} W/(m K)")
+    print(f"all {len(data)} supercells without a potential: kappa {kappa:.4g} W/(m K)")
     print(f"wrote {table}, {figure}")

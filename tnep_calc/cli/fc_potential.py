@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
 
 KINDS = ("polymlp", "nep", "none")
 
-NEP_DEFAULTS = {
+NEP_DEFAULTS: dict[str, dict] = {
     "model": {"radial_cutoff": 8.0, "angular_cutoff": 6.0, "n_max": [8, 6], "basis_size": [10, 8], "l_max": [4, 2, 0],
               "neurons": 30},
     "loss": {"virial": 0.0},
@@ -29,7 +28,7 @@ def given_potential(args):
     InputError
         If more than one is given, or options do not fit.
     """
-    from ..phonons.potential import Potential, potential_of_file
+    from ..phonons.anharmonic.potential import Potential, potential_of_file
 
     given = [name for name in ("potential", "energy", "calculator") if getattr(args, name) is not None]
     if len(given) > 1:
@@ -44,16 +43,16 @@ def given_potential(args):
     return potential_of_file(file) if file else None
 
 
-def fitting(args, source, arrays):
+def fitting(args, data):
     """Return the function that trains the wanted kind of potential, ``fit(train, test, folder)``."""
     settings = dict(_setting(text) for text in args.settings)
     if args.potential == "nep":
-        return lambda train, test, folder: _train_nep(source, arrays, train, test, Path(folder) / "nep", settings)
-    from ..phonons.polymlp import polymlp_parameters, require_pypolymlp
+        return lambda train, test, folder: _train_nep(data, train, Path(folder) / "nep", settings)
+    from ..phonons.anharmonic.polymlp import polymlp_parameters, require_pypolymlp
 
     require_pypolymlp()
     parameters = polymlp_parameters(settings)
-    return lambda train, test, folder: _train_polymlp(source, arrays, train, test, Path(folder), parameters)
+    return lambda train, test, folder: _train_polymlp(data, train, test, Path(folder), parameters)
 
 
 def _setting(text: str):
@@ -70,10 +69,10 @@ def _setting(text: str):
     return name, value
 
 
-def _train_polymlp(source, arrays, train, test, folder, parameters):
+def _train_polymlp(data, train, test, folder, parameters):
     from ..io.files import atomic_output, sha256
-    from ..phonons.polymlp import train_polymlp
-    from ..phonons.potential import Potential
+    from ..phonons.anharmonic.polymlp import train_polymlp
+    from ..phonons.anharmonic.potential import Potential
 
     path, record = folder / "polymlp.yaml", folder / "polymlp.json"
     content = {"parameters": {name: list(v) if isinstance(v, tuple) else v for name, v in parameters.items()},
@@ -84,25 +83,25 @@ def _train_polymlp(source, arrays, train, test, folder, parameters):
             print(f"{path} is used again")
             return Potential("polymlp", str(path))
     print(f"a polynomial potential is fitted to {len(train)} supercells", flush=True)
-    train_polymlp(source.supercell, *arrays, train, test, path, parameters)
+    train_polymlp(data, train, test, path, parameters)
     with atomic_output(record, force=True) as temporary:
         temporary.write_text(json.dumps(content | {"sha256": sha256(path)}, indent=1))
     return Potential("polymlp", str(path))
 
 
-def _train_nep(source, arrays, train, test, folder, settings):
+def _train_nep(data, train, folder, settings):
     """Train a NEP; what is not set differs from the defaults of ``tnep train`` as ``NEP_DEFAULTS`` says."""
     from ..io.structures.extxyz import write_dataset
-    from ..phonons.potential import Potential
+    from ..phonons.anharmonic.potential import Potential
     from ..training.nep.config import parse_config
     from ..training.nep.run import run_training
 
     folder.mkdir(parents=True, exist_ok=True)
-    data = folder / "supercells.extxyz"
-    write_dataset(data, labelled(source.supercell, *arrays, train), force=True)
-    tables = {name: dict(table) for name, table in NEP_DEFAULTS.items()}
-    tables["model"] |= {"kind": "potential", "species": list(dict.fromkeys(source.supercell.symbols))}
-    tables["data"] = {"files": [data.name], "validation_fraction": 0.0, "test_fraction": 0.0}
+    file = folder / "supercells.extxyz"
+    write_dataset(file, labelled(data, train), force=True)
+    tables: dict[str, dict] = {name: dict(table) for name, table in NEP_DEFAULTS.items()}
+    tables["model"] |= {"kind": "potential", "species": list(dict.fromkeys(data.supercell.symbols))}
+    tables["data"] = {"files": [file.name], "validation_fraction": 0.0, "test_fraction": 0.0}
     tables["output"] = {"directory": "."}
     for name, value in settings.items():
         table, dot, key = name.partition(".")
@@ -111,35 +110,34 @@ def _train_nep(source, arrays, train, test, folder, settings):
         tables.setdefault(table, {})[key] = value
     results = folder / "results.json"
     if not (results.exists() and (folder / "nep.txt").exists()):
-        run_training(replace(parse_config(tables, folder)))
+        run_training(parse_config(tables, folder))
     else:
         print(f"{folder / 'nep.txt'} is used again")
     return Potential("energy", str(folder / "nep.txt"))
 
 
-def labelled(supercell, displacements, forces, energies, which):
+def labelled(data, which):
     """Return displaced supercells with energies and forces as labelled structures."""
     import numpy as np
 
     from ..structures import LabelledStructure
 
+    cell = data.supercell
     return [
         LabelledStructure(
-            f"supercell {k + 1}", tuple(supercell.symbols), supercell.positions + displacements[k],
-            np.array(supercell.cell), np.array([True] * 3), energy=float(energies[k]), forces=forces[k],
+            f"supercell {k + 1}", tuple(cell.symbols), cell.positions + data.displacements[k], np.array(cell.cell),
+            np.array([True] * 3), energy=float(data.energies[k]), forces=data.forces[k],
         )
         for k in which
     ]  # fmt: skip
 
 
-def print_errors(folder, source, arrays, potential, parts, executor) -> None:
+def print_errors(folder, data, potential, parts, executor) -> None:
     """Print the table of the errors of a potential, and write them to ``errors.json``."""
     from ..io.files import atomic_output
-    from ..phonons.potential_errors import ERROR_TABLE, potential_errors
+    from ..phonons.anharmonic.accuracy import ERROR_TABLE, potential_errors
 
-    found = {
-        name: potential_errors(source.supercell, *arrays, potential, which, executor) for name, which in parts.items()
-    }
+    found = {name: potential_errors(data, potential, which, executor) for name, which in parts.items()}
     print(ERROR_TABLE)
     for name, errors in found.items():
         print(errors.row(name))

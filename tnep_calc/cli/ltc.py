@@ -36,9 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grid.add_argument("--mesh", type=int, nargs=3, metavar="N", help="numbers of grid points")
     grid.add_argument("--length", type=float, metavar="A", help="the mesh as a length in A: the larger, the denser")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[300.0], metavar="K", help="(default: 300)")
-    parser.add_argument("--method", choices=("rta", "direct"), default="rta",
-                        help="relaxation-time approximation, or direct solution of the linearized Boltzmann equation "
-                             "(default: %(default)s)")
+    parser.add_argument(
+        "--method",
+        choices=("rta", "direct"),
+        default="rta",
+        help="relaxation-time approximation, or direct solution of the linearized Boltzmann equation "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--isotopes", action="store_true", help="scattering by the natural distribution of isotopes")
     parser.add_argument("--boundary", type=float, metavar="UM", help="mean free path of boundary scattering in um")
     nac = parser.add_mutually_exclusive_group()
@@ -57,8 +61,8 @@ def run(args: argparse.Namespace) -> None:
     from ..io.files import check_output
     from ..io.linewidths import write_linewidths
     from ..io.supercells import set_nac
-    from ..phonons.conductivity import thermal_conductivity
-    from ..phonons.force_constants import read_force_constants
+    from ..phonons.anharmonic.conductivity import thermal_conductivity
+    from ..phonons.anharmonic.force_constants import read_force_constants
     from ..plotting.conductivity import plot_cumulative, plot_linewidths
     from ..plotting.style import save_figure
 
@@ -94,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _lines(conductivity, nac, args) -> list[str]:
     """Return the table of the conductivity."""
-    from ..phonons.conductivity import COMPONENTS
+    from ..phonons.anharmonic.conductivity import COMPONENTS
 
     mesh = " x ".join(map(str, conductivity.mesh))
     name = "direct solution" if conductivity.method == "direct" else "relaxation-time approximation"

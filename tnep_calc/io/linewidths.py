@@ -1,7 +1,7 @@
 """Linewidths of modes at Gamma as a text table, the input of ``--widths`` of the spectra of lattice dynamics.
 
-A comment line starts with ``#``; every other line is ``mode  frequency/cm^-1  FWHM/cm^-1``.  Modes are counted from 1 by
-ascending frequency, those of transverse optical modes (no non-analytic term).  The width is the full width at half
+A comment line starts with ``#``; every other line is ``mode  frequency/cm^-1  FWHM/cm^-1``.  Modes are counted from 1
+by ascending frequency, those of transverse optical modes (no non-analytic term).  The width is the full width at half
 maximum of the Lorentzian, ``2 Gamma`` with the imaginary part Gamma of the self-energy, which phono3py calls gamma.
 """
 
@@ -38,7 +38,7 @@ def read_linewidths(path) -> tuple[np.ndarray, np.ndarray]:
         If a line does not have three numbers, modes are not numbered from 1 on, or a width is negative or not finite.
     """
     path = Path(path)
-    rows = []
+    rows: list[tuple[float, float]] = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue

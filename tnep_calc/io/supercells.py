@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -204,14 +205,14 @@ def _add_outputs(found: Phono3py, path: Path, outputs) -> None:
         _require_forces(structure, where)
     found.forces = [structure.forces for structure in structures]
     if all(structure.energy is not None for structure in structures):
-        found.supercell_energies = [float(structure.energy) for structure in structures]
+        found.supercell_energies = [float(structure.energy or 0.0) for structure in structures]
 
 
 def _from_structures(paths, reference, supercell, symprec) -> Phono3py:
     from ase.io import read
 
     try:
-        atoms = read(reference)
+        atoms: Any = read(reference)
     except Exception as error:
         raise DataFileError(f"{reference}: cannot be read as a structure ({error})") from error
     found = bare_structure(atoms, supercell, symprec)
@@ -291,9 +292,10 @@ def check_forces(phono3py: Phono3py, path) -> None:
             continue
         if not forces_in_dataset(dataset):
             raise DataFileError(f"{path}: has displacements but no forces: give the outputs of the calculations too")
-        for name, values in _values(dataset, path, label).items():
-            if len(values) != len(next(iter(_values(dataset, path, label).values()))):
-                raise DataFileError(f"{path}: the numbers of displacements and of {name} differ ({label}s)")
+        columns = _values(dataset)
+        for name, values in columns.items():
+            if len(values) != len(columns["forces"]):
+                raise DataFileError(f"{path}: the numbers of forces and of {name} differ ({label}s)")
             for number, value in enumerate(values, 1):
                 if value is None:
                     raise DataFileError(f"{path}, {label} {number}: has no {name}, but others have")
@@ -305,7 +307,7 @@ def check_forces(phono3py: Phono3py, path) -> None:
                     raise DataFileError(f"{path}, {label} {number}: {name} are not all finite")
 
 
-def _values(dataset, path, label) -> dict[str, list]:
+def _values(dataset) -> dict[str, list]:
     """Return displacements, forces and energies of a dataset as one list each; a list without any value is absent."""
     if "displacements" in dataset:
         names = {"displacements": "displacements", "forces": "forces", "energies": "supercell_energies"}
@@ -317,8 +319,29 @@ def _values(dataset, path, label) -> dict[str, list]:
     return {name: column for name, column in values.items() if any(value is not None for value in column)}
 
 
-def training_arrays(phono3py: Phono3py, path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return displacements (n, n_atoms, 3), forces (n, n_atoms, 3) and energies (n,) for the training of a potential.
+@dataclass(frozen=True, eq=False)
+class SupercellData:
+    """Displaced supercells of one crystal with forces and energies, for the training of a potential.
+
+    Attributes
+    ----------
+    supercell : PhonopyAtoms
+        The supercell without displacements.
+    displacements, forces : ndarray, shape (n, n_atoms, 3), in Å and eV/Å
+    energies : ndarray, shape (n,), in eV
+    """
+
+    supercell: Any
+    displacements: np.ndarray
+    forces: np.ndarray
+    energies: np.ndarray
+
+    def __len__(self):
+        return len(self.energies)
+
+
+def training_data(phono3py: Phono3py, path) -> SupercellData:
+    """Return the displaced supercells of a phono3py object for the training of a potential.
 
     Raises
     ------
@@ -328,10 +351,10 @@ def training_arrays(phono3py: Phono3py, path) -> tuple[np.ndarray, np.ndarray, n
     from phono3py.phonon3.dataset import get_displacements_and_forces_fc3
 
     displacements, forces = get_displacements_and_forces_fc3(phono3py.dataset)
-    energies = _values(phono3py.dataset, path, "supercell").get("energies")
+    energies = _values(phono3py.dataset).get("energies")
     if energies is None:
         raise DataFileError(
             f"{path}: has no energies, which the training of a potential needs; write them with "
             "phono3py's option --sp, or take the forces as they are with the potential 'none'"
         )
-    return displacements, forces, np.array(energies, dtype=float)
+    return SupercellData(phono3py.supercell, displacements, forces, np.array(energies, dtype=float))

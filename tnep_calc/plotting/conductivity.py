@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..units import THZ_TO_INV_CM
@@ -75,9 +77,9 @@ def plot_convergence(rows, kappa: float, temperature: float):
     """
     from matplotlib import pyplot
 
-    from ..phonons.convergence import by_size
+    from ..phonons.anharmonic.convergence import by_size
 
-    panels = (
+    panels: tuple[Any, ...] = (
         ([("kappa", BLUE, None)], f"{KAPPA} at {temperature:g} K", 1.0),
         ([("fc2_error", BLUE, "fc2"), ("fc3_error", ORANGE, "fc3")], "error of force constants (%)", 100.0),
         ([("force_rmse", BLUE, None)], "force error on the test set (meV/Å)", 1.0),

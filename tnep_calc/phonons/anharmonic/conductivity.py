@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..units import THZ_TO_INV_CM
+from ...errors import InputError
+from ...units import THZ_TO_INV_CM
 from .progress import Progress
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from ase import Atoms
 
-from ..errors import DataFileError, InputError
-from ..io.files import atomic_output
+from ...errors import DataFileError, InputError
+from ...io.files import atomic_output
 from .progress import Progress
 
 log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def workers(processes: int = 1) -> Iterator[tuple[bool, Executor | None]]:
         from mpi4py.futures import MPICommExecutor
 
         with MPICommExecutor() as executor:
-            yield executor is not None, executor
+            yield executor is not None, cast(Executor | None, executor)
     elif processes > 1:
         import multiprocessing
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import DataFileError, InputError
-from ..io.files import atomic_output
-from ..io.supercells import bare_structure, empty_folder, require_phono3py, supercell_matrix
+from ...errors import DataFileError, InputError
+from ...io.files import atomic_output
+from ...io.supercells import bare_structure, empty_folder, require_phono3py, supercell_matrix
 from .evaluation import evaluate_supercells
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def force_constants(
     cutoff : float, optional, in Å
         Largest distance of a pair in fc3; None: all pairs of the supercell.
     executor, checkpoint, identity
-        As of :func:`tnep_calc.phonons.evaluation.evaluate_supercells`.
+        As of :func:`tnep_calc.phonons.anharmonic.evaluation.evaluate_supercells`.
 
     Returns
     -------
@@ -137,9 +137,7 @@ def _evaluate(result: Phono3py, calculator, executor, checkpoint, identity) -> N
     cells = result.supercells_with_displacements
     wanted = [k for k, cell in enumerate(cells) if cell is not None]
     log.info("%d supercells of %d atoms are evaluated", len(wanted), len(result.supercell))
-    energies, forces = evaluate_supercells(
-        [cells[k] for k in wanted], calculator, executor, checkpoint, identity
-    )
+    energies, forces = evaluate_supercells([cells[k] for k in wanted], calculator, executor, checkpoint, identity)
     # Pairs beyond the cutoff are not evaluated; phono3py wants a row of zeros for each of them.
     all_forces, all_energies = np.zeros((len(cells), *forces.shape[1:])), np.zeros(len(cells))
     all_forces[wanted], all_energies[wanted] = forces, energies
@@ -171,7 +169,9 @@ def _solve(result: Phono3py, solver, cutoff) -> None:
     log.info("force constants by %s", "finite differences" if solver == "fd" else "symfc")
     try:
         compute_force_constants_from_datasets(
-            result, fc_calculator=None if solver == "fd" else "symfc", cutoff_pair_distance=cutoff,
+            result,
+            fc_calculator=None if solver == "fd" else "symfc",
+            cutoff_pair_distance=cutoff,
             use_symfc_projector=True,
         )
     except (RuntimeError, np.linalg.LinAlgError) as error:

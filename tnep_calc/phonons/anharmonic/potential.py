@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from ..errors import InputError
-from ..io.files import sha256
+from ...errors import InputError
+from ...io.files import sha256
 from .polymlp import PolymlpCalculator, is_polymlp
 
 ROLES = ("polymlp", "energy", "enthalpy", "calculator")
@@ -47,9 +47,9 @@ class Potential:
                     f"'{self.source}' must be MODULE:NAME of a class or function that makes an ASE calculator without "
                     f"arguments ({error})"
                 ) from error
-        from ..calculators.tnep import TNEPCalculator
+        from ...calculators.tnep import TNEPCalculator
 
-        return TNEPCalculator(**{self.role: self.source})
+        return TNEPCalculator(enthalpy=self.source) if self.role == "enthalpy" else TNEPCalculator(energy=self.source)
 
     @property
     def identity(self) -> str:
@@ -70,7 +70,7 @@ def potential_of_file(path) -> Potential:
         raise InputError(f"{path}: no such file; the potential is polymlp, nep, none, or a file")
     if is_polymlp(path):
         return Potential("polymlp", str(path))
-    from ..artifact import is_artifact, load_artifact
+    from ...artifact import is_artifact, load_artifact
 
     enthalpy = is_artifact(path) and load_artifact(path).metadata.kind == "enthalpy"
     return Potential("enthalpy" if enthalpy else "energy", str(path))

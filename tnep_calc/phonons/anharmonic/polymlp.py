@@ -17,8 +17,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from ..errors import InputError, MissingComponentError, ModelFileError
-from ..io.files import COMPRESSED, atomic_output, read_bytes
+from ...errors import InputError, MissingComponentError, ModelFileError
+from ...io.files import COMPRESSED, atomic_output, read_bytes
+from ...io.supercells import SupercellData
 from .progress import Progress
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ REMEDY = (
 """How to install pypolymlp, of which there are no wheels."""
 
 VOIGT = [0, 1, 2, 4, 5, 3]
-"""Components of the virial of pypolymlp, which it calls stress (eV, xx yy zz xy yz zx), in ASE's order (xx yy zz yz xz xy)."""
+"""Components of pypolymlp's virial (eV, xx yy zz xy yz zx; it is called stress there) in ASE's order."""
 
 
 def require_pypolymlp() -> None:
@@ -170,21 +171,16 @@ def _output_lines(take: Callable[[str], None]) -> Iterator[None]:
         reader.join()
 
 
-def train_polymlp(
-    supercell, displacements, forces, energies, train, test, path, parameters: Mapping[str, Any] | None = None
-) -> Any:
+def train_polymlp(data: SupercellData, train, test, path, parameters: Mapping[str, Any] | None = None) -> Any:
     """Fit a polynomial potential and write it; the fit is phono3py's, and its work is pypolymlp's.
 
     The regularisation with the smallest error on the test supercells is kept, so that error is a little optimistic.
 
     Parameters
     ----------
-    supercell : PhonopyAtoms
-        The supercell without displacements.
-    displacements, forces : ndarray, shape (n, n_atoms, 3), in Å and eV/Å
-    energies : ndarray, shape (n,), in eV
+    data : SupercellData
     train, test : sequence of int
-        Which of the n supercells are fitted, and which choose the regularisation.
+        Which of the supercells are fitted, and which choose the regularisation.
     path : path
         File to write, ``polymlp.yaml``.
     parameters : mapping, optional
@@ -206,10 +202,10 @@ def train_polymlp(
     from phonopy.interface.pypolymlp import PypolymlpData, PypolymlpParams, develop_pypolymlp
 
     options = PypolymlpParams(**polymlp_parameters(parameters or {}))
-    data = PypolymlpData(displacements, forces, energies, supercell)
+    rows = PypolymlpData(data.displacements, data.forces, data.energies, data.supercell)
     try:
         with _same_print_options(), _output_lines(_FitProgress()):
-            potential = develop_pypolymlp(data[list(train)], data[list(test)], options, verbose=True)
+            potential = develop_pypolymlp(rows[list(train)], rows[list(test)], options, verbose=True)
     except (PypolymlpDevelopmentError, RuntimeError, KeyError) as error:
         raise InputError(f"pypolymlp cannot fit these {len(train)} supercells: {error}") from error
     with atomic_output(path, force=True) as temporary:
@@ -244,6 +240,7 @@ class PolymlpCalculator(Calculator):
     >>> atoms.get_forces()  # doctest: +SKIP
     """
 
+    atoms: Atoms
     implemented_properties = ["energy", "free_energy", "forces", "stress"]
 
     def __init__(self, potential, **kwargs):

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ...errors import InputError
+from ...io.supercells import SupercellData
 from .evaluation import evaluate_supercells
 
 
@@ -80,30 +81,31 @@ ERROR_TABLE = (
 )
 
 
-def potential_errors(
-    supercell, displacements, forces, energies, calculator, which, executor: Executor | None = None
-) -> PotentialErrors:
+def potential_errors(data: SupercellData, calculator, which, executor: Executor | None = None) -> PotentialErrors:
     """Return the errors of a potential on some displaced supercells.
 
     Parameters
     ----------
-    supercell : PhonopyAtoms
-    displacements, forces : ndarray, shape (n, n_atoms, 3), in Å and eV/Å
-    energies : ndarray, shape (n,), in eV
+    data : SupercellData
     calculator, executor
-        As of :func:`tnep_calc.phonons.evaluation.evaluate_supercells`.
+        As of :func:`tnep_calc.phonons.anharmonic.evaluation.evaluate_supercells`.
     which : sequence of int
+        Indices of the supercells.
     """
+    which = list(which)
     cells = []
     for index in which:
-        cell = supercell.copy()
-        cell.positions = supercell.positions + displacements[index]
+        cell = data.supercell.copy()
+        cell.positions = data.supercell.positions + data.displacements[index]
         cells.append(cell)
     e, f = evaluate_supercells(cells, calculator, executor)
-    of_atom = 1e3 * (e - energies[which]) / len(supercell)
-    of_force = 1e3 * (f - forces[which])
+    of_atom = 1e3 * (e - data.energies[which]) / len(data.supercell)
+    of_force = 1e3 * (f - data.forces[which])
     return PotentialErrors(
-        len(which), float(np.sqrt(np.mean(of_atom**2))), float(np.mean(np.abs(of_atom))),
-        float(np.sqrt(np.mean(of_force**2))), float(np.mean(np.abs(of_force))),
-        float(1e3 * np.sqrt(np.mean(forces[which] ** 2))),
+        len(which), _rms(of_atom), float(np.mean(np.abs(of_atom))), _rms(of_force), float(np.mean(np.abs(of_force))),
+        1e3 * _rms(data.forces[which]),
     )  # fmt: skip
+
+
+def _rms(values) -> float:
+    return float(np.sqrt(np.mean(values**2)))

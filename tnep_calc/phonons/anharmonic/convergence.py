@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..io.files import atomic_output
+from ...errors import InputError
+from ...io.files import atomic_output
+from .accuracy import potential_errors
 from .conductivity import thermal_conductivity
 from .force_constants import force_constants, relative_difference
 from .potential import Potential
-from .potential_errors import potential_errors
 
 if TYPE_CHECKING:
     from phono3py import Phono3py
@@ -92,7 +92,7 @@ def training_sets(total: int, sizes: Sequence[int], subsets: int, ntest: int, se
 
 
 def convergence(
-    phono3py: Phono3py, arrays, fit: Fit, sizes: Sequence[int], folder, *, mesh, temperature: float = 300.0,
+    phono3py: Phono3py, data: SupercellData, fit: Fit, sizes: Sequence[int], folder, *, mesh, temperature: float = 300.0,
     subsets: int = 3, ntest: int = 10, seed: int = 0, executor: Executor | None = None, **options: Any,
 ) -> tuple[list[ConvergenceRow], float]:  # fmt: skip
     """Return results for several sizes of the training set, and kappa from all DFT forces without any potential.
@@ -101,8 +101,8 @@ def convergence(
     ----------
     phono3py : Phono3py
         With displacements and forces.
-    arrays : tuple
-        Displacements, forces and energies, see :func:`tnep_calc.io.supercells.training_arrays`.
+    data : SupercellData
+        The same for the training.
     fit : callable
         Trains a potential, ``fit(train, test, folder)``.
     sizes : sequence of int
@@ -118,7 +118,7 @@ def convergence(
     seed : int, default 0
         Of the random subsets.
     executor, **options
-        Passed to :func:`tnep_calc.phonons.force_constants.force_constants`.
+        Passed to :func:`tnep_calc.phonons.anharmonic.force_constants.force_constants`.
 
     Returns
     -------
@@ -126,10 +126,9 @@ def convergence(
     kappa : float, in W/(m K)
         From the force constants of all DFT forces.
     """
-    displacements, forces, energies = arrays
-    sets, test = training_sets(len(energies), sizes, subsets, ntest, seed)
+    sets, test = training_sets(len(data), sizes, subsets, ntest, seed)
     folder = Path(folder)
-    log.info("force constants of all %d supercells, without a potential", len(energies))
+    log.info("force constants of all %d supercells, without a potential", len(data))
     reference = force_constants(phono3py)
     kappa = _mean_kappa(reference, mesh, temperature)
     rows = []
@@ -147,9 +146,7 @@ def convergence(
             phono3py, potential, executor=executor, checkpoint=own / "forces.npz", identity=potential.identity,
             **options,
         )  # fmt: skip
-        errors = potential_errors(
-            phono3py.supercell, displacements, forces, energies, potential, test, executor
-        )
+        errors = potential_errors(data, potential, test, executor)
         row = ConvergenceRow(
             size, subset, _mean_kappa(result, mesh, temperature),
             float(relative_difference(result.fc2, reference.fc2)),
