@@ -16,6 +16,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...io.files import atomic_output
+from ...io.supercells import SupercellData
 from .accuracy import potential_errors
 from .conductivity import thermal_conductivity
 from .force_constants import force_constants, relative_difference
@@ -92,8 +93,9 @@ def training_sets(total: int, sizes: Sequence[int], subsets: int, ntest: int, se
 
 
 def convergence(
-    phono3py: Phono3py, data: SupercellData, fit: Fit, sizes: Sequence[int], folder, *, mesh, temperature: float = 300.0,
-    subsets: int = 3, ntest: int = 10, seed: int = 0, executor: Executor | None = None, **options: Any,
+    phono3py: Phono3py, data: SupercellData, fit: Fit, sizes: Sequence[int], folder, *, mesh,
+    temperature: float = 300.0, subsets: int = 3, ntest: int = 10, seed: int = 0, executor: Executor | None = None,
+    **options: Any,
 ) -> tuple[list[ConvergenceRow], float]:  # fmt: skip
     """Return results for several sizes of the training set, and kappa from all DFT forces without any potential.
 
