@@ -188,7 +188,7 @@ def _from_phonopy(path: Path, symprec) -> Phono3py:
         found.dataset = {"displacements": displacements}
         if forces is not None:
             found.dataset["forces"] = forces
-        if (energies := phonon.supercell_energies) is not None and len(energies):
+        if (energies := _values(phonon.dataset).get("energies")) is not None:
             found.dataset["supercell_energies"] = np.array(energies, dtype=float)
     return found
 
