@@ -1,8 +1,6 @@
 """Optimizers: Adam or SOAP for the first steps with their learning-rate schedule, then L-BFGS.
 
-SOAP: Adam in the eigenbasis of Shampoo's preconditioner.
-
-Vyas et al., arXiv:2409.11321.  Written for parameters that are stacks of matrices, shape (..., m, n) with leading
+SOAP is Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al., arXiv:2409.11321).  It is written for parameters that are stacks of matrices, shape (..., m, n) with leading
 axes treated as a batch; vectors and one-column matrices get plain Adam.
 """
 
