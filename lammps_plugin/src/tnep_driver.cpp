@@ -62,8 +62,10 @@ void TnepDriver::load(const std::string &name, const std::string &kind, int nele
 
   takes_positions = model->takes_positions();
   const auto &meta = model->metadata();
-  if (meta.kind != kind && meta.kind != "enthalpy")    // an enthalpy model gives all of these quantities
-    error->all(FLERR, "{} needs a {} model, but {} is a {} model", style, kind, file, meta.kind);
+  const std::string needed = kind == "potential" ? "forces" : kind == "dipole" ? "dipoles" : "polarizabilities";
+  if (!meta.gives(needed))    // models of an enthalpy or of radnet give several of these
+    error->all(FLERR, "{} needs a {} model, but {} is a {} model, which gives {}", style, kind, file, meta.kind,
+               tnep_join(meta.quantities));
   map_types(nelements, elements);
   check_units();
   if (comm->me == 0)
