@@ -129,14 +129,10 @@ class RadnetSites(nn.Module):
         alphas = torch.zeros(n, 6, dtype=vectors.dtype, device=vectors.device)
         if dipole:
             for s, network in enumerate(self.dipole_networks):
-                rows = self.rows(types, s)
-                if rows.shape[0] > 0:
-                    dipoles = dipoles.index_add(0, rows, network(cubes[s]) * self.dipole_scale)
+                dipoles = dipoles.index_add(0, self.rows(types, s), network(cubes[s]) * self.dipole_scale)
         if polarizability:
             diagonal = self.polarizability_offset[types].unsqueeze(1).expand(n, 3)
             alphas = alphas + torch.cat([diagonal, torch.zeros_like(diagonal)], dim=1)
             for s, network in enumerate(self.polarizability_networks):
-                rows = self.rows(types, s)
-                if rows.shape[0] > 0:
-                    alphas = alphas.index_add(0, rows, network(cubes[s]) * self.polarizability_scale)
+                alphas = alphas.index_add(0, self.rows(types, s), network(cubes[s]) * self.polarizability_scale)
         return dipoles, alphas
