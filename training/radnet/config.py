@@ -110,7 +110,7 @@ class RadnetLossConfig:
 
     def weights(self, targets: tuple[str, ...]) -> dict[str, float]:
         """Return the positive weights by label."""
-        names = [name for target in targets for name in LABELS[target]]
+        names = [name for target in targets for name in LABELS.get(target, ())]
         return {name: getattr(self, name) for name in names if getattr(self, name) > 0}
 
 

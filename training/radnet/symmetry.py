@@ -95,6 +95,7 @@ def _crystal(alike: Sequence[LabelledStructure], symprec: float) -> Crystal:
 def _between(reduced: np.ndarray, structures: Sequence[LabelledStructure]) -> np.ndarray:
     """Return the displacements in reduced coordinates from positions to structures, their mean over atoms removed."""
     moved = np.array([s.positions @ np.linalg.inv(s.cell) - reduced for s in structures])
+    moved -= moved[:, :1]  # so that atoms moved by the same lattice vectors and translation stay together
     moved -= np.rint(moved)
     return moved - moved.mean(axis=1, keepdims=True)
 

@@ -29,6 +29,7 @@ from .prediction import predict
 from .symmetry import random_operations
 
 _BRANCHES_OPEN = 0.05  # of the epochs: until then a folded dipole does not count where there are Born charges
+_SMALLER = 1e-3  # relative: a loss that is smaller by less has not become smaller, for plateaus and early stopping
 _AT_ONCE = 64  # structures that are evaluated together for a report
 
 
@@ -100,7 +101,7 @@ class RadnetTrainer:
         self.average, self.result = (copy.deepcopy(self.sites).requires_grad_(False) for _ in range(2))
         self.optimizer = torch.optim.AdamW(self.sites.parameters(), lr=opt.lr, weight_decay=config.loss.weight_decay)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.optimizer, factor=opt.factor, patience=opt.patience, min_lr=opt.min_lr, threshold=1e-3
+            self.optimizer, factor=opt.factor, patience=opt.patience, min_lr=opt.min_lr, threshold=_SMALLER, eps=0.0
         )
         self.epoch, self.step, self.seconds = 0, 0, 0.0
         self.best, self.since_best = math.inf, 0
@@ -221,11 +222,10 @@ class RadnetTrainer:
                 row.update({f"rmse_{name}_{split}": value for name, value in errors.items()})
         self.history.append(row)
         judged = losses.get("validation", losses["train"])
+        self.since_best = 0 if judged < self.schedule.best * (1 - _SMALLER) else self.since_best + 1
         if judged < self.best:
-            self.best, self.since_best = judged, 0
+            self.best = judged
             self.result.load_state_dict(self.average.state_dict())
-        else:
-            self.since_best += 1
         self.schedule.step(judged)
 
     def _errors(self, split: str) -> dict[str, float]:

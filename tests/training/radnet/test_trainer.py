@@ -49,17 +49,14 @@ def test_plateaus_and_early_stopping(structures, config):
                "average": 0.0}  # fmt: skip
     made = config(optimizer=options, output={"report_interval": 1}, loss={"weight_decay": 0.0})
     trainer = RadnetTrainer(made, structures)
-    best = trainer.best
     trainer.run()
-    trainer.best = best
     rates = [row["lr"] for row in trainer.history]
-    assert rates[0] == 1e-9 and min(rates) == pytest.approx(2.5e-10) and trainer.stopped and trainer.epoch < 60
-    judged = [row["loss_validation"] for row in trainer.history]
-    assert int(np.argmin(judged)) == len(judged) - 1 - 4
+    assert rates == pytest.approx([1e-9, 1e-9, 1e-9, 5e-10, 5e-10]) and trainer.stopped
+    assert trainer.epoch == 5  # the first report, and four that are not smaller by a thousandth
 
 
 def test_result_is_the_best_report(structures, config):
-    made = config(optimizer={"epochs": 30, "lr": 0.3, "average": 0.0, "patience": 50}, output={"report_interval": 1})
+    made = config(optimizer={"epochs": 6, "lr": 0.05, "average": 0.0, "patience": 50}, output={"report_interval": 1})
     trainer = RadnetTrainer(made, structures)
     trainer.run()
     judged = [row["loss_validation"] for row in trainer.history]
