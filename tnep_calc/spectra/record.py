@@ -28,6 +28,9 @@ class Spectrum:
         Everything that the numbers depend on; names carry their unit.
     spreads : dict of str to ndarray, shape (n,)
         Standard deviations over the members of an ensemble of models, in the unit of the column; empty for one model.
+    replicas : dict of str to ndarray, shape (blocks, n)
+        Columns with one block of the run left out, for the errors of anything derived from them
+        (:func:`.estimate.jackknife_error`); not in text files.
     """
 
     kind: str
@@ -37,6 +40,7 @@ class Spectrum:
     errors: dict[str, np.ndarray] = field(default_factory=dict)
     parameters: dict = field(default_factory=dict)
     spreads: dict[str, np.ndarray] = field(default_factory=dict)
+    replicas: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
         for name, column in [*self.values.items(), *self.errors.items(), *self.spreads.items()]:
@@ -68,4 +72,5 @@ class Spectrum:
             values={name: value[keep] for name, value in self.values.items()},
             errors={name: value[keep] for name, value in self.errors.items()},
             spreads={name: value[keep] for name, value in self.spreads.items()},
+            replicas={name: value[:, keep] for name, value in self.replicas.items()},
         )
