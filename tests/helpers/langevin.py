@@ -20,7 +20,7 @@ class Langevin:
 
     def run(self, n, dt, components, rng):
         """Exact samples of position and velocity, each of shape (n, components)."""
-        step = expm(dt * np.array([[0.0, 1.0], [-self.w0**2, -self.gamma]]))
+        step = expm(dt * np.array([[0.0, 1.0], [-(self.w0**2), -self.gamma]]))
         stationary = self.variance * np.diag([1.0, self.w0**2])
         kick = np.linalg.cholesky(stationary - step @ stationary @ step.T)
         noise = kick @ rng.normal(size=(n, 2, components))
