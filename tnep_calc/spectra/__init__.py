@@ -10,7 +10,6 @@ Conventions, used by every function here:
   volume in Å³.
 """
 
-from .branches import align_branches, unwrap_dipole
 from .correlation import autocorrelation, correlation_tensor, split_blocks
 from .dielectric import dielectric_function, dielectric_function_from_current
 from .infrared import infrared_spectrum
@@ -30,7 +29,6 @@ __all__ = [
     "LazySignal",
     "Peak",
     "Spectrum",
-    "align_branches",
     "autocorrelation",
     "bose_factor",
     "combine_members",
@@ -51,5 +49,4 @@ __all__ = [
     "reflectivity",
     "split_blocks",
     "static_dielectric",
-    "unwrap_dipole",
 ]
