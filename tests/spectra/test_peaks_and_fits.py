@@ -4,10 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers.langevin import Langevin
 from scipy.integrate import quad
 from scipy.signal import lfilter
 
+from helpers.langevin import Langevin
 from tnep_calc.errors import InputError
 from tnep_calc.spectra import infrared_spectrum
 from tnep_calc.spectra.fits import damped_oscillator, fit_peaks, lorentzian, voigt
@@ -26,7 +26,7 @@ def test_no_peaks_out_of_noise(blocks):
         debye = lfilter([1.0], [1.0, -0.99], white, axis=0)
         for signal, name in ((white, "eps_imag"), (white, "absorption"), (debye, "absorption")):
             found = infrared_spectrum(signal, 1.0, VOLUME, TEMPERATURE, 60.0, blocks=blocks, max_wavenumber=4000.0)
-            assert len(find_peaks(found.wavenumber, found.values[name], 0.02)) > 5
+            assert len(find_peaks(found.wavenumber, found.values[name], 0.001)) > 8
             alarms += len(significant_peaks(found, name))
     assert alarms <= 6
 
@@ -78,7 +78,7 @@ def test_z_scores_of_fitted_parameters():
             ]
         )
     z = np.array(z)
-    assert np.all(np.abs(z.mean(axis=0)[:2]) < 0.5)
+    assert np.all(np.abs(z.mean(axis=0)[:2]) < [0.5, 1.0])  # the tails of the area lie outside of the fitted range
     assert np.all((0.7 < z.std(axis=0)) & (z.std(axis=0) < 1.4))
     assert abs(peak.position - 800) < 3 and peak.position_error < 3
     # the window adds to the width of the oscillator, not to that of the Voigt profile

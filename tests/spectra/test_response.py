@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from helpers import langevin as simulated
 
+from helpers import langevin as simulated
 from tnep_calc.errors import InputError
 from tnep_calc.spectra import (
     LazySignal,

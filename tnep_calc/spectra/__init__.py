@@ -10,6 +10,7 @@ Conventions, used by every function here:
   volume in Å³.
 """
 
+from ..polarization import align_branches, unwrap_dipole
 from .correlation import autocorrelation, correlation_tensor, split_blocks
 from .dielectric import dielectric_function, dielectric_function_from_current
 from .infrared import infrared_spectrum
@@ -29,6 +30,7 @@ __all__ = [
     "LazySignal",
     "Peak",
     "Spectrum",
+    "align_branches",
     "autocorrelation",
     "bose_factor",
     "combine_members",
@@ -49,4 +51,5 @@ __all__ = [
     "reflectivity",
     "split_blocks",
     "static_dielectric",
+    "unwrap_dipole",
 ]

@@ -116,11 +116,13 @@ def significant_peaks(spectrum: Spectrum, name: str, prominence: float = 0.02) -
     def pool(column):
         return np.sqrt(ndimage.uniform_filter1d(column**2, reach, mode="nearest"))
 
-    # the relative error of the spectrum of a Gaussian process is the same everywhere: pooled, it is known better
+    # the relative variance of the spectrum of a Gaussian process is the same everywhere, if as many directions take
+    # part: half of what neighbours say, half of what all points say (their median)
     size = pool(values)
-    error = np.abs(values) * np.divide(pool(spectrum.errors[name]), size, out=np.zeros_like(size), where=size > 0)
+    relative = np.divide(pool(spectrum.errors[name]), size, out=np.zeros_like(size), where=size > 0)
+    error = np.abs(values) * np.sqrt(0.5 * (relative**2 + np.median(relative) ** 2))
     independent = max(1.0, np.ptp(spectrum.wavenumber) / resolution)
-    freedom = (int(spectrum.parameters["blocks"]) - 1) * (POOL + 1)
+    freedom = (int(spectrum.parameters["blocks"]) - 1) * (2 * POOL + 1)
     z = stats.t.isf(FALSE_ALARM / independent, freedom)
     peaks, indices = _with_saddles(spectrum.wavenumber, values, prominence)
     return [
