@@ -66,7 +66,7 @@ def test_z_scores_of_fitted_parameters():
     z = []
     for run in range(runs):
         found = infrared_spectrum(
-            signal[:, 3 * run : 3 * run + 3], 2.0, VOLUME, TEMPERATURE, 10.0, max_wavenumber=2500.0
+            signal[:, 3 * run : 3 * run + 3], 2.0, VOLUME, TEMPERATURE, 20.0, max_wavenumber=2500.0
         )
         (peak,) = fit_peaks(found, "absorption", "oscillator", positions=[780.0])
         area = np.pi**2 * 800.0**2 * found.parameters["static_fluctuation"] / np.var(signal[:, 3 * run : 3 * run + 3])

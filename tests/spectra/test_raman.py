@@ -18,9 +18,11 @@ def tensors():
     rng = np.random.default_rng(5)
     n = 20_000
     w = np.fft.rfftfreq(n, 1.0) * 33356.40952
+
     def noise(centre, width, m):
         shape = np.sqrt(1.0 / ((w - centre) ** 2 + width**2))[:, None]
         return np.fft.irfft(np.fft.rfft(rng.normal(size=(n, m)), axis=0) * shape, n, axis=0) * width
+
     b = noise(1200.0, 25.0, 9).reshape(n, 3, 3)
     b = b + b.transpose(0, 2, 1)
     b -= np.eye(3) * np.trace(b, axis1=1, axis2=2)[:, None, None] / 3

@@ -20,7 +20,7 @@ from .record import Spectrum
 SHAPES = ("lorentzian", "oscillator", "voigt")
 
 POWERS = {"eps_imag": 1, "isotropic": 0, "anisotropic": 0}
-"""Power of the wavenumber in the damped oscillator's line shape, by column; 2 for all others (absorption, intensity)."""
+"""Power of the wavenumber in the damped oscillator's line shape, by column; 2 for absorption and all others."""
 
 MOST = 12
 """Largest number of peaks that are fitted together."""

@@ -37,7 +37,7 @@ class Geometry:
     Attributes
     ----------
     label : str
-        As the user wrote it.
+        As the user wrote it, without blanks.
     incident, scattered : ndarray, shape (3,)
         Directions in which the incident and the scattered light travel, inside the crystal.
     incident_field, scattered_field : ndarray, shape (3,)
@@ -163,7 +163,7 @@ def parse_porto(text: str, cell=None) -> Geometry:
     >>> geometry.q.tolist(), float(geometry.project([[0, 5, 0], [5, 0, 0], [0, 0, 1]]))
     ([0.0, 0.0, 1.0], 5.0)
     """
-    label = text.strip()
+    label = re.sub(r"\s+", "", re.sub(r"(?<=\d)\s+(?=-?\d)", ",", text))
     match = _PORTO.fullmatch(re.sub(r"\s*([()])\s*", r"\1", unicodedata.normalize("NFD", label)))
     if match is None:
         raise InputError(
