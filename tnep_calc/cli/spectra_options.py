@@ -136,13 +136,11 @@ def describe(spectrum, args: argparse.Namespace, members: int) -> None:
 def print_peaks(spectrum, name: str, shape: str | None, title: str = "peaks") -> None:
     """Print the peaks of a column that are more than noise, fitted if a line shape is given."""
     from ..spectra.fits import fit_peaks
-    from ..spectra.peaks import find_peaks, significant_peaks
+    from ..spectra.peaks import has_blocks, visible_peaks
 
     unit = spectrum.units[name]
-    tested = bool(spectrum.parameters["blocks"])
-    peaks = (significant_peaks(spectrum, name) if tested else find_peaks(spectrum.wavenumber, spectrum.values[name]))[
-        :PEAKS_SHOWN
-    ]
+    tested = has_blocks(spectrum, name)
+    peaks = visible_peaks(spectrum, name)[:PEAKS_SHOWN]
     which = "significant against the noise" if tested else "not tested against noise: no error bars"
     if not peaks:
         print(f"no {title} of {name} are {which}")

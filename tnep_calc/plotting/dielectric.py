@@ -14,7 +14,7 @@ DIRECTIONS = (("xx", BLUE), ("yy", RED), ("zz", GREEN))
 
 
 def plot_dielectric(spectrum: Spectrum, peaks: bool = True):
-    """Draw the dielectric function, the optical constants, the reflectivity and the loss function, one below the other.
+    """Draw dielectric function, optical constants, reflectivity and loss, one below the other.
 
     With the components of a tensor the first panels have its diagonal, on one scale.
 
@@ -34,7 +34,7 @@ def plot_dielectric(spectrum: Spectrum, peaks: bool = True):
     from matplotlib import pyplot
 
     parts = [(f"_{name}", colour, name) for name, colour in DIRECTIONS if f"eps_imag_{name}" in spectrum.values]
-    parts = parts or [("", BLUE, None)]
+    parts = parts or [("", BLUE, "")]
     with styled():
         figure, axes = pyplot.subplots(5, 1, sharex=True, figsize=(WIDTH, 2.6 * HEIGHT))
         for ax, part, label in ((axes[0], "real", r"$\epsilon'$"), (axes[1], "imag", r"$\epsilon''$")):
@@ -66,7 +66,7 @@ def plot_dielectric(spectrum: Spectrum, peaks: bool = True):
         if parts[0][2]:
             axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
             axes[2].set_title(
-                "below: mean over directions (reflectivity at an angle: xz plane)", loc="left", fontsize=7
+                "below: mean over directions", loc="left", fontsize=7, color=GREY
             )
         for ax in axes[2:4]:
             ax.legend(loc="upper right", ncols=3)

@@ -63,9 +63,9 @@ def save_interactive(
             text = f"{label}: {name}" if len(spectra) > 1 or len(columns) > 1 else label or name
             x, y = spectrum.wavenumber, spectrum.column(name)
             if name in spectrum.errors:
-                error = spectrum.errors[name]
+                band = spectrum.errors[name]
                 figure.add_trace(graph_objects.Scatter(
-                    x=np.concatenate([x, x[::-1]]), y=np.concatenate([y + error, (y - error)[::-1]]), fill="toself",
+                    x=np.concatenate([x, x[::-1]]), y=np.concatenate([y + band, (y - band)[::-1]]), fill="toself",
                     fillcolor=colour, opacity=0.25, line={"width": 0}, hoverinfo="skip", showlegend=False,
                     legendgroup=text,
                 ))  # fmt: skip

@@ -7,7 +7,7 @@ from itertools import cycle
 import numpy as np
 
 from ..errors import InputError
-from ..spectra.peaks import find_peaks, significant_peaks
+from ..spectra.peaks import visible_peaks
 from ..spectra.record import Spectrum
 from .labels import label_points
 from .style import BAND_ALPHA, BLUE, GREEN, GREY, ORANGE, RED, axes_or_new, styled
@@ -54,13 +54,11 @@ def _bands(spectrum, name):
 
 
 def mark_peaks(ax, spectrum, name, scale=1.0, prominence=0.08, most=6, clear=()):
-    """Write positions above the strongest peaks that are more than noise, clear of error bands and the columns `clear`."""
+    """Write positions above the strongest peaks that are more than noise, clear of error bands and columns `clear`."""
     values = spectrum.column(name)
-    if name in spectrum.errors and spectrum.parameters.get("blocks"):
-        peaks = [p for p in significant_peaks(spectrum, name) if p.prominence > prominence * values.max()]
-    else:
-        peaks = find_peaks(spectrum.wavenumber, values, prominence)
-    roof = np.max([spectrum.column(other) + next(iter(_bands(spectrum, other)), 0.0) for other in (name, *clear)], axis=0)
+    peaks = [p for p in visible_peaks(spectrum, name, prominence) if p.prominence > prominence * values.max()]
+    drawn = (name, *clear)
+    roof = np.max([spectrum.column(other) + next(iter(_bands(spectrum, other)), 0.0) for other in drawn], axis=0)
     tops = []
     for peak in peaks[:most]:
         near = np.abs(spectrum.wavenumber - peak.position) <= LABEL_REACH * np.ptp(spectrum.wavenumber)

@@ -1,8 +1,8 @@
 """A spectrum beside a reference, such as an experiment: alignment and scores.
 
-Intensities of experiments are often relative and frequencies of models shifted as a whole.  So the reference is brought
-onto the spectrum with one factor, and the spectrum, if wanted, with one shift or one scale of its wavenumbers.  What was
-done is in the result, and the score says how well the two agree after it.
+Intensities of experiments are often relative and frequencies of models shifted as a whole.  So the reference is
+brought onto the spectrum with one factor, and the spectrum, if wanted, with one shift or one scale of its wavenumbers.
+What was done is in the result, and the score says how well the two agree after it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from scipy import optimize
 
 from ..errors import InputError
-from .peaks import find_peaks, significant_peaks
+from .peaks import find_peaks, visible_peaks
 from .record import Spectrum
 
 ALIGNMENTS = ("none", "shift", "scale")
@@ -154,7 +154,7 @@ def compare(spectrum: Spectrum, name: str, reference: Spectrum, column: str | No
     values = moved(best)
     factor = float(np.dot(values, target) / np.dot(target, target))
     scaled = factor * target
-    own = significant_peaks(spectrum, name) if name in spectrum.errors else find_peaks(w, y)
+    own = visible_peaks(spectrum, name)
     own_positions = [p.position + best if align == "shift" else p.position * (1 + best) for p in own]
     theirs = [p.position for p in find_peaks(grid, np.maximum(target, 0.0))] if target.max() > 0 else []
     return Comparison(

@@ -86,8 +86,8 @@ def _correlate(signal: Signal, n_lags: int, tensor: bool) -> np.ndarray:
     if n_lags > longest:
         raise InputError(f"{n_lags} lags need a piece of at least {n_lags} samples, the longest has {longest}")
     lags = np.arange(n_lags)
-    pairs = sum(np.maximum(len(piece) - lags, 0) for piece in pieces)
-    total = sum(_pair_sums(piece, n_lags, tensor) for piece in pieces)
+    pairs = np.sum([np.maximum(len(piece) - lags, 0) for piece in pieces], axis=0)
+    total = np.sum([_pair_sums(piece, n_lags, tensor) for piece in pieces], axis=0)
     return total / (pairs[:, None, None] if tensor else pairs)
 
 

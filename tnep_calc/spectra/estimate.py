@@ -58,8 +58,8 @@ class _Correlations:
             key = (columns.start, columns.stop, tensor)
             if key not in self.known:
                 whole = self._of(self.pieces, columns, tensor)
-                parts = [self._of([part], columns, tensor) for part in self.blocks]
-                self.known[key] = (whole, np.array(parts))
+                of_blocks = [self._of([part], columns, tensor) for part in self.blocks]
+                self.known[key] = (whole, np.array(of_blocks))
             whole, parts = self.known[key]
             if block is None:
                 return whole

@@ -14,7 +14,7 @@ from scipy import optimize, special
 
 from ..errors import InputError
 from .estimate import jackknife_error
-from .peaks import find_peaks, significant_peaks
+from .peaks import visible_peaks
 from .record import Spectrum
 
 SHAPES = ("lorentzian", "oscillator", "voigt")
@@ -141,8 +141,7 @@ def fit_peaks(
     resolution = float(spectrum.parameters.get("resolution_fwhm_cm-1", w[1] - w[0]))
     function = line_shape(shape, name, resolution)
     if positions is None:
-        found = significant_peaks(spectrum, name) if name in spectrum.errors else find_peaks(w, y)
-        positions = [peak.position for peak in found[:MOST]]
+        positions = [peak.position for peak in visible_peaks(spectrum, name)[:MOST]]
     positions = sorted(float(p) for p in positions)
     if not positions:
         return []
@@ -175,7 +174,7 @@ def fit_peaks(
 
 def _start(w, y, positions, resolution):
     """Return first guesses (position, width, area of each peak) and which points are fitted."""
-    tops, width = [], []
+    tops, widths = [], []
     for position in positions:
         near = np.flatnonzero(np.abs(w - position) <= 2 * resolution)
         top = int(near[y[near].argmax()])
@@ -183,8 +182,8 @@ def _start(w, y, positions, resolution):
         left, right = low[low < top].max(initial=0), low[low > top].min(initial=len(w) - 1)
         tops.append(top)
         # the nearer side, as the other one may belong to a neighbour
-        width.append(max(2 * min(w[top] - w[left], w[right] - w[top]), 0.5 * resolution))
-    at, width = np.array(tops), np.array(width)
+        widths.append(max(2 * min(w[top] - w[left], w[right] - w[top]), 0.5 * resolution))
+    at, width = np.array(tops), np.array(widths)
     area = 0.5 * np.pi * np.maximum(y[at], 1e-3 * np.abs(y).max()) * width
     used = np.zeros(len(w), dtype=bool)
     for position, extent in zip(w[at], width, strict=True):

@@ -100,12 +100,12 @@ def infrared_spectrum(
     >>> float(round(ir.wavenumber[ir.values["absorption"].argmax()], -1))
     530.0
     """
-    if (dipole is None) == (current is None):
-        raise InputError("give either the dipole or the current")
-    if current is None:
+    if dipole is not None and current is None:
         pieces, transform = centre(as_pieces(dipole, (3,), "dipole")), dielectric_function
-    else:
+    elif current is not None and dipole is None:
         pieces, transform = as_pieces(current, (3,), "current"), dielectric_function_from_current
+    else:
+        raise InputError("give either the dipole or the current")
     factor = fluctuation_factor(volume, temperature)
     if eps_inf is not None and not (np.isfinite(eps_inf) and eps_inf >= 1):
         raise InputError(f"eps_inf must be a number of at least 1, got {eps_inf}")

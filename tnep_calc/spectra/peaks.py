@@ -81,6 +81,18 @@ def _with_saddles(wavenumber, values, prominence):
     return [peaks[k] for k in order], [(int(at[k]), int(saddles[k])) for k in order]
 
 
+def has_blocks(spectrum: Spectrum, name: str) -> bool:
+    """Return whether a column has errors from blocks of a run, so that peaks can be told from noise."""
+    return name in spectrum.errors and bool(spectrum.parameters.get("blocks"))
+
+
+def visible_peaks(spectrum: Spectrum, name: str, prominence: float = 0.05) -> list[Peak]:
+    """Return the significant peaks of a column, or all peaks of a spectrum without error bars from blocks."""
+    if has_blocks(spectrum, name):
+        return significant_peaks(spectrum, name)
+    return find_peaks(spectrum.wavenumber, spectrum.column(name), prominence)
+
+
 def significant_peaks(spectrum: Spectrum, name: str, prominence: float = 0.02) -> list[Peak]:
     """Return the peaks of a column that are more than noise, highest first.
 
@@ -107,7 +119,7 @@ def significant_peaks(spectrum: Spectrum, name: str, prominence: float = 0.02) -
         If the spectrum has no error bars: then peaks cannot be told from noise.
     """
     values = spectrum.column(name)
-    if name not in spectrum.errors:
+    if not has_blocks(spectrum, name):
         raise InputError(f"peaks of '{name}' cannot be told from noise: this spectrum has no error bars")
     resolution = float(spectrum.parameters["resolution_fwhm_cm-1"])
     step = spectrum.wavenumber[1] - spectrum.wavenumber[0]

@@ -99,14 +99,13 @@ def dielectric_spectrum(
     >>> float(round(found.wavenumber[found.values["eps_imag"].argmax()], -1))
     530.0
     """
-    if (dipole is None) == (current is None):
-        raise InputError("give either the dipole or the current")
-    if dipole is not None:
+    if dipole is not None and current is None:
         pieces, transform = centre(as_pieces(dipole, (3,), "dipole")), dielectric_function
-    else:
+    elif current is not None and dipole is None:
         # the mean current is the drift of the dipole, of which an insulator has none: it is not removed, but seen
-        pieces = as_pieces(current if current is not None else [], (3,), "current")
-        transform = dielectric_function_from_current
+        pieces, transform = as_pieces(current, (3,), "current"), dielectric_function_from_current
+    else:
+        raise InputError("give either the dipole or the current")
     factor = fluctuation_factor(volume, temperature)
     electronic = electronic_tensor(eps_inf)
     axis = None if direction is None else unit_vector(direction)
@@ -121,7 +120,7 @@ def dielectric_spectrum(
             eps = np.trace(full, axis1=1, axis2=2) / 3 if axis is None else np.einsum("i,wij,j->w", axis, full, axis)
         else:
             wavenumber, eps = transform(correlate() / 3, dt, resolution, factor)
-            full, eps = None, eps + scalar
+            full, eps = eps[:, None, None] * np.eye(3), eps + scalar
         values = {"eps_real": eps.real, "eps_imag": eps.imag, "absorption": 2 * np.pi * wavenumber * eps.imag}
         values |= optical_constants(wavenumber, eps)
         if tensor:
