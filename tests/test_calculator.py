@@ -145,7 +145,7 @@ def test_errors(tmp_path, crystal):
     import torch
 
     if not torch.cuda.is_available():
-        with pytest.raises(MissingComponentError, match="no CUDA GPU"):
+        with pytest.raises(MissingComponentError, match="finds no GPU"):
             TNEPCalculator(energy=random_nep(), device="cuda")
     export_artifact(random_nep("dipole"), tmp_path / "d.pt", dtype="float32")
     with pytest.raises(InputError, match="exported in float32"):

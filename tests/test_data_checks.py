@@ -8,12 +8,13 @@ import pytest
 from conftest import shared_data
 
 from tnep_calc.cli import main
+from tnep_calc.datasets.checks import check_before_training, check_structures, summary
+from tnep_calc.datasets.pairs import dipole_pairs, energy_pairs, quanta, slope
 from tnep_calc.errors import DataFileError
-from tnep_calc.io.dataset import LabelledStructure, read_dataset, write_dataset
-from tnep_calc.training.config import load_config
-from tnep_calc.training.data.checks import check_before_training, check_structures, summary
-from tnep_calc.training.data.pairs import dipole_pairs, energy_pairs, quanta, slope
-from tnep_calc.training.preparation import read_structures
+from tnep_calc.io.structures.extxyz import read_dataset, write_dataset
+from tnep_calc.structures import LabelledStructure
+from tnep_calc.training.nep.config import load_config
+from tnep_calc.training.nep.data import read_structures
 from tnep_calc.units import EPSILON_0, POLARIZABILITY_TO_BOHR3
 
 CELL = np.array([[4.2, 0, 0], [0.5, 4.0, 0], [-0.3, 0.4, 4.4]])

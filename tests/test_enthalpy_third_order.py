@@ -14,8 +14,9 @@ from test_enthalpy_artifact import call
 
 from tnep_calc import TNEPCalculator, ops
 from tnep_calc.artifact import export_enthalpy, load_artifact
-from tnep_calc.models.enthalpy import HYPERPOLARIZABILITY, QUANTITIES
-from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
+from tnep_calc.conventions import HYPERPOLARIZABILITY
+from tnep_calc.models.enthalpy.model import QUANTITIES
+from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape
 
 FIELD = np.array([0.4, -0.2, 0.6])
 ORDERS = list(itertools.permutations(range(3)))

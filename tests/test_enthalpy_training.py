@@ -7,16 +7,17 @@ import pytest
 import torch
 
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.dataset import LabelledStructure, write_dataset
-from tnep_calc.models.enthalpy import Enthalpy
-from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
+from tnep_calc.io.structures.extxyz import write_dataset
+from tnep_calc.models.enthalpy.model import Enthalpy
+from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape
 from tnep_calc.neighbors import NeighborList
+from tnep_calc.structures import LabelledStructure
+from tnep_calc.training.common.optimizers import SOAP
 from tnep_calc.training.enthalpy.config import parse_enthalpy_config
 from tnep_calc.training.enthalpy.frames import make_frame
 from tnep_calc.training.enthalpy.initial import initialise
 from tnep_calc.training.enthalpy.prediction import errors, predict
 from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
-from tnep_calc.training.soap import SOAP
 
 SPECIES, CUTOFF, RADIAL, ZBL = ("Si", "O"), 4.0, 5, 2.6
 SHAPE = SiteShape(2, RADIAL, 3, 6)

@@ -14,11 +14,11 @@ from training_helpers import random_structure
 
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError, ModelFileError
-from tnep_calc.io.nep_in import NepInput, write_nep_in
-from tnep_calc.io.nep_txt import ZBL, read_nep
-from tnep_calc.training.gpumd.directory import run_directory
+from tnep_calc.io.gpumd.nep_in import NepInput, write_nep_in
+from tnep_calc.io.gpumd.nep_txt import ZBL, read_nep
 from tnep_calc.training.gpumd.folder import RunOptions
-from tnep_calc.training.report import read_run
+from tnep_calc.training.gpumd.run import run_directory
+from tnep_calc.training.results.report import read_run
 
 SMALL = NepInput(
     ("N", "B"), cutoff=((3.7, 3.0),), n_max=(2, 2), basis_size=(3, 3), l_max=(3, 1, 0, 0, 0, 0, 0), neuron=4,

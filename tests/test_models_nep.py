@@ -8,8 +8,8 @@ from conftest import shared_data
 from random_nep import random_nep
 
 from tnep_calc.errors import InputError
-from tnep_calc.io.nep_txt import read_nep
-from tnep_calc.models.nep import NEP
+from tnep_calc.io.gpumd.nep_txt import read_nep
+from tnep_calc.models.nep.model import NEP
 from tnep_calc.neighbors import NeighborList
 
 ORACLE = [

@@ -10,18 +10,18 @@ from conftest import shared_data
 from training_helpers import random_structure
 
 from tnep_calc.errors import InputError
-from tnep_calc.io.gpumd_training import parity_tables, read_restart, table_errors
-from tnep_calc.io.gpumd_xyz import GpumdFrame, read_gpumd_xyz
-from tnep_calc.io.nep_in import NepInput, read_nep_in
-from tnep_calc.io.nep_txt import format_nep, read_nep
-from tnep_calc.training.checkpoint import save_checkpoint
-from tnep_calc.training.gpumd import snes_moments
-from tnep_calc.training.gpumd.evaluate import evaluate
-from tnep_calc.training.gpumd.parameters import Layout
-from tnep_calc.training.gpumd.snes import SNES, sigma_rate, utilities
-from tnep_calc.training.gpumd.snes_fitness import Fitness, deal
-from tnep_calc.training.gpumd.snes_trainer import SnesTrainer, model_config
-from tnep_calc.training.moments import build_moments
+from tnep_calc.io.gpumd.nep_in import NepInput, read_nep_in
+from tnep_calc.io.gpumd.nep_txt import format_nep, read_nep
+from tnep_calc.io.gpumd.training_output import parity_tables, read_restart, table_errors
+from tnep_calc.io.gpumd.xyz import GpumdFrame, read_gpumd_xyz
+from tnep_calc.training.common.checkpoint import save_checkpoint
+from tnep_calc.training.gpumd.reference import evaluate
+from tnep_calc.training.gpumd.snes import snes_moments
+from tnep_calc.training.gpumd.snes.fitness import Fitness, deal
+from tnep_calc.training.gpumd.snes.parameters import Layout
+from tnep_calc.training.gpumd.snes.strategy import SNES, sigma_rate, utilities
+from tnep_calc.training.gpumd.snes.trainer import SnesTrainer, model_config
+from tnep_calc.training.nep.moments import build_moments
 
 SMALL = NepInput(
     ("N", "B"), cutoff=((3.7, 3.0),), n_max=(2, 2), basis_size=(3, 3), l_max=(3, 1, 0, 0, 0, 0, 0), neuron=4,

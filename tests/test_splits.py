@@ -10,17 +10,17 @@ from conftest import shared_data
 from training_helpers import random_structure, small_config
 
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import read_dataset, write_dataset
-from tnep_calc.io.espresso import read_espresso
-from tnep_calc.io.finite_field import geometry_key
-from tnep_calc.training.checkpoint import fingerprint
+from tnep_calc.io.structures.espresso import read_espresso
+from tnep_calc.io.structures.extxyz import read_dataset, write_dataset
+from tnep_calc.io.structures.finite_field import geometry_key
+from tnep_calc.training.common.checkpoint import fingerprint
+from tnep_calc.training.common.config import EnsembleConfig
+from tnep_calc.training.common.ensemble import member_indices, member_splits
+from tnep_calc.training.common.splits import geometry_groups, split_indices
 from tnep_calc.training.enthalpy.config import parse_enthalpy_config
 from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
-from tnep_calc.training.members import member_indices, member_splits
-from tnep_calc.training.outputs import run_training
-from tnep_calc.training.splits import geometry_groups, split_indices
-from tnep_calc.training.tables import EnsembleConfig
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.training.nep.run import run_training
+from tnep_calc.training.nep.trainer import Trainer
 
 FIELDS = 0.01 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 

@@ -9,9 +9,9 @@ import torch
 from training_helpers import Stop, random_structure, small_config, stop_at
 
 from tnep_calc.errors import InputError
-from tnep_calc.training import blocks
-from tnep_calc.training.pool import MomentPool
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.training.nep import parts as blocks
+from tnep_calc.training.nep.shared_parts import MomentPool
+from tnep_calc.training.nep.trainer import Trainer
 
 KINDS = ("potential", "dipole", "polarizability")
 

@@ -9,13 +9,12 @@ from random_nep import random_nep
 from test_training_moments import LABELS, reference
 from training_helpers import random_structure, small_config
 
-from tnep_calc.conventions import to_six
+from tnep_calc.conventions import STRAIN_ORDER, to_six
 from tnep_calc.errors import InputError
-from tnep_calc.io.nep_txt import read_nep, write_nep
-from tnep_calc.training.architecture import without_constants
-from tnep_calc.training.config import load_config, parse_config
-from tnep_calc.training.moments import STRAIN_ORDER
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.io.gpumd.nep_txt import read_nep, write_nep
+from tnep_calc.training.nep.architecture import without_constants
+from tnep_calc.training.nep.config import load_config, parse_config
+from tnep_calc.training.nep.trainer import Trainer
 
 PER_SPECIES = [[3.7, 3.1], [3.5, 3.0], [3.3, 2.8]]
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tnep_calc.io.dataset import LabelledStructure
-from tnep_calc.training.config import parse_config
+from tnep_calc.structures import LabelledStructure
+from tnep_calc.training.nep.config import parse_config
 
 CELL = np.array([[3.1, 0, 0], [0.5, 3.4, 0], [-0.4, 0.3, 3.7]])  # smaller than twice every cutoff used here
 LABELS = {
