@@ -27,8 +27,17 @@ def wurtzite(a=3.18, c=5.2, u=0.376):
 class PolarCrystal(Calculator):
     """E = sum of springs phi(r); dipole = sum q(r) r; alpha = sum a(r) 1 + b(r) (rr - 1/3), over pairs of a smooth range."""
 
-    implemented_properties = ["energy", "forces", "stress", "dipole", "polarization", "born_effective_charges",
-                              "polarizability", "dielectric_tensor", "polarizability_gradient"]  # fmt: skip
+    implemented_properties = [
+        "energy",
+        "forces",
+        "stress",
+        "dipole",
+        "polarization",
+        "born_effective_charges",
+        "polarizability",
+        "dielectric_tensor",
+        "polarizability_gradient",
+    ]
 
     def __init__(self, without=(), charge=1.2, hyper=None):
         super().__init__()

@@ -66,15 +66,19 @@ def test_infrared_and_static_dielectric_tensor(crystal):
     modes, charges = gamma_modes(phonon), charges_of(phonon)
     np.testing.assert_allclose(charges.used, r["born"], atol=1e-6)
     p = mode_charges(charges.used, modes)
-    for unit, name in (("e2/amu", "mode_effective_charge_e_per_sqrt_amu_norm2"), ("km/mol", "intensity_km_per_mol"),
-                       ("D2/A2/amu", "intensity_D2_per_A2_amu")):  # fmt: skip
+    for unit, name in (
+        ("e2/amu", "mode_effective_charge_e_per_sqrt_amu_norm2"),
+        ("km/mol", "intensity_km_per_mol"),
+        ("D2/A2/amu", "intensity_D2_per_A2_amu"),
+    ):
         expected = modes.of_sets(np.array(r["ir"][name]))
         np.testing.assert_allclose(modes.of_sets(intensities(p, unit)), expected, atol=1e-6 * expected.max())
     traces = modes.of_sets(np.trace(oscillator_strengths(p, modes), axis1=1, axis2=2))
     expected = modes.of_sets(np.array(r["ir"]["oscillator_strength_trace_delta_eps"]))
     np.testing.assert_allclose(traces, expected, atol=1e-6 * expected.max())
-    np.testing.assert_allclose(static_dielectric(charges.dielectric, p, modes), r["ir"]["epsilon_static"], rtol=1e-6,
-                               atol=1e-7)  # fmt: skip
+    np.testing.assert_allclose(
+        static_dielectric(charges.dielectric, p, modes), r["ir"]["epsilon_static"], rtol=1e-6, atol=1e-7
+    )
     active = modes.of_sets(intensities(p)) > 1e-9
     assert [bool(a) for a in active[1:]] == [bool(a) for a in modes.infrared_active[1:]]
 
@@ -164,8 +168,9 @@ def tensors_of(modes, r, arrays):
 
 
 def gradient_from_displaced_quartz(r, arrays):
-    cell = phonopy.structure.atoms.PhonopyAtoms(cell=r["cell"], symbols=r["symbols"],
-                                                scaled_positions=r["scaled_positions"])  # fmt: skip
+    cell = phonopy.structure.atoms.PhonopyAtoms(
+        cell=r["cell"], symbols=r["symbols"], scaled_positions=r["scaled_positions"]
+    )
     moved, tensors = [], []
     for entry in r["epsilon_at_displaced"]:
         for q, eps in zip(entry["q_steps"], entry["eps"], strict=True):
@@ -202,14 +207,16 @@ def test_raman_of_ramannoodle():
 def test_response_of_abinit(name, element):
     _, r = reference(f"{name}-abinit")
     mass = np.array(r["masses_abinit"])
-    cell = phonopy.structure.atoms.PhonopyAtoms(cell=r["cell"], symbols=r["symbols"], masses=mass,
-                                                scaled_positions=r["scaled_positions"])  # fmt: skip
+    cell = phonopy.structure.atoms.PhonopyAtoms(
+        cell=r["cell"], symbols=r["symbols"], masses=mass, scaled_positions=r["scaled_positions"]
+    )
     spring = (r["TO_cm1"] / SQRT_EV_PER_A2_AMU_TO_INV_CM) ** 2 / (1 / mass).sum()
     born = np.array(r["born_xx_raw"])[:, None, None] * np.eye(3)
     eps = r["epsilon_inf"] * np.eye(3)
     for symmetric, expected, tolerance in (
-        (False, r["LO_cm1_abinit"], 6e-4), (True, r["LO_cm1_own_asr_charges"], 3e-4)
-    ):  # fmt: skip
+        (False, r["LO_cm1_abinit"], 6e-4),
+        (True, r["LO_cm1_own_asr_charges"], 3e-4),
+    ):
         phonon = phonopy.Phonopy(cell, np.eye(3), "P", is_symmetry=symmetric)
         phonon.force_constants = spring * np.einsum("ij,ab->ijab", [[1, -1], [-1, 1]], np.eye(3))
         charges = set_nac(phonon, born, eps)

@@ -20,6 +20,8 @@ COMMANDS = {
     "series": "collect LAMMPS or GPUMD output, or models on a trajectory, into a time series file (HDF5)",
     "ir": "infrared spectrum from a dipole time series",
     "raman": "Raman spectrum from a polarizability time series",
+    "phonons": "phonons of a crystal with LO-TO splitting, infrared, Raman and dielectric spectra",
+    "loto": "LO-TO splitting of a crystal by direction",
 }
 """Sub-commands and their one-line help; ``cli/NAME.py`` has ``add_arguments(parser)`` and ``run(args)``."""
 

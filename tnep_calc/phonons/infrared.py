@@ -131,7 +131,9 @@ def check_widths(widths, modes: GammaModes) -> np.ndarray:
         value[list(group)] = value[list(group)].mean()
     optical = value[~modes.external]
     if not (np.isfinite(optical).all() and (optical > 0).all()):
-        raise InputError("the widths of all optical modes must be positive numbers of cm^-1 (full width at half maximum)")
+        raise InputError(
+            "the widths of all optical modes must be positive numbers of cm^-1 (full width at half maximum)"
+        )
     return value
 
 
@@ -163,8 +165,10 @@ def widths_of_phono3py(path, temperature: float) -> np.ndarray:
         raise DataFileError(f"{path} is not a file of phono3py with 'gamma' and 'temperature' ({error})") from error
     nearest = int(np.abs(temperatures - temperature).argmin())
     if abs(temperatures[nearest] - temperature) > 0.5:
-        raise InputError(f"{path} has no temperature of {temperature:g} K, only {temperatures.min():g} to "
-                         f"{temperatures.max():g} K in {len(temperatures)} steps")  # fmt: skip
+        raise InputError(
+            f"{path} has no temperature of {temperature:g} K, only {temperatures.min():g} to "
+            f"{temperatures.max():g} K in {len(temperatures)} steps"
+        )
     row = gamma[nearest]
     if row.ndim == 2:
         at = np.flatnonzero(np.abs(points).max(axis=1) < 1e-8)
@@ -204,7 +208,7 @@ def dielectric_function(wavenumber, eps_inf, charges, modes: GammaModes, widths=
 
 
 def principal_axes(tensor) -> np.ndarray:
-    """Return the principal axes of a symmetric tensor as rows, shape (3, 3), the Cartesian ones where they are principal.
+    """Return the principal axes of a symmetric tensor as rows, shape (3, 3); the Cartesian ones if it is diagonal.
 
     In monoclinic and triclinic crystals the axes of eps(w) turn with w; those of one tensor are then a choice.
     """
@@ -246,9 +250,13 @@ def infrared_modes_spectrum(
         eps = np.einsum("a,wab,b->w", axis, tensor, axis)
     optical = optical_constants(w, eps)
     values = {
-        "eps_real": eps.real, "eps_imag": eps.imag, **optical, "absorption": 2 * np.pi * w * eps.imag,
-        "emissivity": 1 - optical["reflectivity"], "loss": -(1 / eps).imag,
-    }  # fmt: skip
+        "eps_real": eps.real,
+        "eps_imag": eps.imag,
+        **optical,
+        "absorption": 2 * np.pi * w * eps.imag,
+        "emissivity": 1 - optical["reflectivity"],
+        "loss": -(1 / eps).imag,
+    }
     units = {name: "cm^-1" if name.startswith("absorption") else "1" for name in values}
     g = check_widths(widths, modes)[~modes.external]
     parameters = {

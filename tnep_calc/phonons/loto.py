@@ -221,7 +221,8 @@ def angle_scan(phonon, start, end, n: int = 46) -> AngleScan:
     to = gamma_modes(phonon)
     rows = [assign(phonon, q, to)[1] for q in directions]
     return AngleScan(
-        np.degrees(angles), directions,
+        np.degrees(angles),
+        directions,
         np.array([[b.wavenumber for b in row] for row in rows]),
         np.array([[b.longitudinal for b in row] for row in rows]),
-    )  # fmt: skip
+    )

@@ -1,4 +1,4 @@
-"""Modes at Gamma and at q -> 0: wavenumbers, real eigenvectors, irreps, activity, degenerate sets; also of molecules."""
+"""Modes at Gamma and at q -> 0: wavenumbers, real eigenvectors, irreps, activity, degenerate sets; molecules."""
 
 from __future__ import annotations
 
@@ -124,9 +124,17 @@ def gamma_modes(phonon, direction=None, tolerance: float = DEGENERATE) -> GammaM
     if direction is None:
         labels, infrared, raman, group = _irreps(phonon, sets, tolerance)
     return GammaModes(
-        wavenumbers, eigenvectors, masses, float(phonon.primitive.volume), sets, labels, infrared, raman,
-        _external(eigenvectors, shifts, sets), group,
-    )  # fmt: skip
+        wavenumbers,
+        eigenvectors,
+        masses,
+        float(phonon.primitive.volume),
+        sets,
+        labels,
+        infrared,
+        raman,
+        _external(eigenvectors, shifts, sets),
+        group,
+    )
 
 
 def modes_from(wavenumbers, eigenvectors, masses, volume: float, tolerance: float = DEGENERATE) -> GammaModes:

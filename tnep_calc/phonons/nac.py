@@ -67,7 +67,7 @@ def check_response(born_charges, dielectric, n_atoms: int) -> tuple[np.ndarray, 
     largest = np.abs(eps).max()
     if not np.isfinite(largest) or largest > METALLIC:
         raise InputError(
-            f"eps_inf has a component of {largest:.4g}: a metal has no LO-TO splitting, leave the charges out (--no-nac)"
+            f"eps_inf has a component of {largest:.4g}: a metal has no LO-TO splitting, leave charges out (--no-nac)"
         )
     eigenvalues = np.linalg.eigvalsh(0.5 * (eps + eps.T))
     if eigenvalues[0] < 1:

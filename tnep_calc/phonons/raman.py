@@ -48,7 +48,9 @@ def raman_tensors(gradient, modes: GammaModes) -> np.ndarray:
     """
     g = np.asarray(gradient, dtype=float)
     if g.shape != (len(modes.masses), 3, 3, 3):
-        raise InputError(f"the polarizability gradient must have the shape ({len(modes.masses)}, 3, 3, 3), got {g.shape}")
+        raise InputError(
+            f"the polarizability gradient must have the shape ({len(modes.masses)}, 3, 3, 3), got {g.shape}"
+        )
     if not np.isfinite(g).all():
         raise InputError("the polarizability gradient is not all finite numbers: check the model or the file")
     tensors = POLARIZABILITY_TO_A3 * np.einsum("jbik,mjb->mik", g, modes.displacements)
@@ -169,10 +171,16 @@ def raman_modes_spectrum(
     vv = shape @ (factor * (45 * inv.mean_squared + 4 * inv.anisotropy_squared) / 45)
     vh = shape @ (factor * inv.anisotropy_squared / 15)
     parameters = {
-        "temperature_K": float(temperature), "laser_nm": float(laser),
+        "temperature_K": float(temperature),
+        "laser_nm": float(laser),
         "intensity_factors": "((w_L - w) / w_L)^4 (n + 1) hbar / (2 w)",
         "line_shape": "Lorentzian, widths are full widths at half maximum",
-    }  # fmt: skip
+    }
     values = {"VV": vv, "VH": vh, "unpolarised": vv + vh}
-    return Spectrum("raman of modes", np.asarray(wavenumber, dtype=float), values,
-                    dict.fromkeys(values, "A^6/cm^-1"), parameters=parameters)  # fmt: skip
+    return Spectrum(
+        "raman of modes",
+        np.asarray(wavenumber, dtype=float),
+        values,
+        dict.fromkeys(values, "A^6/cm^-1"),
+        parameters=parameters,
+    )

@@ -152,8 +152,15 @@ def oriented_intensities(tensors, modes: GammaModes, geometry: Geometry) -> np.n
 
 
 def porto_spectrum(
-    phonon, gradient, notation: str, wavenumber, temperature: float = 300.0, laser: float = 532.0,
-    widths: float = DEFAULT_WIDTH, hyperpolarizability=None, cell=None,
+    phonon,
+    gradient,
+    notation: str,
+    wavenumber,
+    temperature: float = 300.0,
+    laser: float = 532.0,
+    widths: float = DEFAULT_WIDTH,
+    hyperpolarizability=None,
+    cell=None,
 ) -> tuple[Spectrum, GammaModes, np.ndarray]:
     """Return the Stokes spectrum of an oriented crystal, with the modes of the q that the geometry selects.
 
@@ -195,13 +202,21 @@ def porto_spectrum(
     factor = stokes_factor(centres, temperature, laser)
     value = lorentzian(wavenumber, centres, widths) @ (factor * squared[sets])
     parameters = {
-        "porto": notation, "temperature_K": float(temperature), "laser_nm": float(laser), "fwhm_cm-1": float(widths),
+        "porto": notation,
+        "temperature_K": float(temperature),
+        "laser_nm": float(laser),
+        "fwhm_cm-1": float(widths),
         "q_cartesian": None if geometry.q is None else geometry.q.tolist(),
         "non_analytic_term": phonon.nac_params is not None and geometry.q is not None,
         "electro_optic_term": hyperpolarizability is not None,
-    }  # fmt: skip
-    spectrum = Spectrum("raman of modes", np.asarray(wavenumber, dtype=float), {"oriented": value},
-                        {"oriented": "A^6/cm^-1"}, parameters=parameters)  # fmt: skip
+    }
+    spectrum = Spectrum(
+        "raman of modes",
+        np.asarray(wavenumber, dtype=float),
+        {"oriented": value},
+        {"oriented": "A^6/cm^-1"},
+        parameters=parameters,
+    )
     return spectrum, modes, squared
 
 
@@ -246,8 +261,14 @@ def sphere(order: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def powder_average(
-    phonon, gradient, wavenumber, temperature: float = 300.0, laser: float = 532.0, widths: float = DEFAULT_WIDTH,
-    hyperpolarizability=None, order: int = 23,
+    phonon,
+    gradient,
+    wavenumber,
+    temperature: float = 300.0,
+    laser: float = 532.0,
+    widths: float = DEFAULT_WIDTH,
+    hyperpolarizability=None,
+    order: int = 23,
 ) -> Spectrum:
     """Return the backscattering spectrum of a powder with the modes of each direction of q.
 
@@ -285,9 +306,12 @@ def powder_average(
         vv += shape @ (factor * (s**2 + turning))
         vh += shape @ (factor * turning)
     parameters = {
-        "temperature_K": float(temperature), "laser_nm": float(laser), "fwhm_cm-1": float(widths),
-        "geometry": "backscattering, average over directions of q", "lebedev_order": order,
+        "temperature_K": float(temperature),
+        "laser_nm": float(laser),
+        "fwhm_cm-1": float(widths),
+        "geometry": "backscattering, average over directions of q",
+        "lebedev_order": order,
         "electro_optic_term": hyperpolarizability is not None,
-    }  # fmt: skip
+    }
     values = {"VV": vv, "VH": vh, "unpolarised": vv + vh}
     return Spectrum("raman of modes", w, values, dict.fromkeys(values, "A^6/cm^-1"), parameters=parameters)

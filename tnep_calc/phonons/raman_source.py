@@ -120,8 +120,8 @@ def gradient_from_structures(primitive, displacements, polarizabilities, symprec
     fit, _, rank, _ = np.linalg.lstsq(design / np.where(scale > 0, scale, 1), alpha.ravel(), rcond=1e-8)
     if rank < design.shape[1]:
         raise InputError(
-            f"the {len(u)} displaced structures determine {max(rank - len(still), 0)} of {len(basis)} components of the Raman "
-            "derivative: add structures in which the other independent atoms move"
+            f"{len(u)} displaced structures determine {max(rank - len(still), 0)} of {len(basis)} components of the "
+            "Raman derivative: add structures in which the other independent atoms move"
         )
     fit = fit / np.where(scale > 0, scale, 1)
     return np.einsum("k,kjbxy->jbxy", fit[: len(basis)], basis)
@@ -183,11 +183,11 @@ def _invariants(primitive, symprec):
 
 
 def from_dielectric(eps, volume: float) -> np.ndarray:
-    """Return polarizabilities of a cell (e·Å²/V) from dielectric tensors, ``eps0 V (eps - 1)``; derivatives likewise."""
+    """Return polarizabilities of a cell (e·Å²/V) from dielectric tensors, ``eps0 V (eps - 1)``."""
     return EPSILON_0 * volume * (np.asarray(eps, dtype=float) - np.eye(3))
 
 
 def gradient_from_tensors(tensors, modes) -> np.ndarray:
-    """Return the polarizability gradient (e·Å/V) that has given Raman tensors (Å²/sqrt(amu)) for a full set of modes."""
+    """Return the polarizability gradient (e·Å/V) of given Raman tensors (Å²/sqrt(amu)), one for each of all modes."""
     root = np.sqrt(modes.masses)[:, None, None, None]
     return np.einsum("mjb,mik->jbik", modes.eigenvectors, np.asarray(tensors)) * root / POLARIZABILITY_TO_A3

@@ -12,13 +12,11 @@ import numpy as np
 
 from ..errors import InputError, MissingComponentError
 from ..io.files import atomic_output
+from .cells import conventional_cell, cutoff_of, supercell_of, to_ase, to_phonopy
 from .forces import Communicator, check_state, displaced_forces, fingerprint, in_agreement
 from .modes import GammaModes, gamma_modes
-from .nac import METHODS, Charges, check_response, set_nac
+from .nac import METHODS, Charges, set_nac
 from .raman_source import polarizability_gradient
-
-MINIMUM_LENGTH = 10.0
-"""Shortest height of the supercell in Å where no length is given."""
 
 _log = logging.getLogger(__name__)
 
@@ -126,111 +124,33 @@ def relax(atoms, calculator, settings: Settings, log: Callable[[str], None] = pr
     relaxed.set_constraint(FixSymmetry(relaxed, symprec=settings.symprec))
     relaxed.calc = calculator
     moving = FrechetCellFilter(relaxed) if relaxed.pbc.all() else relaxed
-    optimizer = BFGSLineSearch(moving, logfile=None)
+    optimizer: Any = BFGSLineSearch(moving, logfile=None)  # type: ignore[arg-type]
     if not optimizer.run(fmax=settings.fmax, steps=settings.steps):
         raise InputError(
-            f"the relaxation has not reached {settings.fmax:g} eV/A in {settings.steps} steps: give a better structure, "
+            f"the relaxation has not reached {settings.fmax:g} eV/A in {settings.steps} steps: give a better structure "
             "or more steps, or --no-relax"
         )
-    log(f"relaxed in {optimizer.nsteps} steps: {relaxed.get_potential_energy() / len(relaxed):.6f} eV/atom, "
-        f"cell {' '.join(f'{x:.5f}' for x in relaxed.cell.cellpar()[:3])} A")  # fmt: skip
+    log(
+        f"relaxed in {optimizer.nsteps} steps: {relaxed.get_potential_energy() / len(relaxed):.6f} eV/atom, "
+        f"cell {' '.join(f'{x:.5f}' for x in relaxed.cell.cellpar()[:3])} A"
+    )
     relaxed.set_constraint()
     relaxed.calc = None
     return relaxed
 
 
-def conventional_cell(atoms, symprec: float):
-    """Return the conventional cell of a crystal, in the orientation of the structure, and its space group's symbol.
-
-    Raises
-    ------
-    InputError
-        If the structure is not periodic in three directions, or spglib finds no space group.
-    MissingComponentError
-        If spglib is missing.
-    """
-    from ase import Atoms
-
-    try:
-        import spglib
-    except ImportError as error:
-        raise MissingComponentError(
-            "phonons need phonopy, symfc, spglib and seekpath: pip install 'tnep_calc[phonons]'"
-        ) from error
-    if not atoms.pbc.all() or atoms.cell.rank < 3:
-        raise InputError("phonons need a cell that is periodic in three directions; for a molecule set pbc=False")
-    known = sorted({(number, mass) for number, mass in zip(atoms.numbers, atoms.get_masses(), strict=True)})
-    kinds = [known.index(pair) for pair in zip(atoms.numbers, atoms.get_masses(), strict=True)]
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), kinds)
-    try:
-        data = spglib.get_symmetry_dataset(cell, symprec=symprec)
-        found = None if data is None else spglib.standardize_cell(cell, no_idealize=True, symprec=symprec)
-    except Exception as error:  # spglib's error classes differ between versions
-        raise InputError(f"spglib found no space group with a tolerance of {symprec:g} A ({error})") from error
-    if found is None:
-        raise InputError(f"spglib found no space group with a tolerance of {symprec:g} A: change --symprec, and check "
-                         "that no two atoms coincide")  # fmt: skip
-    lattice, positions, order = found
-    result = Atoms(
-        [known[k][0] for k in order], scaled_positions=positions, cell=lattice, pbc=True,
-        masses=[known[k][1] for k in order],
-    )  # fmt: skip
-    return result, f"{data.international} ({data.number})"
-
-
-def supercell_of(atoms, settings: Settings, cutoff: float | None) -> tuple[int, int, int]:
-    """Return the repeats of the conventional cell.
-
-    Raises
-    ------
-    InputError
-        If a height of the supercell is below twice the cutoff: an atom would interact with its own image.
-    """
-    heights = 1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)
-    shortest = 2 * (cutoff or 0.0)
-    if settings.dim is not None:
-        dim = tuple(int(n) for n in settings.dim)
-    else:
-        length = max(MINIMUM_LENGTH, shortest) if settings.length is None else settings.length
-        dim = tuple(int(np.ceil(length / h - 1e-6)) for h in heights)
-    smallest = float((heights * dim).min())
-    if smallest < shortest - 1e-6:
-        raise InputError(
-            f"the supercell {' '.join(map(str, dim))} is {smallest:.1f} A high, less than twice the cutoff of the model "
-            f"({cutoff:.2f} A): give a length of at least {shortest:.1f} A"
-        )
-    return dim
-
-
-def cutoff_of(calculator) -> float | None:
-    """Return the cutoff of a calculator in Å, or None if it does not tell."""
-    models = getattr(calculator, "models", None)
-    if isinstance(models, dict):
-        lengths = [m.metadata.cutoff for role in ("energy", "enthalpy") for m in models.get(role, ())]
-        return max(lengths) if lengths else None
-    return None
-
-
-def to_phonopy(atoms):
-    """Return ASE atoms as phonopy's."""
-    from phonopy.structure.atoms import PhonopyAtoms
-
-    return PhonopyAtoms(
-        symbols=atoms.get_chemical_symbols(), cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions(),
-        masses=atoms.get_masses(),
-    )  # fmt: skip
-
-
-def to_ase(cell):
-    """Return phonopy's atoms as ASE's, fully periodic."""
-    from ase import Atoms
-
-    return Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True, masses=cell.masses)
-
-
 def run_phonons(
-    atoms, calculator, folder, settings: Settings | None = None, *, born: tuple | None = None, gradient=None, comm=None,
-    restart: bool = False, provenance: dict | None = None, log: Callable[[str], None] = print,
+    atoms,
+    calculator,
+    folder,
+    settings: Settings | None = None,
+    *,
+    born: tuple | None = None,
+    gradient=None,
+    comm=None,
+    restart: bool = False,
+    provenance: dict | None = None,
+    log: Callable[[str], None] = print,
 ) -> Phonons:
     """Relax a crystal and calculate its phonons and their response; a killed calculation resumes from its folder.
 
@@ -295,16 +215,20 @@ def run_phonons(
     structure = comm.bcast(in_agreement(comm, prepare))
     unit, group = conventional_cell(structure, settings.symprec)
     if group.startswith("P1 "):
-        notes.append(f"No symmetry was found with a tolerance of {settings.symprec:g} A; if the crystal has some, relax "
-                     "it better or raise --symprec.")  # fmt: skip
-    dim = supercell_of(unit, settings, cutoff_of(calculator))
+        notes.append(
+            f"No symmetry was found with a tolerance of {settings.symprec:g} A; if the crystal has some, relax "
+            "it better or raise --symprec."
+        )
+    dim = supercell_of(unit, settings.length, settings.dim, cutoff_of(calculator))
     cell = to_phonopy(unit)
     to_primitive = guess_primitive_matrix(cell, symprec=settings.symprec)
     phonon = phonopy.Phonopy(cell, np.diag(dim), primitive_matrix=to_primitive, symprec=settings.symprec)
     _displace(phonon, settings)
-    supercells = [to_ase(cell) for cell in phonon.supercells_with_displacements]
-    say(f"space group {group}, {len(phonon.primitive)} atoms in the primitive cell, supercell {dim[0]} x {dim[1]} x "
-        f"{dim[2]} of the conventional cell")  # fmt: skip
+    supercells = [to_ase(cell) for cell in phonon.supercells_with_displacements or ()]
+    say(
+        f"space group {group}, {len(phonon.primitive)} atoms in the primitive cell, supercell {dim[0]} x {dim[1]} x "
+        f"{dim[2]} of the conventional cell"
+    )
     rest = in_agreement(comm, lambda: calculator.get_property("forces", to_ase(phonon.supercell)))
     forces = displaced_forces(supercells, calculator, folder, comm, say) - rest
     phonon.forces = forces
@@ -312,23 +236,32 @@ def run_phonons(
     modes = gamma_modes(phonon)
     result = _respond(phonon, modes, calculator, settings, born, gradient, notes, comm, say)
     if modes.imaginary():
-        notes.insert(0, f"The structure is unstable: {', '.join(modes.imaginary())}. Displace it along the mode and relax "
-                     "without symmetry, or check whether the model knows this phase.")  # fmt: skip
+        notes.insert(
+            0,
+            f"The structure is unstable: {', '.join(modes.imaginary())}. Displace it along the mode and relax "
+            "without symmetry, or check whether the model knows this phase.",
+        )
     largest = float(np.abs(rest).max())
     if largest > 10 * settings.fmax:
-        notes.append(f"Forces of up to {largest:.2g} eV/A are left in the structure: its frequencies are not those of a "
-                     "minimum.")  # fmt: skip
+        notes.append(
+            f"Forces of up to {largest:.2g} eV/A are left in the structure: its frequencies are not those of a minimum."
+        )
     versions = {"phonopy": phonopy.__version__, "symfc": symfc.__version__}
     told = {
-        "settings": asdict(settings), "space_group": group, "supercell": list(dim), "supercells": len(supercells),
-        "atoms_per_supercell": len(phonon.supercell), "largest_residual_force_eV_per_A": largest, "versions": versions,
+        "settings": asdict(settings),
+        "space_group": group,
+        "supercell": list(dim),
+        "supercells": len(supercells),
+        "atoms_per_supercell": len(phonon.supercell),
+        "largest_residual_force_eV_per_A": largest,
+        "versions": versions,
         **(provenance or {}),
-    }  # fmt: skip
+    }
     return replace(result, notes=notes, provenance=told)
 
 
 def _relaxed(atoms, calculator, folder, settings, log):
-    """The structure of the phonons, relaxed once and kept with all digits."""
+    """Return the structure of the phonons, relaxed once and kept with all digits."""
     from ase.io import read, write
 
     if not settings.relax:
@@ -360,16 +293,21 @@ def _respond(phonon, modes, calculator, settings, born, gradient, notes, comm, l
     if settings.nac is not None and born is None and {"born_effective_charges", "dielectric_tensor"} <= known:
         born = tuple(calculator.get_property(x, primitive) for x in ("born_effective_charges", "dielectric_tensor"))
     if settings.nac is not None and born is not None:
-        values = born(phonon) if callable(born) else born
-        check_response(*values, len(primitive))
-        charges = set_nac(phonon, *values, method=settings.nac)
-        log("Born charges and eps_inf: sum of charges {:.1e} e before, {:.1e} e after correction".format(
-            np.abs(charges.sum_before).max(), np.abs(charges.sum_after).max()))  # fmt: skip
+        values, dielectric = born(phonon) if callable(born) else born
+        charges = set_nac(phonon, values, dielectric, method=settings.nac)
+        before, after = (np.abs(total).max() for total in (charges.sum_before, charges.sum_after))
+        log(f"Born charges and eps_inf: sum of charges {before:.1e} e before, {after:.1e} e after correction")
     elif settings.nac is not None:
-        notes.append("There are no Born charges: no LO-TO splitting and no infrared intensities. Add a model of dipole and "
-                     "susceptibility, an enthalpy model, or a BORN file.")  # fmt: skip
+        notes.append(
+            "There are no Born charges: no LO-TO splitting and no infrared intensities. Add a model of dipole and "
+            "susceptibility, an enthalpy model, or a BORN file."
+        )
     beta = None
-    if settings.raman and gradient is None and known & {"polarizability_gradient", "polarizability", "dielectric_tensor"}:
+    if (
+        settings.raman
+        and gradient is None
+        and known & {"polarizability_gradient", "polarizability", "dielectric_tensor"}
+    ):
         gradient, how = in_agreement(comm, lambda: polarizability_gradient(primitive, calculator))
         notes.append(f"Raman tensors: {how}.")
         if "hyperpolarizability" in known:
