@@ -141,7 +141,7 @@ def spectra(route: Route, folder: Path) -> None:
 
 
 def phonons(route: Route, folder: Path) -> None:
-    """Calculate the phonons of the ideal crystal, and put its infrared and Raman spectra beside those of the dynamics."""
+    """Calculate the phonons of the ideal crystal, its spectra beside those of the dynamics."""
     structure = folder / "bn.xyz"
     a = LATTICE / 4
     lattice = " ".join(f"{x:.4f}" for x in (0, 2 * a, 2 * a, 2 * a, 0, 2 * a, 2 * a, 2 * a, 0))

@@ -22,7 +22,8 @@ from tnep_calc.units import BOLTZMANN
 
 HERE = Path(__file__).resolve().parent
 TEMPERATURE = 300.0
-DFT = {"TO": 1061.1, "LO": 1291.5, "Z*(B)": 1.895, "eps_inf": 4.609, "Raman": 0.6375}  # ABINIT DFPT, 2-atom cell, see README.md
+DFT = {"TO": 1061.1, "LO": 1291.5, "Z*(B)": 1.895, "eps_inf": 4.609, "Raman": 0.6375}
+"""ABINIT DFPT, 2-atom cell, see README.md; the Raman tensor has one independent element, in Å²/sqrt(amu)."""
 
 
 def calculators(models: Path) -> dict[str, TNEPCalculator]:
