@@ -78,11 +78,9 @@ class TNEPCalculator(Calculator):
     ModelFileError
         If a file cannot be used.
     InputError
-        If no model is given, a model is of the wrong kind, or an option does not fit; and, when evaluated, for an
-        element that a model does not know, non-finite or coincident positions, an unsound cell, or a field that is
-        not three finite numbers.
-    MissingComponentError
-        If the device is not there.
+        If no model is given, a model is of the wrong kind, an option does not fit, or the device is not there.  When
+        evaluated: for an element that a model does not know, non-finite or coincident positions, an unsound cell, or a
+        field that is not three finite numbers.
 
     Examples
     --------

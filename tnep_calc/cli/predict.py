@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import InputError
+from ..families import ROLES
 
 EPILOG = """\
 Labels that the file has (energy, forces, stress or virial, dipole, born_charges, polarizability or epsilon_inf) are
@@ -49,10 +50,9 @@ def run(args):
     from ..io.files import check_output
     from ..io.structures.extxyz import read_dataset
     from ..plotting.style import check_figure_name
-    from ..training.common.parity import PREDICTED
     from ..training.results.prediction import compare_ensemble
 
-    models = {role: getattr(args, role) for role in PREDICTED if getattr(args, role) is not None}
+    models = {role: getattr(args, role) for role in ROLES if getattr(args, role) is not None}
     if not models:
         raise InputError("give at least one model: --enthalpy, --energy, --dipole or --susceptibility")
     for path in filter(None, (args.output, args.plot)):
