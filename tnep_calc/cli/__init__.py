@@ -22,6 +22,8 @@ COMMANDS = {
     "raman": "Raman spectrum from a polarizability time series",
     "dielectric": "complete dielectric response (eps, n, k, reflectivity, loss, static constant) from a time series",
     "compare": "several spectra, and a reference, in one figure, with scores",
+    "phonons": "phonons of a crystal with LO-TO splitting, infrared, Raman and dielectric spectra",
+    "loto": "LO-TO splitting of a crystal by direction",
 }
 """Sub-commands and their one-line help; ``cli/NAME.py`` has ``add_arguments(parser)`` and ``run(args)``."""
 
