@@ -6,7 +6,7 @@ import logging
 
 import torch
 
-from .errors import InputError, MissingComponentError
+from .errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +25,7 @@ def resolve(name: str) -> torch.device:
     Raises
     ------
     InputError
-        If the name is none of these.
-    MissingComponentError
-        If this machine, or this build of PyTorch, does not have the device.
+        If the name is none of these, or this machine or this build of PyTorch does not have the device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -41,7 +39,7 @@ def resolve(name: str) -> torch.device:
         return CPU
     if not torch.cuda.is_available():
         reason = "" if torch.version.cuda or torch.version.hip else " (this is a build of PyTorch for CPUs)"
-        raise MissingComponentError(
+        raise InputError(
             f"device '{name}': PyTorch {torch.__version__} finds no GPU{reason}; install a build for your GPU and its "
             "driver, or use 'cpu', or 'auto' to take a GPU only where there is one"
         )
@@ -49,7 +47,7 @@ def resolve(name: str) -> torch.device:
     index = torch.cuda.current_device() if device.index is None else device.index
     if index >= count:
         there = ", ".join(f"cuda:{k}" for k in range(count))
-        raise MissingComponentError(f"device '{name}': there is no such GPU; there are {there}")
+        raise InputError(f"device '{name}': there is no such GPU; there are {there}")
     return torch.device("cuda", index)
 
 

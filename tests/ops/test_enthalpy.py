@@ -12,8 +12,8 @@ from helpers.enthalpy_operators import FIELD, TOLERANCE, close, edges, model
 from helpers.random_enthalpy import silica
 from tnep_calc import ops
 from tnep_calc.errors import InputError
-from tnep_calc.models.enthalpy import QUANTITIES
-from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
+from tnep_calc.models.enthalpy.model import QUANTITIES
+from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape
 from tnep_calc.ops.enthalpy_packing import pack_enthalpy
 
 if not ops.load():

@@ -11,9 +11,8 @@ from helpers.paths import shared_data
 from helpers.structures import random_structure
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError, ModelFileError
-from tnep_calc.io.nep_in import write_nep_in
-from tnep_calc.io.nep_txt import ZBL, read_nep
-from tnep_calc.training.gpumd.directory import run_directory
+from tnep_calc.io.gpumd.nep_in import write_nep_in
+from tnep_calc.io.gpumd.nep_txt import ZBL, read_nep
 from tnep_calc.training.gpumd.folder import RunOptions
 from tnep_calc.training.gpumd.run import run_directory
 from tnep_calc.training.results.report import read_run

@@ -11,11 +11,8 @@ from helpers.gpumd_folders import options
 from helpers.snes_runs import make_frames
 from helpers.structures import LABELS, random_structure
 from helpers.training_runs import small_config
-from tnep_calc.conventions import to_six
-from tnep_calc.io.gpumd_xyz import GpumdFrame
-from tnep_calc.training.gpumd import snes_rounding as snes_module
-from tnep_calc.training.gpumd.directory import run_directory
-from tnep_calc.training.gpumd.evaluate import evaluate
+from tnep_calc.conventions import STRAIN_ORDER, to_six
+from tnep_calc.io.gpumd.xyz import GpumdFrame
 from tnep_calc.training.gpumd.folder import RunOptions
 from tnep_calc.training.gpumd.reference import evaluate
 from tnep_calc.training.gpumd.run import run_directory
