@@ -9,6 +9,9 @@ BIN := $(abspath $(VENV))/bin
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# pypolymlp has no wheels: it is compiled against the headers of Eigen, which cmeel-eigen brings.
+POLYMLP_BUILD := pybind11 nanobind setuptools_scm cmeel-eigen
+
 NATIVE := $(shell find tnep_calc/csrc lammps_plugin -type f -not -name '*.md' 2>/dev/null)
 
 .PHONY: env test demo clean
@@ -24,9 +27,11 @@ $(VENV)/.torch:
 	@touch $@
 
 $(VENV)/.dependencies: $(VENV)/.torch pyproject.toml
-	@echo "[env 2/3] LAMMPS, MPI, ASE and test tools (about 1 min)"
-	$(BIN)/pip install -q "scikit-build-core>=0.10" "cmake>=3.24,<4" ninja numpy
-	$(BIN)/python .ci/requirements.py lammps phonons test | xargs -d '\n' $(BIN)/pip install -q
+	@echo "[env 2/3] LAMMPS, MPI, ASE, phono3py and test tools; compiling pypolymlp (about 3 min)"
+	$(BIN)/pip install -q "scikit-build-core>=0.10" "cmake>=3.24,<4" ninja numpy $(POLYMLP_BUILD)
+	prefix=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cmeel.prefix; \
+	$(BIN)/python .ci/requirements.py lammps phonons test | \
+	CMAKE_PREFIX_PATH=$$prefix xargs -d '\n' $(BIN)/pip install -q --no-build-isolation
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.dependencies $(NATIVE)

@@ -13,9 +13,13 @@ Each line says what was found and where; a line that starts with '-' says what i
 supplies it. Nothing but torch, ase, numpy, scipy, h5py and vesin is needed for calculators, training and spectra.
 """
 
+_POLYMLP = "it has no wheels, see 'Force constants' in the README for the two commands"
 _OPTIONAL = {
     "phonopy": "pip install 'tnep_calc[phonons]'",
     "spglib": "pip install 'tnep_calc[phonons]'",
+    "phono3py": "pip install 'tnep_calc[phonons]'",
+    "symfc": "pip install 'tnep_calc[phonons]'",
+    "pypolymlp": _POLYMLP,
     "mpi4py": "pip install 'tnep_calc[lammps]'",
 }
 

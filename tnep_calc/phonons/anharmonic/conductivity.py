@@ -246,7 +246,8 @@ def _result(phono3py, method) -> Conductivity:
     widths = 2 * found.gamma[0]
     if found.gamma_isotope is not None:
         widths = widths + 2 * found.gamma_isotope[0]
+    mesh = np.array(phono3py.mesh_numbers)
     return Conductivity(
-        method, np.array(phono3py.mesh_numbers), np.array(found.temperatures), np.array(found.kappa[0]),
-        np.array(found.frequencies), np.array(found.grid_weights), np.array(found.mode_kappa[0]) / np.prod(phono3py.mesh_numbers), widths,
+        method, mesh, np.array(found.temperatures), np.array(found.kappa[0]), np.array(found.frequencies),
+        np.array(found.grid_weights), np.array(found.mode_kappa[0]) / mesh.prod(), widths,
     )  # fmt: skip
