@@ -6,7 +6,7 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 
-from helpers.rock_salt import NACL, nacl, small_potential
+from helpers.rock_salt import NACL, nacl, small_cells, small_potential
 from tnep_calc.cli import main
 from tnep_calc.io.linewidths import read_linewidths
 from tnep_calc.phonons.anharmonic.force_constants import read_force_constants
@@ -16,14 +16,27 @@ FEW = ["--displacements", "random", "--number", "5", "--amplitude", "0.03"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def potential_file(tmp_path_factory):
+    return small_potential(nacl()[1], tmp_path_factory.mktemp("polymlp") / "phono3py.pmlp")
+
+
+@pytest.fixture(scope="module")
+def cells(potential_file):
+    """A file of phono3py with twelve displaced supercells of 16 atoms; the forces are those of a potential."""
+    path = potential_file.parent / "phono3py_params.yaml"
+    small_cells(potential_file, 12).save(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def folder(cells, tmp_path_factory):
     """Force constants from six supercells."""
     folder = tmp_path_factory.mktemp("fc") / "nacl"
-    assert main(["fc", str(NACL), "-o", str(folder), "--ntrain", "6", "--ntest", "2", *SMALL, *FEW]) == 0
+    assert main(["fc", cells, "-o", str(folder), "--ntrain", "6", "--ntest", "2", *SMALL, *FEW]) == 0
     return folder
 
 
-def test_folder_of_a_run(folder, capsys):
+def test_folder_of_a_run(cells, folder, capsys):
     errors = json.loads((folder / "errors.json").read_text())
     assert errors["train"]["supercells"] == 6 and errors["test"]["supercells"] == 2
     assert errors["test"]["force_rmse"] < 0.2
@@ -32,10 +45,10 @@ def test_folder_of_a_run(folder, capsys):
         "polymlp.yaml", "run.json",
     ]  # fmt: skip
     before = (folder / "fc3.hdf5").read_bytes(), (folder / "polymlp.yaml").stat().st_mtime_ns
-    assert main(["fc", str(NACL), "-o", str(folder), "--ntrain", "6", "--ntest", "2", *SMALL, *FEW]) == 0
+    assert main(["fc", cells, "-o", str(folder), "--ntrain", "6", "--ntest", "2", *SMALL, *FEW]) == 0
     assert "polymlp.yaml is used again" in capsys.readouterr().out
     assert ((folder / "fc3.hdf5").read_bytes(), (folder / "polymlp.yaml").stat().st_mtime_ns) == before
-    assert main(["fc", str(NACL), "-o", str(folder), "--ntrain", "8", "--ntest", "2", *SMALL, *FEW]) == 1
+    assert main(["fc", cells, "-o", str(folder), "--ntrain", "8", "--ntest", "2", *SMALL, *FEW]) == 1
     assert "has a run that differs in ntrain: give another folder, or --restart" in capsys.readouterr().err
 
 
@@ -58,15 +71,26 @@ def test_conductivity(folder, tmp_path, capsys):
     assert "non-analytic" not in capsys.readouterr().out
 
 
-def test_potential_from_a_file_on_a_bare_structure(tmp_path, capsys):
+def test_potential_from_a_file_on_a_bare_structure(potential_file, tmp_path, capsys):
     write(tmp_path / "POSCAR", bulk("NaCl", "rocksalt", a=5.603), format="vasp", direct=True)
-    potential = small_potential(nacl()[1], tmp_path / "phono3py.pmlp")
     out = str(tmp_path / "out")
-    assert main(["fc", str(tmp_path / "POSCAR"), "-o", out, "--potential", str(potential), "--supercell", "2"]) == 0
+    assert main(["fc", str(tmp_path / "POSCAR"), "-o", out, "--potential", str(potential_file), "--supercell", "2"]) == 0
     result = read_force_constants(out)
     assert result.fc3.shape == (2, 16, 16, 3, 3, 3) and result.nac_params is None
     assert main(["fc", str(tmp_path / "POSCAR"), "-o", out, "--supercell", "2"]) == 1
     assert "give --reference and --supercell for displaced structures, or" in capsys.readouterr().err
+
+
+def test_nep_trained_on_the_supercells(cells, tmp_path, capsys):
+    command = ["fc", cells, "-o", str(tmp_path / "out"), "--potential", "nep", "--ntrain", "4", "--ntest", "2", *FEW]
+    for setting in ("radial_cutoff=4", "angular_cutoff=4", "n_max=2,2", "basis_size=3,3", "neurons=3"):
+        command += ["--set", f"model.{setting}"]
+    assert main([*command, "--set", "optimizer.steps=40", "--set", "optimizer.batch=2"]) == 0
+    errors = json.loads((tmp_path / "out" / "errors.json").read_text())
+    assert errors["test"]["force_rmse"] < errors["test"]["force_spread"]
+    assert read_force_constants(tmp_path / "out").fc3.shape == (2, 16, 16, 3, 3, 3)
+    assert main([*command, "--set", "optimizer.steps=40", "--set", "optimizer.batch=2"]) == 0
+    assert "nep.txt is used again" in capsys.readouterr().out
 
 
 def test_any_ase_calculator(tmp_path, capsys):
@@ -78,21 +102,21 @@ def test_any_ase_calculator(tmp_path, capsys):
     assert "must be MODULE:NAME" in capsys.readouterr().err
 
 
-def test_convergence(tmp_path, capsys):
+def test_convergence(cells, tmp_path, capsys):
     out = tmp_path / "steps"
-    command = ["fc", str(NACL), "-o", str(out), "--convergence", "4,8", "--subsets", "2", "--ntest", "2", *SMALL,
+    command = ["fc", cells, "-o", str(out), "--convergence", "4,10", "--subsets", "2", "--ntest", "2", *SMALL,
                *FEW, "--mesh", "3", "3", "3"]  # fmt: skip
     assert main(command) == 0
     printed = capsys.readouterr().out
     rows = np.genfromtxt(out / "convergence.csv", delimiter=",", names=True)
-    assert rows["supercells"].tolist() == [4, 4, 8, 8] and rows["subset"].tolist() == [0, 1, 0, 1]
+    assert rows["supercells"].tolist() == [4, 4, 10] and rows["subset"].tolist() == [0, 1, 0]
     assert rows["force_rmse"][2:].mean() < rows["force_rmse"][:2].mean()
     assert (rows["fc2_error"] < 0.03).all() and rows["kappa"].std() < 0.1 * rows["kappa"].mean()
-    assert "all 22 supercells without a potential: kappa" in printed
+    assert "all 12 supercells without a potential: kappa" in printed
     assert (out / "convergence.png").stat().st_size > 10_000
-    shutil.rmtree(out / "n8-1")
+    shutil.rmtree(out / "n4-1")
     assert main(command) == 0  # only what is missing
-    assert (out / "n8-1" / "row.json").exists()
+    assert (out / "n4-1" / "row.json").exists()
 
 
 @pytest.mark.parametrize(
