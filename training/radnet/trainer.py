@@ -20,7 +20,7 @@ from tnep_calc.models.radnet.sites import RadnetShape, RadnetSites
 from tnep_calc.structures import LabelledStructure
 
 from ..common.checkpoint import fingerprint, load_matching, save_checkpoint
-from ..common.labels import Labels, site_constants, spreads
+from ..common.labels import site_constants, spreads
 from ..common.splits import SPLITS, split_indices
 from .config import RadnetConfig
 from .data import Edges, Pool, make_pool, read_structures
