@@ -23,7 +23,7 @@ from tnep_calc.cli import main
 from tnep_calc.errors import InputError
 from tnep_calc.io.nep_in import write_nep_in
 from tnep_calc.io.nep_txt import format_nep
-from tnep_calc.training import blocks
+from tnep_calc.training import blocks, native
 from tnep_calc.training.checkpoint import load_checkpoint, save_checkpoint
 from tnep_calc.training.gpumd.evolution import train_snes
 from tnep_calc.training.gpumd.folder import Folder, RunOptions
@@ -75,11 +75,16 @@ def assert_same(one, other):
 
 def tensors_of(chunk):
     """Yield what a generation needs of a chunk."""
-    model = chunk.load()
-    yield from (*model.arrays, model.structure, model.atom_row, model.weights, *chunk.targets.values())
+    moments = chunk.load()
+    yield from (*moments.arrays, moments.structure, moments.atom_row, moments.species, *chunk.targets.values())
     yield from (x for x in (chunk.known, chunk.structure, chunk.counts, chunk.weights, chunk.members))
-    yield from (x for block in model.blocks for x in (block.near, *vars(block.pairs or block).values())
-                if isinstance(x, torch.Tensor))  # fmt: skip
+    yield from (x for x in (moments.pair_center, moments.pair_neighbor, moments.pair_slot) if x is not None)
+
+
+@pytest.fixture(autouse=True)
+def torch_only(monkeypatch):
+    """The native kernels are for the CPU alone; without them a run there has the numbers of another device."""
+    monkeypatch.setattr(native, "available", lambda moments: False)
 
 
 @pytest.fixture(autouse=True)

@@ -17,9 +17,10 @@ from tnep_calc.io.nep_txt import ZBL, read_nep, write_nep
 from tnep_calc.training.gpumd.directory import run_directory
 from tnep_calc.training.gpumd.evaluate import evaluate
 from tnep_calc.training.gpumd.folder import Folder, RunOptions
+from tnep_calc.training.gpumd.keywords import model_config
 from tnep_calc.training.gpumd.parameters import Layout
 from tnep_calc.training.gpumd.snes_start import find_start
-from tnep_calc.training.gpumd.snes_trainer import SnesTrainer, model_config
+from tnep_calc.training.gpumd.snes_trainer import SnesTrainer
 
 SNES = RunOptions(engine="snes")
 WHOLE = ("B", "H", "N")

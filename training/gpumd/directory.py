@@ -27,7 +27,7 @@ from .evaluate import evaluate
 from .evolution import check_snes, train_snes
 from .folder import CHECKPOINT, LOSS, NEP, OLD, RESTART, Folder, RunOptions, check_folder
 from .gradient import check_gradient, train_gradient
-from .snes_trainer import model_config
+from .keywords import model_config
 
 log = logging.getLogger(__name__)
 

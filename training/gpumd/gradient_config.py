@@ -18,7 +18,7 @@ from tnep_calc.io.nep_txt import read_nep
 
 from ..config import LossConfig, OptimizerConfig, TrainingConfig, parse_config
 from .folder import NEP, Folder, RunOptions
-from .snes_trainer import model_config
+from .keywords import model_config
 
 _MANY, _BATCH = 300, 64
 """Structures from which on SOAP on batches of so many is the better start."""

@@ -12,8 +12,8 @@ from tnep_calc.io.gpumd_training import read_restart
 from tnep_calc.io.nep_txt import KINDS, ZBL, NepParameters, read_nep
 
 from .folder import NEP, OLD, RESTART, Folder
+from .keywords import model_config
 from .parameters import Layout
-from .snes_trainer import model_config
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from tnep_calc.io.nep_in import NepInput
 from tnep_calc.io.nep_txt import ZBL, NepParameters
 
 from ..checkpoint import load_matching
-from ..config import ModelConfig
 from ..device import describe, resolve, room_in_memory
 from .evaluate import evaluate
+from .keywords import model_config
 from .parameters import Layout
 from .snes import SNES
 from .snes_fitness import Fitness
@@ -54,14 +54,6 @@ class Elite:
     total: float
     l1: float
     l2: float
-
-
-def model_config(options: NepInput) -> ModelConfig:
-    """Return the model that a ``nep.in`` describes, as the moments need it."""
-    pairs = options.cutoff if len(options.cutoff) > 1 else options.cutoff * len(options.species)
-    radial, angular = zip(*pairs, strict=True)
-    return ModelConfig(options.kind, options.species, radial, angular, options.n_max, options.basis_size,
-                       options.l_max, options.neuron)  # fmt: skip
 
 
 def seed_of(options: NepInput) -> int:
