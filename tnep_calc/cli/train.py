@@ -130,11 +130,30 @@ def run(args):
     logging.basicConfig(
         stream=sys.stderr, format="%(message)s", level=logging.WARNING if args.quiet else logging.INFO
     )
+    from ..training.common.loop import Interrupted
+
+    paths = list(args.config)
     try:
-        _train(args)
+        return _train(args)
+    except Interrupted as error:
+        print(f"tnep train: {error}: the same command, without --restart, resumes", file=sys.stderr)
+        return 128 + error.number
     except KeyboardInterrupt:
-        print("the same command, without --restart, goes on from the last checkpoint", file=sys.stderr)
+        if any(path.exists() for place in _places(paths, args.output) for path in place.glob("**/*checkpoint.pt")):
+            print("the same command, without --restart, goes on from the last checkpoint", file=sys.stderr)
+        else:
+            print("nothing has been saved yet: the same command starts from scratch", file=sys.stderr)
         raise
+
+
+def _places(paths, output):
+    """Return the directories that a command trains in; of a configuration that is wrong, none."""
+    if output is not None or not paths[0].is_file():
+        return [Path(output)] if output is not None else paths
+    from ..training.common.config import read_tables
+
+    directory = read_tables(paths[0]).get("output", {}).get("directory")
+    return [paths[0].parent / directory] if isinstance(directory, str) else []
 
 
 def _train(args):

@@ -92,6 +92,10 @@ class EnsembleConfig:
     seed: int = 42
 
 
+LENGTHS = ("epochs", "steps", "lbfgs_steps", "restart_steps")
+"""Keys of ``[optimizer]`` that tell how long a run is; a run that exists can be given others."""
+
+
 @dataclass(frozen=True)
 class BaseConfig:
     """A whole configuration file.
@@ -135,6 +139,13 @@ class BaseConfig:
         del content["data"]["files"]
         for name in ("memory_gb", "threads", "device"):
             content["optimizer"].pop(name, None)
+        return content
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes a run another one: `content` without lengths, which may grow, and without ``[output]``."""
+        content = self.content()
+        content.pop("output", None)
+        content["optimizer"] = {name: value for name, value in content["optimizer"].items() if name not in LENGTHS}
         return content
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -278,7 +279,7 @@ class Centres:
 
         So the values of many models are not copied to every pair.  The pairs are in the order of their slots.
         """
-        slot, parts = self.moments.pair_slot, []
+        slot, parts = cast(Tensor, self.moments.pair_slot), []
         counts = torch.bincount(slot, minlength=len(slots))
         ends = torch.cumsum(counts, 0)
         within = torch.arange(len(slot), device=slot.device) - (ends - counts)[slot]
