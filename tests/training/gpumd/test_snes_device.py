@@ -216,7 +216,7 @@ def test_a_killed_run_on_the_gpu_goes_on_bit_by_bit(tmp_path):
 import os, signal
 import tnep_calc.training.gpumd.folder as f
 from helpers.simulated_gpu import simulated_gpu
-from tnep_calc.training.gpumd.directory import run_directory
+from tnep_calc.training.gpumd.run import run_directory
 write, rows = f.append_row, []
 def append_row(path, text):
     write(path, text)
