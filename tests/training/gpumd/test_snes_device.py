@@ -24,12 +24,12 @@ from tnep_calc.cli import main
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_in import write_nep_in
 from tnep_calc.io.gpumd.nep_txt import format_nep
+from tnep_calc.training.common import store
 from tnep_calc.training.common.checkpoint import load_checkpoint, save_checkpoint
 from tnep_calc.training.gpumd.folder import Folder, RunOptions
 from tnep_calc.training.gpumd.snes.run import train_snes
 from tnep_calc.training.gpumd.snes.trainer import SnesTrainer
 from tnep_calc.training.nep import native
-from tnep_calc.training.nep import parts as blocks
 from tnep_calc.training.nep.moments import build_moments
 
 ALL_BLOCKS = {"l_max": (4, 2, 1, 1, 1, 1, 1)}
@@ -91,7 +91,7 @@ def torch_only(monkeypatch):
 @pytest.fixture(autouse=True)
 def disks(request, monkeypatch):
     if "anew" in request.node.name:
-        monkeypatch.setattr(blocks, "_SPARE_DISK_GB", 1e9)  # a full disk
+        monkeypatch.setattr(store, "_SPARE_DISK_GB", 1e9)  # a full disk
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -150,7 +150,7 @@ def test_a_structure_beyond_the_budget_is_refused():
 def test_moments_beyond_the_budget_change_nothing_but_rounding(name, where, monkeypatch):
     """A batch is then several chunks, whose errors are added."""
     if where == "computed":
-        monkeypatch.setattr(blocks, "_SPARE_DISK_GB", 1e9)
+        monkeypatch.setattr(store, "_SPARE_DISK_GB", 1e9)
     whole = trainer(name)
     assert all(len(batch) == 1 for batch in whole.fitness._data)
     size = whole.fitness.storage.memory
