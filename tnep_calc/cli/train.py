@@ -50,8 +50,16 @@ a default:
   method = "bagging"              # or "kfold"
   train_fraction = 0.9            # of bagging; a member is validated on what it does not train on
 
-Relative paths start at the folder of the configuration. A run that was killed goes on from its last checkpoint when
-it is started again the same way, and gives the same numbers, bit by bit, as one that was not.
+Relative paths start at the folder of the configuration. A run that was killed resumes from its last checkpoint when
+it is started again the same way, and gives the same numbers, bit by bit, as one that was not. There is a checkpoint
+every 30 s, and when Ctrl-C or SIGTERM stops the run after the step that is being done. One training at a time runs in
+a directory.
+
+A run that is finished, or was stopped, can be made longer: raise epochs, steps or lbfgs_steps, or --steps or
+'generation' of a GPUMD folder, and start it again. Until L-BFGS begins, the learning rate is the one that the longer
+schedule has at the step where the run is: after all of 300 epochs, with 600 asked for, half of the largest one, which
+falls again to 1 %. A run that is in L-BFGS stays there, up to the new total of steps. One that patience has ended is
+over. All other settings of the model, the loss and the data must stay as they were.
 
 kind = "enthalpy" trains one electric enthalpy H(R, E) on whatever labels the structures have. Its own keys:
 
