@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tnep_calc.structures import LabelledStructure
 
 from ..common.checkpoint import fingerprint, load_matching, save_checkpoint
 from ..common.labels import site_constants, spreads
+from ..common.loop import run_steps
 from ..common.splits import SPLITS, split_indices
 from .config import RadnetConfig
 from .data import Edges, Pool, make_pool, read_structures
@@ -103,17 +104,38 @@ class RadnetTrainer:
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, factor=opt.factor, patience=opt.patience, min_lr=opt.min_lr, threshold=_SMALLER, eps=0.0
         )
-        self.epoch, self.step, self.seconds = 0, 0, 0.0
+        self.step, self.seconds = 0, 0.0
         self.best, self.since_best = math.inf, 0
+        self._begin_pass()
         self.history: list[dict[str, Any]] = []
 
     def _parts(self):
         return [(name, self.indices[name]) for name in SPLITS if len(self.indices[name])]
 
     @property
+    def steps_per_epoch(self) -> int:
+        """Number of steps of one pass."""
+        return math.ceil(len(self.edges["train"]) / self.config.optimizer.batch)
+
+    @property
+    def total_steps(self) -> int:
+        """Number of steps of the whole run."""
+        return self.config.optimizer.epochs * self.steps_per_epoch
+
+    @property
+    def epoch(self) -> int:
+        """Number of whole passes that are done."""
+        return self.step // self.steps_per_epoch
+
+    @property
     def progress(self) -> str:
-        """Epochs that are done, in words."""
-        return f"{self.epoch} of {self.config.optimizer.epochs} epochs"
+        """Epochs that are done, for the log."""
+        return f"{self.step / self.steps_per_epoch:.4g} of {self.config.optimizer.epochs} epochs"
+
+    @property
+    def report_due(self) -> bool:
+        """Whether a report is due before the next step: never, as the first one follows the first epochs."""
+        return False
 
     @property
     def stopped(self) -> bool:
@@ -123,7 +145,7 @@ class RadnetTrainer:
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or the training was stopped early."""
-        return self.stopped or self.epoch >= self.config.optimizer.epochs
+        return self.stopped or self.step >= self.total_steps
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -137,25 +159,21 @@ class RadnetTrainer:
         checkpoint : path, optional
             File to keep the state in.
         """
-        start, out = time.monotonic() - self.seconds, self.config.output
-        while not self.finished:
-            self._pass()
-            self.seconds = time.monotonic() - start
-            if self.epoch == self.config.optimizer.epochs or self.epoch % out.report_interval == 0:
-                self._report()
-                if on_report is not None:
-                    on_report(self)
-            if checkpoint is not None and (self.finished or self.epoch % out.checkpoint_interval == 0):
-                save_checkpoint(checkpoint, self.state())
+        out, length = self.config.output, self.steps_per_epoch
+        save = None if checkpoint is None else lambda: save_checkpoint(checkpoint, self.state())
+        run_steps(self, length * out.report_interval, length * out.checkpoint_interval, on_report, save)
 
-    def _pass(self):
-        """One pass over the training structures; all that is random depends on seed and epoch alone."""
-        rng = np.random.default_rng([self.config.model.seed, self.epoch])
-        order = rng.permutation(len(self.edges["train"]))
-        batch = self.config.optimizer.batch
-        for first in range(0, len(order), batch):
-            self._step(order[first : first + batch], rng)
-        self.epoch += 1
+    def _begin_pass(self):
+        """Draw the order of the training structures; all that is random depends on seed and epoch alone."""
+        self._rng = np.random.default_rng([self.config.model.seed, self.epoch])
+        self._order = self._rng.permutation(len(self.edges["train"]))
+
+    def advance(self) -> None:
+        """Do one step: the next batch of the pass over the training structures."""
+        place, batch = self.step % self.steps_per_epoch, self.config.optimizer.batch
+        if place == 0:
+            self._begin_pass()
+        self._step(self._order[place * batch : (place + 1) * batch], self._rng)
 
     def _step(self, chosen: np.ndarray, rng: np.random.Generator):
         crystals = [self.pool.crystals[self.indices["train"][k]] for k in chosen]
@@ -210,7 +228,8 @@ class RadnetTrainer:
             parts.append({name: value.detach().double().cpu() for name, value in found.items()})
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0] if name in self.pool.labels.targets}
 
-    def _report(self):
+    def look(self) -> None:
+        """Add a row to the history, and keep the parameters if they are the best so far."""
         row: dict[str, Any] = {"epoch": self.epoch, "seconds": self.seconds, "lr": self.optimizer.param_groups[0]["lr"]}
         losses = {}
         for split in ("train", "validation"):
@@ -242,8 +261,8 @@ class RadnetTrainer:
     def state(self) -> dict[str, Any]:
         """Return all that is needed to resume exactly as if nothing had happened, on this device or another."""
         return {
-            "fingerprint": self.fingerprint, "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
-            "sites": self.sites.state_dict(), "average": self.average.state_dict(),
+            "fingerprint": self.fingerprint, "step": self.step, "seconds": self.seconds,
+            "random": json.dumps(self._rng.bit_generator.state), "sites": self.sites.state_dict(), "average": self.average.state_dict(),
             "result": self.result.state_dict(), "optimizer": self.optimizer.state_dict(),
             "schedule": {k: v for k, v in self.schedule.state_dict().items() if isinstance(v, (int, float, list))},
             "best": self.best, "since_best": self.since_best, "history": self.history,
@@ -254,5 +273,7 @@ class RadnetTrainer:
         state = load_matching(path, self.fingerprint)
         for name in ("sites", "average", "result", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
-        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self._begin_pass()
+        self._rng.bit_generator.state = json.loads(state["random"])
         self.best, self.since_best, self.history = state["best"], state["since_best"], state["history"]
