@@ -89,8 +89,8 @@ def train_in(folder: Path, trainer: RadnetTrainer) -> None:
     """Train to the end with checkpoint and table in a directory, from its checkpoint if there is one."""
     checkpoint = directory.resume(folder, trainer)
     sizes = ", ".join(f"{len(edges)} {name}" for name, edges in trainer.edges.items())
-    work = [multiplications(network, trainer.sites.voxels.points)  # type: ignore[arg-type]
-            for network in (*trainer.sites.dipole_networks[:1], *trainer.sites.polarizability_networks[:1])]  # fmt: skip
+    networks = (*trainer.sites.dipole_networks[:1], *trainer.sites.polarizability_networks[:1])
+    work = [multiplications(x, trainer.sites.voxels.points) for x in networks]  # type: ignore[arg-type]
     operations = {len(crystal.operations) for crystal in trainer.pool.crystals}
     turned = trainer.config.data.augmentation.replace("_", " ")
     if turned == "point group":

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import spglib
 from ase.data import atomic_numbers
 from scipy.spatial.transform import Rotation
 
-from tnep_calc.errors import DataFileError
+from tnep_calc.errors import DataFileError, MissingComponentError
 from tnep_calc.structures import LabelledStructure
 
 log = logging.getLogger(__name__)
@@ -71,6 +70,7 @@ def _crystal(alike: Sequence[LabelledStructure], symprec: float) -> Crystal:
     reduced = first + _between(first, alike).mean(axis=0)
     cell = np.mean([s.cell for s in alike], axis=0)
     numbers = [atomic_numbers[symbol] for symbol in alike[0].symbols]
+    spglib = _spglib()
     found = spglib.get_symmetry((cell, reduced, numbers), symprec=symprec)
     if found is None:
         raise DataFileError(
@@ -90,6 +90,16 @@ def _crystal(alike: Sequence[LabelledStructure], symprec: float) -> Crystal:
     cartesian = np.linalg.solve(cell, np.swapaxes(rotations, 1, 2) @ cell)  # of row vectors
     u, _, v = np.linalg.svd(np.swapaxes(cartesian, 1, 2))  # the mean cell is symmetric up to symprec only
     return Crystal(u @ v, mean / len(found["rotations"]))
+
+
+def _spglib():
+    try:
+        import spglib
+    except ImportError as error:
+        raise MissingComponentError(
+            "a radnet training of crystals needs spglib, which is not installed: pip install 'tnep_calc[radnet]'"
+        ) from error
+    return spglib
 
 
 def _between(reduced: np.ndarray, structures: Sequence[LabelledStructure]) -> np.ndarray:

@@ -20,7 +20,7 @@ from tnep_calc.models.radnet.sites import RadnetShape, RadnetSites
 from tnep_calc.structures import LabelledStructure
 
 from ..common.checkpoint import fingerprint, load_matching, save_checkpoint
-from ..common.labels import Labels, site_constants, spreads
+from ..common.labels import site_constants, spreads
 from ..common.splits import SPLITS, split_indices
 from .config import RadnetConfig
 from .data import Edges, Pool, make_pool, read_structures
@@ -173,11 +173,11 @@ class RadnetTrainer:
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
         for name, weight in self._current_weights().items():
             error = found[name] if name == "born_charges" else labels.error(name, found[name])
-            # weights of structures; a structure without the label counts nothing
             share = labels.weights[name][:, :1].reshape(-1, *[1] * (error.ndim - 1))
             count = labels.known[name].sum()
             if count:
-                loss = loss + weight / self.spreads[name] ** 2 * (share * error.square()).sum() / (count * error[0].numel())
+                mean = (share * error.square()).sum() / (count * error[0].numel())
+                loss = loss + weight / self.spreads[name] ** 2 * mean
         if not torch.isfinite(loss):
             raise InputError(f"the loss is not finite in step {self.step}: lower optimizer.lr")
         self.optimizer.zero_grad()
@@ -208,7 +208,8 @@ class RadnetTrainer:
             born = "born_charges" in self.pool.labels.targets
             found = predict(sites, some, None, axes if born else None)
             parts.append({name: value.detach().double().cpu() for name, value in found.items()})
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0] if name in self.pool.labels.targets}
+        names = [name for name in parts[0] if name in self.pool.labels.targets]
+        return {name: torch.cat([part[name] for part in parts]) for name in names}
 
     def _report(self):
         row: dict[str, Any] = {"epoch": self.epoch, "seconds": self.seconds, "lr": self.optimizer.param_groups[0]["lr"]}
