@@ -34,8 +34,8 @@ from tnep_calc.models.radnet.voxels import REACH
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "examples" / "radnet"), str(ROOT / "tests")]
 
-from study import MATERIALS  # noqa: E402
 import summary  # noqa: E402
+from study import MATERIALS  # noqa: E402
 
 PAPER = {"bn": 0.17, "gaas": 0.2}
 """Errors of the LO wavenumber in the paper, in per cent (2.14 cm^-1 for c-BN)."""
@@ -181,8 +181,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    record = {"date": str(date.today()), "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-              "torch": torch.__version__}  # fmt: skip
+    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    record: dict = {"date": str(date.today()), "machine": machine, "torch": torch.__version__}
     for key, material in MATERIALS.items():
         folder = options.study / key / "1" / "radnet"
         if not (folder / "results.json").exists():

@@ -111,8 +111,9 @@ def _report(trainer: RadnetTrainer, folder: Path) -> None:
         if values:
             words.append(f"{name} {'/'.join(f'{v:.3g}' for v in values)} {UNITS[name]}")
     total = trainer.config.optimizer.epochs
+    left = "" if trainer.finished else time_left(trainer.seconds, trainer.epoch, total)
     log.info("%7.1f s  epoch %d/%d  lr %.2g  RMSE: %s%s", trainer.seconds, trainer.epoch, total, row["lr"],
-             ", ".join(words), "" if trainer.finished else time_left(trainer.seconds, trainer.epoch, total))  # fmt: skip
+             ", ".join(words), left)  # fmt: skip
     directory.write_log(folder, trainer.history)
 
 
@@ -125,7 +126,7 @@ def write_results(trainer: RadnetTrainer, folder: Path) -> dict[str, Any]:
     compared = panels(
         {
             split: ([trainer.pool.structures[k] for k in trainer.indices[split]],
-                    trainer.pool.labels.select(trainer.indices[split]), trainer.evaluate(split))
+                    trainer.pool.labels.select(trainer.indices[split].tolist()), trainer.evaluate(split))
             for split in trainer.edges
         },
         trainer.spreads,

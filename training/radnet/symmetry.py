@@ -113,11 +113,12 @@ def _between(reduced: np.ndarray, structures: Sequence[LabelledStructure]) -> np
 def without_formal_polarization(
     structures: Sequence[LabelledStructure], of: Sequence[Crystal]
 ) -> tuple[list[LabelledStructure], dict[str, list[float]]]:
-    """Return the structures with dipoles relative to that of the symmetric crystal, which a nonpolar class lets be zero.
+    """Return the structures of nonpolar crystals with dipoles relative to that of the symmetric crystal.
 
     The dipole of a symmetric crystal without a polar direction need not be zero modulo e times a lattice vector: that
-    of the two-atom cell of zinc blende is a quarter of the cell's diagonal.  Such a constant, in reduced coordinates, is
-    no function of the environments of the atoms.  It is the mean of what Born charges and displacements do not explain.
+    of the two-atom cell of zinc blende is a quarter of the cell's diagonal.  Such a constant, in reduced coordinates,
+    is no function of the environments of the atoms.  It is taken as the mean of what Born charges and displacements do
+    not explain.
 
     Parameters
     ----------
