@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> None:
     cell = cell_from_numbers(args.cell) if args.cell else None
     if args.structure:
         cell = _cell_of(args.structure)
-    chosen = {name: getattr(args, f"{name}_columns") for name in QUANTITIES}
+    chosen = {name: getattr(args, f"{name}_columns") for name in ("dipole", "polarizability")}
     series, notes = collect_series(
         args.files,
         timestep=args.timestep,
