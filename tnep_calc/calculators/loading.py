@@ -47,7 +47,7 @@ def load_model(source, role: str, device: torch.device, dtype: str | None, unit:
     if known.kind not in KINDS:
         raise InputError(f"{role}= got a model of the unknown kind '{known.kind}'; known kinds: {', '.join(KINDS)}")
     if role not in KINDS[known.kind].roles:
-        wanted = kinds_of(role)
+        wanted = [kind for kind in kinds_of(role) if KINDS[kind].family == known.family] or kinds_of(role)
         if {known.family, role} & {"enthalpy", "radnet"}:
             right = " or ".join(f"{name}=" for name in KINDS[known.kind].roles)
             raise InputError(f"{role}= got a model of kind '{known.kind}': pass it as {right}")

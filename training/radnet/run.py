@@ -96,8 +96,8 @@ def train_in(folder: Path, trainer: RadnetTrainer) -> None:
     """Train to the end with checkpoint and table in a directory, from its checkpoint if there is one."""
     checkpoint = directory.resume(folder, trainer)
     sizes = ", ".join(f"{len(edges)} {name}" for name, edges in trainer.edges.items())
-    work = [multiplications(network, trainer.sites.voxels.points)  # type: ignore[arg-type]
-            for network in (*trainer.sites.dipole_networks[:1], *trainer.sites.polarizability_networks[:1])]  # fmt: skip
+    networks = (*trainer.sites.dipole_networks[:1], *trainer.sites.polarizability_networks[:1])
+    work = [multiplications(x, trainer.sites.voxels.points) for x in networks]  # type: ignore[arg-type]
     operations = {len(crystal.operations) for crystal in trainer.pool.crystals}
     turned = trainer.config.data.augmentation.replace("_", " ")
     if turned == "point group":
@@ -118,8 +118,9 @@ def _report(trainer: RadnetTrainer, folder: Path) -> None:
         if values:
             words.append(f"{name} {'/'.join(f'{v:.3g}' for v in values)} {UNITS[name]}")
     total = trainer.config.optimizer.epochs
+    left = "" if trainer.finished else time_left(trainer.seconds, trainer.epoch, total)
     log.info("%7.1f s  epoch %d/%d  lr %.2g  RMSE: %s%s", trainer.seconds, trainer.epoch, total, row["lr"],
-             ", ".join(words), "" if trainer.finished else time_left(trainer.seconds, trainer.step, trainer.total_steps))  # fmt: skip
+             ", ".join(words), left)  # fmt: skip
     directory.write_log(folder, trainer.history)
 
 
@@ -132,7 +133,7 @@ def write_results(trainer: RadnetTrainer, folder: Path) -> dict[str, Any]:
     compared = panels(
         {
             split: ([trainer.pool.structures[k] for k in trainer.indices[split]],
-                    trainer.pool.labels.select(trainer.indices[split]), trainer.evaluate(split))
+                    trainer.pool.labels.select(trainer.indices[split].tolist()), trainer.evaluate(split))
             for split in trainer.edges
         },
         trainer.spreads,

@@ -1,4 +1,4 @@
-"""The training loop of the radnet family: Adam, a learning rate that falls on plateaus, early stopping, exact resume."""
+"""The training loop of the radnet family: Adam, a learning rate that falls on plateaus, early stopping, resume."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ class RadnetTrainer:
         self.indices = dict(indices) if indices is not None else split_indices(structures, config)
         self.pool = make_pool(config, structures) if pool is None else pool
         train = self.indices["train"]
-        labels = self.pool.labels.select(train)
+        labels = self.pool.labels.select(train.tolist())
         for name in self.weights:
             if not labels.known[name].any():
                 raise InputError(f"none of the {len(train)} structures to train on has the label '{name}'")
-        self.labels = {name: self.pool.labels.select(k).to(self.device) for name, k in self._parts()}
+        self.labels = {name: self.pool.labels.select(k.tolist()).to(self.device) for name, k in self._parts()}
         constants = torch.zeros(len(model.species), dtype=torch.float64)
         if "polarizability" in labels.targets:
             constants = site_constants(labels, "polarizability", len(model.species))
@@ -180,7 +180,7 @@ class RadnetTrainer:
         operations = torch.from_numpy(random_operations(crystals, self.config.data.augmentation, rng))
         drawn = torch.from_numpy(rng.standard_normal((len(chosen), 1, 3)))
         directions = torch.nn.functional.normalize(drawn, dim=2).to(self.device)
-        labels = self.labels["train"].select(chosen)
+        labels = self.labels["train"].select(chosen.tolist())
         structures = Edges.joined([self.edges["train"][k] for k in chosen])
         born = "born_charges" in self.weights
         found = predict(self.sites, structures, operations.to(self.device), directions if born else None, True)
@@ -191,11 +191,11 @@ class RadnetTrainer:
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
         for name, weight in self._current_weights().items():
             error = found[name] if name == "born_charges" else labels.error(name, found[name])
-            # weights of structures; a structure without the label counts nothing
             share = labels.weights[name][:, :1].reshape(-1, *[1] * (error.ndim - 1))
             count = labels.known[name].sum()
             if count:
-                loss = loss + weight / self.spreads[name] ** 2 * (share * error.square()).sum() / (count * error[0].numel())
+                mean = (share * error.square()).sum() / (count * error[0].numel())
+                loss = loss + weight / self.spreads[name] ** 2 * mean
         if not torch.isfinite(loss):
             raise InputError(f"the loss is not finite in step {self.step}: lower optimizer.lr")
         self.optimizer.zero_grad()
@@ -226,7 +226,8 @@ class RadnetTrainer:
             born = "born_charges" in self.pool.labels.targets
             found = predict(sites, some, None, axes if born else None)
             parts.append({name: value.detach().double().cpu() for name, value in found.items()})
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0] if name in self.pool.labels.targets}
+        names = [name for name in parts[0] if name in self.pool.labels.targets]
+        return {name: torch.cat([part[name] for part in parts]) for name in names}
 
     def look(self) -> None:
         """Add a row to the history, and keep the parameters if they are the best so far."""
@@ -249,7 +250,7 @@ class RadnetTrainer:
 
     def _errors(self, split: str) -> dict[str, float]:
         """Return the RMSE of each label of the averaged model; of a split without it, nothing."""
-        labels = self.pool.labels.select(self.indices[split])
+        labels = self.pool.labels.select(self.indices[split].tolist())
         found = self.evaluate(split, self.average)
         return {
             name: float(labels.known_errors(name, value).square().mean().sqrt())
