@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.harmonic_crystal import BORN, CELL, changed, frames
-from helpers.paths import shared_data
+from helpers.shared import shared_data
 from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError
 from tnep_calc.io.dataset import read_dataset, write_dataset

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase.io import read
 
-from helpers.paths import shared_data
+from helpers.shared import shared_data
 from tnep_calc.errors import DataFileError
 from tnep_calc.io.dataset import from_atoms, read_dataset, write_dataset
 from tnep_calc.io.espresso import RYDBERG_DIPOLE, RYDBERG_FIELD, read_espresso

@@ -3,8 +3,8 @@ import gzip
 import numpy as np
 import pytest
 
-from helpers.paths import shared_data
 from helpers.random_nep import random_nep
+from helpers.shared import shared_data
 from tnep_calc.errors import InputError, ModelFileError
 from tnep_calc.io.nep_txt import format_nep, read_nep, write_nep
 
