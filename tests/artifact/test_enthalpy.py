@@ -7,7 +7,7 @@ import torch
 from helpers.random_enthalpy import CUTOFF, RADIAL, SPECIES, call, random_sites, silica
 from tnep_calc.artifact import artifact_from_enthalpy, export_enthalpy, load_artifact, read_metadata
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import from_atoms
+from tnep_calc.io.structures.extxyz import from_atoms
 from tnep_calc.training.enthalpy.frames import make_frame
 from tnep_calc.training.enthalpy.prediction import predict
 

@@ -8,9 +8,9 @@ import torch
 
 from helpers.random_enthalpy import CUTOFF, RADIAL, SPECIES, call, random_sites
 from tnep_calc.artifact import artifact_from_enthalpy, export_enthalpy, load_artifact
+from tnep_calc.artifact.enthalpy import export_mean, members_of
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
-from tnep_calc.mean import export_mean, members_of
 
 FIELD = torch.tensor([0.02, -0.05, 0.03], dtype=torch.float64)
 
@@ -86,7 +86,7 @@ def test_what_has_no_mean(tmp_path, monkeypatch):
         with pytest.raises(InputError, match=message):
             export_mean([tmp_path / "a.pt", tmp_path / f"{name}.pt"], tmp_path / "mean.pt")
     with pytest.raises(InputError, match="a.pt: an enthalpy model of an older version"):
-        monkeypatch.setattr("tnep_calc.mean.load_artifact", before_means)
+        monkeypatch.setattr("tnep_calc.artifact.enthalpy.load_artifact", before_means)
         export_mean([tmp_path / "a.pt"], tmp_path / "mean.pt")
     with pytest.raises(InputError, match="got\n  none"):
         export_mean([], tmp_path / "mean.pt")

@@ -10,7 +10,7 @@ from helpers.random_nep import random_nep
 from tnep_calc import __version__
 from tnep_calc.artifact import FORMAT, artifact_from_nep, export_artifact, load_artifact, read_metadata
 from tnep_calc.errors import InputError, ModelFileError
-from tnep_calc.io.nep_txt import write_nep
+from tnep_calc.io.gpumd.nep_txt import write_nep
 
 
 @pytest.fixture

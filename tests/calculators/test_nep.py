@@ -8,7 +8,7 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from helpers.random_nep import random_nep
 from helpers.shared import shared_data
 from tnep_calc import TNEPCalculator, export_artifact, read_nep, write_nep
-from tnep_calc.errors import InputError, MissingComponentError, ModelFileError
+from tnep_calc.errors import InputError, ModelFileError
 from tnep_calc.units import EPSILON_0
 
 
@@ -145,7 +145,7 @@ def test_errors(tmp_path, crystal):
     import torch
 
     if not torch.cuda.is_available():
-        with pytest.raises(MissingComponentError, match="no CUDA GPU"):
+        with pytest.raises(InputError, match="finds no GPU"):
             TNEPCalculator(energy=random_nep(), device="cuda")
     export_artifact(random_nep("dipole"), tmp_path / "d.pt", dtype="float32")
     with pytest.raises(InputError, match="exported in float32"):

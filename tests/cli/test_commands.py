@@ -3,7 +3,7 @@ import pytest
 from helpers.random_nep import random_nep
 from tnep_calc.artifact import read_metadata
 from tnep_calc.cli import COMMANDS, build_parser, main
-from tnep_calc.io.nep_txt import write_nep
+from tnep_calc.io.gpumd.nep_txt import write_nep
 
 
 @pytest.mark.parametrize("command", COMMANDS)

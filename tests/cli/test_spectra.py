@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tnep_calc.cli import main
-from tnep_calc.io.spectrum_file import read_spectrum
-from tnep_calc.io.timeseries import read_timeseries
+from tnep_calc.io.series.spectrum_text import read_spectrum
+from tnep_calc.io.series.timeseries import read_timeseries
 from tnep_calc.spectra import find_peaks
 from tnep_calc.units import BOHR, INV_CM_TO_RAD_PER_FS
 

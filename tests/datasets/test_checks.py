@@ -9,12 +9,12 @@ import pytest
 from helpers.harmonic_crystal import BORN, CELL, changed, frames
 from helpers.shared import shared_data
 from tnep_calc.cli import main
+from tnep_calc.datasets.checks import check_before_training, check_structures, summary
+from tnep_calc.datasets.pairs import dipole_pairs, energy_pairs, quanta, slope
 from tnep_calc.errors import DataFileError
-from tnep_calc.io.dataset import read_dataset, write_dataset
-from tnep_calc.training.config import load_config
-from tnep_calc.training.data.checks import check_before_training, check_structures, summary
-from tnep_calc.training.data.pairs import dipole_pairs, energy_pairs, quanta, slope
-from tnep_calc.training.preparation import read_structures
+from tnep_calc.io.structures.extxyz import read_dataset, write_dataset
+from tnep_calc.training.nep.config import load_config
+from tnep_calc.training.nep.data import read_structures
 from tnep_calc.units import POLARIZABILITY_TO_BOHR3
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from helpers.harmonic_crystal import changed, frames
 from tnep_calc.cli import main
+from tnep_calc.datasets.report import histograms, write_data_report
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import write_dataset
+from tnep_calc.io.structures.extxyz import write_dataset
 from tnep_calc.plotting.data import plot_consistency, plot_histograms
-from tnep_calc.training.data.report import histograms, write_data_report
 from tnep_calc.units import EPSILON_0, EV_PER_A3_TO_GPA
 
 

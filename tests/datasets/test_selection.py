@@ -8,8 +8,8 @@ from ase.io import read, write
 from helpers.random_nep import random_nep
 from tnep_calc import TNEPCalculator, write_nep
 from tnep_calc.cli import main
+from tnep_calc.datasets.selection import Survey, select_structures, survey
 from tnep_calc.errors import InputError
-from tnep_calc.training.selection import Survey, select_structures, survey
 
 KINDS = {"energy": "potential", "dipole": "dipole", "susceptibility": "polarizability"}
 

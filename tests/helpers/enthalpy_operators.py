@@ -2,9 +2,9 @@
 
 import torch
 
-from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
+from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape
 from tnep_calc.neighbors import NeighborList
-from tnep_calc.ops.native_enthalpy import NativeEnthalpy
+from tnep_calc.ops.enthalpy import NativeEnthalpy
 
 SPECIES, CUTOFF, ZBL = ("Si", "O", "Ti"), 4.5, 1.9
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 5e-5}

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from tnep_calc.io.dataset import LabelledStructure
-from tnep_calc.models.enthalpy import Enthalpy
-from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
+from tnep_calc.models.enthalpy.model import Enthalpy
+from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape
 from tnep_calc.neighbors import NeighborList
+from tnep_calc.structures import LabelledStructure
 from tnep_calc.training.enthalpy.config import parse_enthalpy_config
 from tnep_calc.training.enthalpy.frames import make_frame
 from tnep_calc.training.enthalpy.initial import initialise

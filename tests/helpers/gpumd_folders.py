@@ -10,7 +10,7 @@ import numpy as np
 
 from helpers.paths import ROOT
 from helpers.structures import random_structure
-from tnep_calc.io.nep_in import NepInput
+from tnep_calc.io.gpumd.nep_in import NepInput
 
 SMALL = NepInput(
     ("N", "B"), cutoff=((3.7, 3.0),), n_max=(2, 2), basis_size=(3, 3), l_max=(3, 1, 0, 0, 0, 0, 0), neuron=4,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tnep_calc.io.dataset import LabelledStructure
+from tnep_calc.structures import LabelledStructure
 from tnep_calc.units import EPSILON_0
 
 CELL = np.array([[4.2, 0, 0], [0.5, 4.0, 0], [-0.3, 0.4, 4.4]])

@@ -5,9 +5,9 @@ import torch
 from ase.data import chemical_symbols
 
 from tnep_calc import ops
-from tnep_calc.io.nep_txt import NepParameters, descriptor_dim
+from tnep_calc.io.gpumd.nep_txt import NepParameters, descriptor_dim
 from tnep_calc.neighbors import NeighborList
-from tnep_calc.ops.packing import pack
+from tnep_calc.ops.nep_packing import pack
 
 ops.load()  # declares the operators of torch.ops.tnep; whether they are native is for a test to ask
 nep = torch.ops.tnep

@@ -2,7 +2,7 @@
 
 import torch
 
-from tnep_calc.models.nep import NEP
+from tnep_calc.models.nep.model import NEP
 from tnep_calc.neighbors import NeighborList
 
 IN_MODEL = {"atomic_dipole": "dipoles", "atomic_polarizability": "polarizabilities"}  # where names differ

@@ -5,8 +5,8 @@ import torch
 from ase import Atoms
 
 from tnep_calc.artifact import artifact_from_enthalpy
-from tnep_calc.io.dataset import from_atoms
-from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
+from tnep_calc.io.structures.extxyz import from_atoms
+from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape
 from tnep_calc.neighbors import NeighborList
 from tnep_calc.training.enthalpy.frames import make_frame
 from tnep_calc.training.enthalpy.initial import initialise

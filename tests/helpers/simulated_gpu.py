@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from tnep_calc.training import native
+from tnep_calc.training.nep import native
 
 GPU = torch.device("cuda", 0)
 _INDEXING = (Tensor.__getitem__, Tensor.__setitem__)

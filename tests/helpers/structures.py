@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tnep_calc.io.dataset import LabelledStructure
+from tnep_calc.structures import LabelledStructure
 
 CELL = np.array([[3.1, 0, 0], [0.5, 3.4, 0], [-0.4, 0.3, 3.7]])  # smaller than twice every cutoff used here
 LABELS = {

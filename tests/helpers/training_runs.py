@@ -1,6 +1,6 @@
 """Small configurations of the NEP trainer, and runs that stop where a test wants it."""
 
-from tnep_calc.training.config import TARGETS, load_config, parse_config
+from tnep_calc.training.nep.config import TARGETS, load_config, parse_config
 
 
 def small_config(kind="potential", base=".", data=(), **tables):

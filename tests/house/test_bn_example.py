@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from helpers.paths import EXAMPLES
-from tnep_calc.io.dataset import read_dataset
-from tnep_calc.training.config import load_config
+from tnep_calc.io.structures.extxyz import read_dataset
+from tnep_calc.training.common.splits import split_indices
 from tnep_calc.training.enthalpy.config import load_enthalpy_config
-from tnep_calc.training.splits import split_indices
+from tnep_calc.training.nep.config import load_config
 
 EXAMPLE = EXAMPLES / "bn"
 KINDS = {"energy": "potential", "dipole": "dipole", "polarizability": "polarizability"}

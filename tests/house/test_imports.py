@@ -8,17 +8,28 @@ from helpers.paths import ROOT
 
 ROOMS = [  # a room may import from earlier rows only
     {"errors", "units", "conventions"},
+    {"families", "structures", "polarization", "neighbors"},
     {"spectra"},
-    {"structures", "neighbors", "io"},
+    {"io"},
     {"models"},
-    {"ops"},
+    {"ops", "device"},
     {"artifact"},
-    {"calculators", "phonons", "mean"},
+    {"calculators"},
+    {"phonons", "lammps"},
     {"plotting"},
+    {"datasets"},
     {"training"},
     {"cli"},
 ]
+TRAINING = [  # the same inside training; modules of one row do not import each other
+    {"common"},
+    {"nep", "enthalpy", "radnet"},
+    {"gpumd"},
+    {"results"},
+    {"run"},
+]
 LEVEL = {room: k for k, row in enumerate(ROOMS) for room in row}
+TRAINING_LEVEL = {room: k for k, row in enumerate(TRAINING) for room in row}
 FREE = {"__version__", "__file__"}
 
 
@@ -62,15 +73,37 @@ def test_dependencies_point_one_way():
     assert not wrong, "\n".join(wrong)
 
 
+def test_dependencies_inside_training_point_one_way():
+    wrong = []
+    for name, path in modules():
+        parts = name.split(".")
+        if parts[:2] != ["tnep_calc", "training"] or len(parts) < 3:
+            continue
+        assert parts[2] in TRAINING_LEVEL, f"{name}: '{parts[2]}' is not in the layout of training"
+        for target in imported(name, path):
+            there = target.split(".")[2:3]
+            if not target.startswith("tnep_calc.training.") or there == parts[2:3]:
+                continue
+            if TRAINING_LEVEL[there[0]] >= TRAINING_LEVEL[parts[2]]:
+                wrong.append(f"{name} imports {target}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_configurations_are_read_without_torch():
+    modules = "tnep_calc.training.run, tnep_calc.training.nep.config, tnep_calc.training.enthalpy.config"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
 def test_forbidden_imports():
     wrong = []
     for name, path in modules():
         roots = {target.split(".")[0] for target in imported(name, path)}
-        if room(name) in ("spectra", "units", "conventions", "errors") and "torch" in roots:
+        if room(name) in ("spectra", "units", "conventions", "errors", "families", "structures", "polarization", "io") and "torch" in roots:
             wrong.append(f"{name} imports torch")
         if room(name) not in ("plotting", "cli") and "matplotlib" in roots:
             wrong.append(f"{name} imports matplotlib")
-        if name != "tnep_calc.artifact" and "torch.jit" in path.read_text() and "`torch.jit" not in path.read_text():
+        if name != "tnep_calc.artifact.archive" and "torch.jit" in path.read_text() and "`torch.jit" not in path.read_text():
             wrong.append(f"{name} uses torch.jit")
     assert not wrong, "\n".join(wrong)
 

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.paths import DATA
 from tnep_calc.errors import DataFileError
-from tnep_calc.io.abinit import read_abinit
+from tnep_calc.io.structures.abinit import read_abinit
 from tnep_calc.units import BOHR, EPSILON_0, HARTREE
 
 ABINIT = DATA / "abinit"

@@ -7,7 +7,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.dataset import from_atoms, read_dataset
+from tnep_calc.io.structures.extxyz import from_atoms, read_dataset
 from tnep_calc.units import EPSILON_0
 
 CELL = [[3.0, 0, 0], [0.4, 3.5, 0], [0.1, -0.2, 4.0]]

@@ -6,9 +6,9 @@ from ase.io import read
 
 from helpers.shared import shared_data
 from tnep_calc.errors import DataFileError
-from tnep_calc.io.dataset import from_atoms, read_dataset, write_dataset
-from tnep_calc.io.espresso import RYDBERG_DIPOLE, RYDBERG_FIELD, read_espresso
-from tnep_calc.io.polarization import fold_dipole
+from tnep_calc.io.structures.espresso import RYDBERG_DIPOLE, RYDBERG_FIELD, read_espresso
+from tnep_calc.io.structures.extxyz import from_atoms, read_dataset, write_dataset
+from tnep_calc.polarization import fold_dipole
 from tnep_calc.units import BOHR, HARTREE
 
 CELL = np.array([[7.0, 0, 0], [3.0, 6.5, 0], [-1.0, 1.5, 8.0]])  # bohr; skewed, so that folding per axis is wrong

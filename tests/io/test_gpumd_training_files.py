@@ -7,7 +7,9 @@ import pytest
 
 from helpers.shared import shared_data
 from tnep_calc.errors import DataFileError
-from tnep_calc.io.gpumd_training import (
+from tnep_calc.io.gpumd.nep_in import read_nep_in
+from tnep_calc.io.gpumd.nep_txt import read_nep
+from tnep_calc.io.gpumd.training_output import (
     append_row,
     loss_row,
     parity_tables,
@@ -16,10 +18,8 @@ from tnep_calc.io.gpumd_training import (
     write_parity,
     write_restart,
 )
-from tnep_calc.io.gpumd_xyz import read_gpumd_xyz
-from tnep_calc.io.nep_in import read_nep_in
-from tnep_calc.io.nep_txt import read_nep
-from tnep_calc.training.gpumd.evaluate import evaluate
+from tnep_calc.io.gpumd.xyz import read_gpumd_xyz
+from tnep_calc.training.gpumd.reference import evaluate
 
 
 def table(path):

@@ -12,9 +12,9 @@ from ase.io import write
 from helpers.paths import DATA
 from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.ase_db import read_ase_db
-from tnep_calc.io.dataset import read_dataset
-from tnep_calc.io.importers import convert_units, kind_of, read_structures
+from tnep_calc.io.structures.ase_db import read_ase_db
+from tnep_calc.io.structures.extxyz import read_dataset
+from tnep_calc.io.structures.read import convert_units, kind_of, read_structures
 from tnep_calc.units import EPSILON_0
 
 ABINIT = DATA / "abinit"

@@ -4,7 +4,7 @@ import pytest
 
 from helpers.shared import shared_data
 from tnep_calc.errors import InputError
-from tnep_calc.io.nep_in import NepInput, read_nep_in, write_nep_in
+from tnep_calc.io.gpumd.nep_in import NepInput, read_nep_in, write_nep_in
 
 
 def read(tmp_path, text):

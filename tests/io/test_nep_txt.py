@@ -6,7 +6,7 @@ import pytest
 from helpers.random_nep import random_nep
 from helpers.shared import shared_data
 from tnep_calc.errors import InputError, ModelFileError
-from tnep_calc.io.nep_txt import format_nep, read_nep, write_nep
+from tnep_calc.io.gpumd.nep_txt import format_nep, read_nep, write_nep
 
 FILES = [
     "qm7b/dipole/nep.txt", "qm7b/polarizability/nep.txt", "gpumd_fixtures/models/nep_BaTiO3.txt",

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.collect import cell_from_numbers, collect_series
 from tnep_calc.io.files import atomic_output, sha256
-from tnep_calc.io.gpumd_output import read_gpumd_output
-from tnep_calc.io.lammps_output import read_ave_time, select_columns
-from tnep_calc.io.spectrum_file import read_spectrum, write_spectrum
-from tnep_calc.io.tables import read_table
-from tnep_calc.io.timeseries import Sampled, TimeSeries, read_timeseries, write_timeseries
+from tnep_calc.io.series.collect import cell_from_numbers, collect_series
+from tnep_calc.io.series.columns import read_table
+from tnep_calc.io.series.gpumd import read_gpumd_output
+from tnep_calc.io.series.lammps import read_ave_time, select_columns
+from tnep_calc.io.series.spectrum_text import read_spectrum, write_spectrum
+from tnep_calc.io.series.timeseries import Sampled, TimeSeries, read_timeseries, write_timeseries
 from tnep_calc.spectra import Spectrum
 from tnep_calc.units import BOHR, EPSILON_0, POLARIZABILITY_UNITS
 
@@ -59,7 +59,7 @@ def test_tables_are_read_in_pieces_of_any_size(tmp_path, monkeypatch):
     text = "".join(" ".join(f"{x:.17g}" for x in row) + end for row, end in zip(values, ends, strict=True))
     (tmp_path / "t").write_text(text)
     for chunk in (101, 997, 1 << 22):
-        monkeypatch.setattr("tnep_calc.io.tables.CHUNK", chunk)
+        monkeypatch.setattr("tnep_calc.io.series.columns.CHUNK", chunk)
         table = read_table(tmp_path / "t")
         assert np.array_equal(table.values, values)
         assert [row for row, _ in table.comments] == list(range(1, 301, 7))

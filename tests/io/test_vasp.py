@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tnep_calc.errors import DataFileError
-from tnep_calc.io.importers import read_structures
-from tnep_calc.io.vasp import read_vasp
+from tnep_calc.io.structures.read import read_structures
+from tnep_calc.io.structures.vasp import read_vasp
 from tnep_calc.units import EPSILON_0, EV_PER_A3_TO_GPA
 
 SAMPLES = Path(ase.__file__).parent / "test" / "testdata" / "vasp"

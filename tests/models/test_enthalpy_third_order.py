@@ -13,8 +13,9 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from helpers.random_enthalpy import CUTOFF, RADIAL, SPECIES, call, random_enthalpy, random_sites, silica
 from tnep_calc import TNEPCalculator, ops
 from tnep_calc.artifact import export_enthalpy, load_artifact
-from tnep_calc.models.enthalpy import HYPERPOLARIZABILITY, QUANTITIES
-from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
+from tnep_calc.conventions import HYPERPOLARIZABILITY
+from tnep_calc.models.enthalpy.model import QUANTITIES
+from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape
 
 FIELD = np.array([0.4, -0.2, 0.6])
 ORDERS = list(itertools.permutations(range(3)))

@@ -12,8 +12,8 @@ from helpers.enthalpy_operators import FIELD, TOLERANCE, close, edges, model
 from helpers.random_enthalpy import silica
 from tnep_calc import ops
 from tnep_calc.errors import InputError
-from tnep_calc.models.enthalpy import QUANTITIES
-from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
+from tnep_calc.models.enthalpy.model import QUANTITIES
+from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape
 from tnep_calc.ops.enthalpy_packing import pack_enthalpy
 
 if not ops.load():
@@ -212,8 +212,8 @@ def test_instruction_sets(name):
 def test_without_the_library_plain_torch_runs():
     script = (
         "import sys; sys.path[:0] = " + repr(sys.path) + "\n"
-        "import torch\nfrom tnep_calc.ops.native_enthalpy import NativeEnthalpy\n"
-        "from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape\n"
+        "import torch\nfrom tnep_calc.ops.enthalpy import NativeEnthalpy\n"
+        "from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape\n"
         "m = torch.jit.script(NativeEnthalpy([EnthalpySites(SiteShape(1, 2, 1, 1))], ('Si',), 3.0, 2))\n"
         "i = torch.zeros(2, dtype=torch.int64)\n"
         "out = m(i, torch.arange(2), torch.tensor([0, 1, 1]), i[:1] + 1, torch.ones(1, 3).double(), ['forces'], None)\n"

@@ -22,8 +22,9 @@ from helpers.nep_operators import (
 from helpers.oracle import load, names
 from tnep_calc import ops
 from tnep_calc.errors import InputError
-from tnep_calc.models.nep import NEP
-from tnep_calc.ops.packing import pack
+from tnep_calc.io.gpumd.nep_txt import read_nep
+from tnep_calc.models.nep.model import NEP
+from tnep_calc.ops.nep_packing import pack
 
 TOLERANCE = {torch.float64: 2e-10, torch.float32: 3e-5}
 FORCE_RMS = {torch.float64: 1e-11, torch.float32: 1e-5}

@@ -7,7 +7,7 @@ import torch
 from helpers.nep_operators import close, edges, flat, model, random_model, random_structure
 from tnep_calc import ops
 from tnep_calc.artifact import artifact_from_nep
-from tnep_calc.models.nep import QUANTITIES
+from tnep_calc.models.nep.model import QUANTITIES
 
 if not ops.load():
     pytest.skip(f"native kernels: {ops.status().detail}", allow_module_level=True)

@@ -11,8 +11,8 @@ from tnep_calc import TNEPCalculator, write_nep
 from tnep_calc.artifact import save_artifact
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
-from tnep_calc.io.spectrum_file import read_spectrum, write_spectrum
-from tnep_calc.io.timeseries import Sampled, TimeSeries, read_timeseries, write_timeseries
+from tnep_calc.io.series.spectrum_text import read_spectrum, write_spectrum
+from tnep_calc.io.series.timeseries import Sampled, TimeSeries, read_timeseries, write_timeseries
 from tnep_calc.plotting.spectra import plot_ir, plot_raman
 from tnep_calc.spectra import combine_members, infrared_spectrum, raman_spectrum
 

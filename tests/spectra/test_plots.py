@@ -67,7 +67,7 @@ def test_figure_errors():
 
 def test_importing_chooses_no_backend_and_no_torch():
     code = (
-        "import sys, tnep_calc.plotting.spectra, tnep_calc.spectra, tnep_calc.io.collect\n"
+        "import sys, tnep_calc.plotting.spectra, tnep_calc.spectra, tnep_calc.io.series.collect\n"
         "print('torch' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from helpers.gpumd_folders import options, write_xyz
-from tnep_calc.io.nep_in import write_nep_in
+from tnep_calc.io.gpumd.nep_in import write_nep_in
 
 
 @pytest.fixture

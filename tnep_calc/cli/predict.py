@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import InputError
+from ..families import ROLES
 
 EPILOG = """\
 Labels that the file has (energy, forces, stress or virial, dipole, born_charges, polarizability or epsilon_inf) are
@@ -46,12 +47,12 @@ def add_arguments(parser):
 def run(args):
     """Predict, compare, print the table."""
     from ..calculators.tnep import TNEPCalculator
-    from ..io.dataset import read_dataset
     from ..io.files import check_output
+    from ..io.structures.extxyz import read_dataset
     from ..plotting.style import check_figure_name
-    from ..training.comparison import PREDICTED, compare_ensemble
+    from ..training.results.prediction import compare_ensemble
 
-    models = {role: getattr(args, role) for role in PREDICTED if getattr(args, role) is not None}
+    models = {role: getattr(args, role) for role in ROLES if getattr(args, role) is not None}
     if not models:
         raise InputError("give at least one model: --enthalpy, --energy, --dipole or --susceptibility")
     for path in filter(None, (args.output, args.plot)):
@@ -77,7 +78,7 @@ def run(args):
 
 
 def _print_table(compared, count):
-    from ..training.comparison import lines_of
+    from ..training.common.parity import lines_of
 
     print(f"{count} structure{'s' * (count > 1)}")
     if not compared:

@@ -8,9 +8,8 @@ import pytest
 from helpers.training_runs import small_config
 from tnep_calc.errors import InputError
 from tnep_calc.plotting.training import plot_losses
-from tnep_calc.training.former import check_former, discard
-from tnep_calc.training.run_files import write_figure
-from tnep_calc.training.tables import EnsembleConfig
+from tnep_calc.training.common.config import EnsembleConfig
+from tnep_calc.training.common.directory import check_former, discard, write_figure
 
 
 def config(folder, n_splits=0, start=""):

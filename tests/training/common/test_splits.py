@@ -11,17 +11,17 @@ from helpers.shared import shared_data
 from helpers.structures import random_structure
 from helpers.training_runs import small_config
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import read_dataset, write_dataset
-from tnep_calc.io.espresso import read_espresso
-from tnep_calc.io.finite_field import geometry_key
-from tnep_calc.training.checkpoint import fingerprint
+from tnep_calc.io.structures.espresso import read_espresso
+from tnep_calc.io.structures.extxyz import read_dataset, write_dataset
+from tnep_calc.io.structures.finite_field import geometry_key
+from tnep_calc.training.common.checkpoint import fingerprint
+from tnep_calc.training.common.config import EnsembleConfig
+from tnep_calc.training.common.ensemble import member_indices, member_splits
+from tnep_calc.training.common.splits import geometry_groups, split_indices
 from tnep_calc.training.enthalpy.config import parse_enthalpy_config
 from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
-from tnep_calc.training.members import member_indices, member_splits
-from tnep_calc.training.outputs import run_training
-from tnep_calc.training.splits import geometry_groups, split_indices
-from tnep_calc.training.tables import EnsembleConfig
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.training.nep.run import run_training
+from tnep_calc.training.nep.trainer import Trainer
 
 FIELDS = 0.01 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 

@@ -27,11 +27,11 @@ from helpers.enthalpy_teacher import (
 from helpers.simulated_gpu import simulated_gpu
 from tnep_calc.artifact import load_artifact
 from tnep_calc.errors import InputError
-from tnep_calc.models.enthalpy import Enthalpy
-from tnep_calc.models.enthalpy_sites import EnthalpySites
-from tnep_calc.training.checkpoint import fingerprint
+from tnep_calc.models.enthalpy.model import Enthalpy
+from tnep_calc.models.enthalpy.sites import EnthalpySites
+from tnep_calc.training.common.checkpoint import fingerprint
 from tnep_calc.training.enthalpy.frames import Frame, make_frame
-from tnep_calc.training.enthalpy.outputs import predictions, train_in, write_results
+from tnep_calc.training.enthalpy.run import predictions, train_in, write_results
 from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
 
 CPU, META = torch.device("cpu"), torch.device("meta")

@@ -17,15 +17,15 @@ from helpers.paths import EXAMPLES
 from tnep_calc import TNEPCalculator
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import read_dataset
+from tnep_calc.io.structures.extxyz import read_dataset
 from tnep_calc.plotting.training import plot_enthalpy_histories
-from tnep_calc.training.checkpoint import fingerprint
-from tnep_calc.training.enthalpy import ensemble, frames, trainer
+from tnep_calc.training.common.checkpoint import fingerprint
+from tnep_calc.training.common.parity import load_panels
+from tnep_calc.training.enthalpy import frames, trainer
+from tnep_calc.training.enthalpy import run as ensemble
 from tnep_calc.training.enthalpy.config import load_enthalpy_config, parse_enthalpy_config
-from tnep_calc.training.enthalpy.ensemble import run_enthalpy_ensemble
-from tnep_calc.training.enthalpy.outputs import SHOWN
-from tnep_calc.training.parity_file import load_panels
-from tnep_calc.training.report import read_run
+from tnep_calc.training.enthalpy.run import SHOWN, run_enthalpy_ensemble
+from tnep_calc.training.results.report import read_run
 
 DATA = EXAMPLES / "bn" / "bn8.extxyz"
 SINGLE = """

@@ -17,7 +17,7 @@ from helpers.enthalpy_teacher import (
     labelled,
 )
 from tnep_calc.errors import InputError
-from tnep_calc.models.enthalpy_sites import EnthalpySites
+from tnep_calc.models.enthalpy.sites import EnthalpySites
 from tnep_calc.training.enthalpy.frames import make_frame
 from tnep_calc.training.enthalpy.initial import initialise
 from tnep_calc.training.enthalpy.prediction import predict

@@ -8,9 +8,9 @@ import torch
 
 from helpers.enthalpy_teacher import CUTOFF, QUANTITIES, RADIAL, SHAPE, SPECIES, ZBL, config, evaluate, geometry
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import LabelledStructure
-from tnep_calc.models.enthalpy import Enthalpy
-from tnep_calc.models.enthalpy_sites import EnthalpySites
+from tnep_calc.models.enthalpy.model import Enthalpy
+from tnep_calc.models.enthalpy.sites import EnthalpySites
+from tnep_calc.structures import LabelledStructure
 from tnep_calc.training.enthalpy.frames import make_frame
 from tnep_calc.training.enthalpy.initial import initialise
 from tnep_calc.training.enthalpy.prediction import errors, predict

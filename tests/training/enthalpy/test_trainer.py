@@ -8,11 +8,11 @@ import torch
 
 from helpers.enthalpy_teacher import CUTOFF, FIELD, QUANTITIES, RADIAL, SPECIES, ZBL, config, labelled
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.dataset import write_dataset
+from tnep_calc.io.structures.extxyz import write_dataset
+from tnep_calc.training.common.optimizers import SOAP
 from tnep_calc.training.enthalpy.frames import make_frame
 from tnep_calc.training.enthalpy.prediction import errors, predict
 from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
-from tnep_calc.training.soap import SOAP
 
 
 @pytest.mark.parametrize("field", [None, FIELD])

@@ -11,11 +11,11 @@ from helpers.shared import shared_data
 from helpers.structures import random_structure
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError, ModelFileError
-from tnep_calc.io.nep_in import write_nep_in
-from tnep_calc.io.nep_txt import ZBL, read_nep
-from tnep_calc.training.gpumd.directory import run_directory
+from tnep_calc.io.gpumd.nep_in import write_nep_in
+from tnep_calc.io.gpumd.nep_txt import ZBL, read_nep
 from tnep_calc.training.gpumd.folder import RunOptions
-from tnep_calc.training.report import read_run
+from tnep_calc.training.gpumd.run import run_directory
+from tnep_calc.training.results.report import read_run
 
 
 @pytest.mark.parametrize("engine", ["snes", "gradient"])

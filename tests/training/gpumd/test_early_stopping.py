@@ -9,12 +9,11 @@ import pytest
 from helpers.gpumd_folders import options, rows, write_xyz
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
-from tnep_calc.io.nep_in import write_nep_in
-from tnep_calc.io.nep_txt import read_nep
+from tnep_calc.io.gpumd.nep_in import write_nep_in
+from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.training.gpumd import folder as folder_module
-from tnep_calc.training.gpumd.directory import run_directory
 from tnep_calc.training.gpumd.folder import RunOptions
-from tnep_calc.training.gpumd.many import run_directories
+from tnep_calc.training.gpumd.run import run_directories, run_directory
 
 LONG = {"generation": 400, "output_interval": 5}
 
@@ -126,7 +125,7 @@ def test_folders_together_are_folders_alone(make):
 @pytest.mark.parametrize("patience", [0, 100])
 def test_the_best_of_several_starts_goes_on(make, caplog, monkeypatch, patience):
     """It is chosen by the loss on train.xyz, with patience by that on test.xyz."""
-    from tnep_calc.training.trainer import Trainer
+    from tnep_calc.training.nep.trainer import Trainer
 
     caplog.set_level(logging.INFO)
     found, original = [], Trainer._watched_losses

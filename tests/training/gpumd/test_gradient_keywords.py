@@ -9,13 +9,13 @@ import pytest
 from helpers.gpumd_folders import options, rows
 from helpers.shared import shared_data
 from tnep_calc.errors import InputError
-from tnep_calc.io.nep_in import NepInput, format_nep_in, read_nep_in, write_nep_in
-from tnep_calc.io.nep_txt import read_nep
-from tnep_calc.training.checkpoint import load_checkpoint
+from tnep_calc.io.gpumd.nep_in import NepInput, format_nep_in, read_nep_in, write_nep_in
+from tnep_calc.io.gpumd.nep_txt import read_nep
+from tnep_calc.training.common.checkpoint import load_checkpoint
 from tnep_calc.training.gpumd import folder as folder_module
-from tnep_calc.training.gpumd.directory import run_directory
 from tnep_calc.training.gpumd.folder import Folder, RunOptions
-from tnep_calc.training.gpumd.gradient_config import gradient_config, limited, weight_decay
+from tnep_calc.training.gpumd.keywords import gradient_config, limited, weight_decay
+from tnep_calc.training.gpumd.run import run_directory
 
 
 def config(folder, **run):

@@ -7,8 +7,8 @@ from helpers.gpumd_folders import HISTORY, checkpoint_every, rows
 from tnep_calc.errors import InputError
 from tnep_calc.training.gpumd import folder as folder_module
 from tnep_calc.training.gpumd import gradient
-from tnep_calc.training.gpumd.directory import run_directory
 from tnep_calc.training.gpumd.folder import RunOptions
+from tnep_calc.training.gpumd.run import run_directory
 
 CASES = {
     "plain": ("polarizability", {"generation": 16, "output_interval": 4}, {}),

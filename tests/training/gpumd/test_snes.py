@@ -11,18 +11,18 @@ from helpers.shared import shared_data
 from helpers.snes_runs import make_frames, options
 from helpers.structures import random_structure
 from tnep_calc.errors import InputError
-from tnep_calc.io.gpumd_training import parity_tables, read_restart, table_errors
-from tnep_calc.io.gpumd_xyz import read_gpumd_xyz
-from tnep_calc.io.nep_in import read_nep_in
-from tnep_calc.io.nep_txt import format_nep, read_nep
-from tnep_calc.training.checkpoint import save_checkpoint
-from tnep_calc.training.gpumd import snes_moments
-from tnep_calc.training.gpumd.evaluate import evaluate
-from tnep_calc.training.gpumd.parameters import Layout
-from tnep_calc.training.gpumd.snes import SNES, sigma_rate, utilities
-from tnep_calc.training.gpumd.snes_fitness import Fitness, deal
-from tnep_calc.training.gpumd.snes_trainer import SnesTrainer, model_config
-from tnep_calc.training.moments import build_moments
+from tnep_calc.io.gpumd.nep_in import read_nep_in
+from tnep_calc.io.gpumd.nep_txt import format_nep, read_nep
+from tnep_calc.io.gpumd.training_output import parity_tables, read_restart, table_errors
+from tnep_calc.io.gpumd.xyz import read_gpumd_xyz
+from tnep_calc.training.common.checkpoint import save_checkpoint
+from tnep_calc.training.gpumd.reference import evaluate
+from tnep_calc.training.gpumd.snes import snes_moments
+from tnep_calc.training.gpumd.snes.fitness import Fitness, deal
+from tnep_calc.training.gpumd.snes.parameters import Layout
+from tnep_calc.training.gpumd.snes.strategy import SNES, sigma_rate, utilities
+from tnep_calc.training.gpumd.snes.trainer import SnesTrainer, model_config
+from tnep_calc.training.nep.moments import build_moments
 
 
 def draw(layout, population=1, seed=3):

@@ -22,14 +22,14 @@ from helpers.simulated_gpu import simulated_gpu
 from helpers.snes_runs import make_frames, options
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
-from tnep_calc.io.nep_in import write_nep_in
-from tnep_calc.io.nep_txt import format_nep
-from tnep_calc.training import blocks
-from tnep_calc.training.checkpoint import load_checkpoint, save_checkpoint
-from tnep_calc.training.gpumd.evolution import train_snes
+from tnep_calc.io.gpumd.nep_in import write_nep_in
+from tnep_calc.io.gpumd.nep_txt import format_nep
+from tnep_calc.training.common.checkpoint import load_checkpoint, save_checkpoint
 from tnep_calc.training.gpumd.folder import Folder, RunOptions
-from tnep_calc.training.gpumd.snes_trainer import SnesTrainer
-from tnep_calc.training.moments import build_moments
+from tnep_calc.training.gpumd.snes.run import train_snes
+from tnep_calc.training.gpumd.snes.trainer import SnesTrainer
+from tnep_calc.training.nep import parts as blocks
+from tnep_calc.training.nep.moments import build_moments
 
 ALL_BLOCKS = {"l_max": (4, 2, 1, 1, 1, 1, 1)}
 SMALL = 2e-5  # GB
@@ -250,7 +250,7 @@ def test_devices_that_are_not_there(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", ["_chunks", "errors", "find_q_scaler"])
 def test_a_full_gpu_says_what_to_do(name, tmp_path, monkeypatch):
-    from tnep_calc.training.gpumd.snes_fitness import Fitness
+    from tnep_calc.training.gpumd.snes.fitness import Fitness
 
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")

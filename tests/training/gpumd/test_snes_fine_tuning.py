@@ -10,16 +10,16 @@ from helpers.gpumd_folders import interrupted, options, rows, write_xyz
 from helpers.structures import random_structure
 from tnep_calc.cli import main
 from tnep_calc.errors import TnepError
-from tnep_calc.io.gpumd_training import read_restart, write_restart
-from tnep_calc.io.gpumd_xyz import GpumdFrame
-from tnep_calc.io.nep_in import write_nep_in
-from tnep_calc.io.nep_txt import ZBL, read_nep, write_nep
-from tnep_calc.training.gpumd.directory import run_directory
-from tnep_calc.training.gpumd.evaluate import evaluate
+from tnep_calc.io.gpumd.nep_in import write_nep_in
+from tnep_calc.io.gpumd.nep_txt import ZBL, read_nep, write_nep
+from tnep_calc.io.gpumd.training_output import read_restart, write_restart
+from tnep_calc.io.gpumd.xyz import GpumdFrame
 from tnep_calc.training.gpumd.folder import Folder, RunOptions
-from tnep_calc.training.gpumd.parameters import Layout
-from tnep_calc.training.gpumd.snes_start import find_start
-from tnep_calc.training.gpumd.snes_trainer import SnesTrainer, model_config
+from tnep_calc.training.gpumd.reference import evaluate
+from tnep_calc.training.gpumd.run import run_directory
+from tnep_calc.training.gpumd.snes.parameters import Layout
+from tnep_calc.training.gpumd.snes.start import find_start
+from tnep_calc.training.gpumd.snes.trainer import SnesTrainer, model_config
 
 SNES = RunOptions(engine="snes")
 WHOLE = ("B", "H", "N")

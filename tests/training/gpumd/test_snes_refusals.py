@@ -4,10 +4,9 @@ import pytest
 
 from helpers.gpumd_folders import options, write_xyz
 from tnep_calc.errors import TnepError
-from tnep_calc.io.nep_in import write_nep_in
-from tnep_calc.training.gpumd.directory import run_directory
+from tnep_calc.io.gpumd.nep_in import write_nep_in
 from tnep_calc.training.gpumd.folder import RunOptions
-from tnep_calc.training.gpumd.many import run_directories
+from tnep_calc.training.gpumd.run import run_directories, run_directory
 
 NO_FORCES = {"lambda_e": 0.0, "lambda_f": 0.0}
 

@@ -4,9 +4,9 @@ import pytest
 
 from helpers.gpumd_folders import options, write_xyz
 from helpers.harmonic_crystal import changed, frames
+from tnep_calc.datasets.checks import check_before_testing, check_structures
 from tnep_calc.errors import DataFileError
-from tnep_calc.io.nep_in import write_nep_in
-from tnep_calc.training.data.checks import check_before_testing, check_structures
+from tnep_calc.io.gpumd.nep_in import write_nep_in
 from tnep_calc.training.gpumd.folder import Folder
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from helpers.gpumd_folders import checkpoint_every, rows, write_xyz
 from tnep_calc.errors import InputError
-from tnep_calc.io.nep_txt import read_nep
+from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.training.gpumd import together as module
 from tnep_calc.training.gpumd.folder import RunOptions
-from tnep_calc.training.gpumd.many import run_directories
+from tnep_calc.training.gpumd.run import run_directories
 
 KINDS = ("potential", "dipole", "polarizability")
 SETTINGS = {"generation": 16, "output_interval": 4, "save_potential": (8, 0, 0)}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.training import config as module
-from tnep_calc.training.config import load_config, parse_config
+from tnep_calc.training.nep import config as module
+from tnep_calc.training.nep.config import load_config, parse_config
 
 GOOD = """
 [data]

@@ -20,14 +20,15 @@ from helpers.simulated_gpu import simulated_gpu
 from helpers.structures import random_structure
 from helpers.training_runs import small_config, start_config
 from tnep_calc.cli import main
+from tnep_calc.device import describe, resolve
 from tnep_calc.errors import InputError
-from tnep_calc.io.nep_in import write_nep_in
-from tnep_calc.io.nep_txt import write_nep
-from tnep_calc.training import blocks, native
-from tnep_calc.training.checkpoint import load_checkpoint, save_checkpoint
-from tnep_calc.training.device import describe, resolve
-from tnep_calc.training.joint import JointTrainer
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.io.gpumd.nep_in import write_nep_in
+from tnep_calc.io.gpumd.nep_txt import write_nep
+from tnep_calc.training.common.checkpoint import load_checkpoint, save_checkpoint
+from tnep_calc.training.nep import native
+from tnep_calc.training.nep import parts as blocks
+from tnep_calc.training.nep.joint import JointTrainer
+from tnep_calc.training.nep.trainer import Trainer
 
 STRUCTURES = [random_structure(seed, SYMBOLS[seed % 3], pbc=seed != 4) for seed in range(6)]
 RUNS = {

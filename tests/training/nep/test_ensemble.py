@@ -22,14 +22,14 @@ from helpers.training_runs import small_config
 from tnep_calc import TNEPCalculator
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import read_dataset
-from tnep_calc.training import ensemble
-from tnep_calc.training.config import load_config
-from tnep_calc.training.ensemble import _Predictions
-from tnep_calc.training.members import member_config, member_indices, member_splits
-from tnep_calc.training.objective import make_labels, spreads
-from tnep_calc.training.tables import EnsembleConfig
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.io.structures.extxyz import read_dataset
+from tnep_calc.training.common.config import EnsembleConfig
+from tnep_calc.training.common.ensemble import member_config, member_indices, member_splits
+from tnep_calc.training.common.labels import make_labels, spreads
+from tnep_calc.training.nep import run as ensemble
+from tnep_calc.training.nep.config import load_config
+from tnep_calc.training.nep.run import _Predictions
+from tnep_calc.training.nep.trainer import Trainer
 
 
 @pytest.fixture(scope="module")

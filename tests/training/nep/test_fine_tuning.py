@@ -10,14 +10,13 @@ from helpers.nep_reference import reference
 from helpers.random_nep import random_nep
 from helpers.structures import random_structure
 from helpers.training_runs import small_config, start_config
-from tnep_calc.conventions import to_six
+from tnep_calc.conventions import STRAIN_ORDER, to_six
 from tnep_calc.errors import InputError
-from tnep_calc.io.nep_txt import read_nep, write_nep
-from tnep_calc.training.architecture import without_constants
-from tnep_calc.training.config import TARGETS as LABELS
-from tnep_calc.training.config import parse_config
-from tnep_calc.training.moments import STRAIN_ORDER
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.io.gpumd.nep_txt import read_nep, write_nep
+from tnep_calc.training.nep.architecture import without_constants
+from tnep_calc.training.nep.config import TARGETS as LABELS
+from tnep_calc.training.nep.config import parse_config
+from tnep_calc.training.nep.trainer import Trainer
 
 PER_SPECIES = [[3.7, 3.1], [3.5, 3.0], [3.3, 2.8]]
 

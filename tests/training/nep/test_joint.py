@@ -9,11 +9,11 @@ import torch
 from helpers.structures import LABELS, random_structure
 from helpers.training_runs import Stop, small_config, stop_at
 from tnep_calc.errors import InputError
-from tnep_calc.training.checkpoint import save_checkpoint
-from tnep_calc.training.joint import JointTrainer
-from tnep_calc.training.pool import MomentPool
-from tnep_calc.training.rendezvous import answer_together
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.training.common.checkpoint import save_checkpoint
+from tnep_calc.training.nep.joint import JointTrainer
+from tnep_calc.training.nep.lockstep import answer_together
+from tnep_calc.training.nep.shared_parts import MomentPool
+from tnep_calc.training.nep.trainer import Trainer
 
 SPLITS = [
     {"train": np.array([0, 2, 3, 5, 6]), "validation": np.array([1, 4]), "test": np.array([7])},

@@ -10,8 +10,9 @@ from helpers.structures import LABELS, random_structure
 from helpers.training_runs import small_config
 from tnep_calc.conventions import ASE_ORDER, to_six
 from tnep_calc.errors import DataFileError
-from tnep_calc.training.objective import Objective, Weighting, check_labels, make_labels, site_constants, spreads
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.training.common.labels import Weighting, check_labels, make_labels, site_constants, spreads
+from tnep_calc.training.nep.loss import Objective
+from tnep_calc.training.nep.trainer import Trainer
 
 SPECIES = ("N", "B")
 

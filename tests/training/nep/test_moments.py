@@ -9,18 +9,18 @@ import torch
 from helpers.nep_reference import reference
 from helpers.structures import random_structure
 from helpers.training_runs import small_config
-from tnep_calc.conventions import to_six
+from tnep_calc.conventions import STRAIN_ORDER, to_six
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.nep_txt import read_nep, write_nep
-from tnep_calc.models.descriptor import Invariants
-from tnep_calc.training.blocks import Block
-from tnep_calc.training.config import TARGETS
-from tnep_calc.training.coverage import coverage_of
-from tnep_calc.training.initial import initialise
-from tnep_calc.training.invariants import InvariantDerivatives
-from tnep_calc.training.model import NepOnMoments
-from tnep_calc.training.moments import STRAIN_ORDER, build_moments
-from tnep_calc.training.objective import make_labels, spreads
+from tnep_calc.io.gpumd.nep_txt import read_nep, write_nep
+from tnep_calc.models.nep.descriptor import Invariants
+from tnep_calc.training.common.labels import make_labels, spreads
+from tnep_calc.training.nep.config import TARGETS
+from tnep_calc.training.nep.coverage import coverage_of
+from tnep_calc.training.nep.initial import initialise
+from tnep_calc.training.nep.invariants import InvariantDerivatives
+from tnep_calc.training.nep.model import NepOnMoments
+from tnep_calc.training.nep.moments import build_moments
+from tnep_calc.training.nep.parts import Block
 
 TOLERANCE = 1e-10
 LABELS = TARGETS
@@ -207,7 +207,7 @@ def test_several_models_at_once(kind, structures):
 @pytest.mark.parametrize("few", [0, 24], ids=["apart", "joined"])
 def test_groups_of_centres(few, structures, monkeypatch):
     """Joining small groups changes the size of the moments only."""
-    import tnep_calc.training.groups as module
+    import tnep_calc.training.nep.slots as module
 
     monkeypatch.setattr(module, "_FEW", few)
     model, moments, vector = make("potential", structures)

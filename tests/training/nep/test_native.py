@@ -5,9 +5,9 @@ import torch
 
 from helpers.structures import random_structure
 from helpers.training_runs import small_config
-from tnep_calc.training import native
-from tnep_calc.training.moments import Basis, build_moments
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.training.nep import native
+from tnep_calc.training.nep.moments import Basis, build_moments
+from tnep_calc.training.nep.trainer import Trainer
 
 STRUCTURES = [random_structure(k, "BNBN"[: 2 + k % 3]) for k in range(9)] + [
     random_structure(20, "BBN", pbc=False), random_structure(21, "NN"), random_structure(22, "B", pbc=False)

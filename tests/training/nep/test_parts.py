@@ -10,9 +10,9 @@ import torch
 from helpers.structures import random_structure
 from helpers.training_runs import Stop, small_config, stop_at
 from tnep_calc.errors import InputError
-from tnep_calc.training import blocks
-from tnep_calc.training.pool import MomentPool
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.training.nep import parts as blocks
+from tnep_calc.training.nep.shared_parts import MomentPool
+from tnep_calc.training.nep.trainer import Trainer
 
 KINDS = ("potential", "dipole", "polarizability")
 

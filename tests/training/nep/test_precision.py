@@ -11,18 +11,17 @@ from helpers.gpumd_folders import options
 from helpers.snes_runs import make_frames
 from helpers.structures import LABELS, random_structure
 from helpers.training_runs import small_config
-from tnep_calc.conventions import to_six
-from tnep_calc.io.gpumd_xyz import GpumdFrame
-from tnep_calc.training.gpumd import snes_rounding as snes_module
-from tnep_calc.training.gpumd.directory import run_directory
-from tnep_calc.training.gpumd.evaluate import evaluate
+from tnep_calc.conventions import STRAIN_ORDER, to_six
+from tnep_calc.io.gpumd.xyz import GpumdFrame
 from tnep_calc.training.gpumd.folder import RunOptions
-from tnep_calc.training.gpumd.snes_rounding import snes_rounding
-from tnep_calc.training.gpumd.snes_trainer import SnesTrainer
-from tnep_calc.training.moments import STRAIN_ORDER
-from tnep_calc.training.outputs import write_results
-from tnep_calc.training.rounding import log_rounding, rounding, sample
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.training.gpumd.reference import evaluate
+from tnep_calc.training.gpumd.run import run_directory
+from tnep_calc.training.gpumd.snes import precision as snes_module
+from tnep_calc.training.gpumd.snes.precision import snes_rounding
+from tnep_calc.training.gpumd.snes.trainer import SnesTrainer
+from tnep_calc.training.nep.precision import log_rounding, rounding, sample
+from tnep_calc.training.nep.run import write_results
+from tnep_calc.training.nep.trainer import Trainer
 
 
 def trained(kind, **optimizer):

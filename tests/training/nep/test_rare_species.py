@@ -11,21 +11,21 @@ from helpers.random_nep import random_nep
 from helpers.structures import LABELS, random_structure
 from helpers.training_runs import small_config
 from tnep_calc.cli import main
-from tnep_calc.io.dataset import write_dataset
-from tnep_calc.io.nep_in import NepInput, write_nep_in
-from tnep_calc.io.nep_txt import read_nep, write_nep
-from tnep_calc.models.nep import NEP
+from tnep_calc.datasets.checks import check_before_training, check_structures
+from tnep_calc.io.gpumd.nep_in import NepInput, write_nep_in
+from tnep_calc.io.gpumd.nep_txt import read_nep, write_nep
+from tnep_calc.io.structures.extxyz import write_dataset
+from tnep_calc.models.nep.model import NEP
 from tnep_calc.neighbors import NeighborList
-from tnep_calc.training.coverage import coverage_of
-from tnep_calc.training.data.checks import check_before_training, check_structures
 from tnep_calc.training.enthalpy.config import parse_enthalpy_config
-from tnep_calc.training.enthalpy.preparation import read_structures as read_enthalpy_structures
+from tnep_calc.training.enthalpy.data import read_structures as read_enthalpy_structures
 from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
-from tnep_calc.training.gpumd.directory import run_directory
 from tnep_calc.training.gpumd.folder import RunOptions
-from tnep_calc.training.moments import build_moments
-from tnep_calc.training.preparation import read_structures
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.training.gpumd.run import run_directory
+from tnep_calc.training.nep.coverage import coverage_of
+from tnep_calc.training.nep.data import read_structures
+from tnep_calc.training.nep.moments import build_moments
+from tnep_calc.training.nep.trainer import Trainer
 
 SPECIES = ("N", "B", "C", "O")
 SEEN = [random_structure(seed, ("BN", "NC")[seed % 2]) for seed in range(6)]  # B and C never meet, O is nowhere

@@ -21,12 +21,12 @@ from helpers.training_runs import Stop, small_config, stop_at
 from tnep_calc.artifact import read_metadata
 from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.nep_txt import read_nep
-from tnep_calc.training.checkpoint import load_checkpoint, save_checkpoint
-from tnep_calc.training.config import load_config
-from tnep_calc.training.outputs import run_training
-from tnep_calc.training.splits import split_indices
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.io.gpumd.nep_txt import read_nep
+from tnep_calc.training.common.checkpoint import load_checkpoint, save_checkpoint
+from tnep_calc.training.common.splits import split_indices
+from tnep_calc.training.nep.config import load_config
+from tnep_calc.training.nep.run import run_training
+from tnep_calc.training.nep.trainer import Trainer
 
 TOML = """
 [data]

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tnep_calc.errors import InputError
-from tnep_calc.training.html_report import Picture, Section, Table, write_page
+from tnep_calc.plotting.page import Picture, Section, Table, write_page
 
 
 def test_page_is_complete_and_escaped(tmp_path):

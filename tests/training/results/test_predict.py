@@ -15,10 +15,10 @@ from tnep_calc import TNEPCalculator
 from tnep_calc.artifact import save_artifact
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import from_atoms, read_dataset, write_dataset
-from tnep_calc.io.nep_txt import write_nep
-from tnep_calc.training.comparison import predict
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.io.gpumd.nep_txt import write_nep
+from tnep_calc.io.structures.extxyz import from_atoms, read_dataset, write_dataset
+from tnep_calc.training.nep.trainer import Trainer
+from tnep_calc.training.results.prediction import predict
 
 ROLES = {"potential": "energy", "dipole": "dipole", "polarizability": "susceptibility"}
 

@@ -7,8 +7,8 @@ from helpers.random_nep import random_nep
 from helpers.structures import random_structure
 from tnep_calc import TNEPCalculator, write_nep
 from tnep_calc.cli import main
-from tnep_calc.io.dataset import write_dataset
-from tnep_calc.training.comparison import compare, compare_ensemble, predict
+from tnep_calc.io.structures.extxyz import write_dataset
+from tnep_calc.training.results.prediction import compare, compare_ensemble, predict
 
 
 @pytest.fixture(scope="module")

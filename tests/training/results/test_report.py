@@ -13,8 +13,8 @@ from helpers.paths import EXAMPLES
 from helpers.shared import shared_data
 from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.training.parity_file import load_panels
-from tnep_calc.training.report import component_groups, errors, read_run, write_report
+from tnep_calc.training.common.parity import load_panels
+from tnep_calc.training.results.report import component_groups, errors, read_run, write_report
 
 DATA = EXAMPLES / "bn" / "bn8.extxyz"
 
