@@ -7,7 +7,7 @@ import numpy as np
 
 from helpers.paths import DATA
 from helpers.shared import shared_data
-from tnep_calc.io.nep_txt import read_nep
+from tnep_calc.io.gpumd.nep_txt import read_nep
 
 SHIPPED = DATA / "oracle"
 PUBLISHED_KINDS = {

@@ -7,7 +7,6 @@ from helpers.oracle import PUBLISHED_KINDS, index, load, names
 from helpers.random_nep import random_nep
 from helpers.shared import shared_data
 from tnep_calc.errors import InputError
-from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.models.nep.model import NEP
 from tnep_calc.neighbors import NeighborList
 

@@ -22,7 +22,6 @@ from helpers.nep_operators import (
 from helpers.oracle import load, names
 from tnep_calc import ops
 from tnep_calc.errors import InputError
-from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.models.nep.model import NEP
 from tnep_calc.ops.nep_packing import pack
 
