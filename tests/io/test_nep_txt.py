@@ -1,8 +1,10 @@
 import gzip
+import re
 
 import numpy as np
 import pytest
 
+from helpers.paths import DATA
 from helpers.random_nep import random_nep
 from helpers.shared import shared_data
 from tnep_calc.errors import InputError, ModelFileError
@@ -14,6 +16,7 @@ FILES = [
     "synthetic/nep4_multicut.txt", "synthetic/nep4_zbl_flexible.txt", "synthetic/nep4_zbl_typewise.txt",
     "synthetic/nep4_polarizability_multicut_lmax6.txt",
 ]  # fmt: skip
+SHIPPED = sorted((DATA / "oracle" / "models").glob("*.txt.gz"))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -21,6 +24,14 @@ def test_published_files_are_reproduced_word_for_word(name):
     path = shared_data("tnep") / name
     text = (gzip.open(path, "rt") if name.endswith("gz") else open(path)).read()
     assert format_nep(read_nep(path)).split() == text.split()
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.name for path in SHIPPED])
+def test_files_of_published_shapes_are_reproduced_value_for_value(path):
+    def values(text):
+        return [float(word) if re.fullmatch(r"[-+.\de]+", word) else word for word in text.split()]
+
+    assert values(format_nep(read_nep(path))) == values(gzip.open(path, "rt").read())
 
 
 @pytest.mark.parametrize("version", (3, 4, 5))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
+from helpers.paths import DATA
 from helpers.random_nep import random_nep
 from helpers.shared import shared_data
 from tnep_calc import TNEPCalculator
@@ -14,7 +15,7 @@ from tnep_calc.units import SQRT_EV_PER_A2_AMU_TO_INV_CM, THZ_TO_INV_CM
 
 @pytest.mark.parametrize("crystal", ("NaCl-phonopy", "MgO", "SnO2", "TiO2-anatase", "ZnTe"))
 def test_lo_to_of_phonopy(crystal):
-    folder = shared_data("phonons") / crystal
+    folder = shared_data(f"phonons/{crystal}")
     reference = json.loads((folder / "reference.json").read_text())
     matrix = np.load(folder / "gamma_modes.npz")["dynamical_matrix"]
     to = np.array(reference["gamma_frequencies_no_nac_THz"]) * THZ_TO_INV_CM
@@ -29,7 +30,7 @@ def test_lo_to_of_phonopy(crystal):
 
 
 def test_boron_nitride_of_abinit():
-    r = json.loads((shared_data("phonons/BN-abinit") / "reference.json").read_text())
+    r = json.loads((DATA / "phonons" / "BN-abinit" / "reference.json").read_text())
     mass = np.array(r["masses_abinit"])
     stiffness = (r["TO_cm1"] / SQRT_EV_PER_A2_AMU_TO_INV_CM) ** 2 / (1 / mass).sum()
     matrix = np.kron(stiffness * np.array([[1, -1], [-1, 1]]) / np.sqrt(np.outer(mass, mass)), np.eye(3))
