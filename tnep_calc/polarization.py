@@ -98,7 +98,7 @@ def change_of_branch(field, quanta) -> tuple[float, np.ndarray]:
     Examples
     --------
     >>> energy, virial = change_of_branch(np.array([0.1, 0, 0]), np.array([4.0, 2.0, 0]))
-    >>> energy, virial[:2, :2].round(9).tolist()
+    >>> energy, (virial[:2, :2].round(9) + 0.0).tolist()
     (0.4, [[-0.4, -0.1], [-0.1, 0.0]])
     """
     torque = np.outer(field, quanta)

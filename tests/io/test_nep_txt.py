@@ -21,7 +21,7 @@ SHIPPED = sorted((DATA / "oracle" / "models").glob("*.txt.gz"))
 
 @pytest.mark.parametrize("name", FILES)
 def test_published_files_are_reproduced_word_for_word(name):
-    path = shared_data("tnep") / name
+    path = shared_data(f"tnep/{name}")
     text = (gzip.open(path, "rt") if name.endswith("gz") else open(path)).read()
     assert format_nep(read_nep(path)).split() == text.split()
 
