@@ -5,8 +5,8 @@ from ase.build import bulk, molecule
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 
+from helpers.paths import shared_data
 from helpers.random_nep import random_nep
-from helpers.shared import shared_data
 from tnep_calc import TNEPCalculator, export_artifact, read_nep, write_nep
 from tnep_calc.errors import InputError, ModelFileError
 from tnep_calc.units import EPSILON_0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.harmonic_crystal import BORN, CELL, changed, frames
-from helpers.shared import shared_data
+from helpers.paths import shared_data
 from tnep_calc.cli import main
 from tnep_calc.datasets.checks import check_before_training, check_structures, summary
 from tnep_calc.datasets.pairs import dipole_pairs, energy_pairs, quanta, slope

@@ -3,9 +3,9 @@
 They lie in ``data/`` of a folder ``shared`` next to the checkout, under the names given here.
 """
 
-from helpers.paths import ROOT
+from pathlib import Path
 
-SHARED = ROOT.parent / "shared"
+SHARED = Path(__file__).resolve().parents[3] / "shared"
 _GPUMD, _TUTORIALS = "github.com/brucefan1983/GPUMD (GPL-3.0)", "github.com/brucefan1983/GPUMD-Tutorials (GPL-3.0)"
 _ALLEGRO = "github.com/mir-group/allegro-pol (MIT, several MB)"
 _PHONOPY = "examples of phonopy (BSD-3-Clause)"
@@ -19,7 +19,6 @@ OPTIONAL = {
     "tnep/gpumd_fixtures": ("models of BaZrO3, BaTiO3, carbon and water", _GPUMD),
     "tnep/gpumd_tests": ("models of versions 3 and 4", _GPUMD),
     "tnep/potentials": ("potentials of carbon, silicon and 16 metals", _GPUMD),
-    "tnep/synthetic": ("files with random parameters, as in tests/data/oracle", "this project"),
     "enthalpy": ("labels of SiO2 and BaTiO3, and outputs of Quantum ESPRESSO", _ALLEGRO),
     "phonons/NaCl-phonopy": ("force constants and Born charges", _PHONOPY),
     "phonons/MgO": ("force constants and Born charges", _PHONOPY),

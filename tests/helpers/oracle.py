@@ -5,8 +5,7 @@ import json
 
 import numpy as np
 
-from helpers.paths import DATA
-from helpers.shared import shared_data
+from helpers.paths import DATA, shared_data
 from tnep_calc.io.gpumd.nep_txt import read_nep
 
 SHIPPED = DATA / "oracle"

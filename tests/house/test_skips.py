@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from helpers.optional import OPTIONAL, absent, entry_of
-from helpers.paths import DATA, ROOT
-from helpers.shared import shared_data
+from helpers.paths import DATA, ROOT, shared_data
 
 TEST = """
 import pytest

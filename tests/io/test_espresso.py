@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase.io import read
 
-from helpers.shared import shared_data
+from helpers.paths import shared_data
 from tnep_calc.errors import DataFileError
 from tnep_calc.io.structures.espresso import RYDBERG_DIPOLE, RYDBERG_FIELD, read_espresso
 from tnep_calc.io.structures.extxyz import from_atoms, read_dataset, write_dataset

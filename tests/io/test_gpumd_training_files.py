@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from helpers.shared import shared_data
+from helpers.paths import shared_data
 from tnep_calc.errors import DataFileError
 from tnep_calc.io.gpumd.nep_in import read_nep_in
 from tnep_calc.io.gpumd.nep_txt import read_nep

@@ -2,7 +2,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from helpers.shared import shared_data
+from helpers.paths import shared_data
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_in import NepInput, read_nep_in, write_nep_in
 

@@ -4,8 +4,8 @@ import torch
 from ase import Atoms
 
 from helpers.oracle import PUBLISHED_KINDS, index, load, names
+from helpers.paths import shared_data
 from helpers.random_nep import random_nep
-from helpers.shared import shared_data
 from tnep_calc.errors import InputError
 from tnep_calc.models.nep.model import NEP
 from tnep_calc.neighbors import NeighborList

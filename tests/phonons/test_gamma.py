@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from helpers.paths import DATA
+from helpers.paths import DATA, shared_data
 from helpers.random_nep import random_nep
-from helpers.shared import shared_data
 from tnep_calc import TNEPCalculator
 from tnep_calc.errors import InputError
 from tnep_calc.phonons.gamma import dynamical_matrix, ionic_dielectric, mode_charges, modes, nonanalytic_term

@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import simpson
 from scipy.interpolate import CubicSpline
 
-from helpers.shared import shared_data
+from helpers.paths import shared_data
 from tnep_calc.errors import InputError
 from tnep_calc.spectra import (
     align_branches,

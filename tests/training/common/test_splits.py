@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.shared import shared_data
+from helpers.paths import shared_data
 from helpers.structures import random_structure
 from helpers.training_runs import small_config
 from tnep_calc.errors import InputError

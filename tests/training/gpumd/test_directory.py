@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.gpumd_folders import HISTORY, SYMBOLS, interrupted, options, rows, write_xyz
-from helpers.shared import shared_data
+from helpers.paths import shared_data
 from helpers.structures import random_structure
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError, ModelFileError

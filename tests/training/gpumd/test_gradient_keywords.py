@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.gpumd_folders import options, rows
-from helpers.shared import shared_data
+from helpers.paths import shared_data
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_in import NepInput, format_nep_in, read_nep_in, write_nep_in
 from tnep_calc.io.gpumd.nep_txt import read_nep

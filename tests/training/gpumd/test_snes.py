@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.shared import shared_data
+from helpers.paths import shared_data
 from helpers.snes_runs import make_frames, options
 from helpers.structures import random_structure
 from tnep_calc.errors import InputError

@@ -9,8 +9,7 @@ import pytest
 from ase.io import read, write
 
 from helpers.ensemble_runs import TOML, smooth_structures
-from helpers.paths import EXAMPLES
-from helpers.shared import shared_data
+from helpers.paths import EXAMPLES, shared_data
 from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.training.common.parity import load_panels
