@@ -263,7 +263,8 @@ class RadnetTrainer:
         """Return all that is needed to resume exactly as if nothing had happened, on this device or another."""
         return {
             "fingerprint": self.fingerprint, "step": self.step, "seconds": self.seconds,
-            "random": json.dumps(self._rng.bit_generator.state), "sites": self.sites.state_dict(), "average": self.average.state_dict(),
+            "random": json.dumps(self._rng.bit_generator.state),
+            "sites": self.sites.state_dict(), "average": self.average.state_dict(),
             "result": self.result.state_dict(), "optimizer": self.optimizer.state_dict(),
             "schedule": {k: v for k, v in self.schedule.state_dict().items() if isinstance(v, (int, float, list))},
             "best": self.best, "since_best": self.since_best, "history": self.history,
