@@ -73,9 +73,9 @@ def _format_of(path, wanted):
     if (log := kind_of_log(path)) is not None:
         return log
     raise InputError(
-        f"{path} has neither the title lines of LAMMPS's fix ave/time nor the header of GPUMD or i-PI, nor is it "
-        "output of CP2K or VASP: say --format lammps (steps go on over restarts; xx yy zz xy xz yz), --format gpumd (steps "
-        "begin anew in each run; xx yy zz xy yz zx) or --format columns (a time and values, with --time-unit)"
+        f"{path} has neither the title lines of LAMMPS's fix ave/time nor the header of GPUMD or i-PI, nor is "
+        "it output of CP2K or VASP: say --format lammps (steps go on over restarts; xx yy zz xy xz yz), --format gpumd "
+        "(steps begin anew in each run; xx yy zz xy yz zx) or --format columns (a time and values, with --time-unit)"
     )
 
 
