@@ -87,7 +87,7 @@ def partial_spectra(
     factor = fluctuation_factor(volume, temperature)
     count = len(names)
     # columns: the parts, one after the other, and their sum last
-    signal = [_with_sum(piece, count, axis) for piece in pieces]
+    signal: list[Piece] = [_with_sum(piece, count, axis) for piece in pieces]
     width = 3 if axis is None else 1
     directions = 3 if axis is None else 1
 
@@ -140,10 +140,10 @@ def _joined(parts: Mapping[str, Signal]) -> list[Piece]:
             raise InputError(f"part '{name}' has pieces of {found} samples, the first part {first}")
     if any(isinstance(piece, LazySignal) for pieces in columns.values() for piece in pieces):
         raise InputError("parts must be arrays: a decomposition is made in memory")
-    return [np.hstack(pieces) for pieces in zip(*columns.values(), strict=True)]
+    return [np.hstack([np.asarray(piece) for piece in pieces]) for pieces in zip(*columns.values(), strict=True)]
 
 
-def _with_sum(piece: np.ndarray, count: int, axis) -> np.ndarray:
+def _with_sum(piece, count: int, axis) -> np.ndarray:
     parts = piece.reshape(len(piece), count, 3)
     if axis is not None:
         parts = (parts @ axis)[:, :, None]
