@@ -26,7 +26,7 @@ $(VENV)/.torch:
 $(VENV)/.dependencies: $(VENV)/.torch pyproject.toml
 	@echo "[env 2/3] LAMMPS, MPI, ASE and test tools (about 1 min)"
 	$(BIN)/pip install -q "scikit-build-core>=0.10" "cmake>=3.24,<4" ninja numpy
-	$(BIN)/python .ci/requirements.py lammps test | xargs -d '\n' $(BIN)/pip install -q
+	$(BIN)/python .ci/requirements.py lammps phonons test | xargs -d '\n' $(BIN)/pip install -q
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.dependencies $(NATIVE)

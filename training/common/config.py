@@ -259,7 +259,7 @@ _TYPES: dict[str, tuple[str, Any]] = {
     "tuple[float, ...]": ("a list of numbers", lambda v: _is_list(v, (int, float))),
     "Mapping[str, str]": ("a table of strings", lambda v: isinstance(v, Mapping) and _is_list([*v.values()], str)),
 }  # fmt: skip
-"""What the annotation of a field asks of a value, in words and as a test; annotations are text in these modules."""
+"""What the annotation of a field, as text, asks of a value: in words and as a test."""
 
 
 def _is_list(value, of):
@@ -267,6 +267,9 @@ def _is_list(value, of):
 
 
 def _convert(value, annotation, where):
+    if isinstance(annotation, type):  # of a module without postponed annotations
+        annotation = annotation.__name__
+    annotation = str(annotation)
     expected, fits = _TYPES[annotation]
     if not fits(value):
         raise InputError(f"{where} must be {expected}, got {value!r}")

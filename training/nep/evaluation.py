@@ -1,4 +1,4 @@
-"""What is looked at during a training run: predictions and errors of a part of the data, and the speed."""
+"""Predictions, errors and timing reported during training."""
 
 from __future__ import annotations
 
