@@ -54,6 +54,9 @@ class TNEPCalculator(Calculator):
         normalisation; ``- (delta_ia P_b + delta_ib P_a) / (2 V)`` makes it the proper one, the same for all branches
         of P.  A model of third order in the field also gives ``hyperpolarizability`` (e·Å^3/V^2 per cell, -d3H/dE3);
         its dipole is not linear in the field, and its polarizability depends on it.
+    radnet : same, optional
+        Radnet model of dipole and polarizability; gives what `dipole` and `susceptibility` do together, and the
+        ``piezoelectric_tensor``.  One of a single target is given as `dipole` or `susceptibility`.
     efield : array, shape (3,), in V/Å, or callable, optional
         Uniform field, or a function of time in fs that returns it, for `enthalpy`, or for `energy` and `dipole`
         together: ``H = U - E.P - E.alpha.E / 2``, with the terms in alpha if there is a `susceptibility` (their
@@ -98,27 +101,31 @@ class TNEPCalculator(Calculator):
     atoms: Atoms
 
     def __init__(
-        self, energy=None, dipole=None, susceptibility=None, *, enthalpy=None, efield=None, device: str = "cpu",
-        dtype: str | None = None, dipole_unit: str | None = None, susceptibility_unit: str | None = None,
-        skin: float = 1.0, **kwargs,
+        self, energy=None, dipole=None, susceptibility=None, *, enthalpy=None, radnet=None, efield=None,
+        device: str = "cpu", dtype: str | None = None, dipole_unit: str | None = None,
+        susceptibility_unit: str | None = None, skin: float = 1.0, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
         if dtype is not None and dtype not in DTYPES:
             raise InputError(f"dtype must be {' or '.join(DTYPES)}, got '{dtype}'")
         self.device = resolve(device)
-        sources = {"energy": energy, "dipole": dipole, "susceptibility": susceptibility, "enthalpy": enthalpy}
-        options = {"energy": None, "enthalpy": None, "dipole": dipole_unit, "susceptibility": susceptibility_unit}
+        sources = {"energy": energy, "dipole": dipole, "susceptibility": susceptibility, "enthalpy": enthalpy,
+                   "radnet": radnet}  # fmt: skip
+        units = {"dipole": dipole_unit, "susceptibility": susceptibility_unit}
         self.models: dict[str, tuple[Artifact, ...]] = {
             role: tuple(
-                load_model(member, role, self.device, dtype, options[role]) for member in _members(source, role)
+                load_model(member, role, self.device, dtype, units.get(role)) for member in _members(source, role)
             )
             for role, source in sources.items()
             if source is not None
         }
         if not self.models:
-            raise InputError("TNEPCalculator needs at least one model: enthalpy=, energy=, dipole= or susceptibility=")
+            names = " or ".join(f"{name}=" for name in sources)
+            raise InputError(f"TNEPCalculator needs at least one model: {names}")
         if enthalpy is not None and len(self.models) > 1:
-            raise InputError("enthalpy= gives all properties: leave out energy=, dipole= and susceptibility=")
+            raise InputError("enthalpy= gives all properties: leave out energy=, dipole=, susceptibility= and radnet=")
+        if radnet is not None and {"dipole", "susceptibility"} & set(self.models):
+            raise InputError("radnet= gives dipole and susceptibility: leave out dipole= and susceptibility=")
         self._field = AppliedField()
         self.efield = efield
         gives = {
@@ -181,7 +188,7 @@ class TNEPCalculator(Calculator):
             wanted -= _ELECTRIC
         for role, convert in (
             ("energy", self._energy), ("dipole", self._dipole), ("susceptibility", self._response),
-            ("enthalpy", self._enthalpy),
+            ("enthalpy", self._enthalpy), ("radnet", self._both),
         ):  # fmt: skip
             if role not in self.models or not wanted & set(ROLES[role].properties):
                 continue
@@ -279,12 +286,15 @@ class TNEPCalculator(Calculator):
         return properties
 
     def _enthalpy(self, out, wanted, model):
-        properties = self._energy(out, wanted, model) | self._dipole(out, wanted, model)
-        properties |= self._response(out, wanted, model)
+        properties = self._energy(out, wanted, model) | self._both(out, wanted, model)
+        return properties | {name: out[name] for name in (HYPERPOLARIZABILITY,) if name in out}
+
+    def _both(self, out, wanted, model):
+        properties = self._dipole(out, wanted, model) | self._response(out, wanted, model)
         if "piezoelectric" in out and self.atoms.cell.rank == 3:
             raw = out["piezoelectric"]
             properties["piezoelectric_tensor"] = 0.5 * (raw + raw.transpose(0, 2, 1)) / self.atoms.get_volume()
-        return properties | {name: out[name] for name in (HYPERPOLARIZABILITY,) if name in out}
+        return properties
 
     def _separate(self, edges, wanted, field):
         """Energy and dipole properties in a field from separate models."""

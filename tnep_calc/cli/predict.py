@@ -15,6 +15,7 @@ compared with the predictions: root mean square and mean absolute error, the for
 label, and R2. Energies, virials, dipoles and polarizabilities count per atom. Dipoles of periodic structures are
 compared modulo e times the lattice vectors; the mean of the Born charges is subtracted from the labels of a structure
 (acoustic sum rule). A model of the enthalpy gives everything; a structure with an electric_field is evaluated in it.
+A radnet model gives dipole and polarizability.
 
 examples:
   tnep predict test.extxyz --energy energy/model.pt --plot parity.png
@@ -32,6 +33,7 @@ def add_arguments(parser):
         ("energy", "potential: nep.txt or artifact"), ("dipole", "dipole model: nep.txt or artifact"),
         ("susceptibility", "polarizability model: nep.txt or artifact"),
         ("enthalpy", "electric-enthalpy model: artifact"),
+        ("radnet", "radnet model of dipole and polarizability: artifact"),
     ):  # fmt: skip
         parser.add_argument(f"--{role}", nargs="+", metavar="MODEL", help=f"{help_text}; several: an ensemble")
     parser.add_argument("--dipole-unit", help="unit in which the dipole model of a nep.txt was trained (default e*A)")
@@ -54,7 +56,7 @@ def run(args):
 
     models = {role: getattr(args, role) for role in ROLES if getattr(args, role) is not None}
     if not models:
-        raise InputError("give at least one model: --enthalpy, --energy, --dipole or --susceptibility")
+        raise InputError("give at least one model: --enthalpy, --radnet, --energy, --dipole or --susceptibility")
     for path in filter(None, (args.output, args.plot)):
         check_output(path, args.force)
     if args.plot:

@@ -101,6 +101,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--enthalpy-model", nargs="+", metavar="MODEL",
         help="artifact of an electric enthalpy, which gives both (at zero field); several: an ensemble",
     )  # fmt: skip
+    models.add_argument(
+        "--radnet-model", nargs="+", metavar="MODEL",
+        help="artifact of a radnet model of both; several: an ensemble",
+    )  # fmt: skip
     models.add_argument("--interval", type=parse_time, metavar="TIME", help="time between frames, e.g. 1, 2fs, 0.002ps")
     parser.add_argument("--atoms", type=int, metavar="N", help="number of atoms, only for the unit N*chi")
     parser.add_argument("--allow-gaps", action="store_true", help="missing samples split the series into pieces")
@@ -109,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Collect the files, or evaluate the models, and write the series."""
-    if args.dipole_model or args.polarizability_model or args.enthalpy_model:
+    if args.dipole_model or args.polarizability_model or args.enthalpy_model or args.radnet_model:
         _evaluate(args)
         return
     from ..io.files import check_output
@@ -120,7 +124,7 @@ def run(args: argparse.Namespace) -> None:
     cell = cell_from_numbers(args.cell) if args.cell else None
     if args.structure:
         cell = _cell_of(args.structure)
-    chosen = {name: getattr(args, f"{name}_columns") for name in QUANTITIES}
+    chosen = {name: getattr(args, f"{name}_columns") for name in ("dipole", "polarizability")}
     series, notes = collect_series(
         args.files,
         timestep=args.timestep,
@@ -170,9 +174,13 @@ def _evaluate(args):
             raise InputError(f"--{option} is not for models on a trajectory, which has cell and atoms itself")
     if args.interval is None:
         raise InputError("the time between the frames of the trajectory is needed: add --interval, e.g. --interval 2fs")
-    if args.enthalpy_model and (args.dipole_model or args.polarizability_model):
-        raise InputError("--enthalpy-model gives dipole and polarizability: leave the other models out")
-    members = max(len(m or []) for m in (args.dipole_model, args.polarizability_model, args.enthalpy_model))
+    for name in ("enthalpy", "radnet"):
+        given = {"enthalpy": args.enthalpy_model, "radnet": args.radnet_model, "dipole": args.dipole_model,
+                 "polarizability": args.polarizability_model}  # fmt: skip
+        if given.pop(name) and any(given.values()):
+            raise InputError(f"--{name}-model gives dipole and polarizability: leave the other models out")
+    members = max(len(m or []) for m in (args.dipole_model, args.polarizability_model, args.enthalpy_model,
+                                         args.radnet_model))  # fmt: skip
     output = Path(args.output)
     outputs = [output] if members == 1 else [
         output.with_name(f"{output.stem}-member{k + 1}{output.suffix}") for k in range(members)
@@ -190,6 +198,7 @@ def _evaluate(args):
     calculator = TNEPCalculator(
         dipole=args.dipole_model, susceptibility=args.polarizability_model, dipole_unit=args.dipole_unit,
         susceptibility_unit=args.polarizability_unit, enthalpy=args.enthalpy_model,
+        radnet=args.radnet_model,
     )  # fmt: skip
     source = {"source": Path(path).name, "source_sha256": sha256(path), "notes": "models evaluated by tnep series"}
     found = evaluate_trajectory(frames(), calculator, args.interval, args.temperature, source, command_line(args))

@@ -11,10 +11,13 @@
 ``raman_crystal``  oriented crystals: Porto notation, rotation of the polarization, LO modes, average over q
 ``bands``          bands along the seekpath path and density of states
 ``export``         files of phonopy, Euphonic and PDielec
+``anharmonic``     force constants through a potential (pypolymlp, NEP, any calculator), thermal conductivity
 ``report``         all numbers of a calculation as tables, ``phonons.json`` and one HTML page
 =================  ==================================================================================================
 """
 
+from .anharmonic.force_constants import force_constants
+from .anharmonic.polymlp import PolymlpCalculator
 from .loto import lo_to
 
-__all__ = ["lo_to"]
+__all__ = ["PolymlpCalculator", "force_constants", "lo_to"]

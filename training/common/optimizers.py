@@ -1,8 +1,8 @@
 """Optimizers: Adam or SOAP for the first steps with their learning-rate schedule, then L-BFGS.
 
 SOAP is Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al., arXiv:2409.11321).  It is written for
-parameters that are stacks of matrices, shape (..., m, n), with leading axes treated as a batch.  Vectors and one-column matrices
-get plain Adam.
+parameters that are stacks of matrices, shape (..., m, n), with leading axes treated as a batch.  Vectors and one-column
+matrices get plain Adam.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Time series of dipole and polarizability in HDF5: one file per simulation, in the package's units.
+"""Time series of dipole, polarizability and current in HDF5: one file per simulation, in the package's units.
 
 Layout (format version 1)::
 
@@ -6,10 +6,10 @@ Layout (format version 1)::
     /cell                (3, 3) float64, Å, rows are lattice vectors                              [optional]
     /dipole              (n, 3) float64, e·Å                                                       [optional]
     /polarizability      (n, 3, 3) float64, e·Å²/V                                                 [optional]
+    /current             (n, 3) float64, e·Å/fs, time derivative of the dipole                     [optional]
 
-``dipole`` and ``polarizability`` have the attributes ``unit``, ``dt_fs`` (sampling interval), ``starts`` (rows where
-uninterrupted pieces begin), ``first_steps`` (MD step of these rows), ``source``, ``source_sha256``, ``source_unit`` and
-``notes``.
+Each of the three has the attributes ``unit``, ``dt_fs`` (sampling interval), ``starts`` (rows where uninterrupted
+pieces begin), ``first_steps`` (MD step of these rows), ``source``, ``source_sha256``, ``source_unit`` and ``notes``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..files import atomic_output
 
 FORMAT = "tnep_calc time series"
 FORMAT_VERSION = 1
-QUANTITIES = {"dipole": ((3,), "e*A"), "polarizability": ((3, 3), "e*A^2/V")}
+QUANTITIES = {"dipole": ((3,), "e*A"), "polarizability": ((3, 3), "e*A^2/V"), "current": ((3,), "e*A/fs")}
 _PROVENANCE = ("source", "source_sha256", "source_unit", "notes")
 
 
@@ -75,7 +75,7 @@ class TimeSeries:
 
     Attributes
     ----------
-    dipole, polarizability : Sampled or None
+    dipole, polarizability, current : Sampled or None
         They may have different sampling intervals.
     temperature : float or None, in K
     volume : float or None, in Å³
@@ -91,6 +91,7 @@ class TimeSeries:
     volume: float | None = None
     cell: np.ndarray | None = None
     command: str = ""
+    current: Sampled | None = None
 
 
 def _check(name, sampled):
@@ -114,7 +115,7 @@ def write_timeseries(path, series: TimeSeries, force: bool = False) -> None:
     """
     quantities = {name: getattr(series, name) for name in QUANTITIES if getattr(series, name) is not None}
     if not quantities:
-        raise InputError("a time series needs a dipole or a polarizability")
+        raise InputError("a time series needs a dipole, a polarizability or a current")
     for name, sampled in quantities.items():
         _check(name, sampled)
     with atomic_output(path, force) as temporary, h5py.File(temporary, "w") as file:
