@@ -59,10 +59,10 @@ def load_model(source, role: str, device: torch.device, dtype: str | None, unit:
     if lacking:
         raise InputError(f"{role}= needs a model of the {' and the '.join(lacking)}, which this {known.kind} model was "
                          "not trained for: see its model.targets")  # fmt: skip
-    wanted = dtype or (known.dtype if known.family == "nep" or isinstance(source, Artifact) else "float64")
-    if known.dtype != wanted:
+    precision = dtype or (known.dtype if known.family == "nep" or isinstance(source, Artifact) else "float64")
+    if known.dtype != precision:
         try:
-            model = in_precision(model, wanted)
+            model = in_precision(model, precision)
         except InputError as error:
             raise InputError(f"{role}: {error}") from error
         known = model.metadata
