@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import numpy as np
@@ -8,7 +9,7 @@ from ase.io import write
 
 from helpers.rock_salt import NACL, nacl, small_cells, small_potential
 from tnep_calc.cli import main
-from tnep_calc.io.linewidths import read_linewidths
+from tnep_calc.io.linewidths import read_linewidths, write_linewidths
 from tnep_calc.phonons.anharmonic.force_constants import read_force_constants
 
 SMALL = ["--set", "cutoff=5", "--set", "gtinv_maxl=4,4", "--set", "gaussian_params2=[0, 4, 4]"]
@@ -91,6 +92,18 @@ def test_nep_trained_on_the_supercells(cells, tmp_path, capsys):
     assert read_force_constants(tmp_path / "out").fc3.shape == (2, 16, 16, 3, 3, 3)
     assert main([*command, "--set", "optimizer.steps=40", "--set", "optimizer.batch=2"]) == 0
     assert "nep.txt is used again" in capsys.readouterr().out
+
+
+def test_polynomial_potential_and_widths_in_lattice_dynamics(potential_file, folder, tmp_path, capsys):
+    write(tmp_path / "POSCAR", bulk("NaCl", "rocksalt", a=5.603), format="vasp", direct=True)
+    write_linewidths(tmp_path / "widths.txt", [0, 0, 0, 168, 168, 168], [0, 0, 0, 2.5, 2.5, 2.5])
+    born = "14.400\n2.56 0 0 0 2.56 0 0 0 2.56\n1.08 0 0 0 1.08 0 0 0 1.08\n-1.08 0 0 0 -1.08 0 0 0 -1.08\n"
+    (tmp_path / "BORN").write_text(born)
+    command = ["phonons", str(tmp_path / "POSCAR"), "--energy", str(potential_file), "--born", str(tmp_path / "BORN"),
+               "-o", str(tmp_path / "out"), "--widths", str(tmp_path / "widths.txt"), "--no-relax"]  # fmt: skip
+    assert main(command) == 0, capsys.readouterr().err
+    printed = capsys.readouterr().out
+    assert re.search(r"16[5-9]\.\d", printed), printed
 
 
 def test_any_ase_calculator(tmp_path, capsys):
