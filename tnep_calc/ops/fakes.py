@@ -118,7 +118,7 @@ def _register_training(fake) -> None:
         k_radial, k_angular, l_max = sizes
         components, numbers = (0, 3, 6)[field], (l_max + 1) ** 2 - 1
         out = []
-        for species, count in zip(near, counts):
+        for species, count in zip(near, counts, strict=True):
             out.append(vectors.new_empty(species * k_radial, 1 + components, count, dtype=dtype))
             out.append(vectors.new_empty(species * k_angular, numbers, count, dtype=dtype))
             if components:
