@@ -61,7 +61,7 @@ def test_predict_and_series(model, tmp_path, capsys):
     write(tmp_path / "md.extxyz", trajectory)
     command = ["series", str(tmp_path / "md.extxyz"), "-o", str(tmp_path / "md.h5"), "--interval", "1fs"]
     assert main([*command, "--temperature", "300", "--dipole-model", model]) == 0
-    values = read_timeseries(tmp_path / "md.h5").sampled["dipole"].values
+    values = read_timeseries(tmp_path / "md.h5").dipole.values
     np.testing.assert_allclose(values, [trajectory[0].info["dipole"]] * 5, atol=1e-10)
 
 

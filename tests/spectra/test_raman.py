@@ -6,7 +6,7 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 
 from tnep_calc.errors import InputError
-from tnep_calc.spectra import bose_factor, laser_factor, raman_spectrum
+from tnep_calc.spectra import bose_factor, laser_factor, parse_porto, raman_spectrum
 from tnep_calc.spectra.raman import invariants
 from tnep_calc.spectra.windows import window_time
 from tnep_calc.units import BOLTZMANN_SI, PLANCK, POLARIZABILITY_TO_A3, SPEED_OF_LIGHT
@@ -18,9 +18,11 @@ def tensors():
     rng = np.random.default_rng(5)
     n = 20_000
     w = np.fft.rfftfreq(n, 1.0) * 33356.40952
+
     def noise(centre, width, m):
         shape = np.sqrt(1.0 / ((w - centre) ** 2 + width**2))[:, None]
         return np.fft.irfft(np.fft.rfft(rng.normal(size=(n, m)), axis=0) * shape, n, axis=0) * width
+
     b = noise(1200.0, 25.0, 9).reshape(n, 3, 3)
     b = b + b.transpose(0, 2, 1)
     b -= np.eye(3) * np.trace(b, axis1=1, axis2=2)[:, None, None] / 3
@@ -31,12 +33,13 @@ def test_vv_and_vh_are_the_averages_over_all_orientations(tensors):
     """The 60 icosahedral rotations average products of two rank-2 tensors exactly."""
     tensors = tensors[:6000]
     powder = raman_spectrum(tensors, 1.0, 300.0, 30.0, blocks=0)
-    x, y = np.eye(3)[:2]
+    settings = [parse_porto("z(xx)-z"), parse_porto("z(xy)-z")]
     vv, vh = 0.0, 0.0
     for rotation in Rotation.create_group("I").as_matrix():
         turned = rotation @ tensors @ rotation.T
-        vv += raman_spectrum(turned, 1.0, 300.0, 30.0, blocks=0, polarizations=(x, x)).values["oriented"] / 60
-        vh += raman_spectrum(turned, 1.0, 300.0, 30.0, blocks=0, polarizations=(x, y)).values["oriented"] / 60
+        values = raman_spectrum(turned, 1.0, 300.0, 30.0, blocks=0, geometries=settings).values
+        vv += values["z(xx)-z"] / 60
+        vh += values["z(xy)-z"] / 60
     np.testing.assert_allclose(powder.values["VV"], vv, rtol=1e-9, atol=1e-12 * vv.max())
     np.testing.assert_allclose(powder.values["VH"], vh, rtol=1e-9, atol=1e-12 * vv.max())
     np.testing.assert_allclose(powder.values["unpolarised"], vv + vh, rtol=1e-9, atol=1e-12 * vv.max())
@@ -106,7 +109,7 @@ def test_calorine_gives_the_same_line_shapes(tensors):
     sigma = window_time("gaussian", 25.0) / 1000
     n_in, n_out = np.array([1.0, 0, 0]), np.array([0, 0.6, 0.8])
     theirs = spectra.get_raman_spectrum(frame, 0.001, n_in, n_out, t_sigma=sigma)
-    ours = raman_spectrum(tensors, 1.0, 300.0, 25.0, polarizations=(n_in, n_out))
+    ours = raman_spectrum(tensors, 1.0, 300.0, 25.0, geometries=[parse_porto("y(x[0,0.6,0.8])x")])
     at = theirs["wavenumber_invcm"].to_numpy()
     keep = at < 4000
     # theirs: input unit squared times seconds per angular frequency; ours: A^6 per cm^-1
@@ -117,7 +120,7 @@ def test_calorine_gives_the_same_line_shapes(tensors):
         np.testing.assert_allclose(got, expected, atol=2e-4 * expected.max())
     expected = theirs["raman_polarized"].to_numpy()[keep] * scale
     factor = bose_factor(ours.wavenumber, 300.0) * laser_factor(ours.wavenumber, 532.0)
-    got = CubicSpline(ours.wavenumber, ours.values["oriented"] / factor)(at[keep])
+    got = CubicSpline(ours.wavenumber, ours.values["y(x[0,0.6,0.8])x"] / factor)(at[keep])
     np.testing.assert_allclose(got, expected, atol=2e-4 * expected.max())
 
 
@@ -129,7 +132,8 @@ def test_calorine_gives_the_same_line_shapes(tensors):
         ({"laser": -1.0}, "laser"),
         ({"laser": 3000.0}, "cannot be scattered"),
         ({"max_wavenumber": 0.0}, "max_wavenumber"),
-        ({"polarizations": ([1, 0, 0], [0, 0, 0])}, "polarization"),
+        ({"geometries": [parse_porto("z(xx)-z")] * 2}, "given twice"),
+        ({"molecules": 0}, "positive integer"),
         ({"resolution": 1.0}, "coarser resolution"),
         ({"window": "none"}, "gaussian, hann"),
     ],

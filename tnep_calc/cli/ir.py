@@ -47,14 +47,14 @@ def electronic(text: str | None, series, volume, direction) -> float | None:
     """Return the electronic dielectric constant that ``--eps-inf`` means."""
     import numpy as np
 
-    from ..spectra import eps_inf_from_polarizability
+    from ..spectra import electronic_dielectric
 
     if text is None:
         return None
     if text == "series":
         if series.polarizability is None:
             raise InputError("--eps-inf series needs a polarizability in the series")
-        tensor = eps_inf_from_polarizability(series.polarizability.pieces(), volume)
+        tensor = electronic_dielectric(series.polarizability.pieces(), volume).tensor
         if direction is None:
             return float(np.trace(tensor) / 3)
         axis = np.array(direction) / np.linalg.norm(direction)

@@ -62,7 +62,7 @@ void TnepDriver::load(const std::string &name, const std::string &kind, int nele
 
   takes_positions = model->takes_positions();
   const auto &meta = model->metadata();
-  if (meta.kind != kind && meta.kind != "enthalpy")    // an enthalpy model gives all of these quantities
+  if (!meta.gives(kind == "potential" ? "forces" : kind))    // the other kinds are named after their quantity
     error->all(FLERR, "{} needs a {} model, but {} is a {} model", style, kind, file, meta.kind);
   map_types(nelements, elements);
   check_units();
