@@ -125,7 +125,7 @@ def run_case(name, repeat):
     ]
 
 
-# As in enum Part of tnep_calc/csrc/core/kernels.h.
+# As in enum Part of tnep_calc/csrc/core/nep/api.h.
 PARTS = ("edges", "geometry", "radial", "functions", "sums", "invariants", "network", "radial back", "angular back",
          "scatter")  # fmt: skip
 

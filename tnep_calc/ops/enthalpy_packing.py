@@ -1,4 +1,4 @@
-"""From ``EnthalpySites`` to the flat model of the native kernels; the layout: ``csrc/core/enthalpy_layout.h``."""
+"""From ``EnthalpySites`` to the flat model of the native kernels; the layout: ``csrc/core/enthalpy/layout.h``."""
 
 from __future__ import annotations
 

@@ -1,15 +1,13 @@
-// What the operators share: checks of their arguments, scratch memory, sums over the rows of threads.
+// What the operators share: checks of their arguments.
 #pragma once
 
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <cstdint>
-#include <vector>
 
-#include "../core/kernels.h"
+#include "core/common/graph.h"
 
 namespace tnep {
 
@@ -79,23 +77,6 @@ inline int64_t most_edges(const Edges& e) {
   int64_t longest = 0;
   for (int64_t c = 0; c < e.n_centers; c++) longest = std::max(longest, e.offsets[c + 1] - e.offsets[c]);
   return longest;
-}
-
-// Scratch memory of this thread, aligned to 64 bytes, grown on demand.
-inline char* workspace(size_t bytes) {
-  thread_local std::vector<char> memory;
-  if (memory.size() < bytes + 64) memory.resize(bytes + 64 + bytes / 4);
-  return reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
-}
-
-// to[i] += sum_row rows[row * stride + i] for i < count, in the order of the rows.
-inline void add_rows(const double* rows, int64_t n_rows, int64_t stride, int64_t count, double* to) {
-  at::parallel_for(0, count, 4096, [&](int64_t begin, int64_t end) {
-    for (int64_t row = 0; row < n_rows; row++) {
-      const double* from = rows + row * stride;
-      for (int64_t i = begin; i < end; i++) to[i] += from[i];
-    }
-  });
 }
 
 }  // namespace tnep

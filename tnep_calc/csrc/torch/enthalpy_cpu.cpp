@@ -1,17 +1,17 @@
 // CPU implementation of the operator tnep::enthalpy: argument checks, threads, outputs.
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
-#include <algorithm>
+#include <array>
 #include <numeric>
 #include <stdexcept>
 #include <tuple>
 #include <vector>
 
-#include "../core/enthalpy.h"
-#include "arguments.h"
-#include "recycled.h"
+#include "core/enthalpy/api.h"
+#include "torch/arguments.h"
+#include "torch/recycled.h"
+#include "torch/threads.h"
 
 namespace tnep {
 namespace {
@@ -43,10 +43,9 @@ void check(Arguments& a) {
               "atom_virials needs the enthalpy, 0, as the first of the seeds");
 }
 
-// Evaluate in one chunk of centres per thread.  Each chunk adds to rows of its own, and the rows are summed
-// in the order of the chunks: the result depends on the number of threads only.
+// Evaluate in one chunk of centres per thread.
 template <class R>
-void run(const Arguments& a, EnthalpyTask task, const EnthalpyOutputs& out, int64_t per_atom) {
+void run(const Arguments& a, EnthalpyTask task, const EnthalpyOutputs& out) {
   EnthalpyModel<R> m;
   try {
     m = make_enthalpy_model<R>(a.header.const_data_ptr<int64_t>(), a.header.numel(), a.params.const_data_ptr<R>(),
@@ -76,30 +75,18 @@ void run(const Arguments& a, EnthalpyTask task, const EnthalpyOutputs& out, int6
   const int64_t longest = most_edges(edges);
   const EnthalpyKernel<R>& k = enthalpy_kernel<R>();
   const size_t bytes = k.workspace_bytes(m, task.n_seeds, longest);
-  const int64_t chunks = std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), edges.n_centers / 16));
-  const auto evaluate = [&](int64_t chunk, const EnthalpyOutputs& to) {
+  const int64_t chunks = count_chunks(edges.n_centers, 16);
+  const std::array<Sum<double>, 3> sums = {{{out.gradients, 4 * task.n_seeds * edges.n_atoms},
+                                            {out.virials, out.virials ? 9 * edges.n_atoms : 0},
+                                            {out.strain, 9 * task.n_seeds}}};
+  in_chunks(chunks, sums, [&](int64_t chunk, const std::array<double*, 3>& rows) {
+    EnthalpyOutputs mine = out;
+    mine.gradients = rows[0];
+    mine.virials = rows[1];
+    mine.strain = rows[2];
     k.evaluate(m, task, edges, order.data(), edges.n_centers * chunk / chunks, edges.n_centers * (chunk + 1) / chunks,
-               longest, to, workspace(bytes));
-  };
-  if (chunks == 1) return evaluate(0, out);
-
-  const int64_t strain = 9 * task.n_seeds, gradients = 4 * task.n_seeds * edges.n_atoms;
-  const int64_t size = per_atom * edges.n_atoms + strain;
-  std::vector<double> extra((chunks - 1) * size);
-  at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
-    for (int64_t chunk = first; chunk < last; chunk++) {
-      EnthalpyOutputs mine = out;
-      if (chunk > 0) {
-        mine.gradients = extra.data() + (chunk - 1) * size;
-        mine.virials = out.virials ? mine.gradients + gradients : nullptr;
-        mine.strain = mine.gradients + per_atom * edges.n_atoms;
-      }
-      evaluate(chunk, mine);
-    }
+               longest, mine, workspace(bytes));
   });
-  add_rows(extra.data(), chunks - 1, size, gradients, out.gradients);
-  if (out.virials) add_rows(extra.data() + gradients, chunks - 1, size, 9 * edges.n_atoms, out.virials);
-  add_rows(extra.data() + size - strain, chunks - 1, size, strain, out.strain);
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> enthalpy(
@@ -127,9 +114,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> enthalpy(
                             gradients.mutable_data_ptr<double>(),
                             strain.mutable_data_ptr<double>(),
                             atom_virials ? virials.mutable_data_ptr<double>() : nullptr};
-  const int64_t per_atom = 4 * s + (atom_virials ? 9 : 0);
-  if (a.params.scalar_type() == at::kFloat) run<float>(a, task, out, per_atom);
-  else run<double>(a, task, out, per_atom);
+  if (a.params.scalar_type() == at::kFloat) run<float>(a, task, out);
+  else run<double>(a, task, out);
   return {energies, dipoles, polarizabilities, gradients.slice(2, 0, 3).permute({1, 0, 2}).contiguous(), strain,
           virials};
 }

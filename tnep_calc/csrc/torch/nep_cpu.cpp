@@ -1,25 +1,17 @@
-// CPU implementation of the operators in ../../ops/schemas.inc: argument checks, threads, outputs.
+// CPU implementation of the NEP operators in tnep_calc/ops/schemas.inc: argument checks, threads, outputs.
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
-#include <torch/version.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
-#include <cstdlib>
-#include <sstream>
 #include <stdexcept>
-#include <string>
 #include <tuple>
-#include <vector>
 
-#include "arguments.h"
-#include "recycled.h"
-
-#define TNEP_TEXT(x) #x
-#define TNEP_STRING(x) TNEP_TEXT(x)
-#define TNEP_TORCH_VERSION \
-  TNEP_STRING(TORCH_VERSION_MAJOR) "." TNEP_STRING(TORCH_VERSION_MINOR) "." TNEP_STRING(TORCH_VERSION_PATCH)
+#include "core/nep/api.h"
+#include "torch/arguments.h"
+#include "torch/recycled.h"
+#include "torch/threads.h"
 
 namespace tnep {
 namespace {
@@ -67,8 +59,7 @@ Model<R> view(const Input& in) {
   }
 }
 
-// Evaluate in one chunk of centres per thread.  Each chunk adds to rows of its own, and the rows are summed
-// in the order of the chunks: the result depends on the number of threads only.  False if an edge leads to no atom.
+// Evaluate in one chunk of centres per thread; false if an edge leads to no atom.
 template <class R>
 bool run(const Input& in, const Model<R>& m, Task task, Outputs out) {
   const bool listed = in.rows.defined();
@@ -84,30 +75,21 @@ bool run(const Input& in, const Model<R>& m, Task task, Outputs out) {
   const double n_edges = double(edges.offsets[edges.n_centers]);
   const Kernel<R>& k = kernel<R>(n_edges / double(std::max<int64_t>(edges.n_centers, 1) * m.species));
   const size_t bytes = k.workspace_bytes(m, most_edges(edges));
-  const int64_t threads = out.ticks ? 1 : at::get_num_threads();
-  const int64_t chunks = std::max<int64_t>(1, std::min<int64_t>(threads, edges.n_centers / 8));
-  if (chunks == 1) return k.evaluate(m, task, edges, 0, edges.n_centers, out, workspace(bytes));
-
-  const int64_t stride = atom_stride(task) * edges.n_atoms, virials = out.virials ? 9 * edges.n_atoms : 0;
-  const int64_t size = stride + virials + 9;
-  std::vector<double> extra((chunks - 1) * size);
+  const int64_t chunks = out.ticks ? 1 : count_chunks(edges.n_centers, 8);
+  const int64_t stride = atom_stride(task) * edges.n_atoms;
+  const std::array<Sum<double>, 3> sums = {{{out.atoms, out.atoms ? stride : 0},
+                                            {out.virials, out.virials ? 9 * edges.n_atoms : 0},
+                                            {out.virial, out.virial ? 9 : 0}}};
   std::atomic<bool> good{true};
-  at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
-    for (int64_t chunk = first; chunk < last; chunk++) {
-      Outputs mine = out;
-      if (chunk > 0) {
-        mine.atoms = extra.data() + (chunk - 1) * size;
-        mine.virials = out.virials ? mine.atoms + stride : nullptr;
-        mine.virial = mine.atoms + stride + virials;
-      }
-      if (!k.evaluate(m, task, edges, edges.n_centers * chunk / chunks, edges.n_centers * (chunk + 1) / chunks, mine,
-                      workspace(bytes)))
-        good = false;
-    }
+  in_chunks(chunks, sums, [&](int64_t chunk, const std::array<double*, 3>& rows) {
+    Outputs mine = out;
+    mine.atoms = rows[0];
+    mine.virials = rows[1];
+    mine.virial = rows[2];
+    if (!k.evaluate(m, task, edges, edges.n_centers * chunk / chunks, edges.n_centers * (chunk + 1) / chunks, mine,
+                    workspace(bytes)))
+      good = false;
   });
-  if (stride) add_rows(extra.data(), chunks - 1, size, stride, out.atoms);
-  if (virials) add_rows(extra.data() + stride, chunks - 1, size, virials, out.virials);
-  if (out.virial) add_rows(extra.data() + stride + virials, chunks - 1, size, 9, out.virial);
   return good;
 }
 
@@ -260,23 +242,8 @@ Tensor profile(TNEP_EDGES, int64_t repeats) {
   return shares;
 }
 
-bool native_available(const Tensor& params) { return params.device().is_cpu(); }
-
-void define(torch::Library& m) {
-  std::istringstream lines(
-#include "../../ops/schemas.inc"
-  );
-  for (std::string line; std::getline(lines, line);)
-    if (!line.empty() && line[0] != '#') m.def(torch::schema(line.c_str()), {at::Tag::pt2_compliant_tag});
-}
-
 }  // namespace
 }  // namespace tnep
-
-TORCH_LIBRARY(tnep, m) {
-  tnep::define(m);
-  m.impl("native_available", torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, &tnep::native_available));
-}
 
 TORCH_LIBRARY_IMPL(tnep, CPU, m) {
   m.impl("nep_energy", &tnep::energy);
@@ -290,18 +257,4 @@ TORCH_LIBRARY_IMPL(tnep, CPU, m) {
   m.impl("nep_field_forces", &tnep::field_forces);
   m.impl("nep_descriptors", &tnep::descriptors);
   m.impl("nep_profile", &tnep::profile);
-}
-
-// For the loader in tnep_calc/ops: the torch this was built for (read from the file before it is loaded), and
-// the instruction set in use (empty if TNEP_SIMD asks for what the processor lacks).
-extern "C" {
-__attribute__((used)) static const char tnep_torch_version[] = "tnep built for torch " TNEP_TORCH_VERSION;
-
-__attribute__((visibility("default"))) const char* tnep_instruction_set() {
-  try {
-    return tnep::instruction_set();
-  } catch (const std::exception&) {
-    return "";
-  }
-}
 }

@@ -1,37 +1,30 @@
-// CPU implementation of the operators for training in ../../ops/schemas.inc: argument checks, threads, outputs.
+// CPU implementation of the operators for training in tnep_calc/ops/schemas.inc: argument checks, threads, outputs.
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
+#include <array>
 #include <tuple>
 #include <vector>
 
-#include "../core/training.h"
-#include "arguments.h"
+#include "core/nep/layout.h"
+#include "core/training/api.h"
+#include "torch/arguments.h"
+#include "torch/threads.h"
 
 namespace tnep {
 namespace {
 
 constexpr int64_t kTile = 128;  // centres: their sums stay in a cache
-constexpr int64_t kLeast = 16;
+constexpr int64_t kLeast = 64;  // centres of a chunk
+
+template <class R>
+constexpr std::array<Sum<R>, 0> kNoSums = {};
 
 void check_like(const Tensor& t, const char* name, const Tensor& like, at::IntArrayRef shape) {
   TORCH_CHECK(t.sizes() == shape && t.scalar_type() == like.scalar_type() && t.device().is_cpu(), name,
               " must be a ", like.scalar_type(), " tensor of shape ", shape, " on the CPU, got ", t.scalar_type(),
               " of shape ", t.sizes(), " on ", t.device());
-}
-
-// Run over chunks, one per thread: each adds to numbers of its own, which are summed in the order of the chunks.
-template <class R, class F>
-void in_chunks(int64_t chunks, int64_t numbers, R* sums, F&& f) {
-  std::vector<R> extra((chunks - 1) * numbers);
-  at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
-    for (int64_t chunk = first; chunk < last; chunk++)
-      f(chunk, chunk == 0 ? sums : extra.data() + (chunk - 1) * numbers);
-  });
-  for (int64_t chunk = 1; chunk < chunks; chunk++)
-    for (int64_t i = 0; i < numbers; i++) sums[i] += extra[(chunk - 1) * numbers + i];
 }
 
 // Sums and networks of P models; rows: first centre of every species, and their total number.
@@ -91,7 +84,7 @@ struct Sites {
   }
 
   int64_t chunks() const {
-    return std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), models() * centres() / (4 * kLeast)));
+    return count_chunks(models() * centres(), kLeast);
   }
 
   // Call f(model, species, begin, end) for the centres of one chunk of all models and centres.
@@ -128,7 +121,7 @@ std::tuple<Tensor, Tensor, Tensor> sites(TNEP_SITES) {
     R* const v = values.mutable_data_ptr<R>();
     R* const r = by_radial.mutable_data_ptr<R>();
     R* const a = by_angular.mutable_data_ptr<R>();
-    in_chunks<R>(in.chunks(), 0, nullptr, [&](int64_t chunk, R*) {
+    in_chunks(in.chunks(), kNoSums<R>, [&](int64_t chunk, const auto&) {
       in.in_chunk(chunk, [&](int64_t model, int64_t t, int64_t begin, int64_t end) {
         const SiteProblem<R> p = in.problem<R>(model, t);
         k.sites(p, begin, end, v + model * in.centres(), r + model * by_radial.stride(0),
@@ -155,7 +148,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sites_backward(const std::opt
     const TrainingKernel<R>& k = training_kernel<R>();
     R* const r = by_radial.mutable_data_ptr<R>();
     R* const a = by_angular.mutable_data_ptr<R>();
-    in_chunks<R>(in.chunks(), n0 + 2 * nb, nets.mutable_data_ptr<R>(), [&](int64_t chunk, R* own) {
+    const std::array<Sum<R>, 1> sums = {{{nets.mutable_data_ptr<R>(), nets.numel()}}};
+    in_chunks(in.chunks(), sums, [&](int64_t chunk, const std::array<R*, 1>& rows) {
+      R* const own = rows[0];
       in.in_chunk(chunk, [&](int64_t model, int64_t t, int64_t begin, int64_t end) {
         const SiteProblem<R> p = in.problem<R>(model, t);
         const auto gradient = [&](const TrainedNet<R>& net) -> TrainedNetGradient<R> {
@@ -230,7 +225,7 @@ struct Moments {
 
   // Pieces of the same centres lie side by side and stay in one chunk, so that no two threads write to the same sums.
   int64_t chunks() const {
-    return std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), centres / (4 * kLeast)));
+    return count_chunks(centres, kLeast);
   }
   template <class F>
   void in_chunk(int64_t chunk, F&& f) const {
@@ -249,7 +244,7 @@ Tensor project(const Tensor& coefficients, at::IntArrayRef near, at::TensorList 
   by_type(in.c, [&](auto real) {
     using R = decltype(real);
     R* const to = out.mutable_data_ptr<R>();
-    in_chunks<R>(in.chunks(), 0, nullptr, [&](int64_t chunk, R*) {
+    in_chunks(in.chunks(), kNoSums<R>, [&](int64_t chunk, const auto&) {
       in.in_chunk(chunk, [&](const Moments::Piece& piece) {
         training_kernel<R>().project(in.problem<R>(piece), piece.begin, piece.end, to + piece.first);
       });
@@ -265,10 +260,11 @@ Tensor project_backward(const Tensor& g, const Tensor& coefficients, at::IntArra
   Tensor by_c = at::zeros_like(in.c);
   by_type(in.c, [&](auto real) {
     using R = decltype(real);
-    in_chunks<R>(in.chunks(), in.c.numel(), by_c.mutable_data_ptr<R>(), [&](int64_t chunk, R* own) {
+    const std::array<Sum<R>, 1> sums = {{{by_c.mutable_data_ptr<R>(), by_c.numel()}}};
+    in_chunks(in.chunks(), sums, [&](int64_t chunk, const std::array<R*, 1>& rows) {
       in.in_chunk(chunk, [&](const Moments::Piece& piece) {
         training_kernel<R>().project_backward(in.problem<R>(piece), piece.begin, piece.end,
-                                              gradient.const_data_ptr<R>() + piece.first, own + in.coefficients(piece));
+                                              gradient.const_data_ptr<R>() + piece.first, rows[0] + in.coefficients(piece));
       });
     });
   });
@@ -287,7 +283,7 @@ Tensor along(const Tensor& h, const Tensor& coefficients, at::IntArrayRef near, 
   by_type(in.c, [&](auto real) {
     using R = decltype(real);
     R* const to = out.mutable_data_ptr<R>();
-    in_chunks<R>(in.chunks(), 0, nullptr, [&](int64_t chunk, R*) {
+    in_chunks(in.chunks(), kNoSums<R>, [&](int64_t chunk, const auto&) {
       in.in_chunk(chunk, [&](const Moments::Piece& piece) {
         training_kernel<R>().along(in.problem<R>(piece), piece.begin, piece.end,
                                    own_h.const_data_ptr<R>() + piece.first, to + piece.first);
@@ -307,12 +303,13 @@ std::tuple<Tensor, Tensor> along_backward(const Tensor& g, const Tensor& h, cons
   by_type(in.c, [&](auto real) {
     using R = decltype(real);
     R* const to = by_h.mutable_data_ptr<R>();
-    in_chunks<R>(in.chunks(), in.c.numel(), by_c.mutable_data_ptr<R>(), [&](int64_t chunk, R* own) {
+    const std::array<Sum<R>, 1> sums = {{{by_c.mutable_data_ptr<R>(), by_c.numel()}}};
+    in_chunks(in.chunks(), sums, [&](int64_t chunk, const std::array<R*, 1>& rows) {
       in.in_chunk(chunk, [&](const Moments::Piece& piece) {
         training_kernel<R>().along_backward(in.problem<R>(piece), piece.begin, piece.end,
                                             own_h.const_data_ptr<R>() + piece.first,
                                             gradient.const_data_ptr<R>() + piece.first, to + piece.first,
-                                            own + in.coefficients(piece));
+                                            rows[0] + in.coefficients(piece));
       });
     });
   });

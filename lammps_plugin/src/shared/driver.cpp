@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#include "shared/driver.h"
+
+#include "atom.h"
+#include "comm.h"
+#include "error.h"
+#include "neighbor.h"
+#include "update.h"
+#include "utils.h"
+
+#include <algorithm>
+#include <climits>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+using namespace LAMMPS_NS;
+
+TnepDriver::TnepDriver(LAMMPS *lmp, std::string style_name) :
+    Pointers(lmp), style(std::move(style_name)), takes_positions(false)
+{
+}
+
+// Rank 0 reads and hands out the bytes: one access to the file system, and all ranks succeed or fail together.
+std::string TnepDriver::read_on_all_ranks()
+{
+  std::string content;
+  int size = -1;
+  if (comm->me == 0) {
+    const std::string path = utils::get_potential_file_path(file);
+    std::ifstream stream(path, std::ios::binary);
+    if (!path.empty() && stream) {
+      std::ostringstream bytes;
+      bytes << stream.rdbuf();
+      content = bytes.str();
+      if (!stream.bad() && content.size() < INT_MAX) size = static_cast<int>(content.size());
+    }
+  }
+  MPI_Bcast(&size, 1, MPI_INT, 0, world);
+  if (size < 0)
+    error->all(FLERR, "{}: cannot read model file '{}' (looked here and in the folders of LAMMPS_POTENTIALS)", style,
+               file);
+  content.resize(size);
+  MPI_Bcast(&content[0], size, MPI_CHAR, 0, world);
+  return content;
+}
+
+void TnepDriver::load(const std::string &name, const std::string &kind, int nelements, char **elements)
+{
+  file = name;
+  model.reset();
+  const std::string content = read_on_all_ranks();
+  std::string failure;
+  try {
+    model = std::make_unique<TnepModel>(content, comm->nthreads);
+  } catch (const std::exception &e) {
+    failure = e.what();
+  }
+  if (!failure.empty()) error->all(FLERR, "{}: model file {}: {}", style, file, failure);
+
+  takes_positions = model->takes_positions();
+  const auto &meta = model->metadata();
+  if (meta.kind != kind && meta.kind != "enthalpy")    // an enthalpy model gives all of these quantities
+    error->all(FLERR, "{} needs a {} model, but {} is a {} model", style, kind, file, meta.kind);
+  map_types(nelements, elements);
+  check_units();
+  if (comm->me == 0)
+    utils::logmesg(lmp, "{}: {} ({} {}, species {}, cutoff {} A, {}), torch {}\n", style, file, meta.family, meta.kind,
+                   tnep_join(meta.species), meta.cutoff, meta.dtype, TnepModel::torch_running());
+}
+
+void TnepDriver::map_types(int nelements, char **elements)
+{
+  const auto &known = model->metadata().species;
+  if (nelements != atom->ntypes)
+    error->all(FLERR, "{}: expected one element (or NULL) for each of the {} atom types after {}, got {}; the model "
+               "knows {}", style, atom->ntypes, file, nelements, tnep_join(known));
+  species_of_type.assign(atom->ntypes + 1, -1);
+  std::vector<std::string> unknown;
+  for (int k = 0; k < nelements; k++) {
+    const std::string symbol = elements[k];
+    if (symbol == "NULL") continue;
+    const auto found = std::find(known.begin(), known.end(), symbol);
+    if (found == known.end()) unknown.push_back(symbol);
+    else species_of_type[k + 1] = static_cast<int>(found - known.begin());
+  }
+  if (!unknown.empty())
+    error->all(FLERR, "{}: model {} does not know the element(s) {}; it knows {}", style, file, tnep_join(unknown),
+               tnep_join(known));
+  if (*std::max_element(species_of_type.begin(), species_of_type.end()) < 0)
+    error->all(FLERR, "{}: all atom types are NULL; name at least one of {}", style, tnep_join(known));
+}
+
+void TnepDriver::check_units()
+{
+  if (!tnep_units(update->unit_style, units))
+    error->all(FLERR, "{}: units {} cannot be converted; use metal, real, electron, si, cgs, micro or nano", style,
+               update->unit_style);
+}
+
+// Bonded pairs whose special_bonds factors are 0 are left out of neighbour lists; the model would see a vacancy.
+void TnepDriver::check_exclusions()
+{
+  int excluded = neighbor->exclude ? 1 : 0;
+  if (atom->nspecial)
+    for (int i = 0; i < atom->nlocal; i++) {
+      if (!sees(atom->type[i])) continue;
+      for (int k = 1, before = 0; k <= 3; before = atom->nspecial[i][k - 1], k++)
+        if (atom->nspecial[i][k - 1] > before && neighbor->special_flag[k] == 0) excluded |= 2;
+    }
+  int any = 0;
+  MPI_Allreduce(&excluded, &any, 1, MPI_INT, MPI_BOR, world);
+  if (any & 2)
+    error->all(FLERR, "{}: bonded neighbours are excluded from the neighbour list; use special_bonds lj/coul 1.0 1.0 "
+               "1.0", style);
+  if ((any & 1) && comm->me == 0)
+    error->warning(FLERR, "{}: pairs that neigh_modify exclude removes are missing in the model's neighbourhoods",
+                   style);
+}
+
+bigint TnepDriver::count_atoms() const
+{
+  bigint mine = 0, all = 0;
+  for (int i = 0; i < atom->nlocal; i++) mine += sees(atom->type[i]);
+  MPI_Allreduce(&mine, &all, 1, MPI_LMP_BIGINT, MPI_SUM, world);
+  return all;
+}
+
+void TnepDriver::evaluate(const NeighList &list, int groupbit, const std::vector<std::string> &quantities, bool fresh)
+{
+  const TnepAtoms atoms{atom->nlocal + atom->nghost, atom->x, atom->type, atom->mask};
+  if (takes_positions) edges.build_list(list, atoms, groupbit, species_of_type, units.length, fresh);
+  else edges.build(list, atoms, groupbit, species_of_type, model->metadata().cutoff, units.length);
+  if (edges.n_centers() == 0) return;
+  std::string failure;
+  try {
+    model->evaluate(edges.graph(), quantities);
+  } catch (const std::exception &e) {
+    failure = e.what();
+  }
+  if (!failure.empty()) error->one(FLERR, "{}: evaluation of {} failed: {}", style, file, failure);
+}
+
+const double *TnepDriver::result(const std::string &quantity, int64_t size)
+{
+  std::string failure;
+  try {
+    return model->result(quantity, size);
+  } catch (const std::exception &e) {
+    failure = e.what();
+  }
+  error->one(FLERR, "{}: {}: {}", style, file, failure);
+}
+
+void TnepDriver::require_finite(const double *values, int64_t n, int columns, const char *what, bool by_center)
+{
+  double sum = 0.0;
+  for (int64_t k = 0; k < n * columns; k++) sum += values[k];
+  if (std::isfinite(sum)) return;
+  for (int64_t k = 0; k < n * columns; k++) {
+    if (std::isfinite(values[k])) continue;
+    const int i = by_center ? center(k / columns) : static_cast<int>(k / columns);
+    error->one(FLERR, "{}: {} of atom {} (type {}, position {} {} {}) is not a number on step {}: overlapping atoms, "
+               "or a structure far from the training data", style, what, atom->tag_enable ? atom->tag[i] : i + 1,
+               atom->type[i], atom->x[i][0], atom->x[i][1], atom->x[i][2], update->ntimestep);
+  }
+}

@@ -1,0 +1,250 @@
+// Angular sums of one centre, A_sn = sum_j g_n(r_j) Z_s(u_j), and what follows from dU/dA.
+// Blocks of neighbours fill the vector lanes where the work is per neighbour; basis functions n fill the
+// lanes where neighbours are summed or the invariants are formed, so nothing is summed across lanes.
+#pragma once
+
+#include "core/nep/invariants.h"
+#include "core/nep/radial_kernel.h"
+
+TNEP_BEGIN
+
+// Row length of arrays whose rows run over n.
+template <class R>
+TNEP_HD int row_of_n(const Model<R>& m) { return int(round_up(m.na, kShortLanes<R>)); }
+
+template <class R>
+TNEP_HD int block_size(const Workspace<R>& w, int b) {
+  const int left = w.n_angular - b * kLanes<R>;
+  return left < kLanes<R> ? left : kLanes<R>;
+}
+
+// g[d][j + i][n] = sum_k table[k][n] terms[d][k][lane + i] for J neighbours i.
+template <int J, int Order, class R, int Size>
+TNEP_HD void radial_products(const R* table, int stride, int n_rows, const R (&terms)[Order + 1][Size], int lane, int N,
+                             R* const* g, int j) {
+  using S = ShortVec<R>;
+  constexpr int W = kLanes<R>;
+  for (int n = 0; n < N; n += kShortLanes<R>) {
+    S acc[Order + 1][J];
+#pragma GCC unroll 3
+    for (int d = 0; d <= Order; d++)
+#pragma GCC unroll 4
+      for (int i = 0; i < J; i++) acc[d][i] = fill<S>(R(0));
+    for (int k = 0; k < n_rows; k++) {
+      const S row = load<S>(table + k * stride + n);
+#pragma GCC unroll 3
+      for (int d = 0; d <= Order; d++)
+#pragma GCC unroll 4
+        for (int i = 0; i < J; i++) acc[d][i] += row * terms[d][k * W + lane + i];
+    }
+#pragma GCC unroll 3
+    for (int d = 0; d <= Order; d++)
+#pragma GCC unroll 4
+      for (int i = 0; i < J; i++) store<S>(g[d] + (j + i) * N + n, acc[d][i]);
+  }
+}
+
+// g_n and its derivatives for the neighbours of block b: w.g (rows of n) and w.g_lanes (rows of lanes).
+template <int Order, bool Lanes, class R>
+TNEP_FUNCTION void angular_functions(const Model<R>& m, int center, int b, Workspace<R>& w) {
+  using V = Vec<R>;
+  using S = ShortVec<R>;
+  constexpr int W = kLanes<R>, WS = kShortLanes<R>;
+  const int N = row_of_n(m);
+  // Each lane has its own cutoff: work in t = r / rc, then rescale the derivatives.
+  const V inverse = load<V>(w.a_inverse_cutoff + b * W);
+  const V t = load<V>(w.ar + b * W) * inverse;
+  V f[3], c[3];
+  cutoff_function<Order>(t, R(1), f);
+  chebyshev_argument<Order>(t, R(1), c);
+  if constexpr (Order > 0) {
+    f[1] *= inverse;
+    c[1] *= inverse;
+  }
+  if constexpr (Order > 1) {
+    f[2] *= inverse * inverse;
+    c[2] *= inverse * inverse;
+  }
+  R terms[Order + 1][kMaxBasis * W];
+  R* rows[3];
+  for (int d = 0; d <= Order; d++) rows[d] = terms[d];
+  chebyshev_terms<Order>(f, c, m.ka, rows, W);
+
+  const int size = block_size(w, b);
+  const int32_t* species = w.angular_species + b * W;
+  for (int lane = 0; lane < size;) {
+    const R* table = m.angular_by_k + int64_t(center * m.species + species[lane]) * m.ka * m.na_pad;
+    const bool four = lane + 4 <= size && species[lane] == species[lane + 3];  // sorted by species
+    if (four) radial_products<4, Order>(table, m.na_pad, m.ka, terms, lane, N, w.g, b * W + lane);
+    else radial_products<1, Order>(table, m.na_pad, m.ka, terms, lane, N, w.g, b * W + lane);
+    lane += four ? 4 : 1;
+  }
+  if constexpr (!Lanes) return;
+  for (int d = 0; d <= Order; d++) {
+    set_zero(w.g[d] + (b * W + size) * N, (W - size) * N);
+    for (int part = 0; part < W; part += WS)
+      for (int n = 0; n < N; n += WS)
+        transpose<S>(w.g[d] + (b * W + part) * N + n, N, w.g_lanes[d] + (b * N + n) * W + part, W);
+  }
+}
+
+// sums[i][n] += sum_j g[j][n] z[i][j] for C components; z is [block][components][lane].
+template <int C, class R>
+TNEP_FUNCTION void add_sums(const R* z, int64_t block_stride, const R* g, int count, int N, R* sums) {
+  using S = ShortVec<R>;
+  constexpr int W = kLanes<R>;
+  for (int n = 0; n < N; n += kShortLanes<R>) {
+    S acc[C];
+#pragma GCC unroll 8
+    for (int i = 0; i < C; i++) acc[i] = load<S>(sums + i * N + n);
+    for (int first = 0; first < count; first += W, z += block_stride) {
+      const int size = count - first < W ? count - first : W;
+      for (int lane = 0; lane < size; lane++) {
+        const S row = load<S>(g + (first + lane) * N + n);
+#pragma GCC unroll 8
+        for (int i = 0; i < C; i++) acc[i] += row * z[i * W + lane];
+      }
+    }
+    z -= (count + W - 1) / W * block_stride;
+#pragma GCC unroll 8
+    for (int i = 0; i < C; i++) store<S>(sums + i * N + n, acc[i]);
+  }
+}
+
+// The same for all components.
+template <int L, class R>
+TNEP_HD void add_all_sums(const R* z, const R* g, int count, int N, R* sums) {
+  constexpr int C = kComponents<L>, W = kLanes<R>;
+  for (int s = 0; s + 8 <= C; s += 8) add_sums<8>(z + s * W, C * W, g, count, N, sums + s * N);
+  if constexpr (C % 8 > 0) add_sums<C % 8>(z + C / 8 * 8 * W, C * W, g, count, N, sums + C / 8 * 8 * N);
+}
+
+// Radial functions, harmonics, angular sums and the angular part of the descriptor.
+template <int L, int Order, bool Lanes, class R>
+TNEP_FUNCTION void angular_forward(const Model<R>& m, int center, Workspace<R>& w) {
+  using V = Vec<R>;
+  using S = ShortVec<R>;
+  constexpr int C = kComponents<L>, W = kLanes<R>;
+  const int N = row_of_n(m);
+  for (int b = 0; b < w.n_blocks; b++) {
+    angular_functions<Order, Lanes>(m, center, b, w);
+    V z[C];
+    harmonics<L>(load<V>(w.ax + b * W), load<V>(w.ay + b * W), load<V>(w.az + b * W), z);
+#pragma GCC unroll 80
+    for (int s = 0; s < C; s++) store<V>(w.harmonics + (b * C + s) * W, z[s]);
+  }
+  w.watch.lap(kPartAngularFunctions);
+  set_zero(w.sums, C * N);
+  add_all_sums<L>(w.harmonics, w.g[0], w.n_angular, N, w.sums);
+  w.watch.lap(kPartAngularSums);
+  for (int n = 0; n < N; n += kShortLanes<R>) {
+    S a[C];
+#pragma GCC unroll 80
+    for (int s = 0; s < C; s++) a[s] = load<S>(w.sums + s * N + n);
+    // Blocks are na long: a whole vector is stored, the surplus is overwritten by the next block.
+    invariants<L>(a, m.extra, [&](int block, S q) TNEP_LAMBDA {
+      R* to = w.q + m.nr + block * m.na + n;
+      if (m.na - n >= kShortLanes<R>) store<S>(to, q);
+      else for (int i = 0; i < m.na - n; i++) to[i] = q[i];
+    });
+  }
+  w.watch.lap(kPartInvariants);
+}
+
+// dU/dA from dU/dq.
+template <int L, class R>
+TNEP_FUNCTION void sums_backward(const Model<R>& m, Workspace<R>& w) {
+  using S = ShortVec<R>;
+  constexpr int C = kComponents<L>;
+  const int N = row_of_n(m);
+  for (int n = 0; n < N; n += kShortLanes<R>) {
+    S a[C], d[C];
+#pragma GCC unroll 80
+    for (int s = 0; s < C; s++) a[s] = load<S>(w.sums + s * N + n);
+    invariants_backward<L>(
+        a, m.extra, [&](int block) TNEP_LAMBDA { return load<S>(w.d_q + m.nr + block * m.na + n); }, d);
+#pragma GCC unroll 80
+    for (int s = 0; s < C; s++) store<S>(w.d_sums + s * N + n, d[s]);
+  }
+}
+
+// h[d][s] = sum_n coefficients[s][n] d^d g_n / dr^d for the neighbours of block b.
+template <int L, int Order, class R>
+TNEP_HD void expand(const Model<R>& m, const R* coefficients, int b, const Workspace<R>& w,
+                    Vec<R> (*h)[kComponents<L>]) {
+  using V = Vec<R>;
+  constexpr int C = kComponents<L>, W = kLanes<R>;
+  const int N = row_of_n(m);
+  const auto chunk = [&](auto size_, int s) TNEP_LAMBDA {
+    constexpr int size = decltype(size_)::value;
+    V acc[Order + 1][size];
+#pragma GCC unroll 3
+    for (int d = 0; d <= Order; d++)
+#pragma GCC unroll 4
+      for (int i = 0; i < size; i++) acc[d][i] = fill<V>(R(0));
+    const R* from = coefficients + s * N;
+    for (int n = 0; n < m.na; n++) {
+      V g[Order + 1];
+#pragma GCC unroll 3
+      for (int d = 0; d <= Order; d++) g[d] = load<V>(w.g_lanes[d] + (b * N + n) * W);
+#pragma GCC unroll 4
+      for (int i = 0; i < size; i++) {
+        const V c = fill<V>(from[i * N + n]);
+#pragma GCC unroll 3
+        for (int d = 0; d <= Order; d++) acc[d][i] += c * g[d];
+      }
+    }
+#pragma GCC unroll 3
+    for (int d = 0; d <= Order; d++)
+#pragma GCC unroll 4
+      for (int i = 0; i < size; i++) h[d][s + i] = acc[d][i];
+  };
+  for (int s = 0; s + 4 <= C; s += 4) chunk(Int<4>{}, s);
+  if constexpr (C % 4 > 0) chunk(Int<C % 4>{}, C / 4 * 4);
+}
+
+// Gradient with respect to r_j of sum_sn coefficients[s][n] g_n(r_j) Z_s(u_j) for block b.
+template <int L, class R>
+TNEP_FUNCTION void block_gradient(const Model<R>& m, const R* coefficients, int b, const Workspace<R>& w,
+                                  Vec<R>* gradient) {
+  using V = Vec<R>;
+  constexpr int W = kLanes<R>;
+  const V x = load<V>(w.ax + b * W), y = load<V>(w.ay + b * W), z = load<V>(w.az + b * W);
+  V h[2][kComponents<L>], tangential[4], radial[1];
+  expand<L, 1>(m, coefficients, b, w, h);
+  contract<L, 1>(x, y, z, h[0], tangential);
+  contract<L, 0>(x, y, z, h[1], radial);
+  const V inverse_r = load<V>(w.a_inverse_r + b * W);
+  const V along = x * tangential[1] + y * tangential[2] + z * tangential[3];
+  const V slope = radial[0] - along * inverse_r;
+  gradient[0] = slope * x + tangential[1] * inverse_r;
+  gradient[1] = slope * y + tangential[2] * inverse_r;
+  gradient[2] = slope * z + tangential[3] * inverse_r;
+}
+
+// Add a vector per angular neighbour of block b to the slots.
+template <class R>
+TNEP_FUNCTION void add_to_slots(const Vec<R>* value, int b, const Workspace<R>& w, R* const* to) {
+  constexpr int W = kLanes<R>;
+  R lanes[3][W];
+  for (int i = 0; i < 3; i++) store<Vec<R>>(lanes[i], value[i]);
+  const int size = block_size(w, b);
+  for (int lane = 0; lane < size; lane++) {
+    const int slot = w.angular_slot[b * W + lane];
+    for (int i = 0; i < 3; i++) to[i][slot] += lanes[i][lane];
+  }
+}
+
+// Add the angular part of dU/dr_j to w.partial.
+template <int L, class R>
+TNEP_FUNCTION void angular_backward(const Model<R>& m, Workspace<R>& w) {
+  sums_backward<L>(m, w);
+  w.watch.lap(kPartInvariants);
+  for (int b = 0; b < w.n_blocks; b++) {
+    Vec<R> gradient[3];
+    block_gradient<L>(m, w.d_sums, b, w, gradient);
+    add_to_slots(gradient, b, w, w.partial);
+  }
+}
+
+TNEP_END

@@ -1,0 +1,50 @@
+// The library of operators: their definitions, from tnep_calc/ops/schemas.inc, and what the loader asks for.
+#include <torch/library.h>
+#include <torch/version.h>
+
+#include <sstream>
+#include <string>
+
+#include "core/common/choice.h"
+
+#define TNEP_TEXT(x) #x
+#define TNEP_STRING(x) TNEP_TEXT(x)
+#define TNEP_TORCH_VERSION \
+  TNEP_STRING(TORCH_VERSION_MAJOR) "." TNEP_STRING(TORCH_VERSION_MINOR) "." TNEP_STRING(TORCH_VERSION_PATCH)
+
+namespace tnep {
+namespace {
+
+using at::Tensor;
+
+bool native_available(const Tensor& params) { return params.device().is_cpu(); }
+
+void define(torch::Library& m) {
+  std::istringstream lines(
+#include "../../ops/schemas.inc"
+  );
+  for (std::string line; std::getline(lines, line);)
+    if (!line.empty() && line[0] != '#') m.def(torch::schema(line.c_str()), {at::Tag::pt2_compliant_tag});
+}
+
+}  // namespace
+}  // namespace tnep
+
+TORCH_LIBRARY(tnep, m) {
+  tnep::define(m);
+  m.impl("native_available", torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, &tnep::native_available));
+}
+
+// For the loader in tnep_calc/ops: the torch this was built for (read from the file before it is loaded), and
+// the instruction set in use (empty if TNEP_SIMD asks for what the processor lacks).
+extern "C" {
+__attribute__((used)) static const char tnep_torch_version[] = "tnep built for torch " TNEP_TORCH_VERSION;
+
+__attribute__((visibility("default"))) const char* tnep_instruction_set() {
+  try {
+    return tnep::instruction_set();
+  } catch (const std::exception&) {
+    return "";
+  }
+}
+}
