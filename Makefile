@@ -1,9 +1,10 @@
 # make demo   environment, build with the LAMMPS plugin, then train, run LAMMPS on 2 ranks, spectra, figure
-# make test   environment, build, style, types and the whole test suite
+# make test   environment, build, style, types and the whole test suite; JOBS=2 processes
 # make env    the environment alone; VENV=dir chooses where (default .venv), PYTHON=python3.11 with what
 SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
+JOBS ?= 2
 BIN := $(abspath $(VENV))/bin
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -39,7 +40,7 @@ test: env
 	$(BIN)/ruff check -q .
 	$(BIN)/mypy
 	@echo "[test] test suite"
-	TNEP_EXPECT_FULL=1 $(BIN)/python -m pytest
+	TNEP_EXPECT_FULL=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist loadfile
 
 demo: env
 	$(BIN)/python examples/bn/run.py

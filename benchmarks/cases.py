@@ -17,9 +17,9 @@ from ase import Atoms
 from ase.build import bulk
 
 from tnep_calc import ops
-from tnep_calc.io.nep_txt import read_nep
+from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.neighbors import NeighborList
-from tnep_calc.ops.packing import pack
+from tnep_calc.ops.nep_packing import pack
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "tnep"
 

@@ -31,7 +31,7 @@ from enthalpy_peer import peers
 from inference import resident
 
 from tnep_calc.artifact import artifact_from_enthalpy
-from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
+from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape
 
 SILICA = DATA.parent / "enthalpy" / "SiO2.extxyz.gz"
 SPECIES, CUTOFF, MEMBERS = ("Si", "O"), 7.0, 4
@@ -144,7 +144,7 @@ def memory():
 
 def training(steps=40):
     """Return the records of training steps per CPU minute, two frames each, with all labels."""
-    from tnep_calc.io.dataset import from_atoms
+    from tnep_calc.io.structures.extxyz import from_atoms
     from tnep_calc.training.enthalpy.config import parse_enthalpy_config
     from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
 

@@ -11,7 +11,7 @@ from ase.io import read
 from ase.stress import voigt_6_to_full_3x3_stress
 from cases import DATA, record
 
-from tnep_calc.training.parity_file import load_panels
+from tnep_calc.training.common.parity import load_panels
 from tnep_calc.units import EV_PER_A3_TO_GPA
 
 FOLDER = DATA.parent / "enthalpy"

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 import torch._dynamo  # the first optimizer of a process would import it while the clock runs
 
-from tnep_calc.io.dataset import LabelledStructure
-from tnep_calc.io.gpumd_xyz import read_gpumd_xyz
-from tnep_calc.training.config import parse_config
-from tnep_calc.training.joint import JointTrainer
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.io.gpumd.xyz import read_gpumd_xyz
+from tnep_calc.structures import LabelledStructure
+from tnep_calc.training.nep.config import parse_config
+from tnep_calc.training.nep.joint import JointTrainer
+from tnep_calc.training.nep.trainer import Trainer
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 QM7B = DATA / "tnep" / "qm7b"

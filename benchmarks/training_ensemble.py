@@ -9,8 +9,8 @@ import numpy as np
 from cases import record
 from training_common import HYPER, MOLECULES, SPECIES, configuration, qm7b
 
-from tnep_calc.training.joint import JointTrainer
-from tnep_calc.training.trainer import Trainer
+from tnep_calc.training.nep.joint import JointTrainer
+from tnep_calc.training.nep.trainer import Trainer
 
 MEMBERS, FRACTION = 5, 0.9
 """As in calorine's tutorial."""

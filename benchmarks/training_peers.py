@@ -13,10 +13,10 @@ import torch
 from cases import record
 from training_common import HYPER, MOLECULES, QM7B, SPECIES, qm7b, rmse, train
 
-from tnep_calc.io.gpumd_xyz import read_gpumd_xyz
-from tnep_calc.io.nep_in import read_nep_in
-from tnep_calc.training.gpumd.evaluate import evaluate
-from tnep_calc.training.gpumd.snes_trainer import SnesTrainer
+from tnep_calc.io.gpumd.nep_in import read_nep_in
+from tnep_calc.io.gpumd.xyz import read_gpumd_xyz
+from tnep_calc.training.gpumd.reference import evaluate
+from tnep_calc.training.gpumd.snes.trainer import SnesTrainer
 
 SMALL = {
     "radial_cutoff": 6.0, "angular_cutoff": 4.0, "n_max": [4, 4], "basis_size": [8, 8], "l_max": [4, 2],

@@ -9,9 +9,10 @@ from cases import record
 from training_common import DATA, HYPER, rmse, splits, train
 
 from tnep_calc.conventions import ASE_ORDER, GPUMD_ORDER, from_six, to_six
-from tnep_calc.io.dataset import LabelledStructure, read_dataset
-from tnep_calc.io.gpumd_training import table_errors
-from tnep_calc.io.gpumd_xyz import read_gpumd_xyz
+from tnep_calc.io.gpumd.training_output import table_errors
+from tnep_calc.io.gpumd.xyz import read_gpumd_xyz
+from tnep_calc.io.structures.extxyz import read_dataset
+from tnep_calc.structures import LabelledStructure
 
 WATER_STEPS = {"dipole": 1200, "polarizability": 1500}
 CRYSTALS = {

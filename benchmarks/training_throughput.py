@@ -10,7 +10,7 @@ import torch
 from cases import record
 from training_common import HYPER, MOLECULES, SPECIES, qm7b, train
 
-from tnep_calc.training import native
+from tnep_calc.training.nep import native
 
 
 def peak(size=1024):

@@ -12,8 +12,8 @@ _PUBLIC = {
     "TNEPCalculator": "tnep_calc.calculators.tnep",
     "load_artifact": "tnep_calc.artifact",
     "export_artifact": "tnep_calc.artifact",
-    "read_nep": "tnep_calc.io.nep_txt",
-    "write_nep": "tnep_calc.io.nep_txt",
+    "read_nep": "tnep_calc.io.gpumd.nep_txt",
+    "write_nep": "tnep_calc.io.gpumd.nep_txt",
 }
 
 __all__ = ["TNEPCalculator", "__version__", "export_artifact", "load_artifact", "read_nep", "write_nep"]
@@ -21,7 +21,7 @@ __all__ = ["TNEPCalculator", "__version__", "export_artifact", "load_artifact", 
 if TYPE_CHECKING:
     from .artifact import export_artifact, load_artifact
     from .calculators.tnep import TNEPCalculator
-    from .io.nep_txt import read_nep, write_nep
+    from .io.gpumd.nep_txt import read_nep, write_nep
 
 
 def __getattr__(name):

@@ -29,6 +29,11 @@ Order = tuple[tuple[int, int], ...]
 ASE_ORDER: Order = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # xx yy zz yz xz xy
 GPUMD_ORDER: Order = ((0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0))  # xx yy zz xy yz zx
 LAMMPS_ORDER: Order = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # xx yy zz xy xz yz
+STRAIN_ORDER = ASE_ORDER
+"""Order of the six components of strains, virials and polarizabilities in the trainings."""
+
+HYPERPOLARIZABILITY = "hyperpolarizability"
+"""Quantity and property of enthalpy models of third order in the field."""
 
 
 def order_labels(order: Order) -> list[str]:

@@ -11,15 +11,15 @@ import numpy as np
 from ase.build import bulk
 
 from tnep_calc import TNEPCalculator
-from tnep_calc.io.dataset import read_dataset
 from tnep_calc.io.files import atomic_output
-from tnep_calc.io.spectrum_file import read_spectrum
+from tnep_calc.io.series.spectrum_text import read_spectrum
+from tnep_calc.io.structures.extxyz import read_dataset
 from tnep_calc.phonons.gamma import dynamical_matrix, modes, nonanalytic_term
 from tnep_calc.plotting.spectra import plot_ir, plot_raman
 from tnep_calc.plotting.style import GREY, ORANGE, styled
 from tnep_calc.plotting.training import draw_parity
 from tnep_calc.spectra.peaks import find_peaks
-from tnep_calc.training.comparison import compare, predict
+from tnep_calc.training.results.prediction import compare, predict
 from tnep_calc.units import BOLTZMANN
 
 HERE = Path(__file__).resolve().parent

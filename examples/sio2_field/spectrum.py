@@ -22,8 +22,8 @@ from run import DFPT, broadened, orthorhombic, quartz, relax
 
 from tnep_calc import TNEPCalculator
 from tnep_calc.io.files import sha256
-from tnep_calc.io.spectrum_file import read_spectrum
-from tnep_calc.io.timeseries import Sampled, TimeSeries, write_timeseries
+from tnep_calc.io.series.spectrum_text import read_spectrum
+from tnep_calc.io.series.timeseries import Sampled, TimeSeries, write_timeseries
 from tnep_calc.spectra.peaks import find_peaks
 from tnep_calc.units import BOLTZMANN
 

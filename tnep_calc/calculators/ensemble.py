@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..io.polarization import quanta_in
+from ..polarization import quanta_in
 
 STD = "_std"
 MEMBERS = "_members"

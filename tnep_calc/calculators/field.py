@@ -10,7 +10,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from ase.units import fs
 
 from ..errors import InputError
-from ..io.polarization import quanta_in
+from ..polarization import change_of_branch, quanta_in
 
 
 class AppliedField:
@@ -120,13 +120,12 @@ def to_one_branch(members: Sequence[dict[str, Any]], cell: np.ndarray, pbc: np.n
     lattice = cell[pbc]
     for member in members[1:]:
         quanta = quanta_in(member["dipole"] - members[0]["dipole"], lattice)
-        gap = float(field @ quanta)
+        gap, change = change_of_branch(field, quanta)
         member["energy"] += gap
         member["free_energy"] += gap
         member["energies"] = member["energies"] + gap / len(member["energies"])
         if "stress" in member:
-            torque = np.outer(field, quanta) / abs(np.linalg.det(cell))
-            member["stress"] = member["stress"] + full_3x3_to_voigt_6_stress((torque + torque.T) / 2)
+            member["stress"] = member["stress"] - full_3x3_to_voigt_6_stress(change / abs(np.linalg.det(cell)))
 
 
 def separate_in_field(

@@ -8,36 +8,12 @@ import torch
 
 from .. import ops
 from ..artifact import Artifact, artifact_from_nep, is_artifact, load_artifact
-from ..errors import InputError, MissingComponentError
-from ..io.nep_txt import NepParameters, read_nep
-from ..models.enthalpy import HYPERPOLARIZABILITY
+from ..conventions import HYPERPOLARIZABILITY
+from ..errors import InputError
+from ..families import KINDS, kinds_of
+from ..io.gpumd.nep_txt import NepParameters, read_nep
 
 log = logging.getLogger(__name__)
-
-KINDS = {"energy": "potential", "dipole": "dipole", "susceptibility": "polarizability", "enthalpy": "enthalpy"}
-"""Kind of model of each role."""
-
-
-def device_of(name: str) -> torch.device:
-    """Return a torch device that is there.
-
-    Raises
-    ------
-    InputError
-        If it is no name of a device.
-    MissingComponentError
-        If this machine, or this torch, does not have it.
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"device must be a torch device such as 'cpu' or 'cuda:0', got '{name}'") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise MissingComponentError(
-            f"device '{name}' was asked for, but this torch ({torch.__version__}) sees no CUDA GPU: "
-            "use device='cpu', or install a CUDA build of torch on a machine with a GPU"
-        )
-    return device
 
 
 def load_model(source, role: str, device: torch.device, dtype: str | None, unit: str | None) -> Artifact:
@@ -47,7 +23,7 @@ def load_model(source, role: str, device: torch.device, dtype: str | None, unit:
     ----------
     source : str, path, NepParameters or Artifact
     role : str
-        One of ``KINDS``: an argument of the calculator.
+        An argument of the calculator, see :data:`tnep_calc.families.ROLES`.
     device : torch.device
     dtype, unit : str or None
         Type of the arithmetic, and unit in which the model of a ``nep.txt`` was trained.
@@ -68,13 +44,16 @@ def load_model(source, role: str, device: torch.device, dtype: str | None, unit:
     else:
         model = artifact_from_nep(read_nep(source), dtype or "float64", unit)
     known = model.metadata
-    if known.kind != KINDS[role] and "enthalpy" in (known.kind, role):
-        right = next(name for name, kind in KINDS.items() if kind == known.kind)
-        raise InputError(f"{role}= got a model of kind '{known.kind}': pass it as {right}=")
-    if known.kind != KINDS[role]:
+    if known.kind not in KINDS:
+        raise InputError(f"{role}= got a model of the unknown kind '{known.kind}'; known kinds: {', '.join(KINDS)}")
+    if role not in KINDS[known.kind].roles:
+        wanted = kinds_of(role)
+        if {known.family, role} & {"enthalpy"}:
+            right = " or ".join(f"{name}=" for name in KINDS[known.kind].roles)
+            raise InputError(f"{role}= got a model of kind '{known.kind}': pass it as {right}")
         raise InputError(
-            f"{role}= needs a {KINDS[role]} model, got a {known.kind} model; for a nep.txt of before mid-2023, which "
-            f"does not tell its kind, pass read_nep(path, model_type='{KINDS[role]}')"
+            f"{role}= needs a {' or '.join(wanted)} model, got a {known.kind} model; for a nep.txt of before mid-2023, "
+            f"which does not tell its kind, pass read_nep(path, model_type='{wanted[0]}')"
         )
     if dtype is not None and known.dtype != dtype:
         again = f"train with precision = '{dtype}'" if known.family == "enthalpy" else "export it again"

@@ -9,30 +9,18 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from ..artifact import DTYPES, Artifact
+from ..conventions import HYPERPOLARIZABILITY
+from ..device import resolve
 from ..errors import InputError
-from ..models.enthalpy import HYPERPOLARIZABILITY
+from ..families import ROLES
 from ..neighbors import Edges, NeighborList
 from ..ops.neighbors import native_search
 from ..units import EPSILON_0
 from .ensemble import MEMBERS, STD, combine
 from .field import AppliedField, separate_in_field, to_one_branch
-from .loading import device_of, is_of_third_order, load_model
+from .loading import is_of_third_order, load_model
 
-_ENERGY = ("energy", "energies", "free_energy", "forces", "stress")
-_DIPOLE = ("dipole", "polarization", "born_effective_charges")
-_SUSCEPTIBILITY = ("polarizability", "susceptibility", "dielectric_tensor", "polarizability_gradient")
-_GIVES = {
-    "energy": _ENERGY, "dipole": _DIPOLE, "susceptibility": _SUSCEPTIBILITY,
-    "enthalpy": (*_ENERGY, *_DIPOLE, *_SUSCEPTIBILITY, "piezoelectric_tensor", HYPERPOLARIZABILITY),
-}  # fmt: skip
-_RAW: dict[str, dict[str, str | None]] = {
-    "energy": dict.fromkeys(("energies", "energy", "forces", "virial")),
-    "dipole": {"dipole": None, "born_charges": "born_effective_charges"},
-    "susceptibility": {"polarizability": None, "polarizability_gradient": "polarizability_gradient"},
-}
-_RAW["enthalpy"] = {**_RAW["energy"], **_RAW["dipole"], **_RAW["susceptibility"],
-                    "piezoelectric": "piezoelectric_tensor", HYPERPOLARIZABILITY: HYPERPOLARIZABILITY}  # fmt: skip
-"""Raw quantities of each role, with the property that must be asked for if the quantity is not free."""
+_ELECTRIC = {*ROLES["energy"].properties, *ROLES["dipole"].properties}  # all that a field changes at first order
 
 
 class TNEPCalculator(Calculator):
@@ -90,11 +78,9 @@ class TNEPCalculator(Calculator):
     ModelFileError
         If a file cannot be used.
     InputError
-        If no model is given, a model is of the wrong kind, or an option does not fit; and, when evaluated, for an
+        If no model is given, a model is of the wrong kind, an option does not fit, or the device is not there; and, when evaluated, for an
         element that a model does not know, non-finite or coincident positions, an unsound cell, or a field that is
         not three finite numbers.
-    MissingComponentError
-        If the device is not there.
 
     Examples
     --------
@@ -119,7 +105,7 @@ class TNEPCalculator(Calculator):
         super().__init__(**kwargs)
         if dtype is not None and dtype not in DTYPES:
             raise InputError(f"dtype must be {' or '.join(DTYPES)}, got '{dtype}'")
-        self.device = device_of(device)
+        self.device = resolve(device)
         sources = {"energy": energy, "dipole": dipole, "susceptibility": susceptibility, "enthalpy": enthalpy}
         options = {"energy": None, "enthalpy": None, "dipole": dipole_unit, "susceptibility": susceptibility_unit}
         self.models: dict[str, tuple[Artifact, ...]] = {
@@ -136,7 +122,10 @@ class TNEPCalculator(Calculator):
         self._field = AppliedField()
         self.efield = efield
         gives = {
-            role: [name for name in _GIVES[role] if name != HYPERPOLARIZABILITY or all(map(is_of_third_order, models))]
+            role: [
+                name for name in ROLES[role].properties
+                if name != HYPERPOLARIZABILITY or all(map(is_of_third_order, models))
+            ]
             for role, models in self.models.items()
         }
         self.implemented_properties = [name for names in gives.values() for name in names]
@@ -187,16 +176,16 @@ class TNEPCalculator(Calculator):
         field = self._field.value()
         wanted = {name.removesuffix(STD) for name in properties}
         edges = self._neighbor_list.edges(self.atoms.positions, self.atoms.cell.array, self.atoms.pbc)
-        if field is not None and "enthalpy" not in self.models and wanted & {*_ENERGY, *_DIPOLE}:
+        if field is not None and "enthalpy" not in self.models and wanted & _ELECTRIC:
             self.results.update(self._separate(edges, wanted, field))
-            wanted -= {*_ENERGY, *_DIPOLE}
+            wanted -= _ELECTRIC
         for role, convert in (
             ("energy", self._energy), ("dipole", self._dipole), ("susceptibility", self._response),
             ("enthalpy", self._enthalpy),
         ):  # fmt: skip
-            if role not in self.models or not wanted & set(_GIVES[role]):
+            if role not in self.models or not wanted & set(ROLES[role].properties):
                 continue
-            quantities = [raw for raw, needed in _RAW[role].items() if needed is None or needed in wanted]
+            quantities = [raw for raw, needed in ROLES[role].quantities.items() if needed is None or needed in wanted]
             members = [
                 convert(self.evaluate(role, quantities, edges, k, field), wanted, model)
                 for k, model in enumerate(self.models[role])
@@ -250,9 +239,10 @@ class TNEPCalculator(Calculator):
         return self.evaluate(role, ["descriptors"], edges)["descriptors"]
 
     def _role_of(self, name):
-        role = next((role for role in self.models if name in _GIVES[role]), None)
+        role = next((role for role in self.models if name in ROLES[role].properties), None)
         if role is None:
-            raise InputError(f"no model gives '{name}'; known: {', '.join(n for r in self.models for n in _GIVES[r])}")
+            known = ", ".join(n for r in self.models for n in ROLES[r].properties)
+            raise InputError(f"no model gives '{name}'; known: {known}")
         return role
 
     def evaluate(

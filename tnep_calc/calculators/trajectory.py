@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import InputError
-from ..io.timeseries import Sampled, TimeSeries
+from ..io.series.timeseries import Sampled, TimeSeries
 from .tnep import TNEPCalculator
 
 QUANTITIES = {"dipole": "dipole", "polarizability": "susceptibility"}
@@ -31,7 +31,7 @@ def evaluate_trajectory(
         Time between frames.
     temperature : float, optional, in K
     source : dict, optional
-        Provenance of the values, see :class:`tnep_calc.io.timeseries.Sampled`.
+        Provenance of the values, see :class:`tnep_calc.io.series.timeseries.Sampled`.
     command : str
         Kept in the series.
 

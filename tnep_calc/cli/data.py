@@ -36,7 +36,7 @@ examples:
 
 def add_arguments(parser):
     """Declare the arguments."""
-    from ..io.importers import KINDS
+    from ..io.structures.read import KINDS
 
     parser.epilog = EPILOG
     parser.usage = "tnep data OUT.extxyz IN [IN ...] [options] | --check IN [IN ...] | --report PAGE.html IN [IN ...]"
@@ -69,7 +69,7 @@ def run(args):
         check_output(args.report, args.force)
     structures, _ = _read(args, args.files)
     if args.report:
-        from ..training.data.report import write_data_report
+        from ..datasets.report import write_data_report
 
         write_data_report(args.report, structures, ", ".join(path.name for path in args.files[:3]), args.force)
         print(f"{len(structures)} structures described in {args.report}")
@@ -77,7 +77,7 @@ def run(args):
 
 
 def _read(args, paths):
-    from ..io.importers import convert_units, read_structures
+    from ..io.structures.read import convert_units, read_structures
 
     keys, units = (dict(_pair(option, text) for text in getattr(args, option)) for option in ("key", "unit"))
     structures, sources = read_structures(paths, keys, args.require, args.kind)
@@ -85,9 +85,9 @@ def _read(args, paths):
 
 
 def _convert(args):
-    from ..io.dataset import write_dataset
     from ..io.files import check_output
-    from ..io.importers import without_paths
+    from ..io.structures.extxyz import write_dataset
+    from ..io.structures.read import without_paths
 
     output, *inputs = args.files
     if not inputs:
@@ -103,7 +103,7 @@ def _convert(args):
 
 
 def _check(structures):
-    from ..training.data.checks import check_structures, summary
+    from ..datasets.checks import check_structures, summary
 
     findings = check_structures(structures)
     for finding in findings:
@@ -124,8 +124,8 @@ def _pair(option, text):
 
 
 def _lines(structures, sources):
-    from ..io.dataset import LABELS
-    from ..io.importers import KINDS
+    from ..io.structures.read import KINDS
+    from ..structures import LABELS
 
     for source in sources:
         files = f"{len(source.files)} files" if len(source.files) > 1 else str(source.files[0])

@@ -49,7 +49,7 @@ def add_arguments(parser):
 def run(args):
     """Export and print what the artifact gives."""
     from ..artifact import export_artifact
-    from ..mean import export_mean
+    from ..artifact.enthalpy import export_mean
 
     check_output(args.artifact, args.force)
     if len(args.source) == 1:

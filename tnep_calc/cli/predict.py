@@ -46,10 +46,11 @@ def add_arguments(parser):
 def run(args):
     """Predict, compare, print the table."""
     from ..calculators.tnep import TNEPCalculator
-    from ..io.dataset import read_dataset
     from ..io.files import check_output
+    from ..io.structures.extxyz import read_dataset
     from ..plotting.style import check_figure_name
-    from ..training.comparison import PREDICTED, compare_ensemble
+    from ..training.common.parity import PREDICTED
+    from ..training.results.prediction import compare_ensemble
 
     models = {role: getattr(args, role) for role in PREDICTED if getattr(args, role) is not None}
     if not models:
@@ -77,7 +78,7 @@ def run(args):
 
 
 def _print_table(compared, count):
-    from ..training.comparison import lines_of
+    from ..training.common.parity import lines_of
 
     print(f"{count} structure{'s' * (count > 1)}")
     if not compared:

@@ -26,6 +26,6 @@ def add_arguments(parser):
 
 def run(args):
     """Write the page and print its name."""
-    from ..training.report import write_report
+    from ..training.results.report import write_report
 
     print(write_report(args.folders, args.output, args.force))

@@ -43,9 +43,9 @@ def run(args):
     """Survey the trajectory, choose, and write."""
     from ase.io import write
 
+    from ..datasets.selection import MEASURES, select_structures, survey
     from ..io.files import atomic_output, check_output
     from ..plotting.style import check_figure_name
-    from ..training.selection import MEASURES, select_structures, survey
 
     for path in filter(None, (args.output, args.plot)):
         check_output(path, args.force)
@@ -94,7 +94,7 @@ def _calculator(paths, unit):
     """Return the calculator of an ensemble, whose slot is that of the kind of its models."""
     from ..artifact import is_artifact, read_metadata
     from ..calculators.tnep import TNEPCalculator
-    from ..io.nep_txt import read_nep
+    from ..io.gpumd.nep_txt import read_nep
 
     kinds = {(read_metadata(path) if is_artifact(path) else read_nep(path)).kind for path in paths}
     if len(kinds) > 1 or len(paths) < 2:

@@ -6,7 +6,7 @@ import argparse
 import re
 import shlex
 
-from ..io.collect import FORMATS, UNIT_NAMES
+from ..io.series.collect import FORMATS, UNIT_NAMES
 
 EPILOG = """\
 LAMMPS: write the computes with fix ave/time, one row per sample (here every 2 and 4 steps), with enough digits:
@@ -112,9 +112,9 @@ def run(args: argparse.Namespace) -> None:
     if args.dipole_model or args.polarizability_model or args.enthalpy_model:
         _evaluate(args)
         return
-    from ..io.collect import cell_from_numbers, collect_series
     from ..io.files import check_output
-    from ..io.timeseries import QUANTITIES, write_timeseries
+    from ..io.series.collect import cell_from_numbers, collect_series
+    from ..io.series.timeseries import QUANTITIES, write_timeseries
 
     check_output(args.output, args.force)
     cell = cell_from_numbers(args.cell) if args.cell else None
@@ -161,7 +161,7 @@ def _evaluate(args):
     from ..calculators.trajectory import evaluate_trajectory
     from ..errors import DataFileError, InputError
     from ..io.files import check_output, sha256
-    from ..io.timeseries import write_timeseries
+    from ..io.series.timeseries import write_timeseries
 
     if len(args.files) != 1:
         raise InputError("models are evaluated on one trajectory file")

@@ -50,7 +50,7 @@ def load_series(args: argparse.Namespace, quantity: str):
     The output names are checked before any work.
     """
     from ..io.files import check_output
-    from ..io.timeseries import read_timeseries
+    from ..io.series.timeseries import read_timeseries
     from ..plotting.style import check_figure_name
 
     if args.plot:
@@ -87,7 +87,7 @@ def provenance(path: str, sampled) -> dict[str, str]:
 
 def finish(args: argparse.Namespace, spectra: list, main_column: str, plot) -> None:
     """Combine the spectra of the members, write table and figure, and print what was found."""
-    from ..io.spectrum_file import write_spectrum
+    from ..io.series.spectrum_text import write_spectrum
     from ..spectra import combine_members
     from ..spectra.peaks import find_peaks
     from .series import command_line

@@ -154,30 +154,9 @@ def _train(args):
     if given:
         names = ", ".join("--memory" if name == "memory_gb" else f"--{name}" for name in given)
         raise InputError(f"{names} is for GPUMD folders; a configuration has its own keys ([optimizer], [model])")
-    from ..training.config import load_config
-    from ..training.enthalpy.config import is_enthalpy_config, load_enthalpy_config
-    from ..training.outputs import run_training
+    from ..training.run import train
 
-    if is_enthalpy_config(args.config):
-        enthalpy = load_enthalpy_config(args.config, args.output)
-        if enthalpy.ensemble.n_splits:
-            from ..training.enthalpy.ensemble import run_enthalpy_ensemble
-
-            run_enthalpy_ensemble(enthalpy, args.restart)
-        else:
-            from ..training.enthalpy.outputs import run_enthalpy_training
-
-            run_enthalpy_training(enthalpy, args.restart)
-        print(f"results in {enthalpy.directory}")
-        return
-    config = load_config(args.config, args.output)
-    if config.ensemble.n_splits:
-        from ..training.ensemble import run_ensemble
-
-        run_ensemble(config, args.restart)
-    else:
-        run_training(config, args.restart)
-    print(f"results in {config.directory}")
+    print(f"results in {train(args.config, args.output, args.restart)}")
 
 
 def _run_directories(args, given):
@@ -190,7 +169,7 @@ def _run_directories(args, given):
             "'generation', and 'fine_tune' with a nep.txt and its nep.restart, in nep.in"
         )
     from ..training.gpumd.folder import RunOptions
-    from ..training.gpumd.many import run_directories
+    from ..training.gpumd.run import run_directories
 
     for path in run_directories(args.config, RunOptions(restart=args.restart, **given)):
         print(path)

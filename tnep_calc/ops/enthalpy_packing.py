@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import InputError
-from ..io.nep_txt import ZBL
-from ..models.enthalpy_sites import COMPONENTS, L_MAX, PATHS_1, PATHS_2, EnthalpySites
-from .packing import _flat, _rows, _zbl
+from ..io.gpumd.nep_txt import ZBL
+from ..models.enthalpy.sites import COMPONENTS, L_MAX, PATHS_1, PATHS_2, EnthalpySites
+from .nep_packing import _flat, _rows, _zbl
 
 LAYOUT_VERSION = 2
 MAX_RADIAL = 32

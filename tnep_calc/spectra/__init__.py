@@ -10,7 +10,7 @@ Conventions, used by every function here:
   volume in Å³.
 """
 
-from .branches import align_branches, unwrap_dipole
+from ..polarization import align_branches, unwrap_dipole
 from .correlation import autocorrelation, split_blocks
 from .dielectric import dielectric_function, eps_inf_from_polarizability, optical_constants, static_dielectric
 from .infrared import infrared_spectrum

@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tnep_calc.errors import DataFileError
-
-from ..tables import (
+from ..common.config import (
     BaseConfig,
     BaseDataConfig,
     BaseOutputConfig,
@@ -18,9 +16,10 @@ from ..tables import (
     common_rules,
     load,
     parse_tables,
-    read_tables,
 )
-from .frames import LABELS
+
+LABELS = ("energy", "forces", "virial", "dipole", "born_charges", "polarizability")
+"""Labels that an enthalpy can be trained on; they are the keys of ``[loss]``."""
 
 
 @dataclass(frozen=True)
@@ -139,15 +138,6 @@ class EnthalpyConfig(BaseConfig):
     loss: EnthalpyLossConfig
     optimizer: EnthalpyOptimizerConfig
 
-    def content(self) -> dict[str, Any]:
-        """Return all that decides the result as plain values."""
-        content = super().content()
-        if not self.model.hyperpolarizability:  # then as before there was this key: checkpoints stay valid
-            del content["model"]["hyperpolarizability"]
-        if self.optimizer.polarizability == "gradient":  # likewise
-            del content["optimizer"]["polarizability"]
-        return content
-
 
 _TABLES: dict[str, Any] = {
     "data": BaseDataConfig, "model": EnthalpyModelConfig, "loss": EnthalpyLossConfig,
@@ -187,15 +177,6 @@ def parse_enthalpy_config(tables: Mapping[str, Any], base: str | Path = ".") -> 
     return config
 
 
-def is_enthalpy_config(path: str | Path) -> bool:
-    """Tell whether a configuration file is one of this family; a file that cannot be read is not."""
-    try:
-        model = read_tables(path).get("model")
-    except DataFileError:
-        return False
-    return isinstance(model, Mapping) and model.get("kind") == "enthalpy"
-
-
 def load_enthalpy_config(path: str | Path, output: str | None = None) -> EnthalpyConfig:
-    """Read a configuration file; arguments and errors as :func:`tnep_calc.training.config.load_config`."""
+    """Read a configuration file; arguments and errors as :func:`tnep_calc.training.nep.config.load_config`."""
     return load(path, output, parse_enthalpy_config)

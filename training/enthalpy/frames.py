@@ -13,15 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tnep_calc.datasets.values import field_of
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.dataset import LabelledStructure
-from tnep_calc.models.enthalpy import repulsion
-from tnep_calc.models.enthalpy_density import density, edge_functions
-from tnep_calc.models.enthalpy_sites import COMPONENTS
+from tnep_calc.models.enthalpy.density import density, edge_functions
+from tnep_calc.models.enthalpy.model import repulsion
+from tnep_calc.models.enthalpy.sites import COMPONENTS
 from tnep_calc.neighbors import NeighborList
+from tnep_calc.structures import LabelledStructure
 
-from ..data.values import field_of
-from ..objective import check_species
+from ..common.labels import check_species
+from .config import LABELS
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,6 @@ class Frame:
             fold=None if self.fold is None else (self.fold[0].to(device), self.fold[1].to(device)),
             field=self.field.to(device), repulsion=(energy.to(device), forces.to(device), virial.to(device)),
         )  # fmt: skip
-
-
-LABELS = ("energy", "forces", "virial", "dipole", "born_charges", "polarizability")
 
 
 def make_frame(

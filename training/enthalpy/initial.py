@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tnep_calc.models.enthalpy_sites import L_MAX, PATHS_1, PATHS_2, EnthalpySites
+from tnep_calc.models.enthalpy.sites import L_MAX, PATHS_1, PATHS_2, EnthalpySites
 
 from .frames import Frame
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from tnep_calc.models.enthalpy_field import in_field
-from tnep_calc.models.enthalpy_sites import EnthalpySites
+from tnep_calc.models.enthalpy.field import in_field
+from tnep_calc.models.enthalpy.sites import EnthalpySites
 
 from .frames import Frame, moment_rows
 

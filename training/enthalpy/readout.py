@@ -2,7 +2,7 @@
 
 The polarizability of a structure is linear in the weights of the last layer that belong to it.  With W the weights of
 one tensor, b its offset, h the second hidden layer less its mean, and T the tensors of
-:mod:`tnep_calc.models.enthalpy_sites`,
+:mod:`tnep_calc.models.enthalpy.sites`,
 
 ``alpha_2m = sum_i sum_t (W_t.h_i + b_t) T_t,2m(i)`` (l = 2),   ``tr alpha / 3 = sum_i (w.h_i + constant)`` (l = 0).
 
@@ -24,11 +24,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tnep_calc.datasets.values import field_of
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import LabelledStructure
-from tnep_calc.models.enthalpy_sites import EnthalpySites
+from tnep_calc.models.enthalpy.sites import EnthalpySites
+from tnep_calc.structures import LabelledStructure
 
-from ..data.values import field_of
 from .config import EnthalpyConfig
 from .frames import Frame
 

@@ -15,20 +15,21 @@ import torch
 from torch import Tensor
 
 from tnep_calc.artifact import DTYPES
+from tnep_calc.datasets.values import field_of
+from tnep_calc.device import CPU, resolve
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import LabelledStructure
-from tnep_calc.models.enthalpy_sites import EnthalpySites, SiteShape
+from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape
+from tnep_calc.structures import LabelledStructure
 
-from ..checkpoint import fingerprint, load_matching, save_checkpoint
-from ..data.values import field_of
-from ..device import CPU, resolve, room_in_memory
-from ..soap import SOAP
-from ..splits import SPLITS, split_indices
+from ..common.checkpoint import fingerprint, load_matching, save_checkpoint
+from ..common.memory import room_in_memory
+from ..common.optimizers import SOAP
+from ..common.splits import SPLITS, split_indices
 from .config import EnthalpyConfig
+from .data import frames_of, read_structures, unseen_warnings
 from .frames import Frame
 from .initial import initialise
 from .prediction import errors, predict
-from .preparation import frames_of, read_structures, unseen_warnings
 from .readout import by_ridge, fit_polarizability
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ class EnthalpyTrainer:
 
     @room_in_memory(_ROOM)
     def run(self, on_report: Callable[[EnthalpyTrainer], None] | None = None, checkpoint: Path | None = None) -> None:
-        """Train to the end, from wherever the state is; arguments as :meth:`tnep_calc.training.trainer.Trainer.run`.
+        """Train to the end, from the present state; arguments as :meth:`tnep_calc.training.nep.trainer.Trainer.run`.
 
         The intervals of ``[output]`` count epochs.
         """
@@ -262,7 +263,7 @@ class EnthalpyTrainer:
         }  # fmt: skip
 
     def restore(self, path: Path) -> None:
-        """Take up the state of a checkpoint; errors as :meth:`tnep_calc.training.trainer.Trainer.restore`."""
+        """Take up the state of a checkpoint; errors as :meth:`tnep_calc.training.nep.trainer.Trainer.restore`."""
         state = load_matching(path, self.fingerprint)
         self.sites.load_state_dict(state["sites"])
         self.average.load_state_dict(state["average"])

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from tnep_calc.datasets.checks import check_before_testing, check_before_training
+from tnep_calc.device import resolve
 from tnep_calc.errors import InputError
 from tnep_calc.io.files import atomic_output
-from tnep_calc.io.gpumd_training import append_row, loss_row, parity_tables, table_errors, write_parity
-from tnep_calc.io.gpumd_xyz import GpumdFrame, read_gpumd_xyz
-from tnep_calc.io.nep_in import NepInput, read_nep_in
-from tnep_calc.io.nep_txt import ZBL, NepParameters, write_nep
+from tnep_calc.io.gpumd.nep_in import NepInput, read_nep_in
+from tnep_calc.io.gpumd.nep_txt import ZBL, NepParameters, write_nep
+from tnep_calc.io.gpumd.training_output import append_row, loss_row, parity_tables, table_errors, write_parity
+from tnep_calc.io.gpumd.xyz import GpumdFrame, read_gpumd_xyz
 
-from ..data.checks import check_before_testing, check_before_training
-from ..device import resolve
-from ..tables import check
-from .evaluate import evaluate
+from ..common.config import check
+from .reference import evaluate
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ class RunOptions:
     threads : int, default 1
         Threads of torch.
     device : str, default "cpu"
-        Where the engine computes; see ``device`` of :class:`tnep_calc.training.config.OptimizerConfig`.  Predictions in
-        the files of the folder are made on the CPU.
+        Where the engine computes; see ``device`` of :class:`tnep_calc.training.nep.config.OptimizerConfig`.
+        Predictions in the files of the folder are made on the CPU.
     memory_gb : float, default 4.0
         Largest size of the precomputed moments in memory in GB; what is more is streamed.
     start : str or path, optional
@@ -130,7 +130,7 @@ class Folder:
         return ZBL(0.5 * o.zbl, o.zbl, o.use_typewise_cutoff_zbl)
 
     def tables(self, parameters: NepParameters, frames: Sequence[GpumdFrame]):
-        """Return tables of predictions and targets, see :func:`tnep_calc.io.gpumd_training.parity_tables`."""
+        """Return tables of predictions and targets, see :func:`tnep_calc.io.gpumd.training_output.parity_tables`."""
         return parity_tables(self.options.kind, frames, evaluate(parameters, frames), self.options.atomic_v)
 
     def write_train(self, parameters: NepParameters) -> dict[str, float]:

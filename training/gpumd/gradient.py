@@ -12,24 +12,24 @@ import numpy as np
 
 from tnep_calc.conventions import GPUMD_ORDER, from_six
 from tnep_calc.errors import InputError
-from tnep_calc.io.dataset import LabelledStructure
-from tnep_calc.io.gpumd_training import parity_tables, table_errors, write_parity
-from tnep_calc.io.gpumd_xyz import GpumdFrame
-from tnep_calc.io.nep_keywords import MAX_NEURONS
-from tnep_calc.io.nep_txt import NepParameters, write_nep
+from tnep_calc.io.gpumd.nep_keywords import MAX_NEURONS
+from tnep_calc.io.gpumd.nep_txt import NepParameters, write_nep
+from tnep_calc.io.gpumd.training_output import parity_tables, table_errors, write_parity
+from tnep_calc.io.gpumd.xyz import GpumdFrame
+from tnep_calc.structures import LabelledStructure
 
-from ..checkpoint import fingerprint, load_matching, save_checkpoint
-from ..config import TrainingConfig
-from ..members import split_hash
-from ..objective import WITH_CONSTANTS, site_constants
-from ..pool import MomentPool
-from ..preparation import labels_of
-from ..rounding import log_rounding, rounding
-from ..trainer import Trainer
-from ..watching import time_left
-from .evaluate import as_evaluated, repulsion, take_off
+from ..common.checkpoint import fingerprint, load_matching, save_checkpoint
+from ..common.ensemble import split_hash
+from ..common.labels import WITH_CONSTANTS, site_constants
+from ..common.loop import time_left
+from ..nep.config import TrainingConfig
+from ..nep.data import labels_of
+from ..nep.precision import log_rounding, rounding
+from ..nep.shared_parts import MomentPool
+from ..nep.trainer import Trainer
 from .folder import CHECKPOINT, NEP, Folder, RunOptions
-from .gradient_config import gradient_config, in_words
+from .keywords import gradient_config, in_words
+from .reference import as_evaluated, repulsion, take_off
 
 log = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 
-from ..checkpoint import load_matching, save_checkpoint
-from ..joint import JointTrainer
-from ..pool import MomentPool
-from ..watching import time_left
+from ..common.checkpoint import load_matching, save_checkpoint
+from ..common.loop import time_left
+from ..nep.joint import JointTrainer
+from ..nep.shared_parts import MomentPool
 from .folder import CHECKPOINT, Folder, RunOptions
 from .gradient import FolderTrainer, Reports, Targets, introduce
-from .gradient_config import gradient_config
+from .keywords import gradient_config
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What tests share: data, models, runs of other programs; no test imports a test."""

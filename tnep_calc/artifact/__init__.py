@@ -1,0 +1,16 @@
+"""The exported model file: a TorchScript archive with metadata, which ASE and LAMMPS load alike.
+
+`metadata` is what a file knows about itself, `archive` reads and writes it, and each model family has a module that
+makes artifacts of its models.
+"""
+
+from .archive import Artifact, is_artifact, load_artifact, read_metadata, save_artifact
+from .enthalpy import artifact_from_enthalpy, export_enthalpy, export_mean
+from .metadata import DTYPES, FORMAT, METADATA_FILE, Metadata
+from .nep import artifact_from_nep, export_artifact
+
+__all__ = [
+    "DTYPES", "FORMAT", "METADATA_FILE", "Artifact", "Metadata", "artifact_from_enthalpy", "artifact_from_nep",
+    "export_artifact", "export_enthalpy", "export_mean", "is_artifact", "load_artifact", "read_metadata",
+    "save_artifact",
+]  # fmt: skip

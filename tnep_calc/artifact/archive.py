@@ -1,0 +1,123 @@
+"""The exported model file: TorchScript with metadata; the only module that touches ``torch.jit``.
+
+An artifact is a TorchScript archive (a zip file) with one more member, ``extra/tnep_calc.json``: what the model is,
+what it gives, and in which units.  ASE and LAMMPS read the same file and re-type nothing that it knows.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+import zipfile
+import zlib
+from dataclasses import asdict, dataclass
+
+import torch
+
+from ..errors import ModelFileError
+from ..io.files import atomic_output
+from .metadata import METADATA_FILE, Metadata
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model that is ready to be called, with its metadata.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        Called as described in ``tnep_calc.models``.
+    metadata : Metadata
+    """
+
+    module: torch.nn.Module
+    metadata: Metadata
+
+    def __call__(self, species, centers, offsets, neighbors, vectors, quantities, field=None):
+        """Return the wanted quantities by name; arguments and results as in ``tnep_calc.models``."""
+        # Without the profiling executor there is no warm-up of several slow calls, and the steady speed is higher.
+        with torch.enable_grad(), torch.jit.optimized_execution(False):
+            return self.module(species, centers, offsets, neighbors, vectors, quantities, field)
+
+
+def save_artifact(artifact: Artifact, path) -> None:
+    """Script a model in memory and write it with its metadata; the file appears complete or not at all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        method = getattr(type(artifact.module), "from_positions", None)
+        if method is not None:
+            torch.jit.export(method)  # so that the script keeps this method besides forward
+        scripted = torch.jit.script(artifact.module)
+        buffer = io.BytesIO()
+        extra = {METADATA_FILE: json.dumps(asdict(artifact.metadata), indent=1)}
+        torch.jit.save(scripted, buffer, _extra_files=extra)
+    with atomic_output(path, force=True) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+
+
+def is_artifact(path) -> bool:
+    """Tell whether a file starts like an artifact (a zip archive) rather than like a ``nep.txt``."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) == b"PK"
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def read_metadata(path) -> Metadata:
+    """Return the metadata of an artifact without loading the model.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, truncated, not an artifact, or of a newer format.
+    """
+    if not is_artifact(path):
+        raise ModelFileError(f"{path}: not an artifact (expected a TorchScript archive written by 'tnep export')")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+            names = [n for n in archive.namelist() if n.endswith(f"extra/{METADATA_FILE}")]
+            text = archive.read(names[0]).decode() if names and broken is None else ""
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise ModelFileError(f"{path}: truncated or damaged archive ({error}): copy or export it again") from error
+    if broken is not None:
+        raise ModelFileError(f"{path}: damaged archive (checksum of {broken}): copy or export it again")
+    if not names:
+        raise ModelFileError(
+            f"{path}: an archive without {METADATA_FILE}, so not written by tnep_calc: use 'tnep export' on the nep.txt"
+        )
+    return Metadata.from_json(text, path)
+
+
+def load_artifact(path, device: str = "cpu") -> Artifact:
+    """Load an artifact.
+
+    Parameters
+    ----------
+    path : str or path
+    device : str, default "cpu"
+        A torch device, e.g. ``"cuda"``.
+
+    Returns
+    -------
+    Artifact
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, truncated, foreign, of a newer format, or cannot be run by this torch.
+    """
+    metadata = read_metadata(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            module = torch.jit.load(str(path), map_location=device)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelFileError(
+            f"{path}: written with torch {metadata.torch_version}, cannot be loaded by torch {torch.__version__} "
+            f"({reason}): export the model again with this torch"
+        ) from error
+    return Artifact(module.eval(), metadata)

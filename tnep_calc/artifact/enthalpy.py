@@ -1,0 +1,149 @@
+"""Electric-enthalpy models as artifacts: one model, or the mean of several that runs wherever one does."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..conventions import HYPERPOLARIZABILITY
+from ..errors import InputError
+from ..models.enthalpy.sites import EnthalpySites, SiteShape
+from ..ops.enthalpy import NativeEnthalpy
+from .archive import Artifact, load_artifact, save_artifact
+from .metadata import DTYPES, UNITS, Metadata, check_dtype
+
+
+def artifact_from_enthalpy(
+    members: Sequence[EnthalpySites], species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float = 0.0,
+    dtype: str = "float64", provenance: dict | None = None,
+) -> Artifact:  # fmt: skip
+    """Return an electric-enthalpy model, or the mean of several, as an artifact in memory (not scripted).
+
+    Parameters
+    ----------
+    members : sequence of EnthalpySites
+        Trained site functions of the models, in any dtype and on any device; they are copied.
+    species, cutoff, n_radial, zbl
+        See ``tnep_calc.models.enthalpy.model.Enthalpy``.
+    dtype : {"float64", "float32"}
+        Type of the arithmetic.
+    provenance : dict, optional
+        Where the model comes from.
+
+    Raises
+    ------
+    InputError
+        If dtype is unknown, the members differ in their sizes, or species or n_radial are not theirs.
+    """
+    check_dtype(dtype)
+    shapes = [sites.shape_ for sites in members]
+    if len(set(shapes)) != 1:
+        found = "; ".join(str(shape) for shape in dict.fromkeys(shapes))
+        raise InputError(f"members of a mean must have the same sizes, got {found or 'no member'}")
+    shape = shapes[0]
+    if (len(species), n_radial) != (shape.n_species, shape.n_radial):
+        raise InputError(
+            f"the site functions have {shape.n_species} species and {shape.n_radial} radial functions, got "
+            f"{len(species)} ({' '.join(species)}) and {n_radial}"
+        )
+    converted = []
+    for sites in members:
+        converted.append(copy.deepcopy(sites).requires_grad_(False).to("cpu", DTYPES[dtype]))
+        converted[-1].site = sites.site.cpu().double()  # energies of free atoms are too large for float32
+    units = UNITS | ({HYPERPOLARIZABILITY: "e*A^3/V^2"} if shape.hyperpolarizability else {})
+    module = NativeEnthalpy(converted, tuple(species), cutoff, n_radial, zbl).eval()
+    metadata = Metadata(
+        family="enthalpy", kind="enthalpy", quantities=tuple(module.quantities), species=tuple(species), cutoff=cutoff,
+        dtype=dtype, units=units, provenance=provenance or {},
+    )  # fmt: skip
+    return Artifact(module, metadata)
+
+
+def export_enthalpy(
+    members: Sequence[EnthalpySites], species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float, path,
+    dtype: str = "float64", provenance: dict | None = None,
+) -> Metadata:  # fmt: skip
+    """Write an electric-enthalpy model, or a mean of several, as an artifact; the file appears complete or not at all.
+
+    Arguments and errors as of `artifact_from_enthalpy`; `path` is the file to write, usually named ``*.pt``.
+
+    Returns
+    -------
+    Metadata
+    """
+    artifact = artifact_from_enthalpy(members, species, cutoff, n_radial, zbl, dtype, provenance)
+    save_artifact(artifact, path)
+    return artifact.metadata
+
+
+def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict | None = None) -> Metadata:
+    """Write the mean of electric-enthalpy models as one artifact; the file appears complete or not at all.
+
+    Energy, forces, dipole, Born charges, polarizability, ... are the means of those of the models.  Neighbours and
+    densities, which the models share, are computed once: the mean of four costs about three times one.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Artifacts of single models with the same species, cutoff, sizes, repulsion and precision.
+    path : path
+        File to write, usually named ``*.pt``.
+    provenance : dict, optional
+        Where the models come from; files and folders of the models are added.
+
+    Returns
+    -------
+    Metadata
+
+    Raises
+    ------
+    ModelFileError
+        If a file cannot be read.
+    InputError
+        If a model is not of this family, is a mean itself, or the models do not fit together.
+    """
+    members: list[EnthalpySites] = []
+    kinds: dict[tuple, str | Path] = {}
+    for name in paths:
+        artifact = load_artifact(name)
+        meta = artifact.metadata
+        if meta.family != "enthalpy":
+            raise InputError(f"{name}: a {meta.kind} model of the family {meta.family}; means are for enthalpy models")
+        try:
+            sites = members_of(artifact)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+        if len(sites) > 1:
+            raise InputError(f"{name}: the mean of {len(sites)} models itself: give the single models")
+        members += sites
+        plain: Any = artifact.module.plain
+        zbl = float(plain.zbl_radius)
+        kinds.setdefault((meta.species, meta.cutoff, zbl, meta.dtype, sites[0].shape_), name)
+    if len(kinds) != 1:
+        words = [
+            f"{name}: {' '.join(species)}, cutoff {cutoff:g} Å, repulsion to {zbl:g} Å, {dtype}, {shape}"
+            for (species, cutoff, zbl, dtype, shape), name in kinds.items()
+        ]
+        raise InputError("only models of one configuration have a mean, got\n  " + "\n  ".join(words or ["none"]))
+    ((species, cutoff, zbl, dtype, shape),) = kinds
+    own = {"mean_of": ["/".join(Path(name).parts[-2:]) for name in paths], **(provenance or {})}
+    return export_enthalpy(members, species, cutoff, shape.n_radial, zbl, path, dtype, own)
+
+
+def members_of(artifact: Artifact) -> list[EnthalpySites]:
+    """Return the site functions of the members of an electric-enthalpy model that was read from a file."""
+    plain: Any = artifact.module.plain
+    if not hasattr(plain, "n_members"):
+        raise InputError("an enthalpy model of an older version: export it again from its training")
+    state = artifact.module.state_dict()
+    members = []
+    for k in range(int(plain.n_members)):
+        prefix = f"plain.members.{k}."
+        own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        species, _, features, channels = own["contraction"].shape
+        shape = SiteShape(species, features // species, channels, own["w1"].shape[2], "rank3" in own)
+        members.append(EnthalpySites(shape, DTYPES[artifact.metadata.dtype]))
+        members[-1].load_state_dict(own)
+    return members

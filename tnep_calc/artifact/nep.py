@@ -1,0 +1,78 @@
+"""NEP and TNEP models as artifacts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..io.gpumd.nep_txt import NepParameters, read_nep
+from ..models.nep.model import QUANTITIES, response_factor
+from ..ops.nep import NativeNEP
+from .archive import Artifact, save_artifact
+from .metadata import DTYPES, UNITS, Metadata, check_dtype
+
+
+def artifact_from_nep(
+    parameters: NepParameters, dtype: str = "float64", unit: str | None = None, provenance: dict | None = None
+) -> Artifact:
+    """Return a NEP or TNEP model as an artifact in memory (not scripted).
+
+    Parameters
+    ----------
+    parameters : NepParameters
+    dtype : {"float64", "float32"}
+        Type of the arithmetic.
+    unit : str, optional
+        Unit of the training data of a dipole or polarizability model, see ``tnep_calc.models.nep.model.NEP``.
+    provenance : dict, optional
+        Where the model comes from.
+
+    Raises
+    ------
+    InputError
+        If dtype or unit is unknown.
+    """
+    check_dtype(dtype)
+    answer = response_factor(parameters.kind, unit)[1]
+    units = dict(UNITS)
+    if parameters.kind == "polarizability":
+        units["polarizability"] = answer
+    metadata = Metadata(
+        family="nep", kind=parameters.kind, quantities=QUANTITIES[parameters.kind], species=parameters.species,
+        cutoff=parameters.cutoff, dtype=dtype, units=units, provenance=provenance or {},
+    )  # fmt: skip
+    return Artifact(NativeNEP(parameters, DTYPES[dtype], unit).eval(), metadata)
+
+
+def export_artifact(
+    source, path, dtype: str = "float64", unit: str | None = None, model_type: str | None = None,
+    provenance: dict | None = None,
+) -> Metadata:  # fmt: skip
+    """Write a model as an artifact for ASE and LAMMPS; the file appears complete or not at all.
+
+    Parameters
+    ----------
+    source : str, path or NepParameters
+        A ``nep.txt``, or what was read from one.
+    path : str or path
+        File to write, usually named ``*.pt``.
+    dtype, unit, provenance
+        See `artifact_from_nep`.
+    model_type : str, optional
+        Kind of a model whose old ``nep.txt`` does not tell it, see ``read_nep``.
+
+    Returns
+    -------
+    Metadata
+
+    Raises
+    ------
+    ModelFileError
+        If the source cannot be read.
+    InputError
+        If dtype or unit is unknown.
+    """
+    parameters = source if isinstance(source, NepParameters) else read_nep(source, model_type)
+    origin = {} if isinstance(source, NepParameters) else {"source": Path(source).name}
+    artifact = artifact_from_nep(parameters, dtype, unit, {**origin, **(provenance or {})})
+    save_artifact(artifact, path)
+    return artifact.metadata

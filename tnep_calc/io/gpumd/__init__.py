@@ -1,0 +1,1 @@
+"""GPUMD's files: models, training input, training structures and results."""

@@ -1,0 +1,390 @@
+"""GPUMD's ``nep.txt``: read and write NEP and TNEP models value for value.
+
+The format is described in the GPUMD manual (https://gpumd.org); the equations in Fan et al., J. Chem. Phys. 157,
+114801 (2022) (NEP) and Xu et al., J. Chem. Theory Comput. 20, 3273 (2024) (TNEP).
+"""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase.data import atomic_numbers
+
+from ...errors import InputError, ModelFileError
+from ..files import atomic_output
+
+KINDS = ("potential", "dipole", "polarizability")
+EXTRA_BLOCKS = ("222", "1111", "112", "123", "233", "134")
+"""Optional 4- and 5-body descriptor blocks, in the order of the ``l_max`` line and of the descriptor."""
+
+_REFUSED = {"temperature": "temperature-dependent", "charge": "charge (qNEP)", "vdw": "van der Waals"}
+
+
+@dataclass(frozen=True)
+class ZBL:
+    """Short-range Ziegler-Biersack-Littmark repulsion (Phys. Rev. 1985), switched as in GPUMD.
+
+    Attributes
+    ----------
+    inner, outer : float
+        Switching radii in Å (both 0 for the flexible form).
+    typewise_factor : float or None
+        Factor on the sum of covalent radii for the typewise form (inner radius 0); None = not typewise.
+    flexible : ndarray, shape (n_pairs, 10), or None
+        Per unordered species pair (11, 12, ..., 1T, 22, ...): inner, outer (Å), then four pairs of
+        (coefficient, exponent) of the screening function; None = universal ZBL.
+    """
+
+    inner: float
+    outer: float
+    typewise_factor: float | None = None
+    flexible: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class NepParameters:
+    """Everything that a ``nep.txt`` holds; numbers exactly as in the file.
+
+    Attributes
+    ----------
+    version : int
+        3 (one network for all species), 4 (one per species) or 5 (one per species, with own output bias).
+    kind : str
+        ``"potential"``, ``"dipole"`` or ``"polarizability"``.
+    species : tuple of str
+        Chemical symbols; their order defines the species index.
+    radial_cutoffs, angular_cutoffs : ndarray, shape (T,), in Å
+        Per species; the cutoff of a pair is the arithmetic mean.
+    max_neighbors : tuple of int
+        Maximum radial and angular neighbour counts of the training set (GPUMD sizes its lists with them).
+    n_max, basis_size : tuple of int
+        Radial and angular ``n_max`` and ``basis_size`` (the number of functions is one more).
+    l_max : int
+        Largest l of the 3-body terms.
+    extra : tuple of bool, length 6
+        Which of ``EXTRA_BLOCKS`` are on.
+    neurons : int
+        Neurons of the hidden layer.
+    w0 : ndarray, shape (networks, nets_per, neurons, dim)
+    b0, w1 : ndarray, shape (networks, nets_per, neurons)
+        ``networks`` is 2 for a polarizability (first the tensor, then the scalar network), else 1; ``nets_per`` is
+        T (versions 4 and 5) or 1 (version 3).  Biases are subtracted.
+    b1 : ndarray, shape (networks,)
+        Output bias, shared by all species, subtracted once per atom.
+    species_bias : ndarray, shape (networks, T), or None
+        Additional subtracted output bias per species (version 5 only).
+    c_radial : ndarray, shape (n_max_radial + 1, basis_radial + 1, T, T)
+    c_angular : ndarray, shape (n_max_angular + 1, basis_angular + 1, T, T)
+        Expansion coefficients, indices n, k, species of the centre, species of the neighbour.
+    q_scaler : ndarray, shape (dim,)
+    zbl : ZBL or None
+    """
+
+    version: int
+    kind: str
+    species: tuple[str, ...]
+    radial_cutoffs: np.ndarray
+    angular_cutoffs: np.ndarray
+    max_neighbors: tuple[int, int]
+    n_max: tuple[int, int]
+    basis_size: tuple[int, int]
+    l_max: int
+    extra: tuple[bool, ...]
+    neurons: int
+    w0: np.ndarray
+    b0: np.ndarray
+    w1: np.ndarray
+    b1: np.ndarray
+    c_radial: np.ndarray
+    c_angular: np.ndarray
+    q_scaler: np.ndarray
+    species_bias: np.ndarray | None = None
+    zbl: ZBL | None = None
+
+    @property
+    def n_species(self) -> int:
+        """Number of species T."""
+        return len(self.species)
+
+    @property
+    def dim(self) -> int:
+        """Number of descriptor components."""
+        return descriptor_dim(self.n_max, self.l_max, self.extra)
+
+    @property
+    def cutoff(self) -> float:
+        """Largest cutoff of any pair in Å (angular never exceeds radial in a sound file, both are checked)."""
+        return float(max(self.radial_cutoffs.max(), self.angular_cutoffs.max()))
+
+    @property
+    def tag(self) -> str:
+        """First word of the file, e.g. ``nep4_zbl`` or ``nep4_dipole``."""
+        middle = "_zbl" if self.zbl is not None else ""
+        return f"nep{self.version}{middle}" + ("" if self.kind == "potential" else f"_{self.kind}")
+
+
+def descriptor_dim(n_max, l_max, extra) -> int:
+    """Return the number of descriptor components: radial, then angular blocks of ``n_max_angular + 1``."""
+    return (n_max[0] + 1) + (n_max[1] + 1) * (l_max + sum(bool(flag) for flag in extra))
+
+
+def _network_counts(version, n_species):
+    return 1 if version == 3 else n_species
+
+
+def _parameter_blocks(p_version, n_species, neurons, dim, networks):
+    """Yield (name, network, species or None, shape) in file order of the network part."""
+    per = _network_counts(p_version, n_species)
+    for network in range(networks):
+        for t in range(per):
+            yield "w0", network, t, (neurons, dim)
+            yield "b0", network, t, (neurons,)
+            yield "w1", network, t, (neurons,)
+            if p_version == 5:
+                yield "species_bias", network, t, ()
+        yield "b1", network, None, ()
+
+
+class _Header:
+    """Lines of the header, each checked for its keyword and its number of values."""
+
+    def __init__(self, path, lines):
+        self.path, self.lines, self.at = path, lines, 0
+
+    def fail(self, reason):
+        raise ModelFileError(f"{self.path}, line {self.at}: {reason}")
+
+    def take(self, keyword, counts):
+        if self.at >= len(self.lines):
+            self.at += 1
+            self.fail(f"expected '{keyword}', found the end of the file: the file is truncated")
+        words = self.lines[self.at].split()
+        self.at += 1
+        if not words or words[0] != keyword:
+            self.fail(f"expected '{keyword}', found '{' '.join(words[:4])}'")
+        if counts and len(words) - 1 not in counts:
+            self.fail(f"'{keyword}' needs {' or '.join(map(str, counts))} values, found {len(words) - 1}")
+        try:
+            return [float(w) for w in words[1:]]
+        except ValueError:
+            self.fail(f"'{keyword}' needs numbers, found '{' '.join(words[1:])}'")
+
+
+def _read_tag(header, model_type):
+    if not header.lines or not header.lines[0].split():
+        raise ModelFileError(f"{header.path}: the file is empty; expected a nep.txt that starts with e.g. 'nep4 2 B N'")
+    words = header.lines[0].split()
+    header.at = 1
+    parts = words[0].split("_")
+    if parts[0] not in ("nep3", "nep4", "nep5"):
+        header.fail(f"expected a tag such as nep4, nep4_zbl or nep4_dipole, found '{words[0][:40]}': not a nep.txt")
+    for part in parts[1:]:
+        for key, name in _REFUSED.items():
+            if part.startswith(key):
+                header.fail(f"{name} models ('{words[0]}') are not supported")
+        if part not in ("zbl", "dipole", "polarizability"):
+            header.fail(f"unknown model tag '{words[0]}'")
+    kind = next((k for k in KINDS[1:] if k in parts), "potential")
+    if model_type is not None and model_type != kind:
+        if kind != "potential":
+            header.fail(f"the file says it is a {kind} model, but model_type='{model_type}' was asked for")
+        kind = model_type
+    try:
+        count = int(words[1])
+    except (IndexError, ValueError):
+        header.fail(f"expected the number of species after '{words[0]}'")
+    species = tuple(words[2:])
+    if len(species) != count or count < 1:
+        header.fail(f"says {count} species but names {len(species)}: {' '.join(species)}")
+    unknown = [s for s in species if s not in atomic_numbers or atomic_numbers[s] == 0]
+    if unknown or len(set(species)) != count:
+        header.fail(f"unknown or repeated chemical symbols: {' '.join(unknown or species)}")
+    return int(parts[0][3:]), kind, species, "zbl" in parts
+
+
+def read_nep(path, model_type: str | None = None) -> NepParameters:
+    """Read a NEP or TNEP model from a ``nep.txt`` file (plain or ``.gz``).
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    model_type : {"potential", "dipole", "polarizability"}, optional
+        Only for files written before mid-2023, whose tag does not tell the kind of model; None believes the tag.
+
+    Returns
+    -------
+    NepParameters
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be read, is truncated, has too many numbers, non-finite numbers, or is of an unsupported
+        kind (temperature, charge or van der Waals models, two hidden layers).
+    InputError
+        If `model_type` is not one of the three kinds.
+    """
+    if model_type is not None and model_type not in KINDS:
+        raise InputError(f"model_type must be one of {', '.join(KINDS)}, got '{model_type}'")
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelFileError(f"{path}: cannot be read as a nep.txt ({error})") from error
+    lines = text.splitlines()
+    header = _Header(path, lines)
+    version, kind, species, has_zbl = _read_tag(header, model_type)
+    t = len(species)
+
+    zbl_values = header.take("zbl", (2, 3)) if has_zbl else None
+    cutoff = header.take("cutoff", sorted({4, 2 * t + 2}))
+    *radii, nn_radial, nn_angular = cutoff
+    pairs = np.array(radii).reshape(-1, 2)
+    radial_cutoffs, angular_cutoffs = np.broadcast_to(pairs, (t, 2)).T.copy()
+    n_max = [int(v) for v in header.take("n_max", (2,))]
+    basis_size = [int(v) for v in header.take("basis_size", (2,))]
+    l_max, *flags = (int(v) for v in header.take("l_max", (1, 2, 3, 4, 5, 6, 7)))
+    neurons, second_layer = (int(v) for v in header.take("ANN", (2,)))
+    if second_layer:
+        header.fail("two hidden layers are not supported")
+    if min(*n_max, *basis_size, l_max) < 0 or l_max > 8 or neurons < 1 or min(radii) <= 0:
+        header.fail("n_max, basis_size, l_max (0..8), neurons or cutoffs are out of range")
+    extra = tuple(bool(f) for f in (flags + [0] * 6)[:6])
+
+    dim = descriptor_dim(n_max, l_max, extra)
+    networks = 2 if kind == "polarizability" else 1
+    values = _numbers(path, lines[header.at :], header.at)
+    take = _Taker(path, values)
+    per = _network_counts(version, t)
+    arrays = {
+        "w0": np.empty((networks, per, neurons, dim)),
+        "b0": np.empty((networks, per, neurons)),
+        "w1": np.empty((networks, per, neurons)),
+        "b1": np.empty(networks),
+        "species_bias": np.empty((networks, per)),
+    }
+    for name, network, s, shape in _parameter_blocks(version, t, neurons, dim, networks):
+        arrays[name][(network,) if s is None else (network, s)] = take(shape)
+    c_radial = take((n_max[0] + 1, basis_size[0] + 1, t, t))
+    c_angular = take((n_max[1] + 1, basis_size[1] + 1, t, t))
+    q_scaler = take((dim,))
+    zbl = None
+    if zbl_values is not None:
+        inner, outer = zbl_values[:2]
+        flexible = take((t * (t + 1) // 2, 10)) if inner == 0 and outer == 0 else None
+        zbl = ZBL(inner, outer, zbl_values[2] if len(zbl_values) == 3 else None, flexible)
+    take.finish(kind, version)
+    return NepParameters(
+        version=version, kind=kind, species=species, radial_cutoffs=radial_cutoffs, angular_cutoffs=angular_cutoffs,
+        max_neighbors=(int(nn_radial), int(nn_angular)), n_max=(n_max[0], n_max[1]),
+        basis_size=(basis_size[0], basis_size[1]), l_max=l_max, extra=extra, neurons=neurons,
+        w0=arrays["w0"], b0=arrays["b0"], w1=arrays["w1"], b1=arrays["b1"],
+        species_bias=arrays["species_bias"] if version == 5 else None,
+        c_radial=c_radial, c_angular=c_angular, q_scaler=q_scaler, zbl=zbl,
+    )  # fmt: skip
+
+
+def _numbers(path, lines, offset):
+    try:
+        values = np.array(" ".join(lines).split(), dtype=float)
+    except ValueError:
+        for number, line in enumerate(lines, start=offset + 1):
+            try:
+                [float(w) for w in line.split()]
+            except ValueError:
+                hint = " (last line: the file is truncated?)" if number == offset + len(lines) else ""
+                found = line.strip()[:40]
+                raise ModelFileError(f"{path}, line {number}: expected a number, found '{found}'{hint}") from None
+        raise
+    if not np.isfinite(values).all():
+        raise ModelFileError(f"{path}: parameter {int(np.argmin(np.isfinite(values))) + 1} is not finite")
+    return values
+
+
+class _Taker:
+    """Hand out consecutive parameter blocks and check that the count is exact."""
+
+    def __init__(self, path, values):
+        self.path, self.values, self.at = path, values, 0
+
+    def __call__(self, shape):
+        count = int(np.prod(shape, dtype=int))
+        block = self.values[self.at : self.at + count]
+        self.at += count
+        if block.size < count:
+            block = np.zeros(count)
+        return block.reshape(shape)
+
+    def finish(self, kind, version):
+        if self.at == self.values.size:
+            return
+        hint = "the file is truncated"
+        if self.values.size > self.at:
+            hint = "the header does not fit the parameters"
+            if kind == "potential":
+                hint += " (a file of before mid-2023 may be a polarizability model: pass model_type='polarizability')"
+        raise ModelFileError(
+            f"{self.path}: the header of this nep{version} {kind} model asks for {self.at} parameters, "
+            f"the file has {self.values.size}: {hint}"
+        )
+
+
+def _plain(value):
+    """Shortest text of a header number, as GPUMD prints it (%g)."""
+    return f"{value:g}"
+
+
+def format_nep(p: NepParameters) -> str:
+    """Return the text of a ``nep.txt`` file, numbers in GPUMD's ``%15.7e``."""
+    lines = [f"{p.tag} {p.n_species} {' '.join(p.species)} "]
+    if p.zbl is not None:
+        factor = "" if p.zbl.typewise_factor is None else f" {_plain(p.zbl.typewise_factor)}"
+        lines.append(f"zbl {_plain(p.zbl.inner)} {_plain(p.zbl.outer)}{factor}")
+    radii = np.stack([p.radial_cutoffs, p.angular_cutoffs], axis=1)
+    if (radii == radii[0]).all():
+        radii = radii[:1]
+    lines += [
+        f"cutoff {' '.join(_plain(r) for r in radii.ravel())} {p.max_neighbors[0]} {p.max_neighbors[1]}",
+        f"n_max {p.n_max[0]} {p.n_max[1]}",
+        f"basis_size {p.basis_size[0]} {p.basis_size[1]}",
+        _l_max_line(p),
+        f"ANN {p.neurons} 0",
+    ]
+    networks = 2 if p.kind == "polarizability" else 1
+    blocks = []
+    for name, network, s, _ in _parameter_blocks(p.version, p.n_species, p.neurons, p.dim, networks):
+        blocks.append(np.ravel(getattr(p, name)[(network,) if s is None else (network, s)]))
+    blocks += [p.c_radial.ravel(), p.c_angular.ravel(), p.q_scaler]
+    if p.zbl is not None and p.zbl.flexible is not None:
+        blocks.append(p.zbl.flexible.ravel())
+    values = np.concatenate(blocks)
+    if not np.isfinite(values).all():
+        raise InputError("a NEP model with non-finite parameters cannot be written")
+    return "\n".join(lines) + "\n" + "".join(f"{v:15.7e}\n" for v in values)
+
+
+def _l_max_line(p):
+    flags = [2 if p.extra[0] else 0, *(int(f) for f in p.extra[1:])]
+    while len(flags) > 2 and not flags[-1]:
+        flags.pop()
+    return f"l_max {p.l_max} " + " ".join(map(str, flags))
+
+
+def write_nep(path, parameters: NepParameters) -> None:
+    """Write a ``nep.txt`` that GPUMD, calorine and LAMMPS can read; the file appears complete or not at all.
+
+    Numbers are printed with eight significant digits (GPUMD's own precision), so a file that was read is
+    reproduced value for value.
+
+    Raises
+    ------
+    InputError
+        If a parameter is not finite.
+    """
+    text = format_nep(parameters)
+    with atomic_output(path, force=True) as temporary:
+        temporary.write_text(text)

@@ -1,0 +1,1 @@
+"""Output of simulations, time series and spectra."""

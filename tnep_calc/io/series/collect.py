@@ -1,0 +1,226 @@
+"""From the output files of a simulation to one time series in the package's units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from ase.cell import Cell
+
+from ...conventions import GPUMD_ORDER, LAMMPS_ORDER, from_six
+from ...errors import InputError
+from ...units import DIPOLE_UNITS, EPSILON_0, POLARIZABILITY_UNITS
+from ..files import sha256
+from .gpumd import is_gpumd, read_gpumd_output
+from .lammps import Rows, is_ave_time, read_ave_time, select_columns
+from .timeseries import Sampled, TimeSeries
+
+FORMATS = ("lammps", "gpumd")
+SUSCEPTIBILITY = "N*chi"
+"""What GPUMD writes for a model of the susceptibility: its sum over atoms, ``N chi`` with ``alpha = eps0 V chi``."""
+
+UNIT_NAMES = {"dipole": tuple(DIPOLE_UNITS), "polarizability": (*POLARIZABILITY_UNITS, SUSCEPTIBILITY)}
+_LAMMPS_UNITS = {"dipole": "e*A", "polarizability": "e*A^2/V"}
+_KIND_BY_COLUMNS = {3: "dipole", 6: "polarizability", 9: "polarizability"}
+_INTERVAL_TOLERANCE = 1e-6
+
+
+def cell_from_numbers(numbers) -> np.ndarray:
+    """Return lattice vectors (3, 3) from 1 (cube), 3 (box), 6 (a b c alpha beta gamma) or 9 numbers, Å and degrees.
+
+    Examples
+    --------
+    >>> cell_from_numbers([10.0]).tolist()
+    [[10.0, 0.0, 0.0], [0.0, 10.0, 0.0], [0.0, 0.0, 10.0]]
+    """
+    numbers = [float(number) for number in numbers]
+    if len(numbers) not in (1, 3, 6, 9):
+        raise InputError(f"a cell is given by 1, 3, 6 or 9 numbers, got {len(numbers)}")
+    shape = {1: numbers * 3, 9: np.reshape(numbers, (3, 3)) if len(numbers) == 9 else None}.get(len(numbers), numbers)
+    try:
+        with np.errstate(invalid="ignore"):
+            cell = np.array(Cell.new(shape))
+    except (AssertionError, ValueError) as error:
+        raise InputError(f"no cell has lengths and angles {numbers}") from error
+    if not abs(np.linalg.det(cell)) > 0:
+        raise InputError(f"the cell {numbers} has no volume")
+    return cell
+
+
+def _format_of(path, wanted):
+    if wanted is not None:
+        return wanted
+    if is_ave_time(path):
+        return "lammps"
+    if is_gpumd(path):
+        return "gpumd"
+    raise InputError(
+        f"{path} has neither the title lines of LAMMPS's fix ave/time nor GPUMD's header: say --format lammps (steps "
+        "go on over restarts; xx yy zz xy xz yz) or --format gpumd (steps begin anew in each run; xx yy zz xy yz zx)"
+    )
+
+
+def _columns(contents: dict[Path, Rows], columns: dict[str, str]) -> dict[str, tuple[Path, np.ndarray]]:
+    """Return which file and which of its columns each quantity comes from."""
+    found: dict[str, tuple[Path, np.ndarray]] = {}
+    for name, wanted in columns.items():
+        matches, reasons = {}, []
+        for path, rows in contents.items():
+            try:
+                matches[path] = select_columns(rows, wanted, path)
+            except InputError as error:
+                reasons.append(str(error))
+        if not matches:
+            raise InputError("; ".join(reasons))
+        if len(matches) > 1:
+            raise InputError(f"columns '{wanted}' are in {' and in '.join(map(str, matches))}: use a name in one only")
+        found[name] = matches.popitem()
+    used = {path for path, _ in found.values()}
+    for path, rows in contents.items():
+        if path in used:
+            continue
+        count = rows.values.shape[1]
+        if count not in _KIND_BY_COLUMNS:
+            raise InputError(
+                f"{path} has {count} columns besides the step ({', '.join(rows.names[:12])}); expected 3 (dipole), or "
+                "6 or 9 (polarizability); choose with --dipole-columns and --polarizability-columns"
+            )
+        name = _KIND_BY_COLUMNS[count]
+        if name in found:
+            raise InputError(
+                f"both {found[name][0]} and {path} hold a {name}; give one file per quantity (parts of one run: join "
+                "them with cat, in order)"
+            )
+        found[name] = (path, rows.values)
+    return found
+
+
+def _factor(name, unit, volume, atoms):
+    if unit not in UNIT_NAMES[name]:
+        raise InputError(f"the unit of the {name} must be one of {', '.join(UNIT_NAMES[name])}, got '{unit}'")
+    if unit != SUSCEPTIBILITY:
+        return (DIPOLE_UNITS if name == "dipole" else POLARIZABILITY_UNITS)[unit]
+    if volume is None or atoms is None:
+        raise InputError(f"{SUSCEPTIBILITY} needs the volume (or cell) and the number of atoms of the simulation")
+    return EPSILON_0 * volume / atoms
+
+
+def _in_package_units(name, values, order, factor):
+    count = values.shape[1]
+    allowed = (3,) if name == "dipole" else (6, 9)
+    if count not in allowed:
+        raise InputError(f"a {name} needs {' or '.join(map(str, allowed))} columns, got {count}")
+    if name == "polarizability":
+        values = from_six(values, order) if count == 6 else values.reshape(-1, 3, 3)
+    return values * factor
+
+
+def _interval(path, rows, timestep):
+    """Return the sampling interval in fs."""
+    spacing = np.diff(rows.steps[: rows.starts[1]] if len(rows.starts) > 1 else rows.steps)
+    steps = int(np.median(spacing))
+    said = rows.header.get("dt_output")
+    if timestep is None:
+        if said is None:
+            raise InputError(f"{path} does not say how long a step is: give the time step of the simulation (fs)")
+        return said
+    dt = steps * timestep
+    if said is not None and abs(dt - said) > _INTERVAL_TOLERANCE * said:
+        raise InputError(
+            f"{path} says that samples are {said:g} fs apart; {steps} steps of {timestep:g} fs are {dt:g} fs: leave "
+            "the time step out, or correct it"
+        )
+    return dt
+
+
+def collect_series(
+    paths,
+    timestep: float | None = None,
+    temperature: float | None = None,
+    volume: float | None = None,
+    cell=None,
+    file_format: str | None = None,
+    units: dict[str, str] | None = None,
+    columns: dict[str, str] | None = None,
+    allow_gaps: bool = False,
+    atoms: int | None = None,
+    command: str = "",
+) -> tuple[TimeSeries, list[str]]:
+    """Read simulation output into a time series.
+
+    Parameters
+    ----------
+    paths : sequence of str or path
+        Files of LAMMPS's ``fix ave/time`` or of GPUMD; at most one dipole and one polarizability.
+    timestep : float, optional, in fs
+        Time step of the simulation (not the sampling interval); None: only where the files tell the interval.
+    temperature : float, optional, in K
+    volume : float, optional, in Å³
+        None: that of the cell, where one is known.
+    cell : array_like, shape (3, 3), optional, in Å
+        None: that of GPUMD's header, where there is one.
+    file_format : {"lammps", "gpumd"}, optional
+        None: by the first lines or the name of each file.
+    units : dict, optional
+        Units of ``"dipole"`` and ``"polarizability"`` in the files (``UNIT_NAMES``).  Without them
+        LAMMPS files are in e·Å and e·Å²/V, the units of this package's computes; GPUMD files need them, because GPUMD
+        writes whatever unit its model was trained on.
+    columns : dict, optional
+        Columns of a quantity by name or number, for files that hold more than one.
+    allow_gaps : bool
+        Whether missing samples split the series instead of being an error.
+    atoms : int, optional
+        Number of atoms, only for the unit ``N*chi``; None: that of GPUMD's header.
+    command : str
+        Kept in the series.
+
+    Returns
+    -------
+    series : TimeSeries
+    notes : list of str
+        What was tolerated or assumed, each beginning with the file's name.
+
+    Raises
+    ------
+    InputError
+        If information is missing or contradictory.
+    DataFileError
+        If a file cannot be used.
+    """
+    if file_format is not None and file_format not in FORMATS:
+        raise InputError(f"file_format must be one of {', '.join(FORMATS)}, got '{file_format}'")
+    for label, value in {"time step": timestep, "temperature": temperature, "volume": volume}.items():
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise InputError(f"the {label} must be a positive number, got {value}")
+    formats = {Path(path): _format_of(path, file_format) for path in paths}
+    readers = {"lammps": read_ave_time, "gpumd": read_gpumd_output}
+    contents = {path: readers[kind](path, allow_gaps) for path, kind in formats.items()}
+    notes = [f"{path}: {note}" for path, rows in contents.items() for note in rows.notes]
+    if cell is None:
+        cell = next((rows.header["cell"] for rows in contents.values() if "cell" in rows.header), None)
+        if cell is not None and volume is not None:
+            notes.append("the cell of GPUMD's header is not used, as a volume was given")
+            cell = None
+    if cell is not None and volume is None:
+        volume = float(abs(np.linalg.det(cell)))
+    quantities: dict[str, Sampled] = {}
+    for name, (path, values) in _columns(contents, columns or {}).items():
+        rows = contents[path]
+        unit = (units or {}).get(name) or (_LAMMPS_UNITS[name] if formats[path] == "lammps" else None)
+        if unit is None:
+            raise InputError(
+                f"{path}: GPUMD writes the unit its model was trained on; say it with --{name}-unit "
+                f"({', '.join(UNIT_NAMES[name])}; published models differ, see the help)"
+            )
+        factor = _factor(name, unit, volume, atoms or rows.header.get("num_atoms"))
+        order = LAMMPS_ORDER if formats[path] == "lammps" else GPUMD_ORDER
+        said = "; ".join(rows.notes)
+        quantities[name] = Sampled(
+            _in_package_units(name, values, order, factor),
+            _interval(path, rows, timestep),
+            tuple(rows.starts),
+            tuple(int(rows.steps[row]) for row in rows.starts),
+            {"source": path.name, "source_sha256": sha256(path), "source_unit": unit, "notes": said},
+        )
+    dipole, polarizability = quantities.get("dipole"), quantities.get("polarizability")
+    return TimeSeries(dipole, polarizability, temperature, volume, cell, command), notes

@@ -1,0 +1,46 @@
+"""Databases of ASE (``ase.db``, SQLite or JSON): labels from the calculator, the key-value pairs, and ``row.data``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ...errors import DataFileError
+from ...structures import LabelledStructure
+from .extxyz import from_atoms
+
+
+def read_ase_db(
+    path: str | Path, keys: Mapping[str, str] | None = None, require: Sequence[str] = ()
+) -> list[LabelledStructure]:
+    """Read all rows of a database, in the order of their ids.
+
+    Parameters
+    ----------
+    path : path
+    keys, require
+        As in :func:`tnep_calc.io.structures.extxyz.read_dataset`; keys of ``row.data`` and of the key-value pairs
+        count alike.
+
+    Raises
+    ------
+    DataFileError
+        If the file is not a database, is empty, or a label is unsound; the message names the row by its id.
+    """
+    from ase.db import connect
+
+    path = Path(path)
+    if not path.is_file():
+        raise DataFileError(f"{path}: no such file")
+    structures = []
+    try:
+        rows = list(connect(path).select(sort="id"))
+    except Exception as error:  # ASE and sqlite3 raise whatever their parts raise
+        raise DataFileError(f"{path}: cannot be read as a database of ASE ({error})") from error
+    for row in rows:
+        atoms = row.toatoms()
+        atoms.info.update({**row.key_value_pairs, **row.data})
+        structures.append(from_atoms(atoms, f"{path}, row {row.id}", keys, require))
+    if not structures:
+        raise DataFileError(f"{path}: no row in the database")
+    return structures

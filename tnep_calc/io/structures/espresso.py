@@ -1,0 +1,134 @@
+"""Quantum ESPRESSO's XML files (``data-file-schema.xml``): single points, and sets of runs in finite electric fields.
+
+A set is one geometry at E = 0 and in one or more fields (``lelfield = .true.`` in all of them, the first with
+``efield_cart = 0 0 0``).  It becomes a structure without field, which has Born charges and polarizability by finite
+differences if the fields span space, and one structure per field with the labels in that field (see ``finite_field``).
+
+``etot`` of a run in a field is ``U - E.P`` with QE's own unfolded P, whose branch need not be the one of the printed
+dipole.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import DataFileError
+from ...structures import LabelledStructure
+from ...units import BOHR, HARTREE
+from ..files import read_bytes
+from .finite_field import FieldRun, combine, geometry_key
+
+RYDBERG_FIELD = HARTREE / BOHR / 2**0.5  # V/Å per atomic unit of ``efield_cart`` (Rydberg units: e² = 2)
+RYDBERG_DIPOLE = BOHR / 2**0.5  # e·Å per atomic unit of the printed dipoles
+_ZERO_FIELD = "lelfield = .true., efield_cart = 0 0 0"
+
+
+def read_espresso(paths: Sequence[str | Path]) -> list[LabelledStructure]:
+    """Read XML files of ``pw.x`` (plain, ``.gz``, ``.bz2`` or ``.xz``); those of one geometry form a set.
+
+    Parameters
+    ----------
+    paths : sequence of paths
+        In any order: the geometry in the files decides what belongs together.
+
+    Returns
+    -------
+    list of LabelledStructure
+        In the order of the first file of each set: without field first, then in the order of the files.
+
+    Raises
+    ------
+    DataFileError
+        If a file cannot be read or is not converged, a set has no or several runs at E = 0, or a branch of the
+        polarization cannot be told; the message names the file.
+    """
+    sets: dict[tuple, list[FieldRun]] = {}
+    for path in paths:
+        run = _read_run(Path(path))
+        sets.setdefault(geometry_key(run.symbols, run.positions, run.cell), []).append(run)
+    return [structure for runs in sets.values() for structure in combine(runs, _ZERO_FIELD)]
+
+
+def _read_run(path: Path) -> FieldRun:
+    try:
+        root = ET.fromstring(read_bytes(path))
+    except ET.ParseError as error:
+        raise DataFileError(f"{path}: is not complete XML ({error})") from error
+    output = root.find("output")
+    if not root.tag.endswith("espresso") or output is None:
+        raise DataFileError(f"{path}: is not the XML file of a finished pw.x run (no <output>)")
+    get = _Reader(path, output)
+    if get.text("convergence_info/scf_conv/convergence_achieved", "true").strip() != "true":
+        raise DataFileError(f"{path}: the SCF cycle has not converged")
+    atoms = output.findall("atomic_structure/atomic_positions/atom")
+    if not atoms:
+        raise DataFileError(f"{path}: no Cartesian positions (<atomic_positions>) in the output")
+    cell = np.array([get.numbers(f"atomic_structure/cell/a{k}", 3) for k in (1, 2, 3)]) * BOHR
+    forces, stress = get.numbers("forces", 3 * len(atoms)), get.numbers("stress", 9)
+    volume = abs(np.linalg.det(cell))
+    inputs = _Reader(path, root)
+    field = inputs.numbers("input/electric_field/electric_field_vector", 3)
+    potential = inputs.text("input/electric_field/electric_potential", "").strip()
+    if potential == "sawtooth_potential":
+        raise DataFileError(f"{path}: a sawtooth potential (tefield) is not a homogeneous field; use lelfield")
+    dipole = None
+    electronic = get.numbers("electric_field/finiteElectricFieldInfo/electronicDipole", 3)
+    if electronic is not None:
+        dipole = (electronic + get.required("electric_field/finiteElectricFieldInfo/ionicDipole", 3)) * RYDBERG_DIPOLE
+    return FieldRun(
+        f"{path}",
+        tuple(_symbol(path, atom.get("name", "")) for atom in atoms),
+        np.array([get.parse(atom.text, 3, "positions") for atom in atoms]) * BOHR,
+        cell,
+        field * RYDBERG_FIELD if field is not None and potential == "homogenous_field" else np.zeros(3),
+        {
+            "energy": float(get.required("total_energy/etot", 1)[0]) * HARTREE,
+            "forces": None if forces is None else forces.reshape(-1, 3) * HARTREE / BOHR,
+            "virial": None if stress is None else volume * stress.reshape(3, 3) * HARTREE / BOHR**3,  # QE: compression
+            "dipole": dipole,
+        },
+        () if dipole is None else (dipole,),
+    )
+
+
+def _symbol(path, name):
+    from ase.data import atomic_numbers
+
+    symbol = re.split(r"[\d_\-]", name)[0].capitalize()
+    if symbol not in atomic_numbers:
+        raise DataFileError(f"{path}: '{name}' is not a chemical symbol")
+    return symbol
+
+
+class _Reader:
+    """Numbers of one XML tree, checked."""
+
+    def __init__(self, path, root):
+        self.path, self.root = path, root
+
+    def text(self, name, default):
+        return self.root.findtext(name, default) or default
+
+    def parse(self, text, count, name):
+        try:
+            values = np.array((text or "").split(), dtype=float)
+        except ValueError:
+            values = np.empty(0)
+        if values.size != count or not np.isfinite(values).all():
+            raise DataFileError(f"{self.path}: <{name}> must be {count} finite numbers, found '{(text or '')[:40]}'")
+        return values
+
+    def numbers(self, name, count):
+        text = self.root.findtext(name)
+        return None if text is None else self.parse(text, count, name)
+
+    def required(self, name, count):
+        values = self.numbers(name, count)
+        if values is None:
+            raise DataFileError(f"{self.path}: no <{name}> in the output")
+        return values

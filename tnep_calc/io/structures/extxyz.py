@@ -1,0 +1,285 @@
+"""Labelled structures from extended xyz files: read, check, and bring to the package's units and signs.
+
+Every label is checked where it is read, and an error names file, structure and field.  ASE moves some keys of an
+extended xyz file into ``atoms.calc`` (energy, forces, stress, dipole) and leaves others in ``atoms.info`` and
+``atoms.arrays``; both places are searched, so files written by ASE, GPUMD tools or by hand read alike.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...conventions import ASE_ORDER, from_six
+from ...errors import DataFileError, InputError
+from ...structures import FIELDS, LABELS, LabelledStructure, symmetric_part
+from ...units import EPSILON_0
+from ..files import atomic_output, read_text
+
+_LISTED = 20  # longest list of structures in a message
+
+
+def read_dataset(
+    paths: str | Path | Sequence[str | Path],
+    keys: Mapping[str, str] | None = None,
+    require: Sequence[str] = (),
+) -> list[LabelledStructure]:
+    """Read all structures of extended xyz files.
+
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        Files, read in this order; ``.gz``, ``.bz2`` and ``.xz`` are unpacked.
+    keys : mapping, optional
+        Key in the file for a field of ``FIELDS``, e.g. ``{"energy": "dft_energy"}``; a field named here must be in
+        every structure.
+    require : sequence of str, optional
+        Labels (of ``LABELS``) that every structure without electric field must have.
+
+    Returns
+    -------
+    list of LabelledStructure
+
+    Raises
+    ------
+    DataFileError
+        If a file cannot be read or is empty, a required label is missing, or a value has the wrong shape or is not
+        finite; the message names file, structure and field, and further structures of the file that cannot be used.
+    InputError
+        If `keys` or `require` name an unknown field.
+    """
+    from ase.io import iread
+
+    keys = dict(keys or {})
+    for name, known in [*((k, FIELDS) for k in keys), *((r, LABELS) for r in require)]:
+        if name not in known:
+            raise InputError(f"unknown field '{name}'; known: {', '.join(known)}")
+    structures: list[LabelledStructure] = []
+    for path in [paths] if isinstance(paths, (str, Path)) else paths:
+        path = Path(path)
+        before, bad = len(structures), []  # numbers of structures that cannot be used, and the reasons
+        text = io.StringIO(_with_ase_names(read_text(path)))
+        try:
+            for index, atoms in enumerate(iread(text, index=":", format="extxyz")):
+                try:
+                    structures.append(from_atoms(atoms, f"{path}, structure {index}", keys, require))
+                except DataFileError as error:
+                    bad.append((index, str(error)))
+        except Exception as error:  # ASE's parser raises whatever its parts raise
+            index = len(structures) - before + len(bad)
+            bad.append((index, f"{path}, structure {index}: cannot be read as extended xyz ({error})"))
+        if bad:
+            raise DataFileError(_all_bad(bad))
+        if len(structures) == before:
+            raise DataFileError(f"{path}: no structure in the file")
+    return structures
+
+
+def _all_bad(bad: list[tuple[int, str]]) -> str:
+    """Return the first of (structure, reason) in full, and the numbers of the others."""
+    others = [str(index) for index, _ in bad[1:]]
+    if not others:
+        return bad[0][1]
+    more = f", ... {others[-1]}" if len(others) > _LISTED else ""
+    what = f"{len(others)} more structure{'s' * (len(others) > 1)} of this file"
+    return f"{bad[0][1]}; {what} cannot be used: {', '.join(others[:_LISTED])}{more}"
+
+
+def _with_ase_names(text: str) -> str:
+    """Return extended xyz with ``Lattice``, ``Properties`` and ``pbc`` in the case that ASE knows.
+
+    Other programs (GPUMD) take any; ASE would read a structure without cell and without columns.
+    """
+    lines = text.splitlines(keepends=True)
+    at = 0
+    while at + 1 < len(lines) and lines[at].strip().isdecimal():
+        lines[at + 1] = _HEADER_NAME.sub(lambda match: _HEADER_NAMES[match[0].lower()], lines[at + 1])
+        at += 2 + int(lines[at])
+    return "".join(lines)
+
+
+_HEADER_NAMES = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
+_HEADER_NAME = re.compile(r"(?<!\S)(lattice|properties|pbc)(?=\s*=)", re.IGNORECASE)
+
+
+def from_atoms(
+    atoms, source: str, keys: Mapping[str, str] | None = None, require: Sequence[str] = ()
+) -> LabelledStructure:
+    """Return the labelled structure of an ASE ``Atoms``, checked.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        With labels in ``info``, ``arrays`` or the results of its calculator.
+    source : str
+        What to call it in messages.
+    keys, require
+        As in :func:`read_dataset`.
+
+    Raises
+    ------
+    DataFileError
+        As :func:`read_dataset`.
+    """
+    found = _Fields(atoms, source, dict(keys or {}))
+    n, cell = len(atoms), np.array(atoms.cell)
+    if n == 0:
+        raise DataFileError(f"{source}: has no atoms")
+    volume = abs(np.linalg.det(cell))
+    pbc = np.array(atoms.pbc, dtype=bool)
+    if pbc.any() and np.linalg.matrix_rank(cell[pbc]) < pbc.sum():
+        raise DataFileError(f"{source}: is periodic but its lattice vectors are zero or linearly dependent")
+    field = found.array("electric_field", (3,))
+    labels: dict[str, object] = {
+        "forces": found.array("forces", (n, 3)),
+        "dipole": found.array("dipole", (3,)),
+        "born_charges": found.array("born_charges", (n, 3, 3)),
+        "virial": found.symmetric("virial"),
+        "polarizability": found.symmetric("polarizability"),
+        "electric_field": field,
+        "atomic_dipole": found.array("atomic_dipole", (n, 3)),
+        "atomic_polarizability": found.symmetric_of_atoms("atomic_polarizability", n),
+    }
+    energy = found.array("energy", ())
+    labels["energy"] = None if energy is None else float(energy)
+    for label, name, convert in (
+        ("virial", "stress", lambda stress: -volume * stress),
+        ("polarizability", "epsilon_inf", lambda eps: EPSILON_0 * volume * (eps - np.eye(3))),
+        ("polarizability", "susceptibility", lambda chi: EPSILON_0 * volume * chi),
+    ):
+        if labels[label] is None and (value := found.symmetric(name)) is not None:
+            if volume == 0:
+                raise DataFileError(f"{source}: '{name}' needs a cell with a volume, but the structure has none")
+            labels[label] = convert(value)
+    for label in require if field is None or not field.any() else ():
+        if labels[label] is None:
+            wanted = [keys[label]] if keys and label in keys else list(FIELDS[label])
+            wanted += {"virial": ["stress"], "polarizability": ["epsilon_inf", "susceptibility"]}.get(label, [])
+            raise DataFileError(
+                f"{source}: no {label} (looked for {', '.join(wanted)}; found {', '.join(found.names()) or 'nothing'})"
+            )
+    if (weight := found.array("weight", ())) is not None:
+        if not 0 < weight <= 100:
+            raise DataFileError(f"{source}: 'weight' must be above 0 and at most 100, found {float(weight):g}")
+        labels["weight"] = float(weight)
+    symbols = tuple(atoms.get_chemical_symbols())
+    return LabelledStructure(source, symbols, found.positions(), cell, pbc, **labels)  # type: ignore[arg-type]
+
+
+def write_dataset(path: str | Path, structures: Sequence[LabelledStructure], force: bool = False) -> None:
+    """Write structures with all their labels as extended xyz, to be read by :func:`read_dataset` or ASE.
+
+    Keys are those of ``FIELDS``; the virial is written as the stress (eV/Å³, ASE's sign) where there is a cell.
+    Numbers have 17 digits in the header and 12 in the columns.
+
+    Parameters
+    ----------
+    path : path
+        Must not exist, unless `force`.
+    structures : sequence of LabelledStructure
+    force : bool, default False
+        Overwrite.
+
+    Raises
+    ------
+    InputError
+        If the file exists or its folder does not.
+    """
+    with atomic_output(path, force) as temporary, open(temporary, "w", encoding="utf-8") as stream:
+        for s in structures:
+            stream.write(_as_text(s))
+
+
+_COLUMNS = {"forces": 3, "born_charges": 9, "atomic_dipole": 3, "atomic_polarizability": 9}
+
+
+def _as_text(s: LabelledStructure) -> str:
+    columns = {name: getattr(s, name) for name in _COLUMNS if getattr(s, name) is not None}
+    properties = "species:S:1:pos:R:3" + "".join(f":{name}:R:{_COLUMNS[name]}" for name in columns)
+    header: dict[str, object] = {"Lattice": s.cell} if s.cell.any() else {}
+    header |= {"Properties": properties, "energy": s.energy, "dipole": s.dipole, "polarizability": s.polarizability}
+    if s.virial is not None:
+        header |= {"stress": -s.virial / s.volume} if s.volume else {"virial": s.virial}
+    header |= {"electric_field": s.electric_field, "weight": None if s.weight == 1 else s.weight}
+    header |= {"source": s.source.replace('"', "'"), "pbc": " ".join("FT"[int(p)] for p in s.pbc)}
+    words = []
+    for key, value in header.items():
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            value = " ".join(repr(float(x)) for x in np.ravel(np.asarray(value)))
+        words.append(f"{key}={value}" if " " not in value and value else f'{key}="{value}"')
+    table = np.concatenate([s.positions, *(v.reshape(len(s), -1) for v in columns.values())], axis=1)
+    rows = (f"{a:<2} " + " ".join(f"{x:.12g}" for x in row) for a, row in zip(s.symbols, table, strict=True))
+    return "\n".join([str(len(s)), " ".join(words), *rows, ""])
+
+
+class _Fields:
+    """Look up fields of one ``Atoms`` wherever ASE's reader has put them."""
+
+    def __init__(self, atoms, source, keys):
+        self.source, self.keys = source, keys
+        self.atoms = atoms
+        self.values = dict(getattr(atoms.calc, "results", {}) or {})
+        self.values.update({k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")})
+        self.values.update(atoms.info)
+        self.by_lower = {str(k).lower(): k for k in self.values}
+
+    def names(self):
+        return sorted(map(str, self.values))
+
+    def fail(self, reason):
+        raise DataFileError(f"{self.source}: {reason}")
+
+    def _value(self, field):
+        if field in self.keys:
+            key = self.keys[field]
+            if key not in self.values:
+                self.fail(f"no '{key}' (the key given for {field}); found {', '.join(self.names()) or 'nothing'}")
+            return key, self.values[key]
+        for alias in FIELDS[field]:
+            if alias in self.by_lower:
+                return alias, self.values[self.by_lower[alias]]
+        return field, None
+
+    def _numbers(self, key, value):
+        try:
+            array = np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            self.fail(f"'{key}' must be numbers, found {str(value)[:40]!r}")
+        if not np.isfinite(array).all():
+            self.fail(f"'{key}' is not finite ({array.size - int(np.isfinite(array).sum())} of {array.size} values)")
+        return array
+
+    def positions(self):
+        return self._numbers("positions", self.atoms.positions)
+
+    def array(self, field, shape):
+        key, value = self._value(field)
+        if value is None:
+            return None
+        array = self._numbers(key, value)
+        if array.size != int(np.prod(shape)) or (shape and array.shape[:1] != shape[:1]):
+            self.fail(f"'{key}' must have shape {shape}, found {array.shape}")
+        return array.reshape(shape)
+
+    def symmetric(self, field):
+        """Symmetric 3x3 tensor from nine numbers, or from six in ASE's order for the stress."""
+        key, value = self._value(field)
+        if value is None:
+            return None
+        array = self._numbers(key, value)
+        if array.size == 6 and field == "stress":
+            return from_six(array.reshape(6), ASE_ORDER)
+        if array.size != 9:
+            self.fail(f"'{key}' must be nine numbers (3x3), found shape {array.shape}")
+        return symmetric_part(array.reshape(3, 3), self.source, key)
+
+    def symmetric_of_atoms(self, field, n):
+        """Symmetric 3x3 tensors of atoms from nine columns (shares of atoms need not be symmetric; that part goes)."""
+        array = self.array(field, (n, 3, 3))
+        return None if array is None else (array + array.transpose(0, 2, 1)) / 2

@@ -1,0 +1,1 @@
+"""NEP and TNEP in plain torch."""

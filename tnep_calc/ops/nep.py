@@ -1,0 +1,192 @@
+"""A NEP model that runs on the native kernels where they are, and on plain torch elsewhere."""
+
+from typing import Dict, List, Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from ..io.gpumd.nep_txt import NepParameters
+from ..models.nep.model import NEP
+from . import load
+from .nep_packing import pack
+
+load()
+
+# Quantities that the kernels give from positions and a list without edge vectors.
+DIRECT = (
+    "energies", "energy", "forces", "virial", "virials", "dipoles", "dipole", "polarizabilities", "polarizability",
+)  # fmt: skip
+
+
+class NativeNEP(nn.Module):
+    """NEP or TNEP model with two paths: native operators on the CPU, else the plain torch model inside.
+
+    Both paths take the same arguments and give the same results, see ``tnep_calc.models``.
+
+    Parameters
+    ----------
+    parameters, dtype, unit
+        As of ``tnep_calc.models.nep.model.NEP``.
+    """
+
+    header: Tensor
+    params: Tensor
+
+    def __init__(self, parameters: NepParameters, dtype: torch.dtype = torch.float64, unit: str | None = None):
+        super().__init__()
+        self.plain = NEP(parameters, dtype, unit)
+        self.kind = parameters.kind
+        self.quantities: List[str] = self.plain.quantities
+        self.direct: List[str] = [name for name in self.quantities if name in DIRECT]
+        self.scale = self.plain.scale
+        self.dim = parameters.dim
+        header, params = pack(parameters)
+        self.register_buffer("header", torch.from_numpy(header))
+        self.register_buffer("params", torch.tensor(params, dtype=dtype))
+
+    def forward(
+        self,
+        species: Tensor,
+        centers: Tensor,
+        offsets: Tensor,
+        neighbors: Tensor,
+        vectors: Tensor,
+        quantities: List[str],
+        field: Optional[Tensor],
+    ) -> Dict[str, Tensor]:
+        """Return the wanted quantities by name, all float64; see ``tnep_calc.models`` for shapes and units."""
+        known = True
+        for name in quantities:
+            known = known and name in self.quantities
+        if not known or not torch.ops.tnep.native_available(self.params):
+            return self.plain(species, centers, offsets, neighbors, vectors, quantities, field)
+        if self.kind == "potential":
+            gradient, atom_virials = self._wants(quantities)
+            energies, forces, virial, virials = torch.ops.tnep.nep_energy(
+                self.header, self.params, species, centers, offsets, neighbors, vectors, gradient, atom_virials
+            )
+            out = self._energy_results(energies, forces, virial, virials, quantities)
+        elif self.kind == "dipole":
+            out = self._dipole(species, centers, offsets, neighbors, vectors, quantities, field)
+        else:
+            out = self._polarizability(species, centers, offsets, neighbors, vectors, quantities, field)
+        if "descriptors" in quantities:
+            out["descriptors"] = torch.ops.tnep.nep_descriptors(
+                self.header, self.params, species, centers, offsets, neighbors, vectors, self.dim
+            )
+        return out
+
+    def from_positions(
+        self,
+        species: Tensor,
+        centers: Tensor,
+        offsets: Tensor,
+        neighbors: Tensor,
+        positions: Tensor,
+        quantities: List[str],
+    ) -> Dict[str, Tensor]:
+        """Return what `forward` gives for vectors that are differences of positions.
+
+        The native kernels then make the vectors on the way, which saves their storage: this is how LAMMPS hands over
+        its own list, in which a third of the pairs are longer than the cutoff.
+
+        Parameters
+        ----------
+        species, centers, offsets, quantities
+            As of `forward`.
+        neighbors : Tensor
+            int32, shape (n_edges,), atom index; periodic images are atoms of their own.
+        positions : Tensor
+            float64, shape (n_atoms, 3), in A.
+        """
+        direct = torch.ops.tnep.native_available(self.params)
+        for name in quantities:
+            direct = direct and name in self.direct
+        if not direct:
+            from_atom = torch.repeat_interleave(centers, offsets[1:] - offsets[:-1])
+            to_atom = neighbors.long()
+            vectors = positions[to_atom] - positions[from_atom]
+            return self.forward(species, centers, offsets, to_atom, vectors, quantities, None)
+        if self.kind == "potential":
+            gradient, atom_virials = self._wants(quantities)
+            energies, forces, virial, virials = torch.ops.tnep.nep_energy_list(
+                self.header, self.params, species, centers, offsets, neighbors, positions, gradient, atom_virials
+            )
+            return self._energy_results(energies, forces, virial, virials, quantities)
+        if self.kind == "dipole":
+            dipoles = self.scale * torch.ops.tnep.nep_dipole_list(
+                self.header, self.params, species, centers, offsets, neighbors, positions
+            )
+            return {"dipoles": dipoles, "dipole": dipoles.sum(0)}
+        tensors = self.scale * torch.ops.tnep.nep_polarizability_list(
+            self.header, self.params, species, centers, offsets, neighbors, positions
+        )
+        return {"polarizabilities": tensors, "polarizability": tensors.sum(0)}
+
+    def _wants(self, quantities: List[str]) -> Tuple[bool, bool]:
+        """Return whether gradients, and virials per atom, are needed."""
+        atom_virials = "virials" in quantities
+        return atom_virials or "forces" in quantities or "virial" in quantities, atom_virials
+
+    def _energy_results(
+        self, energies: Tensor, forces: Tensor, virial: Tensor, virials: Tensor, quantities: List[str]
+    ) -> Dict[str, Tensor]:
+        gradient, atom_virials = self._wants(quantities)
+        out: Dict[str, Tensor] = {"energies": energies, "energy": energies.sum()}
+        if gradient:
+            out["forces"] = forces
+            out["virial"] = virial
+        if atom_virials:
+            out["virials"] = virials
+        return out
+
+    def _dipole(
+        self, species: Tensor, centers: Tensor, offsets: Tensor, neighbors: Tensor, vectors: Tensor,
+        quantities: List[str], field: Optional[Tensor],
+    ) -> Dict[str, Tensor]:  # fmt: skip
+        out: Dict[str, Tensor] = {}
+        if "dipole" in quantities or "dipoles" in quantities:
+            dipoles = self.scale * torch.ops.tnep.nep_dipole(
+                self.header, self.params, species, centers, offsets, neighbors, vectors
+            )
+            out["dipoles"] = dipoles
+            out["dipole"] = dipoles.sum(0)
+        if "born_charges" in quantities:
+            out["born_charges"] = self.scale * torch.ops.tnep.nep_dipole_gradient(
+                self.header, self.params, species, centers, offsets, neighbors, vectors
+            )
+        self._field_forces(species, centers, offsets, neighbors, vectors, quantities, field, out)
+        return out
+
+    def _field_forces(
+        self, species: Tensor, centers: Tensor, offsets: Tensor, neighbors: Tensor, vectors: Tensor,
+        quantities: List[str], field: Optional[Tensor], out: Dict[str, Tensor],
+    ) -> None:  # fmt: skip
+        virials = "field_virials" in quantities
+        if virials or "field_forces" in quantities:
+            if field is None:
+                raise ValueError("field_forces needs a field, shape (3,) or (n_centers, 3), in V/A; got none")
+            forces, per_atom = torch.ops.tnep.nep_field_forces(
+                self.header, self.params, species, centers, offsets, neighbors, vectors, field, virials
+            )
+            out["field_forces"] = self.scale * forces
+            if virials:
+                out["field_virials"] = self.scale * per_atom
+
+    def _polarizability(
+        self, species: Tensor, centers: Tensor, offsets: Tensor, neighbors: Tensor, vectors: Tensor,
+        quantities: List[str], field: Optional[Tensor],
+    ) -> Dict[str, Tensor]:  # fmt: skip
+        out: Dict[str, Tensor] = {}
+        if "polarizability" in quantities or "polarizabilities" in quantities:
+            tensors = self.scale * torch.ops.tnep.nep_polarizability(
+                self.header, self.params, species, centers, offsets, neighbors, vectors
+            )
+            out["polarizabilities"] = tensors
+            out["polarizability"] = tensors.sum(0)
+        if "polarizability_gradient" in quantities:
+            out["polarizability_gradient"] = self.scale * torch.ops.tnep.nep_polarizability_gradient(
+                self.header, self.params, species, centers, offsets, neighbors, vectors
+            )
+        self._field_forces(species, centers, offsets, neighbors, vectors, quantities, field, out)
+        return out

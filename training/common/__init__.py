@@ -1,0 +1,1 @@
+"""What the trainings of all model families share; it imports none of them."""

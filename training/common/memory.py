@@ -1,0 +1,44 @@
+"""Errors of a full memory, of a GPU or of the computer, as advice to the user."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from tnep_calc.errors import InputError
+
+log = logging.getLogger(__name__)
+
+_STREAM = "lower optimizer.memory_gb (--memory), so that more of the moments are streamed"
+_SMALLER = "use precision = 'float32' or smaller batches"
+_CPU_ALLOCATOR = "DefaultCPUAllocator"  # names itself where torch finds no memory; the error has no type of its own
+
+
+@contextmanager
+def room_in_memory(advice: str = _STREAM, smaller: str = _SMALLER) -> Iterator[None]:
+    """Turn the errors of a full memory, of a GPU or of the computer, into an ``InputError`` that says what to do.
+
+    Parameters
+    ----------
+    advice, smaller : str
+        What to do, and what else; the last resort of a GPU is the CPU.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"the GPU has too little memory: {str(error).splitlines()[0]}; {advice}, {smaller}, or "
+            "device = 'cpu'"
+        ) from error
+    except (MemoryError, RuntimeError) as error:
+        words = str(error).splitlines()[0] if str(error) else "no room"
+        if isinstance(error, RuntimeError) and _CPU_ALLOCATOR not in words:
+            raise
+        words = words[max(0, words.find(_CPU_ALLOCATOR)) :].rstrip(".")
+        raise InputError(f"the computer has too little memory: {words}; {advice}, {smaller}, or smaller cutoffs "
+                         "or structures of fewer atoms") from error  # fmt: skip
+
+

@@ -1,0 +1,197 @@
+"""What the gradient engine makes of a GPUMD training folder: the configuration of its trainer, or a refusal.
+
+Keywords of the evolution strategy that mean something for any training are honoured: ``generation`` limits the steps,
+``lambda_1`` and ``lambda_2`` set the penalty, ``output_interval`` and ``save_potential`` count steps.  Of those that
+describe its search distribution, ``initial_para`` and ``sigma0`` must have their defaults; ``population``, which is a
+cost and not a result, is named in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tnep_calc.errors import InputError
+from tnep_calc.io.gpumd.nep_in import NepInput
+from tnep_calc.io.gpumd.nep_txt import read_nep
+
+from ..nep.config import LossConfig, OptimizerConfig, TrainingConfig, parse_config
+from .folder import NEP, Folder, RunOptions
+from .snes.trainer import model_config
+
+_MANY, _BATCH = 300, 64
+"""Structures from which on SOAP on batches of so many is the better start."""
+
+EVOLUTION_ONLY = ("population", "initial_para", "sigma0")
+"""Keywords that the gradient engine has no use for."""
+
+
+def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
+    """Return the configuration of the gradient trainer for a folder.
+
+    Raises
+    ------
+    InputError
+        If ``nep.in``, ``train.xyz`` or the options of the run ask for what the gradient engine does not have.
+    """
+    options = folder.options
+    _refuse(folder, run)
+    model = model_config(options)
+    tables = {
+        "data": {"files": ["train.xyz"], "validation_fraction": 0.0, "test_fraction": 0.0, "fold_dipole": False,
+                 "allow_missing": True},
+        "model": {
+            "kind": model.kind, "species": list(model.species), "radial_cutoff": list(model.radial_cutoffs),
+            "angular_cutoff": list(model.angular_cutoffs), "n_max": list(model.n_max),
+            "basis_size": list(model.basis_size), "l_max": list(model.l_max), "neurons": model.neurons,
+        },
+        "loss": {**_loss(folder), "weight_decay": weight_decay(options)},
+        "optimizer": {"precision": run.precision, "threads": run.threads, "device": run.device,
+                      "memory_gb": run.memory_gb, **_steps(folder, run), **_first_method(folder)},
+        "output": {"directory": ".", "keep_best": run.patience > 0},
+    }  # fmt: skip
+    if options.seed is not None:
+        tables["model"]["seed"] = options.seed
+    if "output_interval" in options.given:
+        tables["output"]["report_interval"] = options.output_interval
+    if run.scratch is not None:
+        tables["optimizer"]["scratch"] = str(Path(run.scratch).resolve())
+    if options.kind == "potential":
+        tables["loss"] |= {"species_weights": list(options.type_weight), "force_delta": options.force_delta}
+    if (start := _start(folder, run)) is not None:
+        tables["model"] |= {"start": str(start.resolve()), "freeze_descriptor": options.fine_tune[2:] == ("0",)}
+    config = parse_config(tables, folder.path.resolve())
+    return replace(config, optimizer=replace(config.optimizer, patience=run.patience))  # test.xyz is the validation
+
+
+def _refuse(folder, run):
+    """Raise ``InputError`` for what the gradient engine cannot do, with the reason."""
+    options, nep_in = folder.options, folder.path / "nep.in"
+
+    def refuse(keyword, reason):
+        raise InputError(f"{nep_in}, line {options.given.get(keyword, '?')}: '{keyword}': {reason}")
+
+    snes = "remove the line, or use --engine snes"
+    if options.import_q_scaler:
+        refuse("import_q_scaler", "the gradient engine scales each descriptor by its spread and has no given scaling; "
+               f"{snes}")  # fmt: skip
+    if min(options.basis_size) == 0:
+        refuse("basis_size", "the gradient engine needs at least 1, radial and angular; raise it, or use --engine snes")
+    default = NepInput(options.species)
+    if options.initial_para != default.initial_para:
+        refuse("initial_para", f"{options.initial_para:g} is for the descriptor scaling of the evolution strategy, the "
+               f"gradient engine scales each descriptor by its spread; {snes}")  # fmt: skip
+    if options.sigma0 != default.sigma0:
+        refuse("sigma0", f"{options.sigma0:g} is the initial width of the search distribution of the evolution "
+               f"strategy, the gradient engine has none; {snes}")  # fmt: skip
+    if options.save_potential[2]:
+        refuse("save_potential", "the third value 1 asks for copies of nep.restart, which the gradient engine does not "
+               "have (its state is tnep_checkpoint.pt); make it 0, or use --engine snes")  # fmt: skip
+    if run.patience and not folder.test:
+        raise InputError(f"{folder.path}: --patience needs a test.xyz, whose loss tells when to stop: give one, or "
+                         "train this folder without --patience")  # fmt: skip
+    if run.restarts > 1 and (options.fine_tune or run.start is not None):
+        raise InputError(f"{folder.path}: --restarts needs random parameters, and those of a model are given (--start "
+                         "or fine_tune): use one of them")  # fmt: skip
+    if run.restarts > 1 and options.generation < 2:
+        refuse("generation", "--restarts needs at least 2: a step before the choice, and one after it")
+
+
+def _steps(folder: Folder, run: RunOptions) -> dict[str, int]:
+    """Return the numbers of steps: those of ``--steps`` or the trainer, in the same proportion up to ``generation``."""
+    own = OptimizerConfig()
+    wanted = [own.restart_steps, own.steps, own.lbfgs_steps]
+    if run.steps is not None:
+        wanted[1:] = [run.steps, run.steps]
+    if run.restarts == 1:
+        wanted[0] = 0
+    before, first, lbfgs = limited(wanted, folder.options.generation)
+    return {"restarts": run.restarts, "restart_steps": before or own.restart_steps, "steps": first,
+            "lbfgs_steps": lbfgs}  # fmt: skip
+
+
+def limited(steps: Sequence[int], most: int) -> list[int]:
+    """Return numbers of steps whose sum is at most `most`, in the same proportion; earlier ones are rounded up.
+
+    Examples
+    --------
+    >>> limited([0, 300, 300], 25)
+    [0, 13, 12]
+    """
+    if sum(steps) <= most:
+        return list(steps)
+    ends = [-(-most * sum(steps[: k + 1]) // sum(steps)) for k in range(len(steps))]
+    return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def weight_decay(options: NepInput) -> float:
+    """Return the weight of the quadratic penalty that ``lambda_1`` and ``lambda_2`` ask for.
+
+    It is the default of the trainer, times the mean of the two relative to the value that GPUMD gives to both of them
+    where ``nep.in`` does not have them, ``sqrt(1e-6 * number of parameters / number of species)``.
+    """
+    default = replace(options, lambda_1=None, lambda_2=None).regularisation
+    return LossConfig.weight_decay * sum(options.regularisation) / sum(default)
+
+
+def in_words(config: TrainingConfig, folder: Folder, run: RunOptions) -> list[str]:
+    """Return lines about what the engine makes of keywords that are those of the evolution strategy by origin."""
+    o, options, given = config.optimizer, folder.options, folder.options.given
+    lines = []
+    if "population" in given:
+        lines.append(f"population {options.population}: samples from which the evolution strategy estimates its "
+                     "direction; the gradient engine has the exact one")  # fmt: skip
+    if "lambda_1" in given or "lambda_2" in given:
+        lambda_1, lambda_2 = options.regularisation
+        default = replace(options, lambda_1=None, lambda_2=None).regularisation[0]
+        lines.append(f"lambda_1 {lambda_1:g}, lambda_2 {lambda_2:g} (GPUMD's default: {default:.3g}): weight decay "
+                     f"{config.loss.weight_decay:.3g} (default: {LossConfig.weight_decay:g})")  # fmt: skip
+    total = o.steps + o.lbfgs_steps + (o.restart_steps if o.restarts > 1 else 0)
+    if total == options.generation:
+        lines.append(f"generation {total}: the largest number of steps")
+    if "output_interval" in given and config.output.report_interval > total:
+        lines.append(f"output_interval {options.output_interval}: the run has {total} steps, so that loss.out gets a "
+                     "row at the end only")  # fmt: skip
+    if options.fine_tune:
+        lines.append(f"fine_tune: parameters of {config.start}; {options.fine_tune[1]} is for the evolution strategy")
+    if run.patience:
+        lines.append(f"patience {run.patience}: after so many rows of loss.out without a smaller loss on test.xyz the "
+                     "first steps, and then L-BFGS, are over, and the best model is kept: the errors on test.xyz are a "
+                     "little too small")  # fmt: skip
+    return lines
+
+
+def _first_method(folder):
+    """Return method and batch of the first steps; of many structures small batches, unless ``nep.in`` has its own."""
+    options, n = folder.options, len(folder.train)
+    many = n >= _MANY
+    batch = _BATCH if many and "batch" not in options.given else options.batch
+    return {"method": "soap" if many else "adam", "batch": batch if batch < n and not options.full_batch else 0}
+
+
+def _start(folder, run):
+    """Return the file that the parameters start from, checked."""
+    if run.start is None and not folder.options.fine_tune:
+        return None
+    path = folder.path / folder.options.fine_tune[0] if run.start is None else Path(run.start)
+    if path.resolve() == (folder.path / NEP).resolve():
+        raise InputError(f"{path}: the run writes its result there; copy the model to start from to another name")
+    parameters = read_nep(path, folder.options.kind)
+    if str(parameters.zbl) != str(folder.zbl):
+        raise InputError(f"{path} has the repulsion {parameters.zbl}, nep.in asks for {folder.zbl}: make them equal")
+    return path
+
+
+def _loss(folder):
+    """Weights of the loss: those of ``nep.in``, of errors relative to the spread of their targets."""
+    options = folder.options
+    if options.model_type:
+        names = {options.kind: 0.0, f"atomic_{options.kind}": 0.0}
+        fitted = f"atomic_{options.kind}" if options.atomic_v else options.kind
+        shear = {"shear": options.lambda_shear} if options.kind == "polarizability" else {}
+        return names | {fitted: options.lambda_v} | shear
+    weights = {"energy": options.lambda_e, "forces": options.lambda_f, "virial": options.lambda_v}
+    if all(frame.structure.virial is None for frame in folder.train):
+        weights["virial"] = 0.0
+    return weights | {"shear": options.lambda_shear}

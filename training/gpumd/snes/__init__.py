@@ -1,0 +1,1 @@
+"""GPUMD's evolution strategy (SNES) in its training folders."""

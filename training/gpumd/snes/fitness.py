@@ -1,0 +1,325 @@
+"""Errors of a population on GPUMD training structures: by species, and over all structures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tnep_calc.conventions import GPUMD_ORDER, STRAIN_ORDER, to_six
+from tnep_calc.device import CPU
+from tnep_calc.io.gpumd.nep_in import NepInput
+from tnep_calc.io.gpumd.xyz import GpumdFrame
+
+from ...common.store import Storage
+from ...nep.edges import EdgeFinder
+from ...nep.moments import Moments, assemble, moment_numbers
+from ...nep.parts import chunks_of
+from .parameters import Layout
+from .snes_moments import PopulationModel
+
+_BYTES = 4  # of a number
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Structures of one batch, or some of them, with their targets; all tensors are on the device of the model.
+
+    Attributes
+    ----------
+    load : callable
+        Returns the model on the moments of the structures, valid until that of the next chunk is loaded; with one
+        "structure" per atom if targets are those of atoms.
+    targets : dict of Tensor
+        By name of the prediction; rows as the prediction has them.
+    known : Tensor of bool, shape (n_structures,)
+        Structures with a virial.
+    structure : Tensor, shape (rows,)
+        Structure of each row of a target of atoms (forces, or all targets with ``atomic_v``).
+    counts, weights : Tensor, shape (n_structures,)
+        Numbers of atoms, weights.
+    force_weights : Tensor, shape (n_atoms, 1), or None
+    members : Tensor, shape (n_structures, T + 1)
+        1 where a structure has a species; the last column is 1.
+    """
+
+    load: Callable[[], PopulationModel]
+    targets: dict[str, Tensor]
+    known: Tensor
+    structure: Tensor
+    counts: Tensor
+    weights: Tensor
+    force_weights: Tensor | None
+    members: Tensor
+
+    def to(self, device: torch.device) -> _Chunk:
+        """Return the same on a device."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {name: x.to(device) for name, x in values.items() if isinstance(x, Tensor)}
+        return replace(self, targets={name: x.to(device) for name, x in self.targets.items()}, **moved)
+
+
+def deal(frames: Sequence[GpumdFrame], size: int) -> list[list[int]]:
+    """Return the structures of each batch: sorted by energy per atom where there are energies, dealt in turn."""
+    order = list(range(len(frames)))
+    energies = [f.structure.energy / len(f) for f in frames if f.structure.energy is not None]
+    if len(energies) == len(frames):
+        order.sort(key=energies.__getitem__)
+    n_batches = -(-len(frames) // size)
+    return [order[k::n_batches] for k in range(n_batches)]
+
+
+class Fitness:
+    """Errors of individuals on batches of structures, computed on the device of the layout's model.
+
+    Individuals come from the CPU, and errors go back there.
+
+    Errors are per atom for energies, virials, dipoles and polarizabilities.  A structure's squared errors count with
+    the square of its weight, those of off-diagonal components with the square of ``lambda_shear``.  The mean error of
+    the energies is taken off: the output bias can always do that.
+
+    Parameters
+    ----------
+    layout : Layout
+    options : NepInput
+    frames : sequence of GpumdFrame
+    memory_gb : float
+        Largest size of the moments in memory in GB (in that of the GPU, with one); what is more is streamed.
+    scratch : str or path, optional
+        Folder of the temporary file; None = the system's.
+
+    Attributes
+    ----------
+    storage : Storage
+        Where the moments are.
+    max_neighbors : tuple of 2 int
+        Largest radial and angular numbers of neighbours in the data.
+    terms : dict of str to float
+        Weight of each error in the loss, by name of the prediction.
+    wanted : list of str
+        What is predicted: all with a weight, and the energy, whose error shifts the output bias.
+    batches : list of list of int
+        Structures of each batch.
+    """
+
+    def __init__(
+        self, layout: Layout, options: NepInput, frames: Sequence[GpumdFrame], memory_gb: float,
+        scratch: str | Path | None = None,
+    ):  # fmt: skip
+        self.layout, self.options = layout, options
+        if options.model_type:
+            self.terms = {options.kind: options.lambda_v}
+        else:
+            self.terms = {"energy": options.lambda_e, "forces": options.lambda_f}
+            if any(frame.structure.virial is not None for frame in frames):
+                self.terms["virial"] = options.lambda_v
+        self.wanted = [name for name, weight in self.terms.items() if weight > 0 or name == "energy"]
+        self.batches = deal(frames, options.batch)
+        self.device = layout.model.device
+        self.storage = Storage(memory_gb, scratch, self.device)
+        self.max_neighbors = (0, 0)
+        self._data = self._chunks(frames)
+        self.q_scaler = torch.ones(layout.model.dim)
+
+    def _chunks(self, frames):
+        """Return the chunks of each batch: one on the CPU where memory is ample, else some of a block's size."""
+        options, basis = self.options, self.layout.model.basis
+        field: str | None = "dipole" if options.kind == "dipole" else "strain"
+        if options.kind == "potential" and "virial" not in self.wanted:
+            field = None
+        of_moments: dict[str, Any] = {"field": field, "gradient": "forces" in self.wanted}
+        structures, finder = [frame.structure for frame in frames], EdgeFinder(basis)
+        numbers = 0
+        for s in structures:
+            size = moment_numbers(finder(s), basis, **of_moments)
+            self.storage.check(s, _BYTES * size / 1e9)
+            numbers += size
+        ample = _BYTES * numbers / 1e9 <= self.storage.left / 2  # forces need more, as slots of pairs are filled up
+        limit = math.inf if ample and self.device.type == "cpu" else self.storage.block_gb * 1e9 / _BYTES
+
+        def make(chosen, edges):
+            def compute(edges=None):
+                found = edges or [finder(structures[k]) for k in chosen]
+                moments = assemble(found, basis, dtype=torch.float32, **of_moments)
+                moments = _by_atom(moments) if options.atomic_v else moments
+                return PopulationModel(self.layout.model, moments, self.wanted, options.population)
+
+            model = compute(edges)
+            largest = zip(self.max_neighbors, model.max_neighbors, strict=True)
+            self.max_neighbors = tuple(max(pair) for pair in largest)
+            return self._chunk([frames[k] for k in chosen], self.storage.keep(model, compute))
+
+        return [
+            [make(*found) for found in chunks_of(np.array(batch), structures, finder, limit, basis, of_moments)]
+            for batch in self.batches
+        ]
+
+    def _chunk(self, frames, load):
+        options, structures = self.options, [frame.structure for frame in frames]
+        counts = torch.tensor([len(frame) for frame in frames], dtype=torch.float32)
+        structure = torch.repeat_interleave(torch.arange(len(frames)), torch.tensor([len(frame) for frame in frames]))
+        index = {symbol: k for k, symbol in enumerate(options.species)}
+        types = torch.tensor([index[symbol] for s in structures for symbol in s.symbols])
+        members = torch.zeros(len(frames), len(index) + 1)
+        members[structure, types] = 1.0
+        members[:, -1] = 1.0
+        force_weights = None
+        if options.kind == "potential" and (options.force_delta > 0 or set(options.type_weight) - {1.0}):
+            force_weights = torch.ones(len(types), 1)
+            if options.type_weight:
+                force_weights *= torch.tensor(options.type_weight)[types][:, None]
+            if options.force_delta > 0:
+                size = torch.tensor(np.concatenate([np.linalg.norm(s.forces, axis=1) for s in structures]))
+                force_weights /= (1 + size / options.force_delta).to(torch.float32)[:, None]
+        known = torch.tensor([s.virial is not None for s in structures])
+        weights = torch.tensor([float(frame.weight) for frame in frames], dtype=torch.float32)
+        chunk = _Chunk(load, self._targets(frames), known, structure, counts, weights, force_weights, members)
+        return chunk.to(self.device)
+
+    def _targets(self, frames):
+        structures = [frame.structure for frame in frames]
+
+        def virial(s):
+            return np.zeros(6) if s.virial is None else to_six(s.virial, STRAIN_ORDER)
+
+        if self.options.atomic_v:
+            values = [frame.atomic_dipole if self.options.kind == "dipole"
+                      else frame.atomic_polarizability[:, _GPUMD_TO_STRAIN] for frame in frames]  # fmt: skip
+            targets = {self.options.kind: np.concatenate(values)}
+        elif self.options.kind == "dipole":
+            targets = {"dipole": np.array([s.dipole for s in structures])}
+        elif self.options.kind == "polarizability":
+            targets = {"polarizability": to_six(np.array([s.polarizability for s in structures]), STRAIN_ORDER)}
+        else:
+            targets = {
+                "energy": np.array([s.energy for s in structures]),
+                "forces": np.concatenate([s.forces for s in structures]),
+                "virial": np.array([virial(s) for s in structures]),
+            }
+        return {name: torch.tensor(targets[name], dtype=torch.float64) for name in self.wanted}
+
+    def find_q_scaler(self, value: float) -> Tensor:
+        """Return ``1 / (max - min)`` of each descriptor component over all atoms, with every parameter at `value`.
+
+        A component that is the same for all atoms (to single precision) cannot be scaled so, and GPUMD's formula has
+        no answer for it; its scale is 1 here.
+        """
+        model, layout = self.layout.model, self.layout
+        model.scaling = layout.scaling(torch.ones(model.dim, device=CPU))
+        vector = layout.to_model(torch.full((layout.n_parameters,), float(value), device=CPU)).to(self.device)
+        chunks = [chunk for batch in self._data for chunk in batch]
+        limits = [torch.stack(chunk.load().descriptors(vector).aminmax(dim=0)) for chunk in chunks]
+        low, high = torch.stack(limits).to(CPU, torch.float64).unbind(1)
+        low, high = low.amin(dim=0), high.amax(dim=0)
+        span = high - low
+        same = span <= 1e-6 * torch.maximum(low.abs(), high.abs())
+        return torch.where(same, torch.ones_like(span), 1 / span).to(torch.float32)
+
+    def errors(
+        self, individuals: Tensor, batches: Sequence[int], weighted: bool = True
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return root mean square errors by species, and the mean error of the energies that was taken off.
+
+        Parameters
+        ----------
+        individuals : Tensor, shape (population, n_parameters)
+        batches : sequence of int
+            Batches to take together.
+        weighted : bool, default True
+            Apply weights of structures and components.
+
+        Returns
+        -------
+        rmse : dict of Tensor, shape (population, T + 1)
+            By name of the prediction; 0 where no structure counts.
+        shift : Tensor, shape (population,)
+            Mean error of the energy per atom (0 for other models).
+        """
+        model = self.layout.model
+        model.scaling = self.layout.scaling(self.q_scaler)
+        vectors = self.layout.to_model(individuals).to(self.device)
+        chunks = [chunk for k in batches for chunk in self._data[k]]
+        parts: dict[str, list[Tensor]] = {name: [] for name in self.wanted}
+        for chunk in chunks:
+            for name, error in self._errors(vectors, chunk).items():
+                parts[name].append(error)
+        shift = vectors.new_zeros(len(vectors))
+        if "energy" in parts:
+            energy = torch.cat(parts["energy"], dim=1)
+            shift = energy.mean(dim=1)
+            parts["energy"] = list(torch.split(energy - shift[:, None], [p.shape[1] for p in parts["energy"]], dim=1))
+        rmse = {}
+        for name, errors in parts.items():
+            above, below = vectors.new_zeros(1), vectors.new_zeros(1)
+            for chunk, error in zip(chunks, errors, strict=True):
+                squares, count = self._squares(name, error, chunk, weighted)
+                above, below = above + squares @ chunk.members, below + count @ chunk.members
+            rmse[name] = torch.where(below > 0, above / below.clamp(min=1), 0.0).sqrt().cpu()
+        return rmse, shift.cpu()
+
+    def predictions(self, individual: Tensor) -> dict[str, Tensor]:
+        """Return the predictions of one individual, in the order of :attr:`batches`.
+
+        Parameters
+        ----------
+        individual : Tensor, shape (n_parameters,)
+
+        Returns
+        -------
+        dict of Tensor
+            By name, as :meth:`tnep_calc.training.nep.model.NepOnMoments.predict`; with ``atomic_v`` those of atoms.
+        """
+        self.layout.model.scaling = self.layout.scaling(self.q_scaler)
+        vectors = self.layout.to_model(individual[None]).to(self.device)
+        found = [chunk.load()(vectors) for batch in self._data for chunk in batch]
+        return {name: torch.cat([values[name][0].cpu() for values in found]) for name in self.wanted}
+
+    def _errors(self, vectors, data):
+        """Return prediction minus target; energies are already per atom."""
+        predictions = data.load()(vectors)
+        if "energy" in predictions:  # large totals: the difference is taken in float64
+            error = (predictions["energy"].to(torch.float64) - data.targets["energy"]) / data.counts
+            predictions["energy"] = error.to(torch.float32)
+        return {
+            name: value if name == "energy" else value - data.targets[name].to(torch.float32)
+            for name, value in predictions.items()
+        }
+
+    def _squares(self, name, error, data, weighted):
+        """Return sums of squared errors (population, n_structures), and numbers of components (n_structures,)."""
+        options = self.options
+        squares = error.square()
+        if name in ("virial", "polarizability"):
+            shear = options.lambda_shear**2 if weighted else 1.0
+            squares = squares * squares.new_tensor([1.0, 1.0, 1.0, shear, shear, shear])
+        if name == "forces" and weighted and data.force_weights is not None:
+            squares = squares * data.force_weights
+        if name != "energy":
+            squares = squares.sum(dim=2)
+        count = torch.full_like(data.counts, {"energy": 1, "dipole": 3}.get(name, 6))
+        if name == "forces" or options.atomic_v:
+            total = squares.new_zeros(len(squares), len(data.counts))
+            squares = total.index_add(1, data.structure, squares)
+            count = data.counts * (3 if name == "forces" else 6)  # six for dipoles of atoms too, as GPUMD has it
+        elif name != "energy":
+            squares = squares / data.counts.square()
+        if name == "virial":
+            squares, count = squares * data.known, count * data.known
+        return (squares * data.weights.square() if weighted else squares), count
+
+
+_GPUMD_TO_STRAIN = [GPUMD_ORDER.index((a, b) if (a, b) in GPUMD_ORDER else (b, a)) for a, b in STRAIN_ORDER]
+
+
+def _by_atom(moments: Moments) -> Moments:
+    """Return moments that count every atom as a structure of its own, in the order of the structures."""
+    structure = torch.empty_like(moments.atom_row)
+    structure[moments.atom_row] = torch.arange(moments.n_atoms)
+    ones = torch.ones(moments.n_atoms, dtype=torch.int64)
+    return replace(moments, n_structures=moments.n_atoms, counts=ones, structure=structure)

@@ -1,0 +1,220 @@
+"""Training by the evolution strategy, generation by generation as GPUMD's ``nep`` program does it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tnep_calc.device import describe, resolve
+from tnep_calc.errors import InputError
+from tnep_calc.io.gpumd.nep_in import NepInput
+from tnep_calc.io.gpumd.nep_txt import ZBL, NepParameters
+from tnep_calc.io.gpumd.training_output import parity_tables, table_errors
+from tnep_calc.io.gpumd.xyz import GpumdFrame
+from tnep_calc.structures import LABELS
+
+from ...common.checkpoint import load_matching
+from ...common.memory import room_in_memory
+from ...nep.config import ModelConfig
+from ..reference import evaluate
+from .fitness import Fitness
+from .parameters import Layout
+from .strategy import SNES
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SEED = 0
+"""Seed where ``nep.in`` has none; GPUMD takes the clock."""
+_ROOM = "lower --memory, so that more of the moments are streamed"  # for a GPU that is full
+_SMALLER = "use a smaller population or 'batch' in nep.in"
+_RESULT = ("generation", "prediction", "output_interval", "output_descriptor", "save_potential", "given")
+
+
+@dataclass(frozen=True)
+class Elite:
+    """The best individual of a generation.
+
+    Attributes
+    ----------
+    vector : Tensor, shape (n_parameters,)
+        Of a potential, the output bias takes off the mean error of the energies.
+    total, l1, l2 : float
+        Its loss over all structures of the batch, and the two parts of regularisation.
+    """
+
+    vector: Tensor
+    total: float
+    l1: float
+    l2: float
+
+
+def model_config(options: NepInput) -> ModelConfig:
+    """Return the model that a ``nep.in`` describes, as the moments need it."""
+    pairs = options.cutoff if len(options.cutoff) > 1 else options.cutoff * len(options.species)
+    radial, angular = zip(*pairs, strict=True)
+    return ModelConfig(options.kind, options.species, radial, angular, options.n_max, options.basis_size,
+                       options.l_max, options.neuron)  # fmt: skip
+
+
+def seed_of(options: NepInput) -> int:
+    """Return the seed of a run."""
+    return DEFAULT_SEED if options.seed is None else options.seed
+
+
+def fingerprint(options: NepInput, frames: Sequence[GpumdFrame]) -> dict[str, str]:
+    """Return hashes of what decides the result: ``nep.in`` (but for its length and outputs), and data."""
+    content = {name: value for name, value in asdict(options).items() if name not in _RESULT}
+    data = hashlib.sha256()
+    for frame in frames:
+        s = frame.structure
+        data.update(" ".join(s.symbols).encode())
+        values = [s.positions, s.cell, *(getattr(s, name) for name in LABELS), frame.weight, frame.energy_weight,
+                  frame.atomic_dipole, frame.atomic_polarizability]  # fmt: skip
+        for value in values:
+            data.update(b"-" if value is None else np.ascontiguousarray(value, dtype=float).tobytes())
+    text = json.dumps([content, {"engine": "snes", "seed": seed_of(options)}], sort_keys=True)
+    return {"nep.in": hashlib.sha256(text.encode()).hexdigest(), "train.xyz": data.hexdigest()}
+
+
+class SnesTrainer:
+    """One run of the evolution strategy; single precision, as in GPUMD.
+
+    Parameters
+    ----------
+    options : NepInput
+    frames : sequence of GpumdFrame
+        Training structures, with targets.
+    start : tuple of two ndarray, shape (n_parameters,), optional
+        Means and widths to start from (``nep.restart``).
+    q_scaler : ndarray, shape (dim,), optional
+        Descriptor scaling to use instead of finding it (``import_q_scaler``).
+    memory_gb : float, default 4.0
+        Largest size of the precomputed moments in memory in GB (in that of the GPU, with one); what is more is
+        streamed from a temporary file, or computed anew in every generation where the disk is full.
+    device : str, default "cpu"
+        Where the losses of the population are computed; see ``device`` of
+        :class:`tnep_calc.training.nep.config.OptimizerConfig`.  All that is drawn, and the state, is on the CPU.
+    scratch : str or path, optional
+        Folder of the temporary file; None = the system's.
+
+    Attributes
+    ----------
+    device : torch.device
+    frames : sequence of GpumdFrame
+    generation : int
+        Generations done.
+    elite : Elite
+        Of the last generation; before the first one, the means with all losses zero.
+    """
+
+    @room_in_memory(_ROOM, _SMALLER)
+    def __init__(
+        self, options: NepInput, frames: Sequence[GpumdFrame], start: tuple[np.ndarray, np.ndarray] | None = None,
+        q_scaler: np.ndarray | None = None, memory_gb: float = 4.0, device: str = "cpu",
+        scratch: str | Path | None = None,
+    ):  # fmt: skip
+        self.device = resolve(device)
+        if device != "cpu":
+            log.info("device: %s", describe(self.device))
+        self.options, self.frames = options, frames
+        self.seed = seed_of(options)
+        self.layout = Layout(model_config(options), self.device)
+        self.fitness = Fitness(self.layout, options, frames, memory_gb, scratch)
+        n_species = len(options.species)
+        self.snes = SNES(self.layout.labels, n_species, options.population, options.sigma0, self.seed)
+        if start is not None:
+            self.snes.mu, self.snes.sigma = (torch.tensor(values, dtype=torch.float32) for values in start)
+        self._imported = None if q_scaler is None else torch.tensor(q_scaler, dtype=torch.float32)
+        self.fingerprint = fingerprint(options, frames)
+        self.generation = 0
+        self.elite = Elite(self.snes.mu, 0.0, 0.0, 0.0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all generations are done."""
+        return self.generation >= self.options.generation
+
+    @room_in_memory(_ROOM, _SMALLER)
+    def step(self) -> None:
+        """Do one generation.
+
+        In the first one only the descriptor scaling is found: all errors count as zero, so that the distribution
+        moves by the regularisation alone.
+        """
+        options, fitness = self.options, self.fitness
+        lambda_1, lambda_2 = options.regularisation
+        s, individuals = self.snes.ask()
+        l1, l2 = self.snes.regularisation(individuals)
+        losses = lambda_1 * l1 + lambda_2 * l2
+        shift = losses.new_zeros(len(s))
+        if self.generation == 0:
+            scale = fitness.find_q_scaler(options.initial_para) if self._imported is None else self._imported
+            fitness.q_scaler = scale
+        else:
+            errors, shift = fitness.errors(individuals, self.batches())
+            losses = losses + sum(weight * errors[name] for name, weight in fitness.terms.items() if name in errors)
+        best = int(torch.argsort(losses[:, -1], stable=True)[0])
+        vector = individuals[best].clone()
+        if options.kind == "potential":
+            vector[self.layout.bias] += shift[best]
+        self.elite = Elite(
+            vector, float(losses[best, -1]), lambda_1 * float(l1[best, -1]), lambda_2 * float(l2[best, -1])
+        )
+        if not torch.isfinite(losses[best, -1]):
+            raise InputError(f"every loss of generation {self.generation} is not finite: check the targets")
+        self.snes.tell(s, losses)
+        self.generation += 1
+
+    def batches(self) -> list[int]:
+        """Return the batches of the current generation."""
+        n = len(self.fitness.batches)
+        return list(range(n)) if self.options.full_batch else [self.generation % n]
+
+    @room_in_memory(_ROOM, _SMALLER)
+    def train_errors(self) -> list[float]:
+        """Return unweighted errors of the elite on the batch of its generation, as ``loss.out`` has them.
+
+        Errors of zero weight, which no generation needs, come from the reference model (0 without any target).
+        """
+        n = len(self.fitness.batches)
+        batches = list(range(n)) if self.options.full_batch else [(self.generation - 1) % n]
+        errors, _ = self.fitness.errors(self.elite.vector[None], batches, weighted=False)
+        names = ("energy", "forces", "virial") if self.options.kind == "potential" else (self.options.kind,)
+        known = {name: float(values[0, -1]) for name, values in errors.items()}
+        if known.keys() != self.fitness.terms.keys():
+            frames = [self.frames[k] for batch in batches for k in self.fitness.batches[batch]]
+            found = table_errors(parity_tables(self.options.kind, frames, evaluate(self.parameters(), frames)))
+            known = {name: found["force" if name == "forces" else name] for name in names} | known
+        return [known.get(name, 0.0) for name in names]
+
+    def parameters(self, zbl: ZBL | None = None) -> NepParameters:
+        """Return the elite as the parameters of a ``nep.txt``."""
+        return self.layout.to_nep(self.elite.vector, self.fitness.q_scaler, self.fitness.max_neighbors, zbl)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on exactly as if nothing had happened."""
+        return {
+            "fingerprint": self.fingerprint, "generation": self.generation, "snes": self.snes.state(),
+            "q_scaler": self.fitness.q_scaler, "imported": self._imported,
+            "elite": asdict(self.elite),
+        }  # fmt: skip
+
+    def restore(self, path: Path) -> None:
+        """Load the state of a checkpoint; errors as of :func:`tnep_calc.training.common.checkpoint.load_matching`."""
+        self.take_up(load_matching(path, self.fingerprint))
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` has returned."""
+        self.generation = state["generation"]
+        self.snes.restore(state["snes"])
+        self.fitness.q_scaler, self._imported = state["q_scaler"], state["imported"]
+        self.elite = Elite(**state["elite"])

@@ -1,0 +1,1 @@
+"""Training of NEP and TNEP models by gradients on precomputed moments."""

@@ -1,0 +1,366 @@
+"""Configuration of the training of NEP and TNEP models.
+
+Every table of the file is one dataclass here, every key one field, and the field's documentation is the key's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tnep_calc.errors import InputError
+from tnep_calc.io.gpumd.nep_txt import EXTRA_BLOCKS, KINDS, read_nep
+
+from ..common.config import (
+    BaseConfig,
+    BaseDataConfig,
+    BaseOutputConfig,
+    EnsembleConfig,
+    check,
+    common_rules,
+    load,
+    parse_tables,
+)
+from .architecture import with_architecture
+
+TARGETS = {
+    "potential": ("energy", "forces", "virial"),
+    "dipole": ("dipole", "born_charges", "atomic_dipole"),
+    "polarizability": ("polarizability", "atomic_polarizability"),
+}
+"""Labels that a model of each kind can be trained on; they are the keys of ``[loss]``."""
+_LR_OF_START = 1e-3
+"""Learning rate that leaves the parameters of a model near what they were; a larger one begins as if anew."""
+METHODS = ("adam", "soap")
+
+
+@dataclass(frozen=True)
+class DataConfig(BaseDataConfig):
+    """Table ``[data]``; the best model on the validation structures is kept (see ``output.keep_best``).
+
+    Attributes
+    ----------
+    files, validation_fraction, test_fraction, seed, fold_dipole, keys
+        As of every training, see :class:`tnep_calc.training.common.config.BaseDataConfig`.
+    allow_missing : bool, default false
+        Use structures that lack some of the labels with those they have, and leave out those that have none; otherwise
+        both are an error.  The splits are drawn before anything is left out.
+    """
+
+    allow_missing: bool = False
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Table ``[model]``; the names and limits are those of GPUMD's ``nep.in``.
+
+    Attributes
+    ----------
+    kind : str
+        ``"potential"``, ``"dipole"`` or ``"polarizability"``.
+    species : tuple of str
+        Chemical symbols; their order is the order in ``nep.txt``.
+    radial_cutoff, angular_cutoff : float or tuple of float, default 5.0 and 4.0, in Å
+        The angular one must not be larger.  A list has a number per species; the cutoff of a pair is the mean.
+    n_max : tuple of 2 int, default [4, 4]
+        Radial and angular ``n_max`` (the number of descriptor functions is one more).
+    basis_size : tuple of 2 int, default [8, 8]
+        Radial and angular size of the Chebyshev basis (the number of functions is one more).
+    l_max : tuple of int, default [4, 2, 0]
+        Largest l of the 3-body terms (1 to 8), then up to six switches (0 = off) of the 4- and 5-body blocks.
+    neurons : int, default 30
+        Neurons of the hidden layer.
+    seed : int, default 0
+        Seed of the initial parameters.
+    start : str, default ""
+        A ``nep.txt`` to start from (fine-tuning), relative to the configuration.  It decides all keys above but the
+        seed, which may then be left out, except that ``species`` may name some of its species.  The weight decay then
+        draws towards its parameters.
+    freeze_descriptor : bool, default false
+        Keep the descriptor coefficients of `start`, and train the networks only.
+    """
+
+    kind: str
+    species: tuple[str, ...]
+    radial_cutoff: float | tuple[float, ...] = 5.0
+    angular_cutoff: float | tuple[float, ...] = 4.0
+    n_max: tuple[int, ...] = (4, 4)
+    basis_size: tuple[int, ...] = (8, 8)
+    l_max: tuple[int, ...] = (4, 2, 0)
+    neurons: int = 30
+    seed: int = 0
+    start: str = ""
+    freeze_descriptor: bool = False
+
+    @property
+    def radial_cutoffs(self) -> tuple[float, ...]:
+        """Radial cutoff of each species."""
+        return _per_species(self.radial_cutoff, self.species)
+
+    @property
+    def angular_cutoffs(self) -> tuple[float, ...]:
+        """Angular cutoff of each species."""
+        return _per_species(self.angular_cutoff, self.species)
+
+    @property
+    def extra(self) -> tuple[bool, ...]:
+        """Which of the optional descriptor blocks (``EXTRA_BLOCKS``) are on."""
+        flags = [bool(flag) for flag in self.l_max[1:]]
+        return tuple(flags + [False] * (len(EXTRA_BLOCKS) - len(flags)))
+
+
+def _per_species(value, species):
+    return value if isinstance(value, tuple) else (value,) * len(species)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Table ``[loss]``: weights of the mean squared errors, each error divided by the spread of its label.
+
+    A label is fitted if its weight is positive, and then every structure must have it (but see
+    ``data.allow_missing``).  Keys of another kind of model are refused unless they are 0.  Energies, virials, dipoles
+    and polarizabilities enter per atom.  Squared errors of a structure that has a ``weight`` count with its square.
+
+    Attributes
+    ----------
+    energy, forces, virial : float, default 1.0, 1.0, 0.1
+        For a potential.
+    dipole, born_charges, atomic_dipole : float, default 1.0, 0.0, 0.0
+        For a dipole model; the last are the shares of the atoms.
+    polarizability, atomic_polarizability : float, default 1.0, 0.0
+        For a polarizability model.
+    shear : float, default 1.0
+        Factor on errors of off-diagonal components of virials and polarizabilities (squared on squared errors).
+    species_weights : tuple of float, default []
+        Factor on squared force errors of each species, in the order of ``model.species``; [] = 1.
+    force_delta : float, default 0.0, in eV/Å
+        Squared errors of a force F are divided by ``1 + F / force_delta``; 0 = not.
+    weight_decay : float, default 1e-6
+        Weight of the mean square of all network weights and descriptor coefficients, in units of their initial
+        spread.  Larger values keep the network closer to a linear function of the descriptor.
+    """
+
+    energy: float = 1.0
+    forces: float = 1.0
+    virial: float = 0.1
+    dipole: float = 1.0
+    born_charges: float = 0.0
+    atomic_dipole: float = 0.0
+    polarizability: float = 1.0
+    atomic_polarizability: float = 0.0
+    shear: float = 1.0
+    species_weights: tuple[float, ...] = ()
+    force_delta: float = 0.0
+    weight_decay: float = 1e-6
+
+    def weights(self, kind: str) -> dict[str, float]:
+        """Return the positive weights of the labels that a model of this kind has."""
+        return {name: getattr(self, name) for name in TARGETS[kind] if getattr(self, name) > 0}
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Table ``[optimizer]``: steps of first order, then L-BFGS on all structures at once.
+
+    Attributes
+    ----------
+    method : str, default "adam"
+        Of the first steps.  ``"soap"`` is Adam in the eigenbasis of Shampoo's preconditioner: it reaches the same error
+        in fewer steps, and smaller ones, where there are hundreds of structures; with some tens ``"adam"`` gives
+        smoother models.
+    steps : int, default 300
+        Number of them.
+    batch : int, default 0
+        Structures per step, drawn anew in every epoch; 0 = all of them.
+    lr : float, default 0.02, with ``model.start`` 0.001
+        Largest learning rate; it rises over the first tenth and falls as a half cosine to a hundredth.
+    lbfgs_steps : int, default 300
+        Iterations of L-BFGS with a strong Wolfe line search (each needs one or two evaluations).
+    lbfgs_history : int, default 50
+        Pairs of steps and gradients that are kept.
+    restarts : int, default 1
+        Number of models with other initial parameters that are trained together by `restart_steps` steps;
+        the one with the smallest validation loss (training loss without validation data) goes on.
+    restart_steps : int, default 50
+        Steps before the choice; they come before `steps`.
+    patience : int, default 0
+        After this many reports without a smaller validation loss the first steps are over, and L-BFGS goes on from the
+        best parameters; in L-BFGS, or without it, the run is over; 0 = all steps.
+    precision : str, default "float64"
+        Storage and arithmetic of the moments, ``"float64"`` or ``"float32"`` (half the memory, twice the speed).
+    threads : int, default 1
+        Threads of torch.  A resumed run is the same bit by bit only with the same number.
+    device : str, default "cpu"
+        Where the steps are computed: ``"cpu"``; ``"cuda"``, a GPU, or one by its number, ``"cuda:1"``; ``"auto"``, a
+        GPU if there is one (the log says which).  Moments are computed on the CPU.  A GPU does not sum in the same
+        order every time, so its results are not the same bit by bit; a run may be resumed on another device.
+    memory_gb : float, default 4.0
+        Largest size of the precomputed moments in memory in GB (in that of the GPU, with one); what is more is streamed
+        from a temporary file, or computed anew in every step where the disk is full.
+    scratch : str, default ""
+        Folder of that file, relative to the configuration; "" = the system's folder for temporary files.
+    """
+
+    method: str = "adam"
+    steps: int = 300
+    batch: int = 0
+    lr: float = 0.02
+    lbfgs_steps: int = 300
+    lbfgs_history: int = 50
+    restarts: int = 1
+    restart_steps: int = 50
+    patience: int = 0
+    precision: str = "float64"
+    threads: int = 1
+    device: str = "cpu"
+    memory_gb: float = 4.0
+    scratch: str = ""
+
+
+@dataclass(frozen=True)
+class OutputConfig(BaseOutputConfig):
+    """Table ``[output]``.
+
+    Attributes
+    ----------
+    directory, report_interval, checkpoint_interval
+        As of every training, see :class:`tnep_calc.training.common.config.BaseOutputConfig`; the intervals count steps.
+    keep_best : bool, default true
+        Keep the parameters with the smallest validation loss (looked at every report) instead of the last ones.
+    """
+
+    keep_best: bool = True
+
+
+@dataclass(frozen=True)
+class TrainingConfig(BaseConfig):
+    """A whole configuration file.
+
+    Attributes
+    ----------
+    data, model, loss, optimizer, output, ensemble
+        The tables, see there; ``[loss]``, ``[optimizer]`` and ``[ensemble]`` may be left out.
+    base : Path
+        Folder where relative paths start.
+    """
+
+    data: DataConfig
+    model: ModelConfig
+    loss: LossConfig
+    optimizer: OptimizerConfig
+    output: OutputConfig
+
+    @property
+    def start(self) -> Path | None:
+        """File with the parameters to start from as a path, None without."""
+        return self.base / self.model.start if self.model.start else None
+
+    @property
+    def scratch(self) -> Path | None:
+        """Folder of the temporary file as a path, None = that of the system."""
+        return self.base / self.optimizer.scratch if self.optimizer.scratch else None
+
+    def content(self) -> dict[str, Any]:
+        """Return all that decides the result (no paths, no memory, no threads, no device) as plain values."""
+        content = super().content()
+        del content["optimizer"]["scratch"]
+        content["model"]["start"] = Path(self.model.start).name
+        content["output"] = {"report_interval": self.output.report_interval, "keep_best": self.output.keep_best}
+        return content
+
+
+_TABLES = {
+    "data": DataConfig, "model": ModelConfig, "loss": LossConfig, "optimizer": OptimizerConfig, "output": OutputConfig,
+    "ensemble": EnsembleConfig,
+}  # fmt: skip
+
+
+def load_config(path: str | Path, output: str | None = None) -> TrainingConfig:
+    """Read a configuration file.
+
+    Parameters
+    ----------
+    path : path
+        TOML file.
+    output : str, optional
+        Replaces ``output.directory``; then relative to the current folder.
+
+    Raises
+    ------
+    DataFileError
+        If the file cannot be read or is not TOML.
+    InputError
+        If a table or key is unknown or missing, or a value is of the wrong type or out of range.
+    """
+    return load(path, output, _parse_for_files)
+
+
+def parse_config(tables: Mapping[str, Any], base: str | Path = ".") -> TrainingConfig:
+    """Return the configuration from nested mappings (as TOML gives); see :func:`load_config` for the errors."""
+    model = tables.get("model")
+    if isinstance(model, Mapping) and isinstance(model.get("start"), str) and model["start"]:
+        tables = {**tables, "model": with_architecture(model, Path(base))}
+        if isinstance(optimizer := tables.get("optimizer", {}), Mapping):
+            tables["optimizer"] = {"lr": _LR_OF_START, **optimizer}
+    config = TrainingConfig(**parse_tables(_TABLES, tables), base=Path(base))
+    _check(config)
+    _check_loss(config.model.kind, tables.get("loss", {}))
+    return config
+
+
+def _check_loss(kind, given):
+    """Raise ``InputError`` for a weight of ``[loss]`` that asks for what a model of this kind does not have."""
+    fitted = {"potential": ("shear", "species_weights", "force_delta"), "polarizability": ("shear",)}
+    known = (*TARGETS[kind], *fitted.get(kind, ()), "weight_decay")
+    foreign = [key for key, value in given.items() if key not in known and value not in (0, [], ())]
+    if foreign:
+        raise InputError(
+            f"loss.{foreign[0]} has no meaning for a {kind} model, whose keys are {', '.join(known)}: remove it"
+        )
+
+
+def _parse_for_files(tables, base):
+    config = parse_config(tables, base)
+    if config.start is not None and read_nep(config.start, config.model.kind).zbl is not None:
+        raise InputError(f"model.start: {config.start} has a ZBL repulsion, which only GPUMD folders can have")
+    return config
+
+
+def _check(config):
+    """Raise ``InputError`` for the first value that is out of range."""
+    m, loss, opt = config.model, config.loss, config.optimizer
+    species_weights = loss.species_weights
+    weights = [value for name, value in asdict(loss).items() if name != "species_weights"]
+    rules = [
+        *common_rules(config),
+        (m.kind in KINDS, f"model.kind must be one of {', '.join(KINDS)}; got '{m.kind}'"),
+        (len(m.species) > 0 and len(set(m.species)) == len(m.species), "model.species must be different symbols"),
+        (len(m.radial_cutoffs) == len(m.angular_cutoffs) == len(m.species),
+         "lists of cutoffs must have one number per species"),
+        (all(0 < a <= r for r, a in zip(m.radial_cutoffs, m.angular_cutoffs, strict=False)),
+         "cutoffs must satisfy 0 < angular_cutoff <= radial_cutoff"),
+        (len(m.n_max) == 2 and min(m.n_max) >= 0, "model.n_max must be two integers, radial and angular, not negative"),
+        (len(m.basis_size) == 2 and min(m.basis_size) >= 1, "model.basis_size must be two positive integers"),
+        (1 <= len(m.l_max) <= 7 and 1 <= m.l_max[0] <= 8, "model.l_max must be l (1 to 8) and up to six switches"),
+        (m.start != "" or not m.freeze_descriptor, "model.freeze_descriptor needs a model.start to take them from"),
+        (not m.start or opt.restarts == 1, "optimizer.restarts must be 1 with model.start: there is one start"),
+        (m.neurons >= 1, "model.neurons must be at least 1"),
+        (min([*weights, *species_weights]) >= 0, "weights in [loss] must not be negative"),
+        (len(species_weights) in (0, len(m.species)), "loss.species_weights must have one number per species"),
+        (opt.steps >= 0 and opt.lbfgs_steps >= 0, "numbers of steps must not be negative"),
+        (opt.steps + opt.lbfgs_steps > 0, "steps and lbfgs_steps are both 0: nothing to train"),
+        (opt.batch >= 0 and opt.patience >= 0, "optimizer.batch and patience must not be negative"),
+        (opt.restarts >= 1 and opt.restart_steps >= 1, "optimizer.restarts and restart_steps must be at least 1"),
+        (not opt.patience or config.data.validation_fraction > 0 or config.ensemble.n_splits > 1,
+         "optimizer.patience needs validation data: set data.validation_fraction"),
+        (opt.method in METHODS, f"optimizer.method must be one of {', '.join(METHODS)}; got '{opt.method}'"),
+        (opt.lr > 0, "optimizer.lr must be positive"),
+        (opt.lbfgs_history >= 1 and opt.threads >= 1, "optimizer.lbfgs_history and threads must be at least 1"),
+        (opt.precision in ("float64", "float32"), "optimizer.precision must be 'float64' or 'float32'"),
+        (opt.memory_gb > 0, "optimizer.memory_gb must be positive"),
+    ]
+    check(rules)
+    if not loss.weights(m.kind):
+        raise InputError(f"a {m.kind} model needs a positive weight in [loss]: {', '.join(TARGETS[m.kind])}")

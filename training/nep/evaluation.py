@@ -1,0 +1,89 @@
+"""What is looked at during a training run: predictions and errors of a part of the data, and the speed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..common.labels import OF_STRUCTURES, Labels
+from .loss import Objective
+from .model import NepOnMoments
+from .parts import Part
+
+
+def predictions_of(part: Part, model: NepOnMoments, vector: Tensor, wanted: Sequence[str]) -> dict[str, Tensor]:
+    """Return the predictions for a part without gradients, as :meth:`NepOnMoments.predict`, in the part's order.
+
+    They are on the CPU, as the labels of a part.  A single vector goes with the constants of the first model, where
+    there are those of several.
+    """
+    if vector.ndim == 1 and model.scaling.mean.ndim == 3:
+        model = model.with_scaling(model.scaling.member(0))
+    axis = vector.ndim - 1
+    out: dict[str, Tensor] = {}
+    with torch.no_grad():
+        for block in part.blocks:
+            for label, found in model.predict(vector, block.load(), list(wanted)).items():
+                value = found.cpu()
+                rows = block.structures if label in OF_STRUCTURES else block.atoms
+                if label not in out:
+                    shape = [*value.shape]
+                    shape[axis] = len(part.labels.targets[label])
+                    out[label] = value.new_empty(shape)
+                out[label].index_copy_(axis, rows, value)
+    return out
+
+
+def errors_of(objective: Objective, labels: Labels, predictions: dict[str, Tensor]) -> tuple[float, dict[str, float]]:
+    """Return the loss of predictions, and their RMSE by label in its unit (NaN where no label is known)."""
+    loss = float(objective.loss(objective.terms(labels, predictions)))
+    terms = objective.terms(labels, predictions, weighted=False)
+    return loss, {
+        label: float(term) ** 0.5 * objective.spreads[label] if labels.known[label].any() else math.nan
+        for label, term in terms.items()
+    }
+
+
+class Clock:
+    """Time of the gradients of this process.
+
+    Attributes
+    ----------
+    gradients : int
+        Number of them.
+    passes : float
+        Passes over all training structures; a batch is its share.
+    seconds : float
+        Time of all of them.
+    """
+
+    def __init__(self):
+        self.gradients, self.passes, self.seconds = 0, 0.0, 0.0
+
+    def add(self, share: float, seconds: float) -> None:
+        """Count a gradient over this share of the training structures."""
+        self.gradients += 1
+        self.passes += share
+        self.seconds += seconds
+
+    def speed(self, part: Part, model: NepOnMoments, models: int) -> dict[str, float]:
+        """Return what a pass costs for a number of models at once, and how fast those of this process were.
+
+        Returns
+        -------
+        dict
+            ``gigabytes``: moments read (once for the predictions, once for the gradient); ``gigaflops``: operations
+            with them (per feature, n functions and C fields: 4 n for the sums, 6 n + 4 C for their changes);
+            ``seconds``, ``gigabytes_per_second``, ``gigaflops_per_second``: means over the gradients of this process,
+            of batches as their share.
+        """
+        width, rows = torch.finfo(model.dtype).bits // 8, max(model.n_radial, model.n_angular) * models
+        seconds = self.seconds / max(1e-30, self.passes)
+        fields = {"dipole": 3, "polarizability": 6}.get(model.config.kind, 0)
+        operations = (10 * rows + 4 * fields * models) / (1 + fields) if fields else 4 * rows
+        cost = {"gigabytes": 2 * width * part.numbers / 1e9, "gigaflops": operations * part.numbers / 1e9}
+        rates = {f"{name}_per_second": value / seconds if seconds else 0.0 for name, value in cost.items()}
+        return {**cost, "seconds": seconds, **rates}

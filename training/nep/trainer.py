@@ -1,0 +1,401 @@
+"""The training loop: Adam or SOAP, then L-BFGS; several starts, early stopping, checkpoints and exact resume."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tnep_calc.artifact import DTYPES
+from tnep_calc.device import chosen_device
+from tnep_calc.errors import InputError
+from tnep_calc.io.gpumd.nep_txt import NepParameters
+from tnep_calc.structures import LabelledStructure
+
+from ..common.checkpoint import fingerprint, load_matching, save_checkpoint
+from ..common.labels import WITH_CONSTANTS, check_labels, check_species, site_constants, spreads
+from ..common.loop import run_steps
+from ..common.memory import room_in_memory
+from ..common.optimizers import LBFGS_CHUNK, first_method, lbfgs, learning_rate
+from ..common.splits import split_indices
+from ..common.store import Storage
+from .config import TrainingConfig
+from .coverage import Coverage, coverage_of, unseen_warnings
+from .data import labelled, make_parts, read_structures
+from .evaluation import Clock, errors_of, predictions_of
+from .fine_tuning import start_vector
+from .initial import decay_weights, initialise
+from .loss import Objective, set_gradient, share_of
+from .model import NepOnMoments
+from .parts import Block, Part
+from .scaling import Scaling
+from .shared_parts import MomentPool
+
+log = logging.getLogger(__name__)
+
+_SEED_STEP = 1_000_003  # between the seeds of starts and of epochs
+_OPEN = 0.3  # of the first steps: until then, folded dipoles wait for the Born charges
+
+
+class Trainer:
+    """One training run.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    structures : list of LabelledStructure, optional
+        Instead of reading the files of the configuration.
+    indices : mapping of str to array of int, optional
+        Structures of each split, instead of drawing them by the fractions of the configuration.
+    pool : MomentPool, optional
+        Takes the moments from there instead of computing them.
+
+    Attributes
+    ----------
+    parts : dict of Part
+        The splits that have structures.
+    vector : Tensor of float64, shape (n_parameters,) or (restarts, n_parameters)
+        Current parameters; of all models until one of several is chosen.
+    device : torch.device
+        Where parameters and moments are; predictions and results come back to the CPU.
+    clock : Clock
+        Number and time of the gradients of this process; see :meth:`speed`.
+    storage : Storage
+        Where the moments are.
+    frozen : int
+        The first so many parameters stay as they are.
+    name_in_log : str
+        Goes before what the log says of this run; "" where there is one only.
+    predicted : dict
+        Predictions of the current parameters by split, where somebody has made them already.
+    history : list of dict
+        Rows of ``log.csv``: step, loss, learning rate, and RMSE of each label on training and validation data.
+    stops : list of int
+        L-BFGS, which does several steps at a time, stops at multiples of these.
+    """
+
+    @room_in_memory()
+    def __init__(
+        self, config: TrainingConfig, structures: Sequence[LabelledStructure] | None = None,
+        indices: Mapping[str, np.ndarray] | None = None, pool: MomentPool | None = None,
+    ):  # fmt: skip
+        torch.set_num_threads(config.optimizer.threads)
+        self.device = chosen_device(config.optimizer.device) if pool is None else pool.storage.device
+        self.config, self.name_in_log = config, ""
+        self.weights = config.loss.weights(config.model.kind)
+        if structures is None:
+            structures = read_structures(config)
+        check_species(structures, config.model.species)
+        self.fingerprint = fingerprint(config, structures)
+        if indices is None:
+            indices = labelled(split_indices(structures, config), structures, config)
+        self.indices = dict(indices)
+        used = [structures[k] for k in sorted(k for own in indices.values() for k in own)]
+        check_labels(used, list(self.weights), config.data.allow_missing)
+        self.dtype = DTYPES[config.optimizer.precision]
+        self.model = NepOnMoments(config.model, self.dtype, self.device)
+        if pool is None:
+            o = config.optimizer
+            self.storage = Storage(o.memory_gb, config.scratch, self.device, o.restarts)
+            self.parts = make_parts(config, self.model.basis, structures, self.indices, self.storage)
+        else:
+            self.storage, self.parts = pool.storage, pool.parts(config, structures, self.indices)
+        moments = {name: (block.load() for block in part.blocks) for name, part in self.parts.items()}
+        seen = coverage_of(moments.pop("train"), len(config.model.species))
+        for line in unseen_warnings(seen, moments, config.model.species):
+            log.warning(line)
+        train = self.parts["train"].labels
+        site = torch.zeros(len(config.model.species), dtype=torch.float64)
+        if (name := next((name for name in WITH_CONSTANTS if name in self.weights), None)) is not None:
+            site = site_constants(train, name, len(site))
+        decay = config.loss.weight_decay * decay_weights(self.model, config.optimizer.method)
+        self.objective = Objective(self.weights, spreads(train, site), decay)
+        self.vector = self._initial(seen).requires_grad_(True)
+        if config.model.start:
+            self.objective = replace(self.objective, center=self.vector.detach().clone())
+        shapes = self.model.shapes
+        descriptor = sum(math.prod(shapes[name]) for name in ("c_radial", "c_angular"))  # they come first
+        self.frozen = descriptor if config.model.freeze_descriptor else 0
+        self.step = 0
+        self.stops = [config.output.report_interval]
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Any] = {"step": 0, "loss": math.inf, "vector": self._single(self.vector.detach())}
+        self.seconds = 0.0
+        self.clock = Clock()
+        self.predicted: dict[str, dict[str, Tensor]] = {}
+        self._optimizer: torch.optim.Optimizer | None = None
+
+    def _initial(self, seen: Coverage):
+        """Draw the initial parameters of all starts, and set the scaling of the model."""
+        if self.config.start is not None:
+            return start_vector(self.model, self.parts["train"].blocks, self.config.start, self.config.optimizer.method)
+        vectors, scalings = [], []
+        train, seed, method = self.parts["train"], self.config.model.seed, self.config.optimizer.method
+        for k in range(self.config.optimizer.restarts):
+            vectors.append(initialise(
+                self.model, train.blocks, train.labels, self.objective.spreads, seen, seed + _SEED_STEP * k, method
+            ))  # fmt: skip
+            scalings.append(self.model.scaling)
+        if len(vectors) == 1:
+            return vectors[0]
+        self.model.scaling = Scaling.stack(scalings)
+        return torch.stack(vectors)
+
+    @property
+    def total_steps(self) -> int:
+        """Number of steps of the whole run."""
+        return self.choice_step + self.config.optimizer.steps + self.config.optimizer.lbfgs_steps
+
+    @property
+    def progress(self) -> str:
+        """Steps that are done, in words."""
+        return f"{self.step} of {self.total_steps} steps"
+
+    @property
+    def choice_step(self) -> int:
+        """Step at which one of several starts is chosen (0 with one start)."""
+        options = self.config.optimizer
+        return options.restart_steps if options.restarts > 1 else 0
+
+    @property
+    def looked(self) -> bool:
+        """Whether the history has begun."""
+        return bool(self.history)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done, or the validation loss has stopped falling in the last stage."""
+        last = self.stage == "lbfgs" or not self.config.optimizer.lbfgs_steps
+        return self.step >= self.total_steps or (last and self.out_of_patience)
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether this stage has had too many reports without a smaller validation loss."""
+        patience, since = self.config.optimizer.patience, max(self.best["step"], self.choice_step)
+        count = sum(row["stage"] == self.stage and row["step"] > since for row in self.history)
+        return patience > 0 and "validation" in self.parts and count >= patience
+
+    @property
+    def max_neighbors(self) -> tuple[int, int]:
+        """Largest radial and angular numbers of neighbours in the data."""
+        radial, angular = zip(*(part.max_neighbors for part in self.parts.values()), strict=True)
+        return max(radial), max(angular)
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    @room_in_memory()
+    def run(self, on_report: Callable[[Trainer], None] | None = None, checkpoint: Path | None = None) -> None:
+        """Train to the end, from wherever the state is; see :func:`tnep_calc.training.common.loop.run_steps`.
+
+        The state is kept in the file `checkpoint`, if there is one.
+        """
+        run_steps(self, on_report, None if checkpoint is None else lambda: save_checkpoint(checkpoint, self.state()))
+
+    @property
+    def stage(self) -> str:
+        """``"restarts"``, the name of the first method or ``"lbfgs"``: what the next step is done by."""
+        if self.vector.ndim == 2:
+            return "restarts"
+        return self.config.optimizer.method if self.step < self.choice_step + self.config.optimizer.steps else "lbfgs"
+
+    def advance(self) -> None:
+        """Do one step of the first method, or a few iterations of L-BFGS."""
+        self.predicted = {}
+        if self.out_of_patience:
+            self.leave_first()
+        if self.stage == "lbfgs":
+            self.do_lbfgs(self._gradient)
+        else:
+            self.do_first(lambda: self._gradient(self.batch(self.parts["train"])))
+
+    def leave_first(self) -> None:
+        """Leave out the other steps of the first method: L-BFGS goes on from the best parameters."""
+        self._log("no smaller validation loss since step %d: L-BFGS goes on from there", self.best["step"])
+        self.vector = self.best["vector"].to(self.device, copy=True).requires_grad_(True)
+        self.step = self.choice_step + self.config.optimizer.steps
+
+    def do_first(self, gradient: Callable[[], float]) -> None:
+        """Do one step of the first method with a function that sets the gradient and returns the loss."""
+        optimizer = self._first_optimizer()
+        optimizer.param_groups[0]["lr"] = self.learning_rate(self.step)
+        self._check_finite(gradient())
+        optimizer.step()
+        self.step += 1
+        if self.step == self.choice_step:
+            self._choose()
+
+    def do_lbfgs(self, gradient: Callable[[], float]) -> None:
+        """Do a few iterations of L-BFGS with a function that sets the gradient and returns the loss."""
+        optimizer = self._optimizer_of(*lbfgs(self.config.optimizer.lbfgs_history))
+        group = optimizer.param_groups[0]
+        group["max_iter"] = min(LBFGS_CHUNK, self.total_steps - self.step, *(n - self.step % n for n in self.stops))
+        before = self.vector.detach().clone()
+        optimizer.step(gradient)
+        self.step += group["max_iter"]
+        if torch.equal(before, self.vector.detach()):
+            self._log("L-BFGS has converged after %d steps: no step lowers the loss any more", self.step)
+            self.step = self.total_steps
+
+    def _first_optimizer(self):
+        steps = self.choice_step if self.vector.ndim == 2 else self.config.optimizer.steps
+        return self._optimizer_of(*first_method(self.config.optimizer.method, steps, self.model.blocks))
+
+    def _optimizer_of(self, cls, options):
+        if not isinstance(self._optimizer, cls):
+            self._optimizer = cls([self.vector], **options)
+        return self._optimizer
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of the first steps; those of several starts have a schedule of their own."""
+        options, first = self.config.optimizer, self.choice_step
+        done = step / first if step < first else (step - first) / options.steps
+        return learning_rate(options.lr, done)
+
+    def batch(self, part: Part) -> list[Block]:
+        """Return the blocks of a part for the next of these steps: batches in an order drawn for every epoch."""
+        batches = part.batches
+        epoch, place = divmod(self.step, len(batches))
+        generator = torch.Generator().manual_seed(self.config.model.seed + _SEED_STEP * epoch)  # of the CPU
+        return batches[int(torch.randperm(len(batches), generator=generator, device="cpu")[place])]
+
+    def _gradient(self, blocks: Sequence[Block] | None = None):
+        """Set the gradient of the loss over some blocks (None: all), and return the loss, summed over the starts.
+
+        A number, so that a GPU has finished when the time is taken.
+        """
+        start, part = time.perf_counter(), self.parts["train"]
+        if blocks is None:
+            blocks = part.blocks
+        total = float(set_gradient(self.vector, self.model, self.objective_now(), blocks, frozen=self.frozen).sum())
+        self.clock.add(share_of(part, blocks), time.perf_counter() - start)
+        return total
+
+    def objective_now(self) -> Objective:
+        """Return the objective, without folded dipoles at first: they would pull a young model to wrong branches."""
+        config = self.config
+        early = self.stage != "lbfgs" and self.step < _OPEN * (self.choice_step or config.optimizer.steps)
+        folded = {"dipole", "born_charges"} <= set(self.weights) and self.parts["train"].labels.fold is not None
+        if config.model.start or not (early and folded):
+            return self.objective
+        return replace(self.objective, weights={k: w for k, w in self.weights.items() if k != "dipole"})
+
+    def _choose(self):
+        """Go on with the best of several starts."""
+        best = int(torch.argmin(self._watched_losses()))
+        self._log("start %d of %d is the best after %d steps", best + 1, len(self.vector), self.step)
+        self.model.scaling = self.model.scaling.member(best)
+        self.vector = self.vector.detach()[best].clone().requires_grad_(True)
+        self._optimizer = None
+
+    def _watched_losses(self):
+        """Loss of each start on validation data, or on training data if there are none."""
+        name = "validation" if "validation" in self.parts else "train"
+        terms = self.objective.terms(self.parts[name].labels, self._predict(name, self.vector))
+        return self.objective.loss(terms).nan_to_num(math.inf)
+
+    def _single(self, values):
+        """Return the first of several starts."""
+        return (values[0] if values.ndim == 2 else values).clone()
+
+    def _check_finite(self, loss):
+        if not math.isfinite(loss):
+            raise InputError(f"{self.name_in_log}the loss is not finite after {self.step} steps: lower optimizer.lr, "
+                             "or check the labels")  # fmt: skip
+
+    def _log(self, text, *values):
+        log.info("%s" + text, self.name_in_log, *values)
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def evaluate(self, name: str, vector: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the predictions for a split, without gradients, in the order of its structures.
+
+        Parameters
+        ----------
+        name : {"train", "validation", "test"}
+        vector : Tensor, shape (n_parameters,), optional
+            Instead of the current parameters (of the first of several starts).
+        """
+        if vector is None and name in self.predicted:
+            return self.predicted[name]
+        return self._predict(name, self.leader() if vector is None else vector.to(self.device))
+
+    def leader(self) -> Tensor:
+        """Return the current parameters (of the first of several starts)."""
+        return self._single(self.vector.detach())
+
+    def _predict(self, name, vector):
+        return predictions_of(self.parts[name], self.model, vector, list(self.weights))
+
+    def look(self) -> None:
+        """Add a row to the history, and remember the best parameters."""
+        row: dict[str, Any] = {"step": self.step, "stage": self.stage}
+        losses = {}
+        for name in ("train", "validation"):
+            if name in self.parts:
+                self.predicted[name] = self.evaluate(name)
+                losses[name], errors = errors_of(self.objective, self.parts[name].labels, self.predicted[name])
+                self._check_finite(losses[name])
+                row[f"loss_{name}"] = losses[name]
+                row |= {f"rmse_{label}_{name}": error for label, error in errors.items()}
+        self.history.append(row)
+        watched = losses.get("validation", losses["train"])
+        if watched < self.best["loss"] and self.vector.ndim == 1:
+            self.best = {"step": self.step, "loss": watched, "vector": self.vector.detach().clone()}
+        if self.finished and self.step < self.total_steps:
+            self._log("no smaller validation loss since step %d: over after %s", self.best["step"], self.progress)
+
+    def speed(self) -> dict[str, float]:
+        """Return :meth:`tnep_calc.training.nep.evaluation.Clock.speed` of gradients over all training structures."""
+        return self.clock.speed(self.parts["train"], self.model, len(self.vector) if self.vector.ndim == 2 else 1)
+
+    def result(self) -> tuple[Tensor, int]:
+        """Return the parameters to keep and their step: the best on validation data if there are any, else the last."""
+        if self.config.output.keep_best and "validation" in self.parts:
+            if self.vector.ndim == 1 and self.best["step"] >= self.choice_step:
+                return self.best["vector"].cpu(), self.best["step"]
+        return self.leader().cpu(), self.step
+
+    def parameters(self) -> NepParameters:
+        """Return the result as the parameters of a ``nep.txt``."""
+        model = self.model.with_scaling(self.model.scaling.member(0))
+        return model.to_nep(self.result()[0], self.max_neighbors)
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on exactly as if nothing had happened."""
+        return {
+            "fingerprint": self.fingerprint,
+            "step": self.step,
+            "seconds": self.seconds,
+            "vector": self.vector.detach(),
+            "scaling": asdict(self.model.scaling),
+            "optimizer": None if self._optimizer is None else self._optimizer.state_dict(),
+            "best": self.best,
+            "history": self.history,
+        }
+
+    def restore(self, path: Path) -> None:
+        """Load the state of a checkpoint; errors as of :func:`tnep_calc.training.common.checkpoint.load_matching`."""
+        self.take_up(load_matching(path, self.fingerprint))
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` has returned."""
+        self.model.scaling = Scaling(**state["scaling"])
+        self.vector = state["vector"].to(self.device, copy=True).requires_grad_(True)
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best, self.history = state["best"], state["history"]
+        self._optimizer, self.predicted = None, {}
+        if state["optimizer"] is not None and not self.finished:
+            first = "betas" in state["optimizer"]["param_groups"][0]
+            self._optimizer = self._first_optimizer() if first else torch.optim.LBFGS([self.vector])
+            self._optimizer.load_state_dict(state["optimizer"])

@@ -1,0 +1,1 @@
+"""Predictions of trained models against labels, and reports about training runs."""
