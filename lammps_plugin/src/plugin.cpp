@@ -6,6 +6,7 @@
 #include "styles/compute_tnep_dipole.h"
 #include "styles/compute_tnep_polarizability.h"
 #include "shared/abi.h"
+#include "styles/fix_tnep_field.h"
 #include "styles/pair_tnep.h"
 #include "shared/model.h"
 
@@ -24,6 +25,11 @@ static void *create_pair(LAMMPS *lmp)
 template <typename Style> static void *create_compute(LAMMPS *lmp, int narg, char **arg)
 {
   return static_cast<Compute *>(new Style(lmp, narg, arg));
+}
+
+template <typename Style> static void *create_fix(LAMMPS *lmp, int narg, char **arg)
+{
+  return static_cast<Fix *>(new Style(lmp, narg, arg));
 }
 
 // Reads the host through the C interface of LAMMPS only; its class layouts are what is in doubt.
@@ -73,5 +79,11 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
   entry.name = "tnep/polarizability";
   entry.info = "polarizability of a machine-learned model exported by tnep_calc";
   entry.create.with_args = create_compute<ComputeTnepPolarizability>;
+  register_style(&entry, lmp_ptr);
+
+  entry.style = "fix";
+  entry.name = "tnep/field";
+  entry.info = "electric field or displacement on a machine-learned model exported by tnep_calc";
+  entry.create.with_args = create_fix<FixTnepField>;
   register_style(&entry, lmp_ptr);
 }

@@ -5,7 +5,9 @@
 #include "atom.h"
 #include "comm.h"
 #include "error.h"
+#include "force.h"
 #include "neighbor.h"
+#include "pair.h"
 #include "update.h"
 #include "utils.h"
 
@@ -13,6 +15,7 @@
 #include <climits>
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <utility>
 
@@ -52,6 +55,7 @@ void TnepDriver::load(const std::string &name, const std::string &kind, int nele
   file = name;
   model.reset();
   const std::string content = read_on_all_ranks();
+  fingerprint = std::hash<std::string>{}(content);
   std::string failure;
   try {
     model = std::make_unique<TnepModel>(content, comm->nthreads);
@@ -120,6 +124,17 @@ void TnepDriver::check_exclusions()
                    style);
 }
 
+// Ghost atoms are chosen when lists are rebuilt and may have moved by half the skin since.
+void TnepDriver::check_ghosts(double cutoff) const
+{
+  const double needed = cutoff + neighbor->skin;
+  double present = comm->cutghostuser;
+  if (force->pair) present = std::max(present, force->pair->cutforce + neighbor->skin);
+  if (present < needed * (1.0 - 1e-12))
+    error->all(FLERR, "{}: cutoff {} of the model plus skin {} exceeds the ghost atom cutoff {}; add "
+               "'comm_modify cutoff {}' to the input", style, cutoff, neighbor->skin, present, needed);
+}
+
 bigint TnepDriver::count_atoms() const
 {
   bigint mine = 0, all = 0;
@@ -128,15 +143,24 @@ bigint TnepDriver::count_atoms() const
   return all;
 }
 
-void TnepDriver::evaluate(const NeighList &list, int groupbit, const std::vector<std::string> &quantities, bool fresh)
+void TnepDriver::evaluate(const NeighList &list, int groupbit, const std::vector<std::string> &quantities, bool fresh,
+                          const double *field, bool per_atom)
 {
   const TnepAtoms atoms{atom->nlocal + atom->nghost, atom->x, atom->type, atom->mask};
-  if (takes_positions) edges.build_list(list, atoms, groupbit, species_of_type, units.length, fresh);
+  model->forget();
+  if (takes_positions && !field) edges.build_list(list, atoms, groupbit, species_of_type, units.length, fresh);
   else edges.build(list, atoms, groupbit, species_of_type, model->metadata().cutoff, units.length);
   if (edges.n_centers() == 0) return;
+  TnepFieldView view{field, 0};
+  if (field && per_atom) {
+    center_field.resize(3 * edges.n_centers());
+    for (int64_t c = 0; c < edges.n_centers(); c++)
+      for (int k = 0; k < 3; k++) center_field[3 * c + k] = field[3 * static_cast<int64_t>(edges.center(c)) + k];
+    view = {center_field.data(), 3};
+  }
   std::string failure;
   try {
-    model->evaluate(edges.graph(), quantities);
+    model->evaluate(edges.graph(), quantities, view);
   } catch (const std::exception &e) {
     failure = e.what();
   }
@@ -152,6 +176,12 @@ const double *TnepDriver::result(const std::string &quantity, int64_t size)
     failure = e.what();
   }
   error->one(FLERR, "{}: {}: {}", style, file, failure);
+}
+
+const double *TnepDriver::atom_result(const std::string &quantity, int columns)
+{
+  if (edges.n_centers() == 0) return nullptr;
+  return result(quantity, static_cast<int64_t>(columns) * (atom->nlocal + atom->nghost));
 }
 
 void TnepDriver::require_finite(const double *values, int64_t n, int columns, const char *what, bool by_center)

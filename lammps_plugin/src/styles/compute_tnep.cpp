@@ -47,7 +47,7 @@ void ComputeTnep::init()
 {
   driver->check_units();
   check();
-  check_ghosts();
+  driver->check_ghosts(driver->cutoff());
   evaluated = -1;
   // A list that is built when asked for; LAMMPS adds no skin to it.
   neighbor->add_request(this, NeighConst::REQ_FULL | NeighConst::REQ_OCCASIONAL)->set_cutoff(driver->cutoff());
@@ -61,17 +61,6 @@ void ComputeTnep::init_list(int /*id*/, NeighList *ptr)
 void ComputeTnep::setup()
 {
   driver->check_exclusions();
-}
-
-// Ghost atoms are chosen when lists are rebuilt and may have moved by half the skin since.
-void ComputeTnep::check_ghosts()
-{
-  const double needed = driver->cutoff() + neighbor->skin;
-  double present = comm->cutghostuser;
-  if (force->pair) present = std::max(present, force->pair->cutforce + neighbor->skin);
-  if (present < needed * (1.0 - 1e-12))
-    error->all(FLERR, "Compute {}: cutoff {} of the model plus skin {} exceeds the ghost atom cutoff {}; add "
-               "'comm_modify cutoff {}' to the input", style, driver->cutoff(), neighbor->skin, present, needed);
 }
 
 void ComputeTnep::evaluate()

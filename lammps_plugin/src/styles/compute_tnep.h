@@ -42,7 +42,6 @@ class ComputeTnep : public Compute {
   bigint evaluated;    // time step of the stored results, -1 for none
   int nmax;
 
-  void check_ghosts();
   void evaluate();
 };
 

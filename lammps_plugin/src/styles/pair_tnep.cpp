@@ -3,14 +3,18 @@
 #include "styles/pair_tnep.h"
 
 #include "atom.h"
+#include "compute.h"
 #include "error.h"
 #include "force.h"
 #include "memory.h"
+#include "modify.h"
 #include "neigh_list.h"
 #include "neighbor.h"
+#include "update.h"
 
 #include "shared/driver.h"
 
+#include <algorithm>
 #include <cstring>
 
 using namespace LAMMPS_NS;
@@ -18,7 +22,8 @@ using namespace LAMMPS_NS;
 static constexpr int EVERY_ATOM = 1;    // bit of group all
 
 PairTnep::PairTnep(LAMMPS *lmp) :
-    Pair(lmp), driver(std::make_unique<TnepDriver>(lmp, "Pair style tnep")), list_step(-1)
+    Pair(lmp), driver(std::make_unique<TnepDriver>(lmp, "Pair style tnep")), list_step(-1), evaluated(-1),
+    field(nullptr), field_per_atom(false)
 {
   single_enable = 0;
   restartinfo = 0;
@@ -66,7 +71,9 @@ void PairTnep::init_style()
   if (force->newton_pair == 0)
     error->all(FLERR, "Pair style tnep needs newton pair on: remove 'newton off' from the input");
   driver->check_units();
-  list_step = -1;
+  list_step = evaluated = -1;
+  requests.clear();
+  set_field(nullptr, false);
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 
@@ -80,6 +87,92 @@ double PairTnep::init_one(int /*i*/, int /*j*/)
   return driver->cutoff();
 }
 
+bool PairTnep::is_enthalpy() const
+{
+  return driver->metadata().kind == "enthalpy";
+}
+
+PairTnep *PairTnep::find(Force *force, const TnepDriver *other)
+{
+  Pair *before = nullptr;
+  for (int k = 0;; k++) {    // 0: the only one; 1, 2, ...: one of several in a hybrid style
+    Pair *next = force->pair_match("tnep", 1, k);
+    PairTnep *pair = dynamic_cast<PairTnep *>(next);
+    if (pair && (!other || pair->driver->same_model(*other))) return pair;
+    if (k > 0 && (!next || next == before)) return nullptr;
+    before = next;
+  }
+}
+
+void PairTnep::set_field(const double *values, bool per_atom)
+{
+  field = values;
+  field_per_atom = per_atom;
+}
+
+void PairTnep::announce(const std::string &id, const std::vector<std::string> &quantities)
+{
+  requests.push_back({id, quantities});
+}
+
+static void add_missing(std::vector<std::string> &to, const std::vector<std::string> &names)
+{
+  for (const auto &name : names)
+    if (std::find(to.begin(), to.end(), name) == to.end()) to.push_back(name);
+}
+
+void PairTnep::evaluate(const std::vector<std::string> &quantities)
+{
+  const bool fresh = neighbor->ago == 0 || neighbor->lastcall != list_step;
+  list_step = neighbor->lastcall;
+  driver->evaluate(*list, EVERY_ATOM, quantities, fresh, field, field_per_atom);
+}
+
+TnepDriver &PairTnep::results(const std::vector<std::string> &quantities)
+{
+  bool there = evaluated == update->ntimestep;
+  for (const auto &name : quantities) there = there && (driver->n_centers() == 0 || driver->has(name));
+  if (there) return *driver;
+  std::vector<std::string> all{"energies", "forces"};    // so that nobody else has to evaluate again
+  add_missing(all, quantities);
+  evaluate(all);
+  evaluated = update->ntimestep;
+  return *driver;
+}
+
+TnepDriver &PairTnep::results_without_field(const std::vector<std::string> &quantities)
+{
+  const double *kept = field;
+  field = nullptr;
+  evaluate(quantities);
+  field = kept;
+  evaluated = -1;
+  return *driver;
+}
+
+// H_i(E) - H_i(0), which is -E.P_i(E) + E.alpha_i.E / 2 for a model of second order in the field.
+void PairTnep::split_energy(const std::vector<double> &without_field)
+{
+  field_energy.assign(driver->n_centers(), 0.0);
+  if (!field || driver->n_centers() == 0) return;
+  const int64_t n = driver->n_centers();
+  if (!without_field.empty()) {
+    const double *energies = driver->result("energies", n);
+    for (int64_t c = 0; c < n; c++) field_energy[c] = energies[c] - without_field[c];
+    return;
+  }
+  const double *dipoles = driver->result("dipoles", 3 * n), *alphas = driver->result("polarizabilities", 9 * n);
+  for (int64_t c = 0; c < n; c++) {
+    const double *e = field_per_atom ? field + 3 * static_cast<int64_t>(driver->center(c)) : field;
+    double w = 0.0;
+    for (int i = 0; i < 3; i++) {
+      w -= e[i] * dipoles[3 * c + i];
+      for (int j = 0; j < 3; j++) w += 0.5 * e[i] * alphas[9 * c + 3 * i + j] * e[j];
+    }
+    field_energy[c] = w;
+  }
+}
+
 void PairTnep::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
@@ -88,9 +181,20 @@ void PairTnep::compute(int eflag, int vflag)
   std::vector<std::string> quantities{"energies", "forces"};
   if (vflag_global) quantities.emplace_back("virial");
   if (atom_virials) quantities.emplace_back("virials");
-  const bool fresh = neighbor->ago == 0 || neighbor->lastcall != list_step;
-  list_step = neighbor->lastcall;
-  driver->evaluate(*list, EVERY_ATOM, quantities, fresh);
+  if (field) add_missing(quantities, {"dipoles", "polarizabilities"});
+  for (const auto &request : requests) {
+    Compute *who = modify->get_compute_by_id(request.id);
+    if (who && who->matchstep(update->ntimestep)) add_missing(quantities, request.quantities);
+  }
+  std::vector<double> without_field;
+  if (field && driver->metadata().gives("hyperpolarizability")) {
+    results_without_field({"energies"});
+    if (const double *e = driver->n_centers() > 0 ? driver->result("energies", driver->n_centers()) : nullptr)
+      without_field.assign(e, e + driver->n_centers());
+  }
+  evaluate(quantities);
+  evaluated = update->ntimestep;
+  split_energy(without_field);
   const int64_t n = driver->n_centers();
   if (n == 0) return;
 
@@ -108,7 +212,7 @@ void PairTnep::compute(int eflag, int vflag)
 
   if (eflag_either)
     for (int64_t k = 0; k < n; k++) {
-      const double e = driver->units.energy * energies[k];
+      const double e = driver->units.energy * (energies[k] - (field ? field_energy[k] : 0.0));
       if (eflag_global) eng_vdwl += e;
       if (eflag_atom) eatom[driver->center(k)] += e;
     }
