@@ -3,8 +3,8 @@
 // Registers the styles with the LAMMPS that loads this library, unless it is another LAMMPS, or has another torch, than
 // the library was compiled for: class layouts are not stable, so a mismatch would crash later and without a reason.
 
-#include "styles/compute_tnep_dipole.h"
-#include "styles/compute_tnep_polarizability.h"
+#include "styles/compute_tnep_gradients.h"
+#include "styles/compute_tnep_sites.h"
 #include "shared/abi.h"
 #include "styles/fix_tnep_field.h"
 #include "styles/pair_tnep.h"
@@ -79,6 +79,31 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
   entry.name = "tnep/polarizability";
   entry.info = "polarizability of a machine-learned model exported by tnep_calc";
   entry.create.with_args = create_compute<ComputeTnepPolarizability>;
+  register_style(&entry, lmp_ptr);
+
+  entry.name = "tnep/descriptor/atom";
+  entry.info = "descriptors of a model of the NEP family exported by tnep_calc";
+  entry.create.with_args = create_compute<ComputeTnepDescriptor>;
+  register_style(&entry, lmp_ptr);
+
+  entry.name = "tnep/born/atom";
+  entry.info = "Born charges of a machine-learned model exported by tnep_calc";
+  entry.create.with_args = create_compute<ComputeTnepBorn>;
+  register_style(&entry, lmp_ptr);
+
+  entry.name = "tnep/raman/atom";
+  entry.info = "derivatives of the polarizability of a machine-learned model exported by tnep_calc";
+  entry.create.with_args = create_compute<ComputeTnepRaman>;
+  register_style(&entry, lmp_ptr);
+
+  entry.name = "tnep/current";
+  entry.info = "polarization current of a machine-learned model exported by tnep_calc";
+  entry.create.with_args = create_compute<ComputeTnepCurrent>;
+  register_style(&entry, lmp_ptr);
+
+  entry.name = "tnep/piezo";
+  entry.info = "piezoelectric tensor of a machine-learned model exported by tnep_calc";
+  entry.create.with_args = create_compute<ComputeTnepPiezo>;
   register_style(&entry, lmp_ptr);
 
   entry.style = "fix";

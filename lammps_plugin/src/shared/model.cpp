@@ -91,6 +91,11 @@ void TnepModel::forget()
   impl->results.clear();
 }
 
+int64_t TnepModel::size(const std::string &quantity) const
+{
+  return impl->results.at(quantity).numel();
+}
+
 bool TnepModel::has(const std::string &quantity) const
 {
   return impl->results.count(quantity) > 0;

@@ -50,7 +50,8 @@ class TnepModel {
   void evaluate(const TnepGraph &graph, const std::vector<std::string> &quantities, const TnepFieldView &field = {});
   void forget();    // drops the results
 
-  bool has(const std::string &quantity) const;    // whether the last evaluation gave it
+  bool has(const std::string &quantity) const;       // whether the last evaluation gave it
+  int64_t size(const std::string &quantity) const;    // how many numbers
 
   // A result of the last evaluation, checked to have `size` numbers; valid until the next one.
   const double *result(const std::string &quantity, int64_t size) const;

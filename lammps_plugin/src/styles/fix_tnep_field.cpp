@@ -79,7 +79,6 @@ FixTnepField::FixTnepField(LAMMPS *lmp, int narg, char **arg) :
 FixTnepField::~FixTnepField()
 {
   delete[] extlist;
-  if (pair && !copymode && pair == PairTnep::find(force)) pair->set_field(nullptr, false);
 }
 
 int FixTnepField::setmask()
@@ -233,12 +232,16 @@ void FixTnepField::solve_displacement()
     }
     m[i][3] = fixed ? v * form.value()[i] - sums[i] : 0.0;
   }
-  for (int k = 0; k < 3; k++)    // elimination; eps0 V + alpha is positive definite
+  for (int k = 0; k < 3; k++) {    // elimination; pivots are positive for a positive definite matrix
+    if (!(m[k][k] > 0.0))
+      error->all(FLERR, "Fix tnep/field: no field gives the displacement, as a dielectric constant 1 + alpha/(eps0 V) of "
+                 "the model is not positive on step {}: a structure far from the training data", update->ntimestep);
     for (int i = 0; i < 3; i++) {
       if (i == k) continue;
       const double ratio = m[i][k] / m[k][k];
       for (int j = k; j < 4; j++) m[i][j] -= ratio * m[k][j];
     }
+  }
   for (int k = 0; k < 3; k++) uniform[k] = m[k][3] / m[k][k];
 }
 
@@ -254,9 +257,9 @@ void FixTnepField::min_pre_force(int vflag)
 
 void FixTnepField::pre_force(int /*vflag*/)
 {
-  if (pair) pair->set_field(nullptr, false);
+  if (pair) pair->set_field(id, nullptr, false);
   find_field();
-  if (pair) pair->set_field(everywhere ? uniform : fields.data(), !everywhere);
+  if (pair) pair->set_field(id, everywhere ? uniform : fields.data(), !everywhere);
 }
 
 void FixTnepField::setup_pre_reverse(int eflag, int vflag)

@@ -73,7 +73,7 @@ void PairTnep::init_style()
   driver->check_units();
   list_step = evaluated = -1;
   requests.clear();
-  set_field(nullptr, false);
+  set_field("", nullptr, false);
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 
@@ -104,8 +104,9 @@ PairTnep *PairTnep::find(Force *force, const TnepDriver *other)
   }
 }
 
-void PairTnep::set_field(const double *values, bool per_atom)
+void PairTnep::set_field(const std::string &fix, const double *values, bool per_atom)
 {
+  field_fix = fix;
   field = values;
   field_per_atom = per_atom;
 }
@@ -181,6 +182,7 @@ void PairTnep::compute(int eflag, int vflag)
   std::vector<std::string> quantities{"energies", "forces"};
   if (vflag_global) quantities.emplace_back("virial");
   if (atom_virials) quantities.emplace_back("virials");
+  if (field && !modify->get_fix_by_id(field_fix)) field = nullptr;
   if (field) add_missing(quantities, {"dipoles", "polarizabilities"});
   for (const auto &request : requests) {
     Compute *who = modify->get_compute_by_id(request.id);

@@ -30,8 +30,8 @@ class PairTnep : public Pair {
   bool is_enthalpy() const;
 
   // The field of the next evaluations (enthalpy models): null for none, one for all atoms, or a row for every local
-  // atom; V/Angstrom.  The array must stay until the next call.
-  void set_field(const double *field, bool per_atom);
+  // atom; V/Angstrom.  The array belongs to the fix and must stay until its next call; with the fix the field is gone.
+  void set_field(const std::string &fix, const double *field, bool per_atom);
 
   // Quantities that compute `id` wants on the steps for which it is announced; forgotten in init_style().
   void announce(const std::string &id, const std::vector<std::string> &quantities);
@@ -52,6 +52,7 @@ class PairTnep : public Pair {
   std::unique_ptr<TnepDriver> driver;
   bigint list_step;    // time step at which the neighbour list of the last evaluation was built, -1 for none
   bigint evaluated;    // time step of the last compute(), -1 for none
+  std::string field_fix;
   const double *field;
   bool field_per_atom;
   std::vector<double> field_energy;
