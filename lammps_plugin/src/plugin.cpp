@@ -3,6 +3,7 @@
 // Registers the styles with the LAMMPS that loads this library, unless it is another LAMMPS, or has another torch, than
 // the library was compiled for: class layouts are not stable, so a mismatch would crash later and without a reason.
 
+#include "styles/compute_tnep_deviation.h"
 #include "styles/compute_tnep_gradients.h"
 #include "styles/compute_tnep_sites.h"
 #include "shared/abi.h"
@@ -70,6 +71,10 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
   entry.create.lmp_only = create_pair;
   register_style(&entry, lmp_ptr);
 
+  entry.name = "nep";
+  entry.info = "the same, for inputs that call it so";
+  register_style(&entry, lmp_ptr);
+
   entry.style = "compute";
   entry.name = "tnep/dipole";
   entry.info = "dipole of a machine-learned model exported by tnep_calc";
@@ -84,6 +89,11 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
   entry.name = "tnep/descriptor/atom";
   entry.info = "descriptors of a model of the NEP family exported by tnep_calc";
   entry.create.with_args = create_compute<ComputeTnepDescriptor>;
+  register_style(&entry, lmp_ptr);
+
+  entry.name = "tnep/deviation/atom";
+  entry.info = "deviation of the forces of an ensemble of models exported by tnep_calc";
+  entry.create.with_args = create_compute<ComputeTnepDeviation>;
   register_style(&entry, lmp_ptr);
 
   entry.name = "tnep/born/atom";

@@ -32,7 +32,6 @@ BONDS = "bond/types 1 extra/bond/per/atom 2 extra/special/per/atom 2"
 
 # name: (commands, what the message must hold, changes of START)
 CASES = {
-    "argument": ("pair_style tnep cpu\n", ["no arguments", "cpu", "pair_coeff * * file"], {}),
     "pair coeff": ("pair_style tnep\npair_coeff * * toy.pt\n", ["expected 'pair_coeff * * file"], {}),
     "element": ("pair_style tnep\npair_coeff * * toy.pt B Xe\n", ["toy.pt does not know", "Xe", "it knows B N"], {}),
     "count": ("pair_style tnep\npair_coeff * * toy.pt B\n", ["each of the 2 atom types", "got 1", "knows B N"], {}),
@@ -40,7 +39,7 @@ CASES = {
     "one NULL": ("pair_style tnep\npair_coeff * * toy.pt NULL N\n" + RUN, ["pair coeffs are not set"], {}),
     "missing file": ("pair_style tnep\npair_coeff * * no.pt B N\n", ["cannot read model file 'no.pt'"], {}),
     "junk": ("pair_style tnep\npair_coeff * * junk.pt B N\n", ["junk.pt: not an artifact", "tnep export"], {}),
-    "nep.txt": ("pair_style tnep\npair_coeff * * nep.txt B N\n", ["this is a nep.txt", "tnep export"], {}),
+    "nep.txt": ("pair_style tnep\npair_coeff * * nep.txt B N\n", ["nep.txt: 'tnep export' failed", "artifact with 'tnep export"], {}),
     "truncated": ("pair_style tnep\npair_coeff * * cut.pt B N\n", ["cut.pt: truncated, damaged or not"], {}),
     "tensor file": ("pair_style tnep\npair_coeff * * tensor.pt B N\n", ["tensor.pt: ", "not an artifact"], {}),
     "foreign": ("pair_style tnep\npair_coeff * * foreign.pt B N\n", ["without tnep_calc.json", "tnep export"], {}),

@@ -11,6 +11,8 @@
 #include "update.h"
 #include "utils.h"
 
+#include "shared/nep_txt.h"
+
 #include <algorithm>
 #include <climits>
 #include <cmath>
@@ -27,9 +29,9 @@ TnepDriver::TnepDriver(LAMMPS *lmp, std::string style_name) :
 }
 
 // Rank 0 reads and hands out the bytes: one access to the file system, and all ranks succeed or fail together.
-std::string TnepDriver::read_on_all_ranks()
+std::string TnepDriver::read_on_all_ranks(const std::string &kind, const std::string &dtype)
 {
-  std::string content;
+  std::string content, failure;
   int size = -1;
   if (comm->me == 0) {
     const std::string path = utils::get_potential_file_path(file);
@@ -39,7 +41,22 @@ std::string TnepDriver::read_on_all_ranks()
       bytes << stream.rdbuf();
       content = bytes.str();
       if (!stream.bad() && content.size() < INT_MAX) size = static_cast<int>(content.size());
+      if (kind == "potential" && tnep_is_nep_txt(content)) {
+        try {
+          content = tnep_export(path, dtype.empty() ? "float64" : dtype);
+          size = static_cast<int>(content.size());
+        } catch (const std::exception &e) {
+          failure = e.what();
+        }
+      }
     }
+  }
+  int length = static_cast<int>(failure.size());
+  MPI_Bcast(&length, 1, MPI_INT, 0, world);
+  if (length > 0) {
+    failure.resize(length);
+    MPI_Bcast(&failure[0], length, MPI_CHAR, 0, world);
+    error->all(FLERR, "{}: {}: {}", style, file, failure);
   }
   MPI_Bcast(&size, 1, MPI_INT, 0, world);
   if (size < 0)
@@ -50,11 +67,12 @@ std::string TnepDriver::read_on_all_ranks()
   return content;
 }
 
-void TnepDriver::load(const std::string &name, const std::string &kind, int nelements, char **elements)
+void TnepDriver::load(const std::string &name, const std::string &kind, int nelements, char **elements,
+                      const std::string &dtype)
 {
   file = name;
   model.reset();
-  const std::string content = read_on_all_ranks();
+  const std::string content = read_on_all_ranks(kind, dtype);
   fingerprint = std::hash<std::string>{}(content);
   std::string failure;
   try {
@@ -68,6 +86,9 @@ void TnepDriver::load(const std::string &name, const std::string &kind, int nele
   const auto &meta = model->metadata();
   if (!kind.empty() && meta.kind != kind && meta.kind != "enthalpy")    // an enthalpy model gives all of these quantities
     error->all(FLERR, "{} needs a {} model, but {} is a {} model", style, kind, file, meta.kind);
+  if (!dtype.empty() && meta.dtype != dtype)
+    error->all(FLERR, "{}: precision asks for {}, but {} was exported as {}: tnep export nep.txt model.pt --dtype {}", style,
+               dtype, file, meta.dtype, dtype);
   map_types(nelements, elements);
   check_units();
   if (comm->me == 0)

@@ -22,7 +22,9 @@ class TnepDriver : protected Pointers {
   TnepDriver(LAMMPS *lmp, std::string style);
 
   // Collective. Loads a model of the given kind ("": any); `elements` has one symbol, or NULL, per atom type.
-  void load(const std::string &file, const std::string &kind, int nelements, char **elements);
+  // `dtype` is the arithmetic asked for ("": that of the file; a nep.txt of a potential is converted, to float64).
+  void load(const std::string &file, const std::string &kind, int nelements, char **elements,
+            const std::string &dtype = "");
 
   // Errors for settings of LAMMPS under which the results would be wrong; call from init() and setup().
   void check_units();
@@ -72,7 +74,7 @@ class TnepDriver : protected Pointers {
   bool takes_positions;
   size_t fingerprint = 0;
 
-  std::string read_on_all_ranks();
+  std::string read_on_all_ranks(const std::string &kind, const std::string &dtype);
   void map_types(int nelements, char **elements);
 };
 

@@ -11,6 +11,7 @@
 
 namespace LAMMPS_NS {
 
+class TnepDeviation;
 class TnepDriver;
 
 // pair_style tnep: energies, forces and virials of an exported potential, or of an electric-enthalpy model.
@@ -24,6 +25,8 @@ class PairTnep : public Pair {
   void setup() override;
   double init_one(int, int) override;
   void compute(int, int) override;
+  int pack_reverse_comm(int, int, double *) override;
+  void unpack_reverse_comm(int, int *, double *) override;
 
   // For the fix and the computes that use the evaluations of this style; see also find().
   TnepDriver &model() { return *driver; }
@@ -45,6 +48,10 @@ class PairTnep : public Pair {
   // Energy of the field per centre (eV) after an evaluation in a field, H_i(E) - H_i(0).
   const std::vector<double> &field_energies() const { return field_energy; }
 
+  // Deviation of the models of this style at the present step; collective, needs several().
+  const TnepDeviation &deviation();
+  bool several() const { return !others.empty(); }
+
   // The pair style tnep in use, alone or as part of a hybrid style, whose model is that of `other` (null: any); or null.
   static PairTnep *find(class Force *force, const TnepDriver *other = nullptr);
 
@@ -57,6 +64,16 @@ class PairTnep : public Pair {
   bool field_per_atom;
   std::vector<double> field_energy;
 
+  // Ensemble: models besides the first, which drives the dynamics.
+  std::vector<std::unique_ptr<TnepDriver>> others;
+  std::unique_ptr<TnepDeviation> spread;
+  std::string precision, deviation_file;    // dtype asked for, or empty
+  int deviation_every;                      // 0: no file
+  double threshold;                         // of the force, LAMMPS units; negative: none
+  bool threshold_stops;
+  bigint deviated;                          // time step of the present deviation, -1 for none
+  std::vector<double> ensemble_forces;      // (local and ghost atom, model, 3)
+
   struct Request {
     std::string id;
     std::vector<std::string> quantities;
@@ -67,6 +84,7 @@ class PairTnep : public Pair {
   void evaluate(const std::vector<std::string> &quantities);
   void split_energy(const std::vector<double> &without_field);
   void add_atom_virials();
+  void watch_deviation();
 };
 
 }    // namespace LAMMPS_NS
