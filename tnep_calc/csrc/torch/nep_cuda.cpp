@@ -239,9 +239,13 @@ Tensor polarizability_gradient(TNEP_EDGES) {
   return full_tensor(six.view({-1, 6, 3}).transpose(1, 2)).contiguous();  // atom, displacement, i, j
 }
 
-Tensor field_forces(TNEP_EDGES, const Tensor& field) {
+// Of a dipole model E.mu, of a polarizability model E.alpha.E / 2; see ops/schemas.inc.
+std::tuple<Tensor, Tensor> field_forces(TNEP_EDGES, const Tensor& field, bool atom_virials) {
   check(field, "field", params, at::kDouble, {3});
-  return dispatch(TNEP_CHECKED, kDipole, Task::field_forces, 0, field.contiguous()).atoms.slice(1, 0, 3).contiguous();
+  const Input in = TNEP_CHECKED;
+  const Results r = dispatch(in, -1, Task::field_forces, 0, field.contiguous(), atom_virials);
+  const Tensor virials = r.atom_virials.defined() ? r.atom_virials : at::empty({0, 3, 3}, in.doubles());
+  return {r.atoms.slice(1, 0, 3).contiguous(), virials};
 }
 
 Tensor descriptors(TNEP_EDGES, int64_t dim) { return dispatch(TNEP_CHECKED, -1, Task::descriptors, dim).sites; }

@@ -179,8 +179,12 @@ void launch(const Model<R>& m, Task task, const DeviceEdges& e, const DeviceOutp
                   p.block_bytes);
       return;
     case Task::field_forces:
-      TNEP_LAUNCH((response_kernel<L, UniformField<R>, R>), p.blocks, shared, stream, m, e, out, global,
-                  p.block_bytes);
+      if (m.networks == 2)
+        TNEP_LAUNCH((response_kernel<L, QuadraticField<R>, R>), p.blocks, shared, stream, m, e, out, global,
+                    p.block_bytes);
+      else
+        TNEP_LAUNCH((response_kernel<L, UniformField<R>, R>), p.blocks, shared, stream, m, e, out, global,
+                    p.block_bytes);
       return;
     default:
       TNEP_LAUNCH((site_kernel<L, R>), p.blocks, shared, stream, m, task, e, out, global, p.block_bytes);
