@@ -15,6 +15,7 @@ from .phonon_options import (
     read_structure,
     settings_of,
 )
+from .porto_options import add_porto_argument
 
 EPILOG = """\
 Relaxes the crystal with its symmetry, displaces atoms, fits force constants, and adds Born charges and eps_inf for the
@@ -25,7 +26,7 @@ A structure without a periodic cell is a molecule: infrared and Raman tables of 
 
 examples:
   tnep phonons POSCAR --enthalpy model.pt -o phonons
-  tnep phonons bn.cif --energy e.pt --dipole d.pt --susceptibility s.pt -o phonons --porto 'z(xy)-z' 'x(yz)-x'
+  tnep phonons bn.cif --energy e.pt --dipole d.pt --susceptibility s.pt -o phonons --porto 'z(xy)-z'
   tnep phonons nacl.cif --energy nep.txt --born BORN -o phonons
   mpiexec -n 4 tnep phonons POSCAR --enthalpy model.pt -o phonons     # displacements shared between ranks
 """
@@ -58,13 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="Q",
         help="directions of q for the LO-TO table, Cartesian, three numbers each (default: principal axes)",
     )
-    group.add_argument(
-        "--porto",
-        nargs="+",
-        default=[],
-        metavar="GEOMETRY",
-        help="Raman of the oriented crystal, e.g. 'z(xy)-z'; axes x y z, lattice vectors a b c, directions [110]",
-    )
+    add_porto_argument(parser)
     group.add_argument("--max", type=float, metavar="CM-1", help="end of the spectra")
     group.add_argument(
         "--md-infrared", type=Path, metavar="FILE", help="spectrum of 'tnep ir' to be drawn beside that of the modes"
@@ -121,6 +116,7 @@ def conditions_of(args: argparse.Namespace, n_modes: int):
         widths_of(args, n_modes),
         directions,
         tuple(args.porto),
+        args.lattice_directions,
         args.max,
     )
 

@@ -42,6 +42,8 @@ class Conditions:
         Directions of q for the LO-TO table; None: the three principal axes.
     porto : tuple of str
         Scattering geometries, in Porto notation.
+    lattice_directions : bool
+        Brackets in them are in lattice vectors of the conventional cell, not Cartesian.
     max_wavenumber : float, in cm^-1, optional
         End of the spectra; None: 1.2 times the highest mode.
     step : float, in cm^-1
@@ -54,6 +56,7 @@ class Conditions:
     widths: float | np.ndarray = DEFAULT_WIDTH
     directions: np.ndarray | None = None
     porto: tuple[str, ...] = ()
+    lattice_directions: bool = False
     max_wavenumber: float | None = None
     step: float = 0.5
     bands: bool = True
@@ -217,9 +220,10 @@ def _raman(result, tensors, grid, c, notes) -> dict:
         powder = raman_modes_spectrum(grid, tensors, modes, c.temperature, c.laser, c.widths)
     if np.ndim(c.widths) and (both or c.porto):
         notes.append(f"Spectra of LO modes use the mean width of all modes, {width:.2f} cm^-1.")
+    lattice = phonon.unitcell.cell if c.lattice_directions else None
     oriented = {
         name: porto_spectrum(
-            phonon, result.gradient, name, grid, c.temperature, c.laser, width, result.hyperpolarizability
+            phonon, result.gradient, name, grid, c.temperature, c.laser, width, result.hyperpolarizability, lattice
         )
         for name in c.porto
     }

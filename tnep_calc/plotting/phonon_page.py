@@ -13,8 +13,8 @@ from .page import Picture, Section, Table, write_page
 from .phonons import (
     plot_angle_scan,
     plot_bands,
-    plot_dielectric,
     plot_infrared_modes,
+    plot_modes_dielectric,
     plot_raman_modes,
     plot_reflectivity,
 )
@@ -44,7 +44,7 @@ def figures(
             "Infrared absorption, average of directions (blue), and intensities of the TO modes (red).",
         )
         found["dielectric"] = (
-            plot_dielectric(analysis),
+            plot_modes_dielectric(analysis),
             "Dielectric function and loss function along the principal axes.",
         )
         found["reflectivity"] = plot_reflectivity(analysis), "Reflectivity at normal incidence."
