@@ -61,12 +61,12 @@ def test_areas_are_integrals(power):
 def test_z_scores_of_fitted_parameters():
     """A damped oscillator behind a fine window: position, damping and area with errors of the right size."""
     rng = np.random.default_rng(10)
-    oscillator, runs, n = Langevin(800.0, 100.0), 60, 40_000
+    oscillator, runs, n = Langevin(800.0, 150.0), 40, 20_000
     signal = oscillator.run(n, 2.0, 3 * runs, rng)[0]
     z = []
     for run in range(runs):
         found = infrared_spectrum(
-            signal[:, 3 * run : 3 * run + 3], 2.0, VOLUME, TEMPERATURE, 20.0, max_wavenumber=2500.0
+            signal[:, 3 * run : 3 * run + 3], 2.0, VOLUME, TEMPERATURE, 40.0, max_wavenumber=2500.0
         )
         (peak,) = fit_peaks(found, "absorption", "oscillator", positions=[780.0])
         area = np.pi**2 * 800.0**2 * found.parameters["static_fluctuation"] / np.var(signal[:, 3 * run : 3 * run + 3])
@@ -74,13 +74,13 @@ def test_z_scores_of_fitted_parameters():
             [
                 (peak.position - 800.0) / peak.position_error,
                 (peak.area - area) / peak.area_error,
-                (peak.width - 100.0) / peak.width_error,
+                (peak.width - 150.0) / peak.width_error,
             ]
         )
     z = np.array(z)
     assert np.all(np.abs(z.mean(axis=0)[:2]) < [0.5, 1.0])  # the tails of the area lie outside of the fitted range
     assert np.all((0.7 < z.std(axis=0)) & (z.std(axis=0) < 1.4))
-    assert abs(peak.position - 800) < 3 and peak.position_error < 3
+    assert abs(peak.position - 800) < 15 and peak.position_error < 8
     # the window adds to the width of the oscillator, not to that of the Voigt profile
     (narrow,) = fit_peaks(found, "absorption", "voigt", positions=[780.0])
     assert narrow.width < peak.width

@@ -43,15 +43,15 @@ def windowed(oscillators, dt, resolution, window="gaussian"):
 def test_z_scores_over_200_runs_are_standard_normal(langevin):
     """Values and error bars together: (value - exact) / error, at five independent points, for three quantities."""
     rng = np.random.default_rng(1)
-    oscillator, runs, dt, n = langevin(600.0, 60.0), 200, 2.0, 16_000
+    oscillator, runs, dt, n = langevin(600.0, 100.0), 200, 2.0, 9600
     positions = oscillator.run(n, dt, 3 * runs, rng)[0]
-    _, exact = windowed([oscillator], dt, 60.0)
+    _, exact = windowed([oscillator], dt, 100.0)
     scores = {"absorption": [], "eps_real": [], "loss": []}
     for run in range(runs):
         found = dielectric_spectrum(
-            dt, VOLUME, TEMPERATURE, dipole=positions[:, 3 * run : 3 * run + 3], eps_inf=2.0, resolution=60.0, blocks=15
+            dt, VOLUME, TEMPERATURE, dipole=positions[:, 3 * run : 3 * run + 3], eps_inf=2.0, resolution=100.0, blocks=15
         )
-        points = np.searchsorted(found.wavenumber, [430.0, 520.0, 600.0, 690.0, 800.0])
+        points = np.searchsorted(found.wavenumber, [300.0, 450.0, 600.0, 750.0, 900.0])
         eps = exact[points] + 2.0
         expected = {
             "absorption": 2 * np.pi * found.wavenumber[points] * eps.imag,

@@ -7,6 +7,7 @@ import re
 import shlex
 
 from ..io.series.collect import FORMATS, UNIT_NAMES
+from ..io.series.plain import TIME_NAMES
 
 EPILOG = """\
 LAMMPS: write the computes with fix ave/time, one row per sample (here every 2 and 4 steps), with enough digits:
@@ -29,6 +30,12 @@ GPUMD: dipole.out and polarizability.out (xx yy zz xy yz zx). GPUMD writes the u
 times chi, which needs the volume). Several runs in one file become separate pieces.
 
   tnep series dipole.out -o run.h5 --dipole-unit e*bohr --timestep 0.5 --temperature 298 --cell 18.208
+
+Other programs: dpdt.out of GPUMD (current and polarization), property files and #EXTRAS of i-PI, the output of CP2K
+with &MOMENTS, an OUTCAR of VASP with LCALCPOL or LDIPOL are known by their content; anything else as columns:
+
+  tnep series dpdt.out -o run.h5 --temperature 300 --cell 12.1
+  tnep series moments.txt -o run.h5 --format columns --time-unit ps --dipole-unit debye --temperature 300 --cell 12.1
 
 Models on a stored trajectory (any format of ASE): give the models and the time between frames. With several models
 of a quantity (an ensemble) every one gets a file, run-member1.h5, run-member2.h5, ..., and 'tnep ir run-member*.h5'
@@ -77,6 +84,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(lattice vectors in rows); needed to unwrap branches of the polarization",
     )  # fmt: skip
     size.add_argument("--structure", metavar="FILE", help="take the cell from this structure file (any format of ASE)")
+    parser.add_argument(
+        "--time-unit", choices=TIME_NAMES,
+        help="with --format columns: unit of the first column; none: there is no time (add --interval)",
+    )  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, help="of the files (default: by their first lines)")
     parser.add_argument(
         "--dipole-unit", choices=UNIT_NAMES["dipole"],
@@ -86,7 +97,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--polarizability-unit", choices=UNIT_NAMES["polarizability"],
         help="unit of the polarizability in the file (default for LAMMPS: e*A^2/V; GPUMD: must be given)",
     )  # fmt: skip
-    for name in ("dipole", "polarizability"):
+    parser.add_argument(
+        "--current-unit", choices=UNIT_NAMES["current"], help="unit of the current (default for LAMMPS: e*A/fs)"
+    )
+    for name in ("dipole", "polarizability", "current"):
         parser.add_argument(
             f"--{name}-columns", metavar="COLUMNS",
             help=f"columns of the {name} by name (c_dip: all of c_dip[...]) or number (2-4; the step is 1)",
@@ -105,7 +119,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--radnet-model", nargs="+", metavar="MODEL",
         help="artifact of a radnet model of both; several: an ensemble",
     )  # fmt: skip
-    models.add_argument("--interval", type=parse_time, metavar="TIME", help="time between frames, e.g. 1, 2fs, 0.002ps")
+    models.add_argument(
+        "--interval", type=parse_time, metavar="TIME", help="time between frames (or rows without a time), e.g. 1, 2fs"
+    )
     parser.add_argument("--atoms", type=int, metavar="N", help="number of atoms, only for the unit N*chi")
     parser.add_argument("--allow-gaps", action="store_true", help="missing samples split the series into pieces")
     parser.add_argument("--force", action="store_true", help="overwrite the output file")
@@ -124,7 +140,7 @@ def run(args: argparse.Namespace) -> None:
     cell = cell_from_numbers(args.cell) if args.cell else None
     if args.structure:
         cell = _cell_of(args.structure)
-    chosen = {name: getattr(args, f"{name}_columns") for name in ("dipole", "polarizability")}
+    chosen = {name: getattr(args, f"{name}_columns") for name in QUANTITIES}
     series, notes = collect_series(
         args.files,
         timestep=args.timestep,
@@ -132,7 +148,9 @@ def run(args: argparse.Namespace) -> None:
         volume=args.volume,
         cell=cell,
         file_format=args.format,
-        units={"dipole": args.dipole_unit, "polarizability": args.polarizability_unit},
+        units={name: getattr(args, f"{name}_unit") for name in QUANTITIES},
+        time_unit=args.time_unit,
+        interval=args.interval,
         columns={name: wanted for name, wanted in chosen.items() if wanted},
         allow_gaps=args.allow_gaps,
         atoms=args.atoms,

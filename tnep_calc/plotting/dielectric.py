@@ -106,8 +106,7 @@ def plot_static(found: StaticDielectric, ax=None):
         )  # fmt: skip
         ax.set_xlabel("length of the run (ps)")
         ax.set_ylabel(r"static dielectric constant $\epsilon_0$")
-        ax.set_title(
-            rf"$\epsilon_0 = {found.mean:.4g} \pm {found.error:.2g}$, {found.blocks} blocks of {found.block_length:.3g} ps",
-            loc="left", color=GREY, fontsize=7,
-        )  # fmt: skip
+        blocks = f"{found.blocks} blocks of {found.block_length:.3g} ps"
+        title = rf"$\epsilon_0 = {found.mean:.4g} \pm {found.error:.2g}$, {blocks}"
+        ax.set_title(title, loc="left", color=GREY, fontsize=7)
     return ax

@@ -35,8 +35,8 @@ def stack_labels(x, y, texts, size: float = SIZE) -> np.ndarray:
 
     Examples
     --------
-    >>> stack_labels([0, 5, 200], [100, 90, 50], ["500", "510", "900"]).tolist()
-    [3.0, 23.0, 3.0]
+    >>> stack_labels([0, 5, 200], [100, 95, 50], ["500", "510", "900"]).tolist()
+    [3.0, 18.0, 3.0]
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     widths = np.array([CHARACTER * size * len(text) + GAP for text in texts])

@@ -22,11 +22,15 @@ import numpy as np
 
 from ... import __version__
 from ...errors import DataFileError, InputError
+from ...spectra.streaming import LazySignal
 from ..files import atomic_output
 
 FORMAT = "tnep_calc time series"
 FORMAT_VERSION = 1
 QUANTITIES = {"dipole": ((3,), "e*A"), "polarizability": ((3, 3), "e*A^2/V"), "current": ((3,), "e*A/fs")}
+STREAMED = 1 << 29
+"""Larger datasets, in bytes (512 MiB), are not read into memory but in chunks, when they are needed."""
+
 _PROVENANCE = ("source", "source_sha256", "source_unit", "notes")
 
 
@@ -36,7 +40,8 @@ class Sampled:
 
     Attributes
     ----------
-    values : ndarray, shape (n, 3) in e·Å, or (n, 3, 3) in e·Å²/V
+    values : ndarray or h5py.Dataset, shape (n, 3) in e·Å, or (n, 3, 3) in e·Å²/V
+        A dataset (of an open file) where the series is larger than ``STREAMED`` bytes: it is read in chunks.
     dt : float, in fs
         Sampling interval.
     starts : tuple of int
@@ -53,8 +58,8 @@ class Sampled:
     first_steps: tuple[int, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
 
-    def pieces(self, skip: float = 0.0) -> list[np.ndarray]:
-        """Return the uninterrupted pieces, without the first `skip` ps of each.
+    def pieces(self, skip: float = 0.0) -> list:
+        """Return the uninterrupted pieces, without the first `skip` ps of each: arrays, or lazy signals of a dataset.
 
         Raises
         ------
@@ -63,7 +68,11 @@ class Sampled:
         """
         rows = int(np.ceil(skip * 1000 / self.dt - np.finfo(float).eps))
         ends = [*self.starts[1:], len(self.values)]
-        pieces = [self.values[a + rows : b] for a, b in zip(self.starts, ends, strict=True) if b - a > rows]
+        spans = [(a + rows, b) for a, b in zip(self.starts, ends, strict=True) if b - a > rows]
+        if isinstance(self.values, np.ndarray):
+            pieces: list = [self.values[a:b] for a, b in spans]
+        else:
+            pieces = [LazySignal(self.values, a, b) for a, b in spans]
         if not pieces or sum(map(len, pieces)) < 2:
             raise InputError(f"nothing is left after the first {skip:g} ps: the run is shorter than that")
         return pieces
@@ -154,25 +163,36 @@ def read_timeseries(path) -> TimeSeries:
         hint = "" if path.exists() else ": no such file"
         hint = hint or " (is it the text output of a simulation? 'tnep series' turns that into a time series)"
         raise DataFileError(f"{path} cannot be opened as an HDF5 time series{hint}") from error
-    with file:
-        if file.attrs.get("format") != FORMAT:
-            raise DataFileError(f"{path} is HDF5, but not a time series of 'tnep series'")
-        version = int(file.attrs.get("format_version", 0))
-        if version > FORMAT_VERSION:
-            raise DataFileError(
-                f"{path} has format version {version}, this program reads up to {FORMAT_VERSION}: update tnep_calc"
-            )
-        try:
-            sampled = {name: _read_sampled(name, file[name]) for name in QUANTITIES if name in file}
-            return TimeSeries(
-                temperature=_optional(file.attrs.get("temperature_K")),
-                volume=_optional(file.attrs.get("volume_A3")),
-                cell=np.array(file["cell"]) if "cell" in file else None,
-                command=str(file.attrs["command"]),
-                **sampled,
-            )
-        except (KeyError, InputError) as error:
-            raise DataFileError(f"{path} is not a complete time series: {error}") from error
+    try:
+        series = _read(path, file)
+    except BaseException:
+        file.close()
+        raise
+    if all(isinstance(s.values, np.ndarray) for s in (getattr(series, n) for n in QUANTITIES) if s is not None):
+        file.close()  # else it stays open as long as its datasets are used
+    return series
+
+
+def _read(path, file) -> TimeSeries:
+    """Return the series in an open file."""
+    if file.attrs.get("format") != FORMAT:
+        raise DataFileError(f"{path} is HDF5, but not a time series of 'tnep series'")
+    version = int(file.attrs.get("format_version", 0))
+    if version > FORMAT_VERSION:
+        raise DataFileError(
+            f"{path} has format version {version}, this program reads up to {FORMAT_VERSION}: update tnep_calc"
+        )
+    try:
+        sampled = {name: _read_sampled(name, file[name]) for name in QUANTITIES if name in file}
+        return TimeSeries(
+            temperature=_optional(file.attrs.get("temperature_K")),
+            volume=_optional(file.attrs.get("volume_A3")),
+            cell=np.array(file["cell"]) if "cell" in file else None,
+            command=str(file.attrs["command"]),
+            **sampled,
+        )
+    except (KeyError, InputError) as error:
+        raise DataFileError(f"{path} is not a complete time series: {error}") from error
 
 
 def _optional(value):
@@ -184,7 +204,7 @@ def _read_sampled(name, data):
     if unit != QUANTITIES[name][1]:
         raise InputError(f"{name} is in '{unit}', expected '{QUANTITIES[name][1]}'")
     sampled = Sampled(
-        values=data[()],
+        values=data[()] if data.size * data.dtype.itemsize <= STREAMED else data,
         dt=float(data.attrs["dt_fs"]),
         starts=tuple(int(row) for row in data.attrs["starts"]),
         first_steps=tuple(int(step) for step in data.attrs["first_steps"]),
