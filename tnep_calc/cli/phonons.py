@@ -67,6 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--md-raman", type=Path, metavar="FILE", help="spectrum of 'tnep raman' to be drawn beside that of the modes"
     )
+    group.add_argument(
+        "--raman-from",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="dielectric tensors of the primitive cell with displaced atoms (VASP, ABINIT, extended xyz), instead of a "
+        "model; symmetry is used, so that few are enough",
+    )
     group.add_argument("--no-raman", action="store_true", help="leave Raman out")
 
 
@@ -81,6 +89,7 @@ def run(args: argparse.Namespace) -> None:
 
             run_molecule(args, atoms, calculator, provenance)
         return
+    from ..phonons.raman_source import gradient_from_files
     from ..phonons.workflow import run_phonons
 
     provenance |= {"structure": args.structure.name, "command": "tnep " + " ".join(args.argv)}
@@ -90,6 +99,7 @@ def run(args: argparse.Namespace) -> None:
         args.output,
         settings_of(args, not args.no_raman),
         born=born_source(args),
+        gradient=None if args.raman_from is None else lambda phonon: gradient_from_files(args.raman_from, phonon),
         comm=comm,
         restart=args.restart,
         provenance=provenance,
@@ -148,7 +158,7 @@ def write_results(args: argparse.Namespace, result) -> None:
     from ..io.series.spectrum_text import read_spectrum
     from ..phonons.analysis import analyse
     from ..phonons.export import write_exports
-    from ..phonons.report import facts, numbers, sheets, write_numbers, write_tables
+    from ..phonons.report import facts, numbers, sheets, shown, write_numbers, write_tables
     from ..plotting.phonon_page import write_phonon_page
 
     conditions = conditions_of(args, len(result.modes.wavenumbers))
@@ -158,7 +168,7 @@ def write_results(args: argparse.Namespace, result) -> None:
         print(f"{name:<24}{value}")
     for note in [*result.notes, *analysis.notes]:
         print(note)
-    for sheet in sheets(result, analysis, conditions):
+    for sheet in shown(sheets(result, analysis, conditions)):
         print("\n" + sheet.text())
     exports = write_exports(result.phonon, args.output)
     write_numbers(args.output / "phonons.json", numbers(result, analysis, conditions, exports))

@@ -18,7 +18,16 @@ from .infrared import (
     principal_axes,
     static_dielectric,
 )
-from .loto import AngleScan, Branch, LyddaneSachsTeller, angle_scan, assign, check_directions, lyddane_sachs_teller
+from .loto import (
+    AngleScan,
+    Branch,
+    LyddaneSachsTeller,
+    angle_scan,
+    assign,
+    check_directions,
+    lo_to,
+    lyddane_sachs_teller,
+)
 from .modes import GammaModes
 from .raman import raman_modes_spectrum, raman_tensors
 from .raman_crystal import porto_spectrum, powder_average
@@ -45,7 +54,7 @@ class Conditions:
     lattice_directions : bool
         Brackets in them are in lattice vectors of the conventional cell, not Cartesian.
     max_wavenumber : float, in cm^-1, optional
-        End of the spectra; None: 1.2 times the highest mode.
+        End of the spectra; None: 1.15 times the highest mode.
     step : float, in cm^-1
     bands : bool
         Calculate bands and density of states.
@@ -140,7 +149,10 @@ def analyse(result: Phonons, conditions: Conditions | None = None) -> Analysis:
     modes, phonon, charges = result.modes, result.phonon, result.charges
     if not c.step > 0:
         raise InputError(f"the step of the spectra must be positive, got {c.step}")
-    end = 1.2 * float(modes.wavenumbers.max()) if c.max_wavenumber is None else float(c.max_wavenumber)
+    top = float(modes.wavenumbers.max())
+    if charges is not None:
+        top = max(top, float(lo_to(phonon, np.eye(3)).max()))
+    end = 1.15 * top if c.max_wavenumber is None else float(c.max_wavenumber)
     grid = np.arange(c.step, end + c.step / 2, c.step)
     stable = not modes.imaginary()
     if stable:
