@@ -87,8 +87,14 @@ from ase.io import read
 from mpi4py import MPI
 from tnep_calc import TNEPCalculator
 from tnep_calc.phonons.forces import displaced_forces
-cells = read(sys.argv[1], ":")
-displaced_forces(cells, TNEPCalculator(energy=sys.argv[2]), Path(sys.argv[3]), MPI.COMM_WORLD, lambda line: None)
+cells, calculator = read(sys.argv[1], ":"), TNEPCalculator(energy=sys.argv[2])
+calculator.get_property("forces", cells[0])
+MPI.COMM_WORLD.Barrier()
+begin = MPI.Wtime()
+displaced_forces(cells, calculator, Path(sys.argv[3]), MPI.COMM_WORLD, lambda line: None)
+MPI.COMM_WORLD.Barrier()
+if MPI.COMM_WORLD.Get_rank() == 0:
+    print(MPI.COMM_WORLD.Get_size(), MPI.Wtime() - begin)
 """
 
 
@@ -113,9 +119,16 @@ def displacements() -> list[dict]:
             target = folder / f"ranks{ranks}"
             target.mkdir()
             words = [sys.executable, folder / "work.py", folder / "cells.extxyz", path, target]
-            begin = time.monotonic()
-            subprocess.run(["mpiexec", "-n", str(ranks), *map(str, words)], check=True)
-            wall[ranks] = time.monotonic() - begin
+            program = Path(sys.executable).parent / "mpiexec"
+            done = subprocess.run(
+                [str(program), "-n", str(ranks), *map(str, words)], check=True, capture_output=True, text=True
+            )
+            size, seconds = done.stdout.split()[-2:]
+            if int(size) != ranks:
+                raise SystemExit(
+                    f"mpi4py saw {size} ranks instead of {ranks}: it belongs to another MPI than {program}"
+                )
+            wall[ranks] = float(seconds)
             print(f"200 supercells of {len(cell)} atoms, {ranks} ranks: {wall[ranks]:.1f} s")
     return [
         record(

@@ -127,8 +127,8 @@ def communicator():
         raise InputError(f"mpiexec starts several processes, but mpi4py cannot be used: {error}") from error
     if MPI.COMM_WORLD.Get_size() != int(sizes[0]):
         raise InputError(
-            f"mpiexec has started {sizes[0]} processes, but mpi4py sees {MPI.COMM_WORLD.Get_size()}: use the mpiexec of "
-            "the MPI that mpi4py belongs to ('tnep info' names it)"
+            f"mpiexec has started {sizes[0]} processes, but mpi4py sees {MPI.COMM_WORLD.Get_size()}: use the mpiexec "
+            "of the MPI that mpi4py belongs to ('tnep info' names it)"
         )
     return MPI.COMM_WORLD
 
