@@ -149,6 +149,6 @@ def configuration(material: Material, kind: str, file: Path, structures: int) ->
     """
     per_epoch = -(-structures // (material.batch if kind == "radnet" else 2))
     epochs = max(40, (4000 if kind == "radnet" else 2400) // per_epoch)
-    values = {"m": material, "epochs": epochs, "report": max(1, epochs // 50), "enthalpy": max(material.tnep, 4.0)}  # fmt: skip
     head = _DATA.format(file=file, kind=kind, species=list(material.species)).replace("'", '"')
-    return head + _OWN[kind].format(**values)
+    own = {"m": material, "epochs": epochs, "report": max(1, epochs // 50), "enthalpy": max(material.tnep, 4.0)}
+    return head + _OWN[kind].format(**own)
