@@ -1,9 +1,9 @@
 """Spectra of long series: time and memory of all spectra of 10^6 samples, linearity, streaming, and other programs.
 
 Run ``python benchmarks/spectra.py [--json FILE] [--samples N] [--stream N]``.  The series are random: the time does not
-depend on the values.  Peers get the same series and the same resolution: calorine's ``get_ir_spectrum``
-and ``get_raman_spectrum``, and i-PI's ``getacf`` where they are installed.  Memory is the largest resident size of a process
-of its own, the input of 9 doubles per sample included.
+depend on the values.  Peers get the same series and the same resolution: calorine's ``get_ir_spectrum`` and
+``get_raman_spectrum``, and i-PI's ``getacf``, where they are installed.  Memory is the largest resident size of a
+process of its own, the input of 9 doubles per sample included.
 """
 
 from __future__ import annotations
@@ -93,8 +93,9 @@ def ipi(samples):
                 stream.write(f"1\n# CELL(abcABC): 10 10 10 90 90 90 Step: {k} Bead: 0 x_centroid{{atomic_unit}}\n")
                 stream.write("H " + " ".join(f"{x:.8e}" for x in row) + "\n")
         lags = int(5 * 1249 / STEP)
-        command = ["i-pi-getacf", "-ifile", str(path), "-mlag", str(lags), "-ftpad", str(2 * lags), "-ftwin", "cosine-hanning",
-                   "-dt", f"{STEP} femtosecond", "-oprefix", str(Path(folder) / "o")]  # fmt: skip
+        options = f"-mlag {lags} -ftpad {2 * lags} -ftwin cosine-hanning".split()
+        files = ["-ifile", str(path), "-oprefix", str(Path(folder) / "o")]
+        command = ["i-pi-getacf", *files, *options, "-dt", f"{STEP} femtosecond"]
         start = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -113,7 +114,7 @@ JOBS = {"ours": ours, "lazily": lazily, "calorine": calorine, "ipi": ipi}
 
 
 def measured(job, samples):
-    """Return wall seconds, CPU seconds (input included) and memory in GB of a job in a process of its own; None if it cannot run."""
+    """Return wall seconds, CPU seconds (input included) and GB of memory of a job; None if it cannot run."""
     environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     command = [sys.executable, __file__, "--job", job, "--samples", str(samples)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -138,8 +139,9 @@ def main():
         print(json.dumps([seconds, used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6]))
         return
     records = []
-    table = [("ours", args.samples // 10), ("ours", args.samples), ("calorine", args.samples), ("ipi", args.samples // 10),
-             ("lazily", args.stream // 10), ("lazily", args.stream)]  # fmt: skip
+    whole, streamed = args.samples, args.stream
+    table = [("ours", whole // 10), ("ours", whole), ("calorine", whole), ("ipi", whole // 10)]
+    table += [("lazily", streamed // 10), ("lazily", streamed)]
     for job, samples in table:
         found = measured(job, samples)
         if found is None:
