@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from helpers.langevin import Langevin
 
+from helpers.langevin import Langevin
 from tnep_calc.cli import main
 from tnep_calc.io.series.spectrum_store import load_spectrum
 from tnep_calc.io.series.timeseries import Sampled, TimeSeries, write_timeseries
