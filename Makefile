@@ -1,5 +1,6 @@
 # make demo   environment, build with the LAMMPS plugin, then train, run LAMMPS on 2 ranks, spectra, figure
 # make test   environment, build, style, types and the whole test suite; JOBS=2 processes
+# make fast   the same without the tests marked slow: below a minute
 # make env    the environment alone; VENV=dir chooses where (default .venv), PYTHON=python3.11 with what
 SHELL := /bin/bash
 VENV ?= .venv
@@ -11,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 NATIVE := $(shell find tnep_calc/csrc lammps_plugin -type f -not -name '*.md' 2>/dev/null)
 
-.PHONY: env test demo clean
+.PHONY: env test fast demo clean
 
 env: $(VENV)/.installed
 
@@ -41,6 +42,9 @@ test: env
 	$(BIN)/mypy
 	@echo "[test] test suite"
 	TNEP_EXPECT_FULL=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist loadfile
+
+fast: env
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 demo: env
 	$(BIN)/python examples/bn/run.py

@@ -62,7 +62,7 @@ def interrupted(folder, row):
     code = f"""
 import os, signal
 import tnep_calc.training.gpumd.folder as f
-from tnep_calc.training.gpumd.directory import run_directory
+from tnep_calc.training.gpumd.run import run_directory
 write, count = f.append_row, []
 def append_row(path, text):
     write(path, text)

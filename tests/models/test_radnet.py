@@ -71,7 +71,9 @@ def test_derivatives_are_those_of_the_values(architecture):
         for sign in (1, -1):
             moved = atoms.copy()
             moved.positions[atom, axis] += sign * h
-            sides.append({name: np.array(calculator.get_property(name, moved)) for name in ("dipole", "polarizability")})
+            sides.append(
+                {name: np.array(calculator.get_property(name, moved)) for name in ("dipole", "polarizability")}
+            )
         for name, exact in (("dipole", found["born_effective_charges"][atom, :, axis]),
                             ("polarizability", found["polarizability_gradient"][atom, axis])):  # fmt: skip
             difference = (sides[0][name] - sides[1][name]) / (2 * h)
@@ -96,7 +98,11 @@ def test_translation_permutation_supercell_and_image(calculator):
     image = atoms.copy()
     image.positions[1] += atoms.cell.array[0] - 2 * atoms.cell.array[2]
     order = np.array([2, 0, 3, 1])
-    for name, other, rows in (("moved", moved, slice(None)), ("image", image, slice(None)), ("order", atoms[order], order)):
+    for name, other, rows in (
+        ("moved", moved, slice(None)),
+        ("image", image, slice(None)),
+        ("order", atoms[order], order),
+    ):
         for key, value in values(calculator, other).items():
             expected = found[key][rows] if len(found[key]) == len(atoms) and key in NAMES[1::2] else found[key]
             assert np.abs(value - expected).max() < 1e-12, (name, key)

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from helpers.paths import shared_data
 
+from helpers.paths import shared_data
 from tnep_calc.errors import InputError
 from tnep_calc.phonons import lo_to
 from tnep_calc.phonons.infrared import UNITS, intensities, mode_charges, oscillator_strengths, static_dielectric

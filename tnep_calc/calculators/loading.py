@@ -7,7 +7,7 @@ import logging
 import torch
 
 from .. import ops
-from ..artifact import Artifact, artifact_from_nep, is_artifact, load_artifact
+from ..artifact import Artifact, artifact_from_nep, in_precision, is_artifact, load_artifact
 from ..conventions import HYPERPOLARIZABILITY
 from ..errors import InputError
 from ..families import KINDS, ROLES, kinds_of
@@ -47,21 +47,25 @@ def load_model(source, role: str, device: torch.device, dtype: str | None, unit:
     if known.kind not in KINDS:
         raise InputError(f"{role}= got a model of the unknown kind '{known.kind}'; known kinds: {', '.join(KINDS)}")
     if role not in KINDS[known.kind].roles:
-        wanted = kinds_of(role)
+        wanted = [kind for kind in kinds_of(role) if KINDS[kind].family == known.family] or kinds_of(role)
         if {known.family, role} & {"enthalpy", "radnet"}:
             right = " or ".join(f"{name}=" for name in KINDS[known.kind].roles)
             raise InputError(f"{role}= got a model of kind '{known.kind}': pass it as {right}")
         raise InputError(
-            f"{role}= needs a {' or '.join(wanted)} model, got a {known.kind} model; for a nep.txt of before mid-2023, "
+            f"{role}= needs a {wanted[0]} model, got a {known.kind} model; for a nep.txt of before mid-2023, "
             f"which does not tell its kind, pass read_nep(path, model_type='{wanted[0]}')"
         )
     lacking = [name for name, asked in ROLES[role].quantities.items() if asked is None and name not in known.quantities]
     if lacking:
         raise InputError(f"{role}= needs a model of the {' and the '.join(lacking)}, which this {known.kind} model was "
                          "not trained for: see its model.targets")  # fmt: skip
-    if dtype is not None and known.dtype != dtype:
-        again = "export it again" if known.family == "nep" else f"train with precision = '{dtype}'"
-        raise InputError(f"{role}: the artifact was exported in {known.dtype}; {again} for dtype='{dtype}'")
+    precision = dtype or (known.dtype if known.family == "nep" or isinstance(source, Artifact) else "float64")
+    if known.dtype != precision:
+        try:
+            model = in_precision(model, precision)
+        except InputError as error:
+            raise InputError(f"{role}: {error}") from error
+        known = model.metadata
     from_nep = isinstance(source, NepParameters) or (not isinstance(source, Artifact) and not is_artifact(source))
     if unit is not None and not from_nep:
         raise InputError(f"{role}: an artifact knows its unit; '{unit}' is only for a nep.txt")

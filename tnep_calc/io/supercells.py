@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,10 +116,12 @@ def bare_structure(atoms: Atoms, supercell, symprec: float = 1e-5, fc2_supercell
         symbols=atoms.get_chemical_symbols(), cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions(),
         masses=atoms.get_masses(),
     )  # fmt: skip
-    return Phono3py(
-        unitcell, supercell_matrix(supercell), primitive_matrix="auto", symprec=symprec,
-        phonon_supercell_matrix=None if fc2_supercell is None else supercell_matrix(fc2_supercell),
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that "auto", which is asked for here, finds a primitive cell
+        return Phono3py(
+            unitcell, supercell_matrix(supercell), primitive_matrix="auto", symprec=symprec,
+            phonon_supercell_matrix=None if fc2_supercell is None else supercell_matrix(fc2_supercell),
+        )  # fmt: skip
 
 
 def supercell_matrix(numbers) -> np.ndarray:
@@ -179,10 +182,14 @@ def _from_phonopy(path: Path, symprec) -> Phono3py:
     )
     found.nac_params = phonon.nac_params
     if phonon.dataset is not None:
-        found.dataset = {"displacements": np.array(phonon.displacements)}
-        for name in ("forces", "supercell_energies"):
-            if (values := getattr(phonon, name)) is not None and len(values):
-                found.dataset[name] = np.array(values)
+        from phonopy.structure.dataset import get_displacements_and_forces
+
+        displacements, forces = get_displacements_and_forces(phonon.dataset)
+        found.dataset = {"displacements": displacements}
+        if forces is not None:
+            found.dataset["forces"] = forces
+        if (energies := _values(phonon.dataset).get("energies")) is not None:
+            found.dataset["supercell_energies"] = np.array(energies, dtype=float)
     return found
 
 

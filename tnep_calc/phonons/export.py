@@ -9,14 +9,16 @@ import numpy as np
 from ..errors import InputError
 from ..io.born import write_born
 from ..io.files import atomic_output
+from ..units import COULOMB
 
 CONTENTS = {
     "phonopy_params.yaml": "cells, displacements, forces, force constants, Born charges, eps_inf: phonopy and Euphonic "
     "(ForceConstants.from_phonopy); the non-analytic term is NOT in the force constants, they add it from the charges",
     "FORCE_CONSTANTS": "force constants of the supercell as phonopy's text, without the non-analytic term",
     "BORN": "Born charges of the symmetry-independent atoms and eps_inf, for phonopy --nac",
-    "qpoints.yaml": "frequencies and eigenvectors at Gamma WITHOUT the non-analytic term (TO): what PDielec "
-    "(-program phonopy) reads with phonopy_params.yaml and BORN",
+    "qpoints.yaml": "frequencies, eigenvectors and dynamical matrix at Gamma WITHOUT the non-analytic term (TO)",
+    "pdielec": "qpoints.yaml, phonopy.yaml and BORN (of all atoms) for PDielec, which works with TO modes and charges: "
+    "without the non-analytic term",
 }
 """Files and what is in them."""
 
@@ -54,14 +56,30 @@ def write_exports(phonon, folder, force: bool = True) -> dict[str, str]:
         lines = get_FORCE_CONSTANTS_lines(phonon.force_constants, p2s_map=phonon.primitive.p2s_map)
         temporary.write_text("\n".join(lines) + "\n")
     with atomic_output(folder / "qpoints.yaml", force) as temporary:
-        phonon.run_qpoints([[0.0, 0.0, 0.0]], with_eigenvectors=True, with_dynamical_matrices=True)
-        phonon.qpoints.write_yaml(temporary)
+        found = phonon.run_qpoints([[0.0, 0.0, 0.0]], with_eigenvectors=True, with_dynamical_matrices=True)
+        found.write_yaml(temporary)
     names = ["phonopy_params.yaml", "FORCE_CONSTANTS", "qpoints.yaml"]
     if phonon.nac_params is not None:
         write_born(folder / "BORN", phonon, force)
         names.append("BORN")
+        _write_pdielec(phonon, folder / "pdielec", force)
+        names.append("pdielec")
     _check(phonon, folder)
     return {name: CONTENTS[name] for name in names}
+
+
+def _write_pdielec(phonon, folder, force):
+    """Write the three files of PDielec's reader for phonopy; unlike phonopy's, its BORN has all atoms."""
+    folder.mkdir(exist_ok=True)
+    with atomic_output(folder / "qpoints.yaml", force) as temporary:
+        phonon.run_qpoints([[0.0, 0.0, 0.0]], with_dynamical_matrices=True).write_yaml(temporary)
+    with atomic_output(folder / "phonopy.yaml", force) as temporary:
+        phonon.save(temporary, settings={"force_constants": False, "force_sets": False, "displacements": False})
+    dynamical = phonon.dynamical_matrix
+    lines = [f"{phonon.nac_params.get('factor', COULOMB):.10f}"]
+    lines += [" ".join(f"{x:16.10f}" for x in t.ravel()) for t in (dynamical.dielectric_constant, *dynamical.born)]
+    with atomic_output(folder / "BORN", force) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
 
 
 def _check(phonon, folder):

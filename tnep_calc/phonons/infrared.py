@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InputError
-from ..spectra.dielectric import optical_constants
 from ..spectra.infrared import unit_vector
+from ..spectra.optics import optical_constants
 from ..spectra.record import Spectrum
 from ..units import (
     ATOMIC_MASS,

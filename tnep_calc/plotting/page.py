@@ -48,7 +48,8 @@ class Picture:
 
     Attributes
     ----------
-    figure : matplotlib.figure.Figure
+    figure : matplotlib.figure.Figure or bytes
+        Bytes are those of a PNG file.
     caption : str
     """
 
@@ -127,10 +128,13 @@ def _cell(value):
 
 
 def _picture(picture):
-    buffer = io.BytesIO()
-    with styled():
-        picture.figure.savefig(buffer, format="png", dpi=150)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    png = picture.figure
+    if not isinstance(png, bytes):
+        buffer = io.BytesIO()
+        with styled():
+            picture.figure.savefig(buffer, format="png", dpi=150)
+        png = buffer.getvalue()
+    data = base64.b64encode(png).decode("ascii")
     caption = escape(picture.caption)
     below = f"<figcaption>{caption}</figcaption>" if caption else ""
     return f'<figure><img alt="{caption or "figure"}" src="data:image/png;base64,{data}">{below}</figure>'

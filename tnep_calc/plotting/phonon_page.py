@@ -81,7 +81,11 @@ def write_phonon_page(
     from matplotlib import pyplot
 
     folder = Path(folder)
-    pictures = figures(result, analysis, dynamics)
+    pictures = {}
+    for name, (figure, caption) in figures(result, analysis, dynamics).items():
+        save_figure(figure, folder / f"{name}.png", force=True)
+        pyplot.close(figure)
+        pictures[name] = Picture((folder / f"{name}.png").read_bytes(), caption)
     notes = [*result.notes, *analysis.notes]
     sections = [Section("Crystal", [Table((), facts(result, analysis)), *notes])]
     tables = [
@@ -90,7 +94,7 @@ def write_phonon_page(
     ]
 
     def part(heading, names, *before):
-        shown = [Picture(*pictures[name]) for name in names if name in pictures]
+        shown = [pictures[name] for name in names if name in pictures]
         if before or shown:
             sections.append(Section(heading, [*before, *shown]))
 
@@ -105,9 +109,6 @@ def write_phonon_page(
     rows = [(key, str(value)) for key, value in {**result.provenance, **settings}.items() if key != "settings"]
     sections.append(Section("Provenance", [Table((), rows)]))
     write_page(folder / "phonons.html", title, sections)
-    for name, (figure, _) in pictures.items():
-        save_figure(figure, folder / f"{name}.png", force=True)
-        pyplot.close(figure)
 
 
 def _cell(value):

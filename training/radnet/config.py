@@ -123,7 +123,8 @@ class RadnetOptimizerConfig:
     Attributes
     ----------
     epochs : int, default 1000
-        Largest number of passes over the training structures.
+        Largest number of passes over the training structures.  It may be raised for a run that exists, which then
+        resumes with the learning rate that it has.
     batch : int, default 8
         Structures per step.
     lr : float, default 5e-3

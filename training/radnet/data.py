@@ -94,8 +94,10 @@ class Edges:
 
     def to(self, device: torch.device) -> Edges:
         """Return the same on a device."""
-        return Edges(*(getattr(self, name).to(device) for name in ("types", "centers", "neighbors", "vectors", "atoms",
-                                                                     "edges")), self.count)  # fmt: skip
+        return Edges(
+            self.types.to(device), self.centers.to(device), self.neighbors.to(device), self.vectors.to(device),
+            self.atoms.to(device), self.edges.to(device), self.count,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

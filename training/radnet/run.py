@@ -20,6 +20,7 @@ from ..common.directory import ARTIFACT, check_former, discard, write_figure
 from ..common.ensemble import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
 from ..common.labels import ABOUT_SPECIES, UNITS, make_labels
 from ..common.labels import spreads as label_spreads
+from ..common.lock import locked
 from ..common.loop import time_left
 from ..common.parity import panels
 from ..common.splits import SPLITS
@@ -46,11 +47,12 @@ def run_radnet_training(config: RadnetConfig, restart: bool = False) -> dict[str
     Arguments, result and errors as :func:`tnep_calc.training.nep.run.run_training`.
     """
     check_former(config, restart)
-    trainer = RadnetTrainer(config)
-    if restart:
-        discard(config.directory)
-    train_in(config.directory, trainer)
-    return write_results(trainer, config.directory)
+    with locked(config.directory):
+        trainer = RadnetTrainer(config)
+        if restart:
+            discard(config.directory)
+        train_in(config.directory, trainer)
+        return write_results(trainer, config.directory)
 
 
 def run_radnet_ensemble(config: RadnetConfig, restart: bool = False) -> dict[str, Any]:
@@ -63,6 +65,11 @@ def run_radnet_ensemble(config: RadnetConfig, restart: bool = False) -> dict[str
     """
     resolve(config.optimizer.device)  # before any work
     check_former(config, restart)
+    with locked(config.directory):
+        return _run_radnet_ensemble(config, restart)
+
+
+def _run_radnet_ensemble(config, restart):
     structures = read_structures(config)
     indices = member_indices(structures, config)
     pool = make_pool(config, structures)
@@ -89,8 +96,8 @@ def train_in(folder: Path, trainer: RadnetTrainer) -> None:
     """Train to the end with checkpoint and table in a directory, from its checkpoint if there is one."""
     checkpoint = directory.resume(folder, trainer)
     sizes = ", ".join(f"{len(edges)} {name}" for name, edges in trainer.edges.items())
-    work = [multiplications(network, trainer.sites.voxels.points)  # type: ignore[arg-type]
-            for network in (*trainer.sites.dipole_networks[:1], *trainer.sites.polarizability_networks[:1])]  # fmt: skip
+    networks = (*trainer.sites.dipole_networks[:1], *trainer.sites.polarizability_networks[:1])
+    work = [multiplications(x, trainer.sites.voxels.points) for x in networks]  # type: ignore[arg-type]
     operations = {len(crystal.operations) for crystal in trainer.pool.crystals}
     turned = trainer.config.data.augmentation.replace("_", " ")
     if turned == "point group":
@@ -111,8 +118,9 @@ def _report(trainer: RadnetTrainer, folder: Path) -> None:
         if values:
             words.append(f"{name} {'/'.join(f'{v:.3g}' for v in values)} {UNITS[name]}")
     total = trainer.config.optimizer.epochs
+    left = "" if trainer.finished else time_left(trainer.seconds, trainer.epoch, total)
     log.info("%7.1f s  epoch %d/%d  lr %.2g  RMSE: %s%s", trainer.seconds, trainer.epoch, total, row["lr"],
-             ", ".join(words), "" if trainer.finished else time_left(trainer.seconds, trainer.epoch, total))  # fmt: skip
+             ", ".join(words), left)  # fmt: skip
     directory.write_log(folder, trainer.history)
 
 
@@ -125,7 +133,7 @@ def write_results(trainer: RadnetTrainer, folder: Path) -> dict[str, Any]:
     compared = panels(
         {
             split: ([trainer.pool.structures[k] for k in trainer.indices[split]],
-                    trainer.pool.labels.select(trainer.indices[split]), trainer.evaluate(split))
+                    trainer.pool.labels.select(trainer.indices[split].tolist()), trainer.evaluate(split))
             for split in trainer.edges
         },
         trainer.spreads,

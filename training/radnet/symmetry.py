@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import spglib
 from ase.data import atomic_numbers
 from scipy.spatial.transform import Rotation
 
-from tnep_calc.errors import DataFileError
+from tnep_calc.errors import DataFileError, MissingComponentError
 from tnep_calc.structures import LabelledStructure
 
 log = logging.getLogger(__name__)
@@ -71,6 +70,7 @@ def _crystal(alike: Sequence[LabelledStructure], symprec: float) -> Crystal:
     reduced = first + _between(first, alike).mean(axis=0)
     cell = np.mean([s.cell for s in alike], axis=0)
     numbers = [atomic_numbers[symbol] for symbol in alike[0].symbols]
+    spglib = _spglib()
     found = spglib.get_symmetry((cell, reduced, numbers), symprec=symprec)
     if found is None:
         raise DataFileError(
@@ -92,6 +92,16 @@ def _crystal(alike: Sequence[LabelledStructure], symprec: float) -> Crystal:
     return Crystal(u @ v, mean / len(found["rotations"]))
 
 
+def _spglib():
+    try:
+        import spglib
+    except ImportError as error:
+        raise MissingComponentError(
+            "a radnet training of crystals needs spglib, which is not installed: pip install 'tnep_calc[radnet]'"
+        ) from error
+    return spglib
+
+
 def _between(reduced: np.ndarray, structures: Sequence[LabelledStructure]) -> np.ndarray:
     """Return the displacements in reduced coordinates from positions to structures, their mean over atoms removed."""
     moved = np.array([s.positions @ np.linalg.inv(s.cell) - reduced for s in structures])
@@ -103,11 +113,12 @@ def _between(reduced: np.ndarray, structures: Sequence[LabelledStructure]) -> np
 def without_formal_polarization(
     structures: Sequence[LabelledStructure], of: Sequence[Crystal]
 ) -> tuple[list[LabelledStructure], dict[str, list[float]]]:
-    """Return the structures with dipoles relative to that of the symmetric crystal, which a nonpolar class lets be zero.
+    """Return the structures of nonpolar crystals with dipoles relative to that of the symmetric crystal.
 
     The dipole of a symmetric crystal without a polar direction need not be zero modulo e times a lattice vector: that
-    of the two-atom cell of zinc blende is a quarter of the cell's diagonal.  Such a constant, in reduced coordinates, is
-    no function of the environments of the atoms.  It is the mean of what Born charges and displacements do not explain.
+    of the two-atom cell of zinc blende is a quarter of the cell's diagonal.  Such a constant, in reduced coordinates,
+    is no function of the environments of the atoms.  It is taken as the mean of what Born charges and displacements do
+    not explain.
 
     Parameters
     ----------

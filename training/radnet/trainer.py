@@ -1,10 +1,10 @@
-"""The training loop of the radnet family: Adam, a learning rate that falls on plateaus, early stopping, exact resume."""
+"""The training loop of the radnet family: Adam, a learning rate that falls on plateaus, early stopping, resume."""
 
 from __future__ import annotations
 
 import copy
+import json
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from tnep_calc.models.radnet.sites import RadnetShape, RadnetSites
 from tnep_calc.structures import LabelledStructure
 
 from ..common.checkpoint import fingerprint, load_matching, save_checkpoint
-from ..common.labels import Labels, site_constants, spreads
+from ..common.labels import site_constants, spreads
+from ..common.loop import run_steps
 from ..common.splits import SPLITS, split_indices
 from .config import RadnetConfig
 from .data import Edges, Pool, make_pool, read_structures
@@ -77,11 +78,11 @@ class RadnetTrainer:
         self.indices = dict(indices) if indices is not None else split_indices(structures, config)
         self.pool = make_pool(config, structures) if pool is None else pool
         train = self.indices["train"]
-        labels = self.pool.labels.select(train)
+        labels = self.pool.labels.select(train.tolist())
         for name in self.weights:
             if not labels.known[name].any():
                 raise InputError(f"none of the {len(train)} structures to train on has the label '{name}'")
-        self.labels = {name: self.pool.labels.select(k).to(self.device) for name, k in self._parts()}
+        self.labels = {name: self.pool.labels.select(k.tolist()).to(self.device) for name, k in self._parts()}
         constants = torch.zeros(len(model.species), dtype=torch.float64)
         if "polarizability" in labels.targets:
             constants = site_constants(labels, "polarizability", len(model.species))
@@ -103,17 +104,38 @@ class RadnetTrainer:
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, factor=opt.factor, patience=opt.patience, min_lr=opt.min_lr, threshold=_SMALLER, eps=0.0
         )
-        self.epoch, self.step, self.seconds = 0, 0, 0.0
+        self.step, self.seconds = 0, 0.0
         self.best, self.since_best = math.inf, 0
+        self._begin_pass()
         self.history: list[dict[str, Any]] = []
 
     def _parts(self):
         return [(name, self.indices[name]) for name in SPLITS if len(self.indices[name])]
 
     @property
+    def steps_per_epoch(self) -> int:
+        """Number of steps of one pass."""
+        return math.ceil(len(self.edges["train"]) / self.config.optimizer.batch)
+
+    @property
+    def total_steps(self) -> int:
+        """Number of steps of the whole run."""
+        return self.config.optimizer.epochs * self.steps_per_epoch
+
+    @property
+    def epoch(self) -> int:
+        """Number of whole passes that are done."""
+        return self.step // self.steps_per_epoch
+
+    @property
     def progress(self) -> str:
-        """Epochs that are done, in words."""
-        return f"{self.epoch} of {self.config.optimizer.epochs} epochs"
+        """Epochs that are done, for the log."""
+        return f"{self.step / self.steps_per_epoch:.4g} of {self.config.optimizer.epochs} epochs"
+
+    @property
+    def report_due(self) -> bool:
+        """Whether a report is due before the next step: never, as the first one follows the first epochs."""
+        return False
 
     @property
     def stopped(self) -> bool:
@@ -123,7 +145,7 @@ class RadnetTrainer:
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or the training was stopped early."""
-        return self.stopped or self.epoch >= self.config.optimizer.epochs
+        return self.stopped or self.step >= self.total_steps
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -137,32 +159,28 @@ class RadnetTrainer:
         checkpoint : path, optional
             File to keep the state in.
         """
-        start, out = time.monotonic() - self.seconds, self.config.output
-        while not self.finished:
-            self._pass()
-            self.seconds = time.monotonic() - start
-            if self.epoch == self.config.optimizer.epochs or self.epoch % out.report_interval == 0:
-                self._report()
-                if on_report is not None:
-                    on_report(self)
-            if checkpoint is not None and (self.finished or self.epoch % out.checkpoint_interval == 0):
-                save_checkpoint(checkpoint, self.state())
+        out, length = self.config.output, self.steps_per_epoch
+        save = None if checkpoint is None else lambda: save_checkpoint(checkpoint, self.state())
+        run_steps(self, length * out.report_interval, length * out.checkpoint_interval, on_report, save)
 
-    def _pass(self):
-        """One pass over the training structures; all that is random depends on seed and epoch alone."""
-        rng = np.random.default_rng([self.config.model.seed, self.epoch])
-        order = rng.permutation(len(self.edges["train"]))
-        batch = self.config.optimizer.batch
-        for first in range(0, len(order), batch):
-            self._step(order[first : first + batch], rng)
-        self.epoch += 1
+    def _begin_pass(self):
+        """Draw the order of the training structures; all that is random depends on seed and epoch alone."""
+        self._rng = np.random.default_rng([self.config.model.seed, self.epoch])
+        self._order = self._rng.permutation(len(self.edges["train"]))
+
+    def advance(self) -> None:
+        """Do one step: the next batch of the pass over the training structures."""
+        place, batch = self.step % self.steps_per_epoch, self.config.optimizer.batch
+        if place == 0:
+            self._begin_pass()
+        self._step(self._order[place * batch : (place + 1) * batch], self._rng)
 
     def _step(self, chosen: np.ndarray, rng: np.random.Generator):
         crystals = [self.pool.crystals[self.indices["train"][k]] for k in chosen]
         operations = torch.from_numpy(random_operations(crystals, self.config.data.augmentation, rng))
         drawn = torch.from_numpy(rng.standard_normal((len(chosen), 1, 3)))
         directions = torch.nn.functional.normalize(drawn, dim=2).to(self.device)
-        labels = self.labels["train"].select(chosen)
+        labels = self.labels["train"].select(chosen.tolist())
         structures = Edges.joined([self.edges["train"][k] for k in chosen])
         born = "born_charges" in self.weights
         found = predict(self.sites, structures, operations.to(self.device), directions if born else None, True)
@@ -173,11 +191,11 @@ class RadnetTrainer:
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
         for name, weight in self._current_weights().items():
             error = found[name] if name == "born_charges" else labels.error(name, found[name])
-            # weights of structures; a structure without the label counts nothing
             share = labels.weights[name][:, :1].reshape(-1, *[1] * (error.ndim - 1))
             count = labels.known[name].sum()
             if count:
-                loss = loss + weight / self.spreads[name] ** 2 * (share * error.square()).sum() / (count * error[0].numel())
+                mean = (share * error.square()).sum() / (count * error[0].numel())
+                loss = loss + weight / self.spreads[name] ** 2 * mean
         if not torch.isfinite(loss):
             raise InputError(f"the loss is not finite in step {self.step}: lower optimizer.lr")
         self.optimizer.zero_grad()
@@ -208,9 +226,11 @@ class RadnetTrainer:
             born = "born_charges" in self.pool.labels.targets
             found = predict(sites, some, None, axes if born else None)
             parts.append({name: value.detach().double().cpu() for name, value in found.items()})
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0] if name in self.pool.labels.targets}
+        names = [name for name in parts[0] if name in self.pool.labels.targets]
+        return {name: torch.cat([part[name] for part in parts]) for name in names}
 
-    def _report(self):
+    def look(self) -> None:
+        """Add a row to the history, and keep the parameters if they are the best so far."""
         row: dict[str, Any] = {"epoch": self.epoch, "seconds": self.seconds, "lr": self.optimizer.param_groups[0]["lr"]}
         losses = {}
         for split in ("train", "validation"):
@@ -230,7 +250,7 @@ class RadnetTrainer:
 
     def _errors(self, split: str) -> dict[str, float]:
         """Return the RMSE of each label of the averaged model; of a split without it, nothing."""
-        labels = self.pool.labels.select(self.indices[split])
+        labels = self.pool.labels.select(self.indices[split].tolist())
         found = self.evaluate(split, self.average)
         return {
             name: float(labels.known_errors(name, value).square().mean().sqrt())
@@ -242,7 +262,8 @@ class RadnetTrainer:
     def state(self) -> dict[str, Any]:
         """Return all that is needed to resume exactly as if nothing had happened, on this device or another."""
         return {
-            "fingerprint": self.fingerprint, "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
+            "fingerprint": self.fingerprint, "step": self.step, "seconds": self.seconds,
+            "random": json.dumps(self._rng.bit_generator.state),
             "sites": self.sites.state_dict(), "average": self.average.state_dict(),
             "result": self.result.state_dict(), "optimizer": self.optimizer.state_dict(),
             "schedule": {k: v for k, v in self.schedule.state_dict().items() if isinstance(v, (int, float, list))},
@@ -254,5 +275,7 @@ class RadnetTrainer:
         state = load_matching(path, self.fingerprint)
         for name in ("sites", "average", "result", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
-        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self._begin_pass()
+        self._rng.bit_generator.state = json.loads(state["random"])
         self.best, self.since_best, self.history = state["best"], state["since_best"], state["history"]

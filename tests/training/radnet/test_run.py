@@ -47,7 +47,9 @@ def test_files_of_a_run(folder):
     results = json.loads((out / "results.json").read_text())
     assert results["kind"] == "radnet" and results["epochs"] == 8
     assert set(results["errors"]["test"]) == {"dipole", "born_charges", "polarizability", "epsilon_inf"}
-    assert {"loss.png", "parity.png", "parity.npz", "log.csv", "checkpoint.pt", "model.pt"} <= {p.name for p in out.iterdir()}
+    assert {"loss.png", "parity.png", "parity.npz", "log.csv", "checkpoint.pt", "model.pt"} <= {
+        p.name for p in out.iterdir()
+    }
     assert TNEPCalculator(radnet=out / "model.pt").models["radnet"][0].metadata.species == SPECIES
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.training_runs import Stop, stop_at
 from tnep_calc.errors import InputError
+from tnep_calc.training.common import loop
 from tnep_calc.training.radnet.trainer import RadnetTrainer
 
 
@@ -17,6 +19,24 @@ def test_training_approaches_the_teacher(structures, config):
     for name in ("dipole", "born_charges", "polarizability"):
         assert last[f"rmse_{name}_train"] < 0.5 * first[f"rmse_{name}_train"], name
     assert last["loss_train"] < 0.15 * first["loss_train"]
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_resume_within_a_pass_is_exact(structures, config, tmp_path, monkeypatch, steps):
+    """A checkpoint by time falls anywhere between two steps."""
+    made = config(data={"augmentation": "point_group"}, optimizer={"epochs": 4, "batch": 2})
+    straight, killed, again = (RadnetTrainer(made, structures) for _ in range(3))
+    straight.run()
+    assert straight.steps_per_epoch == 3
+    monkeypatch.setattr(loop, "CHECKPOINT", 0.0)
+    stop_at(killed, steps)
+    with pytest.raises(Stop):
+        killed.run(checkpoint=tmp_path / "c.pt")
+    again.restore(tmp_path / "c.pt")
+    assert again.step == steps
+    again.run()
+    for a, b in zip(straight.average.parameters(), again.average.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_resume_is_exact(structures, config, tmp_path):

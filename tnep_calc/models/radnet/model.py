@@ -98,7 +98,9 @@ class RadNet(nn.Module):
     ) -> Dict[str, Tensor]:
         """Everything for some of the centres."""
         n_centers = centers.shape[0]
-        edge_center = torch.repeat_interleave(torch.arange(n_centers, device=centers.device), offsets[1:] - offsets[:-1])
+        edge_center = torch.repeat_interleave(
+            torch.arange(n_centers, device=centers.device), offsets[1:] - offsets[:-1]
+        )
         near = self.sites.voxels.reached(vectors.detach())
         edge_center, end = edge_center[near], neighbors[near]
         rij = vectors[near].detach().to(torch.float64).requires_grad_(True)
@@ -108,9 +110,7 @@ class RadNet(nn.Module):
                 of_alpha = True
             else:
                 of_dipole = True
-        dipoles, six = self.sites(
-            species[centers], edge_center, species[end], rij.to(self.dtype), of_dipole, of_alpha
-        )
+        dipoles, six = self.sites(species[centers], edge_center, species[end], rij.to(self.dtype), of_dipole, of_alpha)
         dipoles, six = dipoles.to(torch.float64), six.to(torch.float64)
         origin = centers[edge_center]
         out: Dict[str, Tensor] = {}

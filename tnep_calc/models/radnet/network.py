@@ -6,9 +6,7 @@ import torch
 from torch import Tensor, nn
 
 PAPER = "paper"
-COMPACT = "compact"
-ARCHITECTURES = (COMPACT, PAPER)
-"""Names of the architectures; see :func:`compact_network` and :func:`paper_network`."""
+"""Name of the architecture of :func:`paper_network`; the other, ``"compact"``, is that of :func:`compact_network`."""
 
 _PAPER_LAYERS = ((64, 1), (64, 1), (16, 1), (16, 1), (16, 1), (16, 1), (64, 2), (32, 1), (32, 1), (32, 1), (32, 1))
 _PAPER_HIDDEN = 1024

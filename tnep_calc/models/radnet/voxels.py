@@ -84,13 +84,13 @@ class Voxels(nn.Module):
         self.points = points
         self.sigma = sigma
         self.cutoff = cutoff
-        self.half = 0.5 * width + REACH * sigma
+        self.extent = 0.5 * width + REACH * sigma
         self.register_buffer("grid", torch.linspace(-0.5 * width, 0.5 * width, points, dtype=torch.float64).to(dtype))
 
     def reached(self, vectors: Tensor) -> Tensor:
         """Return the indices of the edges, shape (n_edges, 3) in Å, whose neighbour contributes to its cube."""
         near = (vectors * vectors).sum(1) < self.cutoff * self.cutoff
-        return torch.nonzero(near & (vectors.abs().amax(1) < self.half)).squeeze(1)
+        return torch.nonzero(near & (vectors.abs().amax(1) < self.extent)).squeeze(1)
 
     def forward(self, types: Tensor, edge_center: Tensor, edge_type: Tensor, vectors: Tensor) -> Tensor:
         """Return the densities, shape (n_centers, n_species, n, n, n), axes x, y, z.

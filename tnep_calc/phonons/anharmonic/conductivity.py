@@ -29,6 +29,8 @@ COMPONENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
 """Order of the components of kappa, phono3py's."""
 BATCH = 4
 """Grid points between two lines of progress, and the most that a killed run loses."""
+DEGENERATE = 1e-4
+"""In THz; modes that differ by less have one frequency."""
 UNSTABLE = -0.05
 """In THz; a frequency below this (imaginary) is reported."""
 
@@ -76,10 +78,17 @@ class Conductivity:
     def at_gamma(self, temperature: float) -> tuple[np.ndarray, np.ndarray]:
         """Return frequencies and full widths at half maximum at Gamma, both in cm^-1, shape (n_modes,).
 
-        The frequencies are those without the non-analytic term, as there is no direction at Gamma itself.
+        The frequencies are those without the non-analytic term, as there is no direction at Gamma itself.  Widths of
+        modes of one frequency, which the tetrahedron method makes slightly different, are averaged.
         """
         # Gamma is the first grid point of phono3py's meshes.
-        return self.frequencies[0] * THZ_TO_INV_CM, self.widths[self._index(temperature), 0] * THZ_TO_INV_CM
+        frequencies, widths = self.frequencies[0], self.widths[self._index(temperature), 0].copy()
+        first = 0
+        for k in range(1, len(widths) + 1):
+            if k == len(widths) or frequencies[k] - frequencies[first] > DEGENERATE:
+                widths[first:k] = widths[first:k].mean()
+                first = k
+        return frequencies * THZ_TO_INV_CM, widths * THZ_TO_INV_CM
 
     def _index(self, temperature):
         near = int(np.abs(self.temperatures - temperature).argmin())
@@ -239,5 +248,5 @@ def _result(phono3py, method) -> Conductivity:
         widths = widths + 2 * found.gamma_isotope[0]
     return Conductivity(
         method, np.array(phono3py.mesh_numbers), np.array(found.temperatures), np.array(found.kappa[0]),
-        np.array(found.frequencies), np.array(found.grid_weights), np.array(found.mode_kappa[0]), widths,
+        np.array(found.frequencies), np.array(found.grid_weights), np.array(found.mode_kappa[0]) / np.prod(phono3py.mesh_numbers), widths,
     )  # fmt: skip

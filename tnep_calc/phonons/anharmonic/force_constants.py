@@ -174,8 +174,9 @@ def _solve(result: Phono3py, solver, cutoff) -> None:
             cutoff_pair_distance=cutoff,
             use_symfc_projector=True,
         )
-    except (RuntimeError, np.linalg.LinAlgError) as error:
-        raise InputError(f"{solver} finds no force constants from these displacements: {error}") from error
+    except (RuntimeError, AssertionError, np.linalg.LinAlgError) as error:
+        reason = str(error) or "symfc finds no basis for this supercell: try a larger one"
+        raise InputError(f"there are no force constants from these displacements: {reason}") from error
 
 
 def write_force_constants(result: Phono3py, folder, evaluated: bool = True) -> list[Path]:

@@ -1,0 +1,31 @@
+"""Displaced supercells of NaCl (examples/nacl) and a small polynomial potential fitted to a few of them."""
+
+import numpy as np
+
+from helpers.paths import EXAMPLES
+from tnep_calc.io.supercells import read_supercells, training_data
+from tnep_calc.phonons.anharmonic.polymlp import train_polymlp
+
+NACL = EXAMPLES / "nacl" / "phono3py_params_NaCl.yaml.xz"
+SMALL = {"cutoff": 5.0, "gtinv_maxl": [4, 4], "gaussian_params2": [0, 4, 4]}
+"""Parameters of pypolymlp of a potential that is fitted in a second."""
+
+
+def nacl():
+    """Return the phono3py object of the example, and its data for training."""
+    found = read_supercells(NACL)
+    return found, training_data(found, NACL)
+
+
+def small_potential(data, path, train=range(6), test=(20, 21)):
+    """Fit a small potential and return its path."""
+    train_polymlp(data, train, test, path, SMALL)
+    return path
+
+
+def displaced(data, index):
+    """Return one displaced supercell as ASE Atoms."""
+    from ase import Atoms
+
+    cell = data.supercell
+    return Atoms(cell.symbols, positions=cell.positions + data.displacements[index], cell=np.array(cell.cell), pbc=True)
