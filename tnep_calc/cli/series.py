@@ -120,6 +120,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="artifact of a radnet model of both; several: an ensemble",
     )  # fmt: skip
     models.add_argument(
+        "--current", action="store_true",
+        help="add the current sum_j Z_j . v_j, of the cell and of each species (the frames need velocities)",
+    )  # fmt: skip
+    models.add_argument(
         "--interval", type=parse_time, metavar="TIME", help="time between frames (or rows without a time), e.g. 1, 2fs"
     )
     parser.add_argument("--atoms", type=int, metavar="N", help="number of atoms, only for the unit N*chi")
@@ -219,7 +223,9 @@ def _evaluate(args):
         radnet=args.radnet_model,
     )  # fmt: skip
     source = {"source": Path(path).name, "source_sha256": sha256(path), "notes": "models evaluated by tnep series"}
-    found = evaluate_trajectory(frames(), calculator, args.interval, args.temperature, source, command_line(args))
+    found = evaluate_trajectory(
+        frames(), calculator, args.interval, args.temperature, source, command_line(args), args.current
+    )
     for target, series in zip(outputs, found, strict=True):
         write_timeseries(target, series, args.force)
         print(f"wrote {target}")

@@ -88,12 +88,11 @@ def partial_spectra(
     count = len(names)
     # columns: the parts, one after the other, and their sum last
     signal: list[Piece] = [_with_sum(piece, count, axis) for piece in pieces]
-    width = 3 if axis is None else 1
-    directions = 3 if axis is None else 1
+    width = 3 if axis is None else 1  # components of each part
 
     def evaluate(correlate, resolution):
         def absorption(correlation):
-            wavenumber, eps = transforms[route](correlation / directions, dt, resolution, factor)
+            wavenumber, eps = transforms[route](correlation / width, dt, resolution, factor)
             return wavenumber, 2 * np.pi * wavenumber * eps.imag
 
         matrix = correlate(tensor=True)

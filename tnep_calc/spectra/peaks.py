@@ -99,10 +99,11 @@ def visible_peaks(spectrum: Spectrum, name: str, prominence: float = 0.05) -> li
 def significant_peaks(spectrum: Spectrum, name: str, prominence: float = 0.02) -> list[Peak]:
     """Return the peaks of a column that are more than noise, highest first.
 
-    A peak counts if ``log(top / minimum beside it)`` exceeds `z` times the sum of the relative errors of the two (errors
-    of a spectrum are relative, so that its logarithm is nearer to a normal distribution).  `z` is the quantile of Student's t-distribution for a false alarm anywhere in the spectrum with a probability of 5 %
-    (Bonferroni, over as many independent points as resolution widths), with relative errors from the blocks of the
-    run, pooled over neighbouring points.
+    A peak counts if ``log(top / minimum beside it)`` exceeds `z` times the sum of the relative errors of the two
+    (errors of a spectrum are relative, so that its logarithm is nearer to a normal distribution).  `z` is the quantile
+    of Student's t-distribution for a false alarm anywhere in the spectrum with a probability of 5 % (Bonferroni, over
+    as many independent points as resolution widths), with relative errors from the blocks of the run, pooled over
+    neighbouring points.
 
     Parameters
     ----------
