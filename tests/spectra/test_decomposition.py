@@ -44,6 +44,10 @@ def test_parts_add_up_to_rounding(route, direction):
     assert found.values["cross_Si_O"].mean() > 0.3 * found.values["self_Si"].mean() and set(found.errors) == set(
         found.values
     )
+    alone = partial_spectra(parts, 1.0, VOLUME, TEMPERATURE, route=route, pairs=False, **options)
+    assert list(alone.values) == ["total", "part_Si", "part_O", "part_H"]
+    for name, value in alone.values.items():
+        np.testing.assert_allclose(value, found.values[name], atol=1e-11 * scale)
     signal = {route: sum(parts.values())}
     whole = infrared_spectrum(signal.pop("dipole", None), 1.0, VOLUME, TEMPERATURE, **options, **signal)
     np.testing.assert_allclose(total, whole.values["absorption"], atol=1e-9 * scale)

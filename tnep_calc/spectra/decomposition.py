@@ -86,28 +86,35 @@ def partial_spectra(
     axis = None if direction is None else unit_vector(direction)
     factor = fluctuation_factor(volume, temperature)
     count = len(names)
-    # columns: the parts, one after the other, and their sum last
-    signal: list[Piece] = [_with_sum(piece, count, axis) for piece in pieces]
     width = 3 if axis is None else 1  # components of each part
+    signal: list[Piece] = [_with_sums(piece, count, axis, pairs) for piece in pieces]
 
     def evaluate(correlate, resolution):
         def absorption(correlation):
             wavenumber, eps = transforms[route](correlation / width, dt, resolution, factor)
             return wavenumber, 2 * np.pi * wavenumber * eps.imag
 
+        def own(k):
+            return correlate(slice(k * width, (k + 1) * width))
+
+        wavenumber, total = absorption(own(count))
+        values = {"total": total}
+        if not pairs:
+            # 2 <g T> = <(g + T)^2> - <g^2> - <T^2>: no correlation of a part with another one is needed
+            for g, name in enumerate(names):
+                with_total = 0.5 * (own(count + 1 + g) - own(g) - own(count))
+                values[f"{CONTRIBUTION}_{name}"] = absorption(with_total)[1]
+            return wavenumber, values
         matrix = correlate(tensor=True)
         diagonal = np.arange(width)
 
         def between(g, h):
-            return matrix[:, g * width + diagonal, h * width + diagonal].sum(axis=1)
+            return absorption(matrix[:, g * width + diagonal, h * width + diagonal].sum(axis=1))[1]
 
-        wavenumber, total = absorption(between(count, count))
-        values = {"total": total}
-        values |= {f"{CONTRIBUTION}_{name}": absorption(between(g, count))[1] for g, name in enumerate(names)}
-        if pairs:
-            values |= {f"{SELF}_{name}": absorption(between(g, g))[1] for g, name in enumerate(names)}
-            for g, h in combinations(range(count), 2):
-                values[f"{CROSS}_{names[g]}_{names[h]}"] = 2 * absorption(between(g, h))[1]
+        values |= {f"{CONTRIBUTION}_{name}": between(g, count) for g, name in enumerate(names)}
+        values |= {f"{SELF}_{name}": between(g, g) for g, name in enumerate(names)}
+        for g, h in combinations(range(count), 2):
+            values[f"{CROSS}_{names[g]}_{names[h]}"] = 2 * between(g, h)
         return wavenumber, values
 
     class Units(dict):
@@ -142,11 +149,14 @@ def _joined(parts: Mapping[str, Signal]) -> list[Piece]:
     return [np.hstack([np.asarray(piece) for piece in pieces]) for pieces in zip(*columns.values(), strict=True)]
 
 
-def _with_sum(piece, count: int, axis) -> np.ndarray:
+def _with_sums(piece, count: int, axis, pairs: bool) -> np.ndarray:
+    """Return the parts, then their sum, and, if no pairs are wanted, then each part plus the sum, in columns."""
     parts = piece.reshape(len(piece), count, 3)
     if axis is not None:
         parts = (parts @ axis)[:, :, None]
-    return np.concatenate([parts, parts.sum(axis=1, keepdims=True)], axis=1).reshape(len(piece), -1)
+    total = parts.sum(axis=1, keepdims=True)
+    columns = [parts, total] if pairs else [parts, total, parts + total]
+    return np.concatenate(columns, axis=1).reshape(len(piece), -1)
 
 
 def self_and_cross(
