@@ -130,7 +130,7 @@ def significant_peaks(spectrum: Spectrum, name: str, prominence: float = 0.02) -
     reach = 2 * max(1, round(POOL * resolution / step)) + 1
 
     def pool(column):
-        return np.sqrt(ndimage.uniform_filter1d(column**2, reach, mode="nearest"))
+        return np.sqrt(np.maximum(ndimage.uniform_filter1d(column**2, reach, mode="nearest"), 0.0))
 
     # the relative variance of the spectrum of a Gaussian process is the same everywhere, if as many directions take
     # part: half of what neighbours say, half of what all points say (their median)
