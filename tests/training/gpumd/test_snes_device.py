@@ -35,7 +35,7 @@ RUNS = {
         **ALL_BLOCKS, "force_delta": 0.5, "type_weight": (2.0, 0.5), "lambda_shear": 0.3}),
     "potential, streamed": ("potential", {"batch": 4}),
     "dipole": ("dipole", {"batch": 2}),
-    "dipole, computed anew": ("dipole", {"full_batch": True, "batch": 3}),
+    "dipole, computed again": ("dipole", {"full_batch": True, "batch": 3}),
     "polarizability": ("polarizability", {**ALL_BLOCKS, "lambda_shear": 0.3}),
     "dipoles of atoms": ("dipole", {"atomic_v": True}),
     "polarizabilities of atoms, streamed": ("polarizability", {"atomic_v": True}),

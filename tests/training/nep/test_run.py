@@ -307,7 +307,7 @@ def test_soap_lowers_the_loss_and_resumes_exactly(batch, tmp_path):
         return trainer
 
     start = Trainer(small_config(), structures)
-    start.look()
+    start.report()
     whole, resumed = trained(), trained(stop=33)
     assert torch.equal(whole.vector, resumed.vector)
     assert whole.history[-1]["loss_train"] < 0.7 * start.history[-1]["loss_train"]
