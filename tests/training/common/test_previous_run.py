@@ -64,6 +64,7 @@ def test_discarded_is_what_training_writes_and_no_more(tmp_path, caplog):
     discard(tmp_path / "nothing")
 
 
+@pytest.mark.slow
 def test_killed_runs_leave_one_temporary_figure_at_most(tmp_path):
     class Figure:
         def savefig(self, path):

@@ -17,6 +17,8 @@ from tnep_calc.training.gpumd.folder import RunOptions
 from tnep_calc.training.gpumd.run import run_directory
 from tnep_calc.training.results.report import read_run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("engine", ["snes", "gradient"])
 @pytest.mark.parametrize("kind", ["potential", "dipole", "polarizability"])

@@ -17,6 +17,8 @@ from tnep_calc.training.gpumd.folder import Folder, RunOptions
 from tnep_calc.training.gpumd.keywords import gradient_config, limited, weight_decay
 from tnep_calc.training.gpumd.run import run_directory
 
+pytestmark = pytest.mark.slow
+
 
 def config(folder, **run):
     return gradient_config(Folder(folder), RunOptions(**run))

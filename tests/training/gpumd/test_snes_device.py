@@ -27,6 +27,8 @@ from tnep_calc.training.gpumd.snes.trainer import SnesTrainer
 from tnep_calc.training.nep import native
 from tnep_calc.training.nep.moments import build_moments
 
+pytestmark = pytest.mark.slow
+
 ALL_BLOCKS = {"l_max": (4, 2, 1, 1, 1, 1, 1)}
 SMALL = 2e-5  # GB
 RUNS = {

@@ -22,6 +22,8 @@ from tnep_calc.training.gpumd.snes.parameters import ParameterOrder
 from tnep_calc.training.gpumd.snes.start import find_start
 from tnep_calc.training.gpumd.snes.trainer import SnesTrainer
 
+pytestmark = pytest.mark.slow
+
 SNES = RunOptions(engine="snes")
 WHOLE = ("B", "H", "N")
 FILES = ("../whole/model.txt", "../whole/model.restart")

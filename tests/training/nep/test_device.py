@@ -30,6 +30,8 @@ from tnep_calc.training.nep import native
 from tnep_calc.training.nep.joint import JointTrainer
 from tnep_calc.training.nep.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 STRUCTURES = [random_structure(seed, SYMBOLS[seed % 3], pbc=seed != 4) for seed in range(6)]
 RUNS = {
     "potential, adam": ("potential", {}),

@@ -28,6 +28,8 @@ from tnep_calc.training.nep.config import load_config
 from tnep_calc.training.nep.run import run_training
 from tnep_calc.training.nep.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 TOML = """
 [data]
 files = ["data.extxyz"]
@@ -64,6 +66,11 @@ def lennard_jones(n=16):
         atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
         frames.append(atoms)
     return frames
+
+
+@pytest.fixture(scope="module", autouse=True)
+def figures_are_not_drawn():
+    """Here they are."""
 
 
 @pytest.fixture
