@@ -13,10 +13,14 @@ namespace {
 
 int components_of(Task task) {
   switch (task) {
-    case Task::dipole_gradient: return 3;
-    case Task::polarizability_gradient: return 6;
-    case Task::field_forces: return 1;
-    default: return 0;
+    case Task::dipole_gradient:
+      return 3;
+    case Task::polarizability_gradient:
+      return 6;
+    case Task::field_forces:
+      return 1;
+    default:
+      return 0;
   }
 }
 
@@ -69,9 +73,8 @@ TNEP_GLOBAL site_kernel(Model<R> m, Task task, DeviceEdges e, DeviceOutputs<R> o
     double six[6];
     for (int a = 0, at = 0; a < 3; a++)
       for (int b = a; b < 3; b++, at++)
-        six[at] = block.sum(site.count, [&](int64_t i) {
-          return component(e, site.atom, site.begin + i, a) * double(p[3 * i + b]);
-        });
+        six[at] = block.sum(
+            site.count, [&](int64_t i) { return component(e, site.atom, site.begin + i, a) * double(p[3 * i + b]); });
     if (task == Task::forces) {
       block.each(1, [&](int64_t) {
         for (int i = 0; i < 6; i++) out.virials[6 * c + i] = -six[i];
@@ -179,8 +182,7 @@ void launch(const Model<R>& m, Task task, const DeviceEdges& e, const DeviceOutp
                   p.block_bytes);
       return;
     case Task::field_forces:
-      TNEP_LAUNCH((response_kernel<L, UniformField<R>, R>), p.blocks, shared, stream, m, e, out, global,
-                  p.block_bytes);
+      TNEP_LAUNCH((response_kernel<L, UniformField<R>, R>), p.blocks, shared, stream, m, e, out, global, p.block_bytes);
       return;
     default:
       TNEP_LAUNCH((site_kernel<L, R>), p.blocks, shared, stream, m, task, e, out, global, p.block_bytes);
@@ -203,7 +205,8 @@ void launch_l(const Model<R>& m, Task task, const DeviceEdges& e, const DeviceOu
 template <class R>
 void evaluate(const Model<R>& m, Task task, const DeviceEdges& e, const DeviceOutputs<R>& out, const Plan& p,
               void* scratch, void* stream) {
-  if (e.n_centers > 0) launch_l<TNEP_MOST_L>(m, task, e, out, p, p.shared ? nullptr : static_cast<char*>(scratch), stream);
+  if (e.n_centers > 0)
+    launch_l<TNEP_MOST_L>(m, task, e, out, p, p.shared ? nullptr : static_cast<char*>(scratch), stream);
 }
 
 template <class T>
@@ -226,12 +229,11 @@ void edge_virials(const DeviceEdges& e, const R* partials, double* nine, void* s
   TNEP_LAUNCH((virial_kernel<R>), blocks, 0, stream, e, partials, nine);
 }
 
-#define TNEP_INSTANTIATE(R)                                                                                         \
-  template Plan plan(const Model<R>&, Task, int64_t, size_t, int64_t);                                              \
-  template void evaluate(const Model<R>&, Task, const DeviceEdges&, const DeviceOutputs<R>&, const Plan&, void*,    \
-                         void*);                                                                                    \
-  template void scatter(const DeviceEdges&, const R*, int, int, bool, const int64_t*, const int64_t*, double*,      \
-                        void*);                                                                                     \
+#define TNEP_INSTANTIATE(R)                                                                                            \
+  template Plan plan(const Model<R>&, Task, int64_t, size_t, int64_t);                                                 \
+  template void evaluate(const Model<R>&, Task, const DeviceEdges&, const DeviceOutputs<R>&, const Plan&, void*,       \
+                         void*);                                                                                       \
+  template void scatter(const DeviceEdges&, const R*, int, int, bool, const int64_t*, const int64_t*, double*, void*); \
   template void edge_virials(const DeviceEdges&, const R*, double*, void*);
 TNEP_INSTANTIATE(float)
 TNEP_INSTANTIATE(double)

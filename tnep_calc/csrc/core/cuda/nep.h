@@ -36,21 +36,26 @@ struct DeviceOutputs {
 constexpr int partial_size(Task task) {
   switch (task) {
     case Task::forces:
-    case Task::field_forces: return 3;
-    case Task::dipole_gradient: return 9;
-    case Task::polarizability_gradient: return 18;
-    default: return 0;
+    case Task::field_forces:
+      return 3;
+    case Task::dipole_gradient:
+      return 9;
+    case Task::polarizability_gradient:
+      return 18;
+    default:
+      return 0;
   }
 }
 
 // How a task is launched.
 struct Plan {
   int64_t blocks;
-  size_t block_bytes;    // scratch memory of a block
-  bool shared;           // in shared memory; else in global memory, blocks * block_bytes in all
+  size_t block_bytes;  // scratch memory of a block
+  bool shared;         // in shared memory; else in global memory, blocks * block_bytes in all
 };
 
-// `shared_limit`: bytes of shared memory that a block may have.  `most_blocks` bounds the scratch memory in global memory.
+// `shared_limit`: bytes of shared memory that a block may have.  `most_blocks` bounds the scratch memory in global
+// memory.
 template <class R>
 Plan plan(const Model<R>& model, Task task, int64_t n_centers, size_t shared_limit, int64_t most_blocks);
 
@@ -59,9 +64,9 @@ template <class R>
 void evaluate(const Model<R>& model, Task task, const DeviceEdges& edges, const DeviceOutputs<R>& out, const Plan& plan,
               void* scratch, void* stream);
 
-// atoms[n_atoms * stride] -= the sum of `size` numbers of all edges that end at an atom, and, with `centers`, += that of all
-// edges that begin there.  With `incoming` (the edges sorted by the atom at their end, in rising order) and `starts`
-// [n_atoms + 1] the order of all sums is fixed, if no atom is a centre twice; without, additions are atomic.
+// atoms[n_atoms * stride] -= the sum of `size` numbers of all edges that end at an atom, and, with `centers`, += that
+// of all edges that begin there.  With `incoming` (the edges sorted by the atom at their end, in rising order) and
+// `starts` [n_atoms + 1] the order of all sums is fixed, if no atom is a centre twice; without, additions are atomic.
 template <class T>
 void scatter(const DeviceEdges& edges, const T* values, int size, int stride, bool centers, const int64_t* incoming,
              const int64_t* starts, double* atoms, void* stream);
