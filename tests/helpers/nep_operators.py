@@ -68,8 +68,8 @@ def close(value, reference, tolerance, scale=None):
 
 REFERENCE_QUANTITIES = {
     "potential": ["energies", "forces", "virial", "virials", "descriptors"],
-    "dipole": ["dipoles", "born_charges", "field_forces", "descriptors"],
-    "polarizability": ["polarizabilities", "polarizability_gradient", "descriptors"],
+    "dipole": ["dipoles", "born_charges", "field_forces", "field_virials", "descriptors"],
+    "polarizability": ["polarizabilities", "polarizability_gradient", "field_forces", "field_virials", "descriptors"],
 }
 
 
@@ -81,10 +81,11 @@ def native(kind, packed, inputs, field, dim, operators=nep):
     elif kind == "dipole":
         out["dipoles"] = operators.nep_dipole(*packed, *inputs)
         out["born_charges"] = operators.nep_dipole_gradient(*packed, *inputs)
-        out["field_forces"] = operators.nep_field_forces(*packed, *inputs, field)
+        out["field_forces"], out["field_virials"] = operators.nep_field_forces(*packed, *inputs, field, True)
     else:
         out["polarizabilities"] = operators.nep_polarizability(*packed, *inputs)
         out["polarizability_gradient"] = operators.nep_polarizability_gradient(*packed, *inputs)
+        out["field_forces"], out["field_virials"] = operators.nep_field_forces(*packed, *inputs, field, True)
     return out
 
 

@@ -130,6 +130,17 @@ def test_scratch_memory_in_global_memory():
     compare("polarizability", parameters, edges(parameters, numbers, positions, cell), torch.float64)
 
 
+@pytest.mark.parametrize("kind", ["dipole", "polarizability"])
+def test_a_field_of_its_own_at_every_centre(kind):
+    parameters = random_model(kind, 2)
+    inputs = edges(parameters, *structure(parameters))
+    field = torch.tensor(np.random.default_rng(0).normal(size=(len(inputs[1]), 3)))
+    wanted = nep.nep_field_forces(*model(parameters), *inputs, field, True)
+    ours = emulated.nep_field_forces(*model(parameters), *inputs, field, True)
+    for a, b in zip(ours, wanted, strict=True):
+        close(a, b, 1e-10)
+
+
 @pytest.mark.parametrize("name", ["neighbors", "species", "centers"])
 def test_wrong_indices_stop_the_kernel(name):
     parameters = random_model("potential", 1)

@@ -72,12 +72,14 @@ def _load(path, device, dtype):
 
 def _structure(args, species, count):
     """Return about so many atoms: the structure of the file repeated, or those of the model near a lattice."""
+    from typing import cast
+
     import numpy as np
     from ase import Atoms
     from ase.io import read
 
     if args.structure:
-        atoms = read(args.structure)
+        atoms = cast(Atoms, read(args.structure))
         unknown = sorted(set(atoms.get_chemical_symbols()) - set(species))
         if unknown:
             raise InputError(

@@ -145,7 +145,7 @@ Results run(const Input& in, const Model<R>& m, Task task, int64_t site_size, co
   const device::DeviceOutputs<R> to = {
       out.sites.defined() ? out.sites.template mutable_data_ptr<double>() : nullptr,
       out.virials.defined() ? out.virials.template mutable_data_ptr<double>() : nullptr, partials.mutable_data_ptr<R>(),
-      field.defined() ? field.const_data_ptr<double>() : nullptr};
+      field.defined() ? field.const_data_ptr<double>() : nullptr, field.defined() && field.dim() == 2 ? 3 : 0};
   device::Plan plan = device::plan(m, task, in.centres(), kSharedLimit, kBlocksInMemory);
   Tensor scratch;
   if (!plan.shared)
@@ -180,6 +180,8 @@ Results dispatch(const Input& in, int kind, Task task, int64_t site_size, const 
     static const char* const names[] = {"potential", "dipole", "polarizability"};
     TORCH_CHECK(kind < 0 || m.kind == kind, "this operator needs a ", names[std::max(kind, 0)], " model, got a ",
                 names[m.kind], " model");
+    TORCH_CHECK(task != Task::field_forces || m.kind != kPotential,
+                "this operator needs a dipole or polarizability model, got a potential model");
     TORCH_CHECK(task != Task::descriptors || m.dim == site_size, "dim must be the descriptor length of the model, ",
                 m.dim, ", got ", site_size);
     return run<R>(in, m, task, site_size, field, atom_virials);
@@ -243,9 +245,14 @@ Tensor polarizability_gradient(TNEP_EDGES) {
   return full_tensor(six.view({-1, 6, 3}).transpose(1, 2)).contiguous();  // atom, displacement, i, j
 }
 
-Tensor field_forces(TNEP_EDGES, const Tensor& field) {
-  check(field, "field", params, at::kDouble, {3});
-  return dispatch(TNEP_CHECKED, kDipole, Task::field_forces, 0, field.contiguous()).atoms.slice(1, 0, 3).contiguous();
+// Of a dipole model E.mu, of a polarizability model E.alpha.E / 2; see ops/schemas.inc.
+std::tuple<Tensor, Tensor> field_forces(TNEP_EDGES, const Tensor& field, bool atom_virials) {
+  if (field.dim() == 2) check(field, "field", params, at::kDouble, {centers.size(0), 3});
+  else check(field, "field", params, at::kDouble, {3});
+  const Input in = TNEP_CHECKED;
+  const Results r = dispatch(in, -1, Task::field_forces, 0, field.contiguous(), atom_virials);
+  const Tensor virials = r.atom_virials.defined() ? r.atom_virials : at::empty({0, 3, 3}, in.doubles());
+  return {r.atoms.slice(1, 0, 3).contiguous(), virials};
 }
 
 Tensor descriptors(TNEP_EDGES, int64_t dim) { return dispatch(TNEP_CHECKED, -1, Task::descriptors, dim).sites; }

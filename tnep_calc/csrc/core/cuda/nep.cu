@@ -95,9 +95,10 @@ TNEP_GLOBAL response_kernel(Model<R> m, DeviceEdges e, DeviceOutputs<R> out, cha
   Scratch<R> s;
   carve(m, Field::components, scratch_of(global, bytes), s);
   const Block block{s.reduced};
-  const Field field(out.field);
-  for (int64_t c = Block::index(); c < e.n_centers; c += Block::count())
+  for (int64_t c = Block::index(); c < e.n_centers; c += Block::count()) {
+    const Field field(out.field + c * out.field_stride);
     response_of_centre<L>(block, m, e, find_site(e, c, m.species), field, s, out.partials);
+  }
 }
 
 // What the atoms at both ends of the edges get.
@@ -182,7 +183,12 @@ void launch(const Model<R>& m, Task task, const DeviceEdges& e, const DeviceOutp
                   p.block_bytes);
       return;
     case Task::field_forces:
-      TNEP_LAUNCH((response_kernel<L, UniformField<R>, R>), p.blocks, shared, stream, m, e, out, global, p.block_bytes);
+      if (m.networks == 2)
+        TNEP_LAUNCH((response_kernel<L, QuadraticField<R>, R>), p.blocks, shared, stream, m, e, out, global,
+                    p.block_bytes);
+      else
+        TNEP_LAUNCH((response_kernel<L, UniformField<R>, R>), p.blocks, shared, stream, m, e, out, global,
+                    p.block_bytes);
       return;
     default:
       TNEP_LAUNCH((site_kernel<L, R>), p.blocks, shared, stream, m, task, e, out, global, p.block_bytes);

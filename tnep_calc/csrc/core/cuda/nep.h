@@ -25,10 +25,11 @@ struct DeviceEdges {
 // Where results go: all are written.
 template <class R>
 struct DeviceOutputs {
-  double* sites;        // [n_centers * site size of the task], or null where the task has none
-  double* virials;      // [n_centers * 6], xx xy xz yy yz zz of every centre, or null
-  R* partials;          // [n_edges * partial_size(task)], derivatives by the edge vectors, or null
-  const double* field;  // [3], V/A, for field_forces
+  double* sites;         // [n_centers * site size of the task], or null where the task has none
+  double* virials;       // [n_centers * 6], xx xy xz yy yz zz of every centre, or null
+  R* partials;           // [n_edges * partial_size(task)], derivatives by the edge vectors, or null
+  const double* field;   // [3] or [n_centers * 3], V/A, for field_forces
+  int64_t field_stride;  // 0 or 3
 };
 
 // Numbers per edge in DeviceOutputs::partials: what atoms get is minus their sum over the edges that end at an atom,

@@ -71,10 +71,11 @@ TNEP_DEVICE_FUNCTION void descriptor_tangent(const Block& block, const Model<R>&
       for (int d = 0; d < m.dim; d++) total += net.columns[d * m.neurons_pad + i] * t_q[d];
       s.change[i] = R(-2) * s.hidden[i] * s.delta[i] * total;
     });
-    // alpha_aa contains the scalar site value itself; the sign is that of the pair field
-    const bool diagonal = Field::scalar_network && (c == 0 || c == 3 || c == 5);
-    block.each(m.dim,
-               [&](int64_t d) { t_d_q[d] = weighted_rows(m, net, s.change, d) - (diagonal ? s.scalar_d_q[d] : R(0)); });
+    R weight = R(0);  // of the scalar site value; the sign is that of the pair field
+    if constexpr (Field::scalar_network) weight = field.scalar_weight(c);
+    block.each(m.dim, [&](int64_t d) {
+      t_d_q[d] = weighted_rows(m, net, s.change, d) - (weight != R(0) ? weight * s.scalar_d_q[d] : R(0));
+    });
   }
   block.each(C * m.na, [&](int64_t i) {
     const int c = int(i) / m.na, n = int(i) % m.na;

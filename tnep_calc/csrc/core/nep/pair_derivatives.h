@@ -86,6 +86,8 @@ struct PolarizabilityField {
   static constexpr bool scalar_network = true;
   TNEP_HD explicit PolarizabilityField(const double*) {}
 
+  // alpha_aa contains the scalar site value itself.
+  TNEP_HD static R scalar_weight(int c) { return c == 0 || c == 3 || c == 5 ? R(1) : R(0); }
   static TNEP_HD constexpr int first(int c) { return c < 3 ? 0 : c < 5 ? 1 : 2; }   // 0 0 0 1 1 2
   static TNEP_HD constexpr int second(int c) { return c < 3 ? c : c == 3 ? 1 : 2; }  // 0 1 2 1 2 2
   template <class V>
@@ -114,6 +116,27 @@ struct UniformField {
   TNEP_HD void add_rest(int, const V* r, const V* p, V* out) const {
     const V along = R(2) * (p[0] * e[0] + p[1] * e[1] + p[2] * e[2]);
     for (int b = 0; b < 3; b++) out[b] += along * r[b];
+  }
+};
+
+// E.alpha.E / 2 of a polarizability model.
+template <class R>
+struct QuadraticField {
+  static constexpr int components = 1;
+  static constexpr bool scalar_network = true;
+  R e[3];
+  TNEP_HD explicit QuadraticField(const double* field) : e{R(field[0]), R(field[1]), R(field[2])} {}
+
+  TNEP_HD R scalar_weight(int) const { return R(0.5) * (e[0] * e[0] + e[1] * e[1] + e[2] * e[2]); }
+  template <class V>
+  TNEP_HD void pair(int, const V* r, V, V* v) const {
+    const V along = R(0.5) * (r[0] * e[0] + r[1] * e[1] + r[2] * e[2]);
+    for (int b = 0; b < 3; b++) v[b] = along * e[b];
+  }
+  template <class V>
+  TNEP_HD void add_rest(int, const V*, const V* p, V* out) const {
+    const V along = R(0.5) * (p[0] * e[0] + p[1] * e[1] + p[2] * e[2]);
+    for (int b = 0; b < 3; b++) out[b] += along * e[b];
   }
 };
 

@@ -1,7 +1,8 @@
 // Gradients of dipoles and polarizabilities with respect to atomic positions.
 //
 // A component mu_c = sum_i D_c U_i is the derivative of the site values along the pair field
-//   v_j = -r_j^2 e_a (dipole),  -r_j,a e_b (polarizability),  -r_j^2 E (dipole in a field E).
+//   v_j = -r_j^2 e_a (dipole),  -r_j,a e_b (polarizability),  -r_j^2 E (dipole in a field E),
+//   -E (E.r_j) / 2 (polarizability in a field, E.alpha.E / 2).
 // With the sums X (radial moments and angular sums A) and X' = dX along v, H = dU/dX and
 // G_c = d(H . X')/dX (one forward-mode derivative of the reverse pass, by dual numbers):
 //   d mu_c / d r_k = G_c . grad X(r_k) + Hess[H . X](r_k) v(r_k) + (dv/dr)^T grad[H . X](r_k).
@@ -224,9 +225,10 @@ TNEP_FUNCTION void angular_response(const Model<R>& m, const Field& field, Works
   }
 }
 
-// Atoms: minus the sum of w.gradients (the pair field carries a minus) for neighbours, plus for the centre.
+// Atoms: minus the sum of w.gradients (the pair field carries a minus) for neighbours, plus for the centre.  Virials, of
+// one component only: r (x) force on the neighbour, the force being the gradient (that of minus the quantity as energy).
 template <int Count, class R>
-TNEP_FUNCTION void scatter_gradients(const Workspace<R>& w, int64_t atom, int stride, double* atoms) {
+TNEP_FUNCTION void scatter_gradients(const Workspace<R>& w, int64_t atom, int stride, double* atoms, double* virials) {
   double total[Count] = {};
   for (int i = 0; i < w.n_groups; i++) {
     const Group& group = w.groups[i];
@@ -238,6 +240,11 @@ TNEP_FUNCTION void scatter_gradients(const Workspace<R>& w, int64_t atom, int st
         to[k] -= value;
         total[k] += value;
       }
+      if (Count != 3 || !virials) continue;
+      const double r[3] = {w.x[slot], w.y[slot], w.z[slot]};
+      double* virial = virials + 9 * int64_t(w.atom[slot]);
+      for (int a = 0; a < 3; a++)
+        for (int b = 0; b < 3; b++) virial[3 * a + b] -= r[a] * double(w.gradients[b * w.slot_stride + slot]);
     }
   }
   for (int k = 0; k < Count; k++) atoms[stride * atom + k] += total[k];
@@ -247,10 +254,10 @@ template <int L, class Field, class R>
 bool evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t end, const Outputs& out,
                        Workspace<R>& w) {
   constexpr int C = Field::components, K = kComponents<L>;
-  const Field field(out.field);
   const int N = row_of_n(m), q_stride = int(m.dim_pad + kPad);
   const int stride = C == 1 ? 4 : 3 * C;
   for (int64_t c = begin; c < end; c++) {
+    const Field field(out.field + out.field_stride * c);
     const int center = describe<L, 2>(m, e, c, w);
     if (center < 0) return false;
     if constexpr (Field::scalar_network) {  // dV/dq
@@ -268,15 +275,15 @@ bool evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t
       R *t_sums = w.t_sums + k * K * N, *t_q = w.t_q + k * q_stride, *t_d_q = w.t_d_q + k * q_stride;
       invariants_tangent<L>(m, t_sums, t_q, w);
       network_tangent(m, net, t_q, w.hidden, w.delta, w.scratch, t_d_q);
-      // alpha_aa contains the scalar site value itself; the sign is that of the pair field
-      if constexpr (Field::scalar_network)
-        if (k == 0 || k == 3 || k == 5)
-          for (int d = 0; d < m.dim; d++) t_d_q[d] -= w.scalar_d_q[d];
+      if constexpr (Field::scalar_network) {  // the sign is that of the pair field
+        const R weight = field.scalar_weight(k);
+        for (int d = 0; d < m.dim; d++) t_d_q[d] -= weight * w.scalar_d_q[d];
+      }
       sums_tangent_backward<L>(m, t_sums, t_d_q, w.t_d_sums + k * K * N, w);
     }
     radial_response(m, center, field, q_stride, w);
     angular_response<L>(m, field, w);
-    scatter_gradients<3 * C>(w, e.centers[c], stride, out.atoms);
+    scatter_gradients<3 * C>(w, e.centers[c], stride, out.atoms, out.virials);
   }
   return true;
 }
