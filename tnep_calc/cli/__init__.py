@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train a model from DFT data (TOML configuration)",
     "export": "turn a nep.txt into an artifact for ASE and LAMMPS",
     "predict": "evaluate models on the structures of a file and compare with its labels",
+    "bench": "time per atom of a model by size, device and precision, and what to do when it is slow",
     "report": "write one page about a training run, an ensemble, or GPUMD training folders (HTML)",
     "select": "choose the structures of a trajectory that an ensemble of models is least sure of",
     "series": "collect LAMMPS or GPUMD output, or models on a trajectory, into a time series file (HDF5)",

@@ -72,8 +72,19 @@ def _native():
 
     status = ops.status()
     if status.loaded:
-        return [f"  native     {status.path}  ({status.detail})"]
+        return [f"  native     {status.path}  ({status.detail})", *_cuda_kernels()]
     return [f"- native     plain torch is used: {status.detail}"]
+
+
+def _cuda_kernels():
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    if torch.ops.tnep.nep_available(torch.zeros(1, device="cuda")):
+        return ["  CUDA       NEP and TNEP run on CUDA kernels, other models on plain torch"]
+    rebuild = "with nvcc on the path, pip install --no-build-isolation --no-deps ."
+    return [f"- CUDA       plain torch is used on the GPU; to build the CUDA kernels: {rebuild}"]
 
 
 def _lammps():

@@ -55,8 +55,7 @@ TNEP_DEVICE_FUNCTION void descriptor_tangent(const Block& block, const Model<R>&
       const R* table = m.radial_by_k + int64_t(site.species) * m.species * m.kr * m.nr_pad + n;
       R total = 0;
       for (int t = 0; t < m.species; t++)
-        for (int k = 0; k < m.kr; k++)
-          total += s.t_moments[c * rows + t * row + k] * table[(t * m.kr + k) * m.nr_pad];
+        for (int k = 0; k < m.kr; k++) total += s.t_moments[c * rows + t * row + k] * table[(t * m.kr + k) * m.nr_pad];
       t_q[n] = total;
       return;
     }
@@ -82,9 +81,9 @@ TNEP_DEVICE_FUNCTION void descriptor_tangent(const Block& block, const Model<R>&
     const int c = int(i) / m.na, n = int(i) % m.na;
     Dual<R> a[K], d[K];
     load(c, n, a);
-    invariants_backward<L>(a, m.extra, [&](int at) {
-      return Dual<R>{s.d_q[m.nr + at * m.na + n], s.t_d_q[c * m.dim + m.nr + at * m.na + n]};
-    }, d);
+    invariants_backward<L>(
+        a, m.extra,
+        [&](int at) { return Dual<R>{s.d_q[m.nr + at * m.na + n], s.t_d_q[c * m.dim + m.nr + at * m.na + n]}; }, d);
     for (int k = 0; k < K; k++) s.t_d_sums[c * sums + k * m.na + n] = d[k].d;
   });
 }
