@@ -17,6 +17,7 @@ COMMANDS = {
     "predict": "evaluate models on the structures of a file and compare with its labels",
     "report": "write one page about a training run, an ensemble, or GPUMD training folders (HTML)",
     "select": "choose the structures of a trajectory that an ensemble of models is least sure of",
+    "lammps": "print a complete input for LAMMPS from a model",
     "series": "collect LAMMPS or GPUMD output, or models on a trajectory, into a time series file (HDF5)",
     "ir": "infrared spectrum from a dipole time series",
     "raman": "Raman spectrum from a polarizability time series",
