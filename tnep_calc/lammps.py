@@ -177,7 +177,8 @@ def lammps_input(
             raise InputError(f"{path} is a {found.kind} model, expected a {kind} model")
         if found.species != metadata.species:
             raise InputError(
-                f"{path} knows {' '.join(found.species)}, but {model} {' '.join(metadata.species)}: write the input by hand"
+                f"{path} knows {' '.join(found.species)}, but {model} {' '.join(metadata.species)}: the templates need "
+                "models of the same elements in the same order"
             )
     needed = {
         "ir": "dipole",
@@ -321,11 +322,11 @@ def run_lammps(
 
 
 def read_thermo(screen: str) -> dict[str, np.ndarray]:
-    """Return the columns of all thermo tables in a log or screen output, NaN where a table lacks a column.
+    r"""Return the columns of all thermo tables in a log or screen output, NaN where a table lacks a column.
 
     Examples
     --------
-    >>> read_thermo("   Step  Temp\\n 0  300\\n 10  290\\nLoop time of 1").keys()
+    >>> read_thermo("   Step  Temp\n 0  300\n 10  290\nLoop time of 1").keys()
     dict_keys(['Step', 'Temp'])
     """
     rows: list[dict[str, float]] = []

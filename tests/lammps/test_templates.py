@@ -5,11 +5,11 @@ import shutil
 import numpy as np
 import pytest
 from ase.io import read
+
 from helpers.lammps_run import lmp_command
 from helpers.paths import ROOT
 from helpers.random_enthalpy import random_enthalpy, silica
 from helpers.random_nep import random_nep
-
 from tnep_calc import TNEPCalculator, export_artifact
 from tnep_calc.artifact import save_artifact
 from tnep_calc.cli import main

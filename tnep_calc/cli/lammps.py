@@ -8,8 +8,8 @@ from ..errors import InputError
 from ..io.files import atomic_output, check_output
 
 _EPILOG = """
-The input is printed, or written with -o. Elements, cutoff and units are filled in; the values one may want to change are
-variables at its top, which -var changes as well. --structure writes the data file that the input reads.
+The input is printed, or written with -o. Elements, cutoff and units are filled in; values that may change
+are variables at its top, which -var changes as well. --structure writes the data file that the input reads.
 
 examples:
   tnep lammps quartz.pt --template ir --structure quartz.cif --repeat 4 4 4 -o in.ir
@@ -50,13 +50,13 @@ def run(args):
     if args.output:
         check_output(args.output, args.force)
     if args.structure:
-        from ase.io import read
+        from ase.io import iread
 
         from ..artifact import read_metadata
 
         check_output(args.data, args.force)
         try:
-            atoms = read(args.structure)
+            atoms = next(iter(iread(args.structure, index=-1)))
         except Exception as error:  # ASE raises whatever its readers meet
             raise InputError(f"{args.structure}: ASE cannot read it ({error})") from error
         write_structure(args.data, atoms.repeat(tuple(args.repeat)), read_metadata(args.model).species, args.force)
