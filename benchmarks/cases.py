@@ -13,16 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ase import Atoms
-from ase.build import bulk
+from stand_ins import PUBLISHED as DATA
+from stand_ins import model_file, structure
 
 from tnep_calc import ops
 from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.neighbors import NeighborList
 from tnep_calc.ops.nep_packing import pack
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "tnep"
-
+__all__ = [
+    "CASES", "DATA", "Ours", "calorine_core", "chosen", "model_file", "one_thread", "record", "start", "structure",
+    "time_in_turn", "write_records",
+]  # fmt: skip
 CASES = {
     # name: (model file, oracle file with the structure or None, structure)
     "Si 3-body": ("potentials/Si_2022_NEP4_3body.txt", "si_nep4_3body", "cubic1000"),
@@ -36,16 +38,6 @@ CASES = {
     "QM7B polarizability": ("qm7b/polarizability/nep.txt", "qm7b_polarizability", "packed_4x4x4"),
     "BaZrO3 susceptibility": ("gpumd_fixtures/models/tnep-BaZrO3-susceptibility.txt", "bazro3_pes", "r1080"),
 }
-
-
-def structure(oracle, name):
-    """Return a structure of an oracle file, or rock-salt PbTe of 1000 atoms, rattled."""
-    if oracle is None:
-        atoms = bulk(name, "rocksalt", a=6.57, cubic=True).repeat((5, 5, 5))
-        atoms.rattle(0.05, seed=1)
-        return atoms
-    z = np.load(DATA / "oracle" / f"{oracle}.npz")
-    return Atoms(z[f"{name}/numbers"], z[f"{name}/positions"], cell=z[f"{name}/cell"], pbc=True)
 
 
 class Ours:
@@ -141,18 +133,16 @@ def write_records(path, records):
 
 
 def one_thread():
-    """Start again with one thread everywhere, and stop if the reference data are not there."""
+    """Start again with one thread everywhere."""
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     if any(os.environ.get(name) != "1" for name in variables):
         os.environ.update(dict.fromkeys(variables, "1"))
         os.execv(sys.executable, [sys.executable, *sys.argv])
     torch.set_num_threads(1)
-    if not DATA.exists():
-        sys.exit(f"reference data not found in {DATA}")
 
 
 def start(description):
-    """Return an argument parser after a re-start with one thread everywhere, and checks of data and library."""
+    """Return an argument parser after a re-start with one thread everywhere, and a check of the library."""
     one_thread()
     if not ops.load():
         sys.exit(f"the native kernels are not available: {ops.status().detail}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from cases import DATA, calorine_core, structure, time_in_turn
+from cases import calorine_core, model_file, structure, time_in_turn
 
 RECORDED = {"E, F, P": 34.5e3, "everything": 54.7e3}
 """CPU µs per atom, 72 atoms of SiO2, one thread, float32: eager (energy, forces, stress), AOTInductor (everything)."""
@@ -67,7 +67,7 @@ def calibration():
     """Return this machine's time over the recording machine's, by a run that was recorded too, and words on it."""
     atoms = structure("si_nep4_3body", "cubic1000")
     try:
-        core = calorine_core(DATA / "potentials/Si_2022_NEP4_3body.txt", atoms)
+        core = calorine_core(model_file("potentials/Si_2022_NEP4_3body.txt"), atoms)
     except ImportError:
         return 1.0, "not scaled (calorine, the calibration, is not installed)"
     us = 1e6 * time_in_turn({"calorine": core.get_potential_forces_and_virials})["calorine"] / len(atoms)

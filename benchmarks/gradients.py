@@ -1,7 +1,8 @@
 """Born charges, polarizability gradients and field forces: time per atom on one CPU thread.
 
-Run ``python benchmarks/gradients.py [--json FILE] [--cases WORD ...]``; it needs the project's reference data beside
-the checkout.  Ours (neighbour list included) is timed at several sizes and must grow with the number of atoms only.
+Run ``python benchmarks/gradients.py [--json FILE] [--cases WORD ...]``; where the published models are absent, shipped
+ones of the same shapes stand in.  Ours (neighbour list included) is timed at several sizes and must grow with the
+number of atoms only.
 The peer is calorine's finite differences, which cost 6 N or 12 N evaluations: it runs once on a small structure, and
 its number for 1,000 atoms is that result scaled by the number of atoms squared, as a record's text says.
 """
@@ -11,7 +12,19 @@ from __future__ import annotations
 import numpy as np
 import torch
 from ase import Atoms
-from cases import CASES, DATA, Ours, calorine_core, chosen, ops, record, start, structure, time_in_turn, write_records
+from cases import (
+    CASES,
+    Ours,
+    calorine_core,
+    chosen,
+    model_file,
+    ops,
+    record,
+    start,
+    structure,
+    time_in_turn,
+    write_records,
+)
 
 OPERATORS = {
     "dipole": ("nep_dipole", "nep_dipole_gradient"),
@@ -83,8 +96,8 @@ def main():
         kind = "dipole" if "dipole" in name else "polarizability"
         if "potential" in name or name in ("Si 3-body", "C 2024", "PbTe") or not chosen(name, args.cases):
             continue
-        own_sizes(name, DATA / model, kind)
-        records += against_calorine(name, DATA / model, kind)
+        own_sizes(name, model_file(model), kind)
+        records += against_calorine(name, model_file(model), kind)
     if args.json:
         write_records(args.json, records)
 

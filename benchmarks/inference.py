@@ -1,8 +1,8 @@
 """Time per atom of NEP and TNEP models on one CPU thread, beside calorine (CPUNEP) and nep-adapters in the same run.
 
-Run ``python benchmarks/inference.py [--json FILE] [--cases WORD ...]``; it needs the project's reference data (models
-and structures) beside the checkout.  Every number is process CPU time per atom, the smallest of several repeats taken
-in turn.  Peers build a neighbour list in every call, so ours does too: natively ("native list") or with vesin through
+Run ``python benchmarks/inference.py [--json FILE] [--cases WORD ...]``; where the published models are absent, shipped
+ones of the same shapes stand in.  Every number is process CPU time per atom, the smallest of several repeats taken in
+turn.  Peers build a neighbour list in every call, so ours does too: natively ("native list") or with vesin through
 ``tnep_calc.neighbors`` ("vesin list"); "kernel" is the operator alone.  A second table says which parts of the kernels
 take how much of their time.
 """
@@ -15,7 +15,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cases import CASES, DATA, Ours, calorine_core, chosen, ops, record, start, structure, time_in_turn, write_records
+from cases import (
+    CASES,
+    Ours,
+    calorine_core,
+    chosen,
+    model_file,
+    ops,
+    record,
+    start,
+    structure,
+    time_in_turn,
+    write_records,
+)
 
 OPERATORS = {
     "potential": ("nep_energy", True, False), "dipole": ("nep_dipole",), "polarizability": ("nep_polarizability",),
@@ -78,7 +90,7 @@ def mean_neighbors(ours):
 def run_case(name, repeat):
     """Return the records of one model at one size, and print its row."""
     model, oracle, label = CASES[name]
-    path = DATA / model
+    path = model_file(model)
     atoms = structure(oracle, label).repeat((repeat,) * 3)
     n = len(atoms)
     calls = {}
@@ -137,7 +149,7 @@ def print_profiles(names):
         model, oracle, label = CASES[name]
         atoms = structure(oracle, label)
         for label, dtype in DTYPES.items():
-            ours = Ours(DATA / model, atoms, dtype)
+            ours = Ours(model_file(model), atoms, dtype)
             shares = ours.call("nep_profile", 200)()
             print(f"{name + ', ' + label:<40}" + "".join(f"{100 * float(share):13.0f}" for share in shares), flush=True)
     print()
@@ -147,7 +159,7 @@ def run_threads(name):
     """Return the record of the speed-up from one thread to two at 8,000 atoms, by wall time (needs two idle cores)."""
     model, oracle, label = CASES[name]
     atoms = structure(oracle, label).repeat((2, 2, 2))
-    ours = Ours(DATA / model, atoms, torch.float32)
+    ours = Ours(model_file(model), atoms, torch.float32)
     call = ours.call(*OPERATORS[ours.parameters.kind])
     wall = {1: np.inf, 2: np.inf}
     for _ in range(5):
@@ -169,7 +181,7 @@ def run_memory(name, calls=200):
     model, oracle, label = CASES[name]
     atoms = structure(oracle, label).repeat((4, 4, 4))
     before = resident()
-    ours = Ours(DATA / model, atoms, torch.float32)
+    ours = Ours(model_file(model), atoms, torch.float32)
     call = ours.call(*OPERATORS[ours.parameters.kind], edges=ours.edges)
     for _ in range(3):
         call()

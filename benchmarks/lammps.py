@@ -1,7 +1,7 @@
 """``pair_style tnep`` in LAMMPS: time per step beside tersoff, share of the model, ranks, and energy drift.
 
-Run ``python benchmarks/lammps.py [--json FILE] [--cases WORD ...]``; it needs the project's reference data (published
-potentials) beside the checkout, and LAMMPS with the plugin in this environment.
+Run ``python benchmarks/lammps.py [--json FILE] [--cases WORD ...]``; it needs LAMMPS with the plugin in this
+environment.  Where the published potentials are absent, shipped ones of the same shapes stand in.
 
 * step: CPU microseconds per atom and step in NVE, one rank; tersoff on the same cell in the same LAMMPS.
 * NEP_CPU: its pair style was recorded together with calorine, which runs the same code; the recorded quotient times
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ase.build import bulk
-from cases import DATA, Ours, calorine_core, chosen, record, start, time_in_turn, write_records
+from cases import Ours, calorine_core, chosen, model_file, record, start, time_in_turn, write_records
 from tnep_calc_lammps import lmp_command
 
 from tnep_calc import export_artifact
@@ -94,9 +94,9 @@ def compare_steps(folder, model, artifacts):
                 cpu, _, count, _ = run(folder, model, style, coeff, n, steps)
                 best[name] = min(best.get(name, np.inf), 1e6 * cpu / count / steps)
         atoms.rattle(0.05, seed=1)
-        calls = {"calorine": calorine_core(DATA / "potentials" / file, atoms).get_potential_forces_and_virials}
+        calls = {"calorine": calorine_core(model_file(f"potentials/{file}"), atoms).get_potential_forces_and_virials}
         for dtype in artifacts:
-            ours = Ours(DATA / "potentials" / file, atoms, getattr(torch, dtype))
+            ours = Ours(model_file(f"potentials/{file}"), atoms, getattr(torch, dtype))
             inputs = ours.listed(SKIN)
             calls[dtype] = ours.call("nep_energy_list", True, False, edges=lambda inputs=inputs: inputs)
         alone = {name: 1e6 * s / len(atoms) for name, s in time_in_turn(calls).items()}
@@ -165,7 +165,7 @@ def main():
                 continue
             artifacts = {dtype: folder / f"{dtype}.pt" for dtype in ("float64", "float32")}
             for dtype, path in artifacts.items():
-                export_artifact(DATA / "potentials" / file, path, dtype=dtype)
+                export_artifact(model_file(f"potentials/{file}"), path, dtype=dtype)
             for part in args.parts:
                 records += parts[part](folder, model, artifacts)
     if args.json:

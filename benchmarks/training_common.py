@@ -5,22 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch._dynamo  # the first optimizer of a process would import it while the clock runs
+from stand_ins import PUBLISHED, announce, model_file, molecules
 
+from tnep_calc import TNEPCalculator
 from tnep_calc.io.gpumd.xyz import read_gpumd_xyz
+from tnep_calc.io.structures.extxyz import from_atoms
 from tnep_calc.structures import LabelledStructure
 from tnep_calc.training.nep.config import parse_config
 from tnep_calc.training.nep.joint import JointTrainer
 from tnep_calc.training.nep.trainer import Trainer
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = PUBLISHED.parent
 QM7B = DATA / "tnep" / "qm7b"
 SPECIES = ("H", "C", "N", "O", "S", "Cl")
-TRAIN, SEED = 1154, 0
+TRAIN, SEED, MOLECULES_OF_QM7B = 1154, 0, 1443
 """Molecules of QM7B to train on, drawn with this seed; all others are for testing."""
 HYPER = {
     "radial_cutoff": 6.0, "angular_cutoff": 4.0, "n_max": [6, 6], "basis_size": [10, 10], "l_max": [4, 2, 1],
@@ -32,10 +34,28 @@ MOLECULES = {"method": "soap", "batch": 64, "lr": 0.02, "lbfgs_steps": 0}
 
 
 def qm7b(kind: str) -> tuple[list[LabelledStructure], dict[str, np.ndarray]]:
-    """Return the molecules (dipole in e bohr or polarizability in bohr^3) and the indices of the splits."""
-    frames = read_gpumd_xyz(QM7B / "test.xyz.gz", SPECIES, kind)
-    order = np.random.default_rng(SEED).permutation(len(frames))
-    return [frame.structure for frame in frames], splits(order[:TRAIN], order[TRAIN:])
+    """Return the molecules (dipole in e bohr or polarizability in bohr^3) and the indices of the splits.
+
+    Where the data are absent, as many distorted molecules with labels of a shipped model stand in: good for times,
+    not for errors.
+    """
+    if (QM7B / "test.xyz.gz").exists():
+        structures = [frame.structure for frame in read_gpumd_xyz(QM7B / "test.xyz.gz", SPECIES, kind)]
+    else:
+        structures = _labelled(kind)
+    order = np.random.default_rng(SEED).permutation(len(structures))
+    return structures, splits(order[:TRAIN], order[TRAIN:])
+
+
+def _labelled(kind):
+    announce(f"QM7B {kind}")
+    name = "dipole" if kind == "dipole" else "susceptibility"
+    calculator = TNEPCalculator(**{name: model_file(f"qm7b/{kind}/nep.txt")})
+    made = []
+    for k, atoms in enumerate(molecules(MOLECULES_OF_QM7B)):
+        label = calculator.get_property(kind, atoms)
+        made.append(replace(from_atoms(atoms, f"stand-in {k}"), **{kind: np.asarray(label)}))
+    return made
 
 
 def splits(train: Sequence[int], test: Sequence[int]) -> dict[str, np.ndarray]:

@@ -19,3 +19,7 @@ class DataFileError(TnepError, ValueError):
 
 class MissingComponentError(TnepError, RuntimeError):
     """A native library, program or optional package is missing; the message says how to supply it."""
+
+
+class MissingFileError(ModelFileError, FileNotFoundError):
+    """A model file is not there; the message names it."""

@@ -86,6 +86,12 @@ ROLES["enthalpy"] = Role(
         HYPERPOLARIZABILITY,
     ),
 )
+ROLES["radnet"] = Role(
+    quantities={**ROLES["dipole"].quantities, **ROLES["susceptibility"].quantities,
+                "piezoelectric": "piezoelectric_tensor"},
+    labels={**ROLES["dipole"].labels, **ROLES["susceptibility"].labels},
+    properties=(*ROLES["dipole"].properties, *ROLES["susceptibility"].properties, "piezoelectric_tensor"),
+)  # fmt: skip
 """What each keyword of the calculator gives."""
 
 KINDS = {
@@ -93,6 +99,7 @@ KINDS = {
     "dipole": Kind("nep", ("dipole",), "nep.run"),
     "polarizability": Kind("nep", ("susceptibility",), "nep.run"),
     "enthalpy": Kind("enthalpy", ("enthalpy",), "enthalpy.run"),
+    "radnet": Kind("radnet", ("radnet", "dipole", "susceptibility"), "radnet.run"),
 }
 """All kinds of models, of all families."""
 

@@ -1,17 +1,18 @@
-"""Training of NEP potentials, dipole and polarizability models by gradients on precomputed moments.
+"""Training of all model families, from a configuration file or a GPUMD folder to a model and a report.
 
-Where to look, in the order of a run (``tnep train`` enters at the first of each row):
+=============  ========================================================================================================
+``run``        ``train(path)``: reads ``model.kind``, finds the family in ``tnep_calc.families``, and lets it train
+``common``     what the families share: tables of a configuration, labels, splits, the training loop, optimizers,
+               checkpoints, the output directory, storage of large arrays, parity tables, ensembles
+``nep``        NEP and TNEP by gradients on precomputed moments
+``enthalpy``   the electric enthalpy H(R, E)
+``radnet``     convolutions of the voxels around each atom, for dipole and polarizability
+``gpumd``      GPUMD's training folders (``nep.in``, ``train.xyz``) with the gradient engine; ``gpumd.snes`` is GPUMD's
+               evolution strategy
+``results``    predictions of any model against labels, and reports about runs
+=============  ========================================================================================================
 
-=====================  ================================================================================================
-configuration          `tables` (what all families share), `config`, `device`; `architecture` of an existing model
-data                   `preparation`, `splits`, `edges`, `features`, `groups`, `moments`, `coverage`, `blocks`, `pool`
-model                  `model`, `centres`, `invariants`, `native` kernels, `scaling`; `initial` parameters, or a `start`
-loop                   `trainer`, `loop`, `objective`, `gradients`, `methods`, `soap`, `checkpoint`, `watching`
-several models         `ensemble` of `members`, trained together by `joint`, with a `rendezvous` of their line searches
-results                `outputs`, `run_files`, `former`, `comparison`, `parity_file`, `report`, `html_report`
-beside                 `selection` of structures for the next calculations
-=====================  ================================================================================================
-
-Rooms of their own: ``data`` (checks before training), ``gpumd`` (its folders, and the evolution strategy) and
-``enthalpy`` (the family of the electric enthalpy: its configuration, frames, loop, ensemble and outputs).
+Every family has the same files: ``config`` (tables of the configuration file), ``data`` (from structures to what a
+step needs), ``trainer`` (the state of a run and one step) and ``run`` (from configuration to files).  ``common``
+imports no family, and families do not import each other.
 """

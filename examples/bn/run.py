@@ -31,7 +31,7 @@ TIMESTEP = 0.5  # fs
 STEPS = 4000  # per piece (2 ps)
 EVERY = 8  # steps between samples
 EXPECTED = {"train": 130, "equilibrate": 12, "piece": 16, "equilibrate (enthalpy)": 6, "piece (enthalpy)": 6,
-            "spectra": 12, "summary": 8}  # fmt: skip
+            "spectra": 12, "phonons": 25, "summary": 8}  # fmt: skip
 """Seconds on two idle cores, for the estimate of the time left."""
 
 
@@ -140,6 +140,21 @@ def spectra(route: Route, folder: Path) -> None:
              "--plot", name[command].with_suffix(".png"), "--resolution", 20, "--max", 2000, "--force")  # fmt: skip
 
 
+def phonons(route: Route, folder: Path) -> None:
+    """Calculate the phonons of the ideal crystal, its spectra beside those of the dynamics."""
+    structure = folder / "bn.xyz"
+    a = LATTICE / 4
+    lattice = " ".join(f"{x:.4f}" for x in (0, 2 * a, 2 * a, 2 * a, 0, 2 * a, 2 * a, 2 * a, 0))
+    structure.write_text(f'2\nLattice="{lattice}" Properties=species:S:1:pos:R:3 pbc="T T T"\n'
+                         f"B 0 0 0\nN {a:.6f} {a:.6f} {a:.6f}\n")  # fmt: skip
+    models = [folder / "models" / f"{name}.pt" for name in route.models]
+    roles = ("--energy", "--dipole", "--susceptibility")
+    words = ["--enthalpy", models[0]] if route.prefix else [x for pair in zip(roles, models, strict=True) for x in pair]
+    call("tnep", "phonons", structure, *words, "--output", folder / f"{route.prefix}phonons", "--no-relax", "--restart",
+         "--width", 20, "--max", 1500, "--md-infrared", folder / f"{route.prefix}ir.txt",
+         "--md-raman", folder / f"{route.prefix}raman.txt")  # fmt: skip
+
+
 def summary(folder: Path, options) -> None:
     """Print the table and draw the figure."""
     call("python", HERE / "summary.py", folder, "--size", options.size, "--pieces", options.pieces)
@@ -165,6 +180,7 @@ def main() -> None:
             if not (folder / f"{route.prefix}md" / f"piece.{piece}.restart").exists():
                 stages.append((route.stage(piece), partial(molecular_dynamics, route, piece, folder, options.ranks)))
     stages.append(("spectra", lambda: [spectra(route, folder) for route in routes(options)]))
+    stages.append(("phonons", lambda: [phonons(route, folder) for route in routes(options)]))
     stages.append(("summary", partial(summary, folder, options)))
     run_stages(stages, folder)
 

@@ -3,8 +3,8 @@
     python examples/sio2_field/run.py model.pt [--output quartz] [--structure cell.extxyz] [--field 0.0363609]
 
 Relaxes the 72-atom cell without a field, then with one along x and along z: the polarization of the first step gives
-eps_inf, that of the last the static dielectric constant.  Then the modes at Gamma of the 9-atom cell, by finite
-differences of the forces, and their infrared strengths from the Born charges.  Prints a table beside DFT values.
+eps_inf, that of the last the static dielectric constant.  Then the modes at Gamma of the 9-atom cell, through
+phonopy, and their infrared strengths from the Born charges.  Prints a table beside DFT values.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from ase.spacegroup import crystal
 
 from tnep_calc import TNEPCalculator
 from tnep_calc.io.files import atomic_output
-from tnep_calc.phonons.gamma import dynamical_matrix, ionic_dielectric, mode_charges, modes
+from tnep_calc.phonons.infrared import intensities, mode_charges, oscillator_strengths
+from tnep_calc.phonons.workflow import Settings, run_phonons
 from tnep_calc.plotting.style import BLUE, GREY, ORANGE, save_figure, styled
 from tnep_calc.spectra.peaks import find_peaks
-from tnep_calc.units import DEBYE, EPSILON_0, EV_PER_A3_TO_GPA
+from tnep_calc.units import EPSILON_0, EV_PER_A3_TO_GPA
 
 A, C = 4.985303, 5.478530  # Å, PBE lattice of the DFT data
 INTERNAL = {"Si": (0.4697, 0.0, 1 / 3), "O": (0.4135, 0.2669, 0.2142)}  # Levien et al., Am. Mineral. 65, 920 (1980)
@@ -79,15 +80,16 @@ def dielectric(atoms: Atoms, calculator, strength: float) -> dict:
     return found
 
 
-def infrared(calculator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def infrared(calculator, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return wavenumbers (cm^-1), strengths ((D/Å)²/amu) and the ionic dielectric tensor of the 9-atom cell."""
     atoms = quartz()
     relax(atoms, calculator, None)
-    wavenumbers, vectors = modes(dynamical_matrix(atoms))
-    born = calculator.get_property("born_effective_charges", atoms)
-    charges = mode_charges(born, vectors, atoms.get_masses())
-    ionic = ionic_dielectric(charges, wavenumbers, atoms.get_volume())
-    return wavenumbers, (charges**2).sum(1) / DEBYE**2, ionic
+    atoms.write(folder.parent / "cell.extxyz")
+    settings = Settings(relax=False, fmax=FMAX, raman=False)
+    found = run_phonons(atoms, calculator, folder, settings, restart=True)
+    charges = mode_charges(found.charges.used, found.modes)
+    ionic = oscillator_strengths(charges, found.modes).sum(axis=0)
+    return found.modes.wavenumbers, intensities(charges, "D2/A2/amu"), ionic
 
 
 def broadened(grid, wavenumbers, strengths) -> np.ndarray:
@@ -131,7 +133,7 @@ def main() -> None:
     atoms = read(options.structure) if options.structure else orthorhombic(quartz())
     eps = dielectric(atoms, calculator, options.field)
     pressure = -np.mean(calculator.get_stress(atoms)[:3]) * EV_PER_A3_TO_GPA
-    wavenumbers, strengths, ionic = infrared(calculator)
+    wavenumbers, strengths, ionic = infrared(calculator, options.output / "phonons")
     grid = np.arange(50.0, 1400.0, 1.0)
     spectrum = broadened(grid, wavenumbers, strengths)
     reference = broadened(grid, *DFPT.T)

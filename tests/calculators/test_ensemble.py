@@ -41,7 +41,7 @@ def test_every_property_has_mean_and_error_bar(role, crystal):
         found = ensemble.get_uncertainty(name, crystal)
         assert np.shape(found) == np.shape(deviation) and np.max(deviation) > 0
         np.testing.assert_allclose(found, deviation, rtol=1e-10, atol=1e-12)
-        np.testing.assert_array_equal(ensemble.results[f"{name}_std"], found)
+        np.testing.assert_array_equal(ensemble.extra_results[f"{name}_std"], found)
         np.testing.assert_allclose(ensemble.get_members(name, crystal), values, rtol=1e-12, atol=1e-12)
         np.testing.assert_array_equal(members[0].get_members(name, crystal)[0], members[0].get_property(name, crystal))
 

@@ -82,13 +82,13 @@ def test_fast_motion_is_reported(run, tmp_path, capsys):
 
 def test_raman_command(series, tmp_path, capsys):
     table = tmp_path / "raman.txt"
-    options = ["--resolution", "30", "--polarizations", "1", "0", "0", "0", "1", "0", "--plot", str(tmp_path / "r.pdf")]
+    options = ["--resolution", "30", "--porto", "z(xy)-z", "--plot", str(tmp_path / "r.pdf")]
     assert main(["raman", str(series), "-o", str(table), *options]) == 0
     raman = read_spectrum(table)
     assert [round(p.position, -1) for p in find_peaks(raman.wavenumber, raman.values["isotropic"])[:1]] == [700.0]
-    assert [round(p.position, -1) for p in find_peaks(raman.wavenumber, raman.values["oriented"])[:1]] == [1300.0]
-    assert raman.parameters["laser_nm"] == 532.0 and raman.parameters["polarizations"] == [[1, 0, 0], [0, 1, 0]]
-    assert "strongest peaks of oriented" in capsys.readouterr().out
+    assert [round(p.position, -1) for p in find_peaks(raman.wavenumber, raman.values["z(xy)-z"])[:1]] == [1300.0]
+    assert raman.parameters["laser_nm"] == 532.0 and raman.parameters["geometries"] == ["z(xy)-z"]
+    assert "peaks of z(xy)-z" in capsys.readouterr().out
 
 
 def test_outputs_are_overwritten_only_with_force(series, tmp_path, capsys):

@@ -4,15 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from helpers import optional
+
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data"
 EXAMPLES = ROOT / "examples"
-SHARED = ROOT.parent / "shared"
 
 
 def shared_data(name):
-    """Path of a folder or file of the project's shared reference data, or a skip that says what is missing."""
-    path = SHARED / "data" / name
-    if not path.exists():
-        pytest.skip(f"reference data {name} is not beside the checkout")
-    return path
+    """Return the path of reference data, of ``tests/data`` or optional; skip the test with the reason if absent."""
+    if (DATA / name).exists():
+        return DATA / name
+    reason = optional.absent(name)
+    if reason:
+        pytest.skip(reason)
+    return optional.SHARED / "data" / name

@@ -12,7 +12,7 @@ ROOMS = [  # a room may import from earlier rows only
     {"spectra"},
     {"io"},
     {"models"},
-    {"ops", "device"},
+    {"ops", "device", "threads"},
     {"artifact"},
     {"calculators"},
     {"phonons", "lammps"},

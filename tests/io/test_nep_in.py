@@ -22,14 +22,13 @@ def test_defaults(tmp_path):
 
 
 def test_the_published_inputs_are_read():
-    folder = shared_data("tnep")
-    p = read_nep_in(folder / "qm7b/polarizability/nep.in")
+    p = read_nep_in(shared_data("tnep/qm7b/polarizability/nep.in"))
     assert p.species == ("H", "C", "N", "O", "S", "Cl") and p.kind == "polarizability"
     assert (p.cutoff, p.l_max, p.neuron, p.population) == (((6.0, 4.0),), (4, 2, 1, 0, 0, 0, 0), 10, 80)
     assert (p.lambda_e, p.lambda_f, p.lambda_v, p.regularisation) == (0, 0, 1, (0.03, 0.03))
     assert p.n_parameters == 11721 - 6 - 49  # lines of its nep.txt without header and q_scaler
-    assert read_nep_in(folder / "atomic_dipole_water/nep.in").atomic_v
-    assert read_nep_in(folder / "pbte/nep_prediction.in").prediction == 1
+    assert read_nep_in(shared_data("tnep/atomic_dipole_water/nep.in")).atomic_v
+    assert read_nep_in(shared_data("tnep/pbte/nep_prediction.in")).prediction == 1
 
 
 ALL = """

@@ -1,26 +1,40 @@
 import gzip
+import re
 
 import numpy as np
 import pytest
 
-from helpers.paths import shared_data
+from helpers.paths import DATA, shared_data
 from helpers.random_nep import random_nep
 from tnep_calc.errors import InputError, ModelFileError
 from tnep_calc.io.gpumd.nep_txt import format_nep, read_nep, write_nep
 
 FILES = [
     "qm7b/dipole/nep.txt", "qm7b/polarizability/nep.txt", "gpumd_fixtures/models/nep_BaTiO3.txt",
-    "gpumd_tests/dump_polarizability/nep_pol.txt", "potentials/UNEP-v1_NEP4_zbl.txt.gz", "synthetic/nep4_higher.txt",
-    "synthetic/nep4_multicut.txt", "synthetic/nep4_zbl_flexible.txt", "synthetic/nep4_zbl_typewise.txt",
-    "synthetic/nep4_polarizability_multicut_lmax6.txt",
+    "gpumd_tests/dump_polarizability/nep_pol.txt", "potentials/UNEP-v1_NEP4_zbl.txt.gz",
 ]  # fmt: skip
+SYNTHETIC = sorted((DATA / "nep_txt").glob("*.txt.gz"))
+SHIPPED = sorted((DATA / "oracle" / "models").glob("*.txt.gz"))
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_published_files_are_reproduced_word_for_word(name):
-    path = shared_data("tnep") / name
+    path = shared_data(f"tnep/{name}")
     text = (gzip.open(path, "rt") if name.endswith("gz") else open(path)).read()
     assert format_nep(read_nep(path)).split() == text.split()
+
+
+@pytest.mark.parametrize("path", SYNTHETIC, ids=[path.name for path in SYNTHETIC])
+def test_files_of_eight_digits_are_reproduced_word_for_word(path):
+    assert format_nep(read_nep(path)).split() == gzip.open(path, "rt").read().split()
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.name for path in SHIPPED])
+def test_files_of_published_shapes_are_reproduced_value_for_value(path):
+    def values(text):
+        return [float(word) if re.fullmatch(r"[-+.\de]+", word) else word for word in text.split()]
+
+    assert values(format_nep(read_nep(path))) == values(gzip.open(path, "rt").read())
 
 
 @pytest.mark.parametrize("version", (3, 4, 5))
@@ -58,7 +72,7 @@ BAD = {
     "charge": (GOOD.replace("nep4 ", "nep4_charge1 "), "qNEP"),
     "symbols": (GOOD.replace("2 B N", "2 B Xx"), "chemical symbols"),
     "species": (GOOD.replace("2 B N", "3 B N"), "3 species but names 2"),
-    "cutoff": (GOOD.replace("cutoff 5 4 100 50", "cutoff 5 4 100"), "needs 4 or 6 values"),
+    "cutoff": (GOOD.replace("cutoff 5 4 100 50", "cutoff 5 4 100"), "needs 2 or 4 or 6 or 7 values"),
     "two layers": (GOOD.replace("ANN 6 0", "ANN 6 6"), "two hidden layers"),
     "keyword": (GOOD.replace("n_max", "nmax"), "expected 'n_max'"),
 }

@@ -305,7 +305,7 @@ def test_collect_errors(tmp_path, dipole_file, dipole):
     with pytest.raises(InputError, match="positive"):
         collect_series([dipole_file], timestep=-1.0)
     with pytest.raises(InputError, match="lammps, gpumd"):
-        collect_series([dipole_file], timestep=1.0, file_format="vasp")
+        collect_series([dipole_file], timestep=1.0, file_format="xyz")
     copy = tmp_path / "copy.dat"
     copy.write_text(dipole_file.read_text())
     with pytest.raises(InputError, match="both .* hold a dipole"):

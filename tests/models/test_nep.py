@@ -1,25 +1,14 @@
-import json
-
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
 
+from helpers.oracle import PUBLISHED_KINDS, index, load, names
 from helpers.paths import shared_data
 from helpers.random_nep import random_nep
 from tnep_calc.errors import InputError
-from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.models.nep.model import NEP
 from tnep_calc.neighbors import NeighborList
-
-ORACLE = [
-    "qm7b_dipole", "qm7b_polarizability", "water_dipole", "water_atomic_dipole", "water_pes_ir", "water_pes_small",
-    "bazro3_pes", "batio3_pes_zbl", "si_nep4_3body", "si_nep4_4body", "c_2022_nep4", "c_2024_nep4", "unep_v1_zbl",
-    "ptaf_pes", "synthetic_nep4_multicut", "synthetic_nep4_lmax8", "synthetic_nep4_higher",
-    "synthetic_nep4_zbl_typewise", "synthetic_nep4_zbl_flexible", "synthetic_nep4_lmax2_noextra",
-    "synthetic_nep4_dipole_multicut_higher", "bazro3_nep3_polarizability", "bazro3_nep3_pes", "si_nep3_5body",
-    "c_2022_nep3",
-]  # fmt: skip
 
 
 def evaluate(model, species, atoms, quantities, cutoff, field=None):
@@ -38,23 +27,15 @@ def close(ours, theirs, rtol, what, mask=None, floor=1.0):
 
 
 def test_the_index_is_covered():
-    index = json.loads((shared_data("tnep/oracle") / "index.json").read_text())
-    assert set(ORACLE) == set(index)
+    assert set(PUBLISHED_KINDS) == set(index(shared_data("tnep/oracle")))
 
 
-@pytest.mark.parametrize("name", ORACLE)
+@pytest.mark.parametrize("name", names())
 def test_oracle(name):
     """Outputs of calorine's C++ code: float64 agreement to round-off; finite differences where it has no gradient."""
-    folder = shared_data("tnep/oracle")
-    record = json.loads((folder / "index.json").read_text())[name]
-    data = np.load(folder / f"{name}.npz")
-    p = read_nep(folder.parent / record["model"])
+    p, structures = load(name, 260)
     model = NEP(p)
-    assert p.kind == record["kind"]
-    for structure in record["structures"]:
-        get = {k.split("/")[1]: data[k] for k in data.files if k.startswith(f"{structure}/")}
-        if len(get["numbers"]) > 260:
-            continue
+    for get in structures:
         atoms = Atoms(get["numbers"], positions=get["positions"], cell=get["cell"], pbc=True)
         out = evaluate(model, p.species, atoms, _wanted(p.kind, get), p.cutoff)
         if "descriptors" in get:

@@ -1,7 +1,6 @@
 """Native operators against the oracle files, the plain torch reference, finite differences, and wrong input."""
 
 import functools
-import json
 import os
 import subprocess
 import sys
@@ -20,10 +19,9 @@ from helpers.nep_operators import (
     random_model,
     random_structure,
 )
-from helpers.paths import SHARED, shared_data
+from helpers.oracle import load, names
 from tnep_calc import ops
 from tnep_calc.errors import InputError
-from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.models.nep.model import NEP
 from tnep_calc.ops.nep_packing import pack
 
@@ -39,31 +37,16 @@ nep = torch.ops.tnep
 # ---------------------------------------------------------------- oracle: calorine, float64
 
 
-def _oracle_names(*kinds):
-    index = SHARED / "data" / "tnep" / "oracle" / "index.json"
-    entries = json.loads(index.read_text()) if index.exists() else {"absent": {"kind": kinds[0]}}
-    return sorted(name for name, entry in entries.items() if entry["kind"] in kinds)
-
-
 @functools.cache
-def oracle(oracle_name):
-    folder = shared_data("tnep")
-    entry = json.loads((folder / "oracle/index.json").read_text())[oracle_name]
-    path = folder / "oracle" / entry["model"]
-    path = path if path.exists() else folder / entry["model"]
-    kind = None if entry["kind"] == "potential" else entry["kind"]
-    parameters = read_nep(path, kind)
-    data = np.load(folder / "oracle" / f"{oracle_name}.npz")
-    structures = []
-    for name in entry["structures"]:
-        values = {key.split("/")[1]: data[key] for key in data.files if key.startswith(name + "/")}
-        if len(values["numbers"]) <= 200:
-            structures.append((values, edges(parameters, values["numbers"], values["positions"], values["cell"])))
-    return parameters, structures
+def oracle(name):
+    parameters, structures = load(name, 200)
+    return parameters, [
+        (values, edges(parameters, values["numbers"], values["positions"], values["cell"])) for values in structures
+    ]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", _oracle_names("potential", "dipole", "polarizability"))
+@pytest.mark.parametrize("name", names("potential", "dipole", "polarizability"))
 def test_site_values_equal_calorine(name, dtype):
     parameters, structures = oracle(name)
     packed, tolerance = model(parameters, dtype), TOLERANCE[dtype]
@@ -92,7 +75,7 @@ def test_site_values_equal_calorine(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", _oracle_names("dipole", "polarizability"))
+@pytest.mark.parametrize("name", names("dipole", "polarizability"))
 def test_gradients_equal_calorine(name, dtype):
     parameters, structures = oracle(name)
     packed, tolerance = model(parameters, dtype), 2 * TOLERANCE[dtype]

@@ -8,9 +8,11 @@ from .archive import Artifact, is_artifact, load_artifact, read_metadata, save_a
 from .enthalpy import artifact_from_enthalpy, export_enthalpy, export_mean
 from .metadata import DTYPES, FORMAT, METADATA_FILE, Metadata
 from .nep import artifact_from_nep, export_artifact
+from .precision import in_precision
+from .radnet import artifact_from_radnet, export_radnet
 
 __all__ = [
     "DTYPES", "FORMAT", "METADATA_FILE", "Artifact", "Metadata", "artifact_from_enthalpy", "artifact_from_nep",
-    "export_artifact", "export_enthalpy", "export_mean", "is_artifact", "load_artifact", "read_metadata",
-    "save_artifact",
+    "artifact_from_radnet", "export_artifact", "export_enthalpy", "export_mean", "export_radnet", "in_precision",
+    "is_artifact", "load_artifact", "read_metadata", "save_artifact",
 ]  # fmt: skip

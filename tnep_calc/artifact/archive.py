@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from ..errors import ModelFileError
+from ..errors import MissingFileError, ModelFileError
 from ..io.files import atomic_output
 from .metadata import METADATA_FILE, Metadata
 
@@ -34,11 +34,26 @@ class Artifact:
     module: torch.nn.Module
     metadata: Metadata
 
+    def __reduce__(self):
+        """Pickle and deepcopy through the archive's bytes: a script has no other form."""
+        if not isinstance(self.module, torch.jit.ScriptModule):
+            return Artifact, (self.module, self.metadata)
+        buffer = io.BytesIO()
+        torch.jit.save(self.module, buffer)
+        device = next((str(tensor.device) for tensor in self.module.buffers()), "cpu")
+        return _from_bytes, (buffer.getvalue(), self.metadata, device)
+
     def __call__(self, species, centers, offsets, neighbors, vectors, quantities, field=None):
         """Return the wanted quantities by name; arguments and results as in ``tnep_calc.models``."""
         # Without the profiling executor there is no warm-up of several slow calls, and the steady speed is higher.
         with torch.enable_grad(), torch.jit.optimized_execution(False):
             return self.module(species, centers, offsets, neighbors, vectors, quantities, field)
+
+
+def _from_bytes(data, metadata, device):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return Artifact(torch.jit.load(io.BytesIO(data), map_location=device).eval(), metadata)
 
 
 def save_artifact(artifact: Artifact, path) -> None:
@@ -61,6 +76,8 @@ def is_artifact(path) -> bool:
     try:
         with open(path, "rb") as file:
             return file.read(2) == b"PK"
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path}: cannot be read: there is no such file") from error
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from error
 

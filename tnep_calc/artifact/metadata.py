@@ -32,9 +32,10 @@ class Metadata:
     Attributes
     ----------
     family : str
-        Model family, ``"nep"`` or ``"enthalpy"``.
+        Model family, ``"nep"``, ``"enthalpy"`` or ``"radnet"``.
     kind : str
-        ``"potential"``, ``"dipole"``, ``"polarizability"`` or ``"enthalpy"`` (all of them in one).
+        ``"potential"``, ``"dipole"``, ``"polarizability"``, ``"enthalpy"`` (all of them in one) or ``"radnet"``
+        (dipole, polarizability or both).
     quantities : tuple of str
         What ``forward`` gives (names of the contract in ``tnep_calc.models``).
     species : tuple of str

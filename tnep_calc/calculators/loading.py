@@ -7,10 +7,10 @@ import logging
 import torch
 
 from .. import ops
-from ..artifact import Artifact, artifact_from_nep, is_artifact, load_artifact
+from ..artifact import Artifact, artifact_from_nep, in_precision, is_artifact, load_artifact
 from ..conventions import HYPERPOLARIZABILITY
 from ..errors import InputError
-from ..families import KINDS, kinds_of
+from ..families import KINDS, ROLES, kinds_of
 from ..io.gpumd.nep_txt import NepParameters, read_nep
 
 log = logging.getLogger(__name__)
@@ -47,21 +47,29 @@ def load_model(source, role: str, device: torch.device, dtype: str | None, unit:
     if known.kind not in KINDS:
         raise InputError(f"{role}= got a model of the unknown kind '{known.kind}'; known kinds: {', '.join(KINDS)}")
     if role not in KINDS[known.kind].roles:
-        wanted = kinds_of(role)
-        if {known.family, role} & {"enthalpy"}:
+        wanted = [kind for kind in kinds_of(role) if KINDS[kind].family == known.family] or kinds_of(role)
+        if {known.family, role} & {"enthalpy", "radnet"}:
             right = " or ".join(f"{name}=" for name in KINDS[known.kind].roles)
             raise InputError(f"{role}= got a model of kind '{known.kind}': pass it as {right}")
         raise InputError(
-            f"{role}= needs a {' or '.join(wanted)} model, got a {known.kind} model; for a nep.txt of before mid-2023, "
+            f"{role}= needs a {wanted[0]} model, got a {known.kind} model; for a nep.txt of before mid-2023, "
             f"which does not tell its kind, pass read_nep(path, model_type='{wanted[0]}')"
         )
-    if dtype is not None and known.dtype != dtype:
-        again = f"train with precision = '{dtype}'" if known.family == "enthalpy" else "export it again"
-        raise InputError(f"{role}: the artifact was exported in {known.dtype}; {again} for dtype='{dtype}'")
+    lacking = [name for name, asked in ROLES[role].quantities.items() if asked is None and name not in known.quantities]
+    if lacking:
+        raise InputError(f"{role}= needs a model of the {' and the '.join(lacking)}, which this {known.kind} model was "
+                         "not trained for: see its model.targets")  # fmt: skip
+    precision = dtype or (known.dtype if known.family == "nep" or isinstance(source, Artifact) else "float64")
+    if known.dtype != precision:
+        try:
+            model = in_precision(model, precision)
+        except InputError as error:
+            raise InputError(f"{role}: {error}") from error
+        known = model.metadata
     from_nep = isinstance(source, NepParameters) or (not isinstance(source, Artifact) and not is_artifact(source))
     if unit is not None and not from_nep:
         raise InputError(f"{role}: an artifact knows its unit; '{unit}' is only for a nep.txt")
-    path = "native kernels" if device.type == "cpu" and ops.load() else "plain torch"
+    path = "native kernels" if known.family != "radnet" and device.type == "cpu" and ops.load() else "plain torch"
     if path == "native kernels" and is_of_third_order(model):
         path = "native kernels at zero field, plain torch in a field (third order)"
     log.info("%s: %s model, %s, %s on %s", role, known.family, known.dtype, path, device)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
-from ase.stress import full_3x3_to_voigt_6_stress
+from ase.calculators.calculator import Calculator, CalculatorSetupError, PropertyNotImplementedError, all_changes
+from ase.outputs import all_outputs
 
 from ..artifact import DTYPES, Artifact
 from ..conventions import HYPERPOLARIZABILITY
@@ -15,11 +19,14 @@ from ..errors import InputError
 from ..families import ROLES
 from ..neighbors import Edges, NeighborList
 from ..ops.neighbors import native_search
-from ..units import EPSILON_0
+from ..threads import sized_for
+from .description import check_keywords, describe_models, describe_sources, from_description
 from .ensemble import MEMBERS, STD, combine
 from .field import AppliedField, separate_in_field, to_one_branch
 from .loading import is_of_third_order, load_model
+from .properties import dipole_properties, energy_properties, properties_of, response_scale
 
+_KNOWN_TO_ASE = frozenset(all_outputs) - {"born_effective_charges"}  # which the extended xyz writer cannot write
 _ELECTRIC = {*ROLES["energy"].properties, *ROLES["dipole"].properties}  # all that a field changes at first order
 
 
@@ -30,7 +37,10 @@ class TNEPCalculator(Calculator):
     ``load_artifact`` returned.  All derivatives are analytic and their cost is linear in the number of atoms.
 
     A list of models is an ensemble: every property is the mean over its members, and their standard deviation is the
-    error bar, as ``get_uncertainty("dipole")`` or ``results["dipole_std"]``.  All members share one neighbour list.
+    error bar, as ``get_uncertainty("dipole")``.  All members share one neighbour list.
+
+    ``results`` has what every program with ASE knows.  Polarizability, susceptibility, gradients, error bars and the
+    like are in ``extra_results``; ``get_property`` finds both.
 
     In an electric field all properties are those at the field: the energy is the enthalpy ``H(R, E)``, the dipole
     ``-dH/dE`` includes the induced one, and forces and stress are the derivatives of H, from one backward pass.
@@ -54,6 +64,9 @@ class TNEPCalculator(Calculator):
         normalisation; ``- (delta_ia P_b + delta_ib P_a) / (2 V)`` makes it the proper one, the same for all branches
         of P.  A model of third order in the field also gives ``hyperpolarizability`` (e·Å^3/V^2 per cell, -d3H/dE3);
         its dipole is not linear in the field, and its polarizability depends on it.
+    radnet : same, optional
+        Radnet model of dipole and polarizability; gives what `dipole` and `susceptibility` do together, and the
+        ``piezoelectric_tensor``.  One of a single target is given as `dipole` or `susceptibility`.
     efield : array, shape (3,), in V/Å, or callable, optional
         Uniform field, or a function of time in fs that returns it, for `enthalpy`, or for `energy` and `dipole`
         together: ``H = U - E.P - E.alpha.E / 2``, with the terms in alpha if there is a `susceptibility` (their
@@ -63,24 +76,24 @@ class TNEPCalculator(Calculator):
     device : str, default "cpu"
         A torch device, e.g. ``"cuda"``.
     dtype : {"float64", "float32"}, optional
-        Type of the arithmetic (results are float64).  None means float64 for a ``nep.txt`` and the type of the file
-        for an artifact, which cannot be changed after export.
+        Type of the arithmetic (results are float64).  None means float64, for numerical derivatives, relaxations and
+        phonons, except for a NEP artifact that was exported in float32, whose precision stays.  MD may choose float32.
     dipole_unit, susceptibility_unit : str, optional
         Unit in which the model of a ``nep.txt`` was trained (the file does not tell): ``e*A`` (default), ``e*bohr``,
         ``debye``; and ``e*A^2/V`` (default), ``A^3``, ``bohr^3``, ``N*chi``.  Artifacts know theirs.
     skin : float, default 1.0
         Skin of the neighbour list in Å; lists are rebuilt when atoms have moved half of it.
     **kwargs
-        Passed to ASE's ``Calculator``.
+        ``atoms``, ``label``, ``restart`` and ``directory`` of ASE's ``Calculator``; any other keyword is an error.
 
     Raises
     ------
     ModelFileError
         If a file cannot be used.
     InputError
-        If no model is given, a model is of the wrong kind, an option does not fit, or the device is not there; and, when evaluated, for an
-        element that a model does not know, non-finite or coincident positions, an unsound cell, or a field that is
-        not three finite numbers.
+        If no model is given, a model is of the wrong kind, an option does not fit, or the device is not there.  When
+        evaluated: for an element that a model does not know, non-finite or coincident positions, an unsound cell, or a
+        field that is not three finite numbers.
 
     Examples
     --------
@@ -98,27 +111,32 @@ class TNEPCalculator(Calculator):
     atoms: Atoms
 
     def __init__(
-        self, energy=None, dipole=None, susceptibility=None, *, enthalpy=None, efield=None, device: str = "cpu",
-        dtype: str | None = None, dipole_unit: str | None = None, susceptibility_unit: str | None = None,
-        skin: float = 1.0, **kwargs,
+        self, energy=None, dipole=None, susceptibility=None, *, enthalpy=None, radnet=None, efield=None,
+        device: str = "cpu", dtype: str | None = None, dipole_unit: str | None = None,
+        susceptibility_unit: str | None = None, skin: float = 1.0, **kwargs,
     ):  # fmt: skip
+        check_keywords(kwargs, _KEYWORDS)
         super().__init__(**kwargs)
         if dtype is not None and dtype not in DTYPES:
             raise InputError(f"dtype must be {' or '.join(DTYPES)}, got '{dtype}'")
         self.device = resolve(device)
-        sources = {"energy": energy, "dipole": dipole, "susceptibility": susceptibility, "enthalpy": enthalpy}
-        options = {"energy": None, "enthalpy": None, "dipole": dipole_unit, "susceptibility": susceptibility_unit}
+        sources = {"energy": energy, "dipole": dipole, "susceptibility": susceptibility, "enthalpy": enthalpy,
+                   "radnet": radnet}  # fmt: skip
+        units = {"dipole": dipole_unit, "susceptibility": susceptibility_unit}
         self.models: dict[str, tuple[Artifact, ...]] = {
             role: tuple(
-                load_model(member, role, self.device, dtype, options[role]) for member in _members(source, role)
+                load_model(member, role, self.device, dtype, units.get(role)) for member in _members(source, role)
             )
             for role, source in sources.items()
             if source is not None
         }
         if not self.models:
-            raise InputError("TNEPCalculator needs at least one model: enthalpy=, energy=, dipole= or susceptibility=")
+            names = " or ".join(f"{name}=" for name in sources)
+            raise InputError(f"TNEPCalculator needs at least one model: {names}")
         if enthalpy is not None and len(self.models) > 1:
-            raise InputError("enthalpy= gives all properties: leave out energy=, dipole= and susceptibility=")
+            raise InputError("enthalpy= gives all properties: leave out energy=, dipole=, susceptibility= and radnet=")
+        if radnet is not None and {"dipole", "susceptibility"} & set(self.models):
+            raise InputError("radnet= gives dipole and susceptibility: leave out dipole= and susceptibility=")
         self._field = AppliedField()
         self.efield = efield
         gives = {
@@ -132,6 +150,9 @@ class TNEPCalculator(Calculator):
         self.implemented_properties += [n + STD for role in gives if len(self.models[role]) > 1 for n in gives[role]]
         cutoff = max(model.metadata.cutoff for models in self.models.values() for model in models)
         self._neighbor_list = NeighborList(cutoff, skin, native_search())
+        given = {"device": device, "dtype": dtype, "dipole_unit": dipole_unit, "skin": skin,
+                 "susceptibility_unit": susceptibility_unit}  # fmt: skip
+        self._described = describe_sources(sources) | {k: v for k, v in given.items() if v is not None}
 
     @property
     def efield(self):
@@ -170,6 +191,10 @@ class TNEPCalculator(Calculator):
 
     def calculate(self, atoms: Atoms | None = None, properties=("energy",), system_changes=tuple(all_changes)):
         """Evaluate what is asked for, each model at most once; results of earlier calls for the same atoms stay."""
+        if atoms is None and self.atoms is None:
+            raise CalculatorSetupError("calculate() needs atoms: there are none from an earlier calculation")
+        if atoms is not None and not isinstance(atoms, Atoms):
+            raise TypeError(f"calculate() needs one ase.Atoms, got {type(atoms).__name__}")
         super().calculate(atoms, properties, system_changes)
         if system_changes:
             self._field.advance()
@@ -177,23 +202,93 @@ class TNEPCalculator(Calculator):
         wanted = {name.removesuffix(STD) for name in properties}
         edges = self._neighbor_list.edges(self.atoms.positions, self.atoms.cell.array, self.atoms.pbc)
         if field is not None and "enthalpy" not in self.models and wanted & _ELECTRIC:
-            self.results.update(self._separate(edges, wanted, field))
+            self._keep(self._separate(edges, wanted, field))
             wanted -= _ELECTRIC
-        for role, convert in (
-            ("energy", self._energy), ("dipole", self._dipole), ("susceptibility", self._response),
-            ("enthalpy", self._enthalpy),
-        ):  # fmt: skip
-            if role not in self.models or not wanted & set(ROLES[role].properties):
+        for role, models in self.models.items():
+            if not wanted & set(ROLES[role].properties):
                 continue
             quantities = [raw for raw, needed in ROLES[role].quantities.items() if needed is None or needed in wanted]
             members = [
-                convert(self.evaluate(role, quantities, edges, k, field), wanted, model)
-                for k, model in enumerate(self.models[role])
+                properties_of(self.evaluate(role, quantities, edges, k, field), self.atoms, wanted, model.metadata)
+                for k, model in enumerate(models)
             ]
             several = len(members) > 1
             if several and role == "enthalpy" and field is not None:
                 to_one_branch(members, self.atoms.cell.array, self.atoms.pbc, field)
-            self.results.update(combine(members, self.atoms.cell.array, self.atoms.pbc) if several else members[0])
+            self._keep(combine(members, self.atoms.cell.array, self.atoms.pbc) if several else members[0])
+
+    def _keep(self, found):
+        """Sort results into those that every program with ASE knows, and the others."""
+        for name, value in found.items():
+            (self.results if name in _KNOWN_TO_ASE else self.extra_results)[name] = value
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Results that every program with ASE knows; a new dictionary discards the others, ``extra_results``, too."""
+        return self._results
+
+    @results.setter
+    def results(self, results: dict[str, Any]):
+        self._results = results
+        self.extra_results: dict[str, Any] = {}
+
+    def get_property(self, name, atoms=None, allow_calculation=True):
+        """Return any property of ``implemented_properties``, computed if necessary.
+
+        Parameters
+        ----------
+        name : str
+        atoms : ase.Atoms, optional
+            Default: those of the last calculation.
+        allow_calculation : bool, default True
+            Without it, None is returned for what is not there.
+        """
+        if name in _KNOWN_TO_ASE or name not in self.implemented_properties:
+            return super().get_property(name, atoms, allow_calculation)
+        changes = [] if atoms is None else self.check_state(atoms)
+        if changes:
+            self.results = {}
+        if name not in self.extra_results:
+            if not allow_calculation:
+                return None
+            self.calculate(atoms, [name], changes)
+        if name not in self.extra_results:
+            raise PropertyNotImplementedError(f"'{name}' is not there for these atoms, whose cell has no volume")
+        value = self.extra_results[name]
+        return value.copy() if isinstance(value, np.ndarray) else value
+
+    def calculation_required(self, atoms, properties):
+        """Tell whether a property is not there for these atoms."""
+        if self.check_state(atoms):
+            return True
+        return any(name not in self.results and name not in self.extra_results for name in properties)
+
+    def todict(self, skip_default=True) -> dict[str, Any]:
+        """Return what rebuilds the calculator: files with their hashes, units, device, dtype, a constant field.
+
+        `ase.db` rows and trajectories keep it; :meth:`from_dict` makes the calculator again.
+        """
+        field = self._field.source
+        return self._described | ({"efield": [float(x) for x in field]} if isinstance(field, np.ndarray) else {})
+
+    @classmethod
+    def from_dict(cls, described: Mapping[str, Any]) -> TNEPCalculator:
+        """Return the calculator that :meth:`todict` has described.
+
+        Raises
+        ------
+        ModelFileError
+            If a file is missing, or is not the one of that time.
+        InputError
+            If a model was not given as a file.
+        """
+        return cls(**from_description(described))
+
+    def __str__(self):
+        words = [f"{role}: {describe_models(models)}" for role, models in self.models.items()]
+        field = self._field.source
+        words += [] if field is None else [f"field: {'a function of time' if callable(field) else f'{field} V/Å'}"]
+        return f"TNEPCalculator({'; '.join(words)}; on {self.device})"
 
     def get_uncertainty(self, name: str, atoms: Atoms | None = None):
         """Return the standard deviation of a property over the members of an ensemble, in its unit and shape.
@@ -218,7 +313,7 @@ class TNEPCalculator(Calculator):
         """
         several = len(self.models[self._role_of(name)]) > 1
         value = self.get_property(name, atoms)
-        return np.array(self.results[name + MEMBERS]) if several else np.array([value])
+        return np.array((self.results | self.extra_results)[name + MEMBERS]) if several else np.array([value])
 
     def get_descriptors(self, atoms: Atoms | None = None) -> np.ndarray:
         """Return the scaled descriptors of the atoms from the first model, shape (n_atoms, dim).
@@ -260,31 +355,9 @@ class TNEPCalculator(Calculator):
         ]  # fmt: skip
         index, centers, offsets, neighbors, vectors = arguments
         electric = None if field is None else torch.from_numpy(field).to(self.device)
-        results = model(index, centers, offsets, neighbors, vectors, quantities, electric)
+        with sized_for(len(species)):
+            results = model(index, centers, offsets, neighbors, vectors, quantities, electric)
         return {name: results[name].detach().cpu().numpy() for name in quantities}
-
-    def _energy(self, out, wanted, model):
-        energy = float(out["energy"])
-        properties = {"energy": energy, "free_energy": energy, "energies": out["energies"], "forces": out["forces"]}
-        if "virial" in out and self.atoms.cell.rank == 3:
-            properties["stress"] = full_3x3_to_voigt_6_stress(-out["virial"] / self.atoms.get_volume())
-        return properties
-
-    def _dipole(self, out, wanted, model):
-        properties = {"dipole": out["dipole"]}
-        if "born_charges" in out:
-            properties["born_effective_charges"] = out["born_charges"]
-        if self.atoms.cell.rank == 3:
-            properties["polarization"] = out["dipole"] / self.atoms.get_volume()
-        return properties
-
-    def _enthalpy(self, out, wanted, model):
-        properties = self._energy(out, wanted, model) | self._dipole(out, wanted, model)
-        properties |= self._response(out, wanted, model)
-        if "piezoelectric" in out and self.atoms.cell.rank == 3:
-            raw = out["piezoelectric"]
-            properties["piezoelectric_tensor"] = 0.5 * (raw + raw.transpose(0, 2, 1)) / self.atoms.get_volume()
-        return properties | {name: out[name] for name in (HYPERPOLARIZABILITY,) if name in out}
 
     def _separate(self, edges, wanted, field):
         """Energy and dipole properties in a field from separate models."""
@@ -298,38 +371,14 @@ class TNEPCalculator(Calculator):
         response = None
         if "susceptibility" in models:
             names = ["polarizability", "polarizabilities", "polarizability_gradient"]
-            scale = self._response_scale(models["susceptibility"])
+            scale = response_scale(models["susceptibility"].metadata, self.atoms)
             response = {k: scale * v for k, v in self.evaluate("susceptibility", names, edges).items()}
         potential, dipole = separate_in_field(
             self.evaluate("energy", ["energies", "energy", "forces"], edges),
             self.evaluate("dipole", ["dipole", "dipoles", "field_forces", *charges], edges, field=field),
             response, field,
         )  # fmt: skip
-        return self._energy(potential, wanted, None) | self._dipole(dipole, wanted, None)
-
-    def _response_scale(self, model):
-        """Factor to e·Å²/V."""
-        if model.metadata.units["polarizability"] != "N*chi":
-            return 1.0
-        return EPSILON_0 * self.atoms.get_volume() / len(self.atoms)
-
-    def _response(self, out, wanted, model):
-        normalised = model.metadata.units["polarizability"] == "N*chi"
-        periodic = self.atoms.pbc.all() and self.atoms.cell.rank == 3
-        if not periodic and (normalised or wanted & {"susceptibility", "dielectric_tensor"}):
-            raise InputError(
-                "susceptibility and dielectric tensor need a cell that is periodic in three directions, got pbc = "
-                f"{self.atoms.pbc.tolist()}; ask for 'polarizability' of a model trained on polarizabilities instead"
-            )
-        factor = self._response_scale(model)
-        alpha = factor * out["polarizability"]
-        properties = {"polarizability": alpha}
-        if "polarizability_gradient" in out:
-            properties["polarizability_gradient"] = factor * out["polarizability_gradient"]
-        if periodic:
-            chi = alpha / (EPSILON_0 * self.atoms.get_volume())
-            properties |= {"susceptibility": chi, "dielectric_tensor": np.eye(3) + chi}
-        return properties
+        return energy_properties(potential, self.atoms) | dipole_properties(dipole, self.atoms)
 
 
 def _members(source, role):
@@ -347,3 +396,6 @@ def _species_index(atoms, species, role):
     if unknown:
         raise InputError(f"the {role} model knows {' '.join(species)}, but the structure has {' '.join(unknown)}")
     return np.array([numbers[s] for s in symbols], dtype=np.int64)
+
+
+_KEYWORDS = [name for name in inspect.signature(TNEPCalculator).parameters if name != "kwargs"]

@@ -21,6 +21,12 @@ COMMANDS = {
     "series": "collect LAMMPS or GPUMD output, or models on a trajectory, into a time series file (HDF5)",
     "ir": "infrared spectrum from a dipole time series",
     "raman": "Raman spectrum from a polarizability time series",
+    "dielectric": "complete dielectric response (eps, n, k, reflectivity, loss, static constant) from a time series",
+    "compare": "several spectra, and a reference, in one figure, with scores",
+    "phonons": "phonons of a crystal with LO-TO splitting, infrared, Raman and dielectric spectra",
+    "loto": "LO-TO splitting of a crystal by direction",
+    "fc": "second- and third-order force constants, through a machine-learned potential or any calculator",
+    "ltc": "lattice thermal conductivity and linewidths from force constants",
 }
 """Sub-commands and their one-line help; ``cli/NAME.py`` has ``add_arguments(parser)`` and ``run(args)``."""
 
@@ -60,6 +66,11 @@ def main(argv: list[str] | None = None) -> int:
         if args.debug:
             raise
         print(f"tnep {args.command}: error: {error}", file=sys.stderr)
+        return 1
+    except MemoryError:
+        if args.debug:
+            raise
+        print(f"tnep {args.command}: error: there is too little memory for this input", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"tnep {args.command}: interrupted", file=sys.stderr)

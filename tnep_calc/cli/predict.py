@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import InputError
+from ..families import ROLES
 
 EPILOG = """\
 Labels that the file has (energy, forces, stress or virial, dipole, born_charges, polarizability or epsilon_inf) are
@@ -14,6 +15,7 @@ compared with the predictions: root mean square and mean absolute error, the for
 label, and R2. Energies, virials, dipoles and polarizabilities count per atom. Dipoles of periodic structures are
 compared modulo e times the lattice vectors; the mean of the Born charges is subtracted from the labels of a structure
 (acoustic sum rule). A model of the enthalpy gives everything; a structure with an electric_field is evaluated in it.
+A radnet model gives dipole and polarizability.
 
 examples:
   tnep predict test.extxyz --energy energy/model.pt --plot parity.png
@@ -31,6 +33,7 @@ def add_arguments(parser):
         ("energy", "potential: nep.txt or artifact"), ("dipole", "dipole model: nep.txt or artifact"),
         ("susceptibility", "polarizability model: nep.txt or artifact"),
         ("enthalpy", "electric-enthalpy model: artifact"),
+        ("radnet", "radnet model of dipole and polarizability: artifact"),
     ):  # fmt: skip
         parser.add_argument(f"--{role}", nargs="+", metavar="MODEL", help=f"{help_text}; several: an ensemble")
     parser.add_argument("--dipole-unit", help="unit in which the dipole model of a nep.txt was trained (default e*A)")
@@ -49,12 +52,11 @@ def run(args):
     from ..io.files import check_output
     from ..io.structures.extxyz import read_dataset
     from ..plotting.style import check_figure_name
-    from ..training.common.parity import PREDICTED
     from ..training.results.prediction import compare_ensemble
 
-    models = {role: getattr(args, role) for role in PREDICTED if getattr(args, role) is not None}
+    models = {role: getattr(args, role) for role in ROLES if getattr(args, role) is not None}
     if not models:
-        raise InputError("give at least one model: --enthalpy, --energy, --dipole or --susceptibility")
+        raise InputError("give at least one model: --enthalpy, --radnet, --energy, --dipole or --susceptibility")
     for path in filter(None, (args.output, args.plot)):
         check_output(path, args.force)
     if args.plot:

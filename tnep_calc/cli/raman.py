@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from .porto_options import add_porto_argument, porto_geometries
 from .spectra_options import add_spectrum_arguments, finish, load_series, provenance
 
 EPILOG = """\
@@ -12,11 +13,13 @@ The table has the Stokes intensities of a powder, liquid or gas, VV (polarized),
   ((w_L - w) / w_L)^4 * x / (1 - exp(-x)),   x = h c w / (k T),
 the classical line shapes S[a] ('isotropic') and S[tr(B B)] ('anisotropic') without them, and standard errors.
   VV ~ S[a] + 2/15 S[tr(B B)],   VH ~ 1/10 S[tr(B B)],   polarizability = a * 1 + B
-For an oriented crystal, --polarizations gives the directions of incident and scattered field.
+'depolarisation' is VH / VV. For an oriented crystal, --porto names the geometries; each gives a column.
+Times (2 pi w_L)^4 intensities are cross-sections; --molecules N adds those per molecule (cm^2/sr/cm^-1).
 
 example:
   tnep raman run.h5 -o raman.txt --plot raman.png --laser 532
-  tnep raman run.h5 -o raman_xy.txt --polarizations 1 0 0  0 1 0
+  tnep raman run.h5 -o raman_z.txt --porto "z(xx)-z" --porto "z(xy)-z" --plot raman_z.png
+  tnep raman water.h5 -o raman.txt --molecules 216 --anti-stokes --reference measured.txt
   tnep raman run-member*.h5 -o raman.txt --plot raman.png        # mean and spread of an ensemble of models
 """
 
@@ -28,10 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--laser", type=float, default=532.0, metavar="NM", help="vacuum wavelength in nm (default: %(default)g)"
     )
-    parser.add_argument(
-        "--polarizations", type=float, nargs=6, metavar="E",
-        help="incident x y z and scattered x y z field of an oriented crystal; adds the column 'oriented'",
-    )  # fmt: skip
+    add_porto_argument(parser)
+    parser.add_argument("--anti-stokes", action="store_true", help="add the anti-Stokes side of every intensity")
+    parser.add_argument("--molecules", type=int, metavar="N", help="molecules in the cell, for cross-sections of each")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -39,9 +41,9 @@ def run(args: argparse.Namespace) -> None:
     from ..plotting.spectra import plot_raman
     from ..spectra import raman_spectrum
 
-    fields = args.polarizations
-    spectra = []
-    for path, _, polarizability, temperature in load_series(args, "polarizability"):
+    spectra, geometries = [], []
+    for path, series, polarizability, temperature in load_series(args, "polarizability"):
+        geometries = porto_geometries(args, series.cell)
         spectrum = raman_spectrum(
             polarizability.pieces(args.skip),
             polarizability.dt,
@@ -50,9 +52,12 @@ def run(args: argparse.Namespace) -> None:
             window=args.window,
             blocks=args.blocks,
             laser=args.laser,
-            polarizations=(fields[:3], fields[3:]) if fields else None,
+            geometries=geometries,
+            anti_stokes=args.anti_stokes,
+            molecules=args.molecules,
             max_wavenumber=args.max_wavenumber,
         )
         spectrum.parameters.update(provenance(path, polarizability), skipped_ps=args.skip)
         spectra.append(spectrum)
-    finish(args, spectra, "oriented" if fields else "VV", plot_raman)
+    labels = [geometry.label for geometry in geometries]
+    finish(args, spectra, labels[0] if labels else "VV", plot_raman, labels or ["VV", "VH"])

@@ -7,6 +7,7 @@ import re
 import shlex
 
 from ..io.series.collect import FORMATS, UNIT_NAMES
+from ..io.series.plain import TIME_NAMES
 
 EPILOG = """\
 LAMMPS: write the computes with fix ave/time, one row per sample (here every 2 and 4 steps), with enough digits:
@@ -29,6 +30,12 @@ GPUMD: dipole.out and polarizability.out (xx yy zz xy yz zx). GPUMD writes the u
 times chi, which needs the volume). Several runs in one file become separate pieces.
 
   tnep series dipole.out -o run.h5 --dipole-unit e*bohr --timestep 0.5 --temperature 298 --cell 18.208
+
+Other programs: dpdt.out of GPUMD (current and polarization), property files and #EXTRAS of i-PI, the output of CP2K
+with &MOMENTS, an OUTCAR of VASP with LCALCPOL or LDIPOL are known by their content; anything else as columns:
+
+  tnep series dpdt.out -o run.h5 --temperature 300 --cell 12.1
+  tnep series moments.txt -o run.h5 --format columns --time-unit ps --dipole-unit debye --temperature 300 --cell 12.1
 
 Models on a stored trajectory (any format of ASE): give the models and the time between frames. With several models
 of a quantity (an ensemble) every one gets a file, run-member1.h5, run-member2.h5, ..., and 'tnep ir run-member*.h5'
@@ -77,6 +84,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(lattice vectors in rows); needed to unwrap branches of the polarization",
     )  # fmt: skip
     size.add_argument("--structure", metavar="FILE", help="take the cell from this structure file (any format of ASE)")
+    parser.add_argument(
+        "--time-unit", choices=TIME_NAMES,
+        help="with --format columns: unit of the first column; none: there is no time (add --interval)",
+    )  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, help="of the files (default: by their first lines)")
     parser.add_argument(
         "--dipole-unit", choices=UNIT_NAMES["dipole"],
@@ -86,7 +97,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--polarizability-unit", choices=UNIT_NAMES["polarizability"],
         help="unit of the polarizability in the file (default for LAMMPS: e*A^2/V; GPUMD: must be given)",
     )  # fmt: skip
-    for name in ("dipole", "polarizability"):
+    parser.add_argument(
+        "--current-unit", choices=UNIT_NAMES["current"], help="unit of the current (default for LAMMPS: e*A/fs)"
+    )
+    for name in ("dipole", "polarizability", "current"):
         parser.add_argument(
             f"--{name}-columns", metavar="COLUMNS",
             help=f"columns of the {name} by name (c_dip: all of c_dip[...]) or number (2-4; the step is 1)",
@@ -101,7 +115,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--enthalpy-model", nargs="+", metavar="MODEL",
         help="artifact of an electric enthalpy, which gives both (at zero field); several: an ensemble",
     )  # fmt: skip
-    models.add_argument("--interval", type=parse_time, metavar="TIME", help="time between frames, e.g. 1, 2fs, 0.002ps")
+    models.add_argument(
+        "--radnet-model", nargs="+", metavar="MODEL",
+        help="artifact of a radnet model of both; several: an ensemble",
+    )  # fmt: skip
+    models.add_argument(
+        "--current", action="store_true",
+        help="add the current sum_j Z_j . v_j, of the cell and of each species (the frames need velocities)",
+    )  # fmt: skip
+    models.add_argument(
+        "--interval", type=parse_time, metavar="TIME", help="time between frames (or rows without a time), e.g. 1, 2fs"
+    )
+    models.add_argument(
+        "--isolated", action="store_true", help="the frames have no cell: the atoms are a molecule or a cluster"
+    )
     parser.add_argument("--atoms", type=int, metavar="N", help="number of atoms, only for the unit N*chi")
     parser.add_argument("--allow-gaps", action="store_true", help="missing samples split the series into pieces")
     parser.add_argument("--force", action="store_true", help="overwrite the output file")
@@ -109,7 +136,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Collect the files, or evaluate the models, and write the series."""
-    if args.dipole_model or args.polarizability_model or args.enthalpy_model:
+    if args.dipole_model or args.polarizability_model or args.enthalpy_model or args.radnet_model:
         _evaluate(args)
         return
     from ..io.files import check_output
@@ -128,7 +155,9 @@ def run(args: argparse.Namespace) -> None:
         volume=args.volume,
         cell=cell,
         file_format=args.format,
-        units={"dipole": args.dipole_unit, "polarizability": args.polarizability_unit},
+        units={name: getattr(args, f"{name}_unit") for name in QUANTITIES},
+        time_unit=args.time_unit,
+        interval=args.interval,
         columns={name: wanted for name, wanted in chosen.items() if wanted},
         allow_gaps=args.allow_gaps,
         atoms=args.atoms,
@@ -155,24 +184,25 @@ def _evaluate(args):
     """Write a series for every member of the models on a trajectory."""
     from pathlib import Path
 
-    from ase.io import iread
-
     from ..calculators.tnep import TNEPCalculator
     from ..calculators.trajectory import evaluate_trajectory
-    from ..errors import DataFileError, InputError
+    from ..errors import InputError
     from ..io.files import check_output, sha256
     from ..io.series.timeseries import write_timeseries
+    from ..io.structures.trajectory import Trajectory
 
     if len(args.files) != 1:
         raise InputError("models are evaluated on one trajectory file")
-    for option in ("timestep", "volume", "cell", "structure", "format", "atoms"):
+    for option in ("timestep", "volume", "cell", "format", "atoms"):
         if getattr(args, option) is not None:
             raise InputError(f"--{option} is not for models on a trajectory, which has cell and atoms itself")
-    if args.interval is None:
-        raise InputError("the time between the frames of the trajectory is needed: add --interval, e.g. --interval 2fs")
-    if args.enthalpy_model and (args.dipole_model or args.polarizability_model):
-        raise InputError("--enthalpy-model gives dipole and polarizability: leave the other models out")
-    members = max(len(m or []) for m in (args.dipole_model, args.polarizability_model, args.enthalpy_model))
+    for name in ("enthalpy", "radnet"):
+        given = {"enthalpy": args.enthalpy_model, "radnet": args.radnet_model, "dipole": args.dipole_model,
+                 "polarizability": args.polarizability_model}  # fmt: skip
+        if given.pop(name) and any(given.values()):
+            raise InputError(f"--{name}-model gives dipole and polarizability: leave the other models out")
+    members = max(len(m or []) for m in (args.dipole_model, args.polarizability_model, args.enthalpy_model,
+                                         args.radnet_model))  # fmt: skip
     output = Path(args.output)
     outputs = [output] if members == 1 else [
         output.with_name(f"{output.stem}-member{k + 1}{output.suffix}") for k in range(members)
@@ -181,18 +211,24 @@ def _evaluate(args):
         check_output(path, args.force)
     (path,) = args.files
 
-    def frames():
-        try:
-            yield from iread(path, ":")
-        except Exception as error:
-            raise DataFileError(f"{path} cannot be read as a trajectory ({error})") from error
+    trajectory = Trajectory(path, args.interval, args.allow_gaps)
+    cell = None if args.structure is None else _cell_of(args.structure)
 
     calculator = TNEPCalculator(
         dipole=args.dipole_model, susceptibility=args.polarizability_model, dipole_unit=args.dipole_unit,
         susceptibility_unit=args.polarizability_unit, enthalpy=args.enthalpy_model,
+        radnet=args.radnet_model,
     )  # fmt: skip
     source = {"source": Path(path).name, "source_sha256": sha256(path), "notes": "models evaluated by tnep series"}
-    found = evaluate_trajectory(frames(), calculator, args.interval, args.temperature, source, command_line(args))
+    trajectory.cell = cell
+    found = evaluate_trajectory(
+        trajectory, calculator, None, args.temperature, source, command_line(args), args.isolated, args.current
+    )
+    if trajectory.repeated:
+        print(f"{trajectory.repeated} frames occur again (a restart?) and were left out")
+    sampled = next(item for item in (found[0].dipole, found[0].polarizability) if item is not None)
+    pieces = len(trajectory.starts)
+    print(f"{len(sampled.values)} frames every {trajectory.dt:g} fs, {pieces} piece{'s' * (pieces > 1)}")
     for target, series in zip(outputs, found, strict=True):
         write_timeseries(target, series, args.force)
         print(f"wrote {target}")

@@ -50,8 +50,16 @@ a default:
   method = "bagging"              # or "kfold"
   train_fraction = 0.9            # of bagging; a member is validated on what it does not train on
 
-Relative paths start at the folder of the configuration. A run that was killed goes on from its last checkpoint when
-it is started again the same way, and gives the same numbers, bit by bit, as one that was not.
+Relative paths start at the folder of the configuration. A run that was killed resumes from its last checkpoint when
+it is started again the same way, and gives the same numbers, bit by bit, as one that was not. There is a checkpoint
+every 30 s, and when Ctrl-C or SIGTERM stops the run after the step that is being done. One training at a time runs in
+a directory.
+
+A run that is finished, or was stopped, can be made longer: raise epochs, steps or lbfgs_steps, or --steps or
+'generation' of a GPUMD folder, and start it again. Until L-BFGS begins, the learning rate is the one that the longer
+schedule has at the step where the run is: after all of 300 epochs, with 600 asked for, half of the largest one, which
+falls again to 1 %. A run that is in L-BFGS stays there, up to the new total of steps. One that patience has ended is
+over. All other settings of the model, the loss and the data must stay as they were.
 
 kind = "enthalpy" trains one electric enthalpy H(R, E) on whatever labels the structures have. Its own keys:
 
@@ -130,11 +138,30 @@ def run(args):
     logging.basicConfig(
         stream=sys.stderr, format="%(message)s", level=logging.WARNING if args.quiet else logging.INFO
     )
+    from ..training.common.loop import Interrupted
+
+    paths = list(args.config)
     try:
-        _train(args)
+        return _train(args)
+    except Interrupted as error:
+        print(f"tnep train: {error}: the same command, without --restart, resumes", file=sys.stderr)
+        return 128 + error.number
     except KeyboardInterrupt:
-        print("the same command, without --restart, goes on from the last checkpoint", file=sys.stderr)
+        if any(path.exists() for place in _places(paths, args.output) for path in place.glob("**/*checkpoint.pt")):
+            print("the same command, without --restart, goes on from the last checkpoint", file=sys.stderr)
+        else:
+            print("nothing has been saved yet: the same command starts from scratch", file=sys.stderr)
         raise
+
+
+def _places(paths, output):
+    """Return the directories that a command trains in; of a configuration that is wrong, none."""
+    if output is not None or not paths[0].is_file():
+        return [Path(output)] if output is not None else paths
+    from ..training.common.config import read_tables
+
+    directory = read_tables(paths[0]).get("output", {}).get("directory")
+    return [paths[0].parent / directory] if isinstance(directory, str) else []
 
 
 def _train(args):

@@ -58,7 +58,7 @@ class NativeNEP(nn.Module):
         known = True
         for name in quantities:
             known = known and name in self.quantities
-        if not known or not torch.ops.tnep.native_available(self.params):
+        if not known or not torch.ops.tnep.nep_available(self.params):
             return self.plain(species, centers, offsets, neighbors, vectors, quantities, field)
         if self.kind == "potential":
             gradient, atom_virials = self._wants(quantities)
@@ -99,7 +99,7 @@ class NativeNEP(nn.Module):
         positions : Tensor
             float64, shape (n_atoms, 3), in A.
         """
-        direct = torch.ops.tnep.native_available(self.params)
+        direct = torch.ops.tnep.nep_available(self.params)
         for name in quantities:
             direct = direct and name in self.direct
         if not direct:

@@ -1,4 +1,4 @@
-"""From ``NepParameters`` to the flat model of the native kernels; the layout is described in ``csrc/core/nep/layout.h``."""
+"""From ``NepParameters`` to the flat model of the native kernels; its layout: ``csrc/core/nep/layout.h``."""
 
 from __future__ import annotations
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 
 from ..errors import InputError
-from ..spectra.peaks import find_peaks
+from ..spectra.peaks import visible_peaks
 from ..spectra.record import Spectrum
-from .style import BAND_ALPHA, BLUE, GREY, RED, axes_or_new, styled
+from .labels import label_points
+from .style import BAND_ALPHA, BLUE, GREEN, GREY, ORANGE, RED, axes_or_new, styled
+
+COLOURS = (BLUE, RED, GREEN, ORANGE, "#CC79A7", "#56B4E9", GREY)
 
 INFRARED_LABELS = {
     "absorption": r"$n(\omega)\,\alpha(\omega)$ (cm$^{-1}$)",
@@ -29,7 +34,8 @@ NEAR_ZERO = 0.3
 """A curve that comes this near to zero, as a fraction of its maximum, is drawn from zero on."""
 
 
-def _curve(ax, spectrum, name, colour, label=None, scale=1.0):
+def curve(ax, spectrum, name, colour, label=None, scale=1.0):
+    """Draw a column with its error bands."""
     values = spectrum.column(name) * scale
     ax.plot(spectrum.wavenumber, values, color=colour, label=label)
     for band in _bands(spectrum, name):
@@ -47,20 +53,22 @@ def _bands(spectrum, name):
     return [band for band in (error, spread) if band is not None]
 
 
-def _mark_peaks(ax, spectrum, name, scale=1.0, prominence=0.08, most=6):
-    """Write positions above the strongest peaks, clear of their error bands."""
-    values = spectrum.column(name) * scale
-    errors = next(iter(_bands(spectrum, name)), np.zeros_like(values)) * scale
-    for peak in find_peaks(spectrum.wavenumber, values, prominence)[:most]:
+def mark_peaks(ax, spectrum, name, scale=1.0, prominence=0.08, most=6, clear=()):
+    """Write positions above the strongest peaks that are more than noise, clear of error bands and columns `clear`."""
+    values = spectrum.column(name)
+    peaks = [p for p in visible_peaks(spectrum, name, prominence) if p.prominence > prominence * values.max()]
+    drawn = (name, *clear)
+    roof = np.max([spectrum.column(other) + next(iter(_bands(spectrum, other)), 0.0) for other in drawn], axis=0)
+    tops = []
+    for peak in peaks[:most]:
         near = np.abs(spectrum.wavenumber - peak.position) <= LABEL_REACH * np.ptp(spectrum.wavenumber)
-        top = max(peak.height, (values + errors)[near].max())
-        ax.annotate(
-            f"{peak.position:.0f}", (peak.position, top), xytext=(0, 3), textcoords="offset points",
-            ha="center", va="bottom", fontsize=7, color=GREY,
-        )  # fmt: skip
+        tops.append(scale * max(peak.height, roof[near].max()))
+    peaks = peaks[:most]
+    label_points(ax, [peak.position for peak in peaks], tops, [f"{peak.position:.0f}" for peak in peaks], GREY)
 
 
-def _finish(ax, spectrum, lowest, highest):
+def finish_axes(ax, spectrum, lowest, highest):
+    """Set limits and the label of the wavenumbers."""
     step = spectrum.wavenumber[1] - spectrum.wavenumber[0]
     ax.set_xlim(spectrum.wavenumber[0], spectrum.wavenumber[-1] + step)
     ax.set_xlabel(WAVENUMBER)
@@ -74,12 +82,16 @@ def _require(spectrum, kind):
         raise InputError(f"expected a spectrum of kind '{kind}', got '{spectrum.kind}'")
 
 
-def _caption(spectrum):
+def caption(spectrum):
+    """Return what a figure says about its spectrum: temperature, direction, resolution, error bands."""
     parameters = spectrum.parameters
     parts = [f"{parameters['temperature_K']:g} K"] if parameters.get("temperature_K") else []
+    if parameters.get("direction"):
+        parts.append("field along [" + " ".join(f"{x:.3g}" for x in parameters["direction"]) + "]")
     if parameters.get("laser_nm"):
         parts.append(f"{parameters['laser_nm']:g} nm")
-    parts.append(f"resolution {parameters['resolution_fwhm_cm-1']:g} cm$^{{-1}}$")
+    if parameters.get("resolution_fwhm_cm-1"):
+        parts.append(f"resolution {parameters['resolution_fwhm_cm-1']:g} cm$^{{-1}}$")
     words = []
     if spectrum.spreads:
         words.append(f"spread of {parameters['models']} models")
@@ -112,17 +124,17 @@ def plot_ir(spectrum: Spectrum, ax=None, quantity: str = "absorption", peaks: bo
     values = spectrum.column(quantity)
     with styled():
         ax = axes_or_new(ax)
-        _curve(ax, spectrum, quantity, BLUE)
-        _finish(ax, spectrum, values.min(), values.max())
+        curve(ax, spectrum, quantity, BLUE)
+        finish_axes(ax, spectrum, values.min(), values.max())
         ax.set_ylabel(INFRARED_LABELS.get(quantity, quantity))
-        ax.set_title(_caption(spectrum), loc="left", color=GREY, fontsize=7)
+        ax.set_title(caption(spectrum), loc="left", color=GREY, fontsize=7)
         if peaks:
-            _mark_peaks(ax, spectrum, quantity)
+            mark_peaks(ax, spectrum, quantity)
     return ax
 
 
 def plot_raman(spectrum: Spectrum, ax=None, peaks: bool = True):
-    """Draw VV and VH (or the oriented spectrum) of a Raman spectrum with standard errors as bands.
+    """Draw VV and VH of a Raman spectrum, or its oriented geometries, on one scale with standard errors as bands.
 
     Intensities are divided by the highest value, as Raman intensities are relative.
 
@@ -140,18 +152,19 @@ def plot_raman(spectrum: Spectrum, ax=None, peaks: bool = True):
     matplotlib Axes
     """
     _require(spectrum, "raman")
-    names = ["oriented"] if "oriented" in spectrum.values else ["VV", "VH"]
+    names = [label for label in spectrum.parameters.get("geometries") or () if label in spectrum.values]
+    names = names or ["VV", "VH"]
     highest = max(float(spectrum.column(name).max()) for name in names)
     if not highest > 0:
         raise InputError("the spectrum is zero everywhere: nothing to draw")
     with styled():
         ax = axes_or_new(ax)
-        for name, colour in zip(names, (BLUE, RED), strict=False):
-            _curve(ax, spectrum, name, colour, name, 1.0 / highest)
-        _finish(ax, spectrum, min(spectrum.column(name).min() for name in names) / highest, 1.0)
+        for name, colour in zip(names, cycle(COLOURS), strict=False):
+            curve(ax, spectrum, name, colour, name, 1.0 / highest)
+        finish_axes(ax, spectrum, min(spectrum.column(name).min() for name in names) / highest, 1.0)
         ax.set_ylabel("Raman intensity (arb. units)")
-        ax.set_title(_caption(spectrum), loc="left", color=GREY, fontsize=7)
+        ax.set_title(caption(spectrum), loc="left", color=GREY, fontsize=7)
         ax.legend(loc="upper right")
         if peaks:
-            _mark_peaks(ax, spectrum, names[0], 1.0 / highest)
+            mark_peaks(ax, spectrum, names[0], 1.0 / highest)
     return ax

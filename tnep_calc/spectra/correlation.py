@@ -10,29 +10,37 @@ from scipy import fft
 
 from ..errors import InputError
 from ..units import INV_CM_TO_RAD_PER_FS
+from .streaming import CHUNK, LazySignal, apply, chunks_of
 
-Signal = np.ndarray | Sequence[np.ndarray]
+Piece = np.ndarray | LazySignal
+Signal = Piece | Sequence[Piece]
 
 POINTS_PER_WIDTH = 10
 """Grid points per resolution width (the padding of the transform)."""
 
+FULL_WIDTH = 9
+"""Number of components from which on the chunks become shorter."""
 
-def as_pieces(signal: Signal, shape: tuple[int, ...], name: str) -> list[np.ndarray]:
-    """Return the pieces of a signal as a list of float arrays of shape (n,) + `shape`, checked.
+WINDOWS_PER_CHUNK = 4
+"""Smallest length of the chunks that long series are worked on in, in units of the longest lag."""
+
+
+def as_pieces(signal: Signal, shape: tuple[int, ...], name: str) -> list[Piece]:
+    """Return the pieces of a signal as a list of float arrays (or lazy signals) of shape (n,) + `shape`, checked.
 
     Raises
     ------
     InputError
         If a shape is wrong, a value is not finite, or there are fewer than two samples altogether.
     """
-    if isinstance(signal, np.ndarray) and signal.ndim == len(shape) + 1:
+    if isinstance(signal, LazySignal) or (isinstance(signal, np.ndarray) and signal.ndim == len(shape) + 1):
         signal = [signal]
-    pieces = [np.asarray(piece, dtype=float) for piece in signal]
+    pieces = [piece if isinstance(piece, LazySignal) else np.asarray(piece, dtype=float) for piece in signal]
     expected = "(n, " + ", ".join(map(str, shape)) + ")" if shape else "(n,)"
     for piece in pieces:
         if piece.shape[1:] != shape or piece.ndim != len(shape) + 1:
             raise InputError(f"{name} must have shape {expected} (or be a sequence of such), got {piece.shape}")
-        if not np.isfinite(piece).all():
+        if isinstance(piece, np.ndarray) and not np.isfinite(piece).all():
             row = int(np.flatnonzero(~np.isfinite(piece.reshape(len(piece), -1)).all(axis=1))[0])
             raise InputError(f"{name} has a value that is not finite at sample {row}; remove or repair the run")
     if sum(map(len, pieces)) < 2:
@@ -40,19 +48,54 @@ def as_pieces(signal: Signal, shape: tuple[int, ...], name: str) -> list[np.ndar
     return pieces
 
 
-def centre(pieces: list[np.ndarray]) -> list[np.ndarray]:
+def centre(pieces: list[Piece]) -> list[Piece]:
     """Return the pieces minus their common mean, each of shape (n, components)."""
-    flat = [piece.reshape(len(piece), -1) for piece in pieces]
-    mean = np.concatenate([piece.sum(axis=0, keepdims=True) for piece in flat]).sum(axis=0)
-    mean = mean / sum(map(len, flat))
-    return [piece - mean for piece in flat]
+    flat = [apply(piece, lambda rows: rows.reshape(len(rows), -1)) for piece in pieces]
+    mean = sum(chunk.sum(axis=0) for piece in flat for chunk in chunks_of(piece)) / sum(map(len, flat))
+    return [apply(piece, lambda rows: rows - mean) for piece in flat]
+
+
+def _pair_sums(piece: Piece, n_lags: int, tensor: bool) -> np.ndarray:
+    """Return ``sum over t of x(t) x(t + k)``: summed over components, or symmetric tensors, shape (n_lags, c, c)."""
+    n, reach = len(piece), min(len(piece), n_lags)
+    components = 1 if piece.ndim == 1 else piece.shape[1]
+    chunk = max(CHUNK * FULL_WIDTH // max(FULL_WIDTH, components), WINDOWS_PER_CHUNK * reach)
+    size = fft.next_fast_len(min(n, chunk) + reach - 1, real=True)
+    pairs = [(a, b) for a in range(components) for b in range(a, components)] if tensor else []
+    power = np.zeros((max(len(pairs), 1), size // 2 + 1), dtype=complex)
+    for rows in chunks_of(piece, reach - 1, chunk):
+        columns = np.ascontiguousarray(rows.reshape(len(rows), -1).T)
+        ahead = fft.rfft(columns, size)
+        here = ahead if len(rows) <= chunk else fft.rfft(columns[:, :chunk], size)
+        if not tensor:
+            power[0] += np.einsum("cf,cf->f", here.conj(), ahead)
+        for k, (a, b) in enumerate(pairs):
+            power[k] += 0.5 * (here[a].conj() * ahead[b] + here[b].conj() * ahead[a])
+    lagged = fft.irfft(power, size)[:, :reach]
+    if not tensor:
+        return np.pad(lagged[0], (0, n_lags - reach))
+    total = np.zeros((n_lags, components, components))
+    for k, (a, b) in enumerate(pairs):
+        total[:reach, a, b] = total[:reach, b, a] = lagged[k]
+    return total
+
+
+def _correlate(signal: Signal, n_lags: int, tensor: bool) -> np.ndarray:
+    pieces = [signal] if isinstance(signal, np.ndarray | LazySignal) else list(signal)
+    longest = max(map(len, pieces))
+    if n_lags > longest:
+        raise InputError(f"{n_lags} lags need a piece of at least {n_lags} samples, the longest has {longest}")
+    lags = np.arange(n_lags)
+    pairs = np.sum([np.maximum(len(piece) - lags, 0) for piece in pieces], axis=0)
+    total = np.sum([_pair_sums(piece, n_lags, tensor) for piece in pieces], axis=0)
+    return total / (pairs[:, None, None] if tensor else pairs)
 
 
 def autocorrelation(signal: Signal, n_lags: int) -> np.ndarray:
     r"""Return ``C(k) = <x(0) . x(k)>``, summed over components, without removing a mean.
 
-    The unbiased estimator, ``sum_t x(t) . x(t + k) / number of pairs``, by zero-padded Fourier transforms
-    (Wiener-Khinchin); pairs never reach from one piece into the next.
+    The unbiased estimator, ``sum_t x(t) . x(t + k) / number of pairs``, by zero-padded Fourier transforms of chunks
+    (Wiener-Khinchin); pairs never reach from one piece into the next.  The time is linear in the length of the series.
 
     Parameters
     ----------
@@ -74,25 +117,30 @@ def autocorrelation(signal: Signal, n_lags: int) -> np.ndarray:
     >>> autocorrelation(np.array([1.0, -1.0, 1.0, -1.0]), 3).round(12).tolist()
     [1.0, -1.0, 1.0]
     """
-    pieces = [signal] if isinstance(signal, np.ndarray) else list(signal)
-    longest = max(map(len, pieces))
-    if n_lags > longest:
-        raise InputError(f"{n_lags} lags need a piece of at least {n_lags} samples, the longest has {longest}")
-    total = np.zeros(n_lags)
-    pairs = np.zeros(n_lags)
-    lags = np.arange(n_lags)
-    for piece in pieces:
-        n = len(piece)
-        size = fft.next_fast_len(n + min(n, n_lags) - 1, real=True)
-        power = np.zeros(size // 2 + 1)
-        for column in piece.reshape(n, -1).T:
-            transform = fft.rfft(column, size)
-            power += transform.real**2
-            power += transform.imag**2
-        reach = min(n, n_lags)
-        total[:reach] += fft.irfft(power, size)[:reach]
-        pairs += np.maximum(n - lags, 0)
-    return total / pairs
+    return _correlate(signal, n_lags, tensor=False)
+
+
+def correlation_tensor(signal: Signal, n_lags: int) -> np.ndarray:
+    """Return ``C_ab(k) = (<x_a(0) x_b(k)> + <x_b(0) x_a(k)>) / 2``, without removing a mean.
+
+    The symmetric part is the whole correlation where time reversal holds (no magnetic field).  The trace is
+    :func:`autocorrelation`.
+
+    Parameters
+    ----------
+    signal : ndarray, shape (n, components), or a sequence of such
+    n_lags : int
+
+    Returns
+    -------
+    ndarray, shape (n_lags, components, components)
+
+    Raises
+    ------
+    InputError
+        If no piece is long enough for the longest lag.
+    """
+    return _correlate(signal, n_lags, tensor=True)
 
 
 def one_sided_transform(correlation: np.ndarray, dt: float, resolution: float) -> tuple[np.ndarray, np.ndarray]:
@@ -103,8 +151,8 @@ def one_sided_transform(correlation: np.ndarray, dt: float, resolution: float) -
 
     Parameters
     ----------
-    correlation : ndarray, shape (n_lags,)
-        Windowed correlation function.
+    correlation : ndarray, shape (n_lags, ...)
+        Windowed correlation function, or an array of such.
     dt : float, in fs
     resolution : float, in cm^-1
         The grid has at least ten points per resolution width, up to the Nyquist wavenumber.
@@ -112,18 +160,18 @@ def one_sided_transform(correlation: np.ndarray, dt: float, resolution: float) -
     Returns
     -------
     wavenumber : ndarray, shape (m,), in cm^-1
-    transform : complex ndarray, shape (m,), in the unit of `correlation` times fs
+    transform : complex ndarray, shape (m, ...), in the unit of `correlation` times fs
     """
     per_width = 2 * np.pi * POINTS_PER_WIDTH / (resolution * INV_CM_TO_RAD_PER_FS * dt)
     size = fft.next_fast_len(max(2 * len(correlation), ceil(per_width)), real=True)
     half = np.array(correlation)
     half[0] *= 0.5
-    transform = dt * np.conj(fft.rfft(half, size))
+    transform = dt * np.conj(fft.rfft(half, size, axis=0))
     wavenumber = 2 * np.pi * np.arange(len(transform)) / (size * dt * INV_CM_TO_RAD_PER_FS)
     return wavenumber, transform
 
 
-def nyquist_load(pieces: list[np.ndarray]) -> float:
+def nyquist_load(pieces: list[Piece]) -> float:
     """Return how near to the Nyquist wavenumber the motion is: mean ``sin^2(w dt / 2)``, weighted by rate of change.
 
     Near 0 for a well sampled signal, 0.5 for motion at half of the Nyquist frequency, 0.75 for white noise (such as
@@ -134,13 +182,17 @@ def nyquist_load(pieces: list[np.ndarray]) -> float:
     >>> round(nyquist_load([np.cos(0.1 * np.arange(1000.0))]), 4)
     0.0025
     """
-    first = [np.diff(piece, axis=0) for piece in pieces if len(piece) > 2]
-    rate = sum(float(np.vdot(d, d)) for d in first)
-    change = sum(float(np.vdot(d, d)) for d in (np.diff(d, axis=0) for d in first))
+    rate = change = 0.0
+    for piece in pieces:
+        for rows in chunks_of(piece, overlap=2):
+            steps = np.diff(rows, axis=0)
+            rate += float(np.vdot(steps[:CHUNK], steps[:CHUNK]))
+            turns = np.diff(steps, axis=0)
+            change += float(np.vdot(turns, turns))
     return change / (4 * rate) if rate > 0 else 0.0
 
 
-def split_blocks(pieces: list[np.ndarray], n_blocks: int) -> list[np.ndarray]:
+def split_blocks(pieces: list[Piece], n_blocks: int) -> list[Piece]:
     """Return at least `n_blocks` equally long consecutive blocks; none reaches across pieces.
 
     The block length is the largest that gives `n_blocks` blocks; what is left at the end of a piece is not used.

@@ -1,4 +1,4 @@
-"""Dielectric response from dipole fluctuations: static, frequency dependent, and what follows from it.
+"""The dielectric function from fluctuations of the dipole or of the current.
 
 Equations: Neumann and Steinhauser, Chem. Phys. Lett. 102, 508 (1983); sign convention ``exp(-i w t)``, so that
 ``eps'' >= 0`` is absorption.  Conducting (tin-foil) boundary: a periodic simulation without a macroscopic field.
@@ -11,7 +11,7 @@ from scipy.integrate import trapezoid
 
 from ..errors import InputError
 from ..units import BOLTZMANN, EPSILON_0, INV_CM_TO_RAD_PER_FS
-from .correlation import Signal, as_pieces, one_sided_transform
+from .correlation import one_sided_transform
 from .quantum import check_temperature
 
 
@@ -29,42 +29,6 @@ def fluctuation_factor(volume: float, temperature: float) -> float:
     return 1.0 / (EPSILON_0 * check_volume(volume) * BOLTZMANN * check_temperature(temperature))
 
 
-def static_dielectric(dipole: Signal, volume: float, temperature: float, eps_inf=None) -> np.ndarray:
-    """Return the static dielectric tensor ``eps_inf + (<M_a M_b> - <M_a><M_b>) / (eps0 V k_B T)``.
-
-    Parameters
-    ----------
-    dipole : ndarray, shape (n, 3), or sequence of such, in e·Å
-        Total dipole of the cell, on one branch.
-    volume : float, in Å³
-    temperature : float, in K
-    eps_inf : float or ndarray, shape (3, 3), optional
-        Electronic contribution; None: 1, that is, the answer is the ionic part plus the vacuum.
-
-    Returns
-    -------
-    ndarray, shape (3, 3), dimensionless
-    """
-    samples = np.concatenate(as_pieces(dipole, (3,), "dipole"))
-    covariance = np.cov(samples.T, bias=True)
-    electronic = np.eye(3) if eps_inf is None else np.asarray(eps_inf) * (np.eye(3) if np.ndim(eps_inf) == 0 else 1.0)
-    return electronic + covariance * fluctuation_factor(volume, temperature)
-
-
-def eps_inf_from_polarizability(polarizability: Signal, volume: float) -> np.ndarray:
-    """Return ``1 + <alpha> / (eps0 V)``, shape (3, 3), from polarizabilities, shape (n, 3, 3), in e·Å²/V.
-
-    Examples
-    --------
-    >>> alpha = np.full((5, 3, 3), 0.5 * EPSILON_0 * 1000.0) * np.eye(3)
-    >>> eps_inf_from_polarizability(alpha, 1000.0).round(12).diagonal().tolist()
-    [1.5, 1.5, 1.5]
-    """
-    samples = as_pieces(polarizability, (3, 3), "polarizability")
-    mean = sum(piece.sum(axis=0) for piece in samples) / sum(map(len, samples))
-    return np.eye(3) + mean / (EPSILON_0 * check_volume(volume))
-
-
 def dielectric_function(
     correlation: np.ndarray, dt: float, resolution: float, factor: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -73,14 +37,14 @@ def dielectric_function(
     .. math:: \epsilon(\omega) - \epsilon_\infty = \frac{1}{\epsilon_0 V k_B T}
               \left[C(0) + i\omega\int_0^\infty C(t) e^{i\omega t}\,dt\right]
 
-    with C(t) the correlation function of one Cartesian component.  Real and imaginary part fulfil the
-    Kramers-Kronig relations by construction.  The trapezoid error of the imaginary part of the integral, which comes
-    from t = 0, is removed for the constant term of C(t); what is left is of order
+    with C(t) the correlation function of one Cartesian component, or of two for a component of the tensor.  Real and
+    imaginary part fulfil the Kramers-Kronig relations by construction.  The trapezoid error of the imaginary part of
+    the integral, which comes from t = 0, is removed for the constant term of C(t); what is left is of order
     ``(w dt)^2 (w_0 dt)^2 / 240``.
 
     Parameters
     ----------
-    correlation : ndarray, shape (n_lags,), in (e·Å)²
+    correlation : ndarray, shape (n_lags, ...), in (e·Å)²
         ``C(k dt)``, multiplied by the window.
     dt : float, in fs
     resolution : float, in cm^-1
@@ -91,46 +55,68 @@ def dielectric_function(
     Returns
     -------
     wavenumber : ndarray, shape (m,), in cm^-1
-    eps : complex ndarray, shape (m,), dimensionless
+    eps : complex ndarray, shape (m, ...), dimensionless
     """
     wavenumber, transform = one_sided_transform(correlation, dt, resolution)
-    omega = wavenumber * INV_CM_TO_RAD_PER_FS
-    half = 0.5 * omega * dt
-    end_correction = np.divide(half, np.tan(half), out=np.ones_like(half), where=half > 0)
+    omega, end_correction = _along(correlation, wavenumber, dt)
     real = end_correction * correlation[0] - omega * transform.imag
     return wavenumber, factor * (real + 1j * omega * transform.real)
 
 
-def optical_constants(wavenumber, eps) -> dict[str, np.ndarray]:
-    """Return refractive index, extinction, absorption coefficient and reflectivity of an isotropic medium.
+def dielectric_function_from_current(
+    correlation: np.ndarray, dt: float, resolution: float, factor: float
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Return wavenumbers and the complex ``eps(w) - eps_inf`` of a windowed current correlation function.
 
-    ``n + i k = sqrt(eps)``; absorption coefficient ``4 pi k w`` (cm^-1, base e); reflectivity at normal incidence
-    from vacuum ``|(n + i k - 1) / (n + i k + 1)|^2``.
+    With ``J = dM/dt = sum_j Z_j . v_j`` (exact also where the Born charges change along the run) there are no branches
+    of the polarization and no constant to subtract:
+
+    .. math:: \epsilon(\omega) - \epsilon_\infty = \frac{i}{\omega}\,\frac{1}{\epsilon_0 V k_B T}
+              \int_0^\infty \langle J(0) J(t)\rangle e^{i\omega t}\,dt
+
+    (Green-Kubo; the integral over V k_B T is the conductivity).  At zero wavenumber the limit of an insulator,
+    ``- factor * integral of t C(t) dt``, is given; up to about the resolution the imaginary part is 1/w times the noise
+    of the conductivity.
 
     Parameters
     ----------
-    wavenumber : ndarray, shape (n,), in cm^-1
-    eps : complex ndarray, shape (n,)
-        Including ``eps_inf``.
+    correlation : ndarray, shape (n_lags, ...), in (e·Å/fs)²
+        ``<J(0) J(k dt)>``, multiplied by the window.
+    dt, resolution, factor
+        As in :func:`dielectric_function`.
 
     Returns
     -------
-    dict of str to ndarray, shape (n,)
-        ``refractive_index``, ``extinction``, ``absorption_coefficient``, ``reflectivity``.
-
-    Examples
-    --------
-    >>> glass = optical_constants(np.array([100.0]), np.array([2.25 + 0.0j]))
-    >>> float(glass["refractive_index"][0]), round(float(glass["reflectivity"][0]), 4)
-    (1.5, 0.04)
+    wavenumber : ndarray, shape (m,), in cm^-1
+    eps : complex ndarray, shape (m, ...), dimensionless
     """
-    index = np.sqrt(np.asarray(eps, dtype=complex))
-    return {
-        "refractive_index": index.real,
-        "extinction": index.imag,
-        "absorption_coefficient": 4 * np.pi * index.imag * np.asarray(wavenumber, dtype=float),
-        "reflectivity": np.abs((index - 1) / (index + 1)) ** 2,
-    }
+    wavenumber, transform = one_sided_transform(correlation, dt, resolution)
+    omega, end_correction = _along(correlation, wavenumber, dt)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        imaginary = transform.imag + correlation[0] * (1 - end_correction) / omega
+        eps = (1j * transform.real - imaginary) / omega
+    lags = dt * np.arange(len(correlation)).reshape(-1, *[1] * (correlation.ndim - 1))
+    eps[0] = -dt * (lags * correlation).sum(axis=0) - dt**2 / 12 * correlation[0]
+    return wavenumber, factor * eps
+
+
+def _along(correlation, wavenumber, dt):
+    """Return omega (rad/fs) and ``(w dt / 2) / tan(w dt / 2)``, with the axes of `correlation`."""
+    omega = wavenumber * INV_CM_TO_RAD_PER_FS
+    half = 0.5 * omega * dt
+    end_correction = np.divide(half, np.tan(half), out=np.ones_like(half), where=half > 0)
+    shape = (-1, *[1] * (correlation.ndim - 1))
+    return omega.reshape(shape), end_correction.reshape(shape)
+
+
+def f_sum_rule(wavenumber, eps_imag) -> float:
+    """Return ``(2 / pi) * integral of w eps''(w) dw``: the square of the plasma frequency of the ions, in cm^-2.
+
+    It equals the current fluctuation ``<J^2> / (3 eps0 V k_B T)``, that is, ``sum_j |Z_j|^2 / (3 m_j eps0 V)`` of a
+    classical system; a spectrum that ends early misses what lies above.
+    """
+    x, y = np.asarray(wavenumber, dtype=float), np.asarray(eps_imag, dtype=float)
+    return float(2 / np.pi * trapezoid(x * y, x))
 
 
 def static_sum_rule(wavenumber, eps_imag) -> float:

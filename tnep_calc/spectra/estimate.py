@@ -1,55 +1,118 @@
-"""From a signal to a spectrum: what surrounds the formula of each (window, blocks, error bars, record)."""
+"""From a signal to a spectrum: what surrounds the formula of each (window, resolution, blocks, error bars, record).
+
+Error bars are those of the jackknife over blocks (Efron, The Jackknife (1982), ch. 3): everything is computed again
+from the correlation functions with one block left out, so that they hold for quantities that are not linear in the
+correlation function (reflectivity, loss, a ratio) too.  For linear ones they equal the standard error of the mean of
+the blocks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 
 import numpy as np
 
 from ..errors import InputError
 from ..units import INV_CM_TO_RAD_PER_FS
-from .correlation import autocorrelation, nyquist_load, split_blocks
+from .correlation import Piece, autocorrelation, correlation_tensor, nyquist_load, split_blocks
 from .record import Spectrum
 from .windows import lag_window
 
 AUTO_BLOCKS = 20
 """Largest number of blocks chosen automatically; each is at least two window lengths long."""
 
-Correlate = Callable[[Sequence[np.ndarray]], np.ndarray]
-"""Windowed correlation function of pieces, shape (n_lags,)."""
+FEWEST_BLOCKS = 4
+"""Number of blocks that a resolution chosen automatically leaves room for."""
 
-Evaluate = Callable[[list[np.ndarray], Correlate], tuple[np.ndarray, dict[str, np.ndarray]]]
-"""Pieces and the way to correlate them -> wavenumbers and named columns."""
+FINEST = 10.0
+"""Finest resolution chosen automatically, in cm^-1."""
+
+COARSEST = 100.0
+"""Coarsest resolution chosen automatically, in cm^-1."""
+
+Correlate = Callable[..., np.ndarray]
+"""``correlate(columns=slice(None), tensor=False)``: windowed correlation function of some columns of the signal,
+summed over them, shape (n_lags,), or as a tensor, shape (n_lags, c, c)."""
+
+Evaluate = Callable[[Correlate, float], tuple[np.ndarray, dict[str, np.ndarray]]]
+"""The way to correlate, and the resolution in cm^-1 -> wavenumbers and named columns."""
+
+
+class _Correlations:
+    """Windowed correlation functions of a series and of its blocks, each computed once."""
+
+    def __init__(self, pieces: list[Piece], blocks: list[Piece], weights: np.ndarray):
+        self.pieces, self.blocks, self.weights = pieces, blocks, weights
+        self.known: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _of(self, pieces: Sequence[Piece], columns: slice, tensor: bool) -> np.ndarray:
+        estimator = correlation_tensor if tensor else autocorrelation
+        found = estimator([piece[:, columns] for piece in pieces], len(self.weights))
+        return found * (self.weights[:, None, None] if tensor else self.weights)
+
+    def left_out(self, block: int | None) -> Correlate:
+        """Return ``correlate`` for the mean over all blocks but one, or for the whole series (None)."""
+
+        def correlate(columns: slice = slice(None), tensor: bool = False) -> np.ndarray:
+            key = (columns.start, columns.stop, tensor)
+            if key not in self.known:
+                whole = self._of(self.pieces, columns, tensor)
+                of_blocks = [self._of([part], columns, tensor) for part in self.blocks]
+                self.known[key] = (whole, np.array(of_blocks))
+            whole, parts = self.known[key]
+            if block is None:
+                return whole
+            return (parts.sum(axis=0) - parts[block]) / (len(parts) - 1)
+
+        return correlate
+
+
+def jackknife_error(replicas: np.ndarray) -> np.ndarray:
+    """Return the standard error from values with one of K blocks left out, shape (K, ...).
+
+    ``sqrt((K - 1) / K * sum (x_k - mean)^2)``.
+
+    Examples
+    --------
+    >>> blocks = np.array([1.0, 2.0, 6.0])
+    >>> replicas = (blocks.sum() - blocks) / 2
+    >>> bool(np.isclose(jackknife_error(replicas), np.std(blocks, ddof=1) / np.sqrt(3)))
+    True
+    """
+    replicas = np.asarray(replicas, dtype=float)
+    count = len(replicas)
+    return np.sqrt((count - 1) / count * ((replicas - replicas.mean(axis=0)) ** 2).sum(axis=0))
 
 
 def estimate_spectrum(
     kind: str,
-    pieces: list[np.ndarray],
+    pieces: list[Piece],
     dt: float,
     evaluate: Evaluate,
     units: Mapping[str, str],
     *,
-    resolution: float,
+    resolution: float | None,
     window: str,
     blocks: int | None,
     parameters: Mapping,
 ) -> Spectrum:
-    """Evaluate a spectrum on the whole series, and on its blocks for the standard errors.
+    """Evaluate a spectrum on the whole series, and with each of its blocks left out for the standard errors.
 
     Parameters
     ----------
     kind : str
         Of the :class:`.record.Spectrum`.
-    pieces : list of ndarray, shape (n, components)
+    pieces : list of ndarray or LazySignal, shape (n, components)
         The signal, centred.
     dt : float, in fs
     evaluate : callable
-        ``(pieces, correlate) -> wavenumber, {name: values}``, where ``correlate(pieces)`` is the windowed correlation
-        function, summed over components.
+        ``evaluate(correlate, resolution) -> wavenumber, {name: values}``; see :data:`Correlate`.
     units : mapping
         Unit of every column that `evaluate` may give.
-    resolution, window, blocks
+    resolution : float, in cm^-1, or None
+        None: see :func:`choose_resolution`.
+    window, blocks
         As in :func:`.infrared.infrared_spectrum`.
     parameters : mapping
         What else the numbers depend on; goes to the record behind what is known here.
@@ -57,15 +120,19 @@ def estimate_spectrum(
     Returns
     -------
     Spectrum
-        Its errors are the standard errors of the mean of the blocks (none where there are no blocks).
+        With standard errors and jackknife replicas (none where there are no blocks).
 
     Raises
     ------
     InputError
         If the series is shorter than the window, or the wanted blocks shorter than two windows.
     """
+    lengths = [len(piece) for piece in pieces]
+    chosen = resolution is None
+    if resolution is None:
+        resolution = choose_resolution(lengths, window, dt)
     weights = lag_window(window, resolution, dt)
-    longest = max(map(len, pieces))
+    longest = max(lengths)
     if len(weights) > longest:
         raise InputError(
             f"a resolution of {resolution:g} cm^-1 with the {window} window needs "
@@ -73,10 +140,11 @@ def estimate_spectrum(
             "use a coarser resolution or a longer run"
         )
     parts = choose_blocks(pieces, len(weights), blocks, dt)
-    correlate = partial(_windowed_correlation, weights)
-    wavenumber, values = evaluate(pieces, correlate)
-    errors = _standard_errors(evaluate([part], correlate)[1] for part in parts)
-    samples = sum(map(len, pieces))
+    correlations = _Correlations(pieces, parts, weights)
+    wavenumber, values = evaluate(correlations.left_out(None), resolution)
+    replicas = [evaluate(correlations.left_out(k), resolution)[1] for k in range(len(parts))]
+    left_out = {name: np.array([replica[name] for replica in replicas]) for name in values} if parts else {}
+    samples = sum(lengths)
     known = {
         "samples": samples,
         "pieces": len(pieces),
@@ -84,6 +152,7 @@ def estimate_spectrum(
         "length_ps": samples * dt / 1000,
         "window": window,
         "resolution_fwhm_cm-1": resolution,
+        "resolution_chosen": "automatically" if chosen else "by the user",
         "window_length_ps": len(weights) * dt / 1000,
         "blocks": len(parts),
         "block_length_ps": len(parts[0]) * dt / 1000 if parts else None,
@@ -91,35 +160,56 @@ def estimate_spectrum(
         "nyquist_load": nyquist_load(pieces),
     }
     return Spectrum(
-        kind, wavenumber, values, {name: units[name] for name in values}, errors, {**known, **parameters}
+        kind,
+        wavenumber,
+        values,
+        {name: units[name] for name in values},
+        {name: jackknife_error(replica) for name, replica in left_out.items()},
+        {**known, **parameters},
+        replicas=left_out,
     )
 
 
-def _windowed_correlation(weights: np.ndarray, pieces: Sequence[np.ndarray]) -> np.ndarray:
-    return autocorrelation(pieces, len(weights)) * weights
+def choose_resolution(lengths: Sequence[int], window: str, dt: float) -> float:
+    """Return 10 cm^-1, or for a short series the finest resolution that leaves room for four blocks of two windows.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Samples of every uninterrupted piece.
+    window : {"gaussian", "hann"}
+    dt : float, in fs
+
+    Returns
+    -------
+    float, in cm^-1
+        Rounded up to whole numbers; at most 100.
+
+    Examples
+    --------
+    >>> choose_resolution([100_000], "gaussian", 1.0), choose_resolution([20_000], "gaussian", 1.0)
+    (10.0, 26.0)
+    """
+
+    def room(resolution):
+        n_lags = len(lag_window(window, resolution, dt))
+        return sum(length // (2 * n_lags) for length in lengths) >= FEWEST_BLOCKS
+
+    if room(FINEST):
+        return FINEST
+    low, high = FINEST, COARSEST
+    while high - low > 0.01:
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if room(middle) else (middle, high)
+    return float(min(ceil(high), COARSEST))
 
 
-def _standard_errors(samples: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the standard error of the mean of every column over independent samples (none of fewer than two)."""
-    # Welford's sums: one sample in memory at a time
-    count = 0
-    mean: dict[str, np.ndarray] = {}
-    square: dict[str, np.ndarray] = {}
-    for sample in samples:
-        count += 1
-        for name, value in sample.items():
-            before = mean.get(name, np.zeros_like(value))
-            mean[name] = before + (value - before) / count
-            square[name] = square.get(name, np.zeros_like(value)) + (value - before) * (value - mean[name])
-    return {name: np.sqrt(s / (count - 1) / count) for name, s in square.items()} if count > 1 else {}
-
-
-def choose_blocks(pieces: list[np.ndarray], n_lags: int, blocks: int | None, dt: float) -> list[np.ndarray]:
+def choose_blocks(pieces: list[Piece], n_lags: int, blocks: int | None, dt: float) -> list[Piece]:
     """Return the blocks for error bars, or an empty list where the series is too short for any.
 
     Parameters
     ----------
-    pieces : list of ndarray
+    pieces : list of ndarray or LazySignal
     n_lags : int
         Length of the window; a block must be at least twice as long.
     blocks : int or None

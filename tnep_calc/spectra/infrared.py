@@ -6,9 +6,11 @@ import numpy as np
 
 from ..errors import InputError
 from .correlation import Signal, as_pieces, centre
-from .dielectric import dielectric_function, fluctuation_factor, optical_constants
+from .dielectric import dielectric_function, dielectric_function_from_current, fluctuation_factor
 from .estimate import estimate_spectrum
+from .optics import optical_constants
 from .record import Spectrum
+from .streaming import apply
 
 UNITS = {
     "absorption": "cm^-1",
@@ -29,16 +31,17 @@ def unit_vector(direction, name: str = "direction") -> np.ndarray:
 
 
 def infrared_spectrum(
-    dipole: Signal,
+    dipole: Signal | None,
     dt: float,
     volume: float,
     temperature: float,
-    resolution: float = 10.0,
+    resolution: float | None = None,
     window: str = "gaussian",
     blocks: int | None = None,
     direction=None,
     eps_inf: float | None = None,
     max_wavenumber: float | None = None,
+    current: Signal | None = None,
 ) -> Spectrum:
     r"""Return the infrared spectrum: ``n(w) alpha(w)`` in cm^-1 and the dielectric function.
 
@@ -55,14 +58,16 @@ def infrared_spectrum(
 
     Parameters
     ----------
-    dipole : ndarray, shape (n, 3), or sequence of such, in e·Å
-        Total dipole of the cell on one branch (:func:`.branches.unwrap_dipole`); the mean is removed.
+    dipole : ndarray, shape (n, 3), or sequence of such, in e·Å; or None
+        Total dipole of the cell on one branch (:func:`.branches.unwrap_dipole`); the mean is removed.  None: from the
+        `current`.
     dt : float, in fs
         Sampling interval.
     volume : float, in Å³
     temperature : float, in K
-    resolution : float, in cm^-1
-        Full width at half maximum of an infinitely sharp mode.
+    resolution : float, optional, in cm^-1
+        Full width at half maximum of an infinitely sharp mode; None: 10, or coarser for a short run
+        (:func:`.estimate.choose_resolution`).
     window : {"gaussian", "hann"}
     blocks : int, optional
         Number of blocks for the error bars; 0 or 1: none; None: up to 20, each at least two windows long.
@@ -73,6 +78,8 @@ def infrared_spectrum(
         absorption coefficient ``alpha`` and the reflectivity.
     max_wavenumber : float, optional, in cm^-1
         Where the result ends; None: the Nyquist wavenumber.
+    current : ndarray, shape (n, 3), or sequence of such, in e·Å/fs, optional
+        ``dM/dt = sum_j Z_j . v_j`` instead of the dipole: the same spectrum, without branches of the polarization.
 
     Returns
     -------
@@ -93,17 +100,25 @@ def infrared_spectrum(
     >>> float(round(ir.wavenumber[ir.values["absorption"].argmax()], -1))
     530.0
     """
-    pieces = centre(as_pieces(dipole, (3,), "dipole"))
+    if dipole is not None and current is None:
+        pieces, transform = centre(as_pieces(dipole, (3,), "dipole")), dielectric_function
+    elif current is not None and dipole is None:
+        pieces, transform = as_pieces(current, (3,), "current"), dielectric_function_from_current
+    else:
+        raise InputError("give either the dipole or the current")
     factor = fluctuation_factor(volume, temperature)
     if eps_inf is not None and not (np.isfinite(eps_inf) and eps_inf >= 1):
         raise InputError(f"eps_inf must be a number of at least 1, got {eps_inf}")
     components = 3
     if direction is not None:
         axis = unit_vector(direction)
-        pieces, components = [piece @ axis for piece in pieces], 1
+        pieces, components = [apply(piece, lambda rows: (rows @ axis)[:, None]) for piece in pieces], 1
 
-    def evaluate(parts, correlate):
-        wavenumber, eps = dielectric_function(correlate(parts) / components, dt, resolution, factor)
+    at_zero: list[float] = []
+
+    def evaluate(correlate, resolution):
+        wavenumber, eps = transform(correlate() / components, dt, resolution, factor)
+        at_zero.append(float(eps[0].real))
         values = {"absorption": 2 * np.pi * wavenumber * eps.imag, "eps_imag": eps.imag}
         if eps_inf is not None:
             optical = optical_constants(wavenumber, eps + eps_inf)
@@ -111,18 +126,17 @@ def infrared_spectrum(
             values |= {name: optical[name] for name in optical if name in UNITS}
         return wavenumber, values
 
-    samples = sum(map(len, pieces))
-    fluctuation = sum(float(np.vdot(piece, piece)) for piece in pieces) / samples / components
     parameters = {
         "temperature_K": float(temperature),
         "volume_A3": float(volume),
+        "route": "dipole" if current is None else "current",
         "direction": None if direction is None else axis.tolist(),
         "eps_inf": None if eps_inf is None else float(eps_inf),
         "quantum_correction": "none (the classical form is exact for harmonic modes)",
-        "static_fluctuation": fluctuation * factor,
     }
     spectrum = estimate_spectrum(
         "infrared", pieces, dt, evaluate, UNITS,
         resolution=resolution, window=window, blocks=blocks, parameters=parameters,
     )  # fmt: skip
+    spectrum.parameters["static_fluctuation"] = at_zero[0]  # of the whole run, which is evaluated first
     return spectrum if max_wavenumber is None else spectrum.between(0.0, max_wavenumber)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..errors import InputError
 from ..units import INV_CM_TO_RAD_PER_FS, POLARIZABILITY_TO_A3
 from .correlation import Signal, as_pieces, centre, one_sided_transform
 from .estimate import estimate_spectrum
-from .infrared import unit_vector
-from .quantum import bose_factor, check_temperature, laser_factor
+from .porto import Geometry
+from .quantum import NM_INV_CM, bose_factor, check_temperature, laser_factor
 from .record import Spectrum
+from .streaming import apply
 
-UNITS = dict.fromkeys(("VV", "VH", "unpolarised", "isotropic", "anisotropic", "oriented"), "A^6/cm^-1")
+INTENSITY = "A^6/cm^-1"
+"""Unit of intensities and line shapes: squared volume polarizability per wavenumber."""
+
+CROSS_SECTION = "cm^2/sr/cm^-1"
+"""Unit of cross-sections per molecule."""
+
+POWDER = ("VV", "VH", "unpolarised")
 
 VV_ANISOTROPIC = 2.0 / 15.0
 """Weight of the anisotropic spectrum ``S[tr(B B)]`` in VV: 4/45 of gamma^2 = (3/2) tr(B B)."""
@@ -50,14 +59,16 @@ def raman_spectrum(
     polarizability: Signal,
     dt: float,
     temperature: float,
-    resolution: float = 10.0,
+    resolution: float | None = None,
     window: str = "gaussian",
     blocks: int | None = None,
     laser: float = 532.0,
-    polarizations=None,
+    geometries: Sequence[Geometry] = (),
+    anti_stokes: bool = False,
+    molecules: int | None = None,
     max_wavenumber: float = 4500.0,
 ) -> Spectrum:
-    r"""Return the Stokes Raman spectrum of a powder, liquid or gas, or of an oriented crystal.
+    r"""Return the Raman spectrum of a powder, liquid or gas, or of an oriented crystal.
 
     .. math:: I(\tilde\nu) = \left(\frac{\tilde\nu_L - \tilde\nu}{\tilde\nu_L}\right)^4
               \frac{x}{1 - e^{-x}}\, L(\tilde\nu), \qquad x = \frac{h c \tilde\nu}{k_B T}
@@ -67,8 +78,13 @@ def raman_spectrum(
     these are the weights (45 a^2 + 4 gamma^2)/45 and gamma^2/15).  VH/VV is at most 3/4.  ``S`` is normalised per
     wavenumber: ``integral of S[a] over all (positive and negative) wavenumbers = <(a - <a>)^2>``.
 
-    Intensities are relative to the fourth power of the laser frequency and share one absolute scale, so that spectra
-    of different runs and lasers can be compared after multiplication by ``w_L^4``.
+    An oriented crystal is projected first, ``L = S[e_s . alpha . e_i]`` for each geometry; no average over directions
+    can be made of its spectra.  On the anti-Stokes side the factors are ``((w_L + w) / w_L)^4`` and ``x / (e^x - 1)``.
+
+    Intensities are relative to the fourth power of the laser frequency and share one absolute scale: times
+    ``(2 pi w_L)^4`` they are differential cross-sections of the cell (power per power, per solid angle and wavenumber,
+    inside the medium; no local-field factor is applied).  `molecules` gives them per molecule; they integrate to
+    ``(2 pi)^4 (w_L - w)^4 / 45 * (45 a'^2 + 7 gamma'^2) h / (8 pi^2 c w) / (1 - exp(-x))`` for a harmonic mode.
 
     Parameters
     ----------
@@ -77,16 +93,21 @@ def raman_spectrum(
     dt : float, in fs
         Sampling interval.
     temperature : float, in K
-    resolution : float, in cm^-1
-        Full width at half maximum of an infinitely sharp mode.
+    resolution : float, optional, in cm^-1
+        Full width at half maximum of an infinitely sharp mode; None: 10, or coarser for a short run
+        (:func:`.estimate.choose_resolution`).
     window : {"gaussian", "hann"}
     blocks : int, optional
         Number of blocks for the error bars; 0 or 1: none; None: up to 20, each at least two windows long.
     laser : float, in nm
         Vacuum wavelength of the exciting laser.
-    polarizations : pair of array_like, shape (3,), optional
-        Directions of the incident and the scattered field of an oriented crystal; adds the column ``oriented``, the
-        line shape of ``e_s . alpha . e_i`` with the same factors.
+    geometries : sequence of Geometry
+        Of an oriented crystal; each gives a column named by its label (:func:`.porto.parse_porto`), or
+        ``oriented_VV``, ``oriented_VH``, ... for those of :func:`.porto.polarization_settings`.
+    anti_stokes : bool
+        Whether every intensity is given on the anti-Stokes side as well, as ``anti_stokes_<name>``.
+    molecules : int, optional
+        Number of molecules in the cell; adds ``cross_section_<name>`` per molecule for VV, VH and unpolarised.
     max_wavenumber : float, in cm^-1
         Where the result ends (at most the Nyquist wavenumber).
 
@@ -95,7 +116,7 @@ def raman_spectrum(
     Spectrum
         Columns ``VV``, ``VH``, ``unpolarised`` (VV + VH: no analyser) and the classical line shapes ``isotropic``
         ``S[a]`` and ``anisotropic`` ``S[tr(B B)]`` without the two factors; all in Å^6 per cm^-1 (volume
-        polarizability squared).
+        polarizability squared); ``depolarisation``, the ratio VH / VV, which is noise where there is no band.
 
     Raises
     ------
@@ -115,46 +136,76 @@ def raman_spectrum(
     laser_factor(0.0, laser)
     if not max_wavenumber > 0:
         raise InputError(f"max_wavenumber must be a positive number of cm^-1, got {max_wavenumber}")
-    columns = []
-    for piece in centre(tensors):
-        mean, anisotropic = invariants(piece)
-        columns.append(np.column_stack([mean, anisotropic]) * POLARIZABILITY_TO_A3)
-    if polarizations is not None:
-        incident, scattered = (unit_vector(e, "a polarization") for e in polarizations)
-        projected = [
-            POLARIZABILITY_TO_A3 * np.einsum("i,tij,j->t", scattered, piece.reshape(-1, 3, 3), incident)
-            for piece in centre(tensors)
-        ]
-        columns = [np.column_stack(pair) for pair in zip(columns, projected, strict=True)]
+    if molecules is not None and not (isinstance(molecules, int) and molecules > 0):
+        raise InputError(f"the number of molecules must be a positive integer, got {molecules}")
+    labels = [geometry.label for geometry in geometries]
+    # VV and VH are the names of the powder's
+    labels = [f"oriented_{label}" if set(label) <= set("VH") else label for label in labels]
+    if len(set(labels)) < len(labels):
+        raise InputError(f"a geometry is given twice: {', '.join(labels)}")
 
-    def lineshape(correlation):
-        wavenumber, transform = one_sided_transform(correlation, dt, resolution)
-        return wavenumber, transform.real * INV_CM_TO_RAD_PER_FS / np.pi
+    def columns(rows):
+        mean, anisotropic = invariants(rows)
+        projected = [geometry.project(rows.reshape(-1, 3, 3)) for geometry in geometries]
+        return POLARIZABILITY_TO_A3 * np.column_stack([mean, anisotropic, *projected])
 
-    def evaluate(parts, correlate):
-        wavenumber, isotropic = lineshape(correlate([part[:, 0] for part in parts]))
-        anisotropic = lineshape(correlate([part[:, 1:7] for part in parts]))[1]
+    pieces = [apply(piece, columns) for piece in centre(tensors)]
+
+    def evaluate(correlate, resolution):
+        def lineshape(*which):
+            wavenumber, transform = one_sided_transform(correlate(slice(*which)), dt, resolution)
+            return wavenumber, transform.real * INV_CM_TO_RAD_PER_FS / np.pi
+
+        wavenumber, isotropic = lineshape(0, 1)
         keep = wavenumber <= max_wavenumber
-        factor = bose_factor(wavenumber[keep], temperature) * laser_factor(wavenumber[keep], laser)
-        isotropic, anisotropic = isotropic[keep], anisotropic[keep]
-        values = {
-            "VV": factor * (isotropic + VV_ANISOTROPIC * anisotropic),
-            "VH": factor * VH_ANISOTROPIC * anisotropic,
-            "unpolarised": factor * (isotropic + (VV_ANISOTROPIC + VH_ANISOTROPIC) * anisotropic),
-            "isotropic": isotropic,
-            "anisotropic": anisotropic,
+        wavenumber, isotropic, anisotropic = wavenumber[keep], isotropic[keep], lineshape(1, 7)[1][keep]
+        classical = {
+            "VV": isotropic + VV_ANISOTROPIC * anisotropic,
+            "VH": VH_ANISOTROPIC * anisotropic,
+            "unpolarised": isotropic + (VV_ANISOTROPIC + VH_ANISOTROPIC) * anisotropic,
         }
-        if polarizations is not None:
-            values["oriented"] = factor * lineshape(correlate([part[:, 7] for part in parts]))[1][keep]
-        return wavenumber[keep], values
+        for k, label in enumerate(labels):
+            classical[label] = lineshape(7 + k, 8 + k)[1][keep]
+        bose = bose_factor(wavenumber, temperature)
+        stokes = {name: bose * laser_factor(wavenumber, laser) * shape for name, shape in classical.items()}
+        values = {**stokes, "isotropic": isotropic, "anisotropic": anisotropic}
+        values["depolarisation"] = _ratio(classical["VH"], classical["VV"])
+        if anti_stokes:
+            down = bose_factor(-wavenumber, temperature) * laser_factor(-wavenumber, laser)
+            values |= {f"anti_stokes_{name}": down * shape for name, shape in classical.items()}
+        if molecules is not None:
+            scale = cross_section_scale(laser) / molecules
+            values |= {f"cross_section_{name}": scale * stokes[name] for name in POWDER}
+        return wavenumber, values
 
+    names = [*POWDER, *labels]
+    units = dict.fromkeys([*names, *(f"anti_stokes_{name}" for name in names), "isotropic", "anisotropic"], INTENSITY)
+    units |= {"depolarisation": "1", **dict.fromkeys((f"cross_section_{name}" for name in POWDER), CROSS_SECTION)}
     parameters = {
         "temperature_K": float(temperature),
         "laser_nm": float(laser),
-        "intensity_factors": "((w_L - w) / w_L)^4 * x / (1 - exp(-x)), x = h c w / k T (not on isotropic, anisotropic)",
-        "polarizations": None if polarizations is None else [incident.tolist(), scattered.tolist()],
+        "intensity_factors": "Stokes: ((w_L - w) / w_L)^4 * x / (1 - exp(-x)), x = h c w / k T (not on isotropic, "
+        "anisotropic, depolarisation)",
+        "geometries": labels,
+        "molecules": molecules,
     }
     return estimate_spectrum(
-        "raman", columns, dt, evaluate, UNITS,
+        "raman", pieces, dt, evaluate, units,
         resolution=resolution, window=window, blocks=blocks, parameters=parameters,
     )  # fmt: skip
+
+
+def cross_section_scale(laser: float) -> float:
+    """Return ``(2 pi w_L)^4`` in cm^2 per Å^6: from intensities in Å^6 to cross-sections in cm^2.
+
+    Examples
+    --------
+    >>> float(f"{cross_section_scale(532.0):.4g}")
+    1.946e-28
+    """
+    return float((2 * np.pi * NM_INV_CM / laser) ** 4 * 1e-48)
+
+
+def _ratio(numerator, denominator):
+    """Return a quotient, zero where the denominator is not positive."""
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

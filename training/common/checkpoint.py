@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,29 @@ from tnep_calc.structures import LABELS, LabelledStructure
 from .config import BaseConfig
 from .splits import geometry_groups
 
-FORMAT = 2
+FORMAT = 3
 """Version of the checkpoint; another one is refused."""
 
 
-def fingerprint(config: BaseConfig, structures: Sequence[LabelledStructure]) -> dict[str, str]:
-    """Return hashes of all that decides the result: the configuration and the data (contents, not file names)."""
+def hash_of_settings(content: Any) -> str:
+    """Return the hash of plain values."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def hash_of_data(structures: Iterable[LabelledStructure]) -> str:
+    """Return the hash of geometries, weights, fields and labels."""
     data = hashlib.sha256()
     for s in structures:
         data.update(" ".join(s.symbols).encode())
         for value in (s.positions, s.cell, s.pbc, s.weight, s.electric_field, *(getattr(s, name) for name in LABELS)):
             data.update(b"-" if value is None else np.ascontiguousarray(value).tobytes())
-    content, groups = json.dumps(config.content(), sort_keys=True), geometry_groups(structures)
-    found = {"configuration": hashlib.sha256(content.encode()).hexdigest(), "data": data.hexdigest()}
+    return data.hexdigest()
+
+
+def fingerprint(config: BaseConfig, structures: Sequence[LabelledStructure]) -> dict[str, str]:
+    """Return hashes of what makes a run another one: data and settings, without file names, lengths and intervals."""
+    groups = geometry_groups(structures)
+    found = {"configuration": hash_of_settings(config.identity()), "data": hash_of_data(structures)}
     if len(np.unique(groups)) < len(groups) and (config.data.test_fraction or config.data.validation_fraction):
         found["split"] = hashlib.sha256(groups.astype("<i8").tobytes()).hexdigest()  # once, these were drawn apart
     if config.start is not None:

@@ -1,33 +1,62 @@
-"""The loop of a training run, of one model or of several together: steps, looks, checkpoints."""
+"""The loop of every training: steps, reports and checkpoints by interval and by time, and an orderly stop by a signal.
+
+What is done by time never changes a number: a line of progress only says how far the run is, and a checkpoint is the
+state between two steps, wherever that falls.
+"""
 
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 log = logging.getLogger(__name__)
 
+FIRST_LINE, LINE, CHECKPOINT = 5.0, 30.0, 30.0
+"""Seconds after which the first line of progress, a further one and a checkpoint are due, if none came by interval."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has stopped a training between two steps, and its state is saved.
+
+    Attributes
+    ----------
+    number : int
+        Of the signal.
+    """
+
+    def __init__(self, number: int, progress: str):
+        super().__init__(f"stopped after {progress}, and the state is saved")
+        self.number = number
+
 
 class Steps(Protocol):
     """What the loop needs of a run."""
 
-    config: Any
     seconds: float
-    clock: Any
 
     @property
     def step(self) -> int:
         """Steps done."""
 
     @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+
+    @property
+    def progress(self) -> str:
+        """How far the run is, for the log."""
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
 
     @property
-    def looked(self) -> bool:
-        """Whether there was a look at all."""
+    def report_due(self) -> bool:
+        """Whether a report is due before the next step."""
 
     def advance(self) -> None:
         """Do some steps."""
@@ -35,51 +64,96 @@ class Steps(Protocol):
     def look(self) -> None:
         """Find the errors of the current parameters."""
 
-    def speed(self) -> dict[str, float]:
-        """Return how fast the gradients of this process were."""
-
 
 R = TypeVar("R", bound=Steps)
 
 
 def run_steps(
-    run: R, on_report: Callable[[R], None] | None = None, save: Callable[[], None] | None = None
-) -> None:
-    """Train to the end, from wherever the state is.
+    run: R, report_every: int, save_every: int, on_report: Callable[[R], None] | None = None,
+    save: Callable[[], None] | None = None,
+) -> None:  # fmt: skip
+    """Train to the end, from the present state.
 
     Parameters
     ----------
     run : Steps
+    report_every, save_every : int
+        Steps between two reports, and between two checkpoints.
     on_report : callable, optional
-        Called with the run after each look.
+        Called with the run after each report.
     save : callable, optional
-        Keeps the state; called at every checkpoint interval, and at the end.
+        Saves the state.  It is called after every interval, when the last checkpoint is ``CHECKPOINT`` seconds old, at
+        the end, and when SIGINT or SIGTERM asks to stop.
+
+    Raises
+    ------
+    Interrupted
+        If a signal asked to stop; the step that was being done is complete and saved.  A second signal stops at once.
     """
-    out, start = run.config.output, time.monotonic() - run.seconds
+    begin = line = saved = time.monotonic()
+    start, wait = begin - run.seconds, FIRST_LINE
 
     def report():
+        nonlocal line, wait
         run.look()
         run.seconds = time.monotonic() - start
         if on_report is not None:
             on_report(run)
+        line, wait = time.monotonic(), LINE
 
-    if not run.looked:
-        report()
-    while not run.finished:
-        before = run.step
-        run.advance()
-        run.seconds = time.monotonic() - start
-        if run.finished or before // out.report_interval != run.step // out.report_interval:
+    with _Signals(save is not None) as signals:
+        if run.report_due:
             report()
-        if save is not None and (
-            run.finished or before // out.checkpoint_interval != run.step // out.checkpoint_interval
-        ):
-            save()
-    if run.clock.gradients:
-        speed = run.speed()
-        log.info("%d gradients, %.3g s each: %.3g GB/s of moments, %.3g GFLOP/s in products with them",
-                 run.clock.gradients, speed["seconds"], speed["gigabytes_per_second"],
-                 speed["gigaflops_per_second"])  # fmt: skip
+        while not run.finished:
+            before = run.step
+            run.advance()
+            now = time.monotonic()
+            run.seconds = now - start
+            if run.finished or before // report_every != run.step // report_every:
+                report()
+            elif now - line >= wait:
+                log.info("%7.1f s  %s%s", run.seconds, run.progress, time_left(run.seconds, run.step, run.total_steps))
+                line, wait = now, LINE
+            if save is None:
+                continue
+            due = before // save_every != run.step // save_every or time.monotonic() - saved >= CHECKPOINT
+            if due or run.finished or signals.number is not None:
+                save()
+                saved = time.monotonic()
+            if signals.number is not None and not run.finished:
+                raise Interrupted(signals.number, run.progress)
+
+
+class _Signals:
+    """Notes SIGINT and SIGTERM instead of letting them end the program in the middle of a step.
+
+    Only the main thread of a program can do that; in others signals act as before.
+
+    Attributes
+    ----------
+    number : int or None
+        The first signal that came.
+    """
+
+    def __init__(self, catch: bool):
+        self.number: int | None = None
+        self._catch = catch and threading.current_thread() is threading.main_thread()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        if self._catch:
+            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def _note(self, number, _):
+        if self.number is not None:
+            raise KeyboardInterrupt
+        self.number = number
+        log.warning("stopping after this step; a second signal stops at once, without saving it")
 
 
 def time_left(seconds: float, step: int, total: int) -> str:

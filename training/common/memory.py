@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 _STREAM = "lower optimizer.memory_gb (--memory), so that more of the moments are streamed"
 _SMALLER = "use precision = 'float32' or smaller batches"
-_CPU_ALLOCATOR = "DefaultCPUAllocator"  # names itself where torch finds no memory; the error has no type of its own
+_CPU_ALLOCATOR = "DefaultCPUAllocator"  # substring of torch's out-of-memory error, which has no type of its own
 
 
 @contextmanager

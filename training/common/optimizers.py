@@ -1,9 +1,8 @@
 """Optimizers: Adam or SOAP for the first steps with their learning-rate schedule, then L-BFGS.
 
-SOAP: Adam in the eigenbasis of Shampoo's preconditioner.
-
-Vyas et al., arXiv:2409.11321.  Written for parameters that are stacks of matrices, shape (..., m, n) with leading
-axes treated as a batch; vectors and one-column matrices get plain Adam.
+SOAP is Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al., arXiv:2409.11321).  It is written for
+parameters that are stacks of matrices, shape (..., m, n), with leading axes treated as a batch.  Vectors and one-column
+matrices get plain Adam.
 """
 
 from __future__ import annotations
@@ -186,9 +185,21 @@ def first_method(
     return SOAP, {"blocks": blocks, **_SOAP[steps <= _SHORT]}
 
 
-def learning_rate(largest: float, done: float) -> float:
-    """Return the learning rate after a share of the first steps: a linear rise over a tenth, half a cosine to 1 %."""
-    return largest * min(1.0, 10 * done + 0.01) * (0.505 + 0.495 * math.cos(math.pi * done))
+def learning_rate(largest: float, done: float, rise: float) -> float:
+    """Return the learning rate after a share of the steps: a linear rise, times half a cosine from 1 to 1 %.
+
+    It depends on the share alone.  So a run that is made longer goes on with the rate that the longer schedule has at
+    its step: after all of n steps, with 2 n steps asked for, with 0.505 of the largest rate, which falls again to 1 %.
+
+    Parameters
+    ----------
+    largest : float
+    done : float
+        Share of the steps that are done, from 0 to 1.
+    rise : float
+        Share of the linear rise that is done; 1 and above: all of it.
+    """
+    return largest * min(1.0, rise) * (0.505 + 0.495 * math.cos(math.pi * min(1.0, done)))
 
 
 def lbfgs(history: int) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:

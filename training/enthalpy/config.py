@@ -97,7 +97,9 @@ class EnthalpyOptimizerConfig:
     Attributes
     ----------
     epochs : int, default 300
-        Passes over the training frames.
+        Passes over the training frames.  It may be raised for a run that exists, which then resumes with the learning
+        rate that the longer schedule has at its step: after all of 300 epochs, with 600 asked for, with half of `lr`,
+        which falls again to a hundredth.
     batch : int, default 2
         Frames per step.
     lr : float, default 5e-3

@@ -18,6 +18,8 @@ from tnep_calc.structures import LabelledStructure
 from ..common import directory
 from ..common.directory import ARTIFACT, check_former, discard, provenance, write_figure
 from ..common.ensemble import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
+from ..common.lock import locked
+from ..common.loop import time_left
 from ..common.parity import numbers_of
 from ..common.splits import SPLITS
 from .config import EnthalpyConfig, load_enthalpy_config
@@ -53,11 +55,12 @@ def run_enthalpy_training(config: EnthalpyConfig, restart: bool = False) -> dict
     Arguments, result and errors as :func:`tnep_calc.training.nep.run.run_training`.
     """
     check_former(config, restart)
-    trainer = EnthalpyTrainer(config)
-    if restart:
-        discard(config.directory)
-    train_in(config.directory, trainer)
-    return write_results(trainer, config.directory, predictions(trainer))
+    with locked(config.directory):
+        trainer = EnthalpyTrainer(config)
+        if restart:
+            discard(config.directory)
+        train_in(config.directory, trainer)
+        return write_results(trainer, config.directory, predictions(trainer))
 
 
 def train_in(folder: Path, trainer: EnthalpyTrainer) -> None:
@@ -79,9 +82,9 @@ def _report(trainer: EnthalpyTrainer, folder: Path) -> None:
         if values[0] is not None:
             shown = "stress" if name == "virial" else name
             words.append(f"{shown} {'/'.join(f'{v * factor:.3g}' for v in values if v is not None)} {unit}")
-    total = trainer.config.optimizer.epochs
-    left = f", {trainer.seconds / trainer.epoch * (total - trainer.epoch):.0f} s left" if trainer.epoch < total else ""
-    log.info("%7.1f s  epoch %d/%d  %s%s", trainer.seconds, trainer.epoch, total, ", ".join(words), left)
+    left = time_left(trainer.seconds, trainer.step, trainer.total_steps)
+    log.info("%7.1f s  epoch %d/%d  %s%s",
+             trainer.seconds, trainer.epoch, trainer.config.optimizer.epochs, ", ".join(words), left)  # fmt: skip
     directory.write_log(folder, trainer.history)
 
 
@@ -150,6 +153,11 @@ def run_enthalpy_ensemble(config: EnthalpyConfig, restart: bool = False) -> dict
     """
     resolve(config.optimizer.device)  # before any work
     check_former(config, restart)
+    with locked(config.directory):
+        return _run_enthalpy_ensemble(config, restart)
+
+
+def _run_enthalpy_ensemble(config, restart):
     structures = read_structures(config)
     indices = member_indices(structures, config)
     pool: Sequence[Frame] | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +21,9 @@ from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape
 from tnep_calc.structures import LabelledStructure
 
 from ..common.checkpoint import fingerprint, load_matching, save_checkpoint
+from ..common.loop import run_steps
 from ..common.memory import room_in_memory
-from ..common.optimizers import SOAP
+from ..common.optimizers import SOAP, learning_rate
 from ..common.splits import SPLITS, split_indices
 from .config import EnthalpyConfig
 from .data import frames_of, read_structures, unseen_warnings
@@ -114,8 +114,9 @@ class EnthalpyTrainer:
         groups = [{"params": matrices, "weight_decay": decay}, {"params": last}, {"params": vectors, "stacked": 2}]
         self.optimizer = SOAP(groups, lr=opt.lr)
         self.mean_squares: dict[str, float] = {}
-        self.epoch, self.step, self.seconds = 0, 0, 0.0
+        self.step, self.seconds = 0, 0.0
         self.history: list[dict[str, Any]] = []
+        self._begin_pass()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -123,20 +124,34 @@ class EnthalpyTrainer:
         return math.ceil(len(self.frames["train"]) / self.config.optimizer.batch)
 
     @property
+    def total_steps(self) -> int:
+        """Number of steps of the whole run."""
+        return self.config.optimizer.epochs * self.steps_per_epoch
+
+    @property
+    def epoch(self) -> int:
+        """Number of whole passes that are done."""
+        return self.step // self.steps_per_epoch
+
+    @property
     def progress(self) -> str:
-        """Epochs that are done, in words."""
-        return f"{self.epoch} of {self.config.optimizer.epochs} epochs"
+        """Epochs that are done, for the log."""
+        return f"{self.step / self.steps_per_epoch:.4g} of {self.config.optimizer.epochs} epochs"
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are done."""
-        return self.epoch >= self.config.optimizer.epochs
+        return self.step >= self.total_steps
+
+    @property
+    def report_due(self) -> bool:
+        """Whether a report is due before the next step: never, as the first one follows the first epochs."""
+        return False
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate: linear rise, then half a cosine to a hundredth."""
-        done = step / (self.config.optimizer.epochs * self.steps_per_epoch)
-        rise = min(1.0, (done + 1e-4) / _WARM_UP)
-        return self.config.optimizer.lr * rise * (0.505 + 0.495 * math.cos(math.pi * min(1.0, done)))
+        done = step / self.total_steps
+        return learning_rate(self.config.optimizer.lr, done, (done + 1e-4) / _WARM_UP)
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -146,26 +161,23 @@ class EnthalpyTrainer:
 
         The intervals of ``[output]`` count epochs.
         """
-        start, out = time.monotonic() - self.seconds, self.config.output
-        while not self.finished:
-            self._pass()
-            self.seconds = time.monotonic() - start
-            if self.finished or self.epoch % out.report_interval == 0:
-                self._report()
-                if on_report is not None:
-                    on_report(self)
-            if checkpoint is not None and (self.finished or self.epoch % out.checkpoint_interval == 0):
-                save_checkpoint(checkpoint, self.state())
+        out, length = self.config.output, self.steps_per_epoch
+        save = None if checkpoint is None else lambda: save_checkpoint(checkpoint, self.state())
+        run_steps(self, length * out.report_interval, length * out.checkpoint_interval, on_report, save)
 
-    def _pass(self):
-        """One pass over the training frames; order and directions depend on seed and epoch alone."""
+    def _begin_pass(self):
+        """Draw the order of the training frames, and start the directions; they depend on seed and epoch alone."""
         seed = 1_000_003 * self.config.model.seed + self.epoch
-        order = np.random.default_rng(seed).permutation(len(self.frames["train"]))
-        generator = torch.Generator("cpu").manual_seed(seed)
-        batch = self.config.optimizer.batch
-        for first in range(0, len(order), batch):
-            self._step([self.frames["train"][k] for k in order[first : first + batch]], generator)
-        self.epoch += 1
+        self._order = np.random.default_rng(seed).permutation(len(self.frames["train"]))
+        self._generator = torch.Generator("cpu").manual_seed(seed)
+
+    def advance(self) -> None:
+        """Do one step: the next batch of the pass over the training frames."""
+        place, batch = self.step % self.steps_per_epoch, self.config.optimizer.batch
+        if place == 0:
+            self._begin_pass()
+        chosen = self._order[place * batch : (place + 1) * batch]
+        self._step([self.frames["train"][k] for k in chosen], self._generator)
 
     def _step(self, frames: list[Frame], generator: torch.Generator):
         directions = None
@@ -239,7 +251,8 @@ class EnthalpyTrainer:
             for label, parts in found.items()
         }
 
-    def _report(self):
+    def look(self) -> None:
+        """Add a row to the history."""
         row: dict[str, Any] = {"epoch": self.epoch, "seconds": self.seconds}
         if self.ridge:
             fit = fit_polarizability(self.average, self.frames["train"])
@@ -257,7 +270,8 @@ class EnthalpyTrainer:
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on exactly as if nothing had happened, on this device or another."""
         return {
-            "fingerprint": self.fingerprint, "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
+            "fingerprint": self.fingerprint, "step": self.step, "seconds": self.seconds,
+            "generator": self._generator.get_state(),
             "sites": self.sites.state_dict(), "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(), "mean_squares": self.mean_squares, "history": self.history,
         }  # fmt: skip
@@ -268,7 +282,9 @@ class EnthalpyTrainer:
         self.sites.load_state_dict(state["sites"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self._begin_pass()
+        self._generator.set_state(state["generator"])
         self.mean_squares, self.history = state["mean_squares"], state["history"]
 
 

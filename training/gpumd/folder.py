@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from tnep_calc.conventions import GPUMD_ORDER, from_six
 from tnep_calc.datasets.checks import check_before_testing, check_before_training
 from tnep_calc.device import resolve
 from tnep_calc.errors import InputError
@@ -20,6 +21,7 @@ from tnep_calc.io.gpumd.nep_in import NepInput, read_nep_in
 from tnep_calc.io.gpumd.nep_txt import ZBL, NepParameters, write_nep
 from tnep_calc.io.gpumd.training_output import append_row, loss_row, parity_tables, table_errors, write_parity
 from tnep_calc.io.gpumd.xyz import GpumdFrame, read_gpumd_xyz
+from tnep_calc.structures import LabelledStructure
 
 from ..common.config import check
 from .reference import evaluate
@@ -248,3 +250,15 @@ def check_folder(folder: Folder, run: RunOptions) -> None:
     continues = (path / CHECKPOINT).exists() or (by_snes and (path / RESTART).exists())
     if (path / NEP).exists() and not (continues or imports or run.restart):
         raise InputError(f"{path / NEP} exists and would be overwritten: move it away, or use --restart to begin anew")
+
+
+def labelled_structures(frames: Sequence[GpumdFrame]) -> list[LabelledStructure]:
+    """Return the structures with weights and targets of atoms as both trainers have them."""
+    result = []
+    for frame in frames:
+        tensors = frame.atomic_polarizability
+        result.append(replace(
+            frame.structure, weight=frame.weight, atomic_dipole=frame.atomic_dipole,
+            atomic_polarizability=None if tensors is None else from_six(tensors, GPUMD_ORDER),
+        ))  # fmt: skip
+    return result

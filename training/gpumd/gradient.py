@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tnep_calc.conventions import GPUMD_ORDER, from_six
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_keywords import MAX_NEURONS
 from tnep_calc.io.gpumd.nep_txt import NepParameters, write_nep
 from tnep_calc.io.gpumd.training_output import parity_tables, table_errors, write_parity
-from tnep_calc.io.gpumd.xyz import GpumdFrame
 from tnep_calc.structures import LabelledStructure
 
 from ..common.checkpoint import fingerprint, load_matching, save_checkpoint
@@ -27,7 +25,7 @@ from ..nep.data import labels_of
 from ..nep.precision import log_rounding, rounding
 from ..nep.shared_parts import MomentPool
 from ..nep.trainer import Trainer
-from .folder import CHECKPOINT, NEP, Folder, RunOptions
+from .folder import CHECKPOINT, NEP, Folder, RunOptions, labelled_structures
 from .keywords import gradient_config, in_words
 from .reference import as_evaluated, repulsion, take_off
 
@@ -124,7 +122,7 @@ class Targets:
         self.indices = {"train": np.arange(n), "validation": np.arange(n, len(frames)), "test": np.arange(0)}
         if self.repulsion is not None:
             frames = take_off(frames, self.repulsion)
-        self.structures = _structures(frames)
+        self.structures = labelled_structures(frames)
 
     def of(self, split: str) -> list[LabelledStructure]:
         """Return the structures of a split."""
@@ -274,15 +272,3 @@ def _virials_in_words(structures, folder):
     if folder.options.kind == "potential" and folder.options.lambda_v > 0 and known < len(structures):
         return [f"virials: {known} of {len(structures)} structures have one"]
     return []
-
-
-def _structures(frames: Sequence[GpumdFrame]) -> list[LabelledStructure]:
-    """Return the structures with weights and targets of atoms as the trainer has them."""
-    result = []
-    for frame in frames:
-        tensors = frame.atomic_polarizability
-        result.append(replace(
-            frame.structure, weight=frame.weight, atomic_dipole=frame.atomic_dipole,
-            atomic_polarizability=None if tensors is None else from_six(tensors, GPUMD_ORDER),
-        ))  # fmt: skip
-    return result

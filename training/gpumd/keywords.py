@@ -1,4 +1,4 @@
-"""What the gradient engine makes of a GPUMD training folder: the configuration of its trainer, or a refusal.
+"""Keywords of ``nep.in`` as settings: the model of both engines, and the configuration of the gradient trainer.
 
 Keywords of the evolution strategy that mean something for any training are honoured: ``generation`` limits the steps,
 ``lambda_1`` and ``lambda_2`` set the penalty, ``output_interval`` and ``save_potential`` count steps.  Of those that
@@ -16,15 +16,22 @@ from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_in import NepInput
 from tnep_calc.io.gpumd.nep_txt import read_nep
 
-from ..nep.config import LossConfig, OptimizerConfig, TrainingConfig, parse_config
+from ..nep.config import LossConfig, ModelConfig, OptimizerConfig, TrainingConfig, parse_config
 from .folder import NEP, Folder, RunOptions
-from .snes.trainer import model_config
 
 _MANY, _BATCH = 300, 64
 """Structures from which on SOAP on batches of so many is the better start."""
 
 EVOLUTION_ONLY = ("population", "initial_para", "sigma0")
 """Keywords that the gradient engine has no use for."""
+
+
+def model_config(options: NepInput) -> ModelConfig:
+    """Return the model that a ``nep.in`` describes."""
+    pairs = options.cutoff if len(options.cutoff) > 1 else options.cutoff * len(options.species)
+    radial, angular = zip(*pairs, strict=True)
+    return ModelConfig(options.kind, options.species, radial, angular, options.n_max, options.basis_size,
+                       options.l_max, options.neuron)  # fmt: skip
 
 
 def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:

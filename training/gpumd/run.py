@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,14 +21,15 @@ from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.io.gpumd.training_output import parity_tables, table_errors, write_parity, write_table
 from tnep_calc.io.gpumd.xyz import GpumdFrame
 
+from ..common.lock import locked
 from ..nep.coverage import coverage_of, unseen_warnings
 from ..nep.model import basis_of
 from ..nep.moments import Basis, Moments, build_moments
 from .folder import CHECKPOINT, LOSS, NEP, OLD, RESTART, Folder, RunOptions, check_folder
 from .gradient import check_gradient, train_gradient
+from .keywords import model_config
 from .reference import evaluate
 from .snes.run import check_snes, train_snes
-from .snes.trainer import model_config
 from .together import group_of, train_together
 
 log = logging.getLogger(__name__)
@@ -73,11 +75,12 @@ def run_folder(folder: Folder, run: RunOptions) -> list[Path]:
     torch.set_num_threads(run.threads)
     if folder.options.prediction:
         return predict(folder)
-    begin(folder, run)
-    if run.engine == "snes":
-        train_snes(folder, run)
-    else:
-        train_gradient(folder, run)
+    with locked(folder.path):
+        begin(folder, run)
+        if run.engine == "snes":
+            train_snes(folder, run)
+        else:
+            train_gradient(folder, run)
     return trained_files(folder)
 
 
@@ -204,9 +207,12 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
         if len(group) == 1:
             written += run_folder(group[0], run)
             continue
-        for folder in group:
-            begin(folder, run)
-        train_together(group, run)
+        with ExitStack() as locks:
+            for folder in group:
+                locks.enter_context(locked(folder.path))
+            for folder in group:
+                begin(folder, run)
+            train_together(group, run)
         written += [path for folder in group for path in trained_files(folder)]
     return written
 

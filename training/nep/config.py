@@ -171,7 +171,8 @@ class OptimizerConfig:
         in fewer steps, and smaller ones, where there are hundreds of structures; with some tens ``"adam"`` gives
         smoother models.
     steps : int, default 300
-        Number of them.
+        Number of them.  They and `lbfgs_steps` may be raised for a run that exists, which then resumes: before L-BFGS,
+        with the learning rate that the longer schedule has at its step; in L-BFGS it stays there, up to the new total.
     batch : int, default 0
         Structures per step, drawn anew in every epoch; 0 = all of them.
     lr : float, default 0.02, with ``model.start`` 0.001

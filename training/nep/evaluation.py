@@ -1,9 +1,10 @@
-"""What is looked at during a training run: predictions and errors of a part of the data, and the speed."""
+"""Predictions, errors and timing reported during training."""
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from ..common.labels import OF_STRUCTURES, Labels
 from .loss import Objective
 from .model import NepOnMoments
 from .parts import Part
+
+log = logging.getLogger(__name__)
 
 
 def predictions_of(part: Part, model: NepOnMoments, vector: Tensor, wanted: Sequence[str]) -> dict[str, Tensor]:
@@ -87,3 +90,10 @@ class Clock:
         cost = {"gigabytes": 2 * width * part.numbers / 1e9, "gigaflops": operations * part.numbers / 1e9}
         rates = {f"{name}_per_second": value / seconds if seconds else 0.0 for name, value in cost.items()}
         return {**cost, "seconds": seconds, **rates}
+
+
+def log_speed(clock: Clock, speed: Mapping[str, float]) -> None:
+    """Log how fast the gradients of this process were; see :meth:`Clock.speed`."""
+    if clock.gradients:
+        log.info("%d gradients, %.3g s each: %.3g GB/s of moments, %.3g GFLOP/s in products with them", clock.gradients,
+                 speed["seconds"], speed["gigabytes_per_second"], speed["gigaflops_per_second"])  # fmt: skip

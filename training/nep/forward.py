@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ from . import native
 from .invariants import InvariantDerivatives
 from .moments import Moments
 from .scaling import Scaling
+
+_MANY, _SLOTS_AT_ONCE = 16, 32
+"""Models from which on the pairs of a slot are one matrix in predictions, and slots that are multiplied at a time."""
 
 
 class Centres:
@@ -243,7 +247,7 @@ class Centres:
         if name == "born_charges":
             direct = self._at_pairs(self.moment_gradient(), self.moments.pair_born).unflatten(-1, (3, 3))
             slots = self.moment_gradient_along().index_select(1, self.moments.pair_slot)
-            return self._to_atoms(direct + slots @ self.moments.pair_gradient)
+            return self._to_atoms(direct + (slots @ self.moments.pair_gradient).transpose(0, 1))
         raise ValueError(f"there is no label '{name}'")
 
     def _constants(self, of_structures):
@@ -264,13 +268,41 @@ class Centres:
         return per_center.transpose(1, 2).index_select(1, self.moments.atom_row)
 
     def _at_pairs(self, slots, by_pair):
-        """Contract (P, slots, F) with moments of pairs, (n_pairs, F, D): (P, n_pairs, D)."""
+        """Contract (P, slots, F) with moments of pairs, (n_pairs, F, D): (n_pairs, P, D)."""
+        if self.members >= _MANY and not torch.is_grad_enabled():
+            return self._at_pairs_of_slots(slots.transpose(0, 1).contiguous(), by_pair)
         per_pair = slots.index_select(1, self.moments.pair_slot).transpose(0, 1)  # (n_pairs, P, F)
-        return torch.bmm(per_pair, by_pair).transpose(0, 1)
+        return torch.bmm(per_pair, by_pair)
+
+    def _at_pairs_of_slots(self, slots, by_pair):
+        """As :meth:`_at_pairs`, slots (slots, P, F) first: the pairs of a slot are one matrix, filled up with zeros.
+
+        So the values of many models are not copied to every pair.  The pairs are in the order of their slots.
+        """
+        slot, parts = cast(Tensor, self.moments.pair_slot), []
+        counts = torch.bincount(slot, minlength=len(slots))
+        ends = torch.cumsum(counts, 0)
+        within = torch.arange(len(slot), device=slot.device) - (ends - counts)[slot]
+        for first in range(0, len(slots), _SLOTS_AT_ONCE):
+            own = slots[first : first + _SLOTS_AT_ONCE]
+            here = counts[first : first + _SLOTS_AT_ONCE]
+            last = int(ends[first + len(own) - 1])
+            pairs, longest = slice(last - int(here.sum()), last), int(here.max())
+            place = (slot[pairs] - first) * longest + within[pairs]
+            filled = by_pair.new_zeros(len(own) * longest, *by_pair.shape[1:])
+            filled[place] = by_pair[pairs]
+            filled = filled.unflatten(0, (len(own), longest)).transpose(1, 2).flatten(2)  # (slots, F, longest D)
+            product = torch.bmm(own, filled).unflatten(2, (longest, -1)).transpose(1, 2).flatten(0, 1)
+            parts.append(product[place])
+        return torch.cat(parts)
 
     def _to_atoms(self, per_pair):
-        """Turn derivatives by the neighbour of each pair into derivatives by atoms, in the order of the structures."""
+        """Turn derivatives by the neighbour of each pair, (n_pairs, P, ...), into those by atoms, (P, n_atoms, ...).
+
+        Atoms are in the order of the structures.
+        """
         moments = self.moments
-        total = per_pair.new_zeros((len(per_pair), moments.n_atoms, *per_pair.shape[2:]))
-        total = total.index_add(1, moments.pair_neighbor, per_pair).index_add(1, moments.pair_center, -per_pair)
-        return total.index_select(1, moments.atom_row)
+        total = per_pair.new_zeros((moments.n_atoms, *per_pair.shape[1:]))
+        total = total.index_add(0, moments.pair_neighbor, per_pair)
+        total = total.index_add(0, moments.pair_center, per_pair, alpha=-1)
+        return total.index_select(0, moments.atom_row).transpose(0, 1)

@@ -27,7 +27,7 @@ from ..common.labels import OF_STRUCTURES
 from ..common.loop import run_steps
 from ..common.memory import room_in_memory
 from .config import TrainingConfig
-from .evaluation import Clock, predictions_of
+from .evaluation import Clock, log_speed, predictions_of
 from .lockstep import answer_together
 from .loss import Objective, set_gradient, share_of
 from .model import NepOnMoments
@@ -115,6 +115,11 @@ class JointTrainer:
         return not self.active
 
     @property
+    def report_due(self) -> bool:
+        """Whether the parameters to start from have not been looked at."""
+        return not self.looked
+
+    @property
     def looked(self) -> bool:
         """Whether there was a look at all."""
         return all(member.looked for member in self.members)
@@ -151,7 +156,8 @@ class JointTrainer:
         self, on_report: Callable[[JointTrainer], None] | None = None, save: Callable[[], None] | None = None
     ) -> None:
         """Train all to the end; arguments as :func:`tnep_calc.training.common.loop.run_steps`."""
-        run_steps(self, on_report, save)
+        run_steps(self, self.config.output.report_interval, self.config.output.checkpoint_interval, on_report, save)
+        log_speed(self.clock, self.speed())
 
     def advance(self) -> None:
         """Do a step of the first method, or a few iterations of L-BFGS, with all members that go on."""

@@ -1,7 +1,8 @@
-"""Functions that wait for the same costly answers: all that wait are answered at once.
+"""Run several optimizers in lockstep, so that one batched evaluation serves all their pending gradient requests.
 
-For optimizers that call a function of their own (L-BFGS with a line search), of several models whose gradients are
-computed together.  Each runs in a thread, but only one at a time, in a fixed order; so nothing depends on timing.
+This is for optimizers that call the gradient themselves (L-BFGS with a line search), of several models whose gradients
+are computed together.  Each optimizer runs in a thread, but only one at a time and in a fixed order, so the result does
+not depend on timing.
 """
 
 from __future__ import annotations

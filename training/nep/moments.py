@@ -115,23 +115,6 @@ class Moments:
         """Size in GB (10^9 bytes)."""
         return sum(t.numel() * t.element_size() for t in self.arrays) / 1e9
 
-    def dense(self, basis: Basis) -> tuple[Tensor, Tensor | None]:
-        """Return M, shape (n_atoms, T, F), and D, shape (n_atoms, T, F, components) or None, with all species."""
-        parts = []
-        for group in self.groups:
-            count = group.rows.stop - group.rows.start
-            near, c = len(group.near), group.radial.shape[1]
-            radial = group.radial.reshape(near, -1, c, count).permute(3, 0, 1, 2)
-            k, s = basis.angular_shape
-            both = [group.angular.unsqueeze(1)] + ([] if group.along is None else [group.along])
-            angular = torch.cat(both, dim=1).reshape(near, k, c, s, count).permute(4, 0, 1, 3, 2)
-            angular = angular.reshape(count, near, k * s, c)
-            full = angular.new_zeros(count, len(basis.species), basis.n_features, c)
-            full[:, list(group.near)] = torch.cat([radial, angular], dim=2)
-            parts.append(full)
-        full = torch.cat(parts)
-        return full[..., 0], full[..., 1:] if full.shape[-1] > 1 else None
-
     def select(self, structures: Sequence[int]) -> Moments:
         """Return the moments of some structures, by index, in the given order (a copy; no structure twice)."""
         chosen = torch.as_tensor(structures, dtype=torch.int64, device=self.structure.device)

@@ -29,6 +29,7 @@ from ..common.directory import ARTIFACT, NEP, check_former, discard, resume, wri
 from ..common.ensemble import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
 from ..common.labels import ABOUT_SPECIES, UNITS, make_labels
 from ..common.labels import spreads as label_spreads
+from ..common.lock import locked
 from ..common.loop import time_left
 from ..common.memory import room_in_memory
 from ..common.parity import DISPLAY, panels
@@ -77,11 +78,12 @@ def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any
         If data or checkpoint cannot be used.
     """
     check_former(config, restart)
-    trainer = Trainer(config)
-    if restart:
-        discard(config.directory)
-    train_in(config.directory, trainer)
-    return write_results(trainer, config.directory)
+    with locked(config.directory):
+        trainer = Trainer(config)
+        if restart:
+            discard(config.directory)
+        train_in(config.directory, trainer)
+        return write_results(trainer, config.directory)
 
 
 def train_in(folder: Path, trainer: Trainer) -> None:
@@ -194,8 +196,13 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
         If data or a checkpoint cannot be used.
     """
     resolve(config.optimizer.device)  # before any work
-    configs = [member_config(config, k) for k in range(config.ensemble.n_splits)]
     check_former(config, restart)
+    with locked(config.directory):
+        return _run_ensemble(config, restart)
+
+
+def _run_ensemble(config, restart):
+    configs = [member_config(config, k) for k in range(config.ensemble.n_splits)]
     structures = read_structures(config)
     indices = [labelled(own, structures, config) for own in member_indices(structures, config)]
     together = JointTrainer.of(configs, structures, indices)

@@ -30,7 +30,7 @@ from ..common.store import Storage
 from .config import TrainingConfig
 from .coverage import Coverage, coverage_of, unseen_warnings
 from .data import labelled, make_parts, read_structures
-from .evaluation import Clock, errors_of, predictions_of
+from .evaluation import Clock, errors_of, log_speed, predictions_of
 from .fine_tuning import start_vector
 from .initial import decay_weights, initialise
 from .loss import Objective, set_gradient, share_of
@@ -78,6 +78,10 @@ class Trainer:
         Predictions of the current parameters by split, where somebody has made them already.
     history : list of dict
         Rows of ``log.csv``: step, loss, learning rate, and RMSE of each label on training and validation data.
+    choice_step : int
+        Step at which one of several starts is chosen (0 with one start).
+    switch : int
+        Step at which L-BFGS takes over; a run that is in L-BFGS stays there when it is made longer.
     stops : list of int
         L-BFGS, which does several steps at a time, stops at multiples of these.
     """
@@ -125,6 +129,9 @@ class Trainer:
         descriptor = sum(math.prod(shapes[name]) for name in ("c_radial", "c_angular"))  # they come first
         self.frozen = descriptor if config.model.freeze_descriptor else 0
         self.step = 0
+        options = config.optimizer
+        self.choice_step = options.restart_steps if options.restarts > 1 else 0
+        self.switch = self.choice_step + options.steps
         self.stops = [config.output.report_interval]
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"step": 0, "loss": math.inf, "vector": self._single(self.vector.detach())}
@@ -160,10 +167,9 @@ class Trainer:
         return f"{self.step} of {self.total_steps} steps"
 
     @property
-    def choice_step(self) -> int:
-        """Step at which one of several starts is chosen (0 with one start)."""
-        options = self.config.optimizer
-        return options.restart_steps if options.restarts > 1 else 0
+    def report_due(self) -> bool:
+        """Whether the parameters to start from have not been looked at."""
+        return not self.looked
 
     @property
     def looked(self) -> bool:
@@ -197,14 +203,16 @@ class Trainer:
 
         The state is kept in the file `checkpoint`, if there is one.
         """
-        run_steps(self, on_report, None if checkpoint is None else lambda: save_checkpoint(checkpoint, self.state()))
+        save = None if checkpoint is None else lambda: save_checkpoint(checkpoint, self.state())
+        run_steps(self, self.config.output.report_interval, self.config.output.checkpoint_interval, on_report, save)
+        log_speed(self.clock, self.speed())
 
     @property
     def stage(self) -> str:
         """``"restarts"``, the name of the first method or ``"lbfgs"``: what the next step is done by."""
         if self.vector.ndim == 2:
             return "restarts"
-        return self.config.optimizer.method if self.step < self.choice_step + self.config.optimizer.steps else "lbfgs"
+        return self.config.optimizer.method if self.step < self.switch else "lbfgs"
 
     def advance(self) -> None:
         """Do one step of the first method, or a few iterations of L-BFGS."""
@@ -220,7 +228,7 @@ class Trainer:
         """Leave out the other steps of the first method: L-BFGS goes on from the best parameters."""
         self._log("no smaller validation loss since step %d: L-BFGS goes on from there", self.best["step"])
         self.vector = self.best["vector"].to(self.device, copy=True).requires_grad_(True)
-        self.step = self.choice_step + self.config.optimizer.steps
+        self.step = self.switch
 
     def do_first(self, gradient: Callable[[], float]) -> None:
         """Do one step of the first method with a function that sets the gradient and returns the loss."""
@@ -229,7 +237,7 @@ class Trainer:
         self._check_finite(gradient())
         optimizer.step()
         self.step += 1
-        if self.step == self.choice_step:
+        if self.vector.ndim == 2 and self.step >= self.choice_step:
             self._choose()
 
     def do_lbfgs(self, gradient: Callable[[], float]) -> None:
@@ -257,7 +265,7 @@ class Trainer:
         """Return the learning rate of the first steps; those of several starts have a schedule of their own."""
         options, first = self.config.optimizer, self.choice_step
         done = step / first if step < first else (step - first) / options.steps
-        return learning_rate(options.lr, done)
+        return learning_rate(options.lr, done, 10 * done + 0.01)
 
     def batch(self, part: Part) -> list[Block]:
         """Return the blocks of a part for the next of these steps: batches in an order drawn for every epoch."""
@@ -377,6 +385,8 @@ class Trainer:
             "fingerprint": self.fingerprint,
             "step": self.step,
             "seconds": self.seconds,
+            "choice_step": self.choice_step,
+            "switch": self.switch,
             "vector": self.vector.detach(),
             "scaling": asdict(self.model.scaling),
             "optimizer": None if self._optimizer is None else self._optimizer.state_dict(),
@@ -394,6 +404,11 @@ class Trainer:
         self.vector = state["vector"].to(self.device, copy=True).requires_grad_(True)
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.history = state["best"], state["history"]
+        if self.vector.ndim == 1:  # what is over stays as it was, if the run now has another length
+            self.choice_step = state["choice_step"]
+            self.switch = self.choice_step + self.config.optimizer.steps
+        if self.step > state["switch"]:
+            self.switch = state["switch"]
         self._optimizer, self.predicted = None, {}
         if state["optimizer"] is not None and not self.finished:
             first = "betas" in state["optimizer"]["param_groups"][0]

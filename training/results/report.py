@@ -112,7 +112,7 @@ def _read_results(folder):
                                                       "seconds", "threads", "device") if key in results]  # fmt: skip
     settings += [(f"{split} structures", str(len(indices))) for split, indices in results.get("splits", {}).items()]
     settings += _flat(results.get("configuration", {}))
-    axes = "step", "loss (mean squared errors / spread²)"
+    axes = "epoch" if "epochs" in results else "step", "loss (mean squared errors / spread²)"
     if results["kind"] == "enthalpy":
         axes = "epoch", "mean absolute errors (eV, Å, e, V)"
     return Run(folder.resolve().name, settings, axes, [_log_curves(folder)], load_panels(folder))
@@ -192,7 +192,8 @@ def _log_curves(folder):
     with open(folder / "log.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if "loss_train" in rows[0]:
-        x, columns = "step", {name.removeprefix("loss_"): name for name in rows[0] if name.startswith("loss_")}
+        x = "epoch" if "epoch" in rows[0] else "step"
+        columns = {name.removeprefix("loss_"): name for name in rows[0] if name.startswith("loss_")}
     else:  # of an enthalpy model: every label, of held-back structures if there are any
         split = "validation" if any(name.endswith("_validation") for name in rows[0]) else "train"
         ends = f"_{split}"

@@ -84,7 +84,7 @@ void TnepDriver::load(const std::string &name, const std::string &kind, int nele
 
   takes_positions = model->takes_positions();
   const auto &meta = model->metadata();
-  if (!kind.empty() && meta.kind != kind && meta.kind != "enthalpy")    // an enthalpy model gives all of these quantities
+  if (!kind.empty() && !meta.gives(kind == "potential" ? "forces" : kind))    // the other kinds are named after their quantity
     error->all(FLERR, "{} needs a {} model, but {} is a {} model", style, kind, file, meta.kind);
   if (!dtype.empty() && meta.dtype != dtype)
     error->all(FLERR, "{}: precision asks for {}, but {} was exported as {}: tnep export nep.txt model.pt --dtype {}", style,

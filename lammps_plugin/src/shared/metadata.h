@@ -11,7 +11,7 @@ namespace LAMMPS_NS {
 // What an exported model says about itself (member tnep_calc.json of the file, written by tnep_calc/artifact.py).
 struct TnepMetadata {
   std::string package_version, torch_version;       // that wrote the file
-  std::string family, kind, dtype;                  // "nep"; "potential", "dipole" or "polarizability"; arithmetic
+  std::string family, kind, dtype;                  // e.g. "nep", "dipole", "float64"; see tnep_calc/families.py
   std::vector<std::string> quantities, species;     // what it gives; symbols in the order of the species index
   double cutoff = 0.0;                              // largest cutoff in Angstrom
   std::string polarizability_unit;                  // "e*A^2/V", or "N*chi"

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -261,13 +260,10 @@ def test_figure_of_histories():
     np.testing.assert_allclose(plot_enthalpy_histories(rows, {"energy": ("meV", 10.0)}).axes[0].lines[3].get_ydata(), [15, 12.5])
 
 
-def test_single_runs_of_before_resume(folder):
-    """Hash of a configuration without [ensemble] as it was when there was no such table, and all was by gradients."""
+def test_an_ensemble_does_not_change_what_a_member_is(folder):
     config = load_enthalpy_config(folder / "all.toml")
     (folder / "plain.toml").write_text(SINGLE.format(seed=3))
     assert fingerprint(config, []) == fingerprint(load_enthalpy_config(folder / "plain.toml"), [])
-    config = replace(config, optimizer=replace(config.optimizer, polarizability="gradient"))
-    assert fingerprint(config, [])["configuration"] == "5410295142c40724134e6144569980681febc5af0d5a0d5aa107337e72041978"
 
 
 @pytest.mark.parametrize("key", ["n_splits", "method", "train_fraction", "seed"])

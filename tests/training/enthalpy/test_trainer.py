@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from helpers.enthalpy_teacher import CUTOFF, FIELD, QUANTITIES, RADIAL, SPECIES, ZBL, config, labelled
+from helpers.training_runs import Stop, stop_at
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.structures.extxyz import write_dataset
+from tnep_calc.training.common import loop
 from tnep_calc.training.common.optimizers import SOAP
 from tnep_calc.training.enthalpy.frames import make_frame
 from tnep_calc.training.enthalpy.prediction import errors, predict
@@ -54,6 +56,45 @@ def test_resume_is_exact(teacher, tmp_path):
     other = EnthalpyTrainer(config(model={"seed": 1}), structures)
     with pytest.raises(InputError, match="another configuration"):
         other.restore(tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize("steps", [1, 7, 13])
+def test_resume_within_a_pass_is_exact(teacher, tmp_path, monkeypatch, steps):
+    """A checkpoint by time falls anywhere between two steps; a pass has 5 of them."""
+    structures = [labelled(teacher, k) for k in range(6)]
+    made = config(optimizer={"batch": 1})
+    straight = EnthalpyTrainer(made, structures)
+    straight.run()
+    assert straight.steps_per_epoch == 5 and [row["epoch"] for row in straight.history] == [3, 6]
+    killed = EnthalpyTrainer(made, structures)
+    monkeypatch.setattr(loop, "CHECKPOINT", 0.0)
+    stop_at(killed, steps)
+    with pytest.raises(Stop):
+        killed.run(checkpoint=tmp_path / "c.pt")
+    again = EnthalpyTrainer(made, structures)
+    again.restore(tmp_path / "c.pt")
+    assert again.step == steps
+    again.run()
+    for a, b in zip(straight.average.parameters(), again.average.parameters(), strict=True):
+        assert torch.equal(a, b)
+    without_time = [[{k: v for k, v in row.items() if k != "seconds"} for row in x.history] for x in (straight, again)]
+    assert without_time[0] == without_time[1]
+
+
+def test_a_run_is_made_longer(teacher, tmp_path):
+    """From its step on it is a run of the new length: the learning rate is the one that the longer schedule has."""
+    structures = [labelled(teacher, k) for k in range(6)]
+    short = EnthalpyTrainer(config(optimizer={"epochs": 2}), structures)
+    short.run(checkpoint=tmp_path / "c.pt")
+    longer = EnthalpyTrainer(config(output={"report_interval": 1, "checkpoint_interval": 9}), structures)
+    longer.restore(tmp_path / "c.pt")
+    assert longer.epoch == 2 and not longer.finished
+    assert longer.learning_rate(longer.step) == pytest.approx(0.01 * (0.505 + 0.495 * np.cos(np.pi / 3)), rel=1e-12)
+    longer.run()
+    assert [row["epoch"] for row in longer.history] == [2, 3, 4, 5, 6]
+    again = EnthalpyTrainer(config(optimizer={"epochs": 1}), structures)  # less than is done: finished
+    again.restore(tmp_path / "c.pt")
+    assert again.finished
 
 
 def _interrupt(trainer):

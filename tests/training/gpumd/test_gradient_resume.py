@@ -59,7 +59,7 @@ def test_bit_for_bit(make, monkeypatch, often, case, row):
 def test_another_engine_test_set_or_option_is_refused(make):
     folder = make("dipole", generation=4)
     run_directory(folder, RunOptions(patience=3))
-    for run in (RunOptions(engine="snes", restarts=1), RunOptions(), RunOptions(patience=4), RunOptions(steps=1)):
+    for run in (RunOptions(engine="snes", restarts=1), RunOptions(), RunOptions(patience=4)):
         with pytest.raises(InputError, match="another"):
             run_directory(folder, run)
     train, test = ((folder / f"{name}.xyz").read_text().splitlines(True) for name in ("train", "test"))
@@ -67,3 +67,17 @@ def test_another_engine_test_set_or_option_is_refused(make):
     (folder / "test.xyz").write_text("".join(test[5:]))
     with pytest.raises(InputError, match="another split"):
         run_directory(folder, RunOptions(patience=3))
+
+
+def test_a_finished_run_is_made_longer(make):  # noqa: F811
+    """More steps go on in L-BFGS from where it ended; rows that are written stay."""
+    folder = make("dipole", generation=1000, output_interval=4)
+    run_directory(folder, RunOptions(steps=6))
+    first = rows(folder)
+    assert [row[0] for row in first] == [4, 8, 12]
+    run_directory(folder, RunOptions(steps=10))
+    longer = rows(folder)
+    assert longer[:3] == first and [row[0] for row in longer] == [4, 8, 12, 16, 20]
+    assert longer[-1][1] < first[-1][1]
+    run_directory(folder, RunOptions(steps=8))  # less than is done: nothing happens
+    assert rows(folder) == longer

@@ -4,10 +4,6 @@ A simulated GPU has the numbers of the CPU, so all must be equal, bit by bit; wh
 """
 
 import logging
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,20 +11,20 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.gpumd_folders import interrupted, write_xyz
 from helpers.gpumd_folders import options as folder_options
-from helpers.gpumd_folders import write_xyz
-from helpers.paths import ROOT
 from helpers.simulated_gpu import simulated_gpu
 from helpers.snes_runs import make_frames, options
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_in import write_nep_in
 from tnep_calc.io.gpumd.nep_txt import format_nep
+from tnep_calc.training.common import store
 from tnep_calc.training.common.checkpoint import load_checkpoint, save_checkpoint
 from tnep_calc.training.gpumd.folder import Folder, RunOptions
 from tnep_calc.training.gpumd.snes.run import train_snes
 from tnep_calc.training.gpumd.snes.trainer import SnesTrainer
-from tnep_calc.training.nep import parts as blocks
+from tnep_calc.training.nep import native
 from tnep_calc.training.nep.moments import build_moments
 
 ALL_BLOCKS = {"l_max": (4, 2, 1, 1, 1, 1, 1)}
@@ -75,17 +71,22 @@ def assert_same(one, other):
 
 def tensors_of(chunk):
     """Yield what a generation needs of a chunk."""
-    model = chunk.load()
-    yield from (*model.arrays, model.structure, model.atom_row, model.weights, *chunk.targets.values())
+    moments = chunk.load()
+    yield from (*moments.arrays, moments.structure, moments.atom_row, moments.species, *chunk.targets.values())
     yield from (x for x in (chunk.known, chunk.structure, chunk.counts, chunk.weights, chunk.members))
-    yield from (x for block in model.blocks for x in (block.near, *vars(block.pairs or block).values())
-                if isinstance(x, torch.Tensor))  # fmt: skip
+    yield from (x for x in (moments.pair_center, moments.pair_neighbor, moments.pair_slot) if x is not None)
+
+
+@pytest.fixture(autouse=True)
+def torch_only(monkeypatch):
+    """The native kernels are for the CPU alone; without them a run there has the numbers of another device."""
+    monkeypatch.setattr(native, "available", lambda moments: False)
 
 
 @pytest.fixture(autouse=True)
 def disks(request, monkeypatch):
     if "anew" in request.node.name:
-        monkeypatch.setattr(blocks, "_SPARE_DISK_GB", 1e9)  # a full disk
+        monkeypatch.setattr(store, "_SPARE_DISK_GB", 1e9)  # a full disk
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -144,7 +145,7 @@ def test_a_structure_beyond_the_budget_is_refused():
 def test_moments_beyond_the_budget_change_nothing_but_rounding(name, where, monkeypatch):
     """A batch is then several chunks, whose errors are added."""
     if where == "computed":
-        monkeypatch.setattr(blocks, "_SPARE_DISK_GB", 1e9)
+        monkeypatch.setattr(store, "_SPARE_DISK_GB", 1e9)
     whole = trainer(name)
     assert all(len(batch) == 1 for batch in whole.fitness._data)
     size = whole.fitness.storage.memory
@@ -206,24 +207,7 @@ def test_gpumd_folders(kind, tmp_path, caplog):
 def test_a_killed_run_on_the_gpu_goes_on_bit_by_bit(tmp_path):
     whole, killed = (make_folder(tmp_path / name) for name in ("whole", "killed"))
     assert main(["train", whole, "--engine", "snes", "--quiet"]) == 0
-    code = f"""
-import os, signal
-import tnep_calc.training.gpumd.folder as f
-from helpers.simulated_gpu import simulated_gpu
-from tnep_calc.training.gpumd.directory import run_directory
-write, rows = f.append_row, []
-def append_row(path, text):
-    write(path, text)
-    rows.append(text)
-    if len(rows) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-f.append_row = append_row
-with simulated_gpu():
-    run_directory({killed!r}, f.RunOptions(engine="snes", device="cuda"))
-"""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)])}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    interrupted(killed, 3, "cuda", simulated_gpu)
     assert load_checkpoint(tmp_path / "killed" / "tnep_checkpoint.pt")["generation"] == 4
     with simulated_gpu():
         assert main(["train", killed, "--engine", "snes", "--device", "cuda", "--quiet"]) == 0

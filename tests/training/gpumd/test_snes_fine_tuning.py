@@ -15,11 +15,12 @@ from tnep_calc.io.gpumd.nep_txt import ZBL, read_nep, write_nep
 from tnep_calc.io.gpumd.training_output import read_restart, write_restart
 from tnep_calc.io.gpumd.xyz import GpumdFrame
 from tnep_calc.training.gpumd.folder import Folder, RunOptions
+from tnep_calc.training.gpumd.keywords import model_config
 from tnep_calc.training.gpumd.reference import evaluate
 from tnep_calc.training.gpumd.run import run_directory
 from tnep_calc.training.gpumd.snes.parameters import Layout
 from tnep_calc.training.gpumd.snes.start import find_start
-from tnep_calc.training.gpumd.snes.trainer import SnesTrainer, model_config
+from tnep_calc.training.gpumd.snes.trainer import SnesTrainer
 
 SNES = RunOptions(engine="snes")
 WHOLE = ("B", "H", "N")

@@ -24,9 +24,9 @@ from tnep_calc.device import describe, resolve
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_in import write_nep_in
 from tnep_calc.io.gpumd.nep_txt import write_nep
+from tnep_calc.training.common import store
 from tnep_calc.training.common.checkpoint import load_checkpoint, save_checkpoint
 from tnep_calc.training.nep import native
-from tnep_calc.training.nep import parts as blocks
 from tnep_calc.training.nep.joint import JointTrainer
 from tnep_calc.training.nep.trainer import Trainer
 
@@ -81,7 +81,7 @@ def assert_same(one, other):
 @pytest.mark.parametrize("name", RUNS)
 def test_a_whole_run_is_on_the_gpu(name, monkeypatch):
     if "anew" in name:
-        monkeypatch.setattr(blocks, "_SPARE_DISK_GB", 1e9)  # a full disk
+        monkeypatch.setattr(store, "_SPARE_DISK_GB", 1e9)  # a full disk
     plain = trainer(name)
     plain.run()
     with simulated_gpu() as gpu:

@@ -1,6 +1,7 @@
 """Models that are trained together: each is what it would be alone, with gradients of products of all of them."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -184,3 +185,19 @@ def test_an_error_ends_all_that_wait(where):
     with pytest.raises(InputError, match="no"):
         answer_together([waiting, failing, waiting], answers)
     assert ended == [True, True]
+
+
+def test_the_slowest_of_those_that_move_counts_for_intervals():
+    """A report or checkpoint is due when all that move have done the steps, and at the end when the last one has."""
+
+    def step(*members):
+        names = ("step", "stage", "finished", "out_of_patience")
+        joint = JointTrainer.__new__(JointTrainer)
+        joint.members = [SimpleNamespace(**dict(zip(names, member, strict=True))) for member in members]
+        return joint.step
+
+    assert step((30, "adam", False, False), (20, "adam", False, False)) == 20
+    assert step((70, "lbfgs", False, False), (60, "lbfgs", False, False), (10, "lbfgs", True, False)) == 60
+    assert step((70, "lbfgs", False, False), (20, "adam", False, False)) == 20  # L-BFGS waits for the first method
+    assert step((5, "adam", False, True), (20, "adam", False, False)) == 20  # who is out of patience waits, too
+    assert step((70, "lbfgs", True, False), (90, "lbfgs", True, False)) == 90

@@ -215,8 +215,6 @@ def test_groups_of_centres(few, structures, monkeypatch):
     assert len(near) == len(moments.groups) == (3 if few else 7)
     for group in moments.groups:
         assert (moments.species[group.rows] == group.species).all()
-    dense, directional = moments.dense(model.basis)
-    assert dense.shape == (11, 3, model.basis.n_features) and directional.shape == (*dense.shape, 6)
     monkeypatch.setattr(module, "_FEW", 24 - few)
     other = build_moments(structures, model.basis, field="strain", gradient=True)
     for name, value in model.predict(vector, moments, LABELS["potential"]).items():

@@ -178,7 +178,7 @@ def test_other_configuration_or_data_is_refused(tmp_path):
     with pytest.raises(DataFileError, match=r"c\.pt: cannot be read as a checkpoint .*--restart"):
         trainer.restore(tmp_path / "c.pt")
     torch.save({"format": 0}, tmp_path / "c.pt")
-    with pytest.raises(DataFileError, match="expected a checkpoint of format 2, found 0"):
+    with pytest.raises(DataFileError, match="expected a checkpoint of format 3, found 0"):
         trainer.restore(tmp_path / "c.pt")
 
 

@@ -11,16 +11,28 @@ from ...conventions import GPUMD_ORDER, LAMMPS_ORDER, from_six
 from ...errors import InputError
 from ...units import DIPOLE_UNITS, EPSILON_0, POLARIZABILITY_UNITS
 from ..files import sha256
+from .dft_logs import kind_of_log, read_cp2k, read_vasp
+from .dpdt import is_dpdt, read_dpdt
 from .gpumd import is_gpumd, read_gpumd_output
+from .ipi import is_ipi, read_ipi
 from .lammps import Rows, is_ave_time, read_ave_time, select_columns
+from .plain import read_plain
 from .timeseries import Sampled, TimeSeries
 
-FORMATS = ("lammps", "gpumd")
+FORMATS = ("lammps", "gpumd", "dpdt", "ipi", "cp2k", "vasp", "columns")
 SUSCEPTIBILITY = "N*chi"
 """What GPUMD writes for a model of the susceptibility: its sum over atoms, ``N chi`` with ``alpha = eps0 V chi``."""
 
-UNIT_NAMES = {"dipole": tuple(DIPOLE_UNITS), "polarizability": (*POLARIZABILITY_UNITS, SUSCEPTIBILITY)}
-_LAMMPS_UNITS = {"dipole": "e*A", "polarizability": "e*A^2/V"}
+CURRENT_UNITS = {f"{dipole}/{time}": DIPOLE_UNITS[dipole] / factor for dipole in DIPOLE_UNITS
+                 for time, factor in (("fs", 1.0), ("ps", 1000.0))}  # fmt: skip
+"""Units of a current, as factors to e·Å/fs."""
+
+UNIT_NAMES = {
+    "dipole": tuple(DIPOLE_UNITS),
+    "polarizability": (*POLARIZABILITY_UNITS, SUSCEPTIBILITY),
+    "current": tuple(CURRENT_UNITS),
+}
+_LAMMPS_UNITS = {"dipole": "e*A", "polarizability": "e*A^2/V", "current": "e*A/fs"}
 _KIND_BY_COLUMNS = {3: "dipole", 6: "polarizability", 9: "polarizability"}
 _INTERVAL_TOLERANCE = 1e-6
 
@@ -52,11 +64,18 @@ def _format_of(path, wanted):
         return wanted
     if is_ave_time(path):
         return "lammps"
+    if is_dpdt(path):
+        return "dpdt"
     if is_gpumd(path):
         return "gpumd"
+    if is_ipi(path):
+        return "ipi"
+    if (log := kind_of_log(path)) is not None:
+        return log
     raise InputError(
-        f"{path} has neither the title lines of LAMMPS's fix ave/time nor GPUMD's header: say --format lammps (steps "
-        "go on over restarts; xx yy zz xy xz yz) or --format gpumd (steps begin anew in each run; xx yy zz xy yz zx)"
+        f"{path} has neither the title lines of LAMMPS's fix ave/time nor the header of GPUMD or i-PI, nor is "
+        "it output of CP2K or VASP: say --format lammps (steps go on over restarts; xx yy zz xy xz yz), --format gpumd "
+        "(steps begin anew in each run; xx yy zz xy yz zx) or --format columns (a time and values, with --time-unit)"
     )
 
 
@@ -79,11 +98,17 @@ def _columns(contents: dict[Path, Rows], columns: dict[str, str]) -> dict[str, t
     for path, rows in contents.items():
         if path in used:
             continue
+        if "quantities" in rows.header:
+            for name, (where, _) in rows.header["quantities"].items():
+                if name in found:
+                    raise InputError(f"both {found[name][0]} and {path} hold a {name}; give one file per quantity")
+                found[name] = (path, rows.values[:, where])
+            continue
         count = rows.values.shape[1]
         if count not in _KIND_BY_COLUMNS:
             raise InputError(
                 f"{path} has {count} columns besides the step ({', '.join(rows.names[:12])}); expected 3 (dipole), or "
-                "6 or 9 (polarizability); choose with --dipole-columns and --polarizability-columns"
+                "6 or 9 (polarizability); choose with --dipole-columns, --current-columns and --polarizability-columns"
             )
         name = _KIND_BY_COLUMNS[count]
         if name in found:
@@ -99,7 +124,7 @@ def _factor(name, unit, volume, atoms):
     if unit not in UNIT_NAMES[name]:
         raise InputError(f"the unit of the {name} must be one of {', '.join(UNIT_NAMES[name])}, got '{unit}'")
     if unit != SUSCEPTIBILITY:
-        return (DIPOLE_UNITS if name == "dipole" else POLARIZABILITY_UNITS)[unit]
+        return {"dipole": DIPOLE_UNITS, "polarizability": POLARIZABILITY_UNITS, "current": CURRENT_UNITS}[name][unit]
     if volume is None or atoms is None:
         raise InputError(f"{SUSCEPTIBILITY} needs the volume (or cell) and the number of atoms of the simulation")
     return EPSILON_0 * volume / atoms
@@ -107,7 +132,7 @@ def _factor(name, unit, volume, atoms):
 
 def _in_package_units(name, values, order, factor):
     count = values.shape[1]
-    allowed = (3,) if name == "dipole" else (6, 9)
+    allowed = (6, 9) if name == "polarizability" else (3,)
     if count not in allowed:
         raise InputError(f"a {name} needs {' or '.join(map(str, allowed))} columns, got {count}")
     if name == "polarizability":
@@ -120,6 +145,7 @@ def _interval(path, rows, timestep):
     spacing = np.diff(rows.steps[: rows.starts[1]] if len(rows.starts) > 1 else rows.steps)
     steps = int(np.median(spacing))
     said = rows.header.get("dt_output")
+    timestep = rows.header.get("timestep") if timestep is None else timestep
     if timestep is None:
         if said is None:
             raise InputError(f"{path} does not say how long a step is: give the time step of the simulation (fs)")
@@ -145,6 +171,8 @@ def collect_series(
     allow_gaps: bool = False,
     atoms: int | None = None,
     command: str = "",
+    time_unit: str | None = None,
+    interval: float | None = None,
 ) -> tuple[TimeSeries, list[str]]:
     """Read simulation output into a time series.
 
@@ -159,7 +187,8 @@ def collect_series(
         None: that of the cell, where one is known.
     cell : array_like, shape (3, 3), optional, in Å
         None: that of GPUMD's header, where there is one.
-    file_format : {"lammps", "gpumd"}, optional
+    file_format : str, optional
+        One of ``FORMATS``.
         None: by the first lines or the name of each file.
     units : dict, optional
         Units of ``"dipole"`` and ``"polarizability"`` in the files (``UNIT_NAMES``).  Without them
@@ -173,6 +202,10 @@ def collect_series(
         Number of atoms, only for the unit ``N*chi``; None: that of GPUMD's header.
     command : str
         Kept in the series.
+    time_unit : str, optional
+        Unit of the first column of plain columns (``plain.TIME_NAMES``).
+    interval : float, optional, in fs
+        Time between rows of plain columns without a time.
 
     Returns
     -------
@@ -193,7 +226,10 @@ def collect_series(
         if value is not None and not (np.isfinite(value) and value > 0):
             raise InputError(f"the {label} must be a positive number, got {value}")
     formats = {Path(path): _format_of(path, file_format) for path in paths}
-    readers = {"lammps": read_ave_time, "gpumd": read_gpumd_output}
+    readers = {
+        "lammps": read_ave_time, "gpumd": read_gpumd_output, "dpdt": read_dpdt, "ipi": read_ipi, "cp2k": read_cp2k,
+        "vasp": read_vasp, "columns": lambda path, gaps: read_plain(path, time_unit, interval, gaps),
+    }  # fmt: skip
     contents = {path: readers[kind](path, allow_gaps) for path, kind in formats.items()}
     notes = [f"{path}: {note}" for path, rows in contents.items() for note in rows.notes]
     if cell is None:
@@ -207,13 +243,18 @@ def collect_series(
     for name, (path, values) in _columns(contents, columns or {}).items():
         rows = contents[path]
         unit = (units or {}).get(name) or (_LAMMPS_UNITS[name] if formats[path] == "lammps" else None)
+        said_unit = rows.header.get("quantities", {}).get(name, (None, None))[1]
+        if unit and said_unit and unit != said_unit:
+            raise InputError(f"{path} says that its {name} is in {said_unit}: leave --{name}-unit {unit} out")
+        unit = unit or said_unit
         if unit is None:
+            reason = "GPUMD writes the unit its model was trained on" if formats[path] == "gpumd" else "it says no unit"
             raise InputError(
-                f"{path}: GPUMD writes the unit its model was trained on; say it with --{name}-unit "
+                f"{path}: {reason}; say it with --{name}-unit "
                 f"({', '.join(UNIT_NAMES[name])}; published models differ, see the help)"
             )
         factor = _factor(name, unit, volume, atoms or rows.header.get("num_atoms"))
-        order = LAMMPS_ORDER if formats[path] == "lammps" else GPUMD_ORDER
+        order = GPUMD_ORDER if formats[path] == "gpumd" else LAMMPS_ORDER
         said = "; ".join(rows.notes)
         quantities[name] = Sampled(
             _in_package_units(name, values, order, factor),
@@ -222,5 +263,5 @@ def collect_series(
             tuple(int(rows.steps[row]) for row in rows.starts),
             {"source": path.name, "source_sha256": sha256(path), "source_unit": unit, "notes": said},
         )
-    dipole, polarizability = quantities.get("dipole"), quantities.get("polarizability")
-    return TimeSeries(dipole, polarizability, temperature, volume, cell, command), notes
+    dipole, polarizability, current = (quantities.get(name) for name in ("dipole", "polarizability", "current"))
+    return TimeSeries(dipole, polarizability, temperature, volume, cell, command, current), notes

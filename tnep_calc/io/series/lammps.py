@@ -210,14 +210,17 @@ def select_columns(rows: Rows, wanted: str, path) -> np.ndarray:
     """
     number = re.fullmatch(r"(\d+)(?:-(\d+))?", wanted)
     if number:
+        before = rows.header.get("first_column", 2)  # the number of the first of the values
         first = int(number[1])
         last = int(number[2] or first)
-        if 2 <= first <= last <= rows.values.shape[1] + 1:
-            return rows.values[:, first - 2 : last - 1]
+        if before <= first <= last < rows.values.shape[1] + before:
+            return rows.values[:, first - before : last - before + 1]
     else:
         chosen = [k for k, name in enumerate(rows.names) if name == wanted or name.startswith(wanted + "[")]
         if chosen:
             return rows.values[:, chosen]
+    low = rows.header.get("first_column", 2)
     raise InputError(
-        f"{path} has no column '{wanted}'; it has {', '.join(rows.names)} (or numbers 2 to {rows.values.shape[1] + 1})"
+        f"{path} has no column '{wanted}'; it has {', '.join(rows.names)} (or numbers {low} to "
+        f"{rows.values.shape[1] + low - 1})"
     )

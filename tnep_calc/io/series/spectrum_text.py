@@ -56,12 +56,14 @@ def read_spectrum(path) -> Spectrum:
         if int(texts[0].removeprefix(TITLE)) > FORMAT_VERSION:
             raise DataFileError(f"{path} is of a newer format; this program reads up to {FORMAT_VERSION}: update it")
         header = dict(text.split(": ", 1) for text in texts[1:])
-        columns = [word[:-1].split("[", 1) for word in header.pop("columns").split()]
+        columns = [word[:-1].rsplit("[", 1) for word in header.pop("columns").split()]
         parameters = {key: json.loads(value) for key, value in header.items()}
     except (ValueError, KeyError) as error:
         raise DataFileError(f"{path}: the header cannot be read ({error})") from error
     if len(columns) != table.values.shape[1]:
         raise DataFileError(f"{path}: the header names {len(columns)} columns, the table has {table.values.shape[1]}")
+    if "wavenumber" not in dict(columns) or not isinstance(parameters.get("kind"), str):
+        raise DataFileError(f"{path}: the header has no kind, or no column of wavenumbers")
     data = {name: table.values[:, k] for k, (name, _) in enumerate(columns)}
     names = [name for name in data if name != "wavenumber" and not name.endswith((ERROR_SUFFIX, SPREAD_SUFFIX))]
     kind = parameters.pop("kind")

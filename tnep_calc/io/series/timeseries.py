@@ -1,4 +1,4 @@
-"""Time series of dipole and polarizability in HDF5: one file per simulation, in the package's units.
+"""Time series of dipole, polarizability and current in HDF5: one file per simulation, in the package's units.
 
 Layout (format version 1)::
 
@@ -6,10 +6,11 @@ Layout (format version 1)::
     /cell                (3, 3) float64, Å, rows are lattice vectors                              [optional]
     /dipole              (n, 3) float64, e·Å                                                       [optional]
     /polarizability      (n, 3, 3) float64, e·Å²/V                                                 [optional]
+    /current             (n, 3) float64, e·Å/fs, time derivative of the dipole                     [optional]
+    /current_parts/NAME  (n, 3) float64, e·Å/fs, the current of a part (species); parts add up     [optional]
 
-``dipole`` and ``polarizability`` have the attributes ``unit``, ``dt_fs`` (sampling interval), ``starts`` (rows where
-uninterrupted pieces begin), ``first_steps`` (MD step of these rows), ``source``, ``source_sha256``, ``source_unit`` and
-``notes``.
+Each of the three has the attributes ``unit``, ``dt_fs`` (sampling interval), ``starts`` (rows where uninterrupted
+pieces begin), ``first_steps`` (MD step of these rows), ``source``, ``source_sha256``, ``source_unit`` and ``notes``.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ import numpy as np
 
 from ... import __version__
 from ...errors import DataFileError, InputError
+from ...spectra.streaming import LazySignal
 from ..files import atomic_output
 
 FORMAT = "tnep_calc time series"
 FORMAT_VERSION = 1
-QUANTITIES = {"dipole": ((3,), "e*A"), "polarizability": ((3, 3), "e*A^2/V")}
+QUANTITIES = {"dipole": ((3,), "e*A"), "polarizability": ((3, 3), "e*A^2/V"), "current": ((3,), "e*A/fs")}
+STREAMED = 1 << 29
+"""Larger datasets, in bytes (512 MiB), are not read into memory but in chunks, when they are needed."""
+
 _PROVENANCE = ("source", "source_sha256", "source_unit", "notes")
 
 
@@ -36,7 +41,8 @@ class Sampled:
 
     Attributes
     ----------
-    values : ndarray, shape (n, 3) in e·Å, or (n, 3, 3) in e·Å²/V
+    values : ndarray or h5py.Dataset, shape (n, 3) in e·Å, or (n, 3, 3) in e·Å²/V
+        A dataset (of an open file) where the series is larger than ``STREAMED`` bytes: it is read in chunks.
     dt : float, in fs
         Sampling interval.
     starts : tuple of int
@@ -53,8 +59,8 @@ class Sampled:
     first_steps: tuple[int, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
 
-    def pieces(self, skip: float = 0.0) -> list[np.ndarray]:
-        """Return the uninterrupted pieces, without the first `skip` ps of each.
+    def pieces(self, skip: float = 0.0) -> list:
+        """Return the uninterrupted pieces, without the first `skip` ps of each: arrays, or lazy signals of a dataset.
 
         Raises
         ------
@@ -63,7 +69,11 @@ class Sampled:
         """
         rows = int(np.ceil(skip * 1000 / self.dt - np.finfo(float).eps))
         ends = [*self.starts[1:], len(self.values)]
-        pieces = [self.values[a + rows : b] for a, b in zip(self.starts, ends, strict=True) if b - a > rows]
+        spans = [(a + rows, b) for a, b in zip(self.starts, ends, strict=True) if b - a > rows]
+        if isinstance(self.values, np.ndarray):
+            pieces: list = [self.values[a:b] for a, b in spans]
+        else:
+            pieces = [LazySignal(self.values, a, b) for a, b in spans]
         if not pieces or sum(map(len, pieces)) < 2:
             raise InputError(f"nothing is left after the first {skip:g} ps: the run is shorter than that")
         return pieces
@@ -75,7 +85,7 @@ class TimeSeries:
 
     Attributes
     ----------
-    dipole, polarizability : Sampled or None
+    dipole, polarizability, current : Sampled or None
         They may have different sampling intervals.
     temperature : float or None, in K
     volume : float or None, in Å³
@@ -83,6 +93,10 @@ class TimeSeries:
         Lattice vectors in rows.
     command : str
         The command line that made the file.
+    current_parts : dict of str to ndarray, shape (n, 3), in e·Å/fs
+        The current of parts of the cell, such as species, sampled as the current, which is their sum.
+    volume_spread : float
+        Standard deviation of the volume along the run, relative to its mean (0: fixed cell).
     """
 
     dipole: Sampled | None = None
@@ -91,6 +105,9 @@ class TimeSeries:
     volume: float | None = None
     cell: np.ndarray | None = None
     command: str = ""
+    current: Sampled | None = None
+    current_parts: dict[str, np.ndarray] = field(default_factory=dict)
+    volume_spread: float = 0.0
 
 
 def _check(name, sampled):
@@ -114,9 +131,12 @@ def write_timeseries(path, series: TimeSeries, force: bool = False) -> None:
     """
     quantities = {name: getattr(series, name) for name in QUANTITIES if getattr(series, name) is not None}
     if not quantities:
-        raise InputError("a time series needs a dipole or a polarizability")
+        raise InputError("a time series needs a dipole, a polarizability or a current")
     for name, sampled in quantities.items():
         _check(name, sampled)
+    for name, part in series.current_parts.items():
+        if series.current is None or part.shape != series.current.values.shape:
+            raise InputError(f"the current of '{name}' must be as long as the current of the cell")
     with atomic_output(path, force) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
@@ -128,6 +148,11 @@ def write_timeseries(path, series: TimeSeries, force: bool = False) -> None:
             file.attrs["volume_A3"] = float(series.volume)
         if series.cell is not None:
             file.create_dataset("cell", data=np.asarray(series.cell, dtype=float)).attrs["unit"] = "A"
+        if series.volume_spread:
+            file.attrs["volume_relative_spread"] = float(series.volume_spread)
+        for name, part in series.current_parts.items():
+            group = file.require_group("current_parts")
+            group.create_dataset(name, data=part, dtype="f8").attrs["unit"] = QUANTITIES["current"][1]
         for name, sampled in quantities.items():
             data = file.create_dataset(name, data=sampled.values, dtype="f8")
             data.attrs["unit"] = QUANTITIES[name][1]
@@ -153,25 +178,38 @@ def read_timeseries(path) -> TimeSeries:
         hint = "" if path.exists() else ": no such file"
         hint = hint or " (is it the text output of a simulation? 'tnep series' turns that into a time series)"
         raise DataFileError(f"{path} cannot be opened as an HDF5 time series{hint}") from error
-    with file:
-        if file.attrs.get("format") != FORMAT:
-            raise DataFileError(f"{path} is HDF5, but not a time series of 'tnep series'")
-        version = int(file.attrs.get("format_version", 0))
-        if version > FORMAT_VERSION:
-            raise DataFileError(
-                f"{path} has format version {version}, this program reads up to {FORMAT_VERSION}: update tnep_calc"
-            )
-        try:
-            sampled = {name: _read_sampled(name, file[name]) for name in QUANTITIES if name in file}
-            return TimeSeries(
-                temperature=_optional(file.attrs.get("temperature_K")),
-                volume=_optional(file.attrs.get("volume_A3")),
-                cell=np.array(file["cell"]) if "cell" in file else None,
-                command=str(file.attrs["command"]),
-                **sampled,
-            )
-        except (KeyError, InputError) as error:
-            raise DataFileError(f"{path} is not a complete time series: {error}") from error
+    try:
+        series = _read(path, file)
+    except BaseException:
+        file.close()
+        raise
+    if all(isinstance(s.values, np.ndarray) for s in (getattr(series, n) for n in QUANTITIES) if s is not None):
+        file.close()  # else it stays open as long as its datasets are used
+    return series
+
+
+def _read(path, file) -> TimeSeries:
+    """Return the series in an open file."""
+    if file.attrs.get("format") != FORMAT:
+        raise DataFileError(f"{path} is HDF5, but not a time series of 'tnep series'")
+    version = int(file.attrs.get("format_version", 0))
+    if version > FORMAT_VERSION:
+        raise DataFileError(
+            f"{path} has format version {version}, this program reads up to {FORMAT_VERSION}: update tnep_calc"
+        )
+    try:
+        sampled = {name: _read_sampled(name, file[name]) for name in QUANTITIES if name in file}
+        return TimeSeries(
+            temperature=_optional(file.attrs.get("temperature_K")),
+            volume=_optional(file.attrs.get("volume_A3")),
+            cell=np.array(file["cell"]) if "cell" in file else None,
+            command=str(file.attrs["command"]),
+            current_parts={str(name): part[()] for name, part in file.get("current_parts", {}).items()},
+            volume_spread=float(file.attrs.get("volume_relative_spread", 0.0)),
+            **sampled,
+        )
+    except (KeyError, InputError) as error:
+        raise DataFileError(f"{path} is not a complete time series: {error}") from error
 
 
 def _optional(value):
@@ -183,7 +221,7 @@ def _read_sampled(name, data):
     if unit != QUANTITIES[name][1]:
         raise InputError(f"{name} is in '{unit}', expected '{QUANTITIES[name][1]}'")
     sampled = Sampled(
-        values=data[()],
+        values=data[()] if data.size * data.dtype.itemsize <= STREAMED else data,
         dt=float(data.attrs["dt_fs"]),
         starts=tuple(int(row) for row in data.attrs["starts"]),
         first_steps=tuple(int(step) for step in data.attrs["first_steps"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -22,9 +21,11 @@ from ...nep.edges import EdgeFinder
 from ...nep.moments import Moments, assemble, moment_numbers
 from ...nep.parts import chunks_of
 from .parameters import Layout
-from .snes_moments import PopulationModel
 
 _BYTES = 4  # of a number
+_TOGETHER, _WITH_FORCES = 8, 80
+"""Individuals that are predicted at a time.  Few have sums that stay in a cache; forces, whose moments of pairs are
+much larger than the sums, are read once for many."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,7 @@ class _Chunk:
     Attributes
     ----------
     load : callable
-        Returns the model on the moments of the structures, valid until that of the next chunk is loaded; with one
-        "structure" per atom if targets are those of atoms.
+        Returns the moments of the structures, valid until those of the next chunk are loaded.
     targets : dict of Tensor
         By name of the prediction; rows as the prediction has them.
     known : Tensor of bool, shape (n_structures,)
@@ -49,7 +49,7 @@ class _Chunk:
         1 where a structure has a species; the last column is 1.
     """
 
-    load: Callable[[], PopulationModel]
+    load: Callable[[], Moments]
     targets: dict[str, Tensor]
     known: Tensor
     structure: Tensor
@@ -121,6 +121,7 @@ class Fitness:
                 self.terms["virial"] = options.lambda_v
         self.wanted = [name for name, weight in self.terms.items() if weight > 0 or name == "energy"]
         self.batches = deal(frames, options.batch)
+        self._together = _WITH_FORCES if "forces" in self.wanted else _TOGETHER
         self.device = layout.model.device
         self.storage = Storage(memory_gb, scratch, self.device)
         self.max_neighbors = (0, 0)
@@ -128,32 +129,26 @@ class Fitness:
         self.q_scaler = torch.ones(layout.model.dim)
 
     def _chunks(self, frames):
-        """Return the chunks of each batch: one on the CPU where memory is ample, else some of a block's size."""
+        """Return the chunks of each batch, of at most a block's size (or one structure)."""
         options, basis = self.options, self.layout.model.basis
         field: str | None = "dipole" if options.kind == "dipole" else "strain"
         if options.kind == "potential" and "virial" not in self.wanted:
             field = None
         of_moments: dict[str, Any] = {"field": field, "gradient": "forces" in self.wanted}
         structures, finder = [frame.structure for frame in frames], EdgeFinder(basis)
-        numbers = 0
         for s in structures:
-            size = moment_numbers(finder(s), basis, **of_moments)
-            self.storage.check(s, _BYTES * size / 1e9)
-            numbers += size
-        ample = _BYTES * numbers / 1e9 <= self.storage.left / 2  # forces need more, as slots of pairs are filled up
-        limit = math.inf if ample and self.device.type == "cpu" else self.storage.block_gb * 1e9 / _BYTES
+            self.storage.check(s, _BYTES * moment_numbers(finder(s), basis, **of_moments) / 1e9)
+        limit = self.storage.block_gb * 1e9 / _BYTES
 
         def make(chosen, edges):
             def compute(edges=None):
                 found = edges or [finder(structures[k]) for k in chosen]
-                moments = assemble(found, basis, dtype=torch.float32, **of_moments)
-                moments = _by_atom(moments) if options.atomic_v else moments
-                return PopulationModel(self.layout.model, moments, self.wanted, options.population)
+                return assemble(found, basis, dtype=torch.float32, **of_moments)
 
-            model = compute(edges)
-            largest = zip(self.max_neighbors, model.max_neighbors, strict=True)
+            moments = compute(edges)
+            largest = zip(self.max_neighbors, moments.max_neighbors, strict=True)
             self.max_neighbors = tuple(max(pair) for pair in largest)
-            return self._chunk([frames[k] for k in chosen], self.storage.keep(model, compute))
+            return self._chunk([frames[k] for k in chosen], self.storage.keep(moments, compute))
 
         return [
             [make(*found) for found in chunks_of(np.array(batch), structures, finder, limit, basis, of_moments)]
@@ -214,7 +209,7 @@ class Fitness:
         model.scaling = layout.scaling(torch.ones(model.dim, device=CPU))
         vector = layout.to_model(torch.full((layout.n_parameters,), float(value), device=CPU)).to(self.device)
         chunks = [chunk for batch in self._data for chunk in batch]
-        limits = [torch.stack(chunk.load().descriptors(vector).aminmax(dim=0)) for chunk in chunks]
+        limits = [torch.stack(model.descriptors(vector, chunk.load()).aminmax(dim=0)) for chunk in chunks]
         low, high = torch.stack(limits).to(CPU, torch.float64).unbind(1)
         low, high = low.amin(dim=0), high.amax(dim=0)
         span = high - low
@@ -277,19 +272,31 @@ class Fitness:
         """
         self.layout.model.scaling = self.layout.scaling(self.q_scaler)
         vectors = self.layout.to_model(individual[None]).to(self.device)
-        found = [chunk.load()(vectors) for batch in self._data for chunk in batch]
+        found = [self._predict(vectors, chunk) for batch in self._data for chunk in batch]
         return {name: torch.cat([values[name][0].cpu() for values in found]) for name in self.wanted}
 
-    def _errors(self, vectors, data):
-        """Return prediction minus target; energies are already per atom."""
-        predictions = data.load()(vectors)
-        if "energy" in predictions:  # large totals: the difference is taken in float64
-            error = (predictions["energy"].to(torch.float64) - data.targets["energy"]) / data.counts
-            predictions["energy"] = error.to(torch.float32)
+    @torch.no_grad()
+    def _predict(self, vectors, data):
+        """Return the predictions of a population, by name of the target, with a leading axis of individuals."""
+        moments, prefix = data.load(), "atomic_" if self.options.atomic_v else ""
+        labels = [prefix + name for name in self.wanted]
+        found = [self.layout.model.predict(own, moments, labels) for own in vectors.split(self._together)]
         return {
-            name: value if name == "energy" else value - data.targets[name].to(torch.float32)
-            for name, value in predictions.items()
+            name: torch.cat([values[label] for values in found])
+            for name, label in zip(self.wanted, labels, strict=True)
         }
+
+    def _errors(self, vectors, data):
+        """Return prediction minus target; energies are already per atom.
+
+        Totals are float64, and so are their differences, which may be small beside them.
+        """
+        errors = {
+            name: value - data.targets[name].to(value.dtype) for name, value in self._predict(vectors, data).items()
+        }
+        if "energy" in errors:
+            errors["energy"] = errors["energy"] / data.counts
+        return {name: error.to(torch.float32) for name, error in errors.items()}
 
     def _squares(self, name, error, data, weighted):
         """Return sums of squared errors (population, n_structures), and numbers of components (n_structures,)."""
@@ -316,10 +323,3 @@ class Fitness:
 
 _GPUMD_TO_STRAIN = [GPUMD_ORDER.index((a, b) if (a, b) in GPUMD_ORDER else (b, a)) for a, b in STRAIN_ORDER]
 
-
-def _by_atom(moments: Moments) -> Moments:
-    """Return moments that count every atom as a structure of its own, in the order of the structures."""
-    structure = torch.empty_like(moments.atom_row)
-    structure[moments.atom_row] = torch.arange(moments.n_atoms)
-    ones = torch.ones(moments.n_atoms, dtype=torch.int64)
-    return replace(moments, n_structures=moments.n_atoms, counts=ones, structure=structure)

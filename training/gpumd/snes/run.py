@@ -9,14 +9,14 @@ was stopped goes on exactly, descriptor scaling and generation included.
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
+from typing import Any
 
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.training_output import write_restart
 
 from ...common.checkpoint import load_matching, save_checkpoint
-from ...common.loop import time_left
+from ...common.loop import run_steps, time_left
 from ...nep.precision import log_rounding
 from ..folder import CHECKPOINT, RESTART, Folder, RunOptions
 from ..reference import without_zbl
@@ -61,18 +61,16 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
 
     What cannot be is refused before, by :func:`check_snes`.
     """
-    options, path, zbl, checkpoint = folder.options, folder.path, folder.zbl, folder.path / CHECKPOINT
+    options, checkpoint = folder.options, folder.path / CHECKPOINT
     start = Start() if checkpoint.exists() else find_start(folder)
     frames = _targets(folder)
     trainer = SnesTrainer(
         options, frames, start.distribution, start.q_scaler, run.memory_gb, run.device,
         None if run.scratch is None else Path(run.scratch).resolve(),
     )
+    fitting = _Fitting(folder, trainer)
     if checkpoint.exists():
-        state = load_matching(checkpoint, trainer.fingerprint)
-        trainer.take_up(state)
-        folder.trim_loss(state["loss_rows"])
-        log.info("going on from %s after %d of %d generations", checkpoint, trainer.generation, options.generation)
+        fitting.restore(checkpoint)
     else:
         _report_start(folder, start)
     log.info("evolution strategy: %d parameters, population %d, %d structures in %d batches, %d to test; moments: "
@@ -81,26 +79,73 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
              *options.regularisation, trainer.seed)  # fmt: skip
 
     def save():
-        save_checkpoint(checkpoint, {**trainer.state(), "loss_rows": folder.loss_rows()})
+        save_checkpoint(checkpoint, fitting.state())
 
     if not checkpoint.exists():
-        save()  # from here on, a killed run goes on by itself
-    begin, before = time.monotonic(), trainer.generation
-    while not trainer.finished:
-        trainer.step()
-        done = trainer.generation
-        if done % options.save_potential[0] == 0:
-            _keep(folder, trainer, trainer.parameters(zbl))
-        if not trainer.finished and done % options.output_interval:
-            continue
-        parameters, elite = trainer.parameters(zbl), trainer.elite
-        left = time_left(time.monotonic() - begin, done - before, options.generation - before)
-        folder.report(done, (elite.total, elite.l1, elite.l2), trainer.train_errors(), parameters, left)
-        write_restart(path / RESTART, trainer.snes.mu.numpy(), trainer.snes.sigma.numpy())
-        if trainer.finished or done % _TRAIN_TABLES == 0:
-            folder.write_train(parameters)
-        save()
+        save()  # from here on, a killed run resumes by itself
+    run_steps(fitting, options.output_interval, options.output_interval, _Fitting.write, save)
     log_rounding(snes_rounding(trainer), "--engine gradient computes in float64", folder.name_in_log)
+
+
+class _Fitting:
+    """A run in a folder, as :func:`tnep_calc.training.common.loop.run_steps` takes it; its steps are generations."""
+
+    report_due = False  # before the first generation there is no best individual
+
+    def __init__(self, folder: Folder, trainer: SnesTrainer):
+        self.folder, self.trainer, self.seconds = folder, trainer, 0.0
+        self._errors: list[float] = []
+
+    @property
+    def step(self) -> int:
+        """Generations done."""
+        return self.trainer.generation
+
+    @property
+    def total_steps(self) -> int:
+        """Generations of the whole run."""
+        return self.folder.options.generation
+
+    @property
+    def progress(self) -> str:
+        """Generations that are done, for the log."""
+        return f"{self.step} of {self.total_steps} generations"
+
+    @property
+    def finished(self) -> bool:
+        """Whether all generations are done."""
+        return self.trainer.finished
+
+    def advance(self) -> None:
+        """Do one generation, and keep a copy of the model if one is due."""
+        self.trainer.step()
+        if self.step % self.folder.options.save_potential[0] == 0:
+            _keep(self.folder, self.trainer, self.trainer.parameters(self.folder.zbl))
+
+    def look(self) -> None:
+        """Find the errors of the best individual."""
+        self._errors = self.trainer.train_errors()
+
+    def write(self) -> None:
+        """Write the row of ``loss.out`` and the files of the model."""
+        folder, trainer, elite = self.folder, self.trainer, self.trainer.elite
+        parameters, left = trainer.parameters(folder.zbl), time_left(self.seconds, self.step, self.total_steps)
+        folder.report(self.step, (elite.total, elite.l1, elite.l2), self._errors, parameters, left)
+        write_restart(folder.path / RESTART, trainer.snes.mu.numpy(), trainer.snes.sigma.numpy())
+        if self.finished or self.step % _TRAIN_TABLES == 0:
+            folder.write_train(parameters)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to resume exactly."""
+        return {**self.trainer.state(), "loss_rows": self.folder.loss_rows(), "seconds": self.seconds}
+
+    def restore(self, path: Path) -> None:
+        """Resume from a checkpoint; errors as :func:`tnep_calc.training.common.checkpoint.load_matching`."""
+        state = load_matching(path, self.trainer.fingerprint)
+        self.trainer.take_up(state)
+        self.folder.trim_loss(state["loss_rows"])
+        self.seconds = state["seconds"]
+        log.info("going on from %s after %s", path, self.progress)
 
 
 def _report_start(folder, start):

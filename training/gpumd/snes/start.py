@@ -12,8 +12,8 @@ from tnep_calc.io.gpumd.nep_txt import KINDS, ZBL, NepParameters, read_nep
 from tnep_calc.io.gpumd.training_output import read_restart
 
 from ..folder import NEP, OLD, RESTART, Folder
+from ..keywords import model_config
 from .parameters import Layout
-from .trainer import model_config
 
 
 @dataclass(frozen=True)

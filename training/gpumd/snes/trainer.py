@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,11 +18,11 @@ from tnep_calc.io.gpumd.nep_in import NepInput
 from tnep_calc.io.gpumd.nep_txt import ZBL, NepParameters
 from tnep_calc.io.gpumd.training_output import parity_tables, table_errors
 from tnep_calc.io.gpumd.xyz import GpumdFrame
-from tnep_calc.structures import LABELS
 
-from ...common.checkpoint import load_matching
+from ...common.checkpoint import hash_of_data, hash_of_settings, load_matching
 from ...common.memory import room_in_memory
-from ...nep.config import ModelConfig
+from ..folder import labelled_structures
+from ..keywords import model_config
 from ..reference import evaluate
 from .fitness import Fitness
 from .parameters import Layout
@@ -57,32 +55,16 @@ class Elite:
     l2: float
 
 
-def model_config(options: NepInput) -> ModelConfig:
-    """Return the model that a ``nep.in`` describes, as the moments need it."""
-    pairs = options.cutoff if len(options.cutoff) > 1 else options.cutoff * len(options.species)
-    radial, angular = zip(*pairs, strict=True)
-    return ModelConfig(options.kind, options.species, radial, angular, options.n_max, options.basis_size,
-                       options.l_max, options.neuron)  # fmt: skip
-
-
 def seed_of(options: NepInput) -> int:
     """Return the seed of a run."""
     return DEFAULT_SEED if options.seed is None else options.seed
 
 
 def fingerprint(options: NepInput, frames: Sequence[GpumdFrame]) -> dict[str, str]:
-    """Return hashes of what decides the result: ``nep.in`` (but for its length and outputs), and data."""
+    """Return hashes of what makes a run another one: ``nep.in`` (but for its length and outputs), and data."""
     content = {name: value for name, value in asdict(options).items() if name not in _RESULT}
-    data = hashlib.sha256()
-    for frame in frames:
-        s = frame.structure
-        data.update(" ".join(s.symbols).encode())
-        values = [s.positions, s.cell, *(getattr(s, name) for name in LABELS), frame.weight, frame.energy_weight,
-                  frame.atomic_dipole, frame.atomic_polarizability]  # fmt: skip
-        for value in values:
-            data.update(b"-" if value is None else np.ascontiguousarray(value, dtype=float).tobytes())
-    text = json.dumps([content, {"engine": "snes", "seed": seed_of(options)}], sort_keys=True)
-    return {"nep.in": hashlib.sha256(text.encode()).hexdigest(), "train.xyz": data.hexdigest()}
+    settings = [content, {"engine": "snes", "seed": seed_of(options)}]
+    return {"nep.in": hash_of_settings(settings), "train.xyz": hash_of_data(labelled_structures(frames))}
 
 
 class SnesTrainer:

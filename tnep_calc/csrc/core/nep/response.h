@@ -10,93 +10,9 @@
 #pragma once
 
 #include "core/nep/evaluate.h"
+#include "core/nep/pair_derivatives.h"
 
 TNEP_BEGIN
-
-// A field gives v (without its sign) and adds Hess v + (dv/dr)^T p to a gradient (again without the sign).
-// Hess is ordered xx xy xz yy yz zz.
-template <class V>
-TNEP_HD void add_hessian_times(const V* hess, const V* v, V* out) {
-  out[0] += hess[0] * v[0] + hess[1] * v[1] + hess[2] * v[2];
-  out[1] += hess[1] * v[0] + hess[3] * v[1] + hess[4] * v[2];
-  out[2] += hess[2] * v[0] + hess[4] * v[1] + hess[5] * v[2];
-}
-
-template <class R>
-struct DipoleField {
-  static constexpr int components = 3;
-  static constexpr bool scalar_network = false;
-  TNEP_HD explicit DipoleField(const double*) {}
-
-  template <class V>
-  TNEP_HD void pair(int c, const V*, V r2, V* v) const {
-    v[0] = v[1] = v[2] = fill<V>(R(0));
-    v[c] = r2;
-  }
-  template <class V>
-  TNEP_HD void add_rest(int c, const V* r, const V* p, V* out) const {
-    for (int b = 0; b < 3; b++) out[b] += R(2) * r[b] * p[c];
-  }
-};
-
-template <class R>
-struct PolarizabilityField {
-  static constexpr int components = 6;
-  static constexpr bool scalar_network = true;
-  TNEP_HD explicit PolarizabilityField(const double*) {}
-
-  // alpha_aa contains the scalar site value itself
-  TNEP_HD static R scalar_weight(int c) { return c == 0 || c == 3 || c == 5 ? R(1) : R(0); }
-  static constexpr int first[6] = {0, 0, 0, 1, 1, 2}, second[6] = {0, 1, 2, 1, 2, 2};
-  template <class V>
-  TNEP_HD void pair(int c, const V* r, V, V* v) const {
-    v[0] = v[1] = v[2] = fill<V>(R(0));
-    v[second[c]] = r[first[c]];
-  }
-  template <class V>
-  TNEP_HD void add_rest(int c, const V*, const V* p, V* out) const {
-    out[first[c]] += p[second[c]];
-  }
-};
-
-template <class R>
-struct UniformField {
-  static constexpr int components = 1;
-  static constexpr bool scalar_network = false;
-  R e[3];
-  TNEP_HD explicit UniformField(const double* field) : e{R(field[0]), R(field[1]), R(field[2])} {}
-
-  template <class V>
-  TNEP_HD void pair(int, const V*, V r2, V* v) const {
-    for (int b = 0; b < 3; b++) v[b] = r2 * e[b];
-  }
-  template <class V>
-  TNEP_HD void add_rest(int, const V* r, const V* p, V* out) const {
-    const V along = R(2) * (p[0] * e[0] + p[1] * e[1] + p[2] * e[2]);
-    for (int b = 0; b < 3; b++) out[b] += along * r[b];
-  }
-};
-
-// E.alpha.E / 2 of a polarizability model.
-template <class R>
-struct QuadraticField {
-  static constexpr int components = 1;
-  static constexpr bool scalar_network = true;
-  R e[3];
-  TNEP_HD explicit QuadraticField(const double* field) : e{R(field[0]), R(field[1]), R(field[2])} {}
-
-  TNEP_HD R scalar_weight(int) const { return R(0.5) * (e[0] * e[0] + e[1] * e[1] + e[2] * e[2]); }
-  template <class V>
-  TNEP_HD void pair(int, const V* r, V, V* v) const {
-    const V along = R(0.5) * (r[0] * e[0] + r[1] * e[1] + r[2] * e[2]);
-    for (int b = 0; b < 3; b++) v[b] = along * e[b];
-  }
-  template <class V>
-  TNEP_HD void add_rest(int, const V*, const V* p, V* out) const {
-    const V along = R(0.5) * (p[0] * e[0] + p[1] * e[1] + p[2] * e[2]);
-    for (int b = 0; b < 3; b++) out[b] += along * e[b];
-  }
-};
 
 // Derivatives of the radial descriptor along the pair field: w.t_q[c][0..nr-1] (without the sign).
 template <class Field, class R>
@@ -170,7 +86,7 @@ TNEP_FUNCTION void angular_tangent(const Model<R>& m, const Field& field, Worksp
 template <int K, class R>
 TNEP_HD void load_dual_sums(const R* sums, const R* t_sums, int N, int n, Dual<ShortVec<R>>* a) {
   using S = ShortVec<R>;
-#pragma GCC unroll 80
+  TNEP_UNROLL(80)
   for (int s = 0; s < K; s++) a[s] = {load<S>(sums + s * N + n), load<S>(t_sums + s * N + n)};
 }
 
@@ -203,7 +119,7 @@ TNEP_FUNCTION void sums_tangent_backward(const Model<R>& m, const R* t_sums, con
       const int at = m.nr + block * m.na + n;
       return Dual<S>{load<S>(w.d_q + at), load<S>(t_d_q + at)};
     }, d);
-#pragma GCC unroll 80
+    TNEP_UNROLL(80)
     for (int s = 0; s < K; s++) store<S>(t_d_sums + s * N + n, d[s].d);
   }
 }
@@ -217,19 +133,6 @@ TNEP_FUNCTION void network_tangent(const Model<R>& m, const Net<R>& net, const R
   for (int i = 0; i < m.neurons; i += kLanes<R>)
     store<V>(scratch + i, R(-2) * load<V>(hidden + i) * load<V>(delta + i) * load<V>(scratch + i));
   network_gradient(m, net, scratch, t_d_q);
-}
-
-// out[c] = first[c] + Hess v_c + (dv_c/dr)^T p for every component c.
-template <class Field, class V>
-TNEP_HD void assemble(const Field& field, const V* r, V r2, const V* hess, const V* p, const V (*first)[3],
-                      V (*out)[3]) {
-  for (int c = 0; c < Field::components; c++) {
-    V v[3];
-    field.pair(c, r, r2, v);
-    for (int b = 0; b < 3; b++) out[c][b] = first[c][b];
-    add_hessian_times(hess, v, out[c]);
-    field.add_rest(c, r, p, out[c]);
-  }
 }
 
 // Radial part of the gradients of all slots (set).
@@ -278,12 +181,7 @@ TNEP_FUNCTION void radial_response(const Model<R>& m, int center, const Field& f
       }
       const V slope = f1 * p[C] + f0 * x[1] * dp[C];
       const V curvature = f2 * p[C] + R(2) * f1 * x[1] * dp[C] + f0 * (x[1] * x[1] * ddp + x[2] * dp[C]);
-      const V transverse = slope * inverse, rest = curvature - transverse;
-      int at = 0;
-      for (int e = 0; e < 3; e++) {
-        gradient[e] = slope * u[e];
-        for (int g = e; g < 3; g++, at++) hess[at] = e == g ? rest * u[e] * u[g] + transverse : rest * u[e] * u[g];
-      }
+      radial_derivatives(u, inverse, slope, curvature, gradient, hess);
       assemble(field, r, r1 * r1, hess, gradient, first, out);
       for (int c = 0; c < C; c++)
         for (int e = 0; e < 3; e++) store<V>(w.gradients + (3 * c + e) * w.slot_stride + s, out[c][e]);
@@ -303,25 +201,7 @@ TNEP_FUNCTION void block_hessian(const Model<R>& m, int b, const Workspace<R>& w
   contract<L, 2>(u[0], u[1], u[2], h[0], p);
   contract<L, 1>(u[0], u[1], u[2], h[1], pr);
   contract<L, 0>(u[0], u[1], u[2], h[2], prr);
-  // second derivatives with respect to u, and their projections
-  const V q[3][3] = {{p[4], p[5], p[6]}, {p[5], -p[4], p[7]}, {p[6], p[7], p[8]}};
-  V qu[3], tangent[3], mixed[3];
-  const V along = u[0] * p[1] + u[1] * p[2] + u[2] * p[3], along_r = u[0] * pr[1] + u[1] * pr[2] + u[2] * pr[3];
-  for (int a = 0; a < 3; a++) {
-    qu[a] = q[a][0] * u[0] + q[a][1] * u[1] + q[a][2] * u[2];
-    tangent[a] = (p[1 + a] - along * u[a]) * inverse;
-    mixed[a] = (pr[1 + a] - along_r * u[a] - tangent[a]) * inverse;
-    gradient[a] = pr[0] * u[a] + tangent[a];
-  }
-  const V uqu = u[0] * qu[0] + u[1] * qu[1] + u[2] * qu[2];
-  const V inverse2 = inverse * inverse, transverse = pr[0] * inverse - along * inverse2;
-  int at = 0;
-  for (int a = 0; a < 3; a++)
-    for (int c = a; c < 3; c++, at++) {
-      V value = u[a] * u[c] * (prr[0] - transverse + uqu * inverse2);
-      value += (q[a][c] - u[a] * qu[c] - qu[a] * u[c]) * inverse2 + u[a] * mixed[c] + mixed[a] * u[c];
-      hess[at] = a == c ? value + transverse : value;
-    }
+  angular_derivatives(u, inverse, p, pr, prr[0], gradient, hess);
 }
 
 // Angular part of the gradients (added).
@@ -354,7 +234,7 @@ TNEP_FUNCTION void scatter_gradients(const Workspace<R>& w, int64_t atom, int st
     const Group& group = w.groups[i];
     for (int slot = group.begin; slot < group.begin + group.count; slot++) {
       double* to = atoms + stride * int64_t(w.atom[slot]);
-#pragma GCC unroll 18
+      TNEP_UNROLL(18)
       for (int k = 0; k < Count; k++) {
         const double value = w.gradients[k * w.slot_stride + slot];
         to[k] -= value;

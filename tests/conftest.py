@@ -1,0 +1,43 @@
+"""Which tests may be skipped where everything is built.
+
+With ``TNEP_EXPECT_FULL=1``, as in ``make test``, a skip for a reason that is not listed here is a failure: no test may
+go unnoticed because something that should be there is missing.
+"""
+
+import os
+import re
+
+import pytest
+
+ALLOWED = (
+    r"no GPU here", r"there is (no|a) GPU", r"this processor lacks \S+", r"optional data \S+ are absent: .*",
+)  # fmt: skip
+"""Reasons: another machine, and optional data (``python tests/optional_data.py`` lists them)."""
+
+
+def _reason(report):
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def _refuse_unexpected_skip(report):
+    if "TNEP_EXPECT_FULL" not in os.environ or not report.skipped or hasattr(report, "wasxfail"):
+        return
+    reason = _reason(report)
+    if not any(re.fullmatch(pattern, reason) for pattern in ALLOWED):
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} was skipped, which is not expected here: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    report = yield
+    _refuse_unexpected_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    report = yield
+    _refuse_unexpected_skip(report)
+    return report

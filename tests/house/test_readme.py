@@ -1,0 +1,49 @@
+"""The Python of the README and of the pages in docs/ runs as it stands, one block after the other of a page."""
+
+import re
+
+import pytest
+from ase.build import bulk
+
+from helpers.paths import ROOT
+from helpers.random_enthalpy import CUTOFF, RADIAL, SPECIES, random_sites, silica
+from helpers.random_nep import random_nep
+from tnep_calc import export_artifact
+from tnep_calc.artifact import export_enthalpy
+
+KINDS = {"energy": "potential", "dipole": "dipole", "polarizability": "polarizability"}
+
+
+def blocks(page):
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if blocks(page)]
+
+
+def files(folder):
+    """Models of the names that the pages use."""
+    for name, kind in KINDS.items():
+        export_artifact(random_nep(kind), folder / f"{name}.pt")
+    (folder / "quartz").mkdir()
+    export_enthalpy([random_sites()], SPECIES, CUTOFF, RADIAL, 2.0, folder / "quartz" / "model.pt")
+    for k in range(1, 6):
+        member = folder / "dip" / f"member{k}"
+        member.mkdir(parents=True)
+        export_artifact(random_nep("dipole", seed=k), member / "model.pt")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for text in blocks(page):
+        if "bulk(" not in text:  # the page goes on with atoms that the reader has
+            names["atoms"] = silica() if "quartz" in text else bulk("BN", "zincblende", a=3.589)
+        text = re.sub(r"\.run\(\d+\)", ".run(5)", text)
+        exec(compile(text, f"{page.name}", "exec"), names)
+
+
+def test_the_readme_has_python():
+    assert ROOT / "README.md" in PAGES

@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+from ase.build import bulk
+from calorine.calculators import CPUNEP
+
+from helpers.paths import shared_data
+from tnep_calc import TNEPCalculator
+from tnep_calc.errors import DataFileError, InputError
+from tnep_calc.io.linewidths import read_linewidths, write_linewidths
+from tnep_calc.phonons import force_constants
+from tnep_calc.phonons.anharmonic import conductivity
+from tnep_calc.phonons.anharmonic.conductivity import thermal_conductivity
+from tnep_calc.phonons.anharmonic.force_constants import read_force_constants, write_force_constants
+from tnep_calc.units import THZ_TO_INV_CM
+
+MESH = (4, 4, 4)
+
+
+@pytest.fixture(scope="module")
+def files(result, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fc")
+    write_force_constants(result, folder, evaluated=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rta(files):
+    return thermal_conductivity(read_force_constants(files), MESH, (100.0, 300.0))
+
+
+def test_same_as_phono3py_alone(files, rta):
+    ph = read_force_constants(files)
+    ph.mesh_numbers = MESH
+    ph.init_phph_interaction(average_degenerate_weights=True, exclude_gamma_acoustic=True)
+    ph.run_thermal_conductivity(temperatures=[100, 300])
+    assert np.allclose(rta.kappa, ph.thermal_conductivity.kappa[0], rtol=1e-10)
+    assert rta.kappa[0, 0] > 2 * rta.kappa[1, 0] > 0  # about 1 / T
+    assert np.allclose(rta.kappa[:, :3], rta.kappa[:, :1], rtol=1e-8)  # cubic
+    assert np.allclose(rta.kappa[:, 3:], 0, atol=1e-8)
+
+
+def test_silicon_of_a_published_nep_as_with_forces_of_calorine():
+    path = shared_data("tnep/potentials") / "Si_2022_NEP4_3body.txt"
+    kappa = []
+    for calculator in (TNEPCalculator(energy=path), CPUNEP(str(path))):
+        result = force_constants(bulk("Si", a=5.43), calculator, supercell=2, amplitude=0.03)
+        kappa.append(thermal_conductivity(result, MESH).kappa[0, :3])
+    assert kappa[0].min() > 5
+    assert np.allclose(kappa[0], kappa[1], rtol=1e-6)
+
+
+def test_shares_of_the_modes_add_up(rta):
+    assert np.allclose(rta.mode_kappa.sum(axis=(1, 2)), rta.kappa, rtol=1e-10)
+    frequencies, sums = rta.cumulative(300.0)
+    assert sums[0] == 0 and (np.diff(sums) >= 0).all()
+    assert sums[-1] == pytest.approx(rta.kappa[1, :3].mean(), rel=1e-10)
+    assert frequencies[-1] >= rta.frequencies.max()
+    with pytest.raises(InputError, match="no conductivity at 200 K; there are 100, 300 K"):
+        rta.cumulative(200.0)
+
+
+def test_widths_at_gamma_are_twice_the_imaginary_self_energy(files, rta):
+    ph = read_force_constants(files)
+    ph.mesh_numbers = MESH
+    ph.init_phph_interaction(average_degenerate_weights=True, exclude_gamma_acoustic=True)
+    gammas = ph.run_imag_self_energy([0], [300.0], frequency_points_at_bands=True).gammas
+    of_modes = np.array(gammas)[0, 0, 0].ravel()
+    frequencies, widths = rta.at_gamma(300.0)
+    optical = slice(3, 6)
+    assert np.allclose(widths[optical], 2 * of_modes[optical].mean() * THZ_TO_INV_CM, rtol=0.02)
+    assert np.ptp(widths[optical]) == 0  # modes of one frequency have one width
+    assert np.allclose(frequencies[optical], frequencies[3])  # no LO-TO splitting without a direction
+    assert frequencies[3] == pytest.approx(168, abs=15)
+
+
+def test_isotopes_boundary_and_direct_solution(files, rta, tmp_path):
+    ph = read_force_constants(files)
+    isotopes = thermal_conductivity(ph, MESH, (300.0,), isotopes=True)
+    boundary = thermal_conductivity(ph, MESH, (300.0,), boundary=0.01)
+    direct = thermal_conductivity(ph, MESH, (300.0,), method="direct", folder=tmp_path)
+    assert 0.6 < isotopes.kappa[0, 0] / rta.kappa[1, 0] < 1
+    assert isotopes.widths.sum() > rta.widths[1].sum()
+    assert boundary.kappa[0, 0] < 0.9 * rta.kappa[1, 0]
+    assert 0.8 < direct.kappa[0, 0] / rta.kappa[1, 0] < 1.2 and direct.kappa[0, 0] != rta.kappa[1, 0]
+    assert np.allclose(ph.thermal_conductivity.kappa_RTA[0], rta.kappa[1], rtol=1e-6)  # on the way to the solution
+    assert np.allclose(direct.mode_kappa.sum(axis=(1, 2)), direct.kappa, rtol=1e-6)
+    assert (tmp_path / "kappa-m444.hdf5").exists()
+
+
+def test_a_killed_run_resumes(files, rta, tmp_path, monkeypatch):
+    monkeypatch.setattr(conductivity, "BATCH", 2)
+    ph = read_force_constants(files)
+    run, batches = type(ph).run_thermal_conductivity, []
+
+    def stopping(self, *args, **kwargs):
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+        batches.append(kwargs.get("grid_points"))
+        run(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(ph), "run_thermal_conductivity", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        thermal_conductivity(ph, MESH, (100.0, 300.0), folder=tmp_path)
+    assert not (tmp_path / "kappa-m444.hdf5").exists()
+    batches.clear()
+    monkeypatch.setattr(
+        type(ph), "run_thermal_conductivity", lambda self, **kw: (batches.append(kw.get("grid_points")), run(self, **kw))
+    )
+    resumed = thermal_conductivity(ph, MESH, (100.0, 300.0), folder=tmp_path)
+    points = sum(len(batch) for batch in batches if batch is not None)
+    assert points == len(rta.weights) - 4
+    assert np.allclose(resumed.kappa, rta.kappa, rtol=1e-10)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kappa-m444.hdf5"]
+
+
+def test_refusals(files):
+    ph = read_force_constants(files)
+    for arguments, message in (
+        (((4, 4),), "a mesh is three positive integers"),
+        (((0, 4, 4),), "a mesh is three positive integers"),
+        ((MESH, (0.0,)), "temperatures must be positive, got 0 K"),
+        ((MESH, (300.0,), "exact"), "must be rta or direct"),
+        ((MESH, (300.0,), "rta", False, -1.0), "boundary scattering must be positive"),
+    ):
+        with pytest.raises(InputError, match=message):
+            thermal_conductivity(ph, *arguments)
+    ph.fc3 = None
+    with pytest.raises(InputError, match="needs second- and third-order"):
+        thermal_conductivity(ph, MESH)
+
+
+def test_table_of_linewidths(rta, tmp_path):
+    path = tmp_path / "widths.txt"
+    write_linewidths(path, *rta.at_gamma(300.0), {"temperature_K": 300})
+    frequencies, widths = read_linewidths(path)
+    assert np.allclose(widths, rta.at_gamma(300.0)[1], atol=1e-6)
+    assert np.allclose(frequencies, rta.at_gamma(300.0)[0], atol=1e-6)
+    for text, message in (
+        ("1 2.0\n", "line 1: expected mode, frequency and width, got '1 2.0'"),
+        ("1 2.0 3.0\n3 2.0 3.0\n", "line 2: expected mode 2, got 3"),
+        ("1 2.0 -3.0\n", "line 1: frequency and width must be finite"),
+        ("# nothing\n", "no mode in the file"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataFileError, match=message):
+            read_linewidths(path)

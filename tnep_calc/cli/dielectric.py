@@ -1,0 +1,186 @@
+"""``tnep dielectric``: the complete dielectric response from a time series."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..errors import InputError
+from .spectra_options import add_spectrum_arguments, dipole_pieces, finish, load_series, provenance, volume_of
+
+ROUTES = ("dipole", "current")
+
+EPILOG = """\
+The table has eps'(w), eps''(w), n*alpha, refractive index n, extinction k, absorption coefficient, reflectivity (normal
+incidence), loss -Im(1/eps), emissivity and conductivity, each with its standard error; with --tensor the six components
+of eps as well; with --angle the reflectivity for s and p polarization.
+
+Two routes to the same numbers: the dipole (the mean is removed, --unwrap follows one branch), or the current
+sum_j Z_j . v_j in the series (no branches). Peaks of eps'' are transverse frequencies, peaks of the loss longitudinal
+ones. eps_inf is not in the motion of the ions: give --eps-inf, or the optical quantities are those of the ions alone.
+
+No quantum correction is applied, on purpose: the classical fluctuation-dissipation formula is already exact for
+harmonic modes.
+
+example:
+  tnep dielectric run.h5 -o eps.txt --eps-inf series --plot eps.png --static eps0.png
+  tnep dielectric run.h5 -o eps.h5 --eps-inf 2.1 2.1 2.4 --tensor --angle 60 --route current
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``tnep dielectric``."""
+    parser.epilog = EPILOG
+    add_spectrum_arguments(parser)
+    parser.add_argument(
+        "--route", choices=ROUTES, help="what to compute from (default: the dipole, or the current if there is none)"
+    )
+    parser.add_argument("--volume", type=float, metavar="A3", help="volume in A^3 (default: that of the series)")
+    parser.add_argument(
+        "--eps-inf", nargs="+", metavar="EPS",
+        help="electronic dielectric constant: one number, three (xx yy zz), nine (row by row), or 'series' for "
+        "1 + <alpha>/(eps0 V) from the polarizability in the series (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--direction", type=float, nargs=3, metavar=("X", "Y", "Z"),
+        help="field direction for one component of an oriented crystal (default: average over directions)",
+    )  # fmt: skip
+    parser.add_argument("--tensor", action="store_true", help="add the six components xx yy zz yz xz xy of eps")
+    parser.add_argument(
+        "--angle", type=float, metavar="DEG",
+        help="angle of incidence for the reflectivity with s and p polarization (with --tensor: of a crystal with its "
+        "surface normal to z, plane of incidence xz)",
+    )  # fmt: skip
+    parser.add_argument("--unwrap", action="store_true", help="follow one branch of the polarization (needs the cell)")
+    parser.add_argument(
+        "--parts", metavar="FILE",
+        help="also write the absorption as a sum over the species, self and cross terms, from the current of each in "
+        "the series ('tnep series --current')",
+    )  # fmt: skip
+    parser.add_argument(
+        "--static", metavar="FILE", help="figure of the static dielectric constant against the length of the run"
+    )
+
+
+def electronic(words: list[str] | None, series, volume: float):
+    """Return the electronic dielectric tensor that ``--eps-inf`` means, or None, and print what it is."""
+    import numpy as np
+
+    from ..spectra import electronic_dielectric
+
+    if words is None:
+        print("note: eps_inf is not given (--eps-inf): eps, n, R and loss are those of the ions in vacuum")
+        return None
+    if words == ["series"]:
+        if series.polarizability is None:
+            raise InputError("--eps-inf series needs a polarizability in the series")
+        found = electronic_dielectric(series.polarizability.pieces(), volume)
+        print("eps_inf = 1 + <alpha>/(eps0 V), its standard error, and how far the motion moves it:")
+        for name, k in zip("xyz", range(3), strict=True):
+            print(
+                f"  {name}{name} {found.tensor[k, k]:.4f} +- {found.errors[k, k]:.2g}   rms {found.dynamic[k, k]:.2g}"
+            )
+        return 0.5 * (found.tensor + found.tensor.T)
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        raise InputError(f"--eps-inf must be numbers or 'series', got '{' '.join(words)}'") from None
+    if len(numbers) not in (1, 3, 9):
+        raise InputError(f"--eps-inf is one number, three (xx yy zz) or nine, got {len(numbers)}")
+    if len(numbers) == 1:
+        return numbers[0]
+    return np.diag(numbers) if len(numbers) == 3 else np.reshape(numbers, (3, 3))
+
+
+def chosen_route(args: argparse.Namespace) -> str:
+    """Return the route: that of the user, else the dipole, else the current where the series has no dipole."""
+    from ..io.series.timeseries import read_timeseries
+
+    if args.route:
+        return args.route
+    series = read_timeseries(args.series[0])
+    return "current" if series.dipole is None and series.current is not None else "dipole"
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compute and write the response."""
+    from ..plotting.dielectric import plot_dielectric
+    from ..spectra import dielectric_spectrum, static_dielectric
+
+    spectra, static = [], None
+    route = chosen_route(args)
+    for path, series, sampled, temperature in load_series(args, route):
+        volume = volume_of(args, path, series)
+        pieces = dipole_pieces(args, path, series, sampled) if route == "dipole" else sampled.pieces(args.skip)
+        eps_inf = electronic(args.eps_inf, series, volume)
+        spectrum = dielectric_spectrum(
+            sampled.dt,
+            volume,
+            temperature,
+            eps_inf=eps_inf,
+            resolution=args.resolution,
+            window=args.window,
+            blocks=args.blocks,
+            direction=args.direction,
+            tensor=args.tensor,
+            angle=args.angle,
+            max_wavenumber=args.max_wavenumber,
+            **{route: pieces},
+        )
+        spectrum.parameters.update(provenance(path, sampled), unwrapped=args.unwrap, skipped_ps=args.skip)
+        spectra.append(spectrum)
+        if args.parts:
+            write_parts(args, path, series, volume, temperature)
+        if route == "dipole":
+            static = static_dielectric(pieces, volume, temperature, eps_inf, sampled.dt)
+            spectrum.parameters["static_dielectric"] = static.mean
+            spectrum.parameters["static_dielectric_error"] = static.error
+            print_static(static)
+    shown = ["eps_real", "eps_imag", "reflectivity", "loss"]
+    finish(args, spectra, "eps_imag", plot_dielectric, shown, {"loss": "longitudinal peaks"})
+    if args.static:
+        if static is None:
+            raise InputError("--static needs the dipole: the current has no static fluctuation")
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from ..plotting.dielectric import plot_static
+        from ..plotting.style import save_figure
+
+        save_figure(plot_static(static).figure, args.static, args.force)
+        print(f"wrote {args.static}")
+
+
+def write_parts(args: argparse.Namespace, path: str, series, volume: float, temperature: float) -> None:
+    """Write the absorption as a sum over species and print the share of each."""
+    from ..io.series.spectrum_store import save_spectrum
+    from ..spectra.decomposition import partial_spectra
+
+    if not series.current_parts:
+        raise InputError(f"{path} has no currents of species: make it again with 'tnep series --current'")
+    parts = {
+        name: type(series.current)(part, series.current.dt, series.current.starts).pieces(args.skip)
+        for name, part in series.current_parts.items()
+    }
+    found = partial_spectra(
+        parts, series.current.dt, volume, temperature, route="current", resolution=args.resolution, window=args.window,
+        blocks=args.blocks, direction=args.direction, max_wavenumber=args.max_wavenumber,
+    )  # fmt: skip
+    found.parameters.update(provenance(path, series.current), skipped_ps=args.skip)
+    save_spectrum(args.parts, found, args.force)
+    whole = found.values["total"].sum()
+    shares = (f"{name} {100 * found.values[f'part_{name}'].sum() / whole:.1f} %" for name in series.current_parts)
+    print(f"shares of the absorption: {', '.join(shares)} (their spectra add up to the total); wrote {args.parts}")
+
+
+def print_static(found) -> None:
+    """Print a static dielectric constant with its error, and say where the run is too short for one."""
+    ionic = found.mean - float(found.eps_inf.trace() / 3)
+    print(
+        f"static dielectric constant {found.mean:.4g} +- {found.error:.2g} (ions {ionic:.4g}), diagonal "
+        + " ".join(f"{found.tensor[k, k]:.4g} +- {found.errors[k, k]:.2g}" for k in range(3))
+    )
+    if not found.converged:
+        print(
+            f"note: the run is short for it: its {found.blocks} blocks of {found.block_length:.3g} ps are less than 10 "
+            f"correlation times ({found.correlation_time:.2g} ps) long, so that the error is a lower bound"
+        )

@@ -1,0 +1,147 @@
+"""``tnep loto``: LO-TO splitting by direction, from models or from files of phonopy."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from ..errors import InputError
+from .phonon_options import (
+    MODELS,
+    add_model_arguments,
+    add_supercell_arguments,
+    born_source,
+    calculator_of,
+    communicator,
+    read_structure,
+    settings_of,
+)
+
+EPILOG = """\
+Modes at q -> 0 for directions of q, with the TO mode that each comes from, the share of its dipole along q, the
+Lyddane-Sachs-Teller check, and the sum of the Born charges before and after correction (it moves LO modes).
+
+examples:
+  tnep loto POSCAR --enthalpy model.pt --directions 1 0 0  0 0 1
+  tnep loto phonopy_params.yaml                                 # any calculation of phonopy that has Born charges
+  tnep loto phonopy_params.yaml --born BORN --angle 0 0 1  1 0 0 --plot angle.png
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``tnep loto``."""
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "structure", type=Path, help="structure for models, or phonopy_params.yaml with force constants"
+    )
+    add_model_arguments(parser)
+    add_supercell_arguments(parser)
+    group = parser.add_argument_group("directions")
+    group.add_argument(
+        "--directions",
+        type=float,
+        nargs="+",
+        metavar="Q",
+        help="Cartesian, three numbers each (default: principal axes)",
+    )
+    group.add_argument(
+        "--angle",
+        type=float,
+        nargs=6,
+        metavar="Q",
+        help="turn q from one direction to another (six numbers) and write the modes at each angle",
+    )
+    group.add_argument("--all", action="store_true", help="all modes, not only those with a dipole along q")
+    group.add_argument("--csv", type=Path, metavar="FILE", help="write the table (with --angle: the scan)")
+    group.add_argument("--plot", type=Path, metavar="FILE", help="draw the scan of --angle (png, pdf, svg)")
+    group.add_argument("--keep", type=Path, metavar="DIR", help="keep forces here, and resume from it")
+
+
+def phonopy_object(args: argparse.Namespace, comm=None):
+    """Return the phonopy object of a file, or of a calculation with models."""
+    text = args.structure.read_bytes()[:2000] if args.structure.is_file() else b""
+    if not any(getattr(args, role) for role in MODELS) and (b"phonopy" in text or args.structure.suffix == ".xz"):
+        try:
+            import phonopy
+        except ImportError as error:
+            raise InputError("this needs phonopy: pip install 'tnep_calc[phonons]'") from error
+        try:
+            phonon = phonopy.load(args.structure, log_level=0)
+        except Exception as error:  # phonopy raises anything
+            raise InputError(f"{args.structure}: phonopy cannot load it ({error})") from error
+        if args.born is not None:
+            from ..phonons.nac import set_nac
+
+            charges, dielectric = born_source(args)(phonon)
+            set_nac(phonon, charges, dielectric, method=args.nac)
+        return phonon
+    calculator, provenance = calculator_of(args)
+    from ..phonons.workflow import run_phonons
+
+    atoms = read_structure(args.structure)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = args.keep or Path(comm.bcast(scratch) if comm else scratch)
+        return run_phonons(
+            atoms,
+            calculator,
+            folder,
+            settings_of(args, raman=False),
+            born=born_source(args),
+            comm=comm,
+            restart=args.restart,
+            provenance=provenance,
+            log=lambda line: print(line, flush=True),
+        ).phonon
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the table."""
+    comm = communicator()
+    phonon = phonopy_object(args, comm)
+    if comm is not None and comm.rank:
+        return
+    import numpy as np
+
+    from ..phonons.analysis import different_axes
+    from ..phonons.infrared import mode_charges, principal_axes, static_dielectric
+    from ..phonons.loto import angle_scan, assign, lyddane_sachs_teller
+    from ..phonons.modes import gamma_modes
+    from ..phonons.nac import charges_of
+    from ..phonons.report import loto_sheet, lst_sheet, tensor_text, write_sheet
+
+    charges, modes = charges_of(phonon), gamma_modes(phonon)
+    static = static_dielectric(charges.dielectric, mode_charges(charges.used, modes), modes)
+    if args.directions is None:
+        axes = principal_axes(static)
+        directions = axes[different_axes([charges.dielectric, static], axes)]
+    elif len(args.directions) % 3:
+        raise InputError(f"--directions needs three numbers for each direction, got {len(args.directions)}")
+    else:
+        directions = np.array(args.directions).reshape(-1, 3)
+    print(f"eps_inf      {tensor_text(charges.dielectric)}\neps_0        {tensor_text(static)}")
+    print(
+        f"charge sum   {np.abs(charges.sum_before).max():.3e} e before, {np.abs(charges.sum_after).max():.1e} e after: "
+        f"{charges.correction}\nmethod       {charges.method}\n"
+    )
+    rows = [(q, *assign(phonon, q, modes), lyddane_sachs_teller(phonon, q, modes)) for q in directions]
+    sheet = loto_sheet(modes, rows, everything=args.all)
+    print(sheet.text() + "\n\n" + lst_sheet(rows).text())
+    if args.angle is not None:
+        from ..phonons.report import scan_sheet
+
+        scan = angle_scan(phonon, args.angle[:3], args.angle[3:])
+        sheet = scan_sheet(scan)
+        print("\n" + sheet.text())
+        if args.plot is not None:
+            import matplotlib
+
+            matplotlib.use("Agg")
+            from ..plotting.phonons import plot_angle_scan
+            from ..plotting.style import save_figure
+
+            save_figure(plot_angle_scan(scan), args.plot, force=True)
+    elif args.plot is not None:
+        raise InputError("--plot draws the scan of --angle: give both")
+    if args.csv is not None:
+        write_sheet(args.csv, sheet)

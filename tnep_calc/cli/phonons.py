@@ -1,0 +1,186 @@
+"""``tnep phonons``: lattice dynamics of a crystal, or vibrations of a molecule, with all spectra."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import InputError
+from .phonon_options import (
+    add_model_arguments,
+    add_supercell_arguments,
+    born_source,
+    calculator_of,
+    communicator,
+    read_structure,
+    settings_of,
+)
+from .porto_options import add_porto_argument
+
+EPILOG = """\
+Relaxes the crystal with its symmetry, displaces atoms, fits force constants, and adds Born charges and eps_inf for the
+LO-TO splitting. The folder then has phonons.html (everything on one page), figures, tables (CSV), spectra (text),
+phonons.json, and files for phonopy, Euphonic and PDielec. The same command resumes a killed run.
+
+A structure without a periodic cell is a molecule: infrared and Raman tables of its vibrations.
+
+examples:
+  tnep phonons POSCAR --enthalpy model.pt -o phonons
+  tnep phonons bn.cif --energy e.pt --dipole d.pt --susceptibility s.pt -o phonons --porto 'z(xy)-z'
+  tnep phonons nacl.cif --energy nep.txt --born BORN -o phonons
+  mpiexec -n 4 tnep phonons POSCAR --enthalpy model.pt -o phonons     # displacements shared between ranks
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``tnep phonons``."""
+    parser.epilog = EPILOG
+    parser.add_argument("structure", type=Path, help="any file that ASE reads: POSCAR, cif, extxyz, ...")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for all results")
+    add_model_arguments(parser)
+    add_supercell_arguments(parser)
+    group = parser.add_argument_group("spectra")
+    group.add_argument("--temperature", type=float, default=300.0, metavar="K", help="default: 300")
+    group.add_argument("--laser", type=float, default=532.0, metavar="NM", help="default: 532")
+    group.add_argument(
+        "--width", type=float, default=8.0, metavar="CM-1", help="full width at half maximum (default: 8)"
+    )
+    group.add_argument(
+        "--widths",
+        type=Path,
+        metavar="FILE",
+        help="widths per mode: kappa-*.hdf5 of phono3py (FWHM = 2 "
+        "gamma), or the table widths-*K.txt of 'tnep ltc' (columns: mode, frequency, FWHM in cm^-1)",
+    )
+    group.add_argument(
+        "--directions",
+        type=float,
+        nargs="+",
+        metavar="Q",
+        help="directions of q for the LO-TO table, Cartesian, three numbers each (default: principal axes)",
+    )
+    add_porto_argument(parser)
+    group.add_argument("--max", type=float, metavar="CM-1", help="end of the spectra")
+    group.add_argument(
+        "--md-infrared", type=Path, metavar="FILE", help="spectrum of 'tnep ir' to be drawn beside that of the modes"
+    )
+    group.add_argument(
+        "--md-raman", type=Path, metavar="FILE", help="spectrum of 'tnep raman' to be drawn beside that of the modes"
+    )
+    group.add_argument(
+        "--raman-from",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="dielectric tensors of the primitive cell with displaced atoms (VASP, ABINIT, extended xyz), instead of a "
+        "model; symmetry is used, so that few are enough",
+    )
+    group.add_argument("--no-raman", action="store_true", help="leave Raman out")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Calculate, print the summary, write the folder."""
+    calculator, provenance = calculator_of(args)
+    atoms = read_structure(args.structure)
+    comm = communicator()
+    if not atoms.pbc.any():
+        if comm is None or comm.rank == 0:
+            from .phonon_molecule import run_molecule
+
+            run_molecule(args, atoms, calculator, provenance)
+        return
+    from ..phonons.raman_source import gradient_from_files
+    from ..phonons.workflow import run_phonons
+
+    provenance |= {"structure": args.structure.name, "command": "tnep " + " ".join(args.argv)}
+    result = run_phonons(
+        atoms,
+        calculator,
+        args.output,
+        settings_of(args, not args.no_raman),
+        born=born_source(args),
+        gradient=None if args.raman_from is None else lambda phonon: gradient_from_files(args.raman_from, phonon),
+        comm=comm,
+        restart=args.restart,
+        provenance=provenance,
+        log=lambda line: print(line, flush=True),
+    )
+    if comm is None or comm.rank == 0:
+        write_results(args, result)
+
+
+def conditions_of(args: argparse.Namespace, n_modes: int):
+    """Return the conditions of the spectra."""
+    import numpy as np
+
+    from ..phonons.analysis import Conditions
+
+    directions = None
+    if args.directions is not None:
+        if len(args.directions) % 3:
+            raise InputError(f"--directions needs three numbers for each direction, got {len(args.directions)}")
+        directions = np.array(args.directions).reshape(-1, 3)
+    return Conditions(
+        args.temperature,
+        args.laser,
+        widths_of(args, n_modes),
+        directions,
+        tuple(args.porto),
+        args.lattice_directions,
+        args.max,
+    )
+
+
+def widths_of(args: argparse.Namespace, n_modes: int):
+    """Return one width, or one per mode from a file."""
+    if args.widths is None:
+        return args.width
+    if args.widths.suffix in (".hdf5", ".h5"):
+        from ..phonons.infrared import widths_of_phono3py
+
+        return widths_of_phono3py(args.widths, args.temperature)
+    from ..io.linewidths import read_linewidths
+
+    widths = read_linewidths(args.widths)[1]
+    if widths.shape != (n_modes,):
+        raise InputError(f"{args.widths} must have {n_modes} widths, one per mode, got {widths.shape}")
+    return widths
+
+
+def write_results(args: argparse.Namespace, result) -> None:
+    """Analyse and write everything."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from ..io.series.spectrum_text import read_spectrum
+    from ..phonons.analysis import analyse
+    from ..phonons.export import write_exports
+    from ..phonons.report import facts, numbers, sheets, shown, write_numbers, write_tables
+    from ..plotting.phonon_page import write_phonon_page
+
+    conditions = conditions_of(args, len(result.modes.wavenumbers))
+    analysis = analyse(result, conditions)
+    print()
+    for name, value in facts(result, analysis):
+        print(f"{name:<24}{value}")
+    for note in [*result.notes, *analysis.notes]:
+        print(note)
+    for sheet in shown(sheets(result, analysis, conditions)):
+        print("\n" + sheet.text())
+    exports = write_exports(result.phonon, args.output)
+    write_numbers(args.output / "phonons.json", numbers(result, analysis, conditions, exports))
+    tables = write_tables(result, analysis, conditions, args.output)
+    files = {"phonons.json": "all numbers, with units and provenance", **exports}
+    files |= {name: "spectrum" if name.endswith(".txt") else "table" for name in tables}
+    dynamics = {
+        name: read_spectrum(path) for name, path in (("infrared", args.md_infrared), ("raman", args.md_raman)) if path
+    }
+    title = f"{_formula(result)}, {result.provenance['space_group']}"
+    write_phonon_page(args.output, title, result, analysis, conditions, files, dynamics)
+    print(f"\npage: {args.output / 'phonons.html'}")
+
+
+def _formula(result) -> str:
+    from ase.formula import Formula
+
+    return "Lattice dynamics of " + Formula.from_list(result.phonon.primitive.symbols).reduce()[0].format("metal")

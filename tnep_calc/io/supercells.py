@@ -1,0 +1,367 @@
+"""Displaced supercells with forces and energies, read into phono3py objects and checked.
+
+Three kinds of data are read: files of phono3py and phonopy (``*.yaml``, compressed or not), outputs of electronic
+structure codes for the supercells of such a file, and structures together with the reference that they are displaced
+from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataFileError, InputError, MissingComponentError
+from .files import COMPRESSED, read_text
+from .structures.read import read_structures
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from phono3py import Phono3py
+
+LARGEST_DISPLACEMENT = 1.0
+"""In Å; an atom further away from its site than this is taken as another atom."""
+SAME_POSITION = 1e-3
+"""In Å; tolerance for positions, cells and displacements that have been written and read again."""
+
+
+def require_phono3py() -> None:
+    """Raise MissingComponentError, with the remedy, if phono3py or symfc is not installed."""
+    try:
+        import phono3py  # noqa: F401
+        import symfc  # noqa: F401
+    except ImportError as error:
+        raise MissingComponentError(f"{error.name} is not installed: pip install 'phono3py>=4.4' symfc") from error
+
+
+def is_phonopy_yaml(path) -> bool:
+    """Tell from its name whether a file is one of phono3py or phonopy (``.yaml``, possibly compressed)."""
+    path = Path(path)
+    suffix = Path(path.stem).suffix if path.suffix.lower() in {*COMPRESSED, ".lzma"} else path.suffix
+    return suffix.lower() in (".yaml", ".yml")
+
+
+@contextlib.contextmanager
+def empty_folder() -> Iterator[None]:
+    """Work in an empty temporary folder, as phono3py picks up files by name from the current one."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        yield
+
+
+def read_supercells(
+    path, outputs: Sequence[str | Path] = (), reference=None, supercell=None, born=None, symprec: float = 1e-5
+) -> Phono3py:
+    """Return displaced supercells with their forces and, where known, energies as a phono3py object.
+
+    Parameters
+    ----------
+    path : path
+        ``phono3py_params.yaml``, ``phono3py_disp.yaml``, ``phonopy_params.yaml``, each possibly compressed, or
+        structures with labels (extended xyz, ASE database, outputs of VASP, Quantum ESPRESSO, ABINIT).
+    outputs : sequence of path, optional
+        Outputs for the supercells of ``phono3py_disp.yaml``, in the order of the supercells.  Kinds as above.
+    reference : path, optional
+        Unit cell that structures are displaced from; the order of the atoms in its supercell is that of phonopy.
+    supercell : sequence of int, shape (3,) or (3, 3), optional
+        Supercell matrix of `reference`.
+    born : path, optional
+        File ``BORN`` with dielectric tensor and Born charges; replaces what `path` has.
+    symprec : float, default 1e-5, in Å
+        Tolerance of the symmetry search.
+
+    Returns
+    -------
+    Phono3py
+        Its ``dataset`` has the displacements (Å), forces (eV/Å) and energies (eV).
+
+    Raises
+    ------
+    DataFileError
+        If a file cannot be read, forces are missing or not finite, or a supercell does not fit the reference; the
+        message names file and supercell (counted from 1, as phono3py does).
+    MissingComponentError
+        If phono3py is not installed.
+    """
+    require_phono3py()
+    path = Path(path)
+    if is_phonopy_yaml(path):
+        if reference is not None or supercell is not None:
+            raise InputError(f"{path} has its own reference structure: leave out the reference and the supercell")
+        found = _from_yaml(path, outputs, symprec)
+    else:
+        if reference is None or supercell is None:
+            raise InputError(f"{path} is not a file of phono3py: give the reference unit cell and the supercell matrix")
+        found = _from_structures([path, *map(Path, outputs)], reference, supercell, symprec)
+    if born is not None:
+        set_nac(found, born)
+    check_forces(found, path)
+    return found
+
+
+def bare_structure(atoms: Atoms, supercell, symprec: float = 1e-5, fc2_supercell=None) -> Phono3py:
+    """Return a phono3py object of a unit cell (ASE ``Atoms``) without displacements."""
+    require_phono3py()
+    from phono3py import Phono3py
+    from phonopy.structure.atoms import PhonopyAtoms
+
+    if atoms.cell.rank < 3:
+        raise InputError("force constants need a crystal: the structure has no three-dimensional cell")
+    unitcell = PhonopyAtoms(
+        symbols=atoms.get_chemical_symbols(), cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions(),
+        masses=atoms.get_masses(),
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that "auto", which is asked for here, finds a primitive cell
+        return Phono3py(
+            unitcell, supercell_matrix(supercell), primitive_matrix="auto", symprec=symprec,
+            phonon_supercell_matrix=None if fc2_supercell is None else supercell_matrix(fc2_supercell),
+        )  # fmt: skip
+
+
+def supercell_matrix(numbers) -> np.ndarray:
+    """Return a 3 x 3 supercell matrix from 1, 3 or 9 integers.
+
+    Examples
+    --------
+    >>> supercell_matrix([2]).tolist()
+    [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
+    """
+    flat = np.asarray(numbers).ravel()
+    if flat.size not in (1, 3, 9) or not np.all(flat == np.round(flat)):
+        raise InputError(f"a supercell is given by 1, 3 or 9 integers, got {flat.tolist()}")
+    matrix = flat.reshape(3, 3) if flat.size == 9 else np.diag(np.broadcast_to(flat, 3))
+    if round(float(np.linalg.det(matrix))) < 1:
+        raise InputError(f"the supercell matrix {flat.tolist()} must have a positive determinant")
+    return matrix.astype("int64")
+
+
+def set_nac(phono3py: Phono3py, born) -> None:
+    """Set dielectric tensor and Born charges from a file ``BORN`` of phonopy."""
+    from phonopy.file_IO import parse_BORN
+
+    try:
+        phono3py.nac_params = parse_BORN(phono3py.primitive, filename=str(born))
+    except Exception as error:  # the parser raises whatever its parts raise
+        raise DataFileError(f"{born}: cannot be read as a BORN file for this crystal ({error})") from error
+
+
+def _from_yaml(path: Path, outputs, symprec) -> Phono3py:
+    text = read_text(path)[:2000]
+    absolute = path.resolve()
+    try:
+        with empty_folder():
+            if text.lstrip().startswith("phonopy:") or "\nphonopy:" in text:
+                found = _from_phonopy(absolute, symprec)
+            else:
+                import phono3py
+
+                found = phono3py.load(absolute, produce_fc=False, symprec=symprec, log_level=0)
+    except Exception as error:  # phono3py and its parsers raise whatever their parts raise
+        raise DataFileError(f"{path}: cannot be read as a file of phono3py or phonopy ({error})") from error
+    if outputs:
+        _add_outputs(found, path, outputs)
+    if found.dataset is None:
+        raise DataFileError(f"{path}: has no displacements; give a phono3py_disp.yaml or phono3py_params.yaml")
+    return found
+
+
+def _from_phonopy(path: Path, symprec) -> Phono3py:
+    """Return a phono3py object with the displacements and forces of a phonopy file."""
+    import phonopy
+    from phono3py import Phono3py
+
+    phonon = phonopy.load(path, produce_fc=False, symprec=symprec, log_level=0)
+    found = Phono3py(
+        phonon.unitcell, phonon.supercell_matrix, primitive_matrix=phonon.primitive_matrix, symprec=symprec
+    )
+    found.nac_params = phonon.nac_params
+    if phonon.dataset is not None:
+        from phonopy.structure.dataset import get_displacements_and_forces
+
+        displacements, forces = get_displacements_and_forces(phonon.dataset)
+        found.dataset = {"displacements": displacements}
+        if forces is not None:
+            found.dataset["forces"] = forces
+        if (energies := _values(phonon.dataset).get("energies")) is not None:
+            found.dataset["supercell_energies"] = np.array(energies, dtype=float)
+    return found
+
+
+def _add_outputs(found: Phono3py, path: Path, outputs) -> None:
+    """Set forces and energies from output files, one structure for each supercell of the file, in its order."""
+    if found.dataset is None:
+        raise DataFileError(f"{path}: has no displacements that outputs could belong to")
+    cells = [cell for cell in found.supercells_with_displacements if cell is not None]
+    structures = read_structures([Path(name) for name in outputs])[0]
+    if len(structures) != len(cells):
+        raise DataFileError(f"{path} has {len(cells)} displaced supercells, but the outputs {len(structures)}")
+    for number, (cell, structure) in enumerate(zip(cells, structures, strict=True), 1):
+        where = f"{structure.source} (supercell {number} of {path})"
+        shift = displacements_of(structure, cell, where)
+        if np.abs(shift).max() > SAME_POSITION:
+            atom = int(np.abs(shift).max(axis=1).argmax())
+            raise DataFileError(
+                f"{where}: atom {atom + 1} is {np.linalg.norm(shift[atom]):.3g} Å away from where the supercell has it"
+            )
+        _require_forces(structure, where)
+    found.forces = [structure.forces for structure in structures]
+    if all(structure.energy is not None for structure in structures):
+        found.supercell_energies = [float(structure.energy or 0.0) for structure in structures]
+
+
+def _from_structures(paths, reference, supercell, symprec) -> Phono3py:
+    from ase.io import read
+
+    try:
+        atoms: Any = read(reference)
+    except Exception as error:
+        raise DataFileError(f"{reference}: cannot be read as a structure ({error})") from error
+    found = bare_structure(atoms, supercell, symprec)
+    structures = read_structures(paths)[0]
+    moved = []
+    for structure in structures:
+        moved.append(displacements_of(structure, found.supercell, structure.source))
+        _require_forces(structure, structure.source)
+    found.dataset = {
+        "displacements": np.array(moved), "forces": np.array([structure.forces for structure in structures])
+    }  # fmt: skip
+    if all(structure.energy is not None for structure in structures):
+        found.dataset["supercell_energies"] = np.array([structure.energy for structure in structures])
+    return found
+
+
+def _require_forces(structure, where) -> None:
+    if structure.forces is None:
+        raise DataFileError(f"{where}: has no forces")
+
+
+def displacements_of(structure, cell, where: str) -> np.ndarray:
+    """Return by how much each atom is displaced from its site, by the nearest image.
+
+    Parameters
+    ----------
+    structure : LabelledStructure
+    cell : PhonopyAtoms
+        The supercell without displacements.
+    where : str
+        File and supercell, for messages.
+
+    Returns
+    -------
+    ndarray, shape (n_atoms, 3), in Å
+
+    Raises
+    ------
+    DataFileError
+        If numbers of atoms, cells, or the order of the atoms differ.
+    """
+    if len(structure) != len(cell):
+        raise DataFileError(f"{where}: {len(structure)} atoms, but the supercell has {len(cell)}")
+    if np.abs(structure.cell - cell.cell).max() > SAME_POSITION:
+        raise DataFileError(
+            f"{where}: its cell differs from that of the supercell by {np.abs(structure.cell - cell.cell).max():.3g} Å"
+        )
+    for atom, (symbol, expected) in enumerate(zip(structure.symbols, cell.symbols, strict=True), 1):
+        if symbol != expected:
+            raise DataFileError(f"{where}: atom {atom} is {symbol}, but {expected} in the supercell: {_ORDER}")
+    shift = (structure.positions - cell.positions) @ np.linalg.inv(cell.cell)
+    moved = (shift - np.round(shift)) @ cell.cell
+    furthest = int(np.linalg.norm(moved, axis=1).argmax())
+    if (distance := float(np.linalg.norm(moved[furthest]))) > LARGEST_DISPLACEMENT:
+        raise DataFileError(f"{where}: atom {furthest + 1} is {distance:.2f} Å away from its site: {_ORDER}")
+    return moved
+
+
+_ORDER = (
+    "the atoms must be in phonopy's order; or give the supercell without displacements as the reference, with "
+    "supercell 1"
+)
+
+
+def check_forces(phono3py: Phono3py, path) -> None:
+    """Raise DataFileError if displacements, forces or energies are missing in part or not finite.
+
+    Energies may be missing altogether, as only the training of a potential needs them.
+    """
+    from phono3py.phonon3.dataset import forces_in_dataset
+
+    for label, dataset, cell in (
+        ("supercell", phono3py.dataset, phono3py.supercell),
+        ("fc2 supercell", phono3py.phonon_dataset, phono3py.phonon_supercell),
+    ):
+        if dataset is None:
+            continue
+        if not forces_in_dataset(dataset):
+            raise DataFileError(f"{path}: has displacements but no forces: give the outputs of the calculations too")
+        columns = _values(dataset)
+        for name, values in columns.items():
+            if len(values) != len(columns["forces"]):
+                raise DataFileError(f"{path}: the numbers of forces and of {name} differ ({label}s)")
+            for number, value in enumerate(values, 1):
+                if value is None:
+                    raise DataFileError(f"{path}, {label} {number}: has no {name}, but others have")
+                if name != "energies" and np.shape(value) != (len(cell), 3):
+                    raise DataFileError(
+                        f"{path}, {label} {number}: {name} have shape {np.shape(value)}, expected ({len(cell)}, 3)"
+                    )
+                if not np.isfinite(value).all():
+                    raise DataFileError(f"{path}, {label} {number}: {name} are not all finite")
+
+
+def _values(dataset) -> dict[str, list]:
+    """Return displacements, forces and energies of a dataset as one list each; a list without any value is absent."""
+    if "displacements" in dataset:
+        names = {"displacements": "displacements", "forces": "forces", "energies": "supercell_energies"}
+        return {name: list(dataset[key]) for name, key in names.items() if dataset.get(key) is not None}
+    pairs = dataset["first_atoms"]
+    rows = [*pairs, *(second for first in pairs for second in first.get("second_atoms", ()))]
+    values = {name: [row.get(key) for row in rows] for name, key in (("forces", "forces"),
+                                                                    ("energies", "supercell_energy"))}  # fmt: skip
+    return {name: column for name, column in values.items() if any(value is not None for value in column)}
+
+
+@dataclass(frozen=True, eq=False)
+class SupercellData:
+    """Displaced supercells of one crystal with forces and energies, for the training of a potential.
+
+    Attributes
+    ----------
+    supercell : PhonopyAtoms
+        The supercell without displacements.
+    displacements, forces : ndarray, shape (n, n_atoms, 3), in Å and eV/Å
+    energies : ndarray, shape (n,), in eV
+    """
+
+    supercell: Any
+    displacements: np.ndarray
+    forces: np.ndarray
+    energies: np.ndarray
+
+    def __len__(self):
+        return len(self.energies)
+
+
+def training_data(phono3py: Phono3py, path) -> SupercellData:
+    """Return the displaced supercells of a phono3py object for the training of a potential.
+
+    Raises
+    ------
+    DataFileError
+        If the energies are missing.
+    """
+    from phono3py.phonon3.dataset import get_displacements_and_forces_fc3
+
+    displacements, forces = get_displacements_and_forces_fc3(phono3py.dataset)
+    energies = _values(phono3py.dataset).get("energies")
+    if energies is None:
+        raise DataFileError(
+            f"{path}: has no energies, which the training of a potential needs; write them with "
+            "phono3py's option --sp, or take the forces as they are with the potential 'none'"
+        )
+    return SupercellData(phono3py.supercell, displacements, forces, np.array(energies, dtype=float))

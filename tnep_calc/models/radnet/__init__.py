@@ -1,0 +1,1 @@
+"""The radnet family: dipole and polarizability from convolutions over the voxels around each atom."""

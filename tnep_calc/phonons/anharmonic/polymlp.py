@@ -1,0 +1,281 @@
+"""Polynomial machine-learned potentials of pypolymlp: training from displaced supercells, and an ASE calculator."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+
+from ...errors import InputError, MissingComponentError, ModelFileError
+from ...io.files import COMPRESSED, atomic_output, read_bytes
+from ...io.supercells import SupercellData
+from .progress import Progress
+
+log = logging.getLogger(__name__)
+
+REMEDY = (
+    'pip install scikit-build-core "cmake<4" ninja pybind11 nanobind setuptools_scm cmeel-eigen, then '
+    "CMAKE_PREFIX_PATH=SITE_PACKAGES/cmeel.prefix pip install --no-build-isolation pypolymlp"
+)
+"""How to install pypolymlp, of which there are no wheels."""
+
+VOIGT = [0, 1, 2, 4, 5, 3]
+"""Components of pypolymlp's virial (eV, xx yy zz xy yz zx; it is called stress there) in ASE's order."""
+
+
+def require_pypolymlp() -> None:
+    """Raise MissingComponentError, with the remedy, if pypolymlp is not installed."""
+    try:
+        import pypolymlp  # noqa: F401
+    except ImportError as error:
+        raise MissingComponentError(f"pypolymlp is not installed: {REMEDY}") from error
+
+
+@contextlib.contextmanager
+def _same_print_options() -> Iterator[None]:
+    """Keep numpy's print options, which pypolymlp sets for the whole process."""
+    with np.printoptions():
+        yield
+
+
+def is_polymlp(path) -> bool:
+    """Tell whether a file is a potential of pypolymlp (``polymlp.yaml``, or ``phono3py.pmlp`` of phono3py 3)."""
+    path = Path(path)
+    name = path.stem if path.suffix.lower() in COMPRESSED else path.name
+    if not name.lower().endswith((".yaml", ".pmlp", ".lammps")):
+        return False
+    head = read_bytes(path)[:4000]
+    return b"gtinv" in head or b"feature_type" in head
+
+
+def load_polymlp(path) -> Any:
+    """Return the ``Pypolymlp`` object of a potential file.
+
+    Parameters
+    ----------
+    path : path
+        ``polymlp.yaml``, or ``phono3py.pmlp`` as phono3py 3 wrote it (also the text format of early versions), possibly
+        compressed.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is no potential of pypolymlp.
+    MissingComponentError
+        If pypolymlp is not installed.
+    """
+    require_pypolymlp()
+    from pypolymlp.mlp_dev.pypolymlp import Pypolymlp
+
+    content = read_bytes(path)
+    try:
+        with _same_print_options():
+            potential = Pypolymlp()
+            potential.load_mlp(io.StringIO(content.decode()))
+    except Exception as error:  # the parser raises whatever its parts raise
+        raise ModelFileError(f"{path}: is not a potential that pypolymlp reads ({error})") from error
+    return potential
+
+
+def default_parameters() -> dict[str, Any]:
+    """Return the parameters of pypolymlp with phono3py's defaults."""
+    import dataclasses
+
+    from phonopy.interface.pypolymlp import PypolymlpParams
+
+    known = dataclasses.asdict(PypolymlpParams())
+    return {name: value for name, value in known.items() if name not in ("ntrain", "ntest", "optimal")}
+
+
+def polymlp_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all parameters of pypolymlp, those of `given` replaced.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown or a value is not of the kind of the default.
+
+    Examples
+    --------
+    >>> polymlp_parameters({"cutoff": 6})["cutoff"]
+    6.0
+    """
+    parameters = default_parameters()
+    for name, value in given.items():
+        if name not in parameters:
+            raise InputError(f"pypolymlp has no parameter '{name}'; known: {', '.join(parameters)}")
+        default = parameters[name]
+        if isinstance(default, tuple):
+            value = value if isinstance(value, (list, tuple)) else (value,)
+            if name != "gtinv_maxl" and len(value) != len(default):
+                raise InputError(f"parameter '{name}' of pypolymlp needs {len(default)} numbers, got {list(value)}")
+            kinds = [type(default[min(k, len(default) - 1)]) for k in range(len(value))]
+            parameters[name] = tuple(kind(number) for kind, number in zip(kinds, value, strict=True))
+        elif name == "atom_energies":
+            parameters[name] = None if value is None else dict(value)
+        else:
+            parameters[name] = type(default)(value)
+    return parameters
+
+
+class _FitProgress:
+    """Turns lines like ``Structures: 20 / 80`` of pypolymlp's output into lines of progress."""
+
+    def __init__(self):
+        self._progress: Progress | None = None
+        self._done = 0
+
+    def __call__(self, line: str) -> None:
+        """Take a line; it is printed before the work on its structures begins."""
+        match = re.match(r"Structures:\s+(\d+)\s*/\s*(\d+)", line)
+        if match is None:
+            return
+        done, total = map(int, match.groups())
+        if self._progress is None or self._progress.total != total or done <= self._done:
+            self._progress, self._done = Progress(log, "supercells in the fit", total), 0
+        self._progress.advance(self._done - self._progress.done)
+        self._done = done
+
+
+@contextlib.contextmanager
+def _output_lines(take: Callable[[str], None]) -> Iterator[None]:
+    """Hand what is printed meanwhile, also by compiled code, to a function line by line."""
+    sys.stdout.flush()
+    keep, (reading, writing) = os.dup(1), os.pipe()
+    os.dup2(writing, 1)
+
+    def read() -> None:
+        with os.fdopen(reading, errors="replace") as lines:
+            for line in lines:
+                take(line)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        with os.fdopen(writing, "w", buffering=1) as stream, contextlib.redirect_stdout(stream):
+            yield
+    finally:
+        os.dup2(keep, 1)
+        os.close(keep)
+        reader.join()
+
+
+def train_polymlp(data: SupercellData, train, test, path, parameters: Mapping[str, Any] | None = None) -> Any:
+    """Fit a polynomial potential and write it; the fit is phono3py's, and its work is pypolymlp's.
+
+    The regularisation with the smallest error on the test supercells is kept, so that error is a little optimistic.
+
+    Parameters
+    ----------
+    data : SupercellData
+    train, test : sequence of int
+        Which of the supercells are fitted, and which choose the regularisation.
+    path : path
+        File to write, ``polymlp.yaml``.
+    parameters : mapping, optional
+        Of pypolymlp, by name, see :func:`polymlp_parameters`.
+
+    Returns
+    -------
+    Pypolymlp
+
+    Raises
+    ------
+    InputError
+        If a parameter is unknown or the fit is singular.
+    MissingComponentError
+        If pypolymlp is not installed.
+    """
+    require_pypolymlp()
+    from phonopy.exception import PypolymlpDevelopmentError
+    from phonopy.interface.pypolymlp import PypolymlpData, PypolymlpParams, develop_pypolymlp
+
+    options = PypolymlpParams(**polymlp_parameters(parameters or {}))
+    rows = PypolymlpData(data.displacements, data.forces, data.energies, data.supercell)
+    try:
+        with _same_print_options(), _output_lines(_FitProgress()):
+            potential = develop_pypolymlp(rows[list(train)], rows[list(test)], options, verbose=True)
+    except (PypolymlpDevelopmentError, RuntimeError, KeyError) as error:
+        raise InputError(f"pypolymlp cannot fit these {len(train)} supercells: {error}") from error
+    with atomic_output(path, force=True) as temporary:
+        potential.save_mlp(filename=str(temporary))
+    return potential
+
+
+class PolymlpCalculator(Calculator):
+    """ASE calculator of a polynomial potential of pypolymlp.
+
+    Gives ``energy`` and ``free_energy`` (eV), ``forces`` (eV/Å) and ``stress`` (eV/Å³, ASE's sign and order).
+
+    Parameters
+    ----------
+    potential : path or Pypolymlp
+        A file that :func:`load_polymlp` reads, or what it returned.
+    **kwargs
+        Passed to ASE's ``Calculator``.
+
+    Attributes
+    ----------
+    elements : tuple of str
+    cutoff : float, in Å
+
+    Raises
+    ------
+    ModelFileError
+        If the file is no potential of pypolymlp.
+    MissingComponentError
+        If pypolymlp is not installed.
+    InputError
+        When evaluated, for an element that the potential does not know, or a structure that is not periodic.
+
+    Examples
+    --------
+    >>> atoms.calc = PolymlpCalculator("polymlp.yaml")  # doctest: +SKIP
+    >>> atoms.get_forces()  # doctest: +SKIP
+    """
+
+    atoms: Atoms
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]
+
+    def __init__(self, potential, **kwargs):
+        super().__init__(**kwargs)
+        require_pypolymlp()
+        from pypolymlp.calculator.properties import Properties
+
+        loaded = load_polymlp(potential) if isinstance(potential, (str, Path)) else potential
+        with _same_print_options():
+            self._properties = Properties(params=loaded.parameters, coeffs=loaded.coeffs)
+        self.elements = tuple(self._properties.elements)
+        self.cutoff = max(float(part.model.cutoff) for part in loaded.parameters)
+
+    def calculate(self, atoms: Atoms | None = None, properties=("energy",), system_changes=tuple(all_changes)):
+        """Evaluate everything at once."""
+        super().calculate(atoms, properties, system_changes)
+        from pypolymlp.core.data_format import PolymlpStructure
+
+        symbols = self.atoms.get_chemical_symbols()
+        if unknown := sorted(set(symbols) - set(self.elements)):
+            raise InputError(f"the polynomial potential knows {', '.join(self.elements)}, not {', '.join(unknown)}")
+        if self.atoms.cell.rank < 3 or not self.atoms.pbc.all():
+            raise InputError("a polynomial potential needs a structure that is periodic in three directions")
+        types = np.array([self.elements.index(symbol) for symbol in symbols])
+        structure = PolymlpStructure(
+            axis=self.atoms.cell.array.T, positions=self.atoms.get_scaled_positions().T,
+            n_atoms=[int((types == kind).sum()) for kind in range(len(self.elements))], elements=symbols, types=types,
+        )  # fmt: skip
+        energy, forces, stress = self._properties.eval(structure)
+        self.results = {
+            "energy": float(energy), "free_energy": float(energy), "forces": np.array(forces).T.copy(),
+            "stress": -np.array(stress)[VOIGT] / self.atoms.get_volume(),
+        }  # fmt: skip

@@ -1,0 +1,319 @@
+"""From a structure and a calculator to phonons with charges, dielectric tensor and Raman derivative."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, MissingComponentError
+from ..io.files import atomic_output
+from .cells import conventional_cell, cutoff_of, supercell_of, to_ase, to_phonopy
+from .forces import Communicator, check_state, displaced_forces, fingerprint, in_agreement
+from .modes import GammaModes, gamma_modes
+from .nac import METHODS, Charges, set_nac
+from .raman_source import polarizability_gradient
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the numbers of a calculation.
+
+    Attributes
+    ----------
+    relax : bool
+        Relax cell and positions first, with the symmetry of the structure.
+    fmax : float, in eV/Å
+        Largest force (and stress times volume per atom) after relaxation.
+    steps : int
+        Most steps of the relaxation.
+    symprec : float, in Å
+        Tolerance of the search for symmetry.
+    length : float, in Å, optional
+        Smallest height of the supercell; None: twice the cutoff of the calculator, at least 10 Å.
+    dim : tuple of three int, optional
+        Repeats of the conventional cell, instead of `length`.
+    displacement : float, in Å
+    random : int, optional
+        Number of supercells in which all atoms are displaced at random, fitted by symfc; None: systematic ones.
+    seed : int
+        Of the random displacements.
+    nac : {"gonze", "wang"} or None
+        Method of the non-analytic term; None leaves Born charges and dielectric tensor out.
+    raman : bool
+        Calculate the derivative of the polarizability.
+    """
+
+    relax: bool = True
+    fmax: float = 1e-4
+    steps: int = 500
+    symprec: float = 1e-4
+    length: float | None = None
+    dim: tuple[int, int, int] | None = None
+    displacement: float = 0.01
+    random: int | None = None
+    seed: int = 1
+    nac: str | None = "gonze"
+    raman: bool = True
+
+    def __post_init__(self):
+        for name in ("fmax", "symprec", "displacement"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise InputError(f"{name} must be a positive number, got {value}")
+        if self.nac is not None and self.nac not in METHODS:
+            raise InputError(f"nac must be {', '.join(METHODS)} or None, got '{self.nac}'")
+        if self.dim is not None and (len(self.dim) != 3 or min(self.dim) < 1):
+            raise InputError(f"dim must be three positive integers, got {self.dim}")
+        if self.random is not None and self.random < 1:
+            raise InputError(f"random must be a positive number of supercells, got {self.random}")
+
+
+@dataclass(frozen=True, eq=False)
+class Phonons:
+    """Phonons of a crystal and its response.
+
+    Attributes
+    ----------
+    phonon : phonopy.Phonopy
+        With force constants, and with ``nac_params`` if there are charges.
+    modes : GammaModes
+        At Gamma, without macroscopic field.
+    charges : Charges or None
+    gradient : ndarray, shape (n_atoms, 3, 3, 3), in e·Å/V, or None
+        Derivative of the polarizability of the primitive cell.
+    hyperpolarizability : ndarray, shape (3, 3, 3), in e·Å³/V², or None
+        Of the primitive cell.
+    notes : list of str
+        What a reader must know: imaginary modes, missing parts, methods.
+    provenance : dict
+        Settings, program versions, files.
+    """
+
+    phonon: Any
+    modes: GammaModes
+    charges: Charges | None = None
+    gradient: np.ndarray | None = None
+    hyperpolarizability: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+    provenance: dict = field(default_factory=dict)
+
+
+def relax(atoms, calculator, settings: Settings, log: Callable[[str], None] = print):
+    """Return the relaxed structure; cell and positions keep the symmetry of the start.
+
+    Raises
+    ------
+    InputError
+        If the forces are not below ``fmax`` after the steps allowed.
+    """
+    from ase.constraints import FixSymmetry
+    from ase.filters import FrechetCellFilter
+    from ase.optimize import BFGSLineSearch
+    from ase.spacegroup.symmetrize import refine_symmetry
+
+    relaxed = atoms.copy()
+    relaxed.set_constraint()
+    refine_symmetry(relaxed, settings.symprec)
+    relaxed.set_constraint(FixSymmetry(relaxed, symprec=settings.symprec))
+    relaxed.calc = calculator
+    moving = FrechetCellFilter(relaxed) if relaxed.pbc.all() else relaxed
+    optimizer: Any = BFGSLineSearch(moving, logfile=None)  # type: ignore[arg-type]
+    if not optimizer.run(fmax=settings.fmax, steps=settings.steps):
+        raise InputError(
+            f"the relaxation has not reached {settings.fmax:g} eV/A in {settings.steps} steps: give a better structure "
+            "or more steps, or --no-relax"
+        )
+    log(
+        f"relaxed in {optimizer.nsteps} steps: {relaxed.get_potential_energy() / len(relaxed):.6f} eV/atom, "
+        f"cell {' '.join(f'{x:.5f}' for x in relaxed.cell.cellpar()[:3])} A"
+    )
+    relaxed.set_constraint()
+    relaxed.calc = None
+    return relaxed
+
+
+def run_phonons(
+    atoms,
+    calculator,
+    folder,
+    settings: Settings | None = None,
+    *,
+    born: tuple | None = None,
+    gradient=None,
+    comm=None,
+    restart: bool = False,
+    provenance: dict | None = None,
+    log: Callable[[str], None] = print,
+) -> Phonons:
+    """Relax a crystal and calculate its phonons and their response; a killed calculation resumes from its folder.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        Any cell of the crystal.
+    calculator : ase.calculators.calculator.Calculator
+        For forces (and stress, to relax the cell); Born charges, dielectric tensor and Raman derivative come from it
+        too, as far as it has ``born_effective_charges``, ``dielectric_tensor`` and ``polarizability_gradient``.
+    folder : path
+        Keeps the relaxed structure, the forces and the response.
+    settings : Settings, optional
+    born : tuple of two arrays, or callable, optional
+        Born charges (n_atoms, 3, 3) and dielectric tensor (3, 3) of the primitive cell, instead of the calculator's, or
+        a function of the phonopy object that returns both.
+    gradient : ndarray, shape (n_atoms, 3, 3, 3), in e·Å/V, or callable, optional
+        Derivative of the polarizability of the primitive cell, instead of the calculator's, or a function of the
+        phonopy object that returns it.
+    comm : mpi4py communicator, optional
+        Displacements are shared between its ranks.
+    restart : bool
+        Discard what the folder has.
+    provenance : dict, optional
+        Added to the result, and part of what tells two calculations apart: give the checksums of models here.
+    log : callable
+        Gets lines about progress, on rank 0.
+
+    Returns
+    -------
+    Phonons
+        On every rank.
+
+    Raises
+    ------
+    InputError
+        If the structure, the settings or what the calculator returns cannot be used.
+    MissingComponentError
+        If a package is missing.
+    """
+    try:
+        import phonopy
+        import symfc
+        from phonopy.structure.cells import guess_primitive_matrix
+    except ImportError as error:
+        raise MissingComponentError(
+            f"phonons need the package {error.name}: pip install 'tnep_calc[phonons]'"
+        ) from error
+    settings = Settings() if settings is None else settings
+    comm = Communicator() if comm is None else comm
+    folder = Path(folder)
+    say = log if comm.rank == 0 else _log.debug
+    notes: list[str] = []
+    key = fingerprint(atoms, asdict(replace(settings, nac=None, raman=True)), provenance or {})
+
+    def prepare():
+        if comm.rank:
+            return None
+        conventional_cell(atoms, settings.symprec)
+        check_state(folder, key, restart)
+        return _relaxed(atoms, calculator, folder, settings, say)
+
+    structure = comm.bcast(in_agreement(comm, prepare))
+    unit, group = conventional_cell(structure, settings.symprec)
+    if group.startswith("P1 "):
+        notes.append(
+            f"No symmetry was found with a tolerance of {settings.symprec:g} A; if the crystal has some, relax "
+            "it better or raise --symprec."
+        )
+    dim = supercell_of(unit, settings.length, settings.dim, cutoff_of(calculator))
+    cell = to_phonopy(unit)
+    to_primitive = guess_primitive_matrix(cell, symprec=settings.symprec)
+    phonon = phonopy.Phonopy(cell, np.diag(dim), primitive_matrix=to_primitive, symprec=settings.symprec)
+    _displace(phonon, settings)
+    supercells = [to_ase(cell) for cell in phonon.supercells_with_displacements or ()]
+    say(
+        f"space group {group}, {len(phonon.primitive)} atoms in the primitive cell, supercell {dim[0]} x {dim[1]} x "
+        f"{dim[2]} of the conventional cell"
+    )
+    rest = in_agreement(comm, lambda: calculator.get_property("forces", to_ase(phonon.supercell)))
+    forces = displaced_forces(supercells, calculator, folder, comm, say) - rest
+    phonon.forces = forces
+    phonon.produce_force_constants(fc_calculator="symfc", show_drift=False)
+    modes = gamma_modes(phonon)
+    result = _respond(phonon, modes, calculator, settings, born, gradient, notes, comm, say)
+    if modes.imaginary():
+        notes.insert(
+            0,
+            f"The structure is unstable: {', '.join(modes.imaginary())}. Displace it along the mode and relax "
+            "without symmetry, or check whether the model knows this phase.",
+        )
+    largest = float(np.abs(rest).max())
+    if largest > 10 * settings.fmax:
+        notes.append(
+            f"Forces of up to {largest:.2g} eV/A are left in the structure: its frequencies are not those of a minimum."
+        )
+    versions = {"phonopy": phonopy.__version__, "symfc": symfc.__version__}
+    told = {
+        "settings": asdict(settings),
+        "space_group": group,
+        "supercell": list(dim),
+        "supercells": len(supercells),
+        "atoms_per_supercell": len(phonon.supercell),
+        "largest_residual_force_eV_per_A": largest,
+        "versions": versions,
+        **(provenance or {}),
+    }
+    return replace(result, notes=notes, provenance=told)
+
+
+def _relaxed(atoms, calculator, folder, settings, log):
+    """Return the structure of the phonons, relaxed once and kept with all digits."""
+    from ase.io import read, write
+
+    if not settings.relax:
+        return atoms.copy()
+    path = folder / "relaxed.json"
+    if path.exists():
+        log(f"relaxed structure: {path}")
+        return read(path)
+    relaxed = relax(atoms, calculator, settings, log)
+    with atomic_output(path) as temporary:
+        write(temporary, relaxed, format="json")
+    return read(path)
+
+
+def _displace(phonon, settings):
+    if settings.random is None:
+        phonon.generate_displacements(distance=settings.displacement, is_plusminus=True)
+    else:
+        phonon.generate_displacements(
+            distance=settings.displacement, number_of_snapshots=settings.random, random_seed=settings.seed
+        )
+
+
+def _respond(phonon, modes, calculator, settings, born, gradient, notes, comm, log) -> Phonons:
+    """Charges, dielectric tensor, Raman derivative and hyperpolarizability of the primitive cell."""
+    primitive = to_ase(phonon.primitive)
+    known = set(getattr(calculator, "implemented_properties", ()))
+    charges = None
+    if settings.nac is not None and born is None and {"born_effective_charges", "dielectric_tensor"} <= known:
+        born = tuple(calculator.get_property(x, primitive) for x in ("born_effective_charges", "dielectric_tensor"))
+    if settings.nac is not None and born is not None:
+        values, dielectric = born(phonon) if callable(born) else born
+        charges = set_nac(phonon, values, dielectric, method=settings.nac)
+        before, after = (np.abs(total).max() for total in (charges.sum_before, charges.sum_after))
+        log(f"Born charges and eps_inf: sum of charges {before:.1e} e before, {after:.1e} e after correction")
+    elif settings.nac is not None:
+        notes.append(
+            "There are no Born charges: no LO-TO splitting and no infrared intensities. Add a model of dipole and "
+            "susceptibility, an enthalpy model, or a BORN file."
+        )
+    beta = None
+    if settings.raman and gradient is not None:
+        gradient = np.array(gradient(phonon) if callable(gradient) else gradient, dtype=float)
+        notes.append("Raman tensors: from given derivatives of the polarizability.")
+    if (
+        settings.raman
+        and gradient is None
+        and known & {"polarizability_gradient", "polarizability", "dielectric_tensor"}
+    ):
+        gradient, how = in_agreement(comm, lambda: polarizability_gradient(primitive, calculator))
+        notes.append(f"Raman tensors: {how}.")
+        if "hyperpolarizability" in known:
+            beta = np.array(calculator.get_property("hyperpolarizability", primitive))
+    return Phonons(phonon, modes, charges, gradient, beta)

@@ -1,0 +1,110 @@
+"""Figures of a dielectric response: dielectric function, optics, loss, and the convergence of the static constant."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import InputError
+from ..spectra.record import Spectrum
+from ..spectra.static import StaticDielectric
+from .spectra import WAVENUMBER, caption, curve, finish_axes, mark_peaks
+from .style import BAND_ALPHA, BLUE, GREEN, GREY, HEIGHT, RED, WIDTH, axes_or_new, styled
+
+DIRECTIONS = (("xx", BLUE), ("yy", RED), ("zz", GREEN))
+
+
+def plot_dielectric(spectrum: Spectrum, peaks: bool = True):
+    """Draw dielectric function, optical constants, reflectivity and loss, one below the other.
+
+    With the components of a tensor the first panels have its diagonal, on one scale.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of kind ``"dielectric"``.
+    peaks : bool
+        Whether transverse and longitudinal frequencies are written above the peaks of ``eps''`` and of the loss.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    if spectrum.kind != "dielectric":
+        raise InputError(f"expected a spectrum of kind 'dielectric', got '{spectrum.kind}'")
+    from matplotlib import pyplot
+
+    parts = [(f"_{name}", colour, name) for name, colour in DIRECTIONS if f"eps_imag_{name}" in spectrum.values]
+    parts = parts or [("", BLUE, "")]
+    with styled():
+        figure, axes = pyplot.subplots(5, 1, sharex=True, figsize=(WIDTH, 2.6 * HEIGHT))
+        for ax, part, label in ((axes[0], "real", r"$\epsilon'$"), (axes[1], "imag", r"$\epsilon''$")):
+            for suffix, colour, name in parts:
+                curve(ax, spectrum, f"eps_{part}{suffix}", colour, name)
+            ax.set_ylabel(label)
+        axes[0].axhline(0.0, color=GREY, linewidth=0.5)
+        curve(axes[2], spectrum, "refractive_index", BLUE, "$n$")
+        curve(axes[2], spectrum, "extinction", RED, "$k$")
+        axes[2].set_ylabel("$n$, $k$")
+        curve(axes[3], spectrum, "reflectivity", BLUE, "normal incidence")
+        angle = spectrum.parameters.get("angle_of_incidence_deg")
+        for light, colour in (("s", RED), ("p", GREEN)):
+            if f"reflectivity_{light}" in spectrum.values:
+                curve(axes[3], spectrum, f"reflectivity_{light}", colour, f"{light}, {angle:g}°")
+        axes[3].set_ylabel("reflectivity")
+        axes[3].set_ylim(0, 1.3)  # room for the legend
+        axes[3].set_yticks([0, 0.5, 1.0])
+        curve(axes[4], spectrum, "loss", BLUE)
+        axes[4].set_ylabel(r"$-\mathrm{Im}(1/\epsilon)$")
+        for ax, name in ((axes[1], "eps_imag"), (axes[2], "extinction"), (axes[4], "loss")):
+            values = spectrum.column(name)
+            finish_axes(ax, spectrum, values.min(), values.max())
+            ax.set_ylim(bottom=0.0)
+        for ax in axes[:-1]:
+            ax.set_xlabel("")
+        axes[4].set_xlabel(WAVENUMBER)
+        figure.align_ylabels(axes)
+        if parts[0][2]:
+            axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
+            axes[2].set_title("below: mean over directions", loc="left", fontsize=7, color=GREY)
+        for ax in axes[2:4]:
+            ax.legend(loc="upper right", ncols=3)
+        axes[0].set_title(caption(spectrum), loc="left", color=GREY, fontsize=7, pad=18 if parts[0][2] else 6)
+        if peaks:
+            mark_peaks(axes[1], spectrum, "eps_imag", clear=[f"eps_imag{suffix}" for suffix, _, _ in parts])
+            mark_peaks(axes[4], spectrum, "loss")
+    return figure
+
+
+def plot_static(found: StaticDielectric, ax=None):
+    """Draw the static dielectric constant from the run up to each time, with its standard error as a band.
+
+    Parameters
+    ----------
+    found : StaticDielectric
+    ax : matplotlib Axes, optional
+        Where to draw; None: a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    with styled():
+        ax = axes_or_new(ax)
+        low, high = found.running - found.running_error, found.running + found.running_error
+        ax.fill_between(found.running_time, low, high, color=BLUE, alpha=BAND_ALPHA, linewidth=0)
+        ax.plot(found.running_time, found.running, color=BLUE)
+        ax.axhline(found.mean, color=GREY, linewidth=0.6, linestyle="--")
+        floor = float(np.trace(found.eps_inf) / 3)
+        ax.axhline(floor, color=RED, linewidth=0.8)
+        ax.set_xlim(0, found.running_time[-1])
+        ax.set_ylim(min(floor, low.min()) - 0.05 * np.ptp(high), high.max() + 0.1 * np.ptp(high) + 1e-9)
+        ax.annotate(
+            r"$\epsilon_\infty$" if floor > 1 else "vacuum", (found.running_time[-1], floor), xytext=(-2, 2),
+            textcoords="offset points", ha="right", va="bottom", fontsize=8, color=RED,
+        )  # fmt: skip
+        ax.set_xlabel("length of the run (ps)")
+        ax.set_ylabel(r"static dielectric constant $\epsilon_0$")
+        blocks = f"{found.blocks} blocks of {found.block_length:.3g} ps"
+        title = rf"$\epsilon_0 = {found.mean:.4g} \pm {found.error:.2g}$, {blocks}"
+        ax.set_title(title, loc="left", color=GREY, fontsize=7)
+    return ax

@@ -1,0 +1,1 @@
+"""Training of the radnet family: voxel networks for polarization and dielectric tensor."""
