@@ -13,6 +13,8 @@ from tnep_calc import TNEPCalculator, export_artifact
 from tnep_calc.artifact import save_artifact
 from tnep_calc.units import EPSILON_0
 
+pytestmark = pytest.mark.slow
+
 FIELD = np.array([0.05, -0.08, 0.11])
 PAIR = "pair_style tnep\npair_coeff * * e.pt Si O\n"
 OWN = "dipole mu.pt Si O polarizability alpha.pt Si O"

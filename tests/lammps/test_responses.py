@@ -10,6 +10,8 @@ from helpers.random_nep import random_nep
 from tnep_calc import TNEPCalculator, export_artifact
 from tnep_calc.artifact import save_artifact
 
+pytestmark = pytest.mark.slow
+
 SIX = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 ZERO = "pair_style zero 7.0\npair_coeff * *\n"
 PAIR = "pair_style tnep\npair_coeff * * e.pt Si O\n"
