@@ -18,6 +18,7 @@ COMMANDS = {
     "bench": "time per atom of a model by size, device and precision, and what to do when it is slow",
     "report": "write one page about a training run, an ensemble, or GPUMD training folders (HTML)",
     "select": "choose the structures of a trajectory that an ensemble of models is least sure of",
+    "lammps": "print a complete input for LAMMPS from a model",
     "series": "collect LAMMPS or GPUMD output, or models on a trajectory, into a time series file (HDF5)",
     "ir": "infrared spectrum from a dipole time series",
     "raman": "Raman spectrum from a polarizability time series",
