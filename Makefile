@@ -51,6 +51,16 @@ test: env
 fast: env
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: env
+	mkdir -p build/bench
+	for name in inference gradients enthalpy lammps spectra; do \
+	  $(BIN)/python benchmarks/$$name.py --json build/bench/$$name.json || exit 1; done
+
 demo: env
 	$(BIN)/python examples/bn/run.py
 

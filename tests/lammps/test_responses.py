@@ -3,12 +3,14 @@
 import ase.io
 import numpy as np
 import pytest
+
 from helpers.lammps_run import columns, output, run, script, write_data
 from helpers.random_enthalpy import random_enthalpy, silica
 from helpers.random_nep import random_nep
-
 from tnep_calc import TNEPCalculator, export_artifact
 from tnep_calc.artifact import save_artifact
+
+pytestmark = pytest.mark.slow
 
 SIX = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 ZERO = "pair_style zero 7.0\npair_coeff * *\n"
