@@ -100,7 +100,7 @@ def test_polynomial_potential_and_widths_in_lattice_dynamics(potential_file, fol
     born = "14.400\n2.56 0 0 0 2.56 0 0 0 2.56\n1.08 0 0 0 1.08 0 0 0 1.08\n-1.08 0 0 0 -1.08 0 0 0 -1.08\n"
     (tmp_path / "BORN").write_text(born)
     command = ["phonons", str(tmp_path / "POSCAR"), "--energy", str(potential_file), "--born", str(tmp_path / "BORN"),
-               "-o", str(tmp_path / "out"), "--widths", str(tmp_path / "widths.txt"), "--no-relax", "--dim", "1", "1", "1"]  # fmt: skip
+               "-o", str(tmp_path / "out"), "--widths", str(tmp_path / "widths.txt"), "--no-relax"]  # fmt: skip
     assert main(command) == 0, capsys.readouterr().err
     printed = capsys.readouterr().out
     assert re.search(r"16[5-9]\.\d", printed), printed
