@@ -11,17 +11,18 @@ from .errors import DataFileError
 FIELDS = {
     "energy": ("energy", "total_energy"),
     "forces": ("forces", "force"),
-    "virial": ("virial",),
+    "virial": ("virial", "virials"),
     "stress": ("stress",),
     "dipole": ("dipole", "polarization"),
-    "born_charges": ("born_charges", "born_charge", "born_effective_charges"),
+    "born_charges": ("born_charges", "born_charge", "born_effective_charges", "bec", "becs"),
     "polarizability": ("polarizability", "pol"),
-    "epsilon_inf": ("epsilon_inf", "dielectric_tensor"),
+    "epsilon_inf": ("epsilon_inf", "dielectric_tensor", "dielectric"),
     "susceptibility": ("susceptibility", "chi"),
     "atomic_dipole": ("atomic_dipole", "adipole"),
     "atomic_polarizability": ("atomic_polarizability", "apol"),
     "weight": ("weight",),
     "electric_field": ("electric_field",),
+    "charge": ("charge", "total_charge", "net_charge"),
 }
 """Fields that a file may have, with the keys under which they are looked for (case does not matter); of two keys of one
 field the first listed is used."""
@@ -61,6 +62,8 @@ class LabelledStructure:
         Shares of the atoms in the dipole.
     atomic_polarizability : ndarray, shape (n_atoms, 3, 3), in e·Å²/V
         Shares of the atoms in the polarizability, symmetric.
+    charge : float, default 0, in e
+        Net charge of the cell; the dipole of a charged molecule depends on the origin.
     weight : float, default 1
         Factor on all errors of the structure in training (so its square is on the squared errors, as in GPUMD).
     electric_field : ndarray, shape (3,), in V/Å
@@ -84,6 +87,7 @@ class LabelledStructure:
     atomic_polarizability: np.ndarray | None = None
     weight: float = 1.0
     electric_field: np.ndarray | None = None
+    charge: float = 0.0
 
     def __len__(self):
         return len(self.symbols)

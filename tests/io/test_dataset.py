@@ -115,7 +115,7 @@ def test_missing_label_names_file_structure_and_field(tmp_path):
     del bad.arrays["born_charges"]
     write(tmp_path / "a.extxyz", [frame(), frame()])
     write(tmp_path / "a.extxyz", bad, append=True)
-    message = r"a\.extxyz, structure 2: no born_charges \(looked for born_charges, born_charge, born_effective_charges; found"
+    message = r"a\.extxyz, structure 2: no born_charges \(looked for born_charges, born_charge, born_effective_charges, bec, becs; found"
     with pytest.raises(DataFileError, match=message):
         read_dataset(tmp_path / "a.extxyz", require=["born_charges"])
 
@@ -172,7 +172,7 @@ def test_structures_that_make_no_sense(tmp_path):
     with pytest.raises(DataFileError, match=r"empty\.xyz"):
         read_dataset(tmp_path / "empty.xyz")
     (tmp_path / "broken.xyz").write_text("2\nenergy=1\nB 0 0 0\n")
-    with pytest.raises(DataFileError, match=r"broken\.xyz, structure 0: cannot be read as extended xyz"):
+    with pytest.raises(DataFileError, match=r"broken\.xyz, line 1: a frame of 2 atoms, but 1 lines follow"):
         read_dataset(tmp_path / "broken.xyz")
 
 

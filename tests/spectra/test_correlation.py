@@ -401,3 +401,22 @@ def test_user_units():
     assert DIPOLE_UNITS["e*bohr"] == pytest.approx(ase.Bohr, rel=1e-6)
     assert POLARIZABILITY_UNITS["A^3"] == pytest.approx(0.0694461542, rel=1e-8)
     assert POLARIZABILITY_UNITS["bohr^3"] == pytest.approx(ase.Bohr**2 / ase.Hartree, rel=1e-6)
+
+
+def test_parity_with_calorine_on_its_own_grid(liquid):
+    """The same lags, window and wavenumbers: no interpolation, agreement to rounding."""
+    spectra = pytest.importorskip("calorine.tools.spectra", reason="calorine is not installed")
+    pandas = pytest.importorskip("pandas")
+    dipole = liquid[1][:20_000]
+    sigma = window_time("gaussian", 30.0)
+    frame = pandas.DataFrame(dipole, columns=["mu_x", "mu_y", "mu_z"])
+    theirs = spectra.get_ir_spectrum(frame, VOLUME, TEMPERATURE, "mu", dt=0.001, t_sigma=sigma / 1000)
+    n_lags = int(5 * sigma)
+    # they remove the mean of each component, as we do
+    correlation = autocorrelation(dipole - dipole.mean(axis=0), n_lags) * lag_window("gaussian", 30.0, 1.0)[:n_lags] / 3
+    w = theirs["wavenumber_invcm"].to_numpy() * INV_CM_TO_RAD_PER_FS
+    keep = theirs["wavenumber_invcm"].to_numpy() < 3000
+    half = np.where(np.arange(n_lags) == 0, 0.5, 1.0) * correlation
+    ours = FACTOR * w[keep] * (np.cos(np.outer(w[keep], np.arange(n_lags))) @ half)
+    expected = theirs["epsilon_imag"].to_numpy()[keep]
+    np.testing.assert_allclose(ours, expected, atol=1e-6 * expected.max())

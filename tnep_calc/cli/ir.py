@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import InputError
-from .spectra_options import add_spectrum_arguments, finish, load_series, provenance
+from .spectra_options import add_spectrum_arguments, dipole_pieces, finish, load_series, provenance, volume_of
 
 EPILOG = """\
 The table has n(w)*alpha(w) in cm^-1 (refractive index times absorption coefficient, base e), eps''(w), and their
@@ -70,18 +70,12 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
 
     from ..plotting.spectra import plot_ir
-    from ..spectra import align_branches, infrared_spectrum, unwrap_dipole
+    from ..spectra import infrared_spectrum
 
     spectra = []
     for path, series, dipole, temperature in load_series(args, "dipole"):
-        volume = series.volume if args.volume is None else args.volume
-        if volume is None:
-            raise InputError(f"{path} does not say the volume of the cell: add --volume A3")
-        pieces = dipole.pieces(args.skip)
-        if args.unwrap:
-            if series.cell is None:
-                raise InputError(f"{path} does not know the cell: make it again with 'tnep series --cell'")
-            pieces = align_branches([unwrap_dipole(piece, series.cell) for piece in pieces], series.cell)
+        volume = volume_of(args, path, series)
+        pieces = dipole_pieces(args, path, series, dipole)
         spectrum = infrared_spectrum(
             pieces,
             dipole.dt,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import InputError
 
-MODELS = ("enthalpy", "energy", "dipole", "susceptibility")
+MODELS = ("enthalpy", "energy", "radnet", "dipole", "susceptibility")
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="electric enthalpy: gives everything; several are an ensemble",
     )
-    group.add_argument("--energy", type=Path, nargs="+", metavar="FILE", help="potential: forces")
+    group.add_argument("--energy", type=Path, nargs="+", metavar="FILE", help="potential: forces; polymlp.yaml too")
+    group.add_argument(
+        "--radnet", type=Path, nargs="+", metavar="FILE", help="radnet: Born charges, eps_inf and Raman"
+    )
     group.add_argument("--dipole", type=Path, nargs="+", metavar="FILE", help="dipole: Born charges")
     group.add_argument(
         "--susceptibility", type=Path, nargs="+", metavar="FILE", help="polarizability: eps_inf and Raman"
@@ -68,6 +71,7 @@ def calculator_of(args: argparse.Namespace):
     """Return the calculator of the models, and the checksums of their files."""
     from ..calculators.tnep import TNEPCalculator
     from ..io.files import sha256
+    from ..phonons.anharmonic.polymlp import PolymlpCalculator, is_polymlp
 
     given = {role: getattr(args, role) for role in MODELS if getattr(args, role)}
     if "enthalpy" not in given and "energy" not in given:
@@ -78,6 +82,10 @@ def calculator_of(args: argparse.Namespace):
                 raise InputError(f"{path}: no such file")
     sources = {role: paths[0] if len(paths) == 1 else paths for role, paths in given.items()}
     known = {role: [{"file": path.name, "sha256": sha256(path)} for path in paths] for role, paths in given.items()}
+    if "energy" in given and is_polymlp(given["energy"][0]):
+        if given != {"energy": given["energy"][:1]}:
+            raise InputError("a polynomial potential gives forces alone: add --born, and leave other models out")
+        return PolymlpCalculator(given["energy"][0]), {"models": known}
     return TNEPCalculator(**sources), {"models": known}
 
 

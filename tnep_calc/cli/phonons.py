@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="widths per mode: kappa-*.hdf5 of phono3py (FWHM = 2 "
-        "gamma), or a text file with one FWHM in cm^-1 per mode",
+        "gamma), or the table widths-*K.txt of 'tnep ltc' (columns: mode, frequency, FWHM in cm^-1)",
     )
     group.add_argument(
         "--directions",
@@ -133,18 +133,15 @@ def conditions_of(args: argparse.Namespace, n_modes: int):
 
 def widths_of(args: argparse.Namespace, n_modes: int):
     """Return one width, or one per mode from a file."""
-    import numpy as np
-
     if args.widths is None:
         return args.width
     if args.widths.suffix in (".hdf5", ".h5"):
         from ..phonons.infrared import widths_of_phono3py
 
         return widths_of_phono3py(args.widths, args.temperature)
-    try:
-        widths = np.loadtxt(args.widths, ndmin=1)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{args.widths}: cannot be read as numbers ({error})") from error
+    from ..io.linewidths import read_linewidths
+
+    widths = read_linewidths(args.widths)[1]
     if widths.shape != (n_modes,):
         raise InputError(f"{args.widths} must have {n_modes} widths, one per mode, got {widths.shape}")
     return widths

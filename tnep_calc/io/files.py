@@ -7,15 +7,88 @@ import gzip
 import hashlib
 import lzma
 import os
+import stat
+import struct
 import tempfile
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from ..errors import DataFileError, InputError
+from ..errors import DataFileError, InputError, TnepError
 
-COMPRESSED = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+EXPANSION = 300
+"""Largest size of an unpacked file, as a multiple of the packed one (text packs to between a fifth and a fiftieth)."""
+SMALL = 1 << 26
+"""An unpacked file of so many bytes is always allowed."""
+_MEMORY_SHARE = 0.5  # of the free memory: the largest file that is read as a whole
+
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+COMPRESSED = tuple(_OPENERS)
 """Suffixes of compressed files that readers unpack."""
+_DAMAGED = (
+    ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError, StopIteration,
+    TypeError, ValueError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, struct.error,
+)  # fmt: skip
+
+
+@contextmanager
+def reading(path, what: str, error: type[TnepError] = DataFileError) -> Iterator[None]:
+    """Turn whatever a parser raises on a damaged file into one line that names the file.
+
+    Parameters
+    ----------
+    path : path
+    what : str
+        What the file should be, e.g. ``"a time series (HDF5)"``.
+    error : type, default DataFileError
+        The error to raise; errors of the package go through as they are.
+
+    Examples
+    --------
+    >>> with reading("run.h5", "a time series"):
+    ...     [][3]
+    Traceback (most recent call last):
+    tnep_calc.errors.DataFileError: run.h5: damaged, or not a time series (IndexError: list index out of range)
+    """
+    try:
+        yield
+    except TnepError:
+        raise
+    except MemoryError as problem:
+        raise error(f"{path}: needs more memory than there is; it may be damaged, or not {what}") from problem
+    except _DAMAGED as problem:
+        words = (str(problem).strip().splitlines() or [""])[0][:200]
+        raise error(f"{path}: damaged, or not {what} ({type(problem).__name__}: {words})") from problem
+
+
+def check_readable(path) -> Path:
+    """Return the path of a regular file that fits in memory; DataFileError for anything else (pipe, device, folder)."""
+    path = Path(path)
+    try:
+        status = path.stat()
+    except OSError as error:
+        words = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        raise DataFileError(f"{path}: {words}") from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
+        raise DataFileError(f"{path}: is {kind}, expected a regular file")
+    free = _free_memory()
+    if status.st_size > _MEMORY_SHARE * free:
+        raise DataFileError(
+            f"{path}: has {status.st_size / 1e9:.1f} GB, more than half of the free memory ({free / 1e9:.1f} GB): "
+            "split it, or use a larger machine"
+        )
+    return path
+
+
+def _free_memory():
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") + SMALL
+    except (OSError, ValueError):
+        return 1 << 34
 
 
 def read_bytes(path) -> bytes:
@@ -24,15 +97,20 @@ def read_bytes(path) -> bytes:
     Raises
     ------
     DataFileError
-        If the file is missing, cannot be read, or is damaged.
+        If the file is missing, no regular file, cannot be read, is damaged, or unpacks to more than ``EXPANSION``
+        times its size.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataFileError(f"{path}: no such file")
-    try:
-        return COMPRESSED.get(path.suffix.lower(), bytes)(path.read_bytes())
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise DataFileError(f"{path}: cannot be read ({error})") from error
+    path = check_readable(path)
+    opener = _OPENERS.get(path.suffix.lower())
+    with reading(path, f"a {path.suffix} archive" if opener else "a readable file"):
+        if opener is None:
+            return path.read_bytes()
+        most = max(SMALL, EXPANSION * path.stat().st_size)
+        with opener(path, "rb") as stream:
+            data = stream.read(most + 1)
+        if len(data) > most:
+            raise DataFileError(f"{path}: unpacks to more than {EXPANSION} times its size, so it is not read")
+        return data
 
 
 def read_text(path) -> str:
@@ -43,7 +121,7 @@ def read_text(path) -> str:
 def text_of(path, data: bytes) -> str:
     """Return the content of a file as text; DataFileError if it is none."""
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataFileError(f"{path}: is not a text file ({error})") from error
 
@@ -55,6 +133,8 @@ def check_output(path, force: bool = False) -> Path:
         raise InputError(f"{path} is a folder; give the name of a file")
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; make it first")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a regular file, and would be replaced by one; give another name")
     if path.exists() and not force:
         raise InputError(f"{path} exists; give another name, or --force to overwrite it")
     return path

@@ -11,6 +11,8 @@ from typing import Any
 
 from .nep_txt import EXTRA_BLOCKS
 
+L_MAX = (4, 1, 0, 0, 0, 0, 0)
+"""Default of ``l_max``, which also stands for the values that a line leaves out (``l_max 4`` keeps the 4-body term)."""
 MAX_NEURONS = 120
 
 
@@ -50,7 +52,7 @@ KEYWORDS: dict[str, Keyword] = {
     "basis_size": Keyword(_some(int, 2, 2), "a radial (0 to 16) and an angular (0 to 12) number",
                           lambda v: 0 <= v[0] <= 16 and 0 <= v[1] <= 12, lambda v: {"basis_size": tuple(v)}),
     "l_max": Keyword(_some(int, 1, 7), f"l (2 to 8) and up to six switches ({' '.join(EXTRA_BLOCKS)})",
-                     lambda v: 2 <= v[0] <= 8 and min(v) >= 0, lambda v: {"l_max": tuple((v + [0] * 6)[:7])}),
+                     lambda v: 2 <= v[0] <= 8 and min(v) >= 0, lambda v: {"l_max": (*v, *L_MAX[len(v):])}),
     "neuron": Keyword(_some(int, 1, 2),
                       f"1 to {MAX_NEURONS} neurons in one hidden layer (a second one is not supported)",
                       lambda v: 1 <= v[0] <= MAX_NEURONS and v[1:] in ([], [0]), lambda v: {"neuron": v[0]}),

@@ -6,20 +6,22 @@ The format is described in the GPUMD manual (https://gpumd.org); the equations i
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ase.data import atomic_numbers
 
-from ...errors import InputError, ModelFileError
-from ..files import atomic_output
+from ...errors import DataFileError, InputError, MissingFileError, ModelFileError
+from ..files import atomic_output, read_text
 
 KINDS = ("potential", "dipole", "polarizability")
 EXTRA_BLOCKS = ("222", "1111", "112", "123", "233", "134")
 """Optional 4- and 5-body descriptor blocks, in the order of the ``l_max`` line and of the descriptor."""
 
+MAX_CUTOFF = 100.0
+"""Largest cutoff in Å."""
+_LARGEST = 100_000  # of an integer in the header
 _REFUSED = {"temperature": "temperature-dependent", "charge": "charge (qNEP)", "vdw": "van der Waals"}
 
 
@@ -168,9 +170,18 @@ class _Header:
         if counts and len(words) - 1 not in counts:
             self.fail(f"'{keyword}' needs {' or '.join(map(str, counts))} values, found {len(words) - 1}")
         try:
-            return [float(w) for w in words[1:]]
+            values = [float(w) for w in words[1:]]
         except ValueError:
-            self.fail(f"'{keyword}' needs numbers, found '{' '.join(words[1:])}'")
+            self.fail(f"'{keyword}' needs numbers, found '{' '.join(words[1:])[:60]}'")
+        if not np.isfinite(values).all():
+            self.fail(f"'{keyword}' needs finite numbers, found '{' '.join(words[1:])[:60]}'")
+        return values
+
+    def take_integers(self, keyword, counts):
+        values = self.take(keyword, counts)
+        if any(v != int(v) or abs(v) > _LARGEST for v in values):
+            self.fail(f"'{keyword}' needs integers up to {_LARGEST}, found {' '.join(f'{v:g}' for v in values)}")
+        return [int(v) for v in values]
 
 
 def _read_tag(header, model_type):
@@ -205,6 +216,28 @@ def _read_tag(header, model_type):
     return int(parts[0][3:]), kind, species, "zbl" in parts
 
 
+def _cutoffs(header, t):
+    """Return radial and angular cutoffs (one pair, or one per species), and the largest numbers of neighbours.
+
+    The line has two numbers of neighbours at its end, but in old files.  Files of GPUMD 3.9.5 to 4.7 may have three
+    factors of typewise cutoffs behind them, which are -1 where they are not used.
+    """
+    values = header.take("cutoff", sorted({2, 4, 7, 2 * t + 2}))
+    if len(values) == 7:
+        names = ("use_typewise_cutoff", "use_typewise_cutoff", "use_typewise_cutoff_zbl")
+        used = [name for name, factor in zip(names, values[4:], strict=True) if factor > 0]
+        if used:
+            header.fail(f"the model was trained with {used[0]} (factors {' '.join(f'{v:g}' for v in values[4:])}), "
+                        "which is not supported")  # fmt: skip
+        values = values[:4]
+    radii, counts = (values, [0, 0]) if len(values) == 2 else (values[:-2], values[-2:])
+    if not all(0 < r <= MAX_CUTOFF for r in radii):
+        header.fail(f"cutoffs must be above 0 and at most {MAX_CUTOFF:g} Å, found {' '.join(f'{r:g}' for r in radii)}")
+    if any(n != int(n) or not 0 <= n <= _LARGEST for n in counts):
+        header.fail(f"numbers of neighbours must be integers, found {' '.join(f'{n:g}' for n in counts)}")
+    return radii, tuple(int(n) for n in counts)
+
+
 def read_nep(path, model_type: str | None = None) -> NepParameters:
     """Read a NEP or TNEP model from a ``nep.txt`` file (plain or ``.gz``).
 
@@ -231,33 +264,32 @@ def read_nep(path, model_type: str | None = None) -> NepParameters:
         raise InputError(f"model_type must be one of {', '.join(KINDS)}, got '{model_type}'")
     path = Path(path)
     try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFileError(f"{path}: cannot be read as a nep.txt ({error})") from error
+        text = read_text(path)
+    except DataFileError as error:
+        kind_of_error = ModelFileError if path.exists() else MissingFileError
+        raise kind_of_error(f"{path}: cannot be read as a nep.txt ({str(error).removeprefix(f'{path}: ')})") from error
     lines = text.splitlines()
     header = _Header(path, lines)
     version, kind, species, has_zbl = _read_tag(header, model_type)
     t = len(species)
 
     zbl_values = header.take("zbl", (2, 3)) if has_zbl else None
-    cutoff = header.take("cutoff", sorted({4, 2 * t + 2}))
-    *radii, nn_radial, nn_angular = cutoff
+    radii, max_neighbors = _cutoffs(header, t)
     pairs = np.array(radii).reshape(-1, 2)
     radial_cutoffs, angular_cutoffs = np.broadcast_to(pairs, (t, 2)).T.copy()
-    n_max = [int(v) for v in header.take("n_max", (2,))]
-    basis_size = [int(v) for v in header.take("basis_size", (2,))]
-    l_max, *flags = (int(v) for v in header.take("l_max", (1, 2, 3, 4, 5, 6, 7)))
-    neurons, second_layer = (int(v) for v in header.take("ANN", (2,)))
+    n_max = header.take_integers("n_max", (2,))
+    basis_size = header.take_integers("basis_size", (2,))
+    l_max, *flags = header.take_integers("l_max", (1, 2, 3, 4, 5, 6, 7))
+    neurons, second_layer = header.take_integers("ANN", (2,))
     if second_layer:
         header.fail("two hidden layers are not supported")
-    if min(*n_max, *basis_size, l_max) < 0 or l_max > 8 or neurons < 1 or min(radii) <= 0:
-        header.fail("n_max, basis_size, l_max (0..8), neurons or cutoffs are out of range")
+    if min(*n_max, *basis_size, l_max) < 0 or l_max > 8 or neurons < 1:
+        header.fail("n_max, basis_size, l_max (0..8) or neurons are out of range")
     extra = tuple(bool(f) for f in (flags + [0] * 6)[:6])
 
     dim = descriptor_dim(n_max, l_max, extra)
     networks = 2 if kind == "polarizability" else 1
-    values = _numbers(path, lines[header.at :], header.at)
+    values = _numbers(path, lines[header.at :], header.at, text.endswith("\n"))
     take = _Taker(path, values)
     per = _network_counts(version, t)
     arrays = {
@@ -280,7 +312,7 @@ def read_nep(path, model_type: str | None = None) -> NepParameters:
     take.finish(kind, version)
     return NepParameters(
         version=version, kind=kind, species=species, radial_cutoffs=radial_cutoffs, angular_cutoffs=angular_cutoffs,
-        max_neighbors=(int(nn_radial), int(nn_angular)), n_max=(n_max[0], n_max[1]),
+        max_neighbors=max_neighbors, n_max=(n_max[0], n_max[1]),
         basis_size=(basis_size[0], basis_size[1]), l_max=l_max, extra=extra, neurons=neurons,
         w0=arrays["w0"], b0=arrays["b0"], w1=arrays["w1"], b1=arrays["b1"],
         species_bias=arrays["species_bias"] if version == 5 else None,
@@ -288,7 +320,7 @@ def read_nep(path, model_type: str | None = None) -> NepParameters:
     )  # fmt: skip
 
 
-def _numbers(path, lines, offset):
+def _numbers(path, lines, offset, ends_with_newline=True):
     try:
         values = np.array(" ".join(lines).split(), dtype=float)
     except ValueError:
@@ -300,6 +332,10 @@ def _numbers(path, lines, offset):
                 found = line.strip()[:40]
                 raise ModelFileError(f"{path}, line {number}: expected a number, found '{found}'{hint}") from None
         raise
+    if len(lines) > 1 and not ends_with_newline:
+        last, before = lines[-1].strip(), lines[-2].strip()
+        if "e" in before.lower() and "e" not in last.lower():
+            raise ModelFileError(f"{path}: its last line, '{last[:40]}', is cut: the file is truncated")
     if not np.isfinite(values).all():
         raise ModelFileError(f"{path}: parameter {int(np.argmin(np.isfinite(values))) + 1} is not finite")
     return values
@@ -348,7 +384,7 @@ def format_nep(p: NepParameters) -> str:
     if (radii == radii[0]).all():
         radii = radii[:1]
     lines += [
-        f"cutoff {' '.join(_plain(r) for r in radii.ravel())} {p.max_neighbors[0]} {p.max_neighbors[1]}",
+        " ".join(["cutoff", *map(_plain, radii.ravel()), *(map(str, p.max_neighbors) if any(p.max_neighbors) else [])]),
         f"n_max {p.n_max[0]} {p.n_max[1]}",
         f"basis_size {p.basis_size[0]} {p.basis_size[1]}",
         _l_max_line(p),

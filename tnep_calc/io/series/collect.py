@@ -263,5 +263,5 @@ def collect_series(
             tuple(int(rows.steps[row]) for row in rows.starts),
             {"source": path.name, "source_sha256": sha256(path), "source_unit": unit, "notes": said},
         )
-    found = TimeSeries(temperature=temperature, volume=volume, cell=cell, command=command, **quantities)
-    return found, notes
+    dipole, polarizability, current = (quantities.get(name) for name in ("dipole", "polarizability", "current"))
+    return TimeSeries(dipole, polarizability, temperature, volume, cell, command, current), notes

@@ -8,17 +8,22 @@ extended xyz file into ``atoms.calc`` (energy, forces, stress, dipole) and leave
 from __future__ import annotations
 
 import io
-import re
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ...conventions import ASE_ORDER, from_six
 from ...errors import DataFileError, InputError
+from ...neighbors import MAX_COORDINATE
 from ...structures import FIELDS, LABELS, LabelledStructure, symmetric_part
 from ...units import EPSILON_0
-from ..files import atomic_output, read_text
+from ..files import atomic_output, read_text, reading
+from .frames import frames_of
+
+log = logging.getLogger(__name__)
 
 _LISTED = 20  # longest list of structures in a message
 
@@ -52,7 +57,7 @@ def read_dataset(
     InputError
         If `keys` or `require` name an unknown field.
     """
-    from ase.io import iread
+    from ase.io import read
 
     keys = dict(keys or {})
     for name, known in [*((k, FIELDS) for k in keys), *((r, LABELS) for r in require)]:
@@ -62,21 +67,48 @@ def read_dataset(
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         path = Path(path)
         before, bad = len(structures), []  # numbers of structures that cannot be used, and the reasons
-        text = io.StringIO(_with_ase_names(read_text(path)))
-        try:
-            for index, atoms in enumerate(iread(text, index=":", format="extxyz")):
-                try:
-                    structures.append(from_atoms(atoms, f"{path}, structure {index}", keys, require))
-                except DataFileError as error:
-                    bad.append((index, str(error)))
-        except Exception as error:  # ASE's parser raises whatever its parts raise
-            index = len(structures) - before + len(bad)
-            bad.append((index, f"{path}, structure {index}: cannot be read as extended xyz ({error})"))
+        unused: set[str] = set()
+        for index, frame in enumerate(frames_of(path, read_text(path))):
+            source = f"{path}, structure {index}"
+            try:
+                with reading(source, "extended xyz"):
+                    atoms = read(io.StringIO(frame.text), format="extxyz")
+                    structure = from_atoms(atoms, source, keys, require, unused)
+                structures.append(_in_our_units(structure, frame.factors))
+            except DataFileError as error:
+                bad.append((index, str(error)))
         if bad:
             raise DataFileError(_all_bad(bad))
         if len(structures) == before:
             raise DataFileError(f"{path}: no structure in the file")
+        _warn(path, structures[before:], unused)
     return structures
+
+
+def _in_our_units(structure, factors):
+    scaled = {label: factor * getattr(structure, label) for label, factor in factors.items()
+              if getattr(structure, label) is not None}  # fmt: skip
+    return replace(structure, **scaled) if scaled else structure
+
+
+def _warn(path, structures, unused):
+    """Say which values of a file look like labels but are not used, and whether there is any label."""
+    hints = []
+    for name in sorted(unused):
+        field = next((f for f, words in _LOOKS_LIKE.items() if any(word in name.lower() for word in words)), None)
+        if field is not None and not name.lower().endswith(("unit", "units")):
+            hints.append(f"{name} (--key {field}={name} takes it)")
+    if hints:
+        log.warning("%s: left out: %s", path, ", ".join(hints))
+    if all(getattr(s, label) is None for s in structures for label in LABELS):
+        log.warning("%s: no structure has a label", path)
+
+
+_LOOKS_LIKE = {
+    "energy": ("energy",), "forces": ("force",), "virial": ("virial",), "stress": ("stress",),
+    "born_charges": ("born", "bec"), "dipole": ("dipole", "polarization"),
+    "polarizability": ("polarizab",), "epsilon_inf": ("epsilon", "dielectric"), "susceptibility": ("suscept",),
+}  # fmt: skip
 
 
 def _all_bad(bad: list[tuple[int, str]]) -> str:
@@ -89,26 +121,10 @@ def _all_bad(bad: list[tuple[int, str]]) -> str:
     return f"{bad[0][1]}; {what} cannot be used: {', '.join(others[:_LISTED])}{more}"
 
 
-def _with_ase_names(text: str) -> str:
-    """Return extended xyz with ``Lattice``, ``Properties`` and ``pbc`` in the case that ASE knows.
-
-    Other programs (GPUMD) take any; ASE would read a structure without cell and without columns.
-    """
-    lines = text.splitlines(keepends=True)
-    at = 0
-    while at + 1 < len(lines) and lines[at].strip().isdecimal():
-        lines[at + 1] = _HEADER_NAME.sub(lambda match: _HEADER_NAMES[match[0].lower()], lines[at + 1])
-        at += 2 + int(lines[at])
-    return "".join(lines)
-
-
-_HEADER_NAMES = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
-_HEADER_NAME = re.compile(r"(?<!\S)(lattice|properties|pbc)(?=\s*=)", re.IGNORECASE)
-
-
 def from_atoms(
-    atoms, source: str, keys: Mapping[str, str] | None = None, require: Sequence[str] = ()
-) -> LabelledStructure:
+    atoms, source: str, keys: Mapping[str, str] | None = None, require: Sequence[str] = (),
+    unused: set[str] | None = None,
+) -> LabelledStructure:  # fmt: skip
     """Return the labelled structure of an ASE ``Atoms``, checked.
 
     Parameters
@@ -119,6 +135,8 @@ def from_atoms(
         What to call it in messages.
     keys, require
         As in :func:`read_dataset`.
+    unused : set of str, optional
+        Gets the names of values that no field takes.
 
     Raises
     ------
@@ -129,6 +147,8 @@ def from_atoms(
     n, cell = len(atoms), np.array(atoms.cell)
     if n == 0:
         raise DataFileError(f"{source}: has no atoms")
+    if not (np.abs(cell) <= MAX_COORDINATE).all():
+        raise DataFileError(f"{source}: a lattice vector has a component above {MAX_COORDINATE:g} Å, or not a number")
     volume = abs(np.linalg.det(cell))
     pbc = np.array(atoms.pbc, dtype=bool)
     if pbc.any() and np.linalg.matrix_rank(cell[pbc]) < pbc.sum():
@@ -166,7 +186,11 @@ def from_atoms(
         if not 0 < weight <= 100:
             raise DataFileError(f"{source}: 'weight' must be above 0 and at most 100, found {float(weight):g}")
         labels["weight"] = float(weight)
+    if (charge := found.array("charge", ())) is not None:
+        labels["charge"] = float(charge)
     symbols = tuple(atoms.get_chemical_symbols())
+    if unused is not None:
+        unused |= found.unused()
     return LabelledStructure(source, symbols, found.positions(), cell, pbc, **labels)  # type: ignore[arg-type]
 
 
@@ -205,6 +229,7 @@ def _as_text(s: LabelledStructure) -> str:
     if s.virial is not None:
         header |= {"stress": -s.virial / s.volume} if s.volume else {"virial": s.virial}
     header |= {"electric_field": s.electric_field, "weight": None if s.weight == 1 else s.weight}
+    header |= {"charge": s.charge or None}
     header |= {"source": s.source.replace('"', "'"), "pbc": " ".join("FT"[int(p)] for p in s.pbc)}
     words = []
     for key, value in header.items():
@@ -255,8 +280,16 @@ class _Fields:
             self.fail(f"'{key}' is not finite ({array.size - int(np.isfinite(array).sum())} of {array.size} values)")
         return array
 
+    def unused(self):
+        taken = {alias for names in FIELDS.values() for alias in names} | {key.lower() for key in self.keys.values()}
+        return {name for name in self.names() if name.lower() not in taken}
+
     def positions(self):
-        return self._numbers("positions", self.atoms.positions)
+        positions = self._numbers("positions", self.atoms.positions)
+        far = np.abs(positions).max(axis=1) > MAX_COORDINATE
+        if far.any():
+            self.fail(f"atom {int(far.argmax())} is more than {MAX_COORDINATE:g} Å away from the origin")
+        return positions
 
     def array(self, field, shape):
         key, value = self._value(field)

@@ -1,0 +1,160 @@
+"""Frames of (extended) xyz files, checked before ASE's parser sees them.
+
+ASE's reader stops at an empty line, takes rows with too many columns, and knows keys in one case only.  Here every
+frame is found, counted and checked, and its header brought to the names that ASE knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import DataFileError
+from ...units import BOHR, HARTREE
+
+MAX_COLUMNS = 1000
+"""Largest number of columns of one row."""
+
+_COUNT = re.compile(r"\d{1,12}$")
+_PAIR = re.compile(r"""(?P<key>[^\s="']+)\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>\S+))""")
+_NAMES = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
+_KINDS = {"s": "S", "r": "R", "i": "I", "l": "L"}
+_UNIT_KEY = re.compile(r"(?P<what>[a-z]+)[-_]?units?$")
+
+_ENERGY = {"ev": 1.0, "hartree": HARTREE, "ha": HARTREE, "eh": HARTREE, "au": HARTREE, "a.u.": HARTREE,
+           "rydberg": HARTREE / 2, "ry": HARTREE / 2, "mev": 1e-3}  # fmt: skip
+_LENGTH = {"a": 1.0, "å": 1.0, "ang": 1.0, "angstrom": 1.0, "bohr": BOHR, "a0": BOHR, "au": BOHR, "a.u.": BOHR}
+UNITS: dict[str, tuple[tuple[str, ...], Mapping[str, float]]] = {
+    "energy": (("energy",), _ENERGY),
+    "force": (("forces",), {f"{e}/{x}": e_in / x_in for e, e_in in _ENERGY.items() for x, x_in in _LENGTH.items()}
+              | {"au": HARTREE / BOHR, "a.u.": HARTREE / BOHR}),
+}  # fmt: skip
+"""Units that a header may name: the labels they are for, and their values in eV and Å."""
+_OURS = {
+    "length": ("a", "å", "ang", "angstrom"), "position": ("a", "å", "ang", "angstrom"), "virial": ("ev",),
+    "stress": ("ev/a^3", "ev/ang^3", "ev/angstrom^3", "ev/å^3"), "dipole": ("e*a", "ea", "e*ang", "e*angstrom", "eå"),
+    "time": ("fs",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a file.
+
+    Attributes
+    ----------
+    line : int
+        Line of its number of atoms, counted from 1.
+    text : str
+        Number of atoms, header and rows, as ASE reads them.
+    header : dict of str
+        Pairs of the header, with their keys in lower case.
+    factors : dict of float
+        Label -> factor to the package's unit, where the header names another one.
+    """
+
+    line: int
+    text: str
+    header: dict[str, str]
+    factors: dict[str, float]
+
+
+def frames_of(path: str | Path, text: str) -> Iterator[Frame]:
+    """Yield the frames of an (extended) xyz file.
+
+    Parameters
+    ----------
+    path : path
+        Only for messages.
+    text : str
+        Content of the file.  Empty lines between frames are skipped.
+
+    Raises
+    ------
+    DataFileError
+        If a frame has fewer rows than it says, a row has another number of columns than the header says, or the header
+        names a unit that is not known; the message names the line.
+    """
+    lines = text.splitlines()
+    at = 0
+    while at < len(lines):
+        if not lines[at].strip():
+            at += 1
+            continue
+        first = lines[at].strip()
+        if not _COUNT.match(first):
+            raise DataFileError(f"{path}, line {at + 1}: expected the number of atoms of a frame, found {first[:60]!r}")
+        count = int(first)
+        if count > len(lines) - at - 2:
+            left = max(0, len(lines) - at - 2)
+            raise DataFileError(f"{path}, line {at + 1}: a frame of {count} atoms, but {left} lines follow its header")
+        rows = lines[at + 2 : at + 2 + count]
+        header, pairs = _header(lines[at + 1])
+        where = f"{path}, line {at + 2}"
+        _check_rows(path, at + 3, rows, _columns(pairs.get("properties"), where))
+        yield Frame(at + 1, "\n".join([first, header, *rows, ""]), pairs, _factors(pairs, where))
+        at += 2 + count
+
+
+def _header(line):
+    pairs: dict[str, str] = {}
+
+    def known(match):
+        key = match["key"].lower()
+        value = next(v for v in (match["double"], match["single"], match["plain"]) if v is not None)
+        pairs[key] = value
+        if key not in _NAMES:
+            return match[0]
+        if key == "pbc":
+            value = " ".join(_truth(word) for word in re.split(r"[\s,]+", value.strip("[] ")))
+        if key == "properties":
+            words = value.split(":")
+            words[1::3] = [_KINDS.get(word.lower(), word) for word in words[1::3]]
+            value = ":".join(words)
+        return f'{_NAMES[key]}="{value}"'
+
+    return _PAIR.sub(known, line), pairs
+
+
+def _truth(word):
+    return {"t": "T", "true": "T", "1": "T", "f": "F", "false": "F", "0": "F"}.get(word.lower(), word)
+
+
+def _columns(properties, where):
+    """Return the number of columns of a row, or None where the header does not say it."""
+    if properties is None:
+        return None
+    words = properties.split(":")
+    widths = words[2::3]
+    if len(words) % 3 or not all(word.isdecimal() and 0 < int(word) <= MAX_COLUMNS for word in widths):
+        raise DataFileError(f"{where}: Properties must be name:type:columns triples, found {properties[:80]!r}")
+    return sum(map(int, widths))
+
+
+def _check_rows(path, start, rows, columns):
+    for k, row in enumerate(rows):
+        found = len(row.split())
+        if found == 0 or (columns is not None and found != columns) or (columns is None and found < 4):
+            expected = f"{columns} columns, as Properties says" if columns is not None else "a symbol and three numbers"
+            raise DataFileError(f"{path}, line {start + k}: expected {expected}, found {found} columns")
+
+
+def _factors(pairs, where):
+    factors: dict[str, float] = {}
+    for key, value in pairs.items():
+        match = _UNIT_KEY.match(key)
+        if match is None:
+            continue
+        what, unit = match["what"].removesuffix("s"), value.strip().lower().replace("angstroms", "angstrom")
+        if what in UNITS:
+            labels, known = UNITS[what]
+            if unit not in known:
+                raise DataFileError(f"{where}: unknown unit {value!r} of the {what}; known: {', '.join(known)}")
+            factors |= {label: known[unit] for label in labels if known[unit] != 1.0}
+        elif what in _OURS and unit not in _OURS[what]:
+            raise DataFileError(
+                f"{where}: the {what} is in {value!r}, expected {_OURS[what][0]}: convert it, or use 'tnep data --unit'"
+            )
+    return factors
