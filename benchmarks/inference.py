@@ -1,8 +1,8 @@
 """Time per atom of NEP and TNEP models on one CPU thread, beside calorine (CPUNEP) and nep-adapters in the same run.
 
-Run ``python benchmarks/inference.py [--json FILE] [--cases WORD ...]``; where the published models
-are absent, shipped ones of the same shapes stand in.  Every number is process CPU time per atom, the smallest of several
-repeats taken in turn.  Peers build a neighbour list in every call, so ours does too: natively ("native list") or with vesin through
+Run ``python benchmarks/inference.py [--json FILE] [--cases WORD ...]``; where the published models are absent, shipped
+ones of the same shapes stand in.  Every number is process CPU time per atom, the smallest of several repeats taken in
+turn.  Peers build a neighbour list in every call, so ours does too: natively ("native list") or with vesin through
 ``tnep_calc.neighbors`` ("vesin list"); "kernel" is the operator alone.  A second table says which parts of the kernels
 take how much of their time.
 """

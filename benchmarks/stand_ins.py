@@ -122,3 +122,27 @@ def molecules(count: int, seed: int = 0) -> list[Atoms]:
         atoms.pbc = True
         out.append(atoms)
     return out
+
+
+def quartz(count: int) -> list[Atoms]:
+    """Return so many distorted cells of alpha-quartz with 72 atoms and random labels of usual size."""
+    random = np.random.RandomState(0)
+    silicon = [[0.47, 0, 0], [0, 0.47, 2 / 3], [0.53, 0.53, 1 / 3]]
+    oxygen = [[0.41, 0.27, 0.12], [0.73, 0.14, 0.79], [0.86, 0.59, 0.45], [0.27, 0.41, 0.88], [0.14, 0.73, 0.21],
+              [0.59, 0.86, 0.55]]  # fmt: skip
+    cell = [4.91, 4.91, 5.40, 90, 90, 120]
+    ideal = Atoms("Si3O6", scaled_positions=silicon + oxygen, cell=cell, pbc=True).repeat((2, 2, 2))
+    charges = np.where(ideal.numbers == 14, 3.2, -1.6)[:, None, None] * np.eye(3)
+    out = []
+    for _ in range(count):
+        atoms, n = ideal.copy(), len(ideal)
+        atoms.positions += 0.1 * random.normal(size=(n, 3))
+        atoms.info["total_energy"] = -300.0 * n / 3 + random.normal()
+        atoms.info["stress"] = 0.01 * random.normal(size=(3, 3))
+        atoms.info["stress"] += atoms.info["stress"].T
+        atoms.info["polarization"] = 0.3 * random.normal(size=3)
+        atoms.info["polarizability"] = 8.0 * np.eye(3) + 0.1 * random.normal()
+        atoms.arrays["forces"] = random.normal(size=(n, 3))
+        atoms.arrays["born_charge"] = (charges + 0.1 * random.normal(size=(n, 3, 3))).reshape(n, 9)
+        out.append(atoms)
+    return out

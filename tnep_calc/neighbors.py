@@ -121,8 +121,12 @@ class NeighborList:
         finite = np.isfinite(positions).all(axis=1)
         if not finite.all():
             raise InputError(f"position of atom {int(np.argmin(finite))} is not finite: {positions[np.argmin(finite)]}")
+        if positions.size and not np.abs(positions).max() <= MAX_COORDINATE:
+            far = int(np.abs(positions).max(axis=1).argmax())
+            raise InputError(f"atom {far} is more than {MAX_COORDINATE:g} Å away from the origin: {positions[far]}")
         pbc = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
         cell = _sound_cell(np.asarray(cell, dtype=float), pbc)
+        _check_density(len(positions), cell, pbc, self.cutoff + self.skin)
         if len(positions) == 0:
             return Edges(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3)))
         built = self._built
@@ -159,12 +163,32 @@ class NeighborList:
         return (self.cutoff + self.skin) * stretch - 2 * furthest >= self.cutoff
 
 
+MAX_COORDINATE = 1e6
+"""Largest component of a position or lattice vector in Å; a larger one is a damaged number."""
+MAX_NEIGHBORS = 20_000
+"""Largest mean number of neighbours of an atom: more would fill the memory."""
+
+
+def _check_density(n_atoms, cell, pbc, reach):
+    """Raise ``InputError`` for periodic cells that are so dense or flat that neighbours would fill the memory."""
+    if not pbc.all() or n_atoms == 0:
+        return
+    per_atom = n_atoms / abs(np.linalg.det(cell)) * 4 / 3 * np.pi * reach**3
+    if per_atom > MAX_NEIGHBORS:
+        raise InputError(
+            f"{n_atoms} atoms in {abs(np.linalg.det(cell)):.3g} Å³ have about {per_atom:.2g} neighbours each within "
+            f"{reach:g} Å, more than {MAX_NEIGHBORS}: check the cell"
+        )
+
+
 def _sound_cell(cell, pbc):
     """Return the cell with non-periodic directions completed, or say what is wrong with it."""
     if cell.shape != (3, 3):
         raise InputError(f"cell must have shape (3, 3), got {cell.shape}")
     if not np.isfinite(cell).all():
         raise InputError("the cell has non-finite components")
+    if not np.abs(cell).max() <= MAX_COORDINATE:
+        raise InputError(f"a lattice vector has a component above {MAX_COORDINATE:g} Å: {cell.tolist()}")
     lengths = np.linalg.norm(cell, axis=1)
     if (lengths[pbc] == 0).any():
         axis = int(np.flatnonzero(pbc & (lengths == 0))[0])

@@ -31,8 +31,6 @@ LABELS = (
 )  # fmt: skip
 """Labels of a :class:`LabelledStructure`; ``stress`` becomes ``virial``, ``epsilon_inf`` and ``susceptibility`` become
 ``polarizability``."""
-MAX_COORDINATE = 1e6
-"""Largest component of a position or lattice vector in Å; a larger one is a damaged number."""
 MAX_DENSITY = 5.0
 """Largest density in atoms per Å³ (solids have up to 0.2): with more, neighbours would fill the memory."""
 _ASYMMETRY = 0.05  # largest antisymmetric part of a symmetric tensor, relative to its largest component

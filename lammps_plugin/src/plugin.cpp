@@ -3,9 +3,11 @@
 // Registers the styles with the LAMMPS that loads this library, unless it is another LAMMPS, or has another torch, than
 // the library was compiled for: class layouts are not stable, so a mismatch would crash later and without a reason.
 
-#include "styles/compute_tnep_dipole.h"
-#include "styles/compute_tnep_polarizability.h"
+#include "styles/compute_tnep_deviation.h"
+#include "styles/compute_tnep_gradients.h"
+#include "styles/compute_tnep_sites.h"
 #include "shared/abi.h"
+#include "styles/fix_tnep_field.h"
 #include "styles/pair_tnep.h"
 #include "shared/model.h"
 
@@ -24,6 +26,11 @@ static void *create_pair(LAMMPS *lmp)
 template <typename Style> static void *create_compute(LAMMPS *lmp, int narg, char **arg)
 {
   return static_cast<Compute *>(new Style(lmp, narg, arg));
+}
+
+template <typename Style> static void *create_fix(LAMMPS *lmp, int narg, char **arg)
+{
+  return static_cast<Fix *>(new Style(lmp, narg, arg));
 }
 
 // Reads the host through the C interface of LAMMPS only; its class layouts are what is in doubt.
@@ -64,6 +71,10 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
   entry.create.lmp_only = create_pair;
   register_style(&entry, lmp_ptr);
 
+  entry.name = "nep";
+  entry.info = "the same, for inputs that call it so";
+  register_style(&entry, lmp_ptr);
+
   entry.style = "compute";
   entry.name = "tnep/dipole";
   entry.info = "dipole of a machine-learned model exported by tnep_calc";
@@ -73,5 +84,41 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
   entry.name = "tnep/polarizability";
   entry.info = "polarizability of a machine-learned model exported by tnep_calc";
   entry.create.with_args = create_compute<ComputeTnepPolarizability>;
+  register_style(&entry, lmp_ptr);
+
+  entry.name = "tnep/descriptor/atom";
+  entry.info = "descriptors of a model of the NEP family exported by tnep_calc";
+  entry.create.with_args = create_compute<ComputeTnepDescriptor>;
+  register_style(&entry, lmp_ptr);
+
+  entry.name = "tnep/deviation/atom";
+  entry.info = "deviation of the forces of an ensemble of models exported by tnep_calc";
+  entry.create.with_args = create_compute<ComputeTnepDeviation>;
+  register_style(&entry, lmp_ptr);
+
+  entry.name = "tnep/born/atom";
+  entry.info = "Born charges of a machine-learned model exported by tnep_calc";
+  entry.create.with_args = create_compute<ComputeTnepBorn>;
+  register_style(&entry, lmp_ptr);
+
+  entry.name = "tnep/raman/atom";
+  entry.info = "derivatives of the polarizability of a machine-learned model exported by tnep_calc";
+  entry.create.with_args = create_compute<ComputeTnepRaman>;
+  register_style(&entry, lmp_ptr);
+
+  entry.name = "tnep/current";
+  entry.info = "polarization current of a machine-learned model exported by tnep_calc";
+  entry.create.with_args = create_compute<ComputeTnepCurrent>;
+  register_style(&entry, lmp_ptr);
+
+  entry.name = "tnep/piezo";
+  entry.info = "piezoelectric tensor of a machine-learned model exported by tnep_calc";
+  entry.create.with_args = create_compute<ComputeTnepPiezo>;
+  register_style(&entry, lmp_ptr);
+
+  entry.style = "fix";
+  entry.name = "tnep/field";
+  entry.info = "electric field or displacement on a machine-learned model exported by tnep_calc";
+  entry.create.with_args = create_fix<FixTnepField>;
   register_style(&entry, lmp_ptr);
 }

@@ -2,15 +2,16 @@
 
 import os
 import signal
-import subprocess
-import sys
+from contextlib import nullcontext
 from dataclasses import replace
+from multiprocessing import get_context
 
 import numpy as np
 
-from helpers.paths import ROOT
 from helpers.structures import random_structure
 from tnep_calc.io.gpumd.nep_in import NepInput
+from tnep_calc.training.gpumd import folder as folder_module
+from tnep_calc.training.gpumd.run import run_directory
 
 SMALL = NepInput(
     ("N", "B"), cutoff=((3.7, 3.0),), n_max=(2, 2), basis_size=(3, 3), l_max=(3, 1, 0, 0, 0, 0, 0), neuron=4,
@@ -57,25 +58,29 @@ def rows(folder):
     return [[float(word) for word in line.split()] for line in (folder / "loss.out").read_text().splitlines()]
 
 
-def interrupted(folder, row):
-    """Run in a process that is killed after it has written a row of loss.out."""
-    code = f"""
-import os, signal
-import tnep_calc.training.gpumd.folder as f
-from tnep_calc.training.gpumd.run import run_directory
-write, count = f.append_row, []
-def append_row(path, text):
-    write(path, text)
-    count.append(text)
-    if len(count) == {row}:
-        os.kill(os.getpid(), signal.SIGKILL)
-f.append_row = append_row
-run_directory({str(folder)!r}, f.RunOptions(engine="snes"))
-"""
-    path = os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": path},
-                          capture_output=True, text=True)  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stderr
+def interrupted(folder, row, device="cpu", within=nullcontext):
+    """Run in a process that is killed after it has written a row of loss.out.
+
+    The process is a copy of this one (a fork), which need not import torch again.
+    """
+
+    def train():
+        write, count = folder_module.append_row, []
+
+        def append_row(path, text):
+            write(path, text)
+            count.append(text)
+            if len(count) == row:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        folder_module.append_row = append_row
+        with within():
+            run_directory(str(folder), folder_module.RunOptions(engine="snes", device=device))
+
+    process = get_context("fork").Process(target=train)
+    process.start()
+    process.join(timeout=300)
+    assert process.exitcode == -signal.SIGKILL
 
 
 HISTORY = "100     0.50000    0.10000    0.10000    0.30000      0.30000      \n"

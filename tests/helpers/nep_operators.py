@@ -68,23 +68,24 @@ def close(value, reference, tolerance, scale=None):
 
 REFERENCE_QUANTITIES = {
     "potential": ["energies", "forces", "virial", "virials", "descriptors"],
-    "dipole": ["dipoles", "born_charges", "field_forces", "descriptors"],
-    "polarizability": ["polarizabilities", "polarizability_gradient", "descriptors"],
+    "dipole": ["dipoles", "born_charges", "field_forces", "field_virials", "descriptors"],
+    "polarizability": ["polarizabilities", "polarizability_gradient", "field_forces", "field_virials", "descriptors"],
 }
 
 
-def native(kind, packed, inputs, field, dim):
-    out = {"descriptors": nep.nep_descriptors(*packed, *inputs, dim)}
+def native(kind, packed, inputs, field, dim, operators=nep):
+    out = {"descriptors": operators.nep_descriptors(*packed, *inputs, dim)}
     if kind == "potential":
         names = ("energies", "forces", "virial", "virials")
-        out.update(zip(names, nep.nep_energy(*packed, *inputs, True, True), strict=True))
+        out.update(zip(names, operators.nep_energy(*packed, *inputs, True, True), strict=True))
     elif kind == "dipole":
-        out["dipoles"] = nep.nep_dipole(*packed, *inputs)
-        out["born_charges"] = nep.nep_dipole_gradient(*packed, *inputs)
-        out["field_forces"] = nep.nep_field_forces(*packed, *inputs, field)
+        out["dipoles"] = operators.nep_dipole(*packed, *inputs)
+        out["born_charges"] = operators.nep_dipole_gradient(*packed, *inputs)
+        out["field_forces"], out["field_virials"] = operators.nep_field_forces(*packed, *inputs, field, True)
     else:
-        out["polarizabilities"] = nep.nep_polarizability(*packed, *inputs)
-        out["polarizability_gradient"] = nep.nep_polarizability_gradient(*packed, *inputs)
+        out["polarizabilities"] = operators.nep_polarizability(*packed, *inputs)
+        out["polarizability_gradient"] = operators.nep_polarizability_gradient(*packed, *inputs)
+        out["field_forces"], out["field_virials"] = operators.nep_field_forces(*packed, *inputs, field, True)
     return out
 
 

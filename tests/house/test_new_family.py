@@ -58,6 +58,8 @@ def test_predict_and_series(model, tmp_path, capsys):
     assert main(["predict", str(tmp_path / "test.extxyz"), "--dipole", model]) == 0
     assert "dipole" in capsys.readouterr().out
     trajectory = [structure(40) for _ in range(5)]
+    for k, atoms in enumerate(trajectory):
+        atoms.rattle(0.05, seed=k)
     write(tmp_path / "md.extxyz", trajectory)
     command = ["series", str(tmp_path / "md.extxyz"), "-o", str(tmp_path / "md.h5"), "--interval", "1fs"]
     assert main([*command, "--temperature", "300", "--dipole-model", model]) == 0

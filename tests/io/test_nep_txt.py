@@ -72,7 +72,7 @@ BAD = {
     "charge": (GOOD.replace("nep4 ", "nep4_charge1 "), "qNEP"),
     "symbols": (GOOD.replace("2 B N", "2 B Xx"), "chemical symbols"),
     "species": (GOOD.replace("2 B N", "3 B N"), "3 species but names 2"),
-    "cutoff": (GOOD.replace("cutoff 5 4 100 50", "cutoff 5 4 100"), "needs 4 or 6 values"),
+    "cutoff": (GOOD.replace("cutoff 5 4 100 50", "cutoff 5 4 100"), "needs 2 or 4 or 6 or 7 values"),
     "two layers": (GOOD.replace("ANN 6 0", "ANN 6 6"), "two hidden layers"),
     "keyword": (GOOD.replace("n_max", "nmax"), "expected 'n_max'"),
 }

@@ -111,7 +111,7 @@ def test_response_derivatives(kind):
     p = random_nep(kind, extra=(True, True, True, True, True, True))
     model, atoms, h = NEP(p), cell(), 1e-5
     gradient = {"dipole": "born_charges", "polarizability": "polarizability_gradient"}[kind]
-    wanted = [kind, gradient] + (["field_forces"] if kind == "dipole" else [])
+    wanted = [kind, gradient, "field_forces", "field_virials"]
     field = torch.tensor([0.3, -0.2, 0.7], dtype=torch.float64)
     out = evaluate(model, p.species, atoms, wanted, p.cutoff, field)
     for i in range(len(atoms)):
@@ -128,6 +128,19 @@ def test_response_derivatives(kind):
         assert np.allclose(out["dipoles"].sum(0), out["dipole"])
     else:
         assert np.allclose(out["polarizabilities"].sum(0), out["polarizability"])
+        half = 0.5 * np.einsum("i,acij,j->ac", field, out["polarizability_gradient"], field)
+        assert np.allclose(out["field_forces"], half, atol=1e-10)
+    virial, e = out["field_virials"].sum(0), field.numpy()
+    for a, b in ((0, 0), (1, 2), (2, 1)):
+        values = []
+        for sign in (1, -1):
+            strain = np.eye(3)
+            strain[a, b] += sign * h
+            strained = atoms.copy()
+            strained.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+            response = evaluate(model, p.species, strained, [kind], p.cutoff)[kind]
+            values.append(e @ response if kind == "dipole" else 0.5 * e @ response @ e)
+        assert (values[0] - values[1]) / (2 * h) == pytest.approx(virial[a, b], rel=1e-5, abs=2e-4)
 
 
 @pytest.mark.parametrize("seed", (1, 2))

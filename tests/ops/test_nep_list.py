@@ -126,7 +126,7 @@ def test_models_from_positions(kind, native):
     if not native:
         module.direct = [""]  # nothing from the kernels without edge vectors
     listed = with_ghosts(p)
-    names = [name for name in QUANTITIES[kind] if name != "field_forces"]
+    names = [name for name in QUANTITIES[kind] if not name.startswith("field_")]
     for m in (module, torch.jit.script(module)):
         for quantities in ([names[0]], [n for n in names if n != "descriptors"], names):
             out = m.from_positions(*listed, quantities)

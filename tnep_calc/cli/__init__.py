@@ -66,6 +66,11 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"tnep {args.command}: error: {error}", file=sys.stderr)
         return 1
+    except MemoryError:
+        if args.debug:
+            raise
+        print(f"tnep {args.command}: error: there is too little memory for this input", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"tnep {args.command}: interrupted", file=sys.stderr)
         return 130

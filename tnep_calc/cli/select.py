@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataFileError, InputError
+from ..errors import InputError
 
 SHOWN = 10
 
@@ -112,11 +112,8 @@ def _calculator(paths, unit):
 
 
 def _frames(path, every):
-    from ase.io import iread
+    from ..io.structures.trajectory import read_frames
 
-    try:
-        for k, atoms in enumerate(iread(path, ":")):
-            if k % every == 0:
-                yield atoms
-    except Exception as error:
-        raise DataFileError(f"{path} cannot be read as structures ({error})") from error
+    for k, (atoms, _) in enumerate(read_frames(path)):
+        if k % every == 0:
+            yield atoms

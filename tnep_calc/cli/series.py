@@ -122,6 +122,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     models.add_argument(
         "--interval", type=parse_time, metavar="TIME", help="time between frames (or rows without a time), e.g. 1, 2fs"
     )
+    models.add_argument(
+        "--isolated", action="store_true", help="the frames have no cell: the atoms are a molecule or a cluster"
+    )
     parser.add_argument("--atoms", type=int, metavar="N", help="number of atoms, only for the unit N*chi")
     parser.add_argument("--allow-gaps", action="store_true", help="missing samples split the series into pieces")
     parser.add_argument("--force", action="store_true", help="overwrite the output file")
@@ -177,21 +180,18 @@ def _evaluate(args):
     """Write a series for every member of the models on a trajectory."""
     from pathlib import Path
 
-    from ase.io import iread
-
     from ..calculators.tnep import TNEPCalculator
     from ..calculators.trajectory import evaluate_trajectory
-    from ..errors import DataFileError, InputError
+    from ..errors import InputError
     from ..io.files import check_output, sha256
     from ..io.series.timeseries import write_timeseries
+    from ..io.structures.trajectory import Trajectory
 
     if len(args.files) != 1:
         raise InputError("models are evaluated on one trajectory file")
-    for option in ("timestep", "volume", "cell", "structure", "format", "atoms"):
+    for option in ("timestep", "volume", "cell", "format", "atoms"):
         if getattr(args, option) is not None:
             raise InputError(f"--{option} is not for models on a trajectory, which has cell and atoms itself")
-    if args.interval is None:
-        raise InputError("the time between the frames of the trajectory is needed: add --interval, e.g. --interval 2fs")
     for name in ("enthalpy", "radnet"):
         given = {"enthalpy": args.enthalpy_model, "radnet": args.radnet_model, "dipole": args.dipole_model,
                  "polarizability": args.polarizability_model}  # fmt: skip
@@ -207,11 +207,8 @@ def _evaluate(args):
         check_output(path, args.force)
     (path,) = args.files
 
-    def frames():
-        try:
-            yield from iread(path, ":")
-        except Exception as error:
-            raise DataFileError(f"{path} cannot be read as a trajectory ({error})") from error
+    trajectory = Trajectory(path, args.interval, args.allow_gaps)
+    cell = None if args.structure is None else _cell_of(args.structure)
 
     calculator = TNEPCalculator(
         dipole=args.dipole_model, susceptibility=args.polarizability_model, dipole_unit=args.dipole_unit,
@@ -219,7 +216,14 @@ def _evaluate(args):
         radnet=args.radnet_model,
     )  # fmt: skip
     source = {"source": Path(path).name, "source_sha256": sha256(path), "notes": "models evaluated by tnep series"}
-    found = evaluate_trajectory(frames(), calculator, args.interval, args.temperature, source, command_line(args))
+    trajectory.cell = cell
+    found = evaluate_trajectory(
+        trajectory, calculator, None, args.temperature, source, command_line(args), args.isolated
+    )  # fmt: skip
+    if trajectory.repeated:
+        print(f"{trajectory.repeated} frames occur again (a restart?) and were left out")
+    print(f"{len(found[0].dipole.values if found[0].dipole else found[0].polarizability.values)} frames every "
+          f"{trajectory.dt:g} fs, {len(trajectory.starts)} piece{'s' * (len(trajectory.starts) > 1)}")
     for target, series in zip(outputs, found, strict=True):
         write_timeseries(target, series, args.force)
         print(f"wrote {target}")

@@ -18,6 +18,7 @@ from .species import missing_species, rare_species
 from .values import (
     Finding,
     born_charges,
+    charged_dipoles,
     condensed,
     distances,
     field_of,
@@ -317,7 +318,8 @@ def _labels_in_field(structures) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Sequence[LabelledStructure]], Iterator[Finding]], ...] = (
-    distances, rare_species, _duplicates, _missing, magnitudes, polarizabilities, born_charges, _outliers,
+    distances, rare_species, _duplicates, _missing, magnitudes, polarizabilities, born_charges, charged_dipoles,
+    _outliers,
     _energies_against_forces, _dipoles_against_born_charges, _labels_in_field,
 )  # fmt: skip
 """All checks of finite structures, each from the structures to its findings."""

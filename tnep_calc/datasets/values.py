@@ -146,6 +146,15 @@ def magnitudes(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
             yield Finding("warning", "units", name, tuple(zeros), "all components are zero: a place holder?")
 
 
+def charged_dipoles(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
+    """Dipoles of charged systems, which depend on the origin."""
+    found = [s.source for s in structures if s.charge and s.dipole is not None]
+    if found:
+        text = ("the dipole of a charged system depends on the origin, which no model knows: subtract the charge times "
+                "the centre of mass (or of charge) from it, in all structures alike")  # fmt: skip
+        yield Finding("warning", "charge", "dipole", tuple(found), text)
+
+
 def polarizabilities(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
     """Polarizabilities that are not positive, or whose size is that of another unit."""
     negative, low, odd = [], [], []

@@ -20,10 +20,11 @@ periodic image (ASE) and a ghost atom (LAMMPS) look alike::
 ``quantities`` : List[str]
     Which of the names below are wanted; a name that the model does not give is an error.
 ``field`` : Optional[Tensor], float64, shape (3,), in V/Å
-    NEP and radnet families: only for ``field_forces``; everything else is that of zero field.
+    NEP and radnet families: only for ``field_forces`` and ``field_virials``; everything else is that of zero field.
     Enthalpy family: everything is that at the field (None: zero).  Energies are those of the enthalpy H(R, E), forces
     and virials its derivatives, dipoles ``-dH/dE`` include the induced ones, and Born charges and the piezoelectric
-    tensor are the derivatives of those dipoles.  A field of shape (n_centers, 3) gives each centre its own.
+    tensor are the derivatives of those dipoles.
+    A field of shape (n_centers, 3) gives each centre its own.
 
 Everything returned is float64, whatever the arithmetic of the model:
 
@@ -41,7 +42,9 @@ name                        shape                meaning (units are those of the
 ``hyperpolarizability``     (3, 3, 3)            ``-d3H/dE3`` (enthalpy models of third order in the field), e·Å^3/V^2
 ``born_charges``            (n_atoms, 3, 3)      [atom, dipole component, displacement component]
 ``polarizability_gradient`` (n_atoms, 3, 3, 3)   [atom, displacement component, i, j]
-``field_forces``            (n_atoms, 3)         ``sum_a field[a] * born_charges[:, a, :]`` in one backward pass
+``field_forces``            (n_atoms, 3)         ``sum_a field[a] * born_charges[:, a, :]`` in one backward pass: forces of
+                                                 the energy -E.mu; of polarizability models those of -E.alpha.E / 2
+``field_virials``           (n_atoms, 3, 3)      virials of the same energy (NEP family)
 ``piezoelectric``           (3, 3, 3)            ``[i, a, b] = sum r[a] dP_i/dr[b]`` over edges, i.e. dP_i/d(strain ab),
                                                  not symmetrised in ab, e·Å
 ``descriptors``             (n_centers, dim)     scaled descriptors (NEP family)

@@ -103,7 +103,8 @@ def _load():
     library = torch.library.Library("tnep", "DEF")
     for schema in schemas():
         library.define(schema)
-    library.impl("native_available", lambda params: False, "CompositeExplicitAutograd")
+    for name in ("native_available", "nep_available"):
+        library.impl(name, lambda params: False, "CompositeExplicitAutograd")
     _declared.append(library)
     return Status(False, None, reason)
 

@@ -40,8 +40,9 @@ def register() -> None:
         return vectors.new_empty(species.shape[0], 3, 3, 3)
 
     @fake("tnep::nep_field_forces")
-    def _(header, params, species, centers, offsets, neighbors, vectors, field):
-        return vectors.new_empty(species.shape[0], 3)
+    def _(header, params, species, centers, offsets, neighbors, vectors, field, atom_virials=False):
+        n = species.shape[0]
+        return vectors.new_empty(n, 3), vectors.new_empty(n if atom_virials else 0, 3, 3)
 
     @fake("tnep::nep_descriptors")
     def _(header, params, species, centers, offsets, neighbors, vectors, dim):
@@ -78,3 +79,54 @@ def register() -> None:
     @fake("tnep::edge_vectors")
     def _(positions, cell, offsets, neighbors, shifts):
         return positions.new_empty(neighbors.shape[0], 3)
+
+    _register_training(fake)
+
+
+def _register_training(fake) -> None:
+    """Register the fake kernels of the operators for training."""
+
+    @fake("tnep::training_sites")
+    def _(radial, angular, shift, scale, w0, b0, w1, rows, l_max, extra):
+        return radial.new_empty(radial.shape[0], radial.shape[2]), torch.empty_like(radial), torch.empty_like(angular)
+
+    @fake("tnep::training_sites_backward")
+    def _(g_value, g_radial, g_angular, radial, angular, shift, scale, w0, b0, w1, rows, l_max, extra):
+        return tuple(t.new_empty(t.shape) for t in (radial, angular, w0, b0, w1))
+
+    def centres(moments):
+        return sum(m.shape[-1] for m in moments)
+
+    @fake("tnep::training_project")
+    def _(coefficients, near, moments):
+        models, functions = coefficients.shape[0], coefficients.shape[3]
+        return coefficients.new_empty(models, functions, moments[0].shape[-2], centres(moments))
+
+    @fake("tnep::training_project_backward")
+    def _(g, coefficients, near, moments):
+        return coefficients.new_empty(coefficients.shape)
+
+    @fake("tnep::training_along")
+    def _(h, coefficients, near, moments):
+        return coefficients.new_empty(coefficients.shape[0], moments[0].shape[1], centres(moments))
+
+    @fake("tnep::training_along_backward")
+    def _(g, h, coefficients, near, moments):
+        return h.new_empty(h.shape), coefficients.new_empty(coefficients.shape)
+
+    @fake("tnep::training_moments")
+    def _(vectors, offsets, centre, neighbor, place, order, near, counts, cutoffs, sizes, field, dtype):
+        k_radial, k_angular, l_max = sizes
+        components, numbers = (0, 3, 6)[field], (l_max + 1) ** 2 - 1
+        out = []
+        for species, count in zip(near, counts, strict=True):
+            out.append(vectors.new_empty(species * k_radial, 1 + components, count, dtype=dtype))
+            out.append(vectors.new_empty(species * k_angular, numbers, count, dtype=dtype))
+            if components:
+                out.append(vectors.new_empty(species * k_angular, components, numbers, count, dtype=dtype))
+        return out
+
+    @fake("tnep::training_pair_gradients")
+    def _(vectors, offsets, centre, neighbor, place, places, cutoffs, sizes):
+        k_radial, k_angular, l_max = sizes
+        return vectors.new_empty(places, k_radial + k_angular * ((l_max + 1) ** 2 - 1), 3)

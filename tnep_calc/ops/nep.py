@@ -58,7 +58,7 @@ class NativeNEP(nn.Module):
         known = True
         for name in quantities:
             known = known and name in self.quantities
-        if not known or not torch.ops.tnep.native_available(self.params):
+        if not known or not torch.ops.tnep.nep_available(self.params):
             return self.plain(species, centers, offsets, neighbors, vectors, quantities, field)
         if self.kind == "potential":
             gradient, atom_virials = self._wants(quantities)
@@ -69,7 +69,7 @@ class NativeNEP(nn.Module):
         elif self.kind == "dipole":
             out = self._dipole(species, centers, offsets, neighbors, vectors, quantities, field)
         else:
-            out = self._polarizability(species, centers, offsets, neighbors, vectors, quantities)
+            out = self._polarizability(species, centers, offsets, neighbors, vectors, quantities, field)
         if "descriptors" in quantities:
             out["descriptors"] = torch.ops.tnep.nep_descriptors(
                 self.header, self.params, species, centers, offsets, neighbors, vectors, self.dim
@@ -99,7 +99,7 @@ class NativeNEP(nn.Module):
         positions : Tensor
             float64, shape (n_atoms, 3), in A.
         """
-        direct = torch.ops.tnep.native_available(self.params)
+        direct = torch.ops.tnep.nep_available(self.params)
         for name in quantities:
             direct = direct and name in self.direct
         if not direct:
@@ -155,17 +155,27 @@ class NativeNEP(nn.Module):
             out["born_charges"] = self.scale * torch.ops.tnep.nep_dipole_gradient(
                 self.header, self.params, species, centers, offsets, neighbors, vectors
             )
-        if "field_forces" in quantities:
-            if field is None:
-                raise ValueError("field_forces needs a field, shape (3,), in V/A; got none")
-            out["field_forces"] = self.scale * torch.ops.tnep.nep_field_forces(
-                self.header, self.params, species, centers, offsets, neighbors, vectors, field
-            )
+        self._field_forces(species, centers, offsets, neighbors, vectors, quantities, field, out)
         return out
+
+    def _field_forces(
+        self, species: Tensor, centers: Tensor, offsets: Tensor, neighbors: Tensor, vectors: Tensor,
+        quantities: List[str], field: Optional[Tensor], out: Dict[str, Tensor],
+    ) -> None:  # fmt: skip
+        virials = "field_virials" in quantities
+        if virials or "field_forces" in quantities:
+            if field is None:
+                raise ValueError("field_forces needs a field, shape (3,) or (n_centers, 3), in V/A; got none")
+            forces, per_atom = torch.ops.tnep.nep_field_forces(
+                self.header, self.params, species, centers, offsets, neighbors, vectors, field, virials
+            )
+            out["field_forces"] = self.scale * forces
+            if virials:
+                out["field_virials"] = self.scale * per_atom
 
     def _polarizability(
         self, species: Tensor, centers: Tensor, offsets: Tensor, neighbors: Tensor, vectors: Tensor,
-        quantities: List[str],
+        quantities: List[str], field: Optional[Tensor],
     ) -> Dict[str, Tensor]:  # fmt: skip
         out: Dict[str, Tensor] = {}
         if "polarizability" in quantities or "polarizabilities" in quantities:
@@ -178,4 +188,5 @@ class NativeNEP(nn.Module):
             out["polarizability_gradient"] = self.scale * torch.ops.tnep.nep_polarizability_gradient(
                 self.header, self.params, species, centers, offsets, neighbors, vectors
             )
+        self._field_forces(species, centers, offsets, neighbors, vectors, quantities, field, out)
         return out

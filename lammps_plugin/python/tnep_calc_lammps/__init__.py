@@ -13,7 +13,11 @@ PLUGIN_FILE = "tnepplugin.so"
 
 
 def plugin_dir() -> str:
-    """Return the folder that holds ``tnepplugin.so``; this package's folder if the plugin was not built."""
+    """Return the folder that holds ``tnepplugin.so``; this package's folder if the plugin was not built.
+
+    Also tells the plugin the Python interpreter (variable ``TNEP_CALC_PYTHON``), with which it converts a ``nep.txt``.
+    """
+    os.environ.setdefault("TNEP_CALC_PYTHON", sys.executable or "")
     for folder in __path__:  # two folders in an editable install: the sources, and what CMake installed
         if os.path.isfile(os.path.join(folder, PLUGIN_FILE)):
             return folder

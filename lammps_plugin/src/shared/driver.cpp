@@ -5,14 +5,19 @@
 #include "atom.h"
 #include "comm.h"
 #include "error.h"
+#include "force.h"
 #include "neighbor.h"
+#include "pair.h"
 #include "update.h"
 #include "utils.h"
+
+#include "shared/nep_txt.h"
 
 #include <algorithm>
 #include <climits>
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <utility>
 
@@ -24,9 +29,9 @@ TnepDriver::TnepDriver(LAMMPS *lmp, std::string style_name) :
 }
 
 // Rank 0 reads and hands out the bytes: one access to the file system, and all ranks succeed or fail together.
-std::string TnepDriver::read_on_all_ranks()
+std::string TnepDriver::read_on_all_ranks(const std::string &kind, const std::string &dtype)
 {
-  std::string content;
+  std::string content, failure;
   int size = -1;
   if (comm->me == 0) {
     const std::string path = utils::get_potential_file_path(file);
@@ -36,7 +41,22 @@ std::string TnepDriver::read_on_all_ranks()
       bytes << stream.rdbuf();
       content = bytes.str();
       if (!stream.bad() && content.size() < INT_MAX) size = static_cast<int>(content.size());
+      if (kind == "potential" && tnep_is_nep_txt(content)) {
+        try {
+          content = tnep_export(path, dtype.empty() ? "float64" : dtype);
+          size = static_cast<int>(content.size());
+        } catch (const std::exception &e) {
+          failure = e.what();
+        }
+      }
     }
+  }
+  int length = static_cast<int>(failure.size());
+  MPI_Bcast(&length, 1, MPI_INT, 0, world);
+  if (length > 0) {
+    failure.resize(length);
+    MPI_Bcast(&failure[0], length, MPI_CHAR, 0, world);
+    error->all(FLERR, "{}: {}: {}", style, file, failure);
   }
   MPI_Bcast(&size, 1, MPI_INT, 0, world);
   if (size < 0)
@@ -47,11 +67,13 @@ std::string TnepDriver::read_on_all_ranks()
   return content;
 }
 
-void TnepDriver::load(const std::string &name, const std::string &kind, int nelements, char **elements)
+void TnepDriver::load(const std::string &name, const std::string &kind, int nelements, char **elements,
+                      const std::string &dtype)
 {
   file = name;
   model.reset();
-  const std::string content = read_on_all_ranks();
+  const std::string content = read_on_all_ranks(kind, dtype);
+  fingerprint = std::hash<std::string>{}(content);
   std::string failure;
   try {
     model = std::make_unique<TnepModel>(content, comm->nthreads);
@@ -62,8 +84,11 @@ void TnepDriver::load(const std::string &name, const std::string &kind, int nele
 
   takes_positions = model->takes_positions();
   const auto &meta = model->metadata();
-  if (!meta.gives(kind == "potential" ? "forces" : kind))    // the other kinds are named after their quantity
+  if (!kind.empty() && !meta.gives(kind == "potential" ? "forces" : kind))    // the other kinds are named after their quantity
     error->all(FLERR, "{} needs a {} model, but {} is a {} model", style, kind, file, meta.kind);
+  if (!dtype.empty() && meta.dtype != dtype)
+    error->all(FLERR, "{}: precision asks for {}, but {} was exported as {}: tnep export nep.txt model.pt --dtype {}", style,
+               dtype, file, meta.dtype, dtype);
   map_types(nelements, elements);
   check_units();
   if (comm->me == 0)
@@ -120,6 +145,17 @@ void TnepDriver::check_exclusions()
                    style);
 }
 
+// Ghost atoms are chosen when lists are rebuilt and may have moved by half the skin since.
+void TnepDriver::check_ghosts(double cutoff) const
+{
+  const double needed = cutoff + neighbor->skin;
+  double present = comm->cutghostuser;
+  if (force->pair) present = std::max(present, force->pair->cutforce + neighbor->skin);
+  if (present < needed * (1.0 - 1e-12))
+    error->all(FLERR, "{}: cutoff {} of the model plus skin {} exceeds the ghost atom cutoff {}; add "
+               "'comm_modify cutoff {}' to the input", style, cutoff, neighbor->skin, present, needed);
+}
+
 bigint TnepDriver::count_atoms() const
 {
   bigint mine = 0, all = 0;
@@ -128,15 +164,24 @@ bigint TnepDriver::count_atoms() const
   return all;
 }
 
-void TnepDriver::evaluate(const NeighList &list, int groupbit, const std::vector<std::string> &quantities, bool fresh)
+void TnepDriver::evaluate(const NeighList &list, int groupbit, const std::vector<std::string> &quantities, bool fresh,
+                          const double *field, bool per_atom)
 {
   const TnepAtoms atoms{atom->nlocal + atom->nghost, atom->x, atom->type, atom->mask};
-  if (takes_positions) edges.build_list(list, atoms, groupbit, species_of_type, units.length, fresh);
+  model->forget();
+  if (takes_positions && !field) edges.build_list(list, atoms, groupbit, species_of_type, units.length, fresh);
   else edges.build(list, atoms, groupbit, species_of_type, model->metadata().cutoff, units.length);
   if (edges.n_centers() == 0) return;
+  TnepFieldView view{field, 0};
+  if (field && per_atom) {
+    center_field.resize(3 * edges.n_centers());
+    for (int64_t c = 0; c < edges.n_centers(); c++)
+      for (int k = 0; k < 3; k++) center_field[3 * c + k] = field[3 * static_cast<int64_t>(edges.center(c)) + k];
+    view = {center_field.data(), 3};
+  }
   std::string failure;
   try {
-    model->evaluate(edges.graph(), quantities);
+    model->evaluate(edges.graph(), quantities, view);
   } catch (const std::exception &e) {
     failure = e.what();
   }
@@ -152,6 +197,28 @@ const double *TnepDriver::result(const std::string &quantity, int64_t size)
     failure = e.what();
   }
   error->one(FLERR, "{}: {}: {}", style, file, failure);
+}
+
+int TnepDriver::descriptor_length()
+{
+  int length = 0;
+  std::string failure;
+  try {
+    int64_t species = 0, center = 0, offsets[2] = {0, 0}, neighbor = 0;    // an atom without neighbours
+    double vector[3] = {};
+    model->evaluate({1, 1, 0, &species, &center, offsets, &neighbor, vector, nullptr, nullptr}, {"descriptors"});
+    length = static_cast<int>(model->size("descriptors"));
+  } catch (const std::exception &e) {
+    failure = e.what();
+  }
+  if (!failure.empty()) error->all(FLERR, "{}: evaluation of {} failed: {}", style, file, failure);
+  return length;
+}
+
+const double *TnepDriver::atom_result(const std::string &quantity, int columns)
+{
+  if (edges.n_centers() == 0) return nullptr;
+  return result(quantity, static_cast<int64_t>(columns) * (atom->nlocal + atom->nghost));
 }
 
 void TnepDriver::require_finite(const double *values, int64_t n, int columns, const char *what, bool by_center)

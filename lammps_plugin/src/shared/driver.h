@@ -21,21 +21,39 @@ class TnepDriver : protected Pointers {
   // `style` names the owner in messages, e.g. "Pair style tnep".
   TnepDriver(LAMMPS *lmp, std::string style);
 
-  // Collective. Loads a model of the given kind; `elements` has one symbol, or NULL, per atom type.
-  void load(const std::string &file, const std::string &kind, int nelements, char **elements);
+  // Collective. Loads a model of the given kind ("": any); `elements` has one symbol, or NULL, per atom type.
+  // `dtype` is the arithmetic asked for ("": that of the file; a nep.txt of a potential is converted, to float64).
+  void load(const std::string &file, const std::string &kind, int nelements, char **elements,
+            const std::string &dtype = "");
 
   // Errors for settings of LAMMPS under which the results would be wrong; call from init() and setup().
   void check_units();
   void check_exclusions();
+  void check_ghosts(double cutoff) const;    // LAMMPS units; models with a neighbour list of their own
 
   bool sees(int type) const { return species_of_type[type] >= 0; }
+  int descriptor_length();
   bigint count_atoms() const;    // collective: atoms of all ranks that the model sees
   const TnepMetadata &metadata() const { return model->metadata(); }
   double cutoff() const { return model->metadata().cutoff * units.length; }    // LAMMPS units
 
   // Not collective. Evaluates the centres of the list that are in the group; does nothing where there are none.
   // `fresh`: the list was built after the last evaluation.
-  void evaluate(const NeighList &list, int groupbit, const std::vector<std::string> &quantities, bool fresh);
+  // `field` in V/Angstrom: null for none, one for all centres, or (`per_atom`) a row for every local atom.
+  void evaluate(const NeighList &list, int groupbit, const std::vector<std::string> &quantities, bool fresh,
+                const double *field = nullptr, bool per_atom = false);
+
+  // Whether the results of the last evaluation hold this quantity.
+  bool has(const std::string &quantity) const { return model->has(quantity); }
+
+  // The same file content and the same species for every atom type.
+  bool same_model(const TnepDriver &other) const
+  {
+    return fingerprint == other.fingerprint && species_of_type == other.species_of_type;
+  }
+
+  // Results per local and ghost atom; null where no centre was evaluated (all are zero then).
+  const double *atom_result(const std::string &quantity, int columns);
 
   // Results of the last evaluation, in units of the model; `n_centers` = 0 means that there are none.
   int64_t n_centers() const { return edges.n_centers(); }
@@ -45,16 +63,18 @@ class TnepDriver : protected Pointers {
   // Stops with a message that names the atom; row k of `values` belongs to centre k or to local atom k.
   void require_finite(const double *values, int64_t n, int columns, const char *what, bool by_center);
 
-  TnepUnits units{1.0, 1.0, 1.0, 1.0};
+  TnepUnits units{1.0, 1.0, 1.0, 1.0, 1.0};
 
  private:
   std::string style, file;
   std::unique_ptr<TnepModel> model;
   std::vector<int> species_of_type;    // index 1..ntypes; -1 = not seen
   TnepEdges edges;
+  std::vector<double> center_field;
   bool takes_positions;
+  size_t fingerprint = 0;
 
-  std::string read_on_all_ranks();
+  std::string read_on_all_ranks(const std::string &kind, const std::string &dtype);
   void map_types(int nelements, char **elements);
 };
 

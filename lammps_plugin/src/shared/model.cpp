@@ -86,7 +86,23 @@ bool TnepModel::takes_positions() const
   return impl->module.find_method("from_positions").has_value();
 }
 
-void TnepModel::evaluate(const TnepGraph &graph, const std::vector<std::string> &quantities)
+void TnepModel::forget()
+{
+  impl->results.clear();
+}
+
+int64_t TnepModel::size(const std::string &quantity) const
+{
+  return impl->results.at(quantity).numel();
+}
+
+bool TnepModel::has(const std::string &quantity) const
+{
+  return impl->results.count(quantity) > 0;
+}
+
+void TnepModel::evaluate(const TnepGraph &graph, const std::vector<std::string> &quantities,
+                         const TnepFieldView &field)
 {
   impl->results.clear();
   guarded([&] {
@@ -99,11 +115,16 @@ void TnepModel::evaluate(const TnepGraph &graph, const std::vector<std::string> 
     for (const auto &name : quantities) names.push_back(name);
     const auto species = integers(graph.species, graph.n_atoms), centers = integers(graph.centers, graph.n_centers),
                offsets = integers(graph.offsets, graph.n_centers + 1);
-    c10::IValue output;
+    c10::IValue output, field_value;
+    if (field.values) {
+      auto *data = const_cast<double *>(field.values);
+      field_value = field.stride ? torch::from_blob(data, {graph.n_centers, 3}, at::kDouble)
+                                 : torch::from_blob(data, {3}, at::kDouble);
+    }
     if (!graph.positions)
       output = impl->module.forward({species, centers, offsets, integers(graph.neighbors, graph.n_edges),
                                      torch::from_blob(graph.vectors, {graph.n_edges, 3}, at::kDouble), names,
-                                     c10::IValue()});
+                                     field_value});
     else
       output = impl->module.get_method("from_positions")(
           {species, centers, offsets, torch::from_blob(graph.list, {graph.n_edges}, at::kInt),

@@ -25,6 +25,12 @@ struct TnepGraph {
   double *positions;     // (n_atoms, 3) in Angstrom
 };
 
+// An electric field in V/Angstrom: one for all centres (stride 0) or a row for each (stride 3); null: none.
+struct TnepFieldView {
+  const double *values = nullptr;
+  int stride = 0;
+};
+
 // An exported model.  The only class that knows torch, and it hides it: no other source file includes a torch header.
 // All functions throw std::runtime_error with a one-line message, never a torch exception.
 class TnepModel {
@@ -40,7 +46,12 @@ class TnepModel {
   // Whether the model takes positions and a list (it has the method from_positions, see tnep_calc/ops/native.py).
   bool takes_positions() const;
 
-  void evaluate(const TnepGraph &graph, const std::vector<std::string> &quantities);
+  // With a field the edges must be vectors.
+  void evaluate(const TnepGraph &graph, const std::vector<std::string> &quantities, const TnepFieldView &field = {});
+  void forget();    // drops the results
+
+  bool has(const std::string &quantity) const;       // whether the last evaluation gave it
+  int64_t size(const std::string &quantity) const;    // how many numbers
 
   // A result of the last evaluation, checked to have `size` numbers; valid until the next one.
   const double *result(const std::string &quantity, int64_t size) const;

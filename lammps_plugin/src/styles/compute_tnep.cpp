@@ -3,38 +3,38 @@
 #include "styles/compute_tnep.h"
 
 #include "atom.h"
-#include "comm.h"
+#include "domain.h"
 #include "error.h"
 #include "force.h"
 #include "memory.h"
-#include "neigh_list.h"
 #include "neighbor.h"
-#include "pair.h"
 #include "update.h"
 
-#include "shared/neigh_request_api.h"
 #include "shared/driver.h"
+#include "shared/neigh_request_api.h"
+#include "styles/pair_tnep.h"
 
 #include <algorithm>
 #include <utility>
 
 using namespace LAMMPS_NS;
 
-ComputeTnep::ComputeTnep(LAMMPS *lmp, int narg, char **arg, const char *kind, std::string quantity_name,
-                         std::vector<int> component_order) :
-    Compute(lmp, narg, arg),
-    driver(std::make_unique<TnepDriver>(lmp, std::string("Compute ") + arg[2])), quantity(std::move(quantity_name)),
-    order(std::move(component_order)), stride(order.size() == 3 ? 3 : 9), list(nullptr), evaluated(-1), nmax(0)
+static constexpr int EVERY_ATOM = 1;    // bit of group all
+
+ComputeTnep::ComputeTnep(LAMMPS *lmp, int narg, char **arg, const char *kind, std::vector<std::string> wanted) :
+    Compute(lmp, narg, arg), driver(std::make_unique<TnepDriver>(lmp, std::string("Compute ") + arg[2])), columns(0),
+    quantities(std::move(wanted)), shared(nullptr), list(nullptr), evaluated(-1), nmax(0)
 {
   if (narg < 5)
     error->all(FLERR, "Compute {}: expected 'compute ID group {} file element1 element2 ...', one element (or NULL) "
                "for each of the {} atom types", style, style, atom->ntypes);
-  vector_flag = peratom_flag = 1;
-  size_vector = size_peratom_cols = static_cast<int>(order.size());
-  extvector = 1;
   dynamic_group_allow = 1;
-  vector = new double[size_vector]();
+  timeflag = 1;    // the pair style must know on which steps it is wanted
   driver->load(arg[3], kind, narg - 4, arg + 4);
+  for (const auto &name : quantities)
+    if (!driver->metadata().gives(name))
+      error->all(FLERR, "Compute {}: {} is a {} {} model, which has no {}", style, arg[3], driver->metadata().family,
+                 driver->metadata().kind, name);
 }
 
 ComputeTnep::~ComputeTnep()
@@ -43,12 +43,30 @@ ComputeTnep::~ComputeTnep()
   memory->destroy(array_atom);
 }
 
+void ComputeTnep::use_vector(int size)
+{
+  vector_flag = extvector = 1;
+  size_vector = size;
+  vector = new double[size]();
+}
+
+void ComputeTnep::use_array(int size)
+{
+  peratom_flag = 1;
+  size_peratom_cols = columns = size;
+}
+
 void ComputeTnep::init()
 {
   driver->check_units();
   check();
-  check_ghosts();
   evaluated = -1;
+  shared = PairTnep::find(force, driver.get());
+  if (shared) {
+    shared->announce(id, quantities);
+    return;
+  }
+  driver->check_ghosts(driver->cutoff());
   // A list that is built when asked for; LAMMPS adds no skin to it.
   neighbor->add_request(this, NeighConst::REQ_FULL | NeighConst::REQ_OCCASIONAL)->set_cutoff(driver->cutoff());
 }
@@ -63,58 +81,50 @@ void ComputeTnep::setup()
   driver->check_exclusions();
 }
 
-// Ghost atoms are chosen when lists are rebuilt and may have moved by half the skin since.
-void ComputeTnep::check_ghosts()
+TnepDriver &ComputeTnep::results()
 {
-  const double needed = driver->cutoff() + neighbor->skin;
-  double present = comm->cutghostuser;
-  if (force->pair) present = std::max(present, force->pair->cutforce + neighbor->skin);
-  if (present < needed * (1.0 - 1e-12))
-    error->all(FLERR, "Compute {}: cutoff {} of the model plus skin {} exceeds the ghost atom cutoff {}; add "
-               "'comm_modify cutoff {}' to the input", style, driver->cutoff(), neighbor->skin, present, needed);
+  if (shared) return shared->results(quantities);
+  neighbor->build_one(list);
+  driver->evaluate(*list, EVERY_ATOM, quantities, true);
+  return *driver;
 }
 
-void ComputeTnep::evaluate()
+bool ComputeTnep::is_new_step()
 {
-  if (evaluated == update->ntimestep) return;
+  const bool is_new = evaluated != update->ntimestep;
+  evaluated = update->ntimestep;
+  return is_new;
+}
+
+void ComputeTnep::clear_array()
+{
   if (atom->nmax > nmax || !array_atom) {
     nmax = atom->nmax;
     memory->destroy(array_atom);
-    memory->create(array_atom, nmax, size_peratom_cols, "tnep:array_atom");
+    memory->create(array_atom, nmax, columns, "tnep:array_atom");
   }
-  const int columns = size_peratom_cols;
-  for (int i = 0; i < atom->nlocal; i++) std::fill_n(array_atom[i], columns, 0.0);
-
-  neighbor->build_one(list);
-  driver->evaluate(*list, groupbit, {quantity}, true);
-  const double unit = factor();
-  const int64_t n = driver->n_centers();
-  std::vector<double> sum(columns, 0.0);
-  if (n > 0) {
-    const double *tensors = driver->result(quantity, stride * n);
-    driver->require_finite(tensors, n, stride, "the response", true);
-    for (int64_t c = 0; c < n; c++) {
-      double *row = array_atom[driver->center(c)];
-      for (int k = 0; k < columns; k++) sum[k] += row[k] = unit * tensors[stride * c + order[k]];
-    }
-  }
-  MPI_Allreduce(sum.data(), vector, columns, MPI_DOUBLE, MPI_SUM, world);
-  evaluated = update->ntimestep;
+  const int nall = atom->nlocal + atom->nghost;
+  for (int i = 0; i < nall; i++) std::fill_n(array_atom[i], columns, 0.0);
 }
 
-void ComputeTnep::compute_vector()
+void ComputeTnep::check_susceptibility()
 {
-  invoked_vector = update->ntimestep;
-  evaluate();
+  if (driver->metadata().polarizability_unit == "N*chi" && (domain->nonperiodic || domain->dimension != 3))
+    error->all(FLERR, "Compute {}: a model of the susceptibility needs a volume, hence boundary p p p in three "
+               "dimensions; use a model trained on polarizabilities instead", style);
 }
 
-void ComputeTnep::compute_peratom()
+double ComputeTnep::polarizability_factor()
 {
-  invoked_peratom = update->ntimestep;
-  evaluate();
+  const auto &u = driver->units;
+  const double unit = u.charge * u.length * u.length / u.potential;
+  if (driver->metadata().polarizability_unit != "N*chi") return unit;
+  const bigint n = driver->count_atoms();
+  const double volume = domain->xprd * domain->yprd * domain->zprd / (u.length * u.length * u.length);
+  return n > 0 ? unit * TNEP_EPSILON_0 * volume / static_cast<double>(n) : 0.0;
 }
 
 double ComputeTnep::memory_usage()
 {
-  return static_cast<double>(nmax) * size_peratom_cols * sizeof(double);
+  return static_cast<double>(nmax) * columns * sizeof(double);
 }

@@ -4,10 +4,6 @@ A simulated GPU has the numbers of the CPU, so all must be equal, bit by bit; wh
 """
 
 import logging
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.gpumd_folders import interrupted, write_xyz
 from helpers.gpumd_folders import options as folder_options
-from helpers.gpumd_folders import write_xyz
-from helpers.paths import ROOT
 from helpers.simulated_gpu import simulated_gpu
 from helpers.snes_runs import make_frames, options
 from tnep_calc.cli import main
@@ -212,24 +207,7 @@ def test_gpumd_folders(kind, tmp_path, caplog):
 def test_a_killed_run_on_the_gpu_goes_on_bit_by_bit(tmp_path):
     whole, killed = (make_folder(tmp_path / name) for name in ("whole", "killed"))
     assert main(["train", whole, "--engine", "snes", "--quiet"]) == 0
-    code = f"""
-import os, signal
-import tnep_calc.training.gpumd.folder as f
-from helpers.simulated_gpu import simulated_gpu
-from tnep_calc.training.gpumd.run import run_directory
-write, rows = f.append_row, []
-def append_row(path, text):
-    write(path, text)
-    rows.append(text)
-    if len(rows) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-f.append_row = append_row
-with simulated_gpu():
-    run_directory({killed!r}, f.RunOptions(engine="snes", device="cuda"))
-"""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)])}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    interrupted(killed, 3, "cuda", simulated_gpu)
     assert load_checkpoint(tmp_path / "killed" / "tnep_checkpoint.pt")["generation"] == 4
     with simulated_gpu():
         assert main(["train", killed, "--engine", "snes", "--device", "cuda", "--quiet"]) == 0

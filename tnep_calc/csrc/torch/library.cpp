@@ -1,4 +1,5 @@
 // The library of operators: their definitions, from tnep_calc/ops/schemas.inc, and what the loader asks for.
+#include <dlfcn.h>
 #include <torch/library.h>
 #include <torch/version.h>
 
@@ -19,6 +20,20 @@ using at::Tensor;
 
 bool native_available(const Tensor& params) { return params.device().is_cpu(); }
 
+// Load the CUDA kernels where they were built and the libraries of CUDA are; without them models run on plain torch there.
+bool load_cuda() {
+  Dl_info own;
+  if (!dladdr(reinterpret_cast<void*>(&native_available), &own) || !own.dli_fname) return false;
+  const std::string path = own.dli_fname;
+  return dlopen((path.substr(0, path.rfind('/') + 1) + "libtnep_cuda.so").c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr;
+}
+
+bool nep_available(const Tensor& params) {
+  if (!params.device().is_cuda()) return params.device().is_cpu();
+  static const bool loaded = load_cuda();
+  return loaded;
+}
+
 void define(torch::Library& m) {
   std::istringstream lines(
 #include "../../ops/schemas.inc"
@@ -33,6 +48,7 @@ void define(torch::Library& m) {
 TORCH_LIBRARY(tnep, m) {
   tnep::define(m);
   m.impl("native_available", torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, &tnep::native_available));
+  m.impl("nep_available", torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, &tnep::nep_available));
 }
 
 // For the loader in tnep_calc/ops: the torch this was built for (read from the file before it is loaded), and

@@ -154,11 +154,10 @@ Tensor sites(const Input& in, int kind, Task task, at::IntArrayRef shape) {
   return result;
 }
 
-Tensor atoms(const Input& in, int kind, Task task, const double* field = nullptr) {
+Tensor atoms(const Input& in, int kind, Task task) {
   Tensor result = at::zeros({in.species.size(0), atom_stride(task)}, at::TensorOptions().dtype(at::kDouble));
   Outputs out;
   out.atoms = result.mutable_data_ptr<double>();
-  out.field = field;
   dispatch(in, kind, task, out);
   return result;
 }
@@ -191,10 +190,25 @@ Tensor polarizability_gradient(TNEP_EDGES) {
   return result;
 }
 
-Tensor field_forces(TNEP_EDGES, const Tensor& field) {
-  check_doubles(field, "field", field.dim() == 1 && field.size(0) == 3, "(3,)");
+std::tuple<Tensor, Tensor> field_forces(TNEP_EDGES, const Tensor& field, bool atom_virials) {
+  const Input in = TNEP_CHECKED;
+  check_doubles(field, "field",
+                field.dim() > 0 && field.size(-1) == 3 &&
+                    (field.dim() == 1 || (field.dim() == 2 && field.size(0) == centers.size(0))),
+                "(3,) or (n_centers, 3)");
+  TORCH_CHECK(header.numel() > kKind && in.header.const_data_ptr<int64_t>()[kKind] != kPotential,
+              "this operator needs a dipole or polarizability model, got a potential model");
   const Tensor f = field.contiguous();
-  return atoms(TNEP_CHECKED, kDipole, Task::field_forces, f.const_data_ptr<double>()).slice(1, 0, 3).contiguous();
+  const int64_t n = species.size(0);
+  Tensor forces = at::zeros({n, atom_stride(Task::field_forces)}, f.options());
+  Tensor virials = at::zeros({atom_virials ? n : 0, 3, 3}, f.options());
+  Outputs out;
+  out.atoms = forces.mutable_data_ptr<double>();
+  out.virials = atom_virials ? virials.mutable_data_ptr<double>() : nullptr;
+  out.field = f.const_data_ptr<double>();
+  out.field_stride = field.dim() == 2 ? 3 : 0;
+  dispatch(in, -1, Task::field_forces, out);
+  return {forces.slice(1, 0, 3).contiguous(), virials};
 }
 
 Tensor descriptors(TNEP_EDGES, int64_t dim) {

@@ -141,21 +141,21 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sites_backward(const std::opt
   if (g_value) check_like(*g_value, "g_value", in.radial, {in.models(), in.centres()});
   const Tensor gv = g_value ? g_value->contiguous() : Tensor(), gr = g_radial.contiguous(), ga = g_angular.contiguous();
   Tensor by_radial = at::empty_like(in.radial), by_angular = at::empty_like(in.angular);
-  const int64_t n0 = in.w0.numel(), nb = in.b0.numel();
-  Tensor nets = at::zeros({n0 + 2 * nb}, in.radial.options());
+  Tensor by_w0 = at::zeros_like(in.w0), by_b0 = at::zeros_like(in.b0), by_w1 = at::zeros_like(in.w1);
   by_type(in.radial, [&](auto real) {
     using R = decltype(real);
     const TrainingKernel<R>& k = training_kernel<R>();
     R* const r = by_radial.mutable_data_ptr<R>();
     R* const a = by_angular.mutable_data_ptr<R>();
-    const std::array<Sum<R>, 1> sums = {{{nets.mutable_data_ptr<R>(), nets.numel()}}};
-    in_chunks(in.chunks(), sums, [&](int64_t chunk, const std::array<R*, 1>& rows) {
-      R* const own = rows[0];
+    const std::array<Sum<R>, 3> sums = {{{by_w0.mutable_data_ptr<R>(), by_w0.numel()},
+                                         {by_b0.mutable_data_ptr<R>(), by_b0.numel()},
+                                         {by_w1.mutable_data_ptr<R>(), by_w1.numel()}}};
+    in_chunks(in.chunks(), sums, [&](int64_t chunk, const std::array<R*, 3>& rows) {
       in.in_chunk(chunk, [&](int64_t model, int64_t t, int64_t begin, int64_t end) {
         const SiteProblem<R> p = in.problem<R>(model, t);
         const auto gradient = [&](const TrainedNet<R>& net) -> TrainedNetGradient<R> {
           const int64_t at = net.b0 - in.b0.const_data_ptr<R>();
-          return {own + at * p.dim, own + n0 + at, own + n0 + nb + at};
+          return {rows[0] + at * p.dim, rows[1] + at, rows[2] + at};
         };
         k.sites_backward(p, begin, end, g_value ? gv.const_data_ptr<R>() + model * in.centres() : nullptr,
                          gr.const_data_ptr<R>() + model * gr.stride(0), ga.const_data_ptr<R>() + model * ga.stride(0),
@@ -164,8 +164,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sites_backward(const std::opt
       });
     });
   });
-  return {by_radial, by_angular, nets.slice(0, 0, n0).view(in.w0.sizes()), nets.slice(0, n0, n0 + nb).view(in.b0.sizes()),
-          nets.slice(0, n0 + nb).view(in.b0.sizes())};
+  return {by_radial, by_angular, by_w0, by_b0, by_w1};
 }
 
 // Coefficients (P, T, T, n, k) by species of centre and neighbour, and the moments of groups of centres, each of shape

@@ -17,7 +17,8 @@ import numpy as np
 
 from ...conventions import ASE_ORDER, from_six
 from ...errors import DataFileError, InputError
-from ...structures import FIELDS, LABELS, MAX_COORDINATE, LabelledStructure, symmetric_part
+from ...neighbors import MAX_COORDINATE
+from ...structures import FIELDS, LABELS, LabelledStructure, symmetric_part
 from ...units import EPSILON_0
 from ..files import atomic_output, read_text, reading
 from .frames import frames_of

@@ -39,7 +39,7 @@ from ...errors import DataFileError
 from ...polarization import fold_dipole
 from ...structures import LABELS, LabelledStructure, symmetric_part
 from ...units import EPSILON_0
-from ..files import read_bytes, text_of
+from ..files import read_bytes, reading, text_of
 from .finite_field import FieldRun, combine, geometry_key
 
 _FLOAT = r"[-+]?\d+\.\d*(?:[Ee][-+]?\d+)?"
@@ -49,6 +49,7 @@ _DIPOLES = {  # name: heading
     "electrons": r"Total electronic dipole moment: p\[elc\]",
     "change": r"Total change in dipole moment: dp\[elc\]",
 }
+UNCONVERGED = "unconverged steps"
 _EPSILON = ("epsilon", "epsilon_scf", "dielectric_dft")  # LEPSILON, LCALCEPS, LEPSILON of newer versions
 _log = logging.getLogger(__name__)
 
@@ -108,14 +109,30 @@ def _as_run(item: LabelledStructure | FieldRun) -> FieldRun:
 
 def _read(path: Path) -> Sequence[LabelledStructure | FieldRun]:
     data = read_bytes(path)
+    with reading(path, "output of VASP"):
+        return _read_data(path, data)
+
+
+def _read_data(path, data):
     is_xml = data.lstrip()[:1] == b"<"
     read = _read_xml if is_xml else _read_outcar
     images, settings, responses = read(path, data if is_xml else text_of(path, data))
     ibrion = int(settings.get("IBRION", ["-1"])[0])
-    if 5 <= ibrion <= 8:
-        raise DataFileError(f"{path}: is a phonon calculation (IBRION = {ibrion}); give one with IBRION = -1")
     finite_differences = _is_true(settings, "LCALCEPS")
     structures = [_structure(path, k, len(images), atoms) for k, atoms in enumerate(images)]
+    if 5 <= ibrion <= 8:
+        if "epsilon" not in responses:
+            raise DataFileError(
+                f"{path}: is a phonon calculation (IBRION = {ibrion}) without LEPSILON; give one with IBRION = -1"
+            )
+        structures = structures[:1]  # the equilibrium, which the responses belong to; the others are displaced
+    unconverged = set(settings.pop(UNCONVERGED, ())) & set(range(len(structures)))
+    if unconverged:
+        steps = ", ".join(map(str, sorted(unconverged)))
+        words = f"{path}: the electronic minimisation did not converge in step {steps} (NELM reached)"
+        if len(unconverged) == len(structures) or len(structures) - 1 in unconverged and responses:
+            raise DataFileError(f"{words}: its energy, forces and responses are not labels")
+        _log.warning("%s: left out", words)
     last = structures[-1]
     if not finite_differences and any(float(x) != 0 for x in settings.get("EFIELD_PEAD", [])):
         if is_xml:
@@ -137,7 +154,28 @@ def _read(path: Path) -> Sequence[LabelledStructure | FieldRun]:
         _log.warning("%s: only the responses are kept (LCALCEPS: the energy is that in a field)", path)
         labels |= {"energy": None, "forces": None, "virial": None, "dipole": None}
     structures[-1] = replace(last, **labels)  # type: ignore[arg-type]
-    return structures
+    return [s for k, s in enumerate(structures) if k not in unconverged]
+
+
+_KNOWN_PROBLEMS = (
+    ("ion_types", "an OUTCAR lists the numbers of ions of ten elements only"),
+    ("POSITION", "the positions were not written (NWRITE, or a machine-learning step)"),
+)
+
+
+def _steps_without_convergence(text, limit):
+    """Return the ionic steps whose electronic loop was ended by NELM instead of EDIFF.
+
+    VASP 6 says so.  VASP 5 prints the same line for both, so there a loop with NELM iterations counts.
+    """
+    steps = []
+    for number, part in enumerate(re.split(r"-+ Iteration +\d+\( *1\) +-+", text)[1:]):
+        count = 1 + len(re.findall(r"-+ Iteration +\d+\( *\d+\) +-+", part))
+        says_no = re.search(r"EDIFF was not reached", part) is not None
+        says_yes = text.startswith(" vasp.6") or text.startswith("vasp.6")
+        if says_no or (not says_yes and limit is not None and limit > 1 and count >= limit):
+            steps.append(number)
+    return steps
 
 
 def _is_true(settings, name) -> bool:
@@ -187,7 +225,10 @@ def _images(path, stream, fmt):
     try:
         images = read(stream, index=":", format=fmt)
     except Exception as error:  # ASE's parsers raise whatever their parts raise
-        raise DataFileError(f"{path}: cannot be read ({type(error).__name__}: {error}); did the run finish?") from error
+        words = (str(error).splitlines() or [""])[0]
+        other = "; vasprun.xml of the same run may have what is missing" if fmt == "vasp-out" else ""
+        hint = next((why for sign, why in _KNOWN_PROBLEMS if sign in words), "did the run finish?")
+        raise DataFileError(f"{path}: cannot be read ({type(error).__name__}: {words}): {hint}{other}") from error
     if not images:
         raise DataFileError(f"{path}: no complete ionic step")
     return images
@@ -206,6 +247,9 @@ def _read_xml(path, data):
             if element.tag in ("i", "v") and element.text:
                 settings[element.get("name")] = element.text.split()
     responses = {}
+    limit = int(settings["NELM"][0]) if "NELM" in settings else None
+    loops = [len(calculation.findall("scstep")) for calculation in root.findall("calculation")]
+    settings[UNCONVERGED] = [k for k, n in enumerate(loops) if limit is not None and limit > 1 and n >= limit]
     for calculation in root.findall("calculation")[-1:]:
         for name in _EPSILON:
             if (array := calculation.find(f"varray[@name='{name}']")) is not None:
@@ -248,9 +292,30 @@ def _read_outcar(path, text):
             if unit not in ("electrons", "|e|"):
                 raise DataFileError(f"{path}: polarization in '{unit}', expected 'electrons Angst' or '|e| Angst'")
             responses[name] = np.array(vector, dtype=float) * (1 if unit == "|e|" else -1)
-    stream = io.StringIO(text)
+    limit = re.search(r"^\s*NELM\s*=\s*(\d+)", text, re.M)
+    settings[UNCONVERGED] = _steps_without_convergence(text, int(limit[1]) if limit else None)
+    stream = io.StringIO(_without_extra_forces(text))
     stream.name = str(path)  # type: ignore[attr-defined]  # ASE reads it
     return _images(path, stream, "vasp-out"), settings, responses
+
+
+def _without_extra_forces(text):
+    """Return an OUTCAR without the second values that van der Waals settings print next to energies and forces."""
+    if "w/o vdW" not in text:
+        return text
+    out, rules = [], 2  # rules: lines of dashes since the heading of the table, which stands between two of them
+    for line in re.sub(r"\s+w/o vdW\s*=\s*" + _FLOAT, "  ", text).splitlines(keepends=True):
+        words = line.split()
+        if "without entropy" in line and len(values := re.findall(_FLOAT, line)) == 2:
+            line = f"  energy  without entropy=  {values[0]}  energy(sigma->0) =  {values[1]}\n"
+        if "TOTAL-FORCE" in line:
+            line, rules = line.replace("FORCE-w/o vdW (eV/Angst)", ""), 0
+        elif words and set(words[0]) == {"-"}:
+            rules += 1
+        elif rules == 1:
+            line = " ".join(words[:6]) + "\n"
+        out.append(line)
+    return "".join(out)
 
 
 def _more_digits(echo, rounded):

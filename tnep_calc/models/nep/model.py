@@ -25,8 +25,10 @@ from .descriptor import AngularBasis, Invariants, radial_basis
 
 QUANTITIES = {
     "potential": ("energies", "energy", "forces", "virial", "virials", "descriptors"),
-    "dipole": ("dipoles", "dipole", "born_charges", "field_forces", "descriptors"),
-    "polarizability": ("polarizabilities", "polarizability", "polarizability_gradient", "descriptors"),
+    "dipole": ("dipoles", "dipole", "born_charges", "field_forces", "field_virials", "descriptors"),
+    "polarizability": (
+        "polarizabilities", "polarizability", "polarizability_gradient", "field_forces", "field_virials", "descriptors"
+    ),
 }
 """What a model of each kind gives (names of the contract in ``tnep_calc.models``)."""
 
@@ -194,7 +196,7 @@ class NEP(nn.Module):
             pair_gradient = edge_gradient(site.sum(), rij, _keeps_graph(quantities))
             scalar = self._network(1, types, q).to(torch.float64)
             out = self._polarizability(pair_gradient, scalar, rij, edge_center, edges[0], edges[1], n_atoms,
-                                       n_centers, quantities)  # fmt: skip
+                                       n_centers, quantities, field)  # fmt: skip
         if "descriptors" in quantities:
             out["descriptors"] = q.detach().to(torch.float64)
         return out
@@ -234,11 +236,9 @@ class NEP(nn.Module):
         if "born_charges" in quantities:
             rows = [to_atoms(edge_gradient(dipole[a], rij), origin, end, n_atoms) for a in range(3)]
             out["born_charges"] = torch.stack(rows, dim=1)
-        if "field_forces" in quantities:
-            if field is None:
-                raise ValueError("field_forces needs a field, shape (3,), in V/A; got none")
-            gradient = edge_gradient((dipole * field).sum(), rij)
-            out["field_forces"] = to_atoms(gradient, origin, end, n_atoms)
+        if "field_forces" in quantities or "field_virials" in quantities:
+            local = _local_field(field, n_centers)
+            _add_field_forces((dipoles * local).sum(), rij, origin, end, n_atoms, out)
         return out
 
     def _polarizability(
@@ -252,6 +252,7 @@ class NEP(nn.Module):
         n_atoms: int,
         n_centers: int,
         quantities: List[str],
+        field: Optional[Tensor],
     ) -> Dict[str, Tensor]:
         identity = torch.eye(3, dtype=torch.float64, device=rij.device)
         tensors = scalar.reshape(-1, 1, 1) * identity
@@ -267,8 +268,31 @@ class NEP(nn.Module):
                     total[:, :, i, j] = part
                     total[:, :, j, i] = part
             out["polarizability_gradient"] = total
+        if "field_forces" in quantities or "field_virials" in quantities:
+            local = _local_field(field, n_centers)
+            half = 0.5 * (tensors * local.unsqueeze(2) * local.unsqueeze(1)).sum()
+            _add_field_forces(half, rij, origin, end, n_atoms, out)
         return out
 
 
+def _local_field(field: Optional[Tensor], n_centers: int) -> Tensor:
+    if field is None:
+        raise ValueError("field_forces needs a field, shape (3,) or (n_centers, 3), in V/A; got none")
+    return field.to(torch.float64).expand(n_centers, 3)
+
+
+def _add_field_forces(
+    value: Tensor, rij: Tensor, origin: Tensor, end: Tensor, n_atoms: int, out: Dict[str, Tensor]
+) -> None:
+    """Forces and virials of the energy ``-value``."""
+    gradient, r = edge_gradient(value, rij), rij.detach()
+    out["field_forces"] = to_atoms(gradient, origin, end, n_atoms)
+    virials = torch.zeros(n_atoms, 3, 3, dtype=torch.float64, device=r.device)
+    out["field_virials"] = virials.index_add(0, end, r.unsqueeze(2) * gradient.unsqueeze(1))
+
+
 def _keeps_graph(quantities: List[str]) -> bool:
-    return "born_charges" in quantities or "field_forces" in quantities or "polarizability_gradient" in quantities
+    for name in ("born_charges", "field_forces", "field_virials", "polarizability_gradient"):
+        if name in quantities:
+            return True
+    return False

@@ -156,7 +156,7 @@ TNEP_FUNCTION void sort_by_eight(const Source& source, int64_t begin, int64_t en
   R *const x = w.x, *const y = w.y, *const z = w.z;
   int32_t* const atom = w.atom;
   int slot[Species];
-#pragma GCC unroll 8
+  TNEP_UNROLL(8)
   for (int s = 0; s < Species; s++) slot[s] = w.filled[s];
   const auto sort = [&](const EightEdges& edges, __mmask8 valid) TNEP_LAMBDA {
     const __m512d r2 = _mm512_fmadd_pd(edges.x, edges.x, _mm512_fmadd_pd(edges.y, edges.y,
@@ -164,7 +164,7 @@ TNEP_FUNCTION void sort_by_eight(const Source& source, int64_t begin, int64_t en
     const __m512d limit = Species == 1 ? _mm512_broadcastsd_pd(_mm512_castpd512_pd128(limits))
                                        : _mm512_permutexvar_pd(_mm512_cvtepi32_epi64(edges.species), limits);
     const __mmask8 inside = _mm512_mask_cmp_pd_mask(valid, r2, limit, _CMP_LT_OQ);
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int s = 0; s < Species; s++) {
       const __mmask8 keep =
           Species == 1 ? inside : _mm256_mask_cmpeq_epi32_mask(inside, edges.species, _mm256_set1_epi32(s));
@@ -180,7 +180,7 @@ TNEP_FUNCTION void sort_by_eight(const Source& source, int64_t begin, int64_t en
   int64_t k = begin;
   for (; k + 8 <= end; k += 8) sort(source.get_eight(k, 8), 0xff);
   if (k < end) sort(source.get_eight(k, int(end - k)), __mmask8((1u << (end - k)) - 1));
-#pragma GCC unroll 8
+  TNEP_UNROLL(8)
   for (int s = 0; s < Species; s++) w.filled[s] = slot[s];
 }
 #endif

@@ -64,8 +64,12 @@ TNEP_HD V exponential(V y) {
   p = p * x + R(0.5);
   p = p * x * x + x + R(1);
   if constexpr (sizeof(V) == sizeof(R)) {  // scalar
+#if defined(__CUDA_ARCH__)
+    return p * ::ldexp(R(1), int(n));
+#else
     if constexpr (single) return p * __builtin_ldexpf(1.0f, int(n));
     else return p * __builtin_ldexp(1.0, int(n));
+#endif
   } else {
     using Bits = decltype(p < p);  // integers of the same width
     Bits bits, scale;

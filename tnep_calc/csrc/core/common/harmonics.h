@@ -15,7 +15,7 @@ constexpr int index_re(int l, int m) { return m == 0 ? l * l - 1 : l * l - 2 + 2
 constexpr int index_im(int l, int m) { return l * l - 1 + 2 * m; }
 
 // Coefficients of z^(l-m), z^(l-m-2), ...; rows (l, m = 0..l) for l = 1..8.
-constexpr int kZ[44][5] = {
+TNEP_TABLE int kZ[44][5] = {
     {1}, {1},
     {3, -1}, {1}, {1},
     {5, -3}, {5, -1}, {1}, {1},
@@ -27,7 +27,7 @@ constexpr int kZ[44][5] = {
     {5, -1}, {15, -1}, {1}, {1}};
 
 // pi C_lm with C_lm = 1 / (2 pi int_-1^1 Z_lm^2 (1 - z^2)^m dz): weights of the squared components in q_l.
-constexpr double kPiC[44] = {
+TNEP_TABLE double kPiC[44] = {
     3. / 4, 3. / 8,
     5. / 16, 15. / 8, 15. / 32,
     7. / 16, 21. / 64, 105. / 32, 35. / 64,
@@ -51,7 +51,7 @@ TNEP_HD V polynomial(V z, V z2) {
     const int* row = kZ[table_row(L, M)];
     const auto factor = [](int power) { return Order == 0 ? 1 : Order == 1 ? power : power * (power - 1); };
     V p = fill<V>(R(row[0] * factor(L - M)));
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int i = 1; i <= degree / 2; i++) p = p * z2 + R(row[i] * factor(L - M - 2 * i));
     if constexpr (degree % 2) p = p * z;
     return p;
@@ -65,7 +65,7 @@ TNEP_HD void powers(V x, V y, V* re, V* im) {
   im[0] = fill<V>(real_of<V>(0));
   re[1] = x;
   im[1] = y;
-#pragma GCC unroll 8
+  TNEP_UNROLL(8)
   for (int m = 2; m <= L; m++) {
     re[m] = x * re[m - 1] - y * im[m - 1];
     im[m] = x * im[m - 1] + y * re[m - 1];
@@ -130,13 +130,13 @@ TNEP_HD void contract(V x, V y, V z, const V* h, V* value) {
   powers<L>(x, y, re, im);
   const V z2 = z * z;
   constexpr int count = Order == 0 ? 1 : Order == 1 ? 4 : 9;
-#pragma GCC unroll 9
+  TNEP_UNROLL(9)
   for (int i = 0; i < count; i++) value[i] = fill<V>(R(0));
   static_for<0, L + 1>([&](auto m_) TNEP_LAMBDA {
     constexpr int m = decltype(m_)::value;
     // a[d], b[d]: d-th z derivatives of sum_l h_lm Z_lm for Re and Im
     V a[3], b[3];
-#pragma GCC unroll 3
+    TNEP_UNROLL(3)
     for (int d = 0; d <= Order; d++) a[d] = b[d] = fill<V>(R(0));
     static_for<(m > 1 ? m : 1), L + 1>([&](auto l_) TNEP_LAMBDA {
       constexpr int l = decltype(l_)::value;

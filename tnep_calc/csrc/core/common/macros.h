@@ -3,11 +3,22 @@
 
 #if defined(__CUDACC__)
 #define TNEP_HD __host__ __device__ __forceinline__
+#define TNEP_LAMBDA  // a lambda is compiled for where the function around it is
+#define TNEP_UNROLL(times) TNEP_PRAGMA(unroll times)
 #else
 #define TNEP_HD inline __attribute__((always_inline))
+#define TNEP_LAMBDA __attribute__((always_inline))
+#define TNEP_UNROLL(times) TNEP_PRAGMA(GCC unroll times)
 #endif
-// Larger functions: compiled once per set of template arguments.
+#define TNEP_PRAGMA(text) _Pragma(#text)
+// Larger functions: compiled once per set of template arguments.  Tables of constants.
+#if defined(__CUDACC__)
+#define TNEP_FUNCTION __host__ __device__
+#define TNEP_TABLE static __device__ constexpr
+#else
 #define TNEP_FUNCTION __attribute__((noinline))
+#define TNEP_TABLE constexpr
+#endif
 
 // Every kernel source is compiled once per instruction set.  All inline code lives in a namespace of that
 // instruction set, so that the linker can never hand AVX-512 code to a processor that lacks it.
@@ -41,9 +52,3 @@ TNEP_HD void static_for(F&& f) {
 }
 
 TNEP_END
-
-#if defined(__CUDACC__)
-#define TNEP_LAMBDA __host__ __device__
-#else
-#define TNEP_LAMBDA __attribute__((always_inline))
-#endif

@@ -105,8 +105,13 @@ TNEP_HD V fill(real_of<V> s) {
   else return V{s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s};
 }
 
+#if defined(__CUDA_ARCH__)
+TNEP_HD float square_root(float x) { return ::sqrtf(x); }
+TNEP_HD double square_root(double x) { return ::sqrt(x); }
+#else
 TNEP_HD float square_root(float x) { return __builtin_sqrtf(x); }
 TNEP_HD double square_root(double x) { return __builtin_sqrt(x); }
+#endif
 
 template <class V>
 TNEP_HD V square_root(V v) {
@@ -121,7 +126,7 @@ TNEP_HD V square_root(V v) {
   else
 #endif
   {
-#pragma GCC unroll 16
+    TNEP_UNROLL(16)
     for (size_t i = 0; i < sizeof(V) / sizeof(v[0]); i++) v[i] = square_root(v[i]);
     return v;
   }
@@ -168,19 +173,19 @@ TNEP_HD void transpose(const real_of<V>* from, size_t from_stride, real_of<V>* t
   constexpr int W = sizeof(V) / sizeof(real_of<V>);
   static_assert(W <= 8, "blocks of at most 8 x 8");
   V a[W], b[W];
-#pragma GCC unroll 16
+  TNEP_UNROLL(16)
   for (int i = 0; i < W; i++) a[i] = load<V>(from + i * from_stride);
-#pragma GCC unroll 4
+  TNEP_UNROLL(4)
   for (int stage = 1; stage < W; stage *= 2) {
-#pragma GCC unroll 16
+    TNEP_UNROLL(16)
     for (int i = 0; i < W / 2; i++) {
       b[2 * i] = interleave<0>(a[i], a[i + W / 2]);
       b[2 * i + 1] = interleave<1>(a[i], a[i + W / 2]);
     }
-#pragma GCC unroll 16
+    TNEP_UNROLL(16)
     for (int i = 0; i < W; i++) a[i] = b[i];
   }
-#pragma GCC unroll 16
+  TNEP_UNROLL(16)
   for (int i = 0; i < W; i++) store<V>(to + i * to_stride, a[i]);
 }
 

@@ -94,22 +94,22 @@ TNEP_HD void add_density(const R* f, const R* y, int count, R* density) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>, parts = kComponents3 / W;
   V acc[C][parts];
-#pragma GCC unroll 8
+  TNEP_UNROLL(8)
   for (int k = 0; k < C; k++)
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int p = 0; p < parts; p++) acc[k][p] = load<V>(density + k * kComponents3 + p * W);
   for (int j = 0; j < count; j++) {
     V row[parts];
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int p = 0; p < parts; p++) row[p] = load<V>(y + j * kComponents3 + p * W);
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int k = 0; k < C; k++)
-#pragma GCC unroll 8
+      TNEP_UNROLL(8)
       for (int p = 0; p < parts; p++) acc[k][p] += row[p] * f[k * W + j];
   }
-#pragma GCC unroll 8
+  TNEP_UNROLL(8)
   for (int k = 0; k < C; k++)
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int p = 0; p < parts; p++) store<V>(density + k * kComponents3 + p * W, acc[k][p]);
 }
 
@@ -129,7 +129,7 @@ TNEP_FUNCTION void density(const EnthalpyModel<R>& m, R inverse_cutoff, const R*
       V lanes[kComponents3];
       real_harmonics(e.x, e.y, e.z, lanes);
       R by_lane[kComponents3 * W], by_edge[kComponents3 * W];
-#pragma GCC unroll 16
+      TNEP_UNROLL(16)
       for (int c = 0; c < kComponents3; c++) store<V>(by_lane + c * W, lanes[c]);
       for (int c = 0; c < kComponents3; c += WS)
         for (int j = 0; j < W; j += WS)
@@ -152,18 +152,18 @@ TNEP_HD void edge_gradient(const EdgeBlock<R>& e, int n, const R* d, Vec<R>* gra
   static_for<0, kComponents3 / 4>([&](auto part) TNEP_LAMBDA {
     constexpr int first = 4 * decltype(part)::value;
     V value[4], slope[4];
-#pragma GCC unroll 4
+    TNEP_UNROLL(4)
     for (int i = 0; i < 4; i++) value[i] = slope[i] = fill<V>(R(0));
     for (int k = 0; k < n; k++) {
       const V f = e.f[k], s = e.slope[k];
-#pragma GCC unroll 4
+      TNEP_UNROLL(4)
       for (int i = 0; i < 4; i++) {
         const V c = fill<V>(d[k * kComponents3 + first + i]);
         value[i] += c * f;
         slope[i] += c * s;
       }
     }
-#pragma GCC unroll 4
+    TNEP_UNROLL(4)
     for (int i = 0; i < 4; i++) {
       h[first + i] = value[i];
       radial[first + i] = slope[i];
@@ -172,7 +172,7 @@ TNEP_HD void edge_gradient(const EdgeBlock<R>& e, int n, const R* d, Vec<R>* gra
   V y[kComponents3], g[3];
   real_harmonics(e.x, e.y, e.z, y);
   V along = radial[0];
-#pragma GCC unroll 16
+  TNEP_UNROLL(16)
   for (int c = 1; c < kComponents3; c++) along += radial[c] * y[c];
   harmonics_gradient(e.x, e.y, e.z, h, g);
   along -= (g[0] * e.x + g[1] * e.y + g[2] * e.z) * e.inverse_r;

@@ -229,7 +229,7 @@ TNEP_FUNCTION void edges_backward(const EnthalpyModel<R>& m, const EnthalpyTask&
         double total[3] = {0, 0, 0};
         for (int j = 0; j < count; j++) {
           double* to = out.gradients + stride * int64_t(w.atom[slot + j]) + 4 * s;
-#pragma GCC unroll 3
+          TNEP_UNROLL(3)
           for (int a = 0; a < 3; a++) {
             const double v = lanes[a][j];
             to[a] += v;

@@ -19,21 +19,21 @@ TNEP_FUNCTION void product_tile(const R* in, int in_stride, int inner, const R* 
   using V = Vec<R>;
   constexpr int W = kLanes<R>;
   V acc[M][2];
-#pragma GCC unroll 12
+  TNEP_UNROLL(12)
   for (int i = 0; i < M; i++) {
     acc[i][0] = bias ? load<V>(bias) : fill<V>(R(0));
     acc[i][1] = bias ? load<V>(bias + W) : fill<V>(R(0));
   }
   for (int k = 0; k < inner; k++) {
     const V left = load<V>(panel + k * kPanel), right = load<V>(panel + k * kPanel + W);
-#pragma GCC unroll 12
+    TNEP_UNROLL(12)
     for (int i = 0; i < M; i++) {
       const V factor = fill<V>(in[i * in_stride + k]);
       acc[i][0] += left * factor;
       acc[i][1] += right * factor;
     }
   }
-#pragma GCC unroll 12
+  TNEP_UNROLL(12)
   for (int i = 0; i < M; i++) {
     store<V>(out + i * out_stride, acc[i][0]);
     store<V>(out + i * out_stride + W, acc[i][1]);

@@ -51,14 +51,14 @@ TNEP_FUNCTION void contract_density(const EnthalpyModel<R>& m, const R* contract
       constexpr int l = decltype(l_)::value, size = 2 * l + 1, first = l * l;
       const R* c = contraction + l * m.rows * m.Kp + k;
       V acc[size];
-#pragma GCC unroll 7
+      TNEP_UNROLL(7)
       for (int i = 0; i < size; i++) acc[i] = fill<V>(R(0));
       for (int f = 0; f < m.rows; f++) {
         const V row = load<V>(c + f * m.Kp);
-#pragma GCC unroll 7
+        TNEP_UNROLL(7)
         for (int i = 0; i < size; i++) acc[i] += row * density[f * kComponents3 + first + i];
       }
-#pragma GCC unroll 7
+      TNEP_UNROLL(7)
       for (int i = 0; i < size; i++) store<V>(a + (first + i) * m.Kp + k, acc[i]);
     });
   }
@@ -70,14 +70,14 @@ TNEP_HD void mix(const EnthalpyModel<R>& m, const R* matrix, const R* in, R* out
   using V = Vec<R>;
   for (int column = 0; column < m.Kp; column += kLanes<R>) {
     V acc[C];
-#pragma GCC unroll 5
+    TNEP_UNROLL(5)
     for (int i = 0; i < C; i++) acc[i] = Add ? load<V>(out + i * m.Kp + column) : fill<V>(R(0));
     for (int k = 0; k < m.channels; k++) {
       const V row = load<V>(matrix + k * m.Kp + column);
-#pragma GCC unroll 5
+      TNEP_UNROLL(5)
       for (int i = 0; i < C; i++) acc[i] += row * in[i * m.Kp + k];
     }
-#pragma GCC unroll 5
+    TNEP_UNROLL(5)
     for (int i = 0; i < C; i++) store<V>(out + i * m.Kp + column, acc[i]);
   }
 }
@@ -91,7 +91,7 @@ TNEP_HD R* grams(const EnthalpyModel<R>& m, const R* a, R* q) {
   for (int k = 0; k < m.channels; k++) {
     for (int column = k; column < m.channels; column += kLanes<R>) {
       V acc = fill<V>(R(0));
-#pragma GCC unroll 7
+      TNEP_UNROLL(7)
       for (int i = 0; i < size; i++) acc += load<V>(a + i * m.Kp + column) * a[i * m.Kp + k];
       store<V>(q + column - k, acc);
     }
@@ -122,14 +122,14 @@ TNEP_HD const R* grams_backward(const EnthalpyModel<R>& m, const R* a, const R* 
   d_a += L * L * Kp;
   for (int column = 0; column < Kp; column += W) {
     V acc[size];
-#pragma GCC unroll 7
+    TNEP_UNROLL(7)
     for (int i = 0; i < size; i++) acc[i] = load<V>(d_a + i * Kp + column);
     for (int k = 0; k < K; k++) {
       const V both = load<V>(upper + k * Kp + column) + load<V>(lower + k * Kp + column);
-#pragma GCC unroll 7
+      TNEP_UNROLL(7)
       for (int i = 0; i < size; i++) acc[i] += both * a[i * Kp + k];
     }
-#pragma GCC unroll 7
+    TNEP_UNROLL(7)
     for (int i = 0; i < size; i++) store<V>(d_a + i * Kp + column, acc[i]);
   }
   return row;
@@ -151,21 +151,21 @@ TNEP_FUNCTION void site_forward(const EnthalpyModel<R>& m, const SiteParameters<
   for (; end < blocks; end++) *end = 0;
   for (int k = 0; k < Kp; k += W) {
     V va[kComponents3], vb[kProducts];
-#pragma GCC unroll 16
+    TNEP_UNROLL(16)
     for (int i = 0; i < kComponents3; i++) va[i] = load<V>(a + i * Kp + k);
-#pragma GCC unroll 26
+    TNEP_UNROLL(26)
     for (int i = 0; i < kProducts; i++) vb[i] = fill<V>(R(0));
     static_for<0, kCouplings>([&](auto i) TNEP_LAMBDA {
       constexpr Coupling c = kCoupling[decltype(i)::value];
       vb[c.row] += va[c.a] * va[c.b] * R(c.value);
     });
-#pragma GCC unroll 26
+    TNEP_UNROLL(26)
     for (int i = 0; i < kProducts; i++) store<V>(b + i * Kp + k, vb[i]);
     R* to = blocks + k;
     store<V>(to, va[0]);
     const auto dot = [&](const R* left, const R* right, int size) TNEP_LAMBDA {
       V total = load<V>(left + k) * load<V>(right + k);
-#pragma GCC unroll 5
+      TNEP_UNROLL(5)
       for (int i = 1; i < size; i++) total += load<V>(left + i * Kp + k) * load<V>(right + i * Kp + k);
       to += Kp;
       store<V>(to, total);
@@ -195,13 +195,13 @@ TNEP_FUNCTION void site_tensors(const EnthalpyModel<R>& m, const R* state, const
     for (int v = 0; v < kVectors; v++) {
       const R* row = state + (v == 0 ? 1 : kRowB + 3 * (v - 1)) * Kp + k;
       const V w = load<V>(weights + v * Kp + k);
-#pragma GCC unroll 3
+      TNEP_UNROLL(3)
       for (int i = 0; i < 3; i++) d[i] += load<V>(row + i * Kp) * w;
     }
     for (int v = 0; polarizability && v < kTensors; v++) {
       const R* row = state + (v == 0 ? 4 : kRowB + 3 * kRows1 + 5 * (v - 1)) * Kp + k;
       const V w = load<V>(weights + (kVectors + v) * Kp + k);
-#pragma GCC unroll 5
+      TNEP_UNROLL(5)
       for (int i = 0; i < 5; i++) t[i] += load<V>(row + i * Kp) * w;
     }
   }
@@ -264,32 +264,32 @@ TNEP_FUNCTION void site_backward(const EnthalpyModel<R>& m, const SiteParameters
                             int weight, R* d_mixed_) TNEP_LAMBDA {
       constexpr int size = decltype(size_)::value, count = decltype(count_)::value;
       V dm[size], row[count * size];
-#pragma GCC unroll 20
+      TNEP_UNROLL(20)
       for (int i = 0; i < count * size; i++) row[i] = load<V>(b + (first + i) * Kp + k);
-#pragma GCC unroll 5
+      TNEP_UNROLL(5)
       for (int s = 0; s < size; s++) dm[s] = fill<V>(R(0));
-#pragma GCC unroll 4
+      TNEP_UNROLL(4)
       for (int i = 0; i < count; i++) {
         const V g = of_q(four + i), w = of_weight(weight + i);
-#pragma GCC unroll 5
+        TNEP_UNROLL(5)
         for (int s = 0; s < size; s++) {
           db[first + i * size + s] = w * c[s] + g * load<V>(mixed_ + s * Kp + k);
           dm[s] += g * row[i * size + s];
         }
       }
       int pair = five;
-#pragma GCC unroll 4
+      TNEP_UNROLL(4)
       for (int i = 0; i < count; i++)
-#pragma GCC unroll 4
+        TNEP_UNROLL(4)
         for (int j = i; j < count; j++) {
           const V g = of_q(pair++);
-#pragma GCC unroll 5
+          TNEP_UNROLL(5)
           for (int s = 0; s < size; s++) {
             db[first + i * size + s] += g * row[j * size + s];
             db[first + j * size + s] += g * row[i * size + s];
           }
         }
-#pragma GCC unroll 5
+      TNEP_UNROLL(5)
       for (int s = 0; s < size; s++) store<V>(d_mixed_ + s * Kp + k, dm[s]);
     };
     family(Int<3>{}, Int<kRows1>{}, 0, mixed, kBlockFour1, kBlockFive1, seed.dipole, 1, d_mixed);
@@ -298,11 +298,11 @@ TNEP_FUNCTION void site_backward(const EnthalpyModel<R>& m, const SiteParameters
 
     da[0] = of_q(kBlockA0);
     const V w1 = of_weight(0), w2 = of_weight(kVectors);
-#pragma GCC unroll 3
+    TNEP_UNROLL(3)
     for (int i = 0; i < 3; i++) da[1 + i] = w1 * seed.dipole[i];
-#pragma GCC unroll 5
+    TNEP_UNROLL(5)
     for (int i = 0; i < 5; i++) da[4 + i] = w2 * seed.tensor[i];
-#pragma GCC unroll 7
+    TNEP_UNROLL(7)
     for (int i = 9; i < 16; i++) da[i] = fill<V>(R(0));
     static_for<0, kCouplings>([&](auto i) TNEP_LAMBDA {
       constexpr Coupling c = kCoupling[decltype(i)::value];
@@ -310,7 +310,7 @@ TNEP_FUNCTION void site_backward(const EnthalpyModel<R>& m, const SiteParameters
       da[c.a] += d * load<V>(a + c.b * Kp + k);
       da[c.b] += d * load<V>(a + c.a * Kp + k);
     });
-#pragma GCC unroll 16
+    TNEP_UNROLL(16)
     for (int i = 0; i < kComponents3; i++) store<V>(d_a + i * Kp + k, da[i]);
   }
   mix<3, true>(m, p.mixing_t, d_mixed, d_a + Kp);
@@ -326,16 +326,16 @@ TNEP_FUNCTION void site_backward(const EnthalpyModel<R>& m, const SiteParameters
     const R* c = p.expansion + int64_t(f) * m.channels * kComponents3;
     constexpr int parts = kComponents3 / W;
     V acc[2][parts];
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int i = 0; i < parts; i++) {
       acc[0][i] = add ? load<V>(d_density + f * kComponents3 + i * W) : fill<V>(R(0));
       acc[1][i] = fill<V>(R(0));
     }
     for (int k = 0; k < m.channels; k++)
-#pragma GCC unroll 8
+      TNEP_UNROLL(8)
       for (int i = 0; i < parts; i++)
         acc[k % 2][i] += load<V>(c + k * kComponents3 + i * W) * load<V>(by_channel + k * kComponents3 + i * W);
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int i = 0; i < parts; i++) store<V>(d_density + f * kComponents3 + i * W, acc[0][i] + acc[1][i]);
   }
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/nep/invariants.h"
+#include "core/nep/pair_derivatives.h"
 #include "core/nep/radial_kernel.h"
 
 TNEP_BEGIN
@@ -26,20 +27,20 @@ TNEP_HD void radial_products(const R* table, int stride, int n_rows, const R (&t
   constexpr int W = kLanes<R>;
   for (int n = 0; n < N; n += kShortLanes<R>) {
     S acc[Order + 1][J];
-#pragma GCC unroll 3
+    TNEP_UNROLL(3)
     for (int d = 0; d <= Order; d++)
-#pragma GCC unroll 4
+      TNEP_UNROLL(4)
       for (int i = 0; i < J; i++) acc[d][i] = fill<S>(R(0));
     for (int k = 0; k < n_rows; k++) {
       const S row = load<S>(table + k * stride + n);
-#pragma GCC unroll 3
+      TNEP_UNROLL(3)
       for (int d = 0; d <= Order; d++)
-#pragma GCC unroll 4
+        TNEP_UNROLL(4)
         for (int i = 0; i < J; i++) acc[d][i] += row * terms[d][k * W + lane + i];
     }
-#pragma GCC unroll 3
+    TNEP_UNROLL(3)
     for (int d = 0; d <= Order; d++)
-#pragma GCC unroll 4
+      TNEP_UNROLL(4)
       for (int i = 0; i < J; i++) store<S>(g[d] + (j + i) * N + n, acc[d][i]);
   }
 }
@@ -95,18 +96,18 @@ TNEP_FUNCTION void add_sums(const R* z, int64_t block_stride, const R* g, int co
   constexpr int W = kLanes<R>;
   for (int n = 0; n < N; n += kShortLanes<R>) {
     S acc[C];
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int i = 0; i < C; i++) acc[i] = load<S>(sums + i * N + n);
     for (int first = 0; first < count; first += W, z += block_stride) {
       const int size = count - first < W ? count - first : W;
       for (int lane = 0; lane < size; lane++) {
         const S row = load<S>(g + (first + lane) * N + n);
-#pragma GCC unroll 8
+        TNEP_UNROLL(8)
         for (int i = 0; i < C; i++) acc[i] += row * z[i * W + lane];
       }
     }
     z -= (count + W - 1) / W * block_stride;
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int i = 0; i < C; i++) store<S>(sums + i * N + n, acc[i]);
   }
 }
@@ -130,7 +131,7 @@ TNEP_FUNCTION void angular_forward(const Model<R>& m, int center, Workspace<R>& 
     angular_functions<Order, Lanes>(m, center, b, w);
     V z[C];
     harmonics<L>(load<V>(w.ax + b * W), load<V>(w.ay + b * W), load<V>(w.az + b * W), z);
-#pragma GCC unroll 80
+    TNEP_UNROLL(80)
     for (int s = 0; s < C; s++) store<V>(w.harmonics + (b * C + s) * W, z[s]);
   }
   w.watch.lap(kPartAngularFunctions);
@@ -139,7 +140,7 @@ TNEP_FUNCTION void angular_forward(const Model<R>& m, int center, Workspace<R>& 
   w.watch.lap(kPartAngularSums);
   for (int n = 0; n < N; n += kShortLanes<R>) {
     S a[C];
-#pragma GCC unroll 80
+    TNEP_UNROLL(80)
     for (int s = 0; s < C; s++) a[s] = load<S>(w.sums + s * N + n);
     // Blocks are na long: a whole vector is stored, the surplus is overwritten by the next block.
     invariants<L>(a, m.extra, [&](int block, S q) TNEP_LAMBDA {
@@ -159,11 +160,11 @@ TNEP_FUNCTION void sums_backward(const Model<R>& m, Workspace<R>& w) {
   const int N = row_of_n(m);
   for (int n = 0; n < N; n += kShortLanes<R>) {
     S a[C], d[C];
-#pragma GCC unroll 80
+    TNEP_UNROLL(80)
     for (int s = 0; s < C; s++) a[s] = load<S>(w.sums + s * N + n);
     invariants_backward<L>(
         a, m.extra, [&](int block) TNEP_LAMBDA { return load<S>(w.d_q + m.nr + block * m.na + n); }, d);
-#pragma GCC unroll 80
+    TNEP_UNROLL(80)
     for (int s = 0; s < C; s++) store<S>(w.d_sums + s * N + n, d[s]);
   }
 }
@@ -178,25 +179,25 @@ TNEP_HD void expand(const Model<R>& m, const R* coefficients, int b, const Works
   const auto chunk = [&](auto size_, int s) TNEP_LAMBDA {
     constexpr int size = decltype(size_)::value;
     V acc[Order + 1][size];
-#pragma GCC unroll 3
+    TNEP_UNROLL(3)
     for (int d = 0; d <= Order; d++)
-#pragma GCC unroll 4
+      TNEP_UNROLL(4)
       for (int i = 0; i < size; i++) acc[d][i] = fill<V>(R(0));
     const R* from = coefficients + s * N;
     for (int n = 0; n < m.na; n++) {
       V g[Order + 1];
-#pragma GCC unroll 3
+      TNEP_UNROLL(3)
       for (int d = 0; d <= Order; d++) g[d] = load<V>(w.g_lanes[d] + (b * N + n) * W);
-#pragma GCC unroll 4
+      TNEP_UNROLL(4)
       for (int i = 0; i < size; i++) {
         const V c = fill<V>(from[i * N + n]);
-#pragma GCC unroll 3
+        TNEP_UNROLL(3)
         for (int d = 0; d <= Order; d++) acc[d][i] += c * g[d];
       }
     }
-#pragma GCC unroll 3
+    TNEP_UNROLL(3)
     for (int d = 0; d <= Order; d++)
-#pragma GCC unroll 4
+      TNEP_UNROLL(4)
       for (int i = 0; i < size; i++) h[d][s + i] = acc[d][i];
   };
   for (int s = 0; s + 4 <= C; s += 4) chunk(Int<4>{}, s);
@@ -215,11 +216,7 @@ TNEP_FUNCTION void block_gradient(const Model<R>& m, const R* coefficients, int 
   contract<L, 1>(x, y, z, h[0], tangential);
   contract<L, 0>(x, y, z, h[1], radial);
   const V inverse_r = load<V>(w.a_inverse_r + b * W);
-  const V along = x * tangential[1] + y * tangential[2] + z * tangential[3];
-  const V slope = radial[0] - along * inverse_r;
-  gradient[0] = slope * x + tangential[1] * inverse_r;
-  gradient[1] = slope * y + tangential[2] * inverse_r;
-  gradient[2] = slope * z + tangential[3] * inverse_r;
+  angular_gradient(x, y, z, inverse_r, tangential, radial[0], gradient);
 }
 
 // Add a vector per angular neighbour of block b to the slots.

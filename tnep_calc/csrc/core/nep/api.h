@@ -17,7 +17,7 @@ enum class Task {
   descriptors,              // site: dim, scaled
   dipole_gradient,          // atom: 9 [dipole component, displacement]
   polarizability_gradient,  // atom: 18 [xx xy xz yy yz zz, displacement]
-  field_forces              // atom: force
+  field_forces              // atom: force of the energy -E.mu, or -E.alpha.E / 2; virials
 };
 
 // Values per atom in Outputs::atoms (forces are padded to four so that one vector holds them).
@@ -52,7 +52,8 @@ struct Outputs {
   double* atoms = nullptr;    // [n_atoms * atom_stride(task)]
   double* virial = nullptr;   // [9]
   double* virials = nullptr;  // [n_atoms * 9] or null: attributed to the neighbour
-  const double* field = nullptr;  // [3], V/A, for field_forces
+  const double* field = nullptr;  // [3] or [n_centers * 3], V/A, for field_forces
+  int64_t field_stride = 0;       // 0 or 3
   uint64_t* ticks = nullptr;      // [kParts] or null: clock ticks spent in every part, added (site values and forces)
 };
 

@@ -76,7 +76,7 @@ TNEP_FUNCTION void scatter_forces(const Workspace<R>& w, int64_t atom, double* a
       rows[1] = __builtin_shufflevector(xz_low, y_low, 2, 6, 3, 7);
       rows[2] = __builtin_shufflevector(xz_high, y_high, 0, 4, 1, 5);
       rows[3] = __builtin_shufflevector(xz_high, y_high, 2, 6, 3, 7);
-#pragma GCC unroll 4
+      TNEP_UNROLL(4)
       for (int k = 0; k < 4; k++) {
         double* to = atoms + 4 * int64_t(w.atom[slot + k]);
         Row sum;
@@ -146,8 +146,6 @@ TNEP_FUNCTION void add_moments_wide(const Workspace<R>& w, WideVec<R>* sums) {
   moment_lanes(w, s);
   for (int i = 0; i < 6; i++) sums[i] += __builtin_convertvector(s[i], WideVec<R>);
 }
-
-constexpr int kSix[9] = {0, 1, 2, 1, 3, 4, 2, 4, 5};  // 3x3 entry -> xx xy xz yy yz zz
 
 // sum_j r^2 P_j.
 template <class R>

@@ -30,17 +30,17 @@ struct Monomial {
   int i, j, k;
 };
 
-constexpr Monomial k222[] = {
+TNEP_TABLE Monomial k222[] = {
     {-0.007499480826664, 3, 3, 3}, {-0.134990654879954, 3, 4, 4}, {-0.134990654879954, 3, 5, 5},
     {0.067495327439977, 3, 6, 6}, {0.067495327439977, 3, 7, 7}, {0.404971964639861, 6, 5, 5},
     {-0.404971964639861, 6, 4, 4}, {-0.809943929279723, 4, 5, 7}};
 
-constexpr Monomial k112[] = {
+TNEP_TABLE Monomial k112[] = {
     {0.027493550848847, 0, 0, 3}, {0.164961305093080, 0, 1, 4}, {0.164961305093080, 0, 2, 5},
     {-0.013746775424423, 3, 1, 1}, {-0.013746775424423, 3, 2, 2}, {0.041240326273270, 6, 1, 1},
     {-0.041240326273270, 6, 2, 2}, {0.082480652546540, 1, 2, 7}};
 
-constexpr Monomial k123[] = {
+TNEP_TABLE Monomial k123[] = {
     {-0.168362926992344, 12, 2, 4}, {0.168362926992344, 11, 2, 5}, {-0.168362926992344, 1, 11, 4},
     {-0.168362926992344, 1, 12, 5}, {-0.084181463496172, 0, 11, 6}, {-0.084181463496172, 0, 12, 7},
     {-0.042090731748086, 14, 2, 6}, {0.042090731748086, 13, 2, 7}, {-0.042090731748086, 1, 13, 6},
@@ -49,7 +49,7 @@ constexpr Monomial k123[] = {
     {-0.008418146349617, 10, 2, 6}, {0.008418146349617, 10, 1, 7}, {0.008418146349617, 2, 7, 9},
     {0.008418146349617, 1, 6, 9}, {0.033672585398469, 8, 2, 5}, {0.033672585398469, 8, 1, 4}};
 
-constexpr Monomial k233[] = {
+TNEP_TABLE Monomial k233[] = {
     {0.008572620635186, 3, 8, 8}, {0.009644198214584, 3, 9, 9}, {0.009644198214584, 3, 10, 10},
     {0.019288396429168, 6, 9, 9}, {-0.019288396429168, 6, 10, 10}, {0.025717861905558, 8, 4, 9},
     {0.025717861905558, 8, 10, 5}, {-0.026789439484956, 3, 13, 13}, {-0.026789439484956, 3, 14, 14},
@@ -59,7 +59,7 @@ constexpr Monomial k233[] = {
     {0.192883964291685, 10, 12, 4}, {-0.192883964291685, 10, 11, 5}, {0.321473273819474, 12, 14, 4},
     {0.321473273819474, 11, 14, 5}, {0.321473273819474, 13, 11, 4}, {-0.321473273819474, 13, 12, 5}};
 
-constexpr Monomial k134[] = {
+TNEP_TABLE Monomial k134[] = {
     {-0.003645164295772, 15, 10, 2}, {-0.003645164295772, 15, 1, 9}, {0.004860219061029, 0, 15, 8},
     {-0.006075273826286, 1, 13, 18}, {-0.006075273826286, 1, 14, 19}, {-0.006075273826286, 2, 14, 18},
     {0.006075273826286, 2, 13, 19}, {-0.018225821478859, 10, 18, 2}, {0.018225821478859, 1, 10, 19},
@@ -80,7 +80,7 @@ template <const auto& Terms, class T>
 TNEP_FUNCTION T cubic(const T* s) {
   using R = real_of<T>;
   T q{};
-#pragma GCC unroll 32
+  TNEP_UNROLL(32)
   for (const Monomial& m : Terms) q = q + s[m.i] * s[m.j] * s[m.k] * R(m.coefficient);
   return q;
 }
@@ -89,7 +89,7 @@ TNEP_FUNCTION T cubic(const T* s) {
 template <const auto& Terms, class T>
 TNEP_FUNCTION void cubic_backward(const T* s, T weight, T* ds) {
   using R = real_of<T>;
-#pragma GCC unroll 32
+  TNEP_UNROLL(32)
   for (const Monomial& m : Terms) {
     const T w = weight * R(m.coefficient);
     const T wi = w * s[m.i];
@@ -100,7 +100,7 @@ TNEP_FUNCTION void cubic_backward(const T* s, T weight, T* ds) {
 }
 
 // q_l = C_l0 s_l0^2 + 2 sum_m C_lm (Re^2 + Im^2), as weight per component s.
-constexpr double component_weight(int l, int component) {  // component = s - (l^2 - 1)
+TNEP_HD constexpr double component_weight(int l, int component) {  // component = s - (l^2 - 1)
   constexpr double inverse_pi = 0.31830988618379067154;
   const int m = (component + 1) / 2;
   return (m == 0 ? 1 : 2) * kPiC[table_row(l, m)] * inverse_pi;
@@ -114,7 +114,7 @@ TNEP_HD void invariants(const T* s, int extra, Put&& put) {
   static_for<1, L + 1>([&](auto l_) TNEP_LAMBDA {
     constexpr int l = decltype(l_)::value;
     T q = s[l * l - 1] * s[l * l - 1] * R(component_weight(l, 0));
-#pragma GCC unroll 16
+    TNEP_UNROLL(16)
     for (int i = 1; i < 2 * l + 1; i++) q = q + s[l * l - 1 + i] * s[l * l - 1 + i] * R(component_weight(l, i));
     put(l - 1, q);
     if constexpr (l == 1) norm1 = q * R(1 / component_weight(1, 0));
@@ -135,7 +135,7 @@ TNEP_HD void invariants_backward(const T* s, int extra, Get&& get, T* ds) {
   static_for<1, L + 1>([&](auto l_) TNEP_LAMBDA {
     constexpr int l = decltype(l_)::value;
     const T weight = get(l - 1);
-#pragma GCC unroll 17
+    TNEP_UNROLL(17)
     for (int i = 0; i < 2 * l + 1; i++)
       ds[l * l - 1 + i] = weight * s[l * l - 1 + i] * R(2 * component_weight(l, i));
   });
@@ -143,7 +143,7 @@ TNEP_HD void invariants_backward(const T* s, int extra, Get&& get, T* ds) {
   if constexpr (L >= 2) if (extra & 1) cubic_backward<k222>(s, get(block++), ds);
   if (extra & 2) {
     const T w = get(block++) * (s[0] * s[0] + s[1] * s[1] + s[2] * s[2]) * R(4 * k1111);
-#pragma GCC unroll 3
+    TNEP_UNROLL(3)
     for (int i = 0; i < 3; i++) ds[i] = ds[i] + w * s[i];
   }
   if constexpr (L >= 2) if (extra & 4) cubic_backward<k112>(s, get(block++), ds);

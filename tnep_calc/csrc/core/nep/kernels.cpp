@@ -20,7 +20,9 @@ bool evaluate_l(const Model<R>& m, Task task, const Edges& e, int64_t begin, int
     case Task::descriptors: return evaluate_descriptors<L>(m, e, begin, end, out, w);
     case Task::dipole_gradient: return evaluate_response<L, DipoleField<R>>(m, e, begin, end, out, w);
     case Task::polarizability_gradient: return evaluate_response<L, PolarizabilityField<R>>(m, e, begin, end, out, w);
-    case Task::field_forces: return evaluate_response<L, UniformField<R>>(m, e, begin, end, out, w);
+    case Task::field_forces:
+      return m.networks == 2 ? evaluate_response<L, QuadraticField<R>>(m, e, begin, end, out, w)
+                             : evaluate_response<L, UniformField<R>>(m, e, begin, end, out, w);
   }
   return false;
 }

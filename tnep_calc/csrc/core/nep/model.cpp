@@ -1,25 +1,10 @@
-// NEP and TNEP models: views of packed models, and the kernels of the chosen instruction set.
+// NEP and TNEP models: views of packed models.
 #include <stdexcept>
 #include <string>
 
-#include "core/common/choice.h"
-#include "core/common/macros.h"
 #include "core/nep/api.h"
 
 namespace tnep {
-
-#define TNEP_DECLARE(set)                    \
-  namespace set {                            \
-  extern const Kernel<float> kernel_float;   \
-  extern const Kernel<double> kernel_double; \
-  }
-TNEP_SETS(TNEP_DECLARE)
-#if defined(__x86_64__)
-// AVX-512 instructions on vectors of 32 bytes.
-namespace avx512_short {
-extern const Kernel<float> kernel_float;
-}
-#endif
 
 namespace {
 
@@ -28,20 +13,6 @@ int64_t padded(int64_t n) { return (n + kPad - 1) / kPad * kPad; }
 [[noreturn]] void refuse(const std::string& reason) { throw std::invalid_argument("packed NEP model: " + reason); }
 
 }  // namespace
-
-#define TNEP_FLOAT(set) {#set, &set::kernel_float},
-#define TNEP_DOUBLE(set) {#set, &set::kernel_double},
-// Every species of neighbours fills vectors of its own, and the last one partly.
-template <>
-const Kernel<float>& kernel<float>(double edges_per_species) {
-  const auto* best = chosen<const Kernel<float>*>({TNEP_SETS(TNEP_FLOAT)});
-#if defined(__x86_64__)
-  if (best == &avx512::kernel_float && edges_per_species < 40) return avx512_short::kernel_float;
-#endif
-  return *best;
-}
-template <>
-const Kernel<double>& kernel<double>(double) { return *chosen<const Kernel<double>*>({TNEP_SETS(TNEP_DOUBLE)}); }
 
 template <class R>
 Model<R> make_model(const int64_t* h, int64_t header_size, const R* parameters, int64_t n_parameters) {

@@ -13,23 +13,23 @@ TNEP_HD void product_columns(const R* rows, int stride, int n_rows, const R* wei
   using V = Vec<R>;
   constexpr int W = kLanes<R>;
   V acc[U][C];
-#pragma GCC unroll 8
+  TNEP_UNROLL(8)
   for (int u = 0; u < U; u++)
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int i = 0; i < C; i++) acc[u][i] = fill<V>(R(0));
   int r = 0;
   for (; r + U <= n_rows; r += U)
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int u = 0; u < U; u++)
-#pragma GCC unroll 8
+      TNEP_UNROLL(8)
       for (int i = 0; i < C; i++) acc[u][i] += load<V>(rows + (r + u) * stride + i * W) * weight[r + u];
   for (; r < n_rows; r++)
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int i = 0; i < C; i++) acc[0][i] += load<V>(rows + r * stride + i * W) * weight[r];
-#pragma GCC unroll 8
+  TNEP_UNROLL(8)
   for (int i = 0; i < C; i++) {
     V total = acc[0][i];
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int u = 1; u < U; u++) total += acc[u][i];
     store<V>(out + i * W, total);
   }

@@ -61,4 +61,17 @@ TNEP_HD void chebyshev_terms(const V* f, const V* x, int count, real_of<V>* cons
   }
 }
 
+// Coefficients of the derivative of sum_k a[k] T_k(x).
+template <class R>
+TNEP_HD void chebyshev_derivative(const R* a, int count, R* d) {
+  R above = 0, next = 0;  // d[k + 1], d[k + 2]
+  for (int k = count - 1; k >= 0; k--) {
+    const R value = k + 1 < count ? next + R(2) * R(k + 1) * a[k + 1] : R(0);
+    d[k] = value;
+    next = above;
+    above = value;
+  }
+  d[0] *= R(0.5);
+}
+
 TNEP_END

@@ -15,7 +15,7 @@ TNEP_HD void add_moments(const R* f, const R* cheb, int count, Vec<R>* acc) {
   using V = Vec<R>;
   V x2[N], a[N], b[N];
   V s0 = fill<V>(R(0)), s1 = s0;
-#pragma GCC unroll 4
+  TNEP_UNROLL(4)
   for (int i = 0; i < N; i++) {
     const V x = load<V>(cheb + i * kLanes<R>);
     a[i] = load<V>(f + i * kLanes<R>);
@@ -28,7 +28,7 @@ TNEP_HD void add_moments(const R* f, const R* cheb, int count, Vec<R>* acc) {
   acc[1] += s1;
   for (int k = 2; k < count; k++) {
     V s[N];
-#pragma GCC unroll 4
+    TNEP_UNROLL(4)
     for (int i = 0; i < N; i++) {
       const V c = x2[i] * b[i] - a[i];
       a[i] = b[i];
@@ -99,26 +99,13 @@ TNEP_FUNCTION void radial_forward(const Model<R>& m, int center, Workspace<R>& w
   }
 }
 
-// Coefficients of the derivative of sum_k a[k] T_k(x).
-template <class R>
-TNEP_HD void chebyshev_derivative(const R* a, int count, R* d) {
-  R above = 0, next = 0;  // d[k + 1], d[k + 2]
-  for (int k = count - 1; k >= 0; k--) {
-    const R value = k + 1 < count ? next + R(2) * R(k + 1) * a[k + 1] : R(0);
-    d[k] = value;
-    next = above;
-    above = value;
-  }
-  d[0] *= R(0.5);
-}
-
 // dU/dr_j of N vectors of slots from the expansion a (and its derivative d): partial = slope * r / |r|.
 template <int N, class R>
 TNEP_HD void radial_slopes(const R* a, const R* d, int count, R inverse_cutoff, int slot, const Workspace<R>& w) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>;
   V x2[N], before[N], now[N], p[N], dp[N];
-#pragma GCC unroll 4
+  TNEP_UNROLL(4)
   for (int i = 0; i < N; i++) {
     const V x = load<V>(w.cheb + slot + i * W);
     x2[i] = x + x;
@@ -129,7 +116,7 @@ TNEP_HD void radial_slopes(const R* a, const R* d, int count, R inverse_cutoff, 
   }
   for (int k = 2; k < count; k++) {
     const V ak = fill<V>(a[k]), dk = fill<V>(d[k]);
-#pragma GCC unroll 4
+    TNEP_UNROLL(4)
     for (int i = 0; i < N; i++) {
       const V next = x2[i] * now[i] - before[i];
       before[i] = now[i];
@@ -138,7 +125,7 @@ TNEP_HD void radial_slopes(const R* a, const R* d, int count, R inverse_cutoff, 
       dp[i] += dk * next;
     }
   }
-#pragma GCC unroll 4
+  TNEP_UNROLL(4)
   for (int i = 0; i < N; i++) {
     const int s = slot + i * W;
     V c[2];

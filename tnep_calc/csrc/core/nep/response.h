@@ -1,7 +1,8 @@
 // Gradients of dipoles and polarizabilities with respect to atomic positions.
 //
 // A component mu_c = sum_i D_c U_i is the derivative of the site values along the pair field
-//   v_j = -r_j^2 e_a (dipole),  -r_j,a e_b (polarizability),  -r_j^2 E (dipole in a field E).
+//   v_j = -r_j^2 e_a (dipole),  -r_j,a e_b (polarizability),  -r_j^2 E (dipole in a field E),
+//   -E (E.r_j) / 2 (polarizability in a field, E.alpha.E / 2).
 // With the sums X (radial moments and angular sums A) and X' = dX along v, H = dU/dX and
 // G_c = d(H . X')/dX (one forward-mode derivative of the reverse pass, by dual numbers):
 //   d mu_c / d r_k = G_c . grad X(r_k) + Hess[H . X](r_k) v(r_k) + (dv/dr)^T grad[H . X](r_k).
@@ -9,70 +10,9 @@
 #pragma once
 
 #include "core/nep/evaluate.h"
+#include "core/nep/pair_derivatives.h"
 
 TNEP_BEGIN
-
-// A field gives v (without its sign) and adds Hess v + (dv/dr)^T p to a gradient (again without the sign).
-// Hess is ordered xx xy xz yy yz zz.
-template <class V>
-TNEP_HD void add_hessian_times(const V* hess, const V* v, V* out) {
-  out[0] += hess[0] * v[0] + hess[1] * v[1] + hess[2] * v[2];
-  out[1] += hess[1] * v[0] + hess[3] * v[1] + hess[4] * v[2];
-  out[2] += hess[2] * v[0] + hess[4] * v[1] + hess[5] * v[2];
-}
-
-template <class R>
-struct DipoleField {
-  static constexpr int components = 3;
-  static constexpr bool scalar_network = false;
-  TNEP_HD explicit DipoleField(const double*) {}
-
-  template <class V>
-  TNEP_HD void pair(int c, const V*, V r2, V* v) const {
-    v[0] = v[1] = v[2] = fill<V>(R(0));
-    v[c] = r2;
-  }
-  template <class V>
-  TNEP_HD void add_rest(int c, const V* r, const V* p, V* out) const {
-    for (int b = 0; b < 3; b++) out[b] += R(2) * r[b] * p[c];
-  }
-};
-
-template <class R>
-struct PolarizabilityField {
-  static constexpr int components = 6;
-  static constexpr bool scalar_network = true;
-  TNEP_HD explicit PolarizabilityField(const double*) {}
-
-  static constexpr int first[6] = {0, 0, 0, 1, 1, 2}, second[6] = {0, 1, 2, 1, 2, 2};
-  template <class V>
-  TNEP_HD void pair(int c, const V* r, V, V* v) const {
-    v[0] = v[1] = v[2] = fill<V>(R(0));
-    v[second[c]] = r[first[c]];
-  }
-  template <class V>
-  TNEP_HD void add_rest(int c, const V*, const V* p, V* out) const {
-    out[first[c]] += p[second[c]];
-  }
-};
-
-template <class R>
-struct UniformField {
-  static constexpr int components = 1;
-  static constexpr bool scalar_network = false;
-  R e[3];
-  TNEP_HD explicit UniformField(const double* field) : e{R(field[0]), R(field[1]), R(field[2])} {}
-
-  template <class V>
-  TNEP_HD void pair(int, const V*, V r2, V* v) const {
-    for (int b = 0; b < 3; b++) v[b] = r2 * e[b];
-  }
-  template <class V>
-  TNEP_HD void add_rest(int, const V* r, const V* p, V* out) const {
-    const V along = R(2) * (p[0] * e[0] + p[1] * e[1] + p[2] * e[2]);
-    for (int b = 0; b < 3; b++) out[b] += along * r[b];
-  }
-};
 
 // Derivatives of the radial descriptor along the pair field: w.t_q[c][0..nr-1] (without the sign).
 template <class Field, class R>
@@ -146,7 +86,7 @@ TNEP_FUNCTION void angular_tangent(const Model<R>& m, const Field& field, Worksp
 template <int K, class R>
 TNEP_HD void load_dual_sums(const R* sums, const R* t_sums, int N, int n, Dual<ShortVec<R>>* a) {
   using S = ShortVec<R>;
-#pragma GCC unroll 80
+  TNEP_UNROLL(80)
   for (int s = 0; s < K; s++) a[s] = {load<S>(sums + s * N + n), load<S>(t_sums + s * N + n)};
 }
 
@@ -179,7 +119,7 @@ TNEP_FUNCTION void sums_tangent_backward(const Model<R>& m, const R* t_sums, con
       const int at = m.nr + block * m.na + n;
       return Dual<S>{load<S>(w.d_q + at), load<S>(t_d_q + at)};
     }, d);
-#pragma GCC unroll 80
+    TNEP_UNROLL(80)
     for (int s = 0; s < K; s++) store<S>(t_d_sums + s * N + n, d[s].d);
   }
 }
@@ -193,19 +133,6 @@ TNEP_FUNCTION void network_tangent(const Model<R>& m, const Net<R>& net, const R
   for (int i = 0; i < m.neurons; i += kLanes<R>)
     store<V>(scratch + i, R(-2) * load<V>(hidden + i) * load<V>(delta + i) * load<V>(scratch + i));
   network_gradient(m, net, scratch, t_d_q);
-}
-
-// out[c] = first[c] + Hess v_c + (dv_c/dr)^T p for every component c.
-template <class Field, class V>
-TNEP_HD void assemble(const Field& field, const V* r, V r2, const V* hess, const V* p, const V (*first)[3],
-                      V (*out)[3]) {
-  for (int c = 0; c < Field::components; c++) {
-    V v[3];
-    field.pair(c, r, r2, v);
-    for (int b = 0; b < 3; b++) out[c][b] = first[c][b];
-    add_hessian_times(hess, v, out[c]);
-    field.add_rest(c, r, p, out[c]);
-  }
 }
 
 // Radial part of the gradients of all slots (set).
@@ -254,12 +181,7 @@ TNEP_FUNCTION void radial_response(const Model<R>& m, int center, const Field& f
       }
       const V slope = f1 * p[C] + f0 * x[1] * dp[C];
       const V curvature = f2 * p[C] + R(2) * f1 * x[1] * dp[C] + f0 * (x[1] * x[1] * ddp + x[2] * dp[C]);
-      const V transverse = slope * inverse, rest = curvature - transverse;
-      int at = 0;
-      for (int e = 0; e < 3; e++) {
-        gradient[e] = slope * u[e];
-        for (int g = e; g < 3; g++, at++) hess[at] = e == g ? rest * u[e] * u[g] + transverse : rest * u[e] * u[g];
-      }
+      radial_derivatives(u, inverse, slope, curvature, gradient, hess);
       assemble(field, r, r1 * r1, hess, gradient, first, out);
       for (int c = 0; c < C; c++)
         for (int e = 0; e < 3; e++) store<V>(w.gradients + (3 * c + e) * w.slot_stride + s, out[c][e]);
@@ -279,25 +201,7 @@ TNEP_FUNCTION void block_hessian(const Model<R>& m, int b, const Workspace<R>& w
   contract<L, 2>(u[0], u[1], u[2], h[0], p);
   contract<L, 1>(u[0], u[1], u[2], h[1], pr);
   contract<L, 0>(u[0], u[1], u[2], h[2], prr);
-  // second derivatives with respect to u, and their projections
-  const V q[3][3] = {{p[4], p[5], p[6]}, {p[5], -p[4], p[7]}, {p[6], p[7], p[8]}};
-  V qu[3], tangent[3], mixed[3];
-  const V along = u[0] * p[1] + u[1] * p[2] + u[2] * p[3], along_r = u[0] * pr[1] + u[1] * pr[2] + u[2] * pr[3];
-  for (int a = 0; a < 3; a++) {
-    qu[a] = q[a][0] * u[0] + q[a][1] * u[1] + q[a][2] * u[2];
-    tangent[a] = (p[1 + a] - along * u[a]) * inverse;
-    mixed[a] = (pr[1 + a] - along_r * u[a] - tangent[a]) * inverse;
-    gradient[a] = pr[0] * u[a] + tangent[a];
-  }
-  const V uqu = u[0] * qu[0] + u[1] * qu[1] + u[2] * qu[2];
-  const V inverse2 = inverse * inverse, transverse = pr[0] * inverse - along * inverse2;
-  int at = 0;
-  for (int a = 0; a < 3; a++)
-    for (int c = a; c < 3; c++, at++) {
-      V value = u[a] * u[c] * (prr[0] - transverse + uqu * inverse2);
-      value += (q[a][c] - u[a] * qu[c] - qu[a] * u[c]) * inverse2 + u[a] * mixed[c] + mixed[a] * u[c];
-      hess[at] = a == c ? value + transverse : value;
-    }
+  angular_derivatives(u, inverse, p, pr, prr[0], gradient, hess);
 }
 
 // Angular part of the gradients (added).
@@ -321,20 +225,26 @@ TNEP_FUNCTION void angular_response(const Model<R>& m, const Field& field, Works
   }
 }
 
-// Atoms: minus the sum of w.gradients (the pair field carries a minus) for neighbours, plus for the centre.
+// Atoms: minus the sum of w.gradients (the pair field carries a minus) for neighbours, plus for the centre.  Virials, of
+// one component only: r (x) force on the neighbour, the force being the gradient (that of minus the quantity as energy).
 template <int Count, class R>
-TNEP_FUNCTION void scatter_gradients(const Workspace<R>& w, int64_t atom, int stride, double* atoms) {
+TNEP_FUNCTION void scatter_gradients(const Workspace<R>& w, int64_t atom, int stride, double* atoms, double* virials) {
   double total[Count] = {};
   for (int i = 0; i < w.n_groups; i++) {
     const Group& group = w.groups[i];
     for (int slot = group.begin; slot < group.begin + group.count; slot++) {
       double* to = atoms + stride * int64_t(w.atom[slot]);
-#pragma GCC unroll 18
+      TNEP_UNROLL(18)
       for (int k = 0; k < Count; k++) {
         const double value = w.gradients[k * w.slot_stride + slot];
         to[k] -= value;
         total[k] += value;
       }
+      if (Count != 3 || !virials) continue;
+      const double r[3] = {w.x[slot], w.y[slot], w.z[slot]};
+      double* virial = virials + 9 * int64_t(w.atom[slot]);
+      for (int a = 0; a < 3; a++)
+        for (int b = 0; b < 3; b++) virial[3 * a + b] -= r[a] * double(w.gradients[b * w.slot_stride + slot]);
     }
   }
   for (int k = 0; k < Count; k++) atoms[stride * atom + k] += total[k];
@@ -344,10 +254,10 @@ template <int L, class Field, class R>
 bool evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t end, const Outputs& out,
                        Workspace<R>& w) {
   constexpr int C = Field::components, K = kComponents<L>;
-  const Field field(out.field);
   const int N = row_of_n(m), q_stride = int(m.dim_pad + kPad);
   const int stride = C == 1 ? 4 : 3 * C;
   for (int64_t c = begin; c < end; c++) {
+    const Field field(out.field + out.field_stride * c);
     const int center = describe<L, 2>(m, e, c, w);
     if (center < 0) return false;
     if constexpr (Field::scalar_network) {  // dV/dq
@@ -365,15 +275,15 @@ bool evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t
       R *t_sums = w.t_sums + k * K * N, *t_q = w.t_q + k * q_stride, *t_d_q = w.t_d_q + k * q_stride;
       invariants_tangent<L>(m, t_sums, t_q, w);
       network_tangent(m, net, t_q, w.hidden, w.delta, w.scratch, t_d_q);
-      // alpha_aa contains the scalar site value itself; the sign is that of the pair field
-      if constexpr (Field::scalar_network)
-        if (k == 0 || k == 3 || k == 5)
-          for (int d = 0; d < m.dim; d++) t_d_q[d] -= w.scalar_d_q[d];
+      if constexpr (Field::scalar_network) {  // the sign is that of the pair field
+        const R weight = field.scalar_weight(k);
+        for (int d = 0; d < m.dim; d++) t_d_q[d] -= weight * w.scalar_d_q[d];
+      }
       sums_tangent_backward<L>(m, t_sums, t_d_q, w.t_d_sums + k * K * N, w);
     }
     radial_response(m, center, field, q_stride, w);
     angular_response<L>(m, field, w);
-    scatter_gradients<3 * C>(w, e.centers[c], stride, out.atoms);
+    scatter_gradients<3 * C>(w, e.centers[c], stride, out.atoms, out.virials);
   }
   return true;
 }

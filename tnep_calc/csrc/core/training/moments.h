@@ -28,9 +28,9 @@ TNEP_HD void over_centres(int64_t begin, int64_t end, F&& f) {
 
 template <int N, int K, class R, class V>
 TNEP_HD void fill_factors(const MomentProblem<R>& p, int k, const R* c, V (&factor)[K][N]) {
-#pragma GCC unroll 2
+  TNEP_UNROLL(2)
   for (int j = 0; j < K; j++)
-#pragma GCC unroll 8
+    TNEP_UNROLL(8)
     for (int n = 0; n < N; n++) factor[j][n] = fill<V>(c[n * p.k + k + j]);
 }
 
@@ -49,13 +49,13 @@ void project_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t end, co
     const R* moments = p.moments + (int64_t(k) * p.s + s) * p.centres;
     over_centres<R>(begin, end, [&](int64_t i, int count) TNEP_LAMBDA {
       V m[K];
-#pragma GCC unroll 2
+      TNEP_UNROLL(2)
       for (int j = 0; j < K; j++) m[j] = load_ahead<V>(moments + j * p.s * p.centres + i, count, 2 * p.centres);
-#pragma GCC unroll 8
+      TNEP_UNROLL(8)
       for (int n = 0; n < N; n++) {
         R* to = out + (int64_t(n) * p.s + s) * p.stride + i;
         V total = load_some<V>(to, count);
-#pragma GCC unroll 2
+        TNEP_UNROLL(2)
         for (int j = 0; j < K; j++) total += factor[j][n] * m[j];
         store_some<V>(to, total, count);
       }
@@ -71,12 +71,12 @@ void project_backward_of(const MomentProblem<R>& p, int k, int64_t begin, int64_
     const R* moments = p.moments + (int64_t(k) * p.s + s) * p.centres;
     over_centres<R>(begin, end, [&](int64_t i, int count) TNEP_LAMBDA {
       V m[K];
-#pragma GCC unroll 2
+      TNEP_UNROLL(2)
       for (int j = 0; j < K; j++) m[j] = load_ahead<V>(moments + j * p.s * p.centres + i, count, 2 * p.centres);
-#pragma GCC unroll 8
+      TNEP_UNROLL(8)
       for (int n = 0; n < N; n++) {
         const V own = load_some<V>(g + (int64_t(n) * p.s + s) * p.stride + i, count);
-#pragma GCC unroll 2
+        TNEP_UNROLL(2)
         for (int j = 0; j < K; j++) total[j][n] += own * m[j];
       }
     });
@@ -94,16 +94,16 @@ void along_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t end, cons
     const R* moments = p.moments + k * p.components * field + s * p.centres;
     over_centres<R>(begin, end, [&](int64_t i, int count) TNEP_LAMBDA {
       V weight[K] = {};
-#pragma GCC unroll 8
+      TNEP_UNROLL(8)
       for (int n = 0; n < N; n++) {
         const V own = load_some<V>(h + (int64_t(n) * p.s + s) * p.stride + i, count);
-#pragma GCC unroll 2
+        TNEP_UNROLL(2)
         for (int j = 0; j < K; j++) weight[j] += factor[j][n] * own;
       }
       for (int a = 0; a < p.components; a++) {
         R* to = out + a * p.stride + i;
         V total = load_some<V>(to, count);
-#pragma GCC unroll 2
+        TNEP_UNROLL(2)
         for (int j = 0; j < K; j++)
           total += weight[j] * load_ahead<V>(moments + (j * p.components + a) * field + i, count, 2 * p.centres);
         store_some<V>(to, total, count);
@@ -125,16 +125,16 @@ void along_backward_of(const MomentProblem<R>& p, int k, int64_t begin, int64_t 
       V change[K] = {};
       for (int a = 0; a < p.components; a++) {
         const V own = load_some<V>(g + a * p.stride + i, count);
-#pragma GCC unroll 2
+        TNEP_UNROLL(2)
         for (int j = 0; j < K; j++)
           change[j] += own * load_ahead<V>(moments + (j * p.components + a) * field + i, count, 2 * p.centres);
       }
-#pragma GCC unroll 8
+      TNEP_UNROLL(8)
       for (int n = 0; n < N; n++) {
         const int64_t at = (int64_t(n) * p.s + s) * p.stride + i;
         const V own = load_some<V>(h + at, count);
         V to = load_some<V>(by_h + at, count);
-#pragma GCC unroll 2
+        TNEP_UNROLL(2)
         for (int j = 0; j < K; j++) {
           total[j][n] += own * change[j];
           to += factor[j][n] * change[j];

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#ifndef TNEP_NEP_TXT_H
+#define TNEP_NEP_TXT_H
+
+#include <string>
+
+namespace LAMMPS_NS {
+
+// Whether the content of a file is a nep.txt of GPUMD rather than an artifact.
+bool tnep_is_nep_txt(const std::string &content);
+
+// The artifact that `tnep export` of the Python package makes of a nep.txt; one way of building a model serves ASE and
+// LAMMPS.  The interpreter is that of the `lmp` script (variable TNEP_CALC_PYTHON, see python/tnep_calc_lammps).  Throws
+// std::runtime_error with a one-line message.
+std::string tnep_export(const std::string &path, const std::string &dtype);
+
+}    // namespace LAMMPS_NS
+
+#endif

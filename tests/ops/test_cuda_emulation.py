@@ -1,0 +1,162 @@
+"""The CUDA kernels, compiled for the CPU (csrc/core/cuda/emulation.h), give what the CPU kernels give.
+
+The emulation runs the lines of the kernels in other orders of threads; what a GPU does with them (memory fences between
+blocks, shared memory, speed) is not tested here but by ``benchmarks/gpu.py``.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.nep_operators import close, edges, model, native, nep, random_model, random_structure
+from tnep_calc import ops
+from tnep_calc.io.gpumd.nep_txt import ZBL
+
+if not ops.load():
+    pytest.skip(f"native kernels: {ops.status().detail}", allow_module_level=True)
+LIBRARY = Path(os.environ.get("TNEP_EMULATED_LIBRARY", Path(ops.status().path).with_name("libtnep_emulated.so")))
+if not LIBRARY.exists():
+    pytest.skip("the emulated CUDA kernels were not built (CMake option TNEP_EMULATION)", allow_module_level=True)
+torch.ops.load_library(LIBRARY)
+emulated = torch.ops.tnep_emulated
+
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
+KINDS = ["potential", "dipole", "polarizability"]
+MOST_L = 4  # larger ones are the same templates; left out to keep the build short
+
+
+def structure(parameters, n=8, seed=1, repeat=1):
+    numbers, positions, cell = random_structure(parameters, n, seed)
+    shifts = np.array([(i, 0, 0) for i in range(repeat)]) @ cell
+    return numbers * repeat, (positions + shifts[:, None]).reshape(-1, 3), np.diag([repeat, 1, 1]) @ cell
+
+
+def compare(kind, parameters, inputs, dtype, tolerance=None, field=(0.3, -0.2, 0.5)):
+    """Compare all quantities of a kind; in single precision with those of the CPU in double precision."""
+    field = torch.tensor(field, dtype=torch.float64)
+    wanted = native(kind, model(parameters), inputs, field, parameters.dim)
+    ours = native(kind, model(parameters, dtype), inputs, field, parameters.dim, emulated)
+    assert set(ours) == set(wanted)
+    for name, value in wanted.items():
+        close(ours[name], value, tolerance or TOLERANCE[dtype])
+    return ours
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+@pytest.mark.parametrize("l_max", range(1, MOST_L + 1))
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_quantities_are_those_of_the_cpu_kernels(kind, l_max, dtype):
+    parameters = random_model(kind, l_max, n_species=1 + l_max % 3)
+    compare(kind, parameters, edges(parameters, *structure(parameters)), dtype)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_versions_and_short_expansions(kind):
+    for version in (3, 5) if kind == "potential" else (3,):
+        parameters = random_model(kind, 2, version=version)
+        compare(kind, parameters, edges(parameters, *structure(parameters)), torch.float64)
+    one = random_model(kind, 3, seed=4)
+    one = replace(one, basis_size=(0, 0), c_radial=one.c_radial[:, :1], c_angular=one.c_angular[:, :1])
+    compare(kind, one, edges(one, *structure(one)), torch.float64)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_isolated_atoms_edges_beyond_the_cutoff_and_some_centres(kind):
+    parameters = random_model(kind, 4)
+    numbers, positions, cell = structure(parameters)
+    lone = edges(parameters, numbers[:1], positions[:1], cell, pbc=False)
+    compare(kind, parameters, lone, torch.float64, tolerance=1e-10)
+    species, centers, offsets, neighbors, vectors = edges(parameters, numbers, positions, cell, skin=1.5)
+    compare(kind, parameters, (species, centers, offsets, neighbors, vectors), torch.float64)
+    some = slice(0, int(offsets[3]))
+    compare(kind, parameters, (species, centers[:3], offsets[:4], neighbors[some], vectors[some]), torch.float64)
+
+
+def test_repulsion():
+    parameters = random_model("potential", 3)
+    repelling = replace(parameters, zbl=ZBL(1.5, 3.0))
+    inputs = edges(parameters, *structure(parameters))
+    for dtype in TOLERANCE:
+        ours = compare("potential", repelling, inputs, dtype)
+    assert (
+        float(
+            (ours["energies"] - native("potential", model(parameters), inputs, None, parameters.dim)["energies"])
+            .abs()
+            .max()
+        )
+        > 1e-3
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lists_of_neighbours_with_positions(kind):
+    parameters = random_model(kind, 3)
+    numbers, positions, cell = structure(parameters, n=6)
+    species, centers, offsets, neighbors, vectors = edges(parameters, numbers, positions, 20 * np.eye(3), pbc=False)
+    packed, r = model(parameters), torch.tensor(positions)
+    rest = (True, True) if kind == "potential" else ()
+    name = {"potential": "nep_energy_list", "dipole": "nep_dipole_list"}.get(kind, "nep_polarizability_list")
+    args = (*packed, species, centers, offsets, neighbors.to(torch.int32), r, *rest)
+    ours, wanted = getattr(emulated, name)(*args), getattr(nep, name)(*args)
+    for a, b in zip([ours] if kind != "potential" else ours, [wanted] if kind != "potential" else wanted, strict=True):
+        close(a, b, 1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_do_not_depend_on_the_order_of_threads(monkeypatch, kind):
+    parameters = random_model(kind, 3)
+    inputs = edges(parameters, *structure(parameters))
+    field = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+    found = {}
+    for deterministic in (False, True):
+        torch.use_deterministic_algorithms(deterministic)
+        try:
+            for order in "012":
+                monkeypatch.setenv("TNEP_EMULATED_ORDER", order)
+                found[deterministic, order] = native(kind, model(parameters), inputs, field, parameters.dim, emulated)
+        finally:
+            torch.use_deterministic_algorithms(False)
+    for (deterministic, _), results in found.items():
+        for name, value in results.items():
+            if deterministic:
+                assert torch.equal(value, found[True, "0"][name]), name
+            close(value, found[True, "0"][name], 1e-13)
+
+
+def test_scratch_memory_in_global_memory():
+    """A polarizability of many functions needs more than the shared memory of a block."""
+    parameters = random_model("polarizability", 4, n_species=9)
+    numbers, positions, cell = structure(parameters, n=8)
+    compare("polarizability", parameters, edges(parameters, numbers, positions, cell), torch.float64)
+
+
+@pytest.mark.parametrize("name", ["neighbors", "species", "centers"])
+def test_wrong_indices_stop_the_kernel(name):
+    parameters = random_model("potential", 1)
+    inputs = dict(zip(["species", "centers", "offsets", "neighbors", "vectors"],
+                      edges(parameters, *structure(parameters)), strict=True))  # fmt: skip
+    if name != "centers":
+        inputs[name][1] = 1000
+        with pytest.raises((RuntimeError, IndexError), match="out of range"):
+            emulated.nep_energy(*model(parameters), *inputs.values(), True, False)
+    else:
+        with pytest.raises(RuntimeError, match="offsets must be"):
+            emulated.nep_energy(
+                *model(parameters), *(inputs | {"centers": inputs["centers"][1:]}).values(), True, False
+            )
+
+
+def test_wrong_models_are_refused():
+    parameters = random_model("dipole", 2)
+    inputs = edges(parameters, *structure(parameters))
+    with pytest.raises(RuntimeError, match="needs a potential model, got a dipole model"):
+        emulated.nep_energy(*model(parameters), *inputs, True, False)
+    with pytest.raises(RuntimeError, match="dim must be the descriptor length"):
+        emulated.nep_descriptors(*model(parameters), *inputs, parameters.dim + 1)
+    header, params = model(parameters)
+    with pytest.raises(RuntimeError, match="packed NEP model"):
+        emulated.nep_dipole(header, params[:-1], *inputs)

@@ -1,0 +1,243 @@
+// Kernels of NEP and TNEP on a GPU: one block per centre.
+#include "core/cuda/nep.h"
+
+#include <stdexcept>
+#include <string>
+
+#include "core/cuda/nep_centre.h"
+#include "core/cuda/nep_response.h"
+
+TNEP_BEGIN
+
+namespace {
+
+int components_of(Task task) {
+  switch (task) {
+    case Task::dipole_gradient: return 3;
+    case Task::polarizability_gradient: return 6;
+    case Task::field_forces: return 1;
+    default: return 0;
+  }
+}
+
+}  // namespace
+
+// Energies, forces, virials, dipoles, polarizabilities, descriptors.
+template <int L, class R>
+TNEP_GLOBAL site_kernel(Model<R> m, Task task, DeviceEdges e, DeviceOutputs<R> out, char* global, size_t bytes) {
+  Scratch<R> s;
+  carve(m, 0, scratch_of(global, bytes), s);
+  const Block block{s.reduced};
+  for (int64_t c = Block::index(); c < e.n_centers; c += Block::count()) {
+    const Site site = find_site(e, c, m.species);
+    describe<L>(block, m, e, site, s);
+    if (task == Task::descriptors) {
+      block.each(m.dim, [&](int64_t d) { out.sites[c * m.dim + d] = double(s.q[d]) * double(m.q_scaler[d]); });
+      continue;
+    }
+    const Net<R> net = find_net(m, 0, site.species);
+    double value = network_value(block, m, net, s);
+    if (task == Task::energy || task == Task::forces) {
+      if (m.zbl)
+        value += block.sum(site.count, [&](int64_t i) {
+          R energy, slope;
+          repulsion(m, site, read_edge<R>(e, site, int(i), m.species), energy, slope);
+          return double(energy);
+        });
+      block.each(1, [&](int64_t) { out.sites[c] = value; });
+      if (task == Task::energy) continue;
+    }
+    block.each(m.dim, [&](int64_t d) { s.d_q[d] = weighted_rows(m, net, s.delta, d); });
+    edge_gradients<L>(block, m, e, site, s, out.partials);
+
+    const R* p = out.partials + 3 * site.begin;
+    if (task == Task::dipole) {
+      for (int a = 0; a < 3; a++) {
+        const double total = block.sum(site.count, [&](int64_t i) {
+          double r2 = 0;
+          for (int b = 0; b < 3; b++) {
+            const double r = component(e, site.atom, site.begin + i, b);
+            r2 += r * r;
+          }
+          return r2 * double(p[3 * i + a]);
+        });
+        block.each(1, [&](int64_t) { out.sites[3 * c + a] = -total; });
+      }
+      continue;
+    }
+    // sum_j r_a P_b, symmetric because U is invariant under rotations
+    double six[6];
+    for (int a = 0, at = 0; a < 3; a++)
+      for (int b = a; b < 3; b++, at++)
+        six[at] = block.sum(site.count, [&](int64_t i) {
+          return component(e, site.atom, site.begin + i, a) * double(p[3 * i + b]);
+        });
+    if (task == Task::forces) {
+      block.each(1, [&](int64_t) {
+        for (int i = 0; i < 6; i++) out.virials[6 * c + i] = -six[i];
+      });
+      continue;
+    }
+    const double scalar = network_value(block, m, find_net(m, 1, site.species), s);
+    block.each(1, [&](int64_t) {
+      for (int a = 0, at = 0; a < 3; a++)
+        for (int b = a; b < 3; b++, at++)
+          out.sites[9 * c + 3 * a + b] = out.sites[9 * c + 3 * b + a] = (a == b ? scalar : 0.0) - six[at];
+    });
+  }
+}
+
+template <int L, class Field, class R>
+TNEP_GLOBAL response_kernel(Model<R> m, DeviceEdges e, DeviceOutputs<R> out, char* global, size_t bytes) {
+  Scratch<R> s;
+  carve(m, Field::components, scratch_of(global, bytes), s);
+  const Block block{s.reduced};
+  const Field field(out.field);
+  for (int64_t c = Block::index(); c < e.n_centers; c += Block::count())
+    response_of_centre<L>(block, m, e, find_site(e, c, m.species), field, s, out.partials);
+}
+
+// What the atoms at both ends of the edges get.
+template <class T>
+TNEP_GLOBAL scatter_kernel(DeviceEdges e, const T* values, int size, int stride, bool centers, bool neighbors,
+                           double* atoms) {
+  const Block block{nullptr};
+  for (int64_t c = Block::index(); c < e.n_centers; c += Block::count()) {
+    const int64_t begin = e.offsets[c], count = e.offsets[c + 1] - begin, atom = e.centers[c];
+    if (centers)
+      block.each(size, [&](int64_t k) {
+        double total = 0;
+        for (int64_t i = 0; i < count; i++) total += double(values[(begin + i) * size + k]);
+        atomic_add(atoms + atom * stride + k, total);
+      });
+    if (neighbors)
+      block.each(count * size, [&](int64_t i) {
+        const int64_t edge = begin + i / size, k = i % size;
+        atomic_add(atoms + neighbor_of(e, edge) * stride + k, -double(values[edge * size + k]));
+      });
+  }
+}
+
+// What atoms get from the edges that end there, in a fixed order: one block for kThreads atoms.
+template <class T>
+TNEP_GLOBAL gather_kernel(DeviceEdges e, const T* values, int size, int stride, const int64_t* incoming,
+                          const int64_t* starts, double* atoms) {
+  const Block block{nullptr};
+  for (int64_t first = Block::index() * kThreads; first < e.n_atoms; first += Block::count() * kThreads) {
+    const int64_t count = e.n_atoms - first < kThreads ? e.n_atoms - first : kThreads;
+    block.each(count * size, [&](int64_t i) {
+      const int64_t atom = first + i / size, k = i % size;
+      double total = 0;
+      for (int64_t at = starts[atom]; at < starts[atom + 1]; at++) total += double(values[incoming[at] * size + k]);
+      atoms[atom * stride + k] -= total;
+    });
+  }
+}
+
+// r_a P_b of every edge, as nine partials.
+template <class R>
+TNEP_GLOBAL virial_kernel(DeviceEdges e, const R* partials, double* nine) {
+  const Block block{nullptr};
+  for (int64_t c = Block::index(); c < e.n_centers; c += Block::count()) {
+    const int64_t begin = e.offsets[c], atom = e.centers[c];
+    block.each(9 * (e.offsets[c + 1] - begin), [&](int64_t i) {
+      const int64_t edge = begin + i / 9;
+      const int a = int(i % 9) / 3, b = int(i % 9) % 3;
+      nine[9 * edge + a * 3 + b] = component(e, atom, edge, a) * double(partials[3 * edge + b]);
+    });
+  }
+}
+
+template <class R>
+Plan plan(const Model<R>& m, Task task, int64_t n_centers, size_t shared_limit, int64_t most_blocks) {
+  Scratch<R> s;
+  Plan p;
+  p.block_bytes = carve(m, components_of(task), static_cast<char*>(nullptr), s);
+  p.shared = p.block_bytes <= shared_limit;
+  p.blocks = n_centers < most_blocks ? n_centers : most_blocks;
+  return p;
+}
+
+namespace {
+
+// The emulation is built for few l_max, which keeps its compilation short.
+#if !defined(TNEP_MOST_L)
+#define TNEP_MOST_L int(kMaxL)
+#endif
+constexpr int64_t kMostBlocks = int64_t(1) << 20;
+
+template <int L, class R>
+void launch(const Model<R>& m, Task task, const DeviceEdges& e, const DeviceOutputs<R>& out, const Plan& p,
+            char* global, void* stream) {
+  const size_t shared = p.shared ? p.block_bytes : 0;
+  switch (task) {
+    case Task::dipole_gradient:
+      TNEP_LAUNCH((response_kernel<L, DipoleField<R>, R>), p.blocks, shared, stream, m, e, out, global, p.block_bytes);
+      return;
+    case Task::polarizability_gradient:
+      TNEP_LAUNCH((response_kernel<L, PolarizabilityField<R>, R>), p.blocks, shared, stream, m, e, out, global,
+                  p.block_bytes);
+      return;
+    case Task::field_forces:
+      if (m.networks == 2)
+        TNEP_LAUNCH((response_kernel<L, QuadraticField<R>, R>), p.blocks, shared, stream, m, e, out, global,
+                    p.block_bytes);
+      else
+        TNEP_LAUNCH((response_kernel<L, UniformField<R>, R>), p.blocks, shared, stream, m, e, out, global,
+                    p.block_bytes);
+      return;
+    default:
+      TNEP_LAUNCH((site_kernel<L, R>), p.blocks, shared, stream, m, task, e, out, global, p.block_bytes);
+  }
+}
+
+template <int L, class R>
+void launch_l(const Model<R>& m, Task task, const DeviceEdges& e, const DeviceOutputs<R>& out, const Plan& p,
+              char* global, void* stream) {
+  if constexpr (L > 0) {
+    if (m.l_max == L) launch<L>(m, task, e, out, p, global, stream);
+    else launch_l<L - 1>(m, task, e, out, p, global, stream);
+  } else {
+    throw std::invalid_argument("these kernels were not built for l_max = " + std::to_string(m.l_max));
+  }
+}
+
+}  // namespace
+
+template <class R>
+void evaluate(const Model<R>& m, Task task, const DeviceEdges& e, const DeviceOutputs<R>& out, const Plan& p,
+              void* scratch, void* stream) {
+  if (e.n_centers > 0) launch_l<TNEP_MOST_L>(m, task, e, out, p, p.shared ? nullptr : static_cast<char*>(scratch), stream);
+}
+
+template <class T>
+void scatter(const DeviceEdges& e, const T* values, int size, int stride, bool centers, const int64_t* incoming,
+             const int64_t* starts, double* atoms, void* stream) {
+  if (e.n_edges == 0) return;
+  const int64_t blocks = e.n_centers < kMostBlocks ? e.n_centers : kMostBlocks;
+  if (centers || !incoming)
+    TNEP_LAUNCH((scatter_kernel<T>), blocks, 0, stream, e, values, size, stride, centers, incoming == nullptr, atoms);
+  if (!incoming) return;
+  const int64_t groups = (e.n_atoms + kThreads - 1) / kThreads;
+  TNEP_LAUNCH((gather_kernel<T>), (groups < kMostBlocks ? groups : kMostBlocks), 0, stream, e, values, size, stride,
+              incoming, starts, atoms);
+}
+
+template <class R>
+void edge_virials(const DeviceEdges& e, const R* partials, double* nine, void* stream) {
+  if (e.n_edges == 0) return;
+  const int64_t blocks = e.n_centers < kMostBlocks ? e.n_centers : kMostBlocks;
+  TNEP_LAUNCH((virial_kernel<R>), blocks, 0, stream, e, partials, nine);
+}
+
+#define TNEP_INSTANTIATE(R)                                                                                         \
+  template Plan plan(const Model<R>&, Task, int64_t, size_t, int64_t);                                              \
+  template void evaluate(const Model<R>&, Task, const DeviceEdges&, const DeviceOutputs<R>&, const Plan&, void*,    \
+                         void*);                                                                                    \
+  template void scatter(const DeviceEdges&, const R*, int, int, bool, const int64_t*, const int64_t*, double*,      \
+                        void*);                                                                                     \
+  template void edge_virials(const DeviceEdges&, const R*, double*, void*);
+TNEP_INSTANTIATE(float)
+TNEP_INSTANTIATE(double)
+
+TNEP_END
