@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+
 from helpers.lammps_run import columns, crystal, output, refusals, run, script, types_of, write_data
 from helpers.random_nep import random_nep
-
 from tnep_calc import TNEPCalculator, export_artifact
 from tnep_calc.io.gpumd.nep_txt import write_nep
 

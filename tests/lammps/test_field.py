@@ -5,10 +5,10 @@ import re
 import ase.io
 import numpy as np
 import pytest
+
 from helpers.lammps_run import BAR, columns, output, refusals, run, script, thermo_rows, write_data
 from helpers.random_enthalpy import random_enthalpy, silica
 from helpers.random_nep import random_nep
-
 from tnep_calc import TNEPCalculator, export_artifact
 from tnep_calc.artifact import save_artifact
 from tnep_calc.units import EPSILON_0

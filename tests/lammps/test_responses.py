@@ -3,10 +3,10 @@
 import ase.io
 import numpy as np
 import pytest
+
 from helpers.lammps_run import columns, output, run, script, write_data
 from helpers.random_enthalpy import random_enthalpy, silica
 from helpers.random_nep import random_nep
-
 from tnep_calc import TNEPCalculator, export_artifact
 from tnep_calc.artifact import save_artifact
 

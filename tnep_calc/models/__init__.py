@@ -44,7 +44,7 @@ name                        shape                meaning (units are those of the
 ``polarizability_gradient`` (n_atoms, 3, 3, 3)   [atom, displacement component, i, j]
 ``field_forces``            (n_atoms, 3)         ``sum_a field[a] * born_charges[:, a, :]`` in one backward pass: forces of
                                                  the energy -E.mu; of polarizability models those of -E.alpha.E / 2
-``field_virials``           (n_atoms, 3, 3)      virials of the same energy (NEP family)
+``field_virials``           (n_atoms, 3, 3)      virials of the same energy (NEP and radnet)
 ``piezoelectric``           (3, 3, 3)            ``[i, a, b] = sum r[a] dP_i/dr[b]`` over edges, i.e. dP_i/d(strain ab),
                                                  not symmetrised in ab, e·Å
 ``descriptors``             (n_centers, dim)     scaled descriptors (NEP family)
