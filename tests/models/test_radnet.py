@@ -168,6 +168,15 @@ def test_centres_in_parts_and_one_by_one():
     assert float((torch.cat([x["dipoles"] for x in single]) - whole["dipoles"]).abs().max()) < 1e-14
     along = torch.einsum("a,iab->ib", field, whole["born_charges"])
     assert float((whole["field_forces"] - along).abs().max()) < 1e-14
+    per_centre = artifact(
+        species, torch.arange(16), offsets, neighbors, vectors, ["field_forces", "field_virials"], field.expand(16, 3)
+    )
+    assert float((per_centre["field_forces"] - along).abs().max()) < 1e-14
+    piezo = artifact(species, torch.arange(16), offsets, neighbors, vectors, ["piezoelectric"])["piezoelectric"]
+    total = torch.einsum("i,iab->ab", field, piezo)
+    assert float((per_centre["field_virials"].sum(0) - total).abs().max()) < 1e-13
+    with pytest.raises(ValueError, match="field_forces of its dipole only"):
+        artifact(species, torch.arange(16), offsets, neighbors, vectors, ["polarizabilities", "field_forces"], field)
     nothing = artifact(species, torch.arange(0), offsets[:1], neighbors[:0], vectors[:0], names, field)
     assert nothing["dipoles"].shape == (0, 3) and float(nothing["born_charges"].abs().max()) == 0.0
     with pytest.raises(ValueError, match="energy"):

@@ -20,7 +20,7 @@ periodic image (ASE) and a ghost atom (LAMMPS) look alike::
 ``quantities`` : List[str]
     Which of the names below are wanted; a name that the model does not give is an error.
 ``field`` : Optional[Tensor], float64, shape (3,), in V/Å
-    NEP and radnet families: only for ``field_forces`` (and ``field_virials`` of NEP); the rest is that of zero field.
+    NEP and radnet families: only for ``field_forces`` and ``field_virials``; everything else is that of zero field.
     Enthalpy family: everything is that at the field (None: zero).  Energies are those of the enthalpy H(R, E), forces
     and virials its derivatives, dipoles ``-dH/dE`` include the induced ones, and Born charges and the piezoelectric
     tensor are the derivatives of those dipoles.
@@ -45,7 +45,7 @@ name                        shape                meaning (units are those of the
 ``field_forces``            (n_atoms, 3)         forces of the energy -E.mu in one backward pass, i.e.
                                                  ``sum_a field[a] * born_charges[:, a, :]``; of polarizability
                                                  models those of the energy -E.alpha.E / 2
-``field_virials``           (n_atoms, 3, 3)      virials of the same energy (NEP family)
+``field_virials``           (n_atoms, 3, 3)      virials of the same energy (NEP and radnet)
 ``piezoelectric``           (3, 3, 3)            ``[i, a, b] = sum r[a] dP_i/dr[b]`` over edges, i.e. dP_i/d(strain ab),
                                                  not symmetrised in ab, e·Å
 ``descriptors``             (n_centers, dim)     scaled descriptors (NEP family)

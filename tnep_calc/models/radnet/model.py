@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..edge_gradients import edge_gradient, to_atoms
 from .sites import RadnetSites
 
-DIPOLE = ("dipoles", "dipole", "born_charges", "field_forces", "piezoelectric")
+DIPOLE = ("dipoles", "dipole", "born_charges", "field_forces", "field_virials", "piezoelectric")
 POLARIZABILITY = ("polarizabilities", "polarizability", "polarizability_gradient")
 """What a model of each target gives (names of the contract in ``tnep_calc.models``)."""
 _VOXELS_AT_ONCE = 50_000_000
@@ -31,7 +31,8 @@ def quantities(targets: tuple[str, ...]) -> tuple[str, ...]:
 class RadNet(nn.Module):
     """Radnet model; the call and its results are described in ``tnep_calc.models``.
 
-    Everything is that of zero field; a field is only for ``field_forces``.
+    Everything is that of zero field; a field, shape (3,) or one per centre, (n_centers, 3), is only for ``field_forces``
+    and ``field_virials``, which are those of the dipole's energy -E.mu.
 
     Parameters
     ----------
@@ -62,16 +63,21 @@ class RadNet(nn.Module):
         for name in quantities:
             if name not in self.quantities:
                 raise ValueError(f"this radnet model gives {', '.join(self.quantities)}; '{name}' was asked for")
-        if "field_forces" in quantities and field is None:
-            raise ValueError("field_forces needs a field, shape (3,), in V/A; got none")
         n_centers, n_atoms = centers.shape[0], species.shape[0]
+        local: Optional[Tensor] = None
+        if "field_forces" in quantities or "field_virials" in quantities:
+            if field is None:
+                raise ValueError("field_forces needs a field, shape (3,) or (n_centers, 3), in V/A; got none")
+            if "polarizabilities" in quantities and "dipoles" not in quantities:
+                raise ValueError("a radnet model has field_forces of its dipole only, none of -E.alpha.E / 2")
+            local = field.to(torch.float64).expand(n_centers, 3)
         out: Dict[str, Tensor] = {}
         for first in range(0, max(n_centers, 1), self.centers_at_once):
             last = min(first + self.centers_at_once, n_centers)
             edges = slice(int(offsets[first]), int(offsets[last]))
             part = self._part(
                 species, centers[first:last], offsets[first : last + 1] - offsets[first], neighbors[edges],
-                vectors[edges], quantities, field, n_atoms,
+                vectors[edges], quantities, None if local is None else local[first:last], n_atoms,
             )  # fmt: skip
             for name, value in part.items():
                 if name not in out:
@@ -124,9 +130,11 @@ class RadNet(nn.Module):
                 charges.append(to_atoms(slope, origin, end, n_atoms))
                 strained.append(rij.detach().t() @ slope)
             out["born_charges"], out["piezoelectric"] = torch.stack(charges, dim=1), torch.stack(strained)
-        if field is not None and "field_forces" in quantities:
-            slope = edge_gradient((dipoles * field.to(torch.float64)).sum(), rij)
+        if field is not None:
+            slope = edge_gradient((dipoles * field).sum(), rij)
             out["field_forces"] = to_atoms(slope, origin, end, n_atoms)
+            virials = torch.zeros(n_atoms, 3, 3, dtype=torch.float64, device=rij.device)
+            out["field_virials"] = virials.index_add(0, end, rij.detach().unsqueeze(2) * slope.unsqueeze(1))
         if of_alpha:
             index = torch.tensor([[0, 5, 4], [5, 1, 3], [4, 3, 2]], device=six.device)  # from xx yy zz yz xz xy
             tensors = six.detach()[:, index]
