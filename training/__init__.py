@@ -6,6 +6,7 @@
                checkpoints, the output directory, storage of large arrays, parity tables, ensembles
 ``nep``        NEP and TNEP by gradients on precomputed moments
 ``enthalpy``   the electric enthalpy H(R, E)
+``radnet``     convolutions of the voxels around each atom, for dipole and polarizability
 ``gpumd``      GPUMD's training folders (``nep.in``, ``train.xyz``) with the gradient engine; ``gpumd.snes`` is GPUMD's
                evolution strategy
 ``results``    predictions of any model against labels, and reports about runs

@@ -103,18 +103,17 @@ report_interval = 300
 """,
     "polarizability": """radial_cutoff = {m.tnep}
 angular_cutoff = {m.tnep}
-n_max = [4, 7]
+n_max = [3, 5]
 basis_size = [4, 4]
 l_max = [4]
 neurons = 10
 
 [loss]
-weight_decay = 1e-6
+weight_decay = 1e-2
 
 [optimizer]
-steps = 600
-lr = 0.05
-lbfgs_steps = 1200
+steps = 200
+lbfgs_steps = 1000
 
 [output]
 directory = "."
@@ -124,8 +123,6 @@ report_interval = 300
 channels = 8
 hidden = 32
 
-[loss]
-{off}
 [optimizer]
 epochs = {epochs}
 average = 0.99
@@ -152,7 +149,6 @@ def configuration(material: Material, kind: str, file: Path, structures: int) ->
     """
     per_epoch = -(-structures // (material.batch if kind == "radnet" else 2))
     epochs = max(40, (4000 if kind == "radnet" else 2400) // per_epoch)
-    values = {"m": material, "epochs": epochs, "report": max(1, epochs // 50), "enthalpy": max(material.tnep, 4.0),
-              "off": ""}  # fmt: skip
     head = _DATA.format(file=file, kind=kind, species=list(material.species)).replace("'", '"')
-    return head + _OWN[kind].format(**values)
+    own = {"m": material, "epochs": epochs, "report": max(1, epochs // 50), "enthalpy": max(material.tnep, 4.0)}
+    return head + _OWN[kind].format(**own)

@@ -18,10 +18,9 @@ from study import FAMILIES, MATERIALS, SHARES, Material
 from tnep_calc import TNEPCalculator
 from tnep_calc.io.files import atomic_output
 from tnep_calc.io.structures.extxyz import read_dataset
-from tnep_calc.phonons.gamma import modes, nonanalytic_term
 from tnep_calc.plotting.style import styled
 from tnep_calc.polarization import quanta_in
-from tnep_calc.units import BOHR, EPSILON_0, SQRT_EV_PER_A2_AMU_TO_INV_CM
+from tnep_calc.units import BOHR, COULOMB, EPSILON_0, SQRT_EV_PER_A2_AMU_TO_INV_CM
 
 QUANTITIES = {"P": ("10⁻⁵ e/a₀²", 1e5), "Z*": ("me", 1e3), "eps_inf": ("10⁻³", 1e3)}
 """Unit in which the errors of a quantity are shown, and the factor to it."""
@@ -84,24 +83,31 @@ def reference(material: Material) -> dict[str, float]:
             "eps_inf": 1 + float(np.trace(ideal.polarizability)) / (3 * EPSILON_0 * ideal.volume)}  # fmt: skip
 
 
+def inverse_mass(material: Material) -> float:
+    """Return ``1/m_1 + 1/m_2`` in 1/amu."""
+    return sum(1 / atomic_masses[atomic_numbers[s]] for s in material.species)
+
+
 def longitudinal(material: Material, charge: float, eps: float, to: float | None = None) -> float:
-    """Return the LO wavenumber from Born charge, eps_inf and the TO mode (by default that of DFT)."""
-    masses = [atomic_masses[atomic_numbers[s]] for s in material.species]
+    """Return the LO wavenumber from Born charge, eps_inf and the TO mode (by default that of DFT).
+
+    Eq. 7 of the paper, exact for two atoms in the cell: ``w_LO^2 = w_TO^2 + 4 pi k Z^2 (1/m_1 + 1/m_2) / (V eps)``.
+    """
     volume = material.lattice**3 / 4
-    born = np.array([charge * np.eye(3), -charge * np.eye(3)])
-    relative = np.array([1 / np.sqrt(masses[0]), -1 / np.sqrt(masses[1])]) / np.sqrt(1 / masses[0] + 1 / masses[1])
-    optical = np.kron(np.outer(relative, relative), np.eye(3))
-    matrix = ((material.to if to is None else to) / SQRT_EV_PER_A2_AMU_TO_INV_CM) ** 2 * optical
-    return float(modes(matrix + nonanalytic_term(born, eps * np.eye(3), volume, masses, [1, 0, 0]))[0][-1])
+    added = 4 * np.pi * COULOMB * charge**2 * inverse_mass(material) / (volume * eps) * SQRT_EV_PER_A2_AMU_TO_INV_CM**2
+    return float(np.sqrt((material.to if to is None else to) ** 2 + added))
 
 
-def transverse(calculator, material: Material) -> float:
+def transverse(calculator, material: Material, step: float = 0.01) -> float:
     """Return the TO wavenumber of a model with forces at the lattice constant of DFT."""
-    from tnep_calc.phonons.gamma import dynamical_matrix
-
     atoms = bulk(material.formula, "zincblende", a=material.lattice)
-    atoms.calc = calculator
-    return float(modes(dynamical_matrix(atoms))[0][-1])
+    forces = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions[0, 0] += sign * step
+        forces.append(calculator.get_forces(moved)[0, 0])
+    constant = -(forces[0] - forces[1]) / (2 * step)
+    return float(np.sqrt(constant * inverse_mass(material)) * SQRT_EV_PER_A2_AMU_TO_INV_CM)
 
 
 def raman_spectrum(material: Material, values: dict[str, float], width: float, w: np.ndarray) -> np.ndarray:
@@ -110,9 +116,9 @@ def raman_spectrum(material: Material, values: dict[str, float], width: float, w
     The tensor of a mode has one element, ``alpha_yz = sqrt(V) d chi_yz/dQ`` in atomic units; without an electro-optic
     term it is the same for the LO mode.
     """
-    masses = [atomic_masses[atomic_numbers[s]] / ELECTRON_MASS for s in material.species]
     volume = material.lattice**3 / 4 / BOHR**3
-    element = np.sqrt(volume) * values["raman"] * BOHR / (4 * np.pi) * np.sqrt(1 / masses[0] + 1 / masses[1])
+    slope = np.sqrt(volume) * values["raman"] * BOHR / (4 * np.pi)
+    element = slope * np.sqrt(inverse_mass(material) * ELECTRON_MASS)
     g2 = 0.5 * (2 * element) ** 2
     spectrum = np.zeros_like(w)
     for position, count in ((material.to, 2), (longitudinal(material, values["Z*"], values["eps_inf"]), 1)):
@@ -215,8 +221,8 @@ def draw(folder: Path, results):
                      for name, own in result["curves"].items() if name.split()[1] == family]  # fmt: skip
             if curve:
                 n, born, eps = zip(*curve, strict=True)
-                row[2].loglog(n, born, "o-", color=colour, markersize=3, label=f"{family}, Z* (me)")
-                row[2].loglog(n, eps, "s--", color=colour, markersize=3, label=f"{family}, eps_inf (10⁻³)")
+                row[2].semilogy(n, born, "o-", color=colour, markersize=3, label=f"{family}, Z* (me)")
+                row[2].semilogy(n, eps, "s--", color=colour, markersize=3, label=f"{family}, eps_inf (10⁻³)")
         row[2].set(xlabel="training structures", ylabel="RMSE on the test structures")
         row[2].legend(fontsize=5)
         w = np.linspace(material.to - 80, result["DFT"]["LO"] + 80, 2000)
@@ -229,7 +235,6 @@ def draw(folder: Path, results):
                 row[3].plot(w, spectrum, "--", color=colour, linewidth=1, label=family)
         row[3].set(xlabel="wavenumber (cm⁻¹)", ylabel="Raman intensity", title="532 nm, 300 K")
         row[3].legend(fontsize=6)
-    figure.tight_layout()
     return figure
 
 

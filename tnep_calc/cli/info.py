@@ -16,6 +16,8 @@ supplies it. Nothing but torch, ase, numpy, scipy, h5py and vesin is needed for 
 _OPTIONAL = {
     "phonopy": "pip install 'tnep_calc[phonons]'",
     "spglib": "pip install 'tnep_calc[phonons]'",
+    "phono3py": "pip install 'tnep_calc[phonons]'",
+    "symfc": "pip install 'tnep_calc[phonons]'",
     "mpi4py": "pip install 'tnep_calc[lammps]'",
 }
 
@@ -105,6 +107,9 @@ def _beside_python(program):
 
 
 def _optional():
-    found = {name: _version(name) for name in _OPTIONAL}
+    from ..phonons.anharmonic.polymlp import REMEDY
+
+    remedies = _OPTIONAL | {"pypolymlp": REMEDY}
+    found = {name: _version(name) for name in remedies}
     lines = [f"  {name:<10} {version}" for name, version in found.items() if version]
-    return lines + [f"- {name:<10} not installed: {_OPTIONAL[name]}" for name, version in found.items() if not version]
+    return lines + [f"- {name:<10} not installed: {remedies[name]}" for name, version in found.items() if not version]

@@ -20,7 +20,7 @@ periodic image (ASE) and a ghost atom (LAMMPS) look alike::
 ``quantities`` : List[str]
     Which of the names below are wanted; a name that the model does not give is an error.
 ``field`` : Optional[Tensor], float64, shape (3,), in V/Å
-    NEP family: only for ``field_forces`` and ``field_virials``; everything else is that of zero field.
+    NEP and radnet families: only for ``field_forces`` (and ``field_virials`` of NEP); the rest is that of zero field.
     Enthalpy family: everything is that at the field (None: zero).  Energies are those of the enthalpy H(R, E), forces
     and virials its derivatives, dipoles ``-dH/dE`` include the induced ones, and Born charges and the piezoelectric
     tensor are the derivatives of those dipoles.
