@@ -57,6 +57,17 @@ def test_dielectric_command(run, tmp_path, capsys, route):
     assert set(found.errors) == set(found.values) and "reflectivity_p" in found.values and figure.stat().st_size > 1000
 
 
+def test_infrared_by_both_routes(run, tmp_path, capsys):
+    found = {}
+    for route in ("dipole", "current"):
+        table = tmp_path / f"{route}.txt"
+        assert main(["ir", str(run), "-o", str(table), "--route", route, "--resolution", "30", "--max", "1500"]) == 0
+        found[route] = load_spectrum(table)
+    assert "+- 0." in next(line for line in capsys.readouterr().out.splitlines() if line.startswith("ionic part"))
+    dipole, current = (found[route].values["absorption"] for route in found)
+    assert np.abs(dipole - current).max() < 0.02 * dipole.max()
+
+
 def test_static_constant_and_its_figure(run, tmp_path, capsys):
     command = ["dielectric", str(run), "-o", str(tmp_path / "e.txt"), "--eps-inf", "2.5", "--tensor"]
     assert main([*command, "--static", str(tmp_path / "s.png"), "--plot", str(tmp_path / "e.pdf")]) == 0

@@ -10,6 +10,7 @@ from tnep_calc.errors import InputError
 from tnep_calc.spectra import (
     align_branches,
     autocorrelation,
+    correlation_tensor,
     dielectric_function,
     electronic_dielectric,
     find_peaks,
@@ -88,6 +89,19 @@ def test_autocorrelation_is_the_direct_sum_within_pieces():
         products = [np.sum(p[: len(p) - lag] * p[lag:], axis=1) for p in pieces if len(p) > lag]
         expected.append(np.concatenate(products).mean())
     np.testing.assert_allclose(autocorrelation(pieces, 20), expected, atol=1e-13)
+
+
+def test_correlation_tensor_is_the_symmetric_direct_sum():
+    rng = np.random.default_rng(1)
+    pieces = [rng.normal(size=(n, 3)) for n in (37, 11)]
+    expected = []
+    for lag in range(20):
+        pairs = [(p[: len(p) - lag], p[lag:]) for p in pieces if len(p) > lag]
+        mean = sum(a.T @ b for a, b in pairs) / sum(len(a) for a, _ in pairs)
+        expected.append(0.5 * (mean + mean.T))
+    found = correlation_tensor(pieces, 20)
+    np.testing.assert_allclose(found, expected, atol=1e-13)
+    np.testing.assert_allclose(np.trace(found, axis1=1, axis2=2), autocorrelation(pieces, 20), atol=1e-13)
 
 
 def test_autocorrelation_needs_a_piece_as_long_as_the_lags():

@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 
 from ..errors import InputError
-from .spectra_options import add_spectrum_arguments, dipole_pieces, finish, load_series, provenance, volume_of
-
-ROUTES = ("dipole", "current")
+from .spectra_options import (
+    add_route_argument,
+    add_spectrum_arguments,
+    chosen_route,
+    dipole_pieces,
+    finish,
+    load_series,
+    provenance,
+    volume_of,
+)
 
 EPILOG = """\
 The table has eps'(w), eps''(w), n*alpha, refractive index n, extinction k, absorption coefficient, reflectivity (normal
@@ -31,9 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``tnep dielectric``."""
     parser.epilog = EPILOG
     add_spectrum_arguments(parser)
-    parser.add_argument(
-        "--route", choices=ROUTES, help="what to compute from (default: the dipole, or the current if there is none)"
-    )
+    add_route_argument(parser)
     parser.add_argument("--volume", type=float, metavar="A3", help="volume in A^3 (default: that of the series)")
     parser.add_argument(
         "--eps-inf", nargs="+", metavar="EPS",
@@ -89,16 +94,6 @@ def electronic(words: list[str] | None, series, volume: float):
     if len(numbers) == 1:
         return numbers[0]
     return np.diag(numbers) if len(numbers) == 3 else np.reshape(numbers, (3, 3))
-
-
-def chosen_route(args: argparse.Namespace) -> str:
-    """Return the route: that of the user, else the dipole, else the current where the series has no dipole."""
-    from ..io.series.timeseries import read_timeseries
-
-    if args.route:
-        return args.route
-    series = read_timeseries(args.series[0])
-    return "current" if series.dipole is None and series.current is not None else "dipole"
 
 
 def run(args: argparse.Namespace) -> None:

@@ -10,6 +10,9 @@ from ..spectra.estimate import FINEST
 from ..spectra.fits import SHAPES
 from ..spectra.windows import WINDOWS
 
+ROUTES = ("dipole", "current")
+"""Quantities of a series that the dielectric response can be computed from."""
+
 PEAKS_SHOWN = 12
 
 LARGEST_SPREAD = 0.05
@@ -64,6 +67,23 @@ def add_spectrum_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--html", metavar="FILE.html", help="interactive figure to write (works without a network)")
     parser.add_argument("--force", action="store_true", help="overwrite output files")
+
+
+def add_route_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--route``."""
+    parser.add_argument(
+        "--route", choices=ROUTES, help="what to compute from (default: the dipole, or the current if there is none)"
+    )
+
+
+def chosen_route(args: argparse.Namespace) -> str:
+    """Return the route: that of the user, else the dipole, else the current where the series has no dipole."""
+    from ..io.series.timeseries import read_timeseries
+
+    if args.route:
+        return args.route
+    series = read_timeseries(args.series[0])
+    return "current" if series.dipole is None and series.current is not None else "dipole"
 
 
 def load_series(args: argparse.Namespace, quantity: str):
