@@ -1,6 +1,7 @@
 # make demo   environment, build with the LAMMPS plugin, then train, run LAMMPS on 2 ranks, spectra, figure
 # make test   environment, build, style, types and the whole test suite; JOBS=2 processes
 # make fast   the same without the tests marked slow: below a minute
+# make docs   the documentation site, in build/docs
 # make env    the environment alone; VENV=dir chooses where (default .venv), PYTHON=python3.11 with what
 SHELL := /bin/bash
 VENV ?= .venv
@@ -15,7 +16,7 @@ POLYMLP_BUILD := pybind11 nanobind setuptools_scm cmeel-eigen
 
 NATIVE := $(shell find tnep_calc/csrc lammps_plugin -type f -not -name '*.md' 2>/dev/null)
 
-.PHONY: env test fast demo clean
+.PHONY: env test fast demo docs clean
 
 env: $(VENV)/.installed
 
@@ -60,6 +61,11 @@ bench: env
 	mkdir -p build/bench
 	for name in inference gradients enthalpy lammps spectra; do \
 	  $(BIN)/python benchmarks/$$name.py --json build/bench/$$name.json || exit 1; done
+
+docs: env
+	$(BIN)/python .ci/requirements.py docs | xargs -d '\n' $(BIN)/pip install -q
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs
+	@echo "[docs] build/docs/index.html"
 
 demo: env
 	$(BIN)/python examples/bn/run.py

@@ -51,7 +51,7 @@ def polarizability_gradient(atoms, calculator, progress: Callable | None = None)
 def finite_differences(
     atoms, calculator, name: str, displacement: float = 0.01, progress: Callable | None = None
 ) -> np.ndarray:
-    """Return the derivative of a property by central differences, shape (n_atoms, 3, *shape of the property).
+    """Return the derivative of a property by central differences, shape (n_atoms, 3) + shape of the property.
 
     Parameters
     ----------

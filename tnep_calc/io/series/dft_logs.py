@@ -70,8 +70,8 @@ def read_vasp(path, allow_gaps: bool = False) -> Rows:
     """Read the dipoles of an OUTCAR along molecular dynamics.
 
     With LCALCPOL the sum of the ionic and the electronic part, with LDIPOL the total dipole of a molecule or a slab, of
-    which the sign is a convention without effect on spectra; the last of each ionic step.  VASP prints "electrons
-    Angst" with the sign of the electron's charge, and "|e| Angst" with the usual one.
+    which the sign is a convention without effect on spectra; the last of each ionic step.  VASP prints
+    ``electrons Angst`` with the sign of the electron's charge, and ``|e| Angst`` with the usual one.
 
     Returns
     -------
