@@ -69,7 +69,11 @@ def table_lines(name: str, cls: type) -> list[str]:
             raise ValueError(f"{cls.__name__}: the docstring does not describe '{field.name}'")
         kind, text = docs[field.name]
         kind, unit = type_and_unit(kind)
-        lines += [f"   * - ``{field.name}``", f"     - {kind}", f"     - {default_of(field)}{f' {unit}' if unit else ''}"]
+        lines += [
+            f"   * - ``{field.name}``",
+            f"     - {kind}",
+            f"     - {default_of(field)}{f' {unit}' if unit else ''}",
+        ]
         text = text or [""]
         lines += [f"     - {text[0]}", *(f"       {line}" for line in text[1:])]
     return [*lines, ""]

@@ -129,6 +129,10 @@ def test_structure_gives_the_cell(run, tmp_path):
     command = ["series", str(run / "dipole.dat"), "-o", str(tmp_path / "s.h5"), "--timestep", "0.5"]
     assert main([*command, "--structure", str(tmp_path / "model.xyz")]) == 0
     assert read_timeseries(tmp_path / "s.h5").volume == pytest.approx(210.0)
+    larger = ase.Atoms("He", cell=[5, 6, 8], pbc=True)
+    ase.io.write(tmp_path / "structure.data", larger, format="lammps-data")  # as 'tnep lammps --structure' does
+    assert main([*command, "--force", "--structure", str(tmp_path / "structure.data")]) == 0
+    assert read_timeseries(tmp_path / "s.h5").volume == pytest.approx(240.0)
     ase.io.write(tmp_path / "molecule.xyz", ase.Atoms("He"))
     assert main([*command, "--force", "--structure", str(tmp_path / "molecule.xyz")]) == 1
     assert main([*command, "--force", "--structure", str(run / "dipole.dat")]) == 1

@@ -83,7 +83,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="cell instead of the volume, in A: a (cube), a b c, a b c alpha beta gamma (degrees), or nine numbers "
         "(lattice vectors in rows); needed to unwrap branches of the polarization",
     )  # fmt: skip
-    size.add_argument("--structure", metavar="FILE", help="take the cell from this structure file (any format of ASE)")
+    size.add_argument(
+        "--structure", metavar="FILE",
+        help="take the cell from this structure file (any format of ASE; NAME.data is a data file of LAMMPS)",
+    )  # fmt: skip
     parser.add_argument(
         "--time-unit", choices=TIME_NAMES,
         help="with --format columns: unit of the first column; none: there is no time (add --interval)",
@@ -241,7 +244,7 @@ def _cell_of(path):
     from ..errors import DataFileError
 
     try:
-        atoms = ase.io.read(path)
+        atoms = ase.io.read(path, format="lammps-data" if str(path).endswith(".data") else None)
     except Exception as error:
         raise DataFileError(f"{path} cannot be read as a structure ({error})") from error
     if isinstance(atoms, list) or atoms.cell.rank < 3:
