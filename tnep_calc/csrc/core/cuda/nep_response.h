@@ -42,7 +42,7 @@ TNEP_DEVICE_FUNCTION void sums_tangent(const Block& block, const Model<R>& m, co
 // s.t_q, s.t_d_q and s.t_d_sums of all components.
 template <int L, class Field, class R>
 TNEP_DEVICE_FUNCTION void descriptor_tangent(const Block& block, const Model<R>& m, const Site& site, const Net<R>& net,
-                                             const Scratch<R>& s) {
+                                             const Field& field, const Scratch<R>& s) {
   constexpr int K = kComponents<L>, C = Field::components;
   const int row = expansion_row(m.kr), rows = m.species * row, sums = K * m.na;
   const auto load = [&](int c, int n, Dual<R>* a) {
@@ -172,7 +172,7 @@ TNEP_DEVICE void response_of_centre(const Block& block, const Model<R>& m, const
   block.each(m.dim, [&](int64_t d) { s.d_q[d] = weighted_rows(m, net, s.delta, d); });
   sums_backward<L>(block, m, s);
   sums_tangent<L>(block, m, e, site, field, s);
-  descriptor_tangent<L, Field>(block, m, site, net, s);
+  descriptor_tangent<L>(block, m, site, net, field, s);
   edge_responses<L>(block, m, e, site, field, s, partials);
 }
 
