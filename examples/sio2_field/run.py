@@ -84,6 +84,7 @@ def infrared(calculator, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarr
     """Return wavenumbers (cm^-1), strengths ((D/Å)²/amu) and the ionic dielectric tensor of the 9-atom cell."""
     atoms = quartz()
     relax(atoms, calculator, None)
+    atoms.write(folder.parent / "cell.extxyz")
     settings = Settings(relax=False, fmax=FMAX, raman=False)
     found = run_phonons(atoms, calculator, folder, settings, restart=True)
     charges = mode_charges(found.charges.used, found.modes)

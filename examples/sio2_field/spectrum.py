@@ -75,7 +75,7 @@ def main() -> None:
     if options.time < 4:
         parser.error("--time must be at least 4 ps for a resolution of 20 cm^-1")
     options.output.mkdir(parents=True, exist_ok=True)
-    calculator = TNEPCalculator(enthalpy=options.model)
+    calculator = TNEPCalculator(enthalpy=options.model, dtype="float32")
     cell = orthorhombic(quartz())
     relax(cell, calculator, None)
     atoms = cell.repeat(options.repeat)

@@ -29,3 +29,27 @@ def displaced(data, index):
 
     cell = data.supercell
     return Atoms(cell.symbols, positions=cell.positions + data.displacements[index], cell=np.array(cell.cell), pbc=True)
+
+
+def small_supercell(found):
+    """Return a phono3py object of a supercell of 16 atoms with the Born charges of the data."""
+    from ase import Atoms
+
+    from tnep_calc.io.supercells import bare_structure
+
+    primitive = found.primitive
+    small = bare_structure(Atoms(primitive.symbols, primitive.positions, cell=primitive.cell, pbc=True), 2)
+    small.nac_params = found.nac_params
+    return small
+
+
+def small_cells(potential, count):
+    """Return that object with displaced supercells, whose forces and energies are those of a potential file."""
+    from tnep_calc.phonons import PolymlpCalculator
+    from tnep_calc.phonons.anharmonic.evaluation import evaluate_supercells
+
+    small = small_supercell(read_supercells(NACL))
+    small.generate_displacements(distance=0.03, number_of_snapshots=count, random_seed=3)
+    energies, forces = evaluate_supercells(small.supercells_with_displacements, PolymlpCalculator(potential))
+    small.forces, small.supercell_energies = forces, energies
+    return small

@@ -13,6 +13,8 @@ from tnep_calc.training.common.splits import split_indices
 from tnep_calc.training.enthalpy.config import load_enthalpy_config
 from tnep_calc.training.nep.config import load_config
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = EXAMPLES / "bn"
 KINDS = {"energy": "potential", "dipole": "dipole", "polarizability": "polarizability"}
 SHELLS = np.array([1.554, 2.538, 2.976, 3.589, 3.911])  # Å, neighbours in the ideal crystal

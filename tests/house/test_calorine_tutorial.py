@@ -14,6 +14,8 @@ from helpers.paths import EXAMPLES
 from tnep_calc import TNEPCalculator
 from tnep_calc.cli import main
 
+pytestmark = pytest.mark.slow
+
 calorine = pytest.importorskip("calorine.nep")
 DATA = EXAMPLES / "bn" / "bn8.extxyz"
 N_SPLITS = 3

@@ -11,6 +11,8 @@ from helpers.paths import EXAMPLES
 from tnep_calc.training.enthalpy.config import load_enthalpy_config
 from tnep_calc.units import EPSILON_0
 
+pytestmark = pytest.mark.slow
+
 
 def load(name):
     spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / name / "run.py")

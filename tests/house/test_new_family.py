@@ -14,6 +14,8 @@ from tnep_calc.cli import main
 from tnep_calc.families import KINDS, Kind
 from tnep_calc.io.series.timeseries import read_timeseries
 
+pytestmark = pytest.mark.slow
+
 VALUES = {"B": np.array([0.1, -0.2, 0.3]), "N": np.array([-0.4, 0.5, 0.05])}
 TOML = f"""
 [data]

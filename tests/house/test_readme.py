@@ -11,6 +11,8 @@ from helpers.random_nep import random_nep
 from tnep_calc import export_artifact
 from tnep_calc.artifact import export_enthalpy
 
+pytestmark = pytest.mark.slow
+
 KINDS = {"energy": "potential", "dipole": "dipole", "polarizability": "polarizability"}
 
 

@@ -9,6 +9,8 @@ import pytest
 from helpers.optional import OPTIONAL, absent, entry_of
 from helpers.paths import DATA, ROOT, shared_data
 
+pytestmark = pytest.mark.slow
+
 TEST = """
 import pytest
 

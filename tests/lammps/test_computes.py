@@ -8,6 +8,8 @@ from helpers.random_nep import random_nep
 from helpers.toy_models import toy_dipoles, toy_polarizabilities, write_toy
 from tnep_calc import TNEPCalculator, export_artifact
 
+pytestmark = pytest.mark.slow
+
 SIX = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 # The model needs ghosts within its cutoff and skin; the pair style need not know it.
 ZERO = "pair_style zero 7.0\npair_coeff * *\n"

@@ -8,6 +8,8 @@ from helpers.random_nep import random_nep
 from tnep_calc import TNEPCalculator, export_artifact
 from tnep_calc.io.gpumd.nep_txt import write_nep
 
+pytestmark = pytest.mark.slow
+
 MODELS = [random_nep(seed=k) for k in range(3)]
 START = """
 units metal
@@ -52,7 +54,9 @@ def test_deviation_equals_the_calculators(folder, tmp_path, ranks):
     step, v_max, v_min, v_mean, *rest = np.loadtxt(tmp_path / "devi.out")
     by_virial = np.std(virials, axis=0) / len(atoms)
     assert step == 0 and np.allclose(rest, [*three, np.std(energies) / len(atoms)], rtol=1e-7)
-    assert np.allclose([v_max, v_min, v_mean], [by_virial.max(), by_virial.min(), np.sqrt((by_virial**2).mean())], rtol=1e-6)
+    assert np.allclose(
+        [v_max, v_min, v_mean], [by_virial.max(), by_virial.min(), np.sqrt((by_virial**2).mean())], rtol=1e-6
+    )
     header = (tmp_path / "devi.out").read_text().split("\n")[0].split()
     assert header == "# step max_devi_v min_devi_v avg_devi_v max_devi_f min_devi_f avg_devi_f devi_e".split()
 

@@ -8,6 +8,8 @@ from helpers.random_enthalpy import random_enthalpy, silica
 from tnep_calc import TNEPCalculator
 from tnep_calc.artifact import save_artifact
 
+pytestmark = pytest.mark.slow
+
 SIX = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 MODEL = "e.pt Si O\n"
 BODY = (

@@ -12,6 +12,8 @@ from helpers.random_nep import random_nep
 from helpers.toy_models import write_toy
 from tnep_calc import export_artifact
 
+pytestmark = pytest.mark.slow
+
 START = """
 units {units}
 atom_style {style}

@@ -2,10 +2,13 @@
 
 
 import numpy as np
+import pytest
 
 from helpers.lammps_run import run
 from helpers.paths import ROOT
 from helpers.toy_models import write_toy
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = ROOT / "lammps_plugin" / "examples"
 

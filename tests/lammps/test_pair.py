@@ -11,6 +11,8 @@ from helpers.random_nep import random_nep
 from helpers.toy_models import EPSILON, SIGMA, write_toy
 from tnep_calc import TNEPCalculator, export_artifact
 
+pytestmark = pytest.mark.slow
+
 STRESS = "compute s all stress/atom NULL pair\ncompute c all centroid/stress/atom NULL pair\ncompute e all pe/atom\n"
 COLUMNS = "fx fy fz c_e c_s[*] c_c[*]"
 THERMO = "pe press pxx pyy pzz pxy pxz pyz"

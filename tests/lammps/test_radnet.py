@@ -7,6 +7,8 @@ from helpers.lammps_run import crystal, output, run, script, types_of, write_dat
 from helpers.random_radnet import SPECIES, calculator_of, random_artifact, random_sites
 from tnep_calc.artifact import export_radnet
 
+pytestmark = pytest.mark.slow
+
 THERMO = " ".join([f"c_mu[{k}]" for k in (1, 2, 3)] + [f"c_a[{k}]" for k in range(1, 7)])
 BODY = ("pair_style zero 7.0\npair_coeff * *\n"
         "compute mu all tnep/dipole model.pt B N\ncompute a all tnep/polarizability model.pt B N\n")  # fmt: skip

@@ -10,6 +10,8 @@ from helpers.random_nep import random_nep
 from tnep_calc import TNEPCalculator, export_artifact
 from tnep_calc.artifact import save_artifact
 
+pytestmark = pytest.mark.slow
+
 SIX = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 ZERO = "pair_style zero 7.0\npair_coeff * *\n"
 PAIR = "pair_style tnep\npair_coeff * * e.pt Si O\n"
@@ -53,7 +55,10 @@ def check(result, atoms):
     expected = np.array([raman[:, :, i, j] for i, j in SIX]).transpose(1, 2, 0)
     assert np.abs(found - expected).max() < 1e-11 * np.abs(raman).max()
     current = np.einsum("nab,nb->a", born, velocities)
-    assert np.abs(columns(result, "c_j", (1, 2, 3)) - current).max() < 1e-11 * np.abs(born).sum() * np.abs(velocities).max()
+    assert (
+        np.abs(columns(result, "c_j", (1, 2, 3)) - current).max()
+        < 1e-11 * np.abs(born).sum() * np.abs(velocities).max()
+    )
     assert np.abs(columns(result, "c_z", range(1, 10))).max() < 1e-12 * np.abs(born).sum()  # acoustic sum rule
     assert np.abs(current).max() > 1e-3 * scale * np.abs(velocities).max()
     assert result.thermo["c_m[1]"] == pytest.approx(atoms.calc.get_property("dipole", atoms)[0], rel=1e-10)
@@ -112,7 +117,9 @@ def test_group_and_atoms_without_ghosts_of_the_group(folder):
 def test_current_is_the_rate_of_the_dipole(folder):
     """Its integral along a trajectory is the change of the dipole, from an evaluation that the pair style shares."""
     body = PAIR + VELOCITIES + "compute j all tnep/current e.pt Si O\ncompute m all tnep/dipole e.pt Si O\n"
-    body += "fix 1 all nve\ntimestep 0.0002\nfix w all ave/time 1 1 1 c_j[*] c_m[*] file jm.txt format ' %.17g'\nrun 60\n"
+    body += (
+        "fix 1 all nve\ntimestep 0.0002\nfix w all ave/time 1 1 1 c_j[*] c_m[*] file jm.txt format ' %.17g'\nrun 60\n"
+    )
     run(folder, script(body), 2)
     rows = np.loadtxt(folder / "jm.txt")
     current, dipole = rows[:, 1:4], rows[:, 4:7]

@@ -79,17 +79,13 @@ def test_isolated_atoms_edges_beyond_the_cutoff_and_some_centres(kind):
 def test_repulsion():
     parameters = random_model("potential", 3)
     repelling = replace(parameters, zbl=ZBL(1.5, 3.0))
-    inputs = edges(parameters, *structure(parameters))
-    for dtype in TOLERANCE:
-        ours = compare("potential", repelling, inputs, dtype)
-    assert (
-        float(
-            (ours["energies"] - native("potential", model(parameters), inputs, None, parameters.dim)["energies"])
-            .abs()
-            .max()
-        )
-        > 1e-3
-    )
+    numbers, positions, cell = structure(parameters)
+    pair = (numbers[:2], [[0, 0, 0], [0.3, 1.2, 1.7]], cell, False)
+    for inputs in (edges(parameters, numbers, positions, cell), edges(parameters, *pair)):
+        plain = native("potential", model(parameters), inputs, None, parameters.dim)["energies"]
+        for dtype in TOLERANCE:
+            ours = compare("potential", repelling, inputs, dtype)["energies"]
+            assert float((ours - plain).abs().max()) > 1e-2
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -132,6 +128,17 @@ def test_scratch_memory_in_global_memory():
     parameters = random_model("polarizability", 4, n_species=9)
     numbers, positions, cell = structure(parameters, n=8)
     compare("polarizability", parameters, edges(parameters, numbers, positions, cell), torch.float64)
+
+
+@pytest.mark.parametrize("kind", ["dipole", "polarizability"])
+def test_a_field_of_its_own_at_every_centre(kind):
+    parameters = random_model(kind, 2)
+    inputs = edges(parameters, *structure(parameters))
+    field = torch.tensor(np.random.default_rng(0).normal(size=(len(inputs[1]), 3)))
+    wanted = nep.nep_field_forces(*model(parameters), *inputs, field, True)
+    ours = emulated.nep_field_forces(*model(parameters), *inputs, field, True)
+    for a, b in zip(ours, wanted, strict=True):
+        close(a, b, 1e-10)
 
 
 @pytest.mark.parametrize("name", ["neighbors", "species", "centers"])

@@ -197,6 +197,7 @@ print(ops.status().detail)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["generic", "avx2"])
 def test_instruction_sets(name):
     env = {**os.environ, "OMP_NUM_THREADS": "1", "TNEP_SIMD": name}
@@ -209,6 +210,7 @@ def test_instruction_sets(name):
     assert done.stdout.split() == [name]
 
 
+@pytest.mark.slow
 def test_without_the_library_plain_torch_runs():
     script = (
         "import sys; sys.path[:0] = " + repr(sys.path) + "\n"

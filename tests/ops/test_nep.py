@@ -259,6 +259,7 @@ def _run(**environment):
     return done.returncode, done.stdout.splitlines(), done.stderr
 
 
+@pytest.mark.slow
 def test_instruction_sets_agree():
     results = {}
     for name in ("generic", "avx2", "avx512"):
@@ -274,12 +275,14 @@ def test_instruction_sets_agree():
             assert error < 1e-12, (name, key)
 
 
+@pytest.mark.slow
 def test_unknown_instruction_set_is_refused():
     code, _, err = _run(TNEP_SIMD="mmx")
     assert code != 0
     assert "TNEP_SIMD must name" in err and "'mmx'" in err
 
 
+@pytest.mark.slow
 def test_without_the_library_operators_are_declared():
     script = (
         "import sys; sys.path[:0] = " + repr(sys.path) + "\n"

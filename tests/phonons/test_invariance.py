@@ -17,12 +17,12 @@ from tnep_calc.phonons.raman_crystal import (
     longitudinal_tensors,
     oriented_intensities,
     polarization_scan,
-    porto,
     porto_spectrum,
     powder_average,
 )
 from tnep_calc.phonons.raman_source import finite_differences, polarizability_gradient, symmetrize_gradient
 from tnep_calc.phonons.workflow import Settings, run_phonons
+from tnep_calc.spectra.porto import parse_porto
 from tnep_calc.units import EPSILON_0, POLARIZABILITY_TO_A3
 
 phonopy = pytest.importorskip("phonopy")
@@ -58,7 +58,7 @@ def all_numbers(result, modes):
         "activity": modes.of_sets(activity(invariants(tensors))),
         "eps": dielectric_function(GRID, charges.dielectric, p, modes, 8.0),
         "raman": raman_modes_spectrum(GRID, tensors, modes).values["VV"],
-        "oriented": oriented_intensities(tensors, modes, porto("z(xy)-z")),
+        "oriented": oriented_intensities(tensors, modes, parse_porto("z(xy)-z")),
         "angles": np.array(polarization_scan(tensors, modes, [1, 1, 0], [0, 0, 1], [0.0, 20.0, 70.0])),
     }
 
@@ -234,17 +234,6 @@ def test_porto_selects_modes(result):
     a1_lo = max(w for w in lo_to(result.phonon, [[0, 0, 1]])[0] if to["A1"] + 0.1 < w < to["E1"] - 0.1)
     assert np.abs(np.array(seen["z(xx)-z"]) - a1_lo).min() < 1e-2
     assert np.abs(np.array(seen["z(xx)-z"]) - to["A1"]).min() > 0.1
-
-
-def test_porto_notation():
-    cell = wurtzite().cell.array
-    geometry = porto("c([100] [100])-c".replace(" ", ""), cell)
-    np.testing.assert_allclose(geometry.incident, [0, 0, 1], atol=1e-12)
-    np.testing.assert_allclose(porto("[110](cc)-[1 1 0]", cell).q, np.array([0.5, np.sqrt(0.75), 0]), atol=1e-9)
-    assert porto("z(xy)z").q is None
-    for wrong in ("z(xy)", "z(zx)-z", "abc", "z(aa)-z", "z(x[10])-z"):
-        with pytest.raises(InputError):
-            porto(wrong)
 
 
 def test_polarization_scan_of_a_uniaxial_tensor():

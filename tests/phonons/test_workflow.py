@@ -23,7 +23,9 @@ from tnep_calc.phonons.molecule import vibrations
 from tnep_calc.phonons.nac import charges_of
 from tnep_calc.phonons.raman import activity, invariants
 from tnep_calc.phonons.raman_crystal import electro_optic_tensor
+from tnep_calc.phonons.raman_source import gradient_from_files
 from tnep_calc.phonons.workflow import Settings, run_phonons
+from tnep_calc.units import EPSILON_0
 
 phonopy = pytest.importorskip("phonopy")
 SMALL = Settings(length=6)
@@ -236,6 +238,34 @@ def test_born_of_abinit():
             continue
     assert found is not None and found[0].shape == (2, 3, 3)
     assert found[0][0, 0, 0] > 1.5 and found[0][1, 0, 0] < -1.5 and found[1][0, 0] > 4
+
+
+def test_raman_derivative_from_files(tmp_path):
+    """Dielectric tensors of displaced structures in a file: the Raman element of DFPT, with one atom displaced."""
+    r = json.loads((shared_data("phonons/BN-abinit") / "reference.json").read_text())
+    cell = phonopy.structure.atoms.PhonopyAtoms(
+        cell=r["cell"], symbols=r["symbols"], scaled_positions=r["scaled_positions"]
+    )
+    phonon = phonopy.Phonopy(cell, np.eye(3), "P")
+    lattice, rest = np.array(r["cell"]), cell.positions
+    text = ""
+    for entry in r["eps_at_displaced"]:
+        positions = rest.copy()
+        positions[0, 0] += entry["u_x_atom0_A"]
+        text += (f'2\nLattice="{" ".join(map(str, lattice.ravel()))}" Properties=species:S:1:pos:R:3 pbc="T T T" '
+                 f'epsilon_inf="{" ".join(str(x) for x in np.ravel(entry["epsilon_inf"]))}"\n')  # fmt: skip
+        order = (1, 0)  # another order of the atoms, and another image
+        text += "".join(
+            f"{r['symbols'][k]} {' '.join(f'{x:.12f}' for x in positions[k] + lattice[2] * k)}\n" for k in order
+        )
+    (tmp_path / "displaced.extxyz").write_text(text)
+    gradient = gradient_from_files([tmp_path / "displaced.extxyz"], phonon)
+    slope = EPSILON_0 * r["volume_A3"] * r["d_eps_yz_du_x_atom0_per_A"]
+    assert gradient[0, 0, 1, 2] == pytest.approx(slope, rel=1e-6)
+    np.testing.assert_allclose(gradient[1], -gradient[0], atol=1e-10)
+    (tmp_path / "large.extxyz").write_text(text.replace("2\n", "2\n", 1).replace(str(lattice[0, 1]), "3.0"))
+    with pytest.raises(InputError, match="not the primitive cell"):
+        gradient_from_files([tmp_path / "large.extxyz"], phonon)
 
 
 def test_widths_of_phono3py(tmp_path):

@@ -10,6 +10,7 @@ from tnep_calc.errors import InputError
 from tnep_calc.spectra import (
     align_branches,
     autocorrelation,
+    correlation_tensor,
     dielectric_function,
     electronic_dielectric,
     find_peaks,
@@ -88,6 +89,19 @@ def test_autocorrelation_is_the_direct_sum_within_pieces():
         products = [np.sum(p[: len(p) - lag] * p[lag:], axis=1) for p in pieces if len(p) > lag]
         expected.append(np.concatenate(products).mean())
     np.testing.assert_allclose(autocorrelation(pieces, 20), expected, atol=1e-13)
+
+
+def test_correlation_tensor_is_the_symmetric_direct_sum():
+    rng = np.random.default_rng(1)
+    pieces = [rng.normal(size=(n, 3)) for n in (37, 11)]
+    expected = []
+    for lag in range(20):
+        pairs = [(p[: len(p) - lag], p[lag:]) for p in pieces if len(p) > lag]
+        mean = sum(a.T @ b for a, b in pairs) / sum(len(a) for a, _ in pairs)
+        expected.append(0.5 * (mean + mean.T))
+    found = correlation_tensor(pieces, 20)
+    np.testing.assert_allclose(found, expected, atol=1e-13)
+    np.testing.assert_allclose(np.trace(found, axis1=1, axis2=2), autocorrelation(pieces, 20), atol=1e-13)
 
 
 def test_autocorrelation_needs_a_piece_as_long_as_the_lags():
@@ -401,3 +415,22 @@ def test_user_units():
     assert DIPOLE_UNITS["e*bohr"] == pytest.approx(ase.Bohr, rel=1e-6)
     assert POLARIZABILITY_UNITS["A^3"] == pytest.approx(0.0694461542, rel=1e-8)
     assert POLARIZABILITY_UNITS["bohr^3"] == pytest.approx(ase.Bohr**2 / ase.Hartree, rel=1e-6)
+
+
+def test_parity_with_calorine_on_its_own_grid(liquid):
+    """The same lags, window and wavenumbers: no interpolation, agreement to rounding."""
+    spectra = pytest.importorskip("calorine.tools.spectra", reason="calorine is not installed")
+    pandas = pytest.importorskip("pandas")
+    dipole = liquid[1][:20_000]
+    sigma = window_time("gaussian", 30.0)
+    frame = pandas.DataFrame(dipole, columns=["mu_x", "mu_y", "mu_z"])
+    theirs = spectra.get_ir_spectrum(frame, VOLUME, TEMPERATURE, "mu", dt=0.001, t_sigma=sigma / 1000)
+    n_lags = int(5 * sigma)
+    # they remove the mean of each component, as we do
+    correlation = autocorrelation(dipole - dipole.mean(axis=0), n_lags) * lag_window("gaussian", 30.0, 1.0)[:n_lags] / 3
+    w = theirs["wavenumber_invcm"].to_numpy() * INV_CM_TO_RAD_PER_FS
+    keep = theirs["wavenumber_invcm"].to_numpy() < 3000
+    half = np.where(np.arange(n_lags) == 0, 0.5, 1.0) * correlation
+    ours = FACTOR * w[keep] * (np.cos(np.outer(w[keep], np.arange(n_lags))) @ half)
+    expected = theirs["epsilon_imag"].to_numpy()[keep]
+    np.testing.assert_allclose(ours, expected, atol=1e-6 * expected.max())

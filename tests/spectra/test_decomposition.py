@@ -5,8 +5,8 @@ import pytest
 
 from helpers.langevin import Langevin
 from tnep_calc.errors import InputError
-from tnep_calc.spectra import infrared_spectrum
-from tnep_calc.spectra.decomposition import atomic_currents, group_sums, partial_spectra, self_and_cross
+from tnep_calc.spectra import infrared_spectrum, raman_spectrum
+from tnep_calc.spectra.decomposition import atomic_currents, group_sums, partial_raman, partial_spectra, self_and_cross
 from tnep_calc.spectra.modes import mode_parts, mode_spectra, mode_velocities, modes_in_run
 
 VOLUME, TEMPERATURE = 800.0, 300.0
@@ -44,9 +44,31 @@ def test_parts_add_up_to_rounding(route, direction):
     assert found.values["cross_Si_O"].mean() > 0.3 * found.values["self_Si"].mean() and set(found.errors) == set(
         found.values
     )
+    alone = partial_spectra(parts, 1.0, VOLUME, TEMPERATURE, route=route, pairs=False, **options)
+    assert list(alone.values) == ["total", "part_Si", "part_O", "part_H"]
+    for name, value in alone.values.items():
+        np.testing.assert_allclose(value, found.values[name], atol=1e-11 * scale)
     signal = {route: sum(parts.values())}
     whole = infrared_spectrum(signal.pop("dipole", None), 1.0, VOLUME, TEMPERATURE, **options, **signal)
     np.testing.assert_allclose(total, whole.values["absorption"], atol=1e-9 * scale)
+
+
+def test_raman_of_parts_adds_up():
+    rng = np.random.default_rng(7)
+    parts = {}
+    for name in ("A", "B"):
+        tensor = rng.normal(size=(6000, 3, 3))
+        parts[name] = tensor + tensor.transpose(0, 2, 1)
+    parts["B"] += 0.4 * parts["A"]
+    found = partial_raman(parts, 1.0, resolution=60.0)
+    total = found.values["total"]
+    np.testing.assert_allclose(found.values["part_A"] + found.values["part_B"], total, atol=1e-11 * total.max())
+    whole = raman_spectrum(sum(parts.values()), 1.0, TEMPERATURE, 60.0, max_wavenumber=1e4)
+    expected = whole.values["isotropic"] + 7 / 30 * whole.values["anisotropic"]
+    np.testing.assert_allclose(total[: len(expected)], expected, rtol=1e-9, atol=1e-9 * total.max())
+    assert (found.values["self_A"] < found.values["part_A"]).mean() > 0.9  # correlated in phase
+    with pytest.raises(InputError, match="same lengths"):
+        partial_raman({"A": parts["A"], "B": parts["B"][1:]}, 1.0)
 
 
 def test_molecules_self_and_cross():

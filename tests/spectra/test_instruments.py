@@ -132,3 +132,34 @@ def test_attenuated_total_reflection():
 def test_errors(call, match):
     with pytest.raises(InputError, match=match):
         call()
+
+
+@pytest.mark.parametrize(
+    "light, expected",
+    [
+        (
+            "s",
+            [
+                (0.275579279, 0.68381172),
+                (0.586512234, 0.0259007006),
+                (0.850665885, 0.00307400971),
+                (0.217357337, 0.680296373),
+            ],
+        ),
+        (
+            "p",
+            [
+                (0.104963916, 0.84923071),
+                (0.403024559, 0.0403879409),
+                (0.7584328, 0.0050411903),
+                (0.0497806857, 0.787154564),
+            ],
+        ),
+    ],
+)
+def test_two_absorbing_layers_as_the_program_tmm_has_them(light, expected):
+    """Numbers of coh_tmm (S. Byrnes, tmm 0.2.0, arXiv:1603.02720): 1.7 µm and 0.6 µm at 40 degrees, on n^2 = 2.33."""
+    w = np.array([450.0, 690.0, 720.0, 900.0])
+    eps = 2.4 + 5.0e5 / (700.0**2 - w**2 - 15j * w)
+    r, t = layers(w, [1.0, eps, (2.0 + 0.1j) ** 2, 2.33], [1.7, 0.6], 40.0, light)
+    np.testing.assert_allclose(np.column_stack([r, t]), expected, rtol=2e-8)

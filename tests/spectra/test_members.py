@@ -43,6 +43,7 @@ def test_mean_spread_and_common_error():
     assert both.parameters["static_fluctuation_spread"] == pytest.approx(squares.std(ddof=1) * fluctuation)
     assert both.parameters["models"] == 3 and both.parameters["blocks"] == one.parameters["blocks"]
     assert combine_members([one]) is one
+    np.testing.assert_allclose(both.replicas["eps_imag"], squares.mean() * one.replicas["eps_imag"], rtol=1e-8)
     part = both.between(500, 1500)
     assert part.spreads["absorption"].shape == part.wavenumber.shape
 

@@ -6,10 +6,18 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 
 from tnep_calc.errors import InputError
-from tnep_calc.spectra import bose_factor, laser_factor, parse_porto, raman_spectrum
+from tnep_calc.spectra import bose_factor, laser_factor, parse_porto, polarization_settings, raman_spectrum
 from tnep_calc.spectra.raman import invariants
 from tnep_calc.spectra.windows import window_time
-from tnep_calc.units import BOLTZMANN_SI, PLANCK, POLARIZABILITY_TO_A3, SPEED_OF_LIGHT
+from tnep_calc.units import (
+    BOLTZMANN,
+    BOLTZMANN_SI,
+    INV_CM_TO_RAD_PER_FS,
+    PLANCK,
+    POLARIZABILITY_TO_A3,
+    SPEED_OF_LIGHT,
+    SQRT_EV_PER_A2_AMU_TO_RAD_PER_FS,
+)
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +150,68 @@ def test_raman_errors(tensors, change, match):
     arguments = {"polarizability": tensors[:5000], "dt": 1.0, "temperature": 300.0, "resolution": 50.0}
     with pytest.raises(InputError, match=match):
         raman_spectrum(**(arguments | change))
+
+
+def harmonic(position, derivative, temperature, n=60_000, dt=1.0):
+    """Polarizabilities of one classical mode with energy k_B T; derivative: volume polarizability in Å^2/sqrt(amu)."""
+    omega = position * INV_CM_TO_RAD_PER_FS
+    amplitude = np.sqrt(2 * BOLTZMANN * temperature) * SQRT_EV_PER_A2_AMU_TO_RAD_PER_FS / omega
+    q = amplitude * np.cos(omega * dt * np.arange(n))
+    return q[:, None, None] * np.asarray(derivative) / POLARIZABILITY_TO_A3
+
+
+@pytest.mark.parametrize("position, temperature", [(500.0, 300.0), (1600.0, 150.0)])
+def test_cross_section_of_a_mode_is_that_of_placzek(position, temperature):
+    """Integral over the band: (2 pi)^4 / 45 (w_L - w)^4 h / (8 pi^2 c w) (45 a^2 + 7 gamma^2) / (1 - exp(-x)), in SI."""
+    derivative = np.array([[2.0, 0.3, 0.0], [0.3, 1.0, -0.5], [0.0, -0.5, 0.4]])
+    raman = raman_spectrum(
+        harmonic(position, derivative, temperature),
+        1.0,
+        temperature,
+        8.0,
+        blocks=0,
+        laser=500.0,
+        molecules=4,
+        anti_stokes=True,
+    )
+    a = np.trace(derivative) / 3
+    b = derivative - a * np.eye(3)
+    gamma2 = 1.5 * np.sum(b * b)
+    si = (1e-20 / np.sqrt(1.66053906660e-27)) ** 2  # (Å^2/sqrt(amu))^2 in m^4/kg
+    h, c, k = PLANCK, SPEED_OF_LIGHT, BOLTZMANN_SI
+    x = h * c * 100 * position / (k * temperature)
+    w = raman.wavenumber
+    near = np.abs(w - position) < 40.0
+    step = w[1] - w[0]
+    for name, weight in (("unpolarised", 45 * a * a + 7 * gamma2), ("VV", 45 * a * a + 4 * gamma2), ("VH", 3 * gamma2)):
+        scattered = 100 * (1e7 / 500.0 - position)
+        expected = (
+            (2 * np.pi * scattered) ** 4 / 45 * h / (8 * np.pi**2 * c * 100 * position) * weight * si / -np.expm1(-x)
+        )
+        area = step * raman.values[f"cross_section_{name}"][near].sum() * 4 * 1e-4  # four molecules, cm^2 to m^2
+        assert area == pytest.approx(expected, rel=0.02)
+        # anti-Stokes over Stokes: ((w_L + w) / (w_L - w))^4 exp(-x)
+        up = step * raman.values[f"anti_stokes_{name}"][near].sum()
+        down = step * raman.values[name][near].sum()
+        assert up / down == pytest.approx((100 * (1e7 / 500 + position) / scattered) ** 4 * np.exp(-x), rel=0.02)
+    at = near.nonzero()[0][raman.values["VV"][near].argmax()]
+    assert raman.values["depolarisation"][at] == pytest.approx(3 * gamma2 / (45 * a * a + 4 * gamma2), rel=1e-6)
+    assert raman.units["cross_section_VV"] == "cm^2/sr/cm^-1"
+
+
+def test_depolarisation_ratio_has_an_error_bar(tensors):
+    raman = raman_spectrum(tensors, 1.0, 300.0, 60.0, blocks=9)
+    at = np.searchsorted(raman.wavenumber, 1200.0)
+    ratio, error = raman.values["depolarisation"][at], raman.errors["depolarisation"][at]
+    assert ratio == pytest.approx(0.75, abs=max(0.02, 4 * error)) and error < 0.02
+    middle = np.searchsorted(raman.wavenumber, 950.0)  # where two bands meet
+    assert raman.errors["depolarisation"][middle] > 5 * error
+
+
+def test_oriented_settings_see_their_component(tensors):
+    settings = polarization_settings([0, 0, 1], [1, 0, 0])
+    raman = raman_spectrum(tensors[:6000], 1.0, 300.0, 40.0, blocks=0, geometries=list(settings.values()))
+    np.testing.assert_allclose(raman.values["VH"] * 0, 0)
+    direct = raman_spectrum(tensors[:6000], 1.0, 300.0, 40.0, blocks=0, geometries=[parse_porto("z(yy)-z")])
+    np.testing.assert_allclose(raman.values["oriented_HH"], direct.values["z(yy)-z"], rtol=1e-9)
+    np.testing.assert_allclose(raman.values["oriented_VH"], raman.values["oriented_HV"], rtol=1e-9)

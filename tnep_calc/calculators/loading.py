@@ -69,11 +69,18 @@ def load_model(source, role: str, device: torch.device, dtype: str | None, unit:
     from_nep = isinstance(source, NepParameters) or (not isinstance(source, Artifact) and not is_artifact(source))
     if unit is not None and not from_nep:
         raise InputError(f"{role}: an artifact knows its unit; '{unit}' is only for a nep.txt")
-    path = "native kernels" if known.family != "radnet" and device.type == "cpu" and ops.load() else "plain torch"
+    path = "native kernels" if _runs_natively(known.family, device) else "plain torch"
     if path == "native kernels" and is_of_third_order(model):
         path = "native kernels at zero field, plain torch in a field (third order)"
     log.info("%s: %s model, %s, %s on %s", role, known.family, known.dtype, path, device)
     return Artifact(model.module.to(device), known)
+
+
+def _runs_natively(family: str, device: torch.device) -> bool:
+    if family == "radnet" or not ops.load():
+        return False
+    on_gpu = family == "nep" and device.type == "cuda"
+    return device.type == "cpu" or (on_gpu and torch.ops.tnep.nep_available(torch.empty(0, device=device)))
 
 
 def is_of_third_order(model: Artifact) -> bool:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 
 from ..errors import InputError
-from .spectra_options import add_spectrum_arguments, finish, load_series, provenance
-
-ROUTES = ("dipole", "current")
+from .spectra_options import (
+    add_route_argument,
+    add_spectrum_arguments,
+    chosen_route,
+    dipole_pieces,
+    finish,
+    load_series,
+    provenance,
+    volume_of,
+)
 
 EPILOG = """\
 The table has eps'(w), eps''(w), n*alpha, refractive index n, extinction k, absorption coefficient, reflectivity (normal
@@ -31,9 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``tnep dielectric``."""
     parser.epilog = EPILOG
     add_spectrum_arguments(parser)
-    parser.add_argument(
-        "--route", choices=ROUTES, help="what to compute from (default: the dipole, or the current if there is none)"
-    )
+    add_route_argument(parser)
     parser.add_argument("--volume", type=float, metavar="A3", help="volume in A^3 (default: that of the series)")
     parser.add_argument(
         "--eps-inf", nargs="+", metavar="EPS",
@@ -51,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "surface normal to z, plane of incidence xz)",
     )  # fmt: skip
     parser.add_argument("--unwrap", action="store_true", help="follow one branch of the polarization (needs the cell)")
+    parser.add_argument(
+        "--parts", metavar="FILE",
+        help="also write the absorption as a sum over the species, self and cross terms, from the current of each in "
+        "the series ('tnep series --current')",
+    )  # fmt: skip
     parser.add_argument(
         "--static", metavar="FILE", help="figure of the static dielectric constant against the length of the run"
     )
@@ -86,32 +96,16 @@ def electronic(words: list[str] | None, series, volume: float):
     return np.diag(numbers) if len(numbers) == 3 else np.reshape(numbers, (3, 3))
 
 
-def chosen_route(args: argparse.Namespace) -> str:
-    """Return the route: that of the user, else the dipole, else the current where the series has no dipole."""
-    from ..io.series.timeseries import read_timeseries
-
-    if args.route:
-        return args.route
-    series = read_timeseries(args.series[0])
-    return "current" if series.dipole is None and series.current is not None else "dipole"
-
-
 def run(args: argparse.Namespace) -> None:
     """Compute and write the response."""
     from ..plotting.dielectric import plot_dielectric
-    from ..spectra import align_branches, dielectric_spectrum, static_dielectric, unwrap_dipole
+    from ..spectra import dielectric_spectrum, static_dielectric
 
     spectra, static = [], None
     route = chosen_route(args)
     for path, series, sampled, temperature in load_series(args, route):
-        volume = series.volume if args.volume is None else args.volume
-        if volume is None:
-            raise InputError(f"{path} does not say the volume of the cell: add --volume A3")
-        pieces = sampled.pieces(args.skip)
-        if args.unwrap and route == "dipole":
-            if series.cell is None:
-                raise InputError(f"{path} does not know the cell: make it again with 'tnep series --cell'")
-            pieces = align_branches([unwrap_dipole(piece, series.cell) for piece in pieces], series.cell)
+        volume = volume_of(args, path, series)
+        pieces = dipole_pieces(args, path, series, sampled) if route == "dipole" else sampled.pieces(args.skip)
         eps_inf = electronic(args.eps_inf, series, volume)
         spectrum = dielectric_spectrum(
             sampled.dt,
@@ -129,6 +123,8 @@ def run(args: argparse.Namespace) -> None:
         )
         spectrum.parameters.update(provenance(path, sampled), unwrapped=args.unwrap, skipped_ps=args.skip)
         spectra.append(spectrum)
+        if args.parts:
+            write_parts(args, path, series, volume, temperature)
         if route == "dipole":
             static = static_dielectric(pieces, volume, temperature, eps_inf, sampled.dt)
             spectrum.parameters["static_dielectric"] = static.mean
@@ -147,6 +143,28 @@ def run(args: argparse.Namespace) -> None:
 
         save_figure(plot_static(static).figure, args.static, args.force)
         print(f"wrote {args.static}")
+
+
+def write_parts(args: argparse.Namespace, path: str, series, volume: float, temperature: float) -> None:
+    """Write the absorption as a sum over species and print the share of each."""
+    from ..io.series.spectrum_store import save_spectrum
+    from ..spectra.decomposition import partial_spectra
+
+    if not series.current_parts:
+        raise InputError(f"{path} has no currents of species: make it again with 'tnep series --current'")
+    parts = {
+        name: type(series.current)(part, series.current.dt, series.current.starts).pieces(args.skip)
+        for name, part in series.current_parts.items()
+    }
+    found = partial_spectra(
+        parts, series.current.dt, volume, temperature, route="current", resolution=args.resolution, window=args.window,
+        blocks=args.blocks, direction=args.direction, max_wavenumber=args.max_wavenumber,
+    )  # fmt: skip
+    found.parameters.update(provenance(path, series.current), skipped_ps=args.skip)
+    save_spectrum(args.parts, found, args.force)
+    whole = found.values["total"].sum()
+    shares = (f"{name} {100 * found.values[f'part_{name}'].sum() / whole:.1f} %" for name in series.current_parts)
+    print(f"shares of the absorption: {', '.join(shares)} (their spectra add up to the total); wrote {args.parts}")
 
 
 def print_static(found) -> None:

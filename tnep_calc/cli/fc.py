@@ -147,15 +147,16 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _lead(args, executor) -> None:
-    from ..phonons.anharmonic.force_constants import force_constants, write_force_constants
+    from ..phonons.anharmonic.force_constants import check_options, force_constants, write_force_constants
     from .fc_potential import fitting, given_potential, print_errors
 
+    check_options(args.displacements, args.number, args.amplitude, args.solver)
     potential = given_potential(args)
     source, data = _source(args, potential)
     sizes = _sizes(args)
     _claim(args, potential)
     options = {"displacements": args.displacements, "number": args.number, "amplitude": args.amplitude,
-               "seed": args.seed, "solver": args.solver, "cutoff": args.cutoff}  # fmt: skip
+               "solver": args.solver, "cutoff": args.cutoff}  # fmt: skip
     if sizes:
         _convergence(args, source, data, sizes, options, executor)
         return
@@ -172,7 +173,7 @@ def _lead(args, executor) -> None:
     else:
         result = force_constants(
             source, potential, executor=executor, checkpoint=args.output / CHECKPOINTS[0], identity=potential.identity,
-            **options,
+            seed=args.seed, **options,
         )  # fmt: skip
     written = write_force_constants(result, args.output, evaluated=potential is not None)
     for name in CHECKPOINTS:

@@ -11,11 +11,18 @@ from ..errors import InputError
 KINDS = ("polymlp", "nep", "none")
 
 NEP_DEFAULTS: dict[str, dict] = {
-    "model": {"radial_cutoff": 8.0, "angular_cutoff": 6.0, "n_max": [8, 6], "basis_size": [10, 8], "l_max": [4, 2, 0],
-              "neurons": 30},
-    "loss": {"virial": 0.0},
-    "optimizer": {"steps": 100, "lbfgs_steps": 600},
-}  # fmt: skip
+    "model": {
+        "radial_cutoff": 8.0,
+        "angular_cutoff": 6.0,
+        "n_max": [7, 5],
+        "basis_size": [8, 8],
+        "l_max": [4, 2, 0],
+        "neurons": 30,
+    },
+    "loss": {"energy": 0.03, "virial": 0.0, "weight_decay": 1e-9},
+    "optimizer": {"method": "soap", "batch": 4, "lr": 0.005, "steps": 3000, "lbfgs_steps": 0},
+    "output": {"report_interval": 100, "checkpoint_interval": 500},
+}
 """Configuration of the NEP training for the small displacements of force constants, where it differs from that of
 ``tnep train``."""
 
@@ -102,7 +109,7 @@ def _train_nep(data, train, folder, settings):
     tables: dict[str, dict] = {name: dict(table) for name, table in NEP_DEFAULTS.items()}
     tables["model"] |= {"kind": "potential", "species": list(dict.fromkeys(data.supercell.symbols))}
     tables["data"] = {"files": [file.name], "validation_fraction": 0.0, "test_fraction": 0.0}
-    tables["output"] = {"directory": "."}
+    tables["output"] |= {"directory": "."}
     for name, value in settings.items():
         table, dot, key = name.partition(".")
         if not dot or table not in ("model", "loss", "optimizer", "output"):

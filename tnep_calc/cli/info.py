@@ -16,6 +16,8 @@ supplies it. Nothing but torch, ase, numpy, scipy, h5py and vesin is needed for 
 _OPTIONAL = {
     "phonopy": "pip install 'tnep_calc[phonons]'",
     "spglib": "pip install 'tnep_calc[phonons]'",
+    "phono3py": "pip install 'tnep_calc[phonons]'",
+    "symfc": "pip install 'tnep_calc[phonons]'",
     "mpi4py": "pip install 'tnep_calc[lammps]'",
 }
 
@@ -70,8 +72,19 @@ def _native():
 
     status = ops.status()
     if status.loaded:
-        return [f"  native     {status.path}  ({status.detail})"]
+        return [f"  native     {status.path}  ({status.detail})", *_cuda_kernels()]
     return [f"- native     plain torch is used: {status.detail}"]
+
+
+def _cuda_kernels():
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    if torch.ops.tnep.nep_available(torch.zeros(1, device="cuda")):
+        return ["  CUDA       NEP and TNEP run on CUDA kernels, other models on plain torch"]
+    rebuild = "with nvcc on the path, pip install --no-build-isolation --no-deps ."
+    return [f"- CUDA       plain torch is used on the GPU; to build the CUDA kernels: {rebuild}"]
 
 
 def _lammps():
@@ -105,6 +118,9 @@ def _beside_python(program):
 
 
 def _optional():
-    found = {name: _version(name) for name in _OPTIONAL}
+    from ..phonons.anharmonic.polymlp import REMEDY
+
+    remedies = _OPTIONAL | {"pypolymlp": REMEDY}
+    found = {name: _version(name) for name in remedies}
     lines = [f"  {name:<10} {version}" for name, version in found.items() if version]
-    return lines + [f"- {name:<10} not installed: {_OPTIONAL[name]}" for name, version in found.items() if not version]
+    return lines + [f"- {name:<10} not installed: {remedies[name]}" for name, version in found.items() if not version]

@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 
 from ..errors import InputError
-from .spectra_options import add_spectrum_arguments, finish, load_series, provenance
+from .spectra_options import (
+    add_route_argument,
+    add_spectrum_arguments,
+    chosen_route,
+    dipole_pieces,
+    finish,
+    load_series,
+    provenance,
+    volume_of,
+)
 
 EPILOG = """\
 The table has n(w)*alpha(w) in cm^-1 (refractive index times absorption coefficient, base e), eps''(w), and their
@@ -13,6 +22,8 @@ standard errors; with --eps-inf also eps'(w), the refractive index n, alpha itse
 
 No quantum correction is applied, on purpose: the classical fluctuation-dissipation formula for eps'' and n*alpha is
 already exact for harmonic modes. The average over directions (a third of the trace) is the default.
+
+From the dipole, or from the current sum_j Z_j . v_j in the series (--route current: the same spectrum, no branches).
 
 A crystal's dipole from DFT, or from a model trained on wrapped polarizations, jumps by e times a lattice vector:
 --unwrap follows one branch.
@@ -28,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``tnep ir``."""
     parser.epilog = EPILOG
     add_spectrum_arguments(parser)
+    add_route_argument(parser)
     parser.add_argument("--volume", type=float, metavar="A3", help="volume in A^3 (default: that of the series)")
     parser.add_argument(
         "--direction", type=float, nargs=3, metavar=("X", "Y", "Z"),
@@ -70,21 +82,16 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
 
     from ..plotting.spectra import plot_ir
-    from ..spectra import align_branches, infrared_spectrum, unwrap_dipole
+    from ..spectra import infrared_spectrum, static_dielectric
 
     spectra = []
-    for path, series, dipole, temperature in load_series(args, "dipole"):
-        volume = series.volume if args.volume is None else args.volume
-        if volume is None:
-            raise InputError(f"{path} does not say the volume of the cell: add --volume A3")
-        pieces = dipole.pieces(args.skip)
-        if args.unwrap:
-            if series.cell is None:
-                raise InputError(f"{path} does not know the cell: make it again with 'tnep series --cell'")
-            pieces = align_branches([unwrap_dipole(piece, series.cell) for piece in pieces], series.cell)
+    route, spread = chosen_route(args), ""
+    for path, series, sampled, temperature in load_series(args, route):
+        volume = volume_of(args, path, series)
+        pieces = dipole_pieces(args, path, series, sampled) if route == "dipole" else sampled.pieces(args.skip)
         spectrum = infrared_spectrum(
-            pieces,
-            dipole.dt,
+            pieces if route == "dipole" else None,
+            sampled.dt,
             volume,
             temperature,
             resolution=args.resolution,
@@ -93,10 +100,15 @@ def run(args: argparse.Namespace) -> None:
             direction=args.direction,
             eps_inf=electronic(args.eps_inf, series, volume, args.direction),
             max_wavenumber=args.max_wavenumber,
+            current=pieces if route == "current" else None,
         )
-        spectrum.parameters.update(provenance(path, dipole), unwrapped=args.unwrap, skipped_ps=args.skip)
+        spectrum.parameters.update(provenance(path, sampled), unwrapped=args.unwrap, skipped_ps=args.skip)
         spectra.append(spectrum)
+        if route == "dipole" and args.direction is None:
+            static = static_dielectric(pieces, volume, temperature, dt=sampled.dt)
+            spread = f" +- {static.error:.2g}" if static.converged else f" +- {static.error:.2g} or more"
     fluctuations = [spectrum.parameters["static_fluctuation"] for spectrum in spectra]
-    spread = f" +- {np.std(fluctuations, ddof=1):.2g} (models)" if len(spectra) > 1 else ""
+    if len(spectra) > 1:
+        spread = f" +- {np.std(fluctuations, ddof=1):.2g} (models)"
     print(f"ionic part of the static dielectric constant, from all frequencies: {np.mean(fluctuations):.4g}{spread}")
     finish(args, spectra, "absorption", plot_ir)

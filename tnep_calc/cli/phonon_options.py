@@ -21,7 +21,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="electric enthalpy: gives everything; several are an ensemble",
     )
-    group.add_argument("--energy", type=Path, nargs="+", metavar="FILE", help="potential: forces")
+    group.add_argument("--energy", type=Path, nargs="+", metavar="FILE", help="potential: forces; polymlp.yaml too")
     group.add_argument(
         "--radnet", type=Path, nargs="+", metavar="FILE", help="radnet: Born charges, eps_inf and Raman"
     )
@@ -71,6 +71,7 @@ def calculator_of(args: argparse.Namespace):
     """Return the calculator of the models, and the checksums of their files."""
     from ..calculators.tnep import TNEPCalculator
     from ..io.files import sha256
+    from ..phonons.anharmonic.polymlp import PolymlpCalculator, is_polymlp
 
     given = {role: getattr(args, role) for role in MODELS if getattr(args, role)}
     if "enthalpy" not in given and "energy" not in given:
@@ -81,6 +82,10 @@ def calculator_of(args: argparse.Namespace):
                 raise InputError(f"{path}: no such file")
     sources = {role: paths[0] if len(paths) == 1 else paths for role, paths in given.items()}
     known = {role: [{"file": path.name, "sha256": sha256(path)} for path in paths] for role, paths in given.items()}
+    if "energy" in given and is_polymlp(given["energy"][0]):
+        if given != {"energy": given["energy"][:1]}:
+            raise InputError("a polynomial potential gives forces alone: add --born, and leave other models out")
+        return PolymlpCalculator(given["energy"][0]), {"models": known}
     return TNEPCalculator(**sources), {"models": known}
 
 
@@ -114,13 +119,25 @@ def read_structure(path: Path):
 
 
 def communicator():
-    """Return the MPI communicator of a program that was started by mpiexec, else None."""
-    if not any(name in os.environ for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "MPI_LOCALNRANKS")):
+    """Return the MPI communicator of a program that was started by mpiexec, else None.
+
+    Raises
+    ------
+    InputError
+        If mpi4py is missing, or belongs to another MPI than mpiexec: all processes would do the same work.
+    """
+    sizes = [os.environ[name] for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS") if name in os.environ]
+    if not sizes or int(sizes[0]) == 1:
         return None
     try:
         from mpi4py import MPI
     except ImportError as error:
-        raise InputError("mpiexec starts several processes, but mpi4py is missing: pip install mpi4py") from error
+        raise InputError(f"mpiexec starts several processes, but mpi4py cannot be used: {error}") from error
+    if MPI.COMM_WORLD.Get_size() != int(sizes[0]):
+        raise InputError(
+            f"mpiexec has started {sizes[0]} processes, but mpi4py sees {MPI.COMM_WORLD.Get_size()}: use the mpiexec "
+            "of the MPI that mpi4py belongs to ('tnep info' names it)"
+        )
     return MPI.COMM_WORLD
 
 

@@ -15,6 +15,7 @@ from .phonon_options import (
     read_structure,
     settings_of,
 )
+from .porto_options import add_porto_argument
 
 EPILOG = """\
 Relaxes the crystal with its symmetry, displaces atoms, fits force constants, and adds Born charges and eps_inf for the
@@ -25,7 +26,7 @@ A structure without a periodic cell is a molecule: infrared and Raman tables of 
 
 examples:
   tnep phonons POSCAR --enthalpy model.pt -o phonons
-  tnep phonons bn.cif --energy e.pt --dipole d.pt --susceptibility s.pt -o phonons --porto 'z(xy)-z' 'x(yz)-x'
+  tnep phonons bn.cif --energy e.pt --dipole d.pt --susceptibility s.pt -o phonons --porto 'z(xy)-z'
   tnep phonons nacl.cif --energy nep.txt --born BORN -o phonons
   mpiexec -n 4 tnep phonons POSCAR --enthalpy model.pt -o phonons     # displacements shared between ranks
 """
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="widths per mode: kappa-*.hdf5 of phono3py (FWHM = 2 "
-        "gamma), or a text file with one FWHM in cm^-1 per mode",
+        "gamma), or the table widths-*K.txt of 'tnep ltc' (columns: mode, frequency, FWHM in cm^-1)",
     )
     group.add_argument(
         "--directions",
@@ -58,19 +59,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="Q",
         help="directions of q for the LO-TO table, Cartesian, three numbers each (default: principal axes)",
     )
-    group.add_argument(
-        "--porto",
-        nargs="+",
-        default=[],
-        metavar="GEOMETRY",
-        help="Raman of the oriented crystal, e.g. 'z(xy)-z'; axes x y z, lattice vectors a b c, directions [110]",
-    )
+    add_porto_argument(parser)
     group.add_argument("--max", type=float, metavar="CM-1", help="end of the spectra")
     group.add_argument(
         "--md-infrared", type=Path, metavar="FILE", help="spectrum of 'tnep ir' to be drawn beside that of the modes"
     )
     group.add_argument(
         "--md-raman", type=Path, metavar="FILE", help="spectrum of 'tnep raman' to be drawn beside that of the modes"
+    )
+    group.add_argument(
+        "--raman-from",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="dielectric tensors of the primitive cell with displaced atoms (VASP, ABINIT, extended xyz), instead of a "
+        "model; symmetry is used, so that few are enough",
     )
     group.add_argument("--no-raman", action="store_true", help="leave Raman out")
 
@@ -86,6 +89,7 @@ def run(args: argparse.Namespace) -> None:
 
             run_molecule(args, atoms, calculator, provenance)
         return
+    from ..phonons.raman_source import gradient_from_files
     from ..phonons.workflow import run_phonons
 
     provenance |= {"structure": args.structure.name, "command": "tnep " + " ".join(args.argv)}
@@ -95,6 +99,7 @@ def run(args: argparse.Namespace) -> None:
         args.output,
         settings_of(args, not args.no_raman),
         born=born_source(args),
+        gradient=None if args.raman_from is None else lambda phonon: gradient_from_files(args.raman_from, phonon),
         comm=comm,
         restart=args.restart,
         provenance=provenance,
@@ -121,24 +126,22 @@ def conditions_of(args: argparse.Namespace, n_modes: int):
         widths_of(args, n_modes),
         directions,
         tuple(args.porto),
+        args.lattice_directions,
         args.max,
     )
 
 
 def widths_of(args: argparse.Namespace, n_modes: int):
     """Return one width, or one per mode from a file."""
-    import numpy as np
-
     if args.widths is None:
         return args.width
     if args.widths.suffix in (".hdf5", ".h5"):
         from ..phonons.infrared import widths_of_phono3py
 
         return widths_of_phono3py(args.widths, args.temperature)
-    try:
-        widths = np.loadtxt(args.widths, ndmin=1)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{args.widths}: cannot be read as numbers ({error})") from error
+    from ..io.linewidths import read_linewidths
+
+    widths = read_linewidths(args.widths)[1]
     if widths.shape != (n_modes,):
         raise InputError(f"{args.widths} must have {n_modes} widths, one per mode, got {widths.shape}")
     return widths
@@ -152,7 +155,7 @@ def write_results(args: argparse.Namespace, result) -> None:
     from ..io.series.spectrum_text import read_spectrum
     from ..phonons.analysis import analyse
     from ..phonons.export import write_exports
-    from ..phonons.report import facts, numbers, sheets, write_numbers, write_tables
+    from ..phonons.report import facts, numbers, sheets, shown, write_numbers, write_tables
     from ..plotting.phonon_page import write_phonon_page
 
     conditions = conditions_of(args, len(result.modes.wavenumbers))
@@ -162,7 +165,7 @@ def write_results(args: argparse.Namespace, result) -> None:
         print(f"{name:<24}{value}")
     for note in [*result.notes, *analysis.notes]:
         print(note)
-    for sheet in sheets(result, analysis, conditions):
+    for sheet in shown(sheets(result, analysis, conditions)):
         print("\n" + sheet.text())
     exports = write_exports(result.phonon, args.output)
     write_numbers(args.output / "phonons.json", numbers(result, analysis, conditions, exports))

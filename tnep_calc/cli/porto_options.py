@@ -26,11 +26,11 @@ def porto_geometries(args: argparse.Namespace, cell=None) -> list:
     args : Namespace
         With what :func:`add_porto_argument` added.
     cell : array_like, shape (3, 3), optional, in Å
-        Lattice vectors in rows, needed for ``--lattice-directions``.
+        Lattice vectors in rows, of a cell that does not change; needed for ``--lattice-directions``.
     """
     from ..errors import InputError
     from ..spectra.porto import parse_porto
 
-    if args.lattice_directions and cell is None:
+    if args.lattice_directions and (cell is None or cell.ndim != 2):
         raise InputError("--lattice-directions needs the cell, which is not known here: use Cartesian directions")
     return [parse_porto(text, cell if args.lattice_directions else None) for text in args.porto]

@@ -120,6 +120,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="artifact of a radnet model of both; several: an ensemble",
     )  # fmt: skip
     models.add_argument(
+        "--current", action="store_true",
+        help="add the current sum_j Z_j . v_j, of the cell and of each species (the frames need velocities)",
+    )  # fmt: skip
+    models.add_argument(
         "--interval", type=parse_time, metavar="TIME", help="time between frames (or rows without a time), e.g. 1, 2fs"
     )
     models.add_argument(
@@ -218,12 +222,13 @@ def _evaluate(args):
     source = {"source": Path(path).name, "source_sha256": sha256(path), "notes": "models evaluated by tnep series"}
     trajectory.cell = cell
     found = evaluate_trajectory(
-        trajectory, calculator, None, args.temperature, source, command_line(args), args.isolated
-    )  # fmt: skip
+        trajectory, calculator, None, args.temperature, source, command_line(args), args.isolated, args.current
+    )
     if trajectory.repeated:
         print(f"{trajectory.repeated} frames occur again (a restart?) and were left out")
-    print(f"{len(found[0].dipole.values if found[0].dipole else found[0].polarizability.values)} frames every "
-          f"{trajectory.dt:g} fs, {len(trajectory.starts)} piece{'s' * (len(trajectory.starts) > 1)}")
+    sampled = next(item for item in (found[0].dipole, found[0].polarizability) if item is not None)
+    pieces = len(trajectory.starts)
+    print(f"{len(sampled.values)} frames every {trajectory.dt:g} fs, {pieces} piece{'s' * (pieces > 1)}")
     for target, series in zip(outputs, found, strict=True):
         write_timeseries(target, series, args.force)
         print(f"wrote {target}")

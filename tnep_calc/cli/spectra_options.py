@@ -10,7 +10,13 @@ from ..spectra.estimate import FINEST
 from ..spectra.fits import SHAPES
 from ..spectra.windows import WINDOWS
 
+ROUTES = ("dipole", "current")
+"""Quantities of a series that the dielectric response can be computed from."""
+
 PEAKS_SHOWN = 12
+
+LARGEST_SPREAD = 0.05
+"""Largest relative standard deviation of the volume of a run at constant pressure."""
 
 CROWDED = 0.6
 """Nyquist load (see :func:`tnep_calc.spectra.correlation.nyquist_load`) from which on the user is told."""
@@ -63,6 +69,23 @@ def add_spectrum_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite output files")
 
 
+def add_route_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--route``."""
+    parser.add_argument(
+        "--route", choices=ROUTES, help="what to compute from (default: the dipole, or the current if there is none)"
+    )
+
+
+def chosen_route(args: argparse.Namespace) -> str:
+    """Return the route: that of the user, else the dipole, else the current where the series has no dipole."""
+    from ..io.series.timeseries import read_timeseries
+
+    if args.route:
+        return args.route
+    series = read_timeseries(args.series[0])
+    return "current" if series.dipole is None and series.current is not None else "dipole"
+
+
 def load_series(args: argparse.Namespace, quantity: str):
     """Yield the path, the series, the wanted quantity, and the temperature of every member of an ensemble.
 
@@ -77,7 +100,8 @@ def load_series(args: argparse.Namespace, quantity: str):
         check_figure_name(args.plot)
     if args.html:
         check_html_name(args.html)
-    for path in filter(None, (args.output, args.plot, args.html, getattr(args, "static", None))):
+    more = (getattr(args, option, None) for option in ("static", "parts"))
+    for path in filter(None, (args.output, args.plot, args.html, *more)):
         check_output(path, args.force)
     if not args.skip >= 0:
         raise InputError(f"--skip must not be negative, got {args.skip:g} ps")
@@ -92,6 +116,51 @@ def load_series(args: argparse.Namespace, quantity: str):
         if series.temperature is not None and temperature != series.temperature:
             print(f"note: {temperature:g} K is used, {path} says {series.temperature:g} K")
         yield path, series, sampled, temperature
+
+
+def volume_of(args: argparse.Namespace, path: str, series) -> float:
+    """Return the volume (Å³) of a series, or that of ``--volume``; a cell that changes much is refused.
+
+    Raises
+    ------
+    InputError
+        If the volume is not known, or changes by more than 5 % along the run.
+    """
+    if args.volume is not None:
+        return args.volume
+    if series.volume is None:
+        raise InputError(f"{path} does not say the volume of the cell: add --volume A3")
+    if series.volume_spread > LARGEST_SPREAD:
+        raise InputError(
+            f"{path}: the volume changes by {100 * series.volume_spread:.2g} % (standard deviation) along this run at "
+            "constant pressure; the fluctuation formulas are those of a nearly fixed cell (at most 5 %): run at the "
+            "average cell, or give --volume"
+        )
+    if series.volume_spread:
+        print(
+            f"note: constant pressure: the mean volume, {series.volume:.6g} A^3, is used; it changes by "
+            f"{100 * series.volume_spread:.2g} % (standard deviation)"
+        )
+    return series.volume
+
+
+def dipole_pieces(args: argparse.Namespace, path: str, series, sampled) -> list:
+    """Return the pieces of a dipole, on one branch of the polarization if ``--unwrap`` asks for it.
+
+    In a run at constant pressure each frame has its own cell, and so its own quantum of polarization.
+    """
+    from ..spectra import align_branches, unwrap_dipole
+
+    pieces = sampled.pieces(args.skip)
+    if not args.unwrap:
+        return pieces
+    if series.cell is None:
+        raise InputError(f"{path} does not know the cell: make it again with 'tnep series --cell'")
+    if series.cell.ndim == 2:
+        return align_branches([unwrap_dipole(piece, series.cell) for piece in pieces], series.cell)
+    if len(pieces) > 1 or len(series.cell) != len(sampled.values):
+        raise InputError(f"{path}: --unwrap of a run at constant pressure needs one uninterrupted piece")
+    return [unwrap_dipole(pieces[0], series.cell[-len(pieces[0]) :])]
 
 
 def provenance(path: str, sampled) -> dict[str, str]:

@@ -79,8 +79,8 @@ kind = "enthalpy" trains one electric enthalpy H(R, E) on whatever labels the st
 A folder instead of a configuration is taken as one of GPUMD's program nep: nep.in and train.xyz, optionally test.xyz.
 It gets the files of that program while it runs (nep.txt, loss.out, *_train.out, *_test.out; nep.restart with --engine
 snes), and 'prediction 1' evaluates an existing nep.txt. Keywords of nep.in are honoured, or refused with the reason;
-a line names those that have no meaning for the model or the engine. --restart begins anew: loss.out and nep.restart
-are moved to *.old first.
+a line names those that have no meaning for the model or the engine. --restart starts from scratch: loss.out and
+nep.restart are moved to *.old first.
 
 --engine gradient (default) fits all structures of train.xyz by Adam and L-BFGS; from 300 structures on by SOAP instead
 of Adam, with 64 structures per step if nep.in has no 'batch'. 'generation' is the largest number of steps,
@@ -113,7 +113,8 @@ def add_arguments(parser):
     )  # fmt: skip
     parser.add_argument("-o", "--output", help="output directory, instead of the one in the configuration")
     parser.add_argument(
-        "--restart", action="store_true", help="begin anew: discard what a former run has left in the output directory"
+        "--restart", action="store_true",
+        help="start from scratch: discard what a previous run has left in the output directory",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress lines")
     group = parser.add_argument_group("only for a GPUMD folder")

@@ -42,8 +42,9 @@ name                        shape                meaning (units are those of the
 ``hyperpolarizability``     (3, 3, 3)            ``-d3H/dE3`` (enthalpy models of third order in the field), e·Å^3/V^2
 ``born_charges``            (n_atoms, 3, 3)      [atom, dipole component, displacement component]
 ``polarizability_gradient`` (n_atoms, 3, 3, 3)   [atom, displacement component, i, j]
-``field_forces``            (n_atoms, 3)         ``sum_a field[a] * born_charges[:, a, :]`` in one backward pass: forces of
-                                                 the energy -E.mu; of polarizability models those of -E.alpha.E / 2
+``field_forces``            (n_atoms, 3)         forces of the energy -E.mu in one backward pass, i.e.
+                                                 ``sum_a field[a] * born_charges[:, a, :]``; of polarizability
+                                                 models those of the energy -E.alpha.E / 2
 ``field_virials``           (n_atoms, 3, 3)      virials of the same energy (NEP and radnet)
 ``piezoelectric``           (3, 3, 3)            ``[i, a, b] = sum r[a] dP_i/dr[b]`` over edges, i.e. dP_i/d(strain ab),
                                                  not symmetrised in ab, e·Å

@@ -18,7 +18,16 @@ from .infrared import (
     principal_axes,
     static_dielectric,
 )
-from .loto import AngleScan, Branch, LyddaneSachsTeller, angle_scan, assign, check_directions, lyddane_sachs_teller
+from .loto import (
+    AngleScan,
+    Branch,
+    LyddaneSachsTeller,
+    angle_scan,
+    assign,
+    check_directions,
+    lo_to,
+    lyddane_sachs_teller,
+)
 from .modes import GammaModes
 from .raman import raman_modes_spectrum, raman_tensors
 from .raman_crystal import porto_spectrum, powder_average
@@ -42,8 +51,10 @@ class Conditions:
         Directions of q for the LO-TO table; None: the three principal axes.
     porto : tuple of str
         Scattering geometries, in Porto notation.
+    lattice_directions : bool
+        Brackets in them are in lattice vectors of the conventional cell, not Cartesian.
     max_wavenumber : float, in cm^-1, optional
-        End of the spectra; None: 1.2 times the highest mode.
+        End of the spectra; None: 1.15 times the highest mode.
     step : float, in cm^-1
     bands : bool
         Calculate bands and density of states.
@@ -54,6 +65,7 @@ class Conditions:
     widths: float | np.ndarray = DEFAULT_WIDTH
     directions: np.ndarray | None = None
     porto: tuple[str, ...] = ()
+    lattice_directions: bool = False
     max_wavenumber: float | None = None
     step: float = 0.5
     bands: bool = True
@@ -137,7 +149,10 @@ def analyse(result: Phonons, conditions: Conditions | None = None) -> Analysis:
     modes, phonon, charges = result.modes, result.phonon, result.charges
     if not c.step > 0:
         raise InputError(f"the step of the spectra must be positive, got {c.step}")
-    end = 1.2 * float(modes.wavenumbers.max()) if c.max_wavenumber is None else float(c.max_wavenumber)
+    top = float(modes.wavenumbers.max())
+    if charges is not None:
+        top = max(top, float(lo_to(phonon, np.eye(3)).max()))
+    end = 1.15 * top if c.max_wavenumber is None else float(c.max_wavenumber)
     grid = np.arange(c.step, end + c.step / 2, c.step)
     stable = not modes.imaginary()
     if stable:
@@ -217,9 +232,10 @@ def _raman(result, tensors, grid, c, notes) -> dict:
         powder = raman_modes_spectrum(grid, tensors, modes, c.temperature, c.laser, c.widths)
     if np.ndim(c.widths) and (both or c.porto):
         notes.append(f"Spectra of LO modes use the mean width of all modes, {width:.2f} cm^-1.")
+    lattice = phonon.unitcell.cell if c.lattice_directions else None
     oriented = {
         name: porto_spectrum(
-            phonon, result.gradient, name, grid, c.temperature, c.laser, width, result.hyperpolarizability
+            phonon, result.gradient, name, grid, c.temperature, c.laser, width, result.hyperpolarizability, lattice
         )
         for name in c.porto
     }

@@ -81,7 +81,7 @@ def band_structure(phonon, spacing: float = 0.01) -> Bands:
     )
 
 
-def density_of_states(phonon, length: float = 50.0, width: float = 5.0) -> DensityOfStates:
+def density_of_states(phonon, length: float = 50.0, width: float | None = None) -> DensityOfStates:
     """Return the density of states on a mesh, total and per element, smeared with Gaussians.
 
     Parameters
@@ -90,19 +90,19 @@ def density_of_states(phonon, length: float = 50.0, width: float = 5.0) -> Densi
         With force constants.
     length : float, in Å
         The mesh has about ``length / |a|`` points along each axis.
-    width : float, in cm^-1
-        Standard deviation of the Gaussians.
+    width : float, in cm^-1, optional
+        Standard deviation of the Gaussians; None: 0.8 % of the highest frequency.
 
     Returns
     -------
     DensityOfStates
         Per cm^-1 and primitive cell.
     """
-    if not (length > 0 and width > 0):
+    if not (length > 0 and (width is None or width > 0)):
         raise InputError(f"mesh length and width must be positive, got {length} and {width}")
     phonon.run_mesh(length, with_eigenvectors=True, is_mesh_symmetry=False)
-    sigma = width / THZ_TO_INV_CM
     frequencies = phonon.mesh.frequencies
+    sigma = 0.008 * float(frequencies.max()) if width is None else width / THZ_TO_INV_CM
     dos = phonon.run_projected_dos(
         sigma=sigma,
         use_tetrahedron_method=False,

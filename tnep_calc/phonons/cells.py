@@ -98,6 +98,8 @@ def supercell_of(atoms, length: float | None, dim, cutoff: float | None) -> tupl
 
 def cutoff_of(calculator) -> float | None:
     """Return the cutoff of a calculator in Å, or None if it does not tell."""
+    if isinstance(cutoff := getattr(calculator, "cutoff", None), float):
+        return cutoff
     models = getattr(calculator, "models", None)
     if isinstance(models, dict):
         lengths = [m.metadata.cutoff for role in ("energy", "enthalpy") for m in models.get(role, ())]

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..spectra.infrared import unit_vector
+from ..spectra.optics import UNITS as OPTICAL_UNITS
 from ..spectra.optics import optical_constants
 from ..spectra.record import Spectrum
 from ..units import (
@@ -237,9 +238,8 @@ def infrared_modes_spectrum(
     Returns
     -------
     Spectrum
-        ``eps_real``, ``eps_imag``, ``refractive_index``, ``extinction``, ``absorption_coefficient`` (cm^-1, base e),
-        ``absorption`` (n alpha, cm^-1), ``reflectivity`` (normal incidence from vacuum), ``emissivity`` (1 - R, of an
-        opaque body) and ``loss`` (-Im 1/eps).
+        ``eps_real``, ``eps_imag``, ``absorption`` (n alpha, cm^-1), and what `spectra.optics.optical_constants` gives:
+        index, extinction, absorption coefficient, reflectivity, emissivity, loss, conductivity.
     """
     w = np.asarray(wavenumber, dtype=float)
     tensor = dielectric_function(w, eps_inf, charges, modes, widths)
@@ -248,16 +248,13 @@ def infrared_modes_spectrum(
     else:
         axis = unit_vector(direction)
         eps = np.einsum("a,wab,b->w", axis, tensor, axis)
-    optical = optical_constants(w, eps)
     values = {
         "eps_real": eps.real,
         "eps_imag": eps.imag,
-        **optical,
         "absorption": 2 * np.pi * w * eps.imag,
-        "emissivity": 1 - optical["reflectivity"],
-        "loss": -(1 / eps).imag,
+        **optical_constants(w, eps),
     }
-    units = {name: "cm^-1" if name.startswith("absorption") else "1" for name in values}
+    units = {name: OPTICAL_UNITS.get(name, "cm^-1" if name == "absorption" else "1") for name in values}
     g = check_widths(widths, modes)[~modes.external]
     parameters = {
         "direction": None if direction is None else axis.tolist(),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
-
 import numpy as np
 
 from ..errors import InputError, MissingComponentError
+from ..spectra.porto import Geometry, parse_porto
 from ..spectra.record import Spectrum
 from ..units import EPSILON_0, POLARIZABILITY_TO_A3
 from .infrared import DEFAULT_WIDTH, mode_charges
@@ -15,85 +13,6 @@ from .loto import check_directions
 from .modes import GammaModes, gamma_modes
 from .nac import charges_of
 from .raman import lorentzian, raman_tensors, stokes_factor
-
-_AXIS = r"-?(?:[xyzabc]|\[[^\]]+\])"
-_PORTO = re.compile(rf"\s*({_AXIS})\s*\(\s*({_AXIS})\s*({_AXIS})\s*\)\s*({_AXIS})\s*")
-
-
-class Geometry(NamedTuple):
-    """Directions of a scattering experiment, unit vectors in Cartesian coordinates.
-
-    Attributes
-    ----------
-    incident, scattered : ndarray, shape (3,)
-        Directions of propagation.
-    polarization_in, polarization_out : ndarray, shape (3,)
-    """
-
-    incident: np.ndarray
-    polarization_in: np.ndarray
-    polarization_out: np.ndarray
-    scattered: np.ndarray
-
-    @property
-    def q(self) -> np.ndarray | None:
-        """Direction of the phonon's wave vector, ``k_in - k_out``; None in forward scattering."""
-        q = self.incident - self.scattered
-        length = np.linalg.norm(q)
-        return q / length if length > 1e-9 else None
-
-
-def porto(notation: str, cell=None) -> Geometry:
-    """Return the geometry of Porto notation ``a(bc)d``: light along a with polarization b, seen along d with c.
-
-    Axes are ``x y z`` (Cartesian), ``a b c`` (lattice vectors) or ``[110]``, ``[1 -1 0]`` (directions of the lattice,
-    of the cell that is given); a minus sign turns one round, so ``z(xy)-z`` is backscattering.
-
-    Parameters
-    ----------
-    notation : str
-    cell : array, shape (3, 3), in Å, optional
-        Lattice vectors in rows, for ``a b c`` and brackets.
-
-    Returns
-    -------
-    Geometry
-
-    Raises
-    ------
-    InputError
-        If the notation cannot be read, needs a cell, or a polarization is not perpendicular to its light.
-
-    Examples
-    --------
-    >>> porto("z(xy)-z").q.tolist()
-    [0.0, 0.0, 1.0]
-    """
-    match = _PORTO.fullmatch(notation)
-    if match is None:
-        raise InputError(f"'{notation}' is not Porto notation: expected a(bc)d, e.g. z(xy)-z or [110](cc)-[110]")
-    a, b, c, d = (_axis(word, cell, notation) for word in match.groups())
-    for polarization, light in ((b, a), (c, d)):
-        if abs(polarization @ light) > 1e-6:
-            raise InputError(f"{notation}: a polarization must be perpendicular to the direction of its light")
-    return Geometry(a, b, c, d)
-
-
-def _axis(word, cell, notation):
-    sign, name = (-1.0, word[1:]) if word.startswith("-") else (1.0, word)
-    if name in "xyz":
-        return sign * np.eye(3)["xyz".index(name)]
-    if cell is None:
-        raise InputError(f"{notation}: axes of the lattice ({name}) need the cell")
-    if name in "abc":
-        vector = np.asarray(cell, dtype=float)["abc".index(name)]
-    else:
-        inside = name[1:-1].replace(",", " ")
-        numbers = re.findall(r"-?\d+(?:\.\d+)?", inside) if " " in inside.strip() else re.findall(r"-?\d", inside)
-        if len(numbers) != 3:
-            raise InputError(f"{notation}: {name} must have three indices, e.g. [110] or [1 -1 0]")
-        vector = np.array([float(x) for x in numbers]) @ np.asarray(cell, dtype=float)
-    return sign * check_directions([vector])[0]
 
 
 def longitudinal_tensors(phonon, gradient, direction, hyperpolarizability=None) -> tuple[GammaModes, np.ndarray]:
@@ -147,8 +66,7 @@ def electro_optic_tensor(atoms, calculator) -> np.ndarray:
 
 def oriented_intensities(tensors, modes: GammaModes, geometry: Geometry) -> np.ndarray:
     """Return ``|e_out . A . e_in|^2`` summed over each degenerate set, shape (n_sets,), in Å⁴/amu."""
-    amplitude = np.einsum("i,mij,j->m", geometry.polarization_out, np.asarray(tensors), geometry.polarization_in)
-    return modes.of_sets(amplitude**2)
+    return modes.of_sets(geometry.project(tensors) ** 2)
 
 
 def porto_spectrum(
@@ -170,7 +88,7 @@ def porto_spectrum(
         With force constants; with ``nac_params`` LO modes appear where they belong.
     gradient : array, shape (n_atoms, 3, 3, 3), in e·Å/V
     notation : str
-        Porto notation, see `porto`.
+        Porto notation, see `spectra.porto.parse_porto`.
     wavenumber : array, shape (n,), in cm^-1
     temperature : float, in K
     laser : float, in nm
@@ -179,7 +97,7 @@ def porto_spectrum(
     hyperpolarizability : array, shape (3, 3, 3), optional
         As of `longitudinal_tensors`.
     cell : array, shape (3, 3), optional
-        Lattice of ``a b c`` and brackets in the notation; None: the conventional cell given to phonopy.
+        Lattice vectors in rows: brackets in the notation are then directions of the lattice; None: Cartesian.
 
     Returns
     -------
@@ -189,7 +107,7 @@ def porto_spectrum(
     intensities : ndarray, shape (n_sets,), in Å⁴/amu
         ``|e_out . A . e_in|^2`` of the degenerate sets of `modes`.
     """
-    geometry = porto(notation, phonon.unitcell.cell if cell is None else cell)
+    geometry = parse_porto(notation, cell)
     if phonon.nac_params is None or geometry.q is None:
         modes = gamma_modes(phonon)
         tensors = raman_tensors(gradient, modes)

@@ -127,6 +127,48 @@ def gradient_from_structures(primitive, displacements, polarizabilities, symprec
     return np.einsum("k,kjbxy->jbxy", fit[: len(basis)], basis)
 
 
+def gradient_from_files(paths, phonon) -> np.ndarray:
+    """Fit the derivative of the polarizability to outputs of a DFT program for displaced structures.
+
+    Parameters
+    ----------
+    paths : sequence of paths
+        Files that `io.structures.read.read_structures` reads (VASP, ABINIT, extended xyz, ...), with the dielectric
+        tensor of the primitive cell in the orientation of `phonon`, some atoms displaced by less than 0.5 Å.
+    phonon : phonopy.Phonopy
+
+    Returns
+    -------
+    ndarray, shape (n_atoms, 3, 3, 3), in e·Å/V
+
+    Raises
+    ------
+    InputError
+        If a structure is not the displaced primitive cell, or they do not determine the derivative.
+    """
+    from ..io.structures.read import read_structures
+
+    primitive = phonon.primitive
+    inverse = np.linalg.inv(primitive.cell)
+    moved, tensors = [], []
+    for s in read_structures(list(paths), require=["polarizability"])[0]:
+        if len(s) != len(primitive) or np.abs(s.cell @ inverse - np.rint(s.cell @ inverse)).max() > 1e-3:
+            raise InputError(f"{s.source}: its cell is not the primitive cell of {len(primitive)} atoms: tensors of "
+                             "displaced structures must be those of the primitive cell")  # fmt: skip
+        shift = (s.positions[:, None] - primitive.positions[None]) @ inverse
+        shift = (shift - np.rint(shift)) @ primitive.cell
+        distance = np.linalg.norm(shift, axis=-1)
+        atoms = distance.argmin(axis=1)
+        wrong = np.array(s.symbols) != np.array(primitive.symbols)[atoms]
+        if sorted(atoms) != list(range(len(s))) or wrong.any() or distance.min(axis=1).max() > 0.5:
+            raise InputError(f"{s.source}: its atoms are not those of the primitive cell, displaced by less than 0.5 A")
+        displacement = np.empty((len(s), 3))
+        displacement[atoms] = shift[np.arange(len(s)), atoms]
+        moved.append(displacement)
+        tensors.append(s.polarizability)
+    return gradient_from_structures(primitive, np.array(moved), np.array(tensors))
+
+
 def symmetrize_gradient(gradients, primitive, symprec: float = 1e-5) -> np.ndarray:
     """Return gradients averaged over the space group, symmetric in the field indices, zero for rigid translations.
 

@@ -32,7 +32,7 @@ class Sheet(NamedTuple):
 
     def text(self) -> str:
         """Return the table for a terminal."""
-        cells = [[_short(value) for value in row] for row in self.rows]
+        cells = [[short(value) for value in row] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(self.columns, *cells, strict=True)]
         lines = [self.title] if self.title else []
         for row in (self.columns, *cells):
@@ -45,13 +45,14 @@ def _clean(values: np.ndarray) -> np.ndarray:
     return np.where(np.abs(values) < 1e-10 * np.nanmax(np.abs(values), initial=1e-300), 0.0, values)
 
 
-def _short(value) -> str:
+def short(value) -> str:
+    """Return a value as text: four digits, two decimals for what may be a wavenumber, ``-`` for what is missing."""
     if value is None or (isinstance(value, float) and not np.isfinite(value)):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.2f}" if 10 <= abs(value) < 1e5 else f"{value:.4g}"
+        return f"{value:.2f}" if 10 <= abs(value) < 1e5 else f"{value + 0.0:.4g}"
     return str(value)
 
 
@@ -175,6 +176,21 @@ def sheets(result: Phonons, analysis: Analysis, conditions: Conditions) -> list[
     if analysis.oriented:
         found.append(porto_sheet(analysis.oriented))
     return found
+
+
+def shown(found: list[Sheet]) -> list[Sheet]:
+    """Return the tables for a terminal or a page: that of the modes in two parts, without its lesser columns."""
+    modes = found[0]
+    parts = []
+    for title, wanted in (
+        ("modes at Gamma (TO), infrared", ("cm^-1", "THz", "irrep", "degeneracy", "active", "IR", "trace")),
+        ("modes at Gamma (TO), Raman", ("cm^-1", "irrep", "degeneracy", "Raman", "depol", "dsigma")),
+    ):
+        keep = [k for k, name in enumerate(modes.columns) if name.startswith(wanted)]
+        if title.endswith("infrared") or any(modes.columns[k].startswith("Raman") for k in keep):
+            rows = [[row[k] for k in keep] for row in modes.rows]
+            parts.append(Sheet(modes.name, title, [modes.columns[k] for k in keep], rows))
+    return [*parts, *found[1:]]
 
 
 def facts(result: Phonons, analysis: Analysis) -> list[tuple[str, str]]:

@@ -167,8 +167,9 @@ def run_phonons(
     born : tuple of two arrays, or callable, optional
         Born charges (n_atoms, 3, 3) and dielectric tensor (3, 3) of the primitive cell, instead of the calculator's, or
         a function of the phonopy object that returns both.
-    gradient : ndarray, shape (n_atoms, 3, 3, 3), in e·Å/V, optional
-        Derivative of the polarizability of the primitive cell, instead of the calculator's.
+    gradient : ndarray, shape (n_atoms, 3, 3, 3), in e·Å/V, or callable, optional
+        Derivative of the polarizability of the primitive cell, instead of the calculator's, or a function of the
+        phonopy object that returns it.
     comm : mpi4py communicator, optional
         Displacements are shared between its ranks.
     restart : bool
@@ -303,6 +304,9 @@ def _respond(phonon, modes, calculator, settings, born, gradient, notes, comm, l
             "susceptibility, an enthalpy model, or a BORN file."
         )
     beta = None
+    if settings.raman and gradient is not None:
+        gradient = np.array(gradient(phonon) if callable(gradient) else gradient, dtype=float)
+        notes.append("Raman tensors: from given derivatives of the polarizability.")
     if (
         settings.raman
         and gradient is None

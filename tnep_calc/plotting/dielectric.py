@@ -65,12 +65,10 @@ def plot_dielectric(spectrum: Spectrum, peaks: bool = True):
         figure.align_ylabels(axes)
         if parts[0][2]:
             axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
-            axes[2].set_title(
-                "below: mean over directions", loc="left", fontsize=7, color=GREY
-            )
+            axes[2].set_title("below: mean over directions", loc="left", fontsize=7, color=GREY)
         for ax in axes[2:4]:
             ax.legend(loc="upper right", ncols=3)
-        axes[0].set_title(caption(spectrum), loc="left", color=GREY, fontsize=7)
+        axes[0].set_title(caption(spectrum), loc="left", color=GREY, fontsize=7, pad=18 if parts[0][2] else 6)
         if peaks:
             mark_peaks(axes[1], spectrum, "eps_imag", clear=[f"eps_imag{suffix}" for suffix, _, _ in parts])
             mark_peaks(axes[4], spectrum, "loss")

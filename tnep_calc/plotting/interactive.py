@@ -80,12 +80,15 @@ def save_interactive(
             x=reference.wavenumber, y=reference.reference, name=reference_label, mode="lines",
             line={"color": "#595959", "width": 1.2, "dash": "dash"},
         ))  # fmt: skip
-    units = {spectrum.units[name] for spectrum, columns in zip(spectra, names, strict=True) for name in columns}
-    unit = units.pop() if len(units) == 1 else "see the table"
+    drawn = {(name, spectrum.units[name]) for spectrum, columns in zip(spectra, names, strict=True) for name in columns}
+    words, units = {name for name, _ in drawn}, {unit for _, unit in drawn}
+    title = " ".join(words) if len(words) == 1 else ""
+    unit = units.pop() if len(units) == 1 else ""
     figure.update_layout(
         template="simple_white", font={"family": "sans-serif", "size": 14}, hovermode="closest",
-        xaxis_title="wavenumber (cm⁻¹)", margin={"l": 70, "r": 30, "t": 30, "b": 60},
-        yaxis_title=("" if unit == "1" else unit), legend={"x": 0.99, "xanchor": "right", "y": 0.99},
+        xaxis_title="wavenumber (cm⁻¹)", margin={"l": 80, "r": 30, "t": 40, "b": 60},
+        yaxis={"title": title if unit in ("", "1") else f"{title} ({unit})".strip(), "exponentformat": "power"},
+        legend={"x": 0.99, "xanchor": "right", "y": 0.99},
     )  # fmt: skip
     with atomic_output(path, force) as temporary:
         figure.write_html(temporary, include_plotlyjs=True, full_html=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -23,6 +24,10 @@ th, td { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px soli
 td.number { text-align: right } caption { text-align: left; color: #595959 }
 figure { margin: .8rem 0 } img { max-width: 100% } figcaption, footer { color: #595959; font-size: 13px }
 """
+
+
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?")
+"""Text that is a number in full: it stands at the right of its cell, like numbers."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,13 @@ class Picture:
     figure : matplotlib.figure.Figure or bytes
         Bytes are those of a PNG file.
     caption : str
+    width : int, optional
+        Width on the page in pixels; None: that of the figure.
     """
 
     figure: Any
     caption: str = ""
+    width: int | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,8 @@ def _table(table):
 
 def _cell(value):
     if isinstance(value, bool) or not isinstance(value, Real):
-        return f"<td>{escape(str(value))}</td>"
+        kind = ' class="number"' if _NUMBER.fullmatch(str(value)) else ""
+        return f"<td{kind}>{escape(str(value))}</td>"
     text = str(value) if isinstance(value, Integral) else f"{value:.4g}"
     return f'<td class="number">{text}</td>'
 
@@ -137,4 +146,5 @@ def _picture(picture):
     data = base64.b64encode(png).decode("ascii")
     caption = escape(picture.caption)
     below = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f'<figure><img alt="{caption or "figure"}" src="data:image/png;base64,{data}">{below}</figure>'
+    width = "" if picture.width is None else f' width="{picture.width}"'
+    return f'<figure><img{width} alt="{caption or "figure"}" src="data:image/png;base64,{data}">{below}</figure>'

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from ..phonons.analysis import Analysis, Conditions, axis_name
-from ..phonons.report import facts, sheets
+from ..phonons.report import facts, sheets, short, shown
 from ..phonons.workflow import Phonons
 from ..spectra.record import Spectrum
 from .page import Picture, Section, Table, write_page
 from .phonons import (
     plot_angle_scan,
     plot_bands,
-    plot_dielectric,
     plot_infrared_modes,
+    plot_modes_dielectric,
     plot_raman_modes,
     plot_reflectivity,
 )
@@ -44,7 +44,7 @@ def figures(
             "Infrared absorption, average of directions (blue), and intensities of the TO modes (red).",
         )
         found["dielectric"] = (
-            plot_dielectric(analysis),
+            plot_modes_dielectric(analysis),
             "Dielectric function and loss function along the principal axes.",
         )
         found["reflectivity"] = plot_reflectivity(analysis), "Reflectivity at normal incidence."
@@ -84,34 +84,30 @@ def write_phonon_page(
     pictures = {}
     for name, (figure, caption) in figures(result, analysis, dynamics).items():
         save_figure(figure, folder / f"{name}.png", force=True)
+        width = int(150 * figure.get_figwidth())
         pyplot.close(figure)
-        pictures[name] = Picture((folder / f"{name}.png").read_bytes(), caption)
+        pictures[name] = Picture((folder / f"{name}.png").read_bytes(), caption, width)
     notes = [*result.notes, *analysis.notes]
     sections = [Section("Crystal", [Table((), facts(result, analysis)), *notes])]
-    tables = [
-        Table(sheet.columns, [[_cell(v) for v in row] for row in sheet.rows], sheet.title)
-        for sheet in sheets(result, analysis, conditions)
-    ]
+    listed = shown(sheets(result, analysis, conditions))
+    tables = [Table(sheet.columns, [[short(v) for v in row] for row in sheet.rows], sheet.title) for sheet in listed]
 
     def part(heading, names, *before):
         shown = [pictures[name] for name in names if name in pictures]
         if before or shown:
             sections.append(Section(heading, [*before, *shown]))
 
+    def named(*names):
+        return [table for table, sheet in zip(tables, listed, strict=True) if sheet.name in names]
+
+    raman = [table for table in named("modes") if table.caption.endswith("Raman")]
     part("Modes", ("bands",), tables[0])
-    split = [table for table in tables[1:] if not table.caption.startswith("oriented")]
-    part("LO-TO splitting", ("loto_angle",), *split)
+    part("LO-TO splitting", ("loto_angle",), *named("loto", "lst"))
     part("Infrared and dielectric response", ("infrared", "dielectric", "reflectivity"))
-    light = f"{conditions.temperature:g} K, laser {conditions.laser:g} nm" if analysis.raman is not None else ""
-    part("Raman", ("raman",), *([light] if light else []), *[t for t in tables if t.caption.startswith("oriented")])
+    light = [f"{conditions.temperature:g} K, laser {conditions.laser:g} nm"] if raman else []
+    part("Raman", ("raman",), *light, *raman, *named("porto"))
     sections.append(Section("Files", [Table(("file", "content"), list(files.items()))]))
     settings = result.provenance.get("settings", {})
     rows = [(key, str(value)) for key, value in {**result.provenance, **settings}.items() if key != "settings"]
     sections.append(Section("Provenance", [Table((), rows)]))
     write_page(folder / "phonons.html", title, sections)
-
-
-def _cell(value):
-    if isinstance(value, float) and value != value:
-        return "-"
-    return round(value, 2) if isinstance(value, float) and 1e2 <= abs(value) < 1e5 else value

@@ -150,7 +150,7 @@ def plot_infrared_modes(analysis: Analysis, modes: GammaModes, dynamics: Spectru
     return figure
 
 
-def plot_dielectric(analysis: Analysis):
+def plot_modes_dielectric(analysis: Analysis):
     """Return a figure of eps(w), real and imaginary part, and the loss function, per principal axis."""
     from matplotlib import pyplot
 

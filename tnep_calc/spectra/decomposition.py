@@ -14,10 +14,12 @@ from itertools import combinations
 import numpy as np
 
 from ..errors import InputError
-from .correlation import Piece, Signal, as_pieces, centre
+from ..units import INV_CM_TO_RAD_PER_FS, POLARIZABILITY_TO_A3
+from .correlation import Piece, Signal, as_pieces, centre, one_sided_transform
 from .dielectric import dielectric_function, dielectric_function_from_current, fluctuation_factor
 from .estimate import estimate_spectrum
 from .infrared import unit_vector
+from .raman import INTENSITY, VH_ANISOTROPIC, VV_ANISOTROPIC, invariants
 from .record import Spectrum
 from .streaming import LazySignal
 
@@ -57,8 +59,8 @@ def partial_spectra(
     Returns
     -------
     Spectrum
-        Of kind ``"partial"``, in cm^-1: ``total``; ``part <name>`` for each, which add up to the total; and, with
-        `pairs`, ``self <name>`` and ``cross <name> <name>``, which add up to it as well.  Blanks in names are replaced
+        Of kind ``"partial"``, in cm^-1: ``total``; ``part_<name>`` for each, which add up to the total; and, with
+        `pairs`, ``self_<name>`` and ``cross_<name>_<name>``, which add up to it as well.  Blanks in names are replaced
         by underscores.
 
     Raises
@@ -86,29 +88,35 @@ def partial_spectra(
     axis = None if direction is None else unit_vector(direction)
     factor = fluctuation_factor(volume, temperature)
     count = len(names)
-    # columns: the parts, one after the other, and their sum last
-    signal: list[Piece] = [_with_sum(piece, count, axis) for piece in pieces]
-    width = 3 if axis is None else 1
-    directions = 3 if axis is None else 1
+    width = 3 if axis is None else 1  # components of each part
+    signal: list[Piece] = [_with_sums(piece, count, axis, pairs) for piece in pieces]
 
     def evaluate(correlate, resolution):
         def absorption(correlation):
-            wavenumber, eps = transforms[route](correlation / directions, dt, resolution, factor)
+            wavenumber, eps = transforms[route](correlation / width, dt, resolution, factor)
             return wavenumber, 2 * np.pi * wavenumber * eps.imag
 
+        def own(k):
+            return correlate(slice(k * width, (k + 1) * width))
+
+        wavenumber, total = absorption(own(count))
+        values = {"total": total}
+        if not pairs:
+            # 2 <g T> = <(g + T)^2> - <g^2> - <T^2>: no correlation of a part with another one is needed
+            for g, name in enumerate(names):
+                with_total = 0.5 * (own(count + 1 + g) - own(g) - own(count))
+                values[f"{CONTRIBUTION}_{name}"] = absorption(with_total)[1]
+            return wavenumber, values
         matrix = correlate(tensor=True)
         diagonal = np.arange(width)
 
         def between(g, h):
-            return matrix[:, g * width + diagonal, h * width + diagonal].sum(axis=1)
+            return absorption(matrix[:, g * width + diagonal, h * width + diagonal].sum(axis=1))[1]
 
-        wavenumber, total = absorption(between(count, count))
-        values = {"total": total}
-        values |= {f"{CONTRIBUTION}_{name}": absorption(between(g, count))[1] for g, name in enumerate(names)}
-        if pairs:
-            values |= {f"{SELF}_{name}": absorption(between(g, g))[1] for g, name in enumerate(names)}
-            for g, h in combinations(range(count), 2):
-                values[f"{CROSS}_{names[g]}_{names[h]}"] = 2 * absorption(between(g, h))[1]
+        values |= {f"{CONTRIBUTION}_{name}": between(g, count) for g, name in enumerate(names)}
+        values |= {f"{SELF}_{name}": between(g, g) for g, name in enumerate(names)}
+        for g, h in combinations(range(count), 2):
+            values[f"{CROSS}_{names[g]}_{names[h]}"] = 2 * between(g, h)
         return wavenumber, values
 
     class Units(dict):
@@ -143,11 +151,14 @@ def _joined(parts: Mapping[str, Signal]) -> list[Piece]:
     return [np.hstack([np.asarray(piece) for piece in pieces]) for pieces in zip(*columns.values(), strict=True)]
 
 
-def _with_sum(piece, count: int, axis) -> np.ndarray:
+def _with_sums(piece, count: int, axis, pairs: bool) -> np.ndarray:
+    """Return the parts, then their sum, and, if no pairs are wanted, then each part plus the sum, in columns."""
     parts = piece.reshape(len(piece), count, 3)
     if axis is not None:
         parts = (parts @ axis)[:, :, None]
-    return np.concatenate([parts, parts.sum(axis=1, keepdims=True)], axis=1).reshape(len(piece), -1)
+    total = parts.sum(axis=1, keepdims=True)
+    columns = [parts, total] if pairs else [parts, total, parts + total]
+    return np.concatenate(columns, axis=1).reshape(len(piece), -1)
 
 
 def self_and_cross(
@@ -198,6 +209,84 @@ def self_and_cross(
         resolution=resolution, window=window, blocks=blocks,
         parameters={"temperature_K": float(temperature), "volume_A3": float(volume), "route": route,
                     "molecules": signal.shape[1]},
+    )  # fmt: skip
+    return spectrum if max_wavenumber is None else spectrum.between(0.0, max_wavenumber)
+
+
+def partial_raman(
+    parts: Mapping[str, Signal],
+    dt: float,
+    *,
+    resolution: float | None = None,
+    window: str = "gaussian",
+    blocks: int | None = None,
+    max_wavenumber: float | None = None,
+) -> Spectrum:
+    """Return the classical Raman line shape ``S[a] + (7/30) S[tr(B B)]`` (no analyser) as a sum over parts.
+
+    The shape is that of VV + VH without the factors of laser and temperature (:func:`.raman.raman_spectrum`).
+
+    Parameters
+    ----------
+    parts : mapping of str to ndarray, shape (n, 3, 3), or sequence of such, in e·Å²/V
+        Polarizabilities of the parts of the cell, which add up to that of the cell.
+    dt : float, in fs
+    resolution, window, blocks, max_wavenumber
+        As in :func:`.infrared.infrared_spectrum`.
+
+    Returns
+    -------
+    Spectrum
+        Of kind ``"partial"``, in Å^6 per cm^-1: ``total``; ``part_<name>``, the correlation of a part with the whole,
+        and ``self_<name>``; the contributions add up to the total.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> found = partial_raman({name: rng.normal(size=(4000, 3, 3)) for name in ("O", "H")}, 1.0, resolution=100.0)
+    >>> bool(np.allclose(found.values["part_O"] + found.values["part_H"], found.values["total"]))
+    True
+    """
+    names = [name.replace(" ", "_") for name in parts]
+    if not names or len(set(names)) < len(names):
+        raise InputError("partial spectra need parts with different names")
+    weights = np.sqrt([1.0, *[VV_ANISOTROPIC + VH_ANISOTROPIC] * 6])
+    signals = []
+    for name, signal in parts.items():
+        pieces = centre(as_pieces(signal, (3, 3), f"part '{name}'"))
+        if any(isinstance(piece, LazySignal) for piece in pieces):
+            raise InputError("parts must be arrays: a decomposition is made in memory")
+        columns = [np.column_stack(invariants(np.asarray(piece))) for piece in pieces]
+        signals.append([POLARIZABILITY_TO_A3 * weights * rows for rows in columns])
+    lengths = [[len(piece) for piece in pieces] for pieces in signals]
+    if any(found != lengths[0] for found in lengths):
+        raise InputError(f"parts must have pieces of the same lengths, got {lengths}")
+    count, width = len(names), len(weights)
+    joined: list[Piece] = []
+    for of_parts in zip(*signals, strict=True):
+        stack = np.stack(of_parts, axis=1)
+        total = stack.sum(axis=1, keepdims=True)
+        joined.append(np.concatenate([stack, total, stack + total], axis=1).reshape(len(stack), -1))
+
+    def evaluate(correlate, resolution):
+        def own(k):
+            return correlate(slice(k * width, (k + 1) * width))
+
+        def line(correlation):
+            wavenumber, transform = one_sided_transform(correlation, dt, resolution)
+            return wavenumber, transform.real * INV_CM_TO_RAD_PER_FS / np.pi
+
+        wavenumber, total = line(own(count))
+        values = {"total": total}
+        for g, name in enumerate(names):
+            values[f"{CONTRIBUTION}_{name}"] = line(0.5 * (own(count + 1 + g) - own(g) - own(count)))[1]
+            values[f"{SELF}_{name}"] = line(own(g))[1]
+        return wavenumber, values
+
+    units = {"total": INTENSITY, **{f"{kind}_{name}": INTENSITY for kind in (CONTRIBUTION, SELF) for name in names}}
+    spectrum = estimate_spectrum(
+        "partial", joined, dt, evaluate, units,
+        resolution=resolution, window=window, blocks=blocks, parameters={"parts": names},
     )  # fmt: skip
     return spectrum if max_wavenumber is None else spectrum.between(0.0, max_wavenumber)
 

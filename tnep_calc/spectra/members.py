@@ -60,4 +60,5 @@ def combine_members(spectra: Sequence[Spectrum]) -> Spectrum:
     return Spectrum(
         first.kind, first.wavenumber, {name: v.mean(axis=0) for name, v in values.items()}, first.units, errors,
         parameters, {name: v.std(axis=0, ddof=1) for name, v in values.items()},
+        {name: np.mean([s.replicas[name] for s in spectra], axis=0) for name in first.replicas},
     )  # fmt: skip

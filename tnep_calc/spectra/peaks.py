@@ -13,6 +13,9 @@ from .record import Spectrum
 FALSE_ALARM = 0.05
 """Probability that a spectrum without any peak shows a significant one."""
 
+LOWEST = 1e-3
+"""A minimum beside a peak counts as at least this fraction of the peak (it may be zero, or negative by noise)."""
+
 POOL = 2.0
 """Errors are pooled over this many resolution widths on either side."""
 
@@ -96,10 +99,11 @@ def visible_peaks(spectrum: Spectrum, name: str, prominence: float = 0.05) -> li
 def significant_peaks(spectrum: Spectrum, name: str, prominence: float = 0.02) -> list[Peak]:
     """Return the peaks of a column that are more than noise, highest first.
 
-    A peak counts if its prominence exceeds `z` times the error at its top plus that at the minimum beside it.  `z` is
-    the quantile of Student's t-distribution for a false alarm anywhere in the spectrum with a probability of 5 %
-    (Bonferroni, over as many independent points as resolution widths), with relative errors from the blocks of the
-    run, pooled over neighbouring points.
+    A peak counts if ``log(top / minimum beside it)`` exceeds `z` times the sum of the relative errors of the two
+    (errors of a spectrum are relative, so that its logarithm is nearer to a normal distribution).  `z` is the quantile
+    of Student's t-distribution for a false alarm anywhere in the spectrum with a probability of 5 % (Bonferroni, over
+    as many independent points as resolution widths), with relative errors from the blocks of the run, pooled over
+    neighbouring points.
 
     Parameters
     ----------
@@ -126,19 +130,20 @@ def significant_peaks(spectrum: Spectrum, name: str, prominence: float = 0.02) -
     reach = 2 * max(1, round(POOL * resolution / step)) + 1
 
     def pool(column):
-        return np.sqrt(ndimage.uniform_filter1d(column**2, reach, mode="nearest"))
+        return np.sqrt(np.maximum(ndimage.uniform_filter1d(column**2, reach, mode="nearest"), 0.0))
 
     # the relative variance of the spectrum of a Gaussian process is the same everywhere, if as many directions take
     # part: half of what neighbours say, half of what all points say (their median)
     size = pool(values)
     relative = np.divide(pool(spectrum.errors[name]), size, out=np.zeros_like(size), where=size > 0)
-    error = np.abs(values) * np.sqrt(0.5 * (relative**2 + np.median(relative) ** 2))
+    relative = np.sqrt(0.5 * (relative**2 + np.median(relative) ** 2))
     independent = max(1.0, np.ptp(spectrum.wavenumber) / resolution)
     freedom = (int(spectrum.parameters["blocks"]) - 1) * (2 * POOL + 1)
     z = stats.t.isf(FALSE_ALARM / independent, freedom)
     peaks, indices = _with_saddles(spectrum.wavenumber, values, prominence)
-    return [
-        peak
-        for peak, (top, saddle) in zip(peaks, indices, strict=True)
-        if peak.prominence > z * (error[top] + error[saddle])
-    ]
+    found = []
+    for peak, (top, saddle) in zip(peaks, indices, strict=True):
+        low = max(values[saddle], LOWEST * values[top])
+        if np.log(values[top] / low) > z * (relative[top] + relative[saddle]):
+            found.append(peak)
+    return found

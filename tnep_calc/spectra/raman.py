@@ -102,7 +102,8 @@ def raman_spectrum(
     laser : float, in nm
         Vacuum wavelength of the exciting laser.
     geometries : sequence of Geometry
-        Of an oriented crystal (:func:`.porto.parse_porto`); each gives a column named by its label.
+        Of an oriented crystal; each gives a column named by its label (:func:`.porto.parse_porto`), or
+        ``oriented_VV``, ``oriented_VH``, ... for those of :func:`.porto.polarization_settings`.
     anti_stokes : bool
         Whether every intensity is given on the anti-Stokes side as well, as ``anti_stokes_<name>``.
     molecules : int, optional
@@ -138,6 +139,8 @@ def raman_spectrum(
     if molecules is not None and not (isinstance(molecules, int) and molecules > 0):
         raise InputError(f"the number of molecules must be a positive integer, got {molecules}")
     labels = [geometry.label for geometry in geometries]
+    # VV and VH are the names of the powder's
+    labels = [f"oriented_{label}" if set(label) <= set("VH") else label for label in labels]
     if len(set(labels)) < len(labels):
         raise InputError(f"a geometry is given twice: {', '.join(labels)}")
 

@@ -89,7 +89,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     DataFileError
         If the file is not a checkpoint of this version.
     """
-    advice = "use --restart to begin anew"
+    advice = "use --restart to start from scratch"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the unpickler meets

@@ -150,15 +150,15 @@ _FILES = (CHECKPOINT, ARTIFACT, NEP, LOG, RESULTS, ENSEMBLE, "loss.png", "histor
 _ELSEWHERE = "use another output directory, or --restart to discard it"
 
 
-def check_former(config: BaseConfig, restart: bool) -> None:
-    """Raise ``InputError`` if results of a former run would be overwritten, or be taken for those of this one.
+def check_previous(config: BaseConfig, restart: bool) -> None:
+    """Raise ``InputError`` if results of a previous run would be overwritten, or be taken for those of this one.
 
     Parameters
     ----------
     config : BaseConfig
         Of a single model or an ensemble.
     restart : bool
-        What a former run has left will be discarded; then only the model to start from must not be among it.
+        What a previous run has left will be discarded; then only the model to start from must not be among it.
     """
     folder, n = config.directory, config.ensemble.n_splits
     if restart:
@@ -177,7 +177,7 @@ def check_former(config: BaseConfig, restart: bool) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove the files that a former run, of one model or of an ensemble, has left in its output directory."""
+    """Remove the files that a previous run, of one model or of an ensemble, has left in its output directory."""
     left = _left_in(folder)
     for path in left:
         path.unlink()
@@ -185,7 +185,7 @@ def discard(folder: Path) -> None:
         if not any(member.iterdir()):
             member.rmdir()
     if left:
-        log.info("--restart: %d files of a former run in %s are discarded", len(left), folder)
+        log.info("--restart: %d files of a previous run in %s are discarded", len(left), folder)
 
 
 def _left_in(folder):

@@ -61,7 +61,7 @@ class Steps(Protocol):
     def advance(self) -> None:
         """Do some steps."""
 
-    def look(self) -> None:
+    def report(self) -> None:
         """Find the errors of the current parameters."""
 
 
@@ -95,7 +95,7 @@ def run_steps(
 
     def report():
         nonlocal line, wait
-        run.look()
+        run.report()
         run.seconds = time.monotonic() - start
         if on_report is not None:
             on_report(run)

@@ -74,7 +74,7 @@ class Storage:
     left : float
         Size in GB of what still fits in memory.
     memory, disk, computed : float
-        Size in GB of what is in memory, in the file, and computed anew every time.
+        Size in GB of what is in memory, in the file, and computed again every time.
     """
 
     def __init__(
@@ -151,5 +151,5 @@ class Storage:
     def __str__(self):
         words = [f"{size:.3f} GB {where}" for size, where in (
             (self.memory, "in memory"), (self.disk, f"streamed from a temporary file in {self._folder}"),
-            (self.computed, "computed anew in every step (no room in memory or on the disk)")) if size]  # fmt: skip
+            (self.computed, "computed again in every step (no room in memory or on the disk)")) if size]  # fmt: skip
         return ", ".join(words) or "nothing stored"

@@ -16,7 +16,7 @@ from tnep_calc.plotting.training import plot_enthalpy_histories
 from tnep_calc.structures import LabelledStructure
 
 from ..common import directory
-from ..common.directory import ARTIFACT, check_former, discard, provenance, write_figure
+from ..common.directory import ARTIFACT, check_previous, discard, provenance, write_figure
 from ..common.ensemble import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
 from ..common.lock import locked
 from ..common.loop import time_left
@@ -54,7 +54,7 @@ def run_enthalpy_training(config: EnthalpyConfig, restart: bool = False) -> dict
 
     Arguments, result and errors as :func:`tnep_calc.training.nep.run.run_training`.
     """
-    check_former(config, restart)
+    check_previous(config, restart)
     with locked(config.directory):
         trainer = EnthalpyTrainer(config)
         if restart:
@@ -152,7 +152,7 @@ def run_enthalpy_ensemble(config: EnthalpyConfig, restart: bool = False) -> dict
     Arguments, result and errors as :func:`tnep_calc.training.nep.run.run_ensemble`.
     """
     resolve(config.optimizer.device)  # before any work
-    check_former(config, restart)
+    check_previous(config, restart)
     with locked(config.directory):
         return _run_enthalpy_ensemble(config, restart)
 

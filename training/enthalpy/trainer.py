@@ -251,7 +251,7 @@ class EnthalpyTrainer:
             for label, parts in found.items()
         }
 
-    def look(self) -> None:
+    def report(self) -> None:
         """Add a row to the history."""
         row: dict[str, Any] = {"epoch": self.epoch, "seconds": self.seconds}
         if self.ridge:

@@ -191,7 +191,7 @@ class Folder:
         return path
 
     def loss_rows(self) -> int:
-        """Return the number of whole rows of ``loss.out``, those of former runs included."""
+        """Return the number of whole rows of ``loss.out``, those of previous runs included."""
         path = self.path / LOSS
         return path.read_text(encoding="ascii").count("\n") if path.exists() else 0
 
@@ -244,12 +244,15 @@ def check_folder(folder: Folder, run: RunOptions) -> None:
     if (path / RESTART).exists() and not (by_snes or run.restart):
         raise InputError(
             f"{path / RESTART}: GPUMD and --engine snes go on from this search distribution, which the gradient engine "
-            f"does not have: use --engine snes to go on, or --restart to begin anew (the file becomes {RESTART}{OLD})"
+            "does not have: use --engine snes to resume, or --restart to start from scratch (the file becomes "
+            f"{RESTART}{OLD})"
         )
     imports = by_snes and options.import_q_scaler  # nep.txt is there to be read, and then replaced
     continues = (path / CHECKPOINT).exists() or (by_snes and (path / RESTART).exists())
     if (path / NEP).exists() and not (continues or imports or run.restart):
-        raise InputError(f"{path / NEP} exists and would be overwritten: move it away, or use --restart to begin anew")
+        raise InputError(
+            f"{path / NEP} exists and would be overwritten: move it away, or use --restart to start from scratch"
+        )
 
 
 def labelled_structures(frames: Sequence[GpumdFrame]) -> list[LabelledStructure]:

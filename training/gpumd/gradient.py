@@ -26,7 +26,7 @@ from ..nep.precision import log_rounding, rounding
 from ..nep.shared_parts import MomentPool
 from ..nep.trainer import Trainer
 from .folder import CHECKPOINT, NEP, Folder, RunOptions, labelled_structures
-from .keywords import gradient_config, in_words
+from .keywords import describe, gradient_config
 from .reference import as_evaluated, repulsion, take_off
 
 log = logging.getLogger(__name__)
@@ -71,8 +71,8 @@ def train_gradient(folder: Folder, run: RunOptions) -> None:
     config, checkpoint = gradient_config(folder, run), folder.path / CHECKPOINT
     trainer = FolderTrainer(config, Targets(folder, config))
     if checkpoint.exists():
-        trainer.take_up(load_matching(checkpoint, trainer.fingerprint))
-    introduce([trainer], run)
+        trainer.load_state(load_matching(checkpoint, trainer.fingerprint))
+    log_summary([trainer], run)
     if not checkpoint.exists():
         save_checkpoint(checkpoint, trainer.state())  # from here on, a killed run goes on by itself
     reports = Reports(trainer)
@@ -144,17 +144,17 @@ class FolderTrainer(Trainer):
         self.fingerprint.update(split_hash(config, targets.indices))
         self.stops.append(self._interval)
 
-    def take_up(self, state: Mapping[str, Any]) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state` has returned."""
-        super().take_up(state)
+        super().load_state(state)
         self.folder.trim_loss(state["loss_rows"])
         log.info("going on from %s after %s", self.folder.path / CHECKPOINT, self.progress)
 
-    def in_words(self, run: RunOptions) -> list[str]:
+    def describe(self, run: RunOptions) -> list[str]:
         """Return what is worth knowing of the training, or raise ``InputError`` if GPUMD would not read the result."""
         virials = _virials_in_words(self.parts["train"].structures, self.folder)
         written = _check_neurons(self.parameters().neurons, self.config.model.neurons, self.folder)
-        return [*in_words(self.config, self.folder, run), *virials, *written]
+        return [*describe(self.config, self.folder, run), *virials, *written]
 
     def finish(self, run: RunOptions) -> None:
         """Write the files of the result."""
@@ -165,14 +165,14 @@ class FolderTrainer(Trainer):
         log_rounding(rounding(self), "use --precision float64", self.name_in_log)
         self.folder.write_model(self.parameters())
 
-    def do_first(self, gradient: Callable[[], float]) -> None:
+    def first_order_step(self, gradient: Callable[[], float]) -> None:
         """Do one step of the first method, and keep a copy if one is due."""
-        super().do_first(gradient)
+        super().first_order_step(gradient)
         self._keep_copy()
 
-    def do_lbfgs(self, gradient: Callable[[], float]) -> None:
+    def lbfgs_step(self, gradient: Callable[[], float]) -> None:
         """Do a few iterations of L-BFGS, and keep a copy if one is due."""
-        super().do_lbfgs(gradient)
+        super().lbfgs_step(gradient)
         self._keep_copy()
 
     def _keep_copy(self):
@@ -202,9 +202,9 @@ class FolderTrainer(Trainer):
         return {**super().state(), "loss_rows": self.folder.loss_rows(), "used": used}
 
 
-def introduce(trainers: Sequence[FolderTrainer], run: RunOptions) -> None:
+def log_summary(trainers: Sequence[FolderTrainer], run: RunOptions) -> None:
     """Log what is trained, once what holds for all; or raise ``InputError`` if GPUMD would not read a result."""
-    lines, first = [trainer.in_words(run) for trainer in trainers], trainers[0]
+    lines, first = [trainer.describe(run) for trainer in trainers], trainers[0]
     common = [line for line in lines[0] if all(line in own for own in lines)]
     for line in common:
         log.info(line)

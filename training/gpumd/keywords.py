@@ -142,7 +142,7 @@ def weight_decay(options: NepInput) -> float:
     return LossConfig.weight_decay * sum(options.regularisation) / sum(default)
 
 
-def in_words(config: TrainingConfig, folder: Folder, run: RunOptions) -> list[str]:
+def describe(config: TrainingConfig, folder: Folder, run: RunOptions) -> list[str]:
     """Return lines about what the engine makes of keywords that are those of the evolution strategy by origin."""
     o, options, given = config.optimizer, folder.options, folder.options.given
     lines = []

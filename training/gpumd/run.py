@@ -76,7 +76,7 @@ def run_folder(folder: Folder, run: RunOptions) -> list[Path]:
     if folder.options.prediction:
         return predict(folder)
     with locked(folder.path):
-        begin(folder, run)
+        prepare(folder, run)
         if run.engine == "snes":
             train_snes(folder, run)
         else:
@@ -84,7 +84,7 @@ def run_folder(folder: Folder, run: RunOptions) -> list[Path]:
     return trained_files(folder)
 
 
-def begin(folder: Folder, run: RunOptions) -> None:
+def prepare(folder: Folder, run: RunOptions) -> None:
     """Make room for a training, and say what it does not use or know."""
     if run.restart:
         _discard(folder)
@@ -107,12 +107,12 @@ def trained_files(folder: Folder) -> list[Path]:
 
 
 def _discard(folder: Folder) -> None:
-    """Take away what a former run hands on: our checkpoint, and, moved aside, files that may be of GPUMD itself."""
+    """Take away what a previous run hands on: our checkpoint, and, moved aside, files that may be of GPUMD itself."""
     (folder.path / CHECKPOINT).unlink(missing_ok=True)
     for name in (LOSS, RESTART):
         if (folder.path / name).exists():
             (folder.path / name).replace(folder.path / f"{name}{OLD}")
-            log.info("--restart: %s of a former run is now %s%s", name, name, OLD)
+            log.info("--restart: %s of a previous run is now %s%s", name, name, OLD)
 
 
 def _keep_imported(folder: Folder, run: RunOptions) -> None:
@@ -211,7 +211,7 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
             for folder in group:
                 locks.enter_context(locked(folder.path))
             for folder in group:
-                begin(folder, run)
+                prepare(folder, run)
             train_together(group, run)
         written += [path for folder in group for path in trained_files(folder)]
     return written

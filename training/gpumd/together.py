@@ -20,7 +20,7 @@ from ..common.loop import time_left
 from ..nep.joint import JointTrainer
 from ..nep.shared_parts import MomentPool
 from .folder import CHECKPOINT, Folder, RunOptions
-from .gradient import FolderTrainer, Reports, Targets, introduce
+from .gradient import FolderTrainer, Reports, Targets, log_summary
 from .keywords import gradient_config
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def train_together(folders: Sequence[Folder], run: RunOptions) -> None:
     trainers = [FolderTrainer(config, own, pool) for config, own in zip(configs, targets, strict=True)]
     checkpoints = _Checkpoints(trainers)
     checkpoints.restore()
-    introduce(trainers, run)
+    log_summary(trainers, run)
     checkpoints.save()  # from here on, a killed run goes on by itself
     reports = [Reports(trainer) for trainer in trainers]
     shown = [len(trainer.history) for trainer in trainers]
@@ -94,7 +94,7 @@ class _Checkpoints:
             last = min((together["round"] for together in own.values()), default=0)
         for k, state in states.items():
             chosen = own[k]["before"] if 0 < last < own[k]["round"] else state
-            self._trainers[k].take_up(chosen)
+            self._trainers[k].load_state(chosen)
             self._before[k] = {name: value for name, value in chosen.items() if name != _TOGETHER}
         self._round = last
 

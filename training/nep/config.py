@@ -199,7 +199,7 @@ class OptimizerConfig:
         order every time, so its results are not the same bit by bit; a run may be resumed on another device.
     memory_gb : float, default 4.0
         Largest size of the precomputed moments in memory in GB (in that of the GPU, with one); what is more is streamed
-        from a temporary file, or computed anew in every step where the disk is full.
+        from a temporary file, or computed again in every step where the disk is full.
     scratch : str, default ""
         Folder of that file, relative to the configuration; "" = the system's folder for temporary files.
     """

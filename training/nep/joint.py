@@ -58,8 +58,8 @@ class JointTrainer:
         self.members, self.pool = list(members), pool
         self.config = self.members[0].config
         self.clock = Clock()
-        fits = [pool.fits(member.parts["train"].structures) for member in self.members]
-        self._fits = torch.stack(fits).to(pool.storage.device)
+        fits = [pool.membership(member.parts["train"].structures) for member in self.members]
+        self._membership = torch.stack(fits).to(pool.storage.device)
         self._rows = [self._rows_of(member) for member in self.members]
         self._stacked: tuple[tuple[int, ...], NepOnMoments, Objective] | None = None
 
@@ -117,12 +117,12 @@ class JointTrainer:
     @property
     def report_due(self) -> bool:
         """Whether the parameters to start from have not been looked at."""
-        return not self.looked
+        return not self.has_reported
 
     @property
-    def looked(self) -> bool:
+    def has_reported(self) -> bool:
         """Whether there was a look at all."""
-        return all(member.looked for member in self.members)
+        return all(member.has_reported for member in self.members)
 
     @property
     def progress(self) -> str:
@@ -166,28 +166,28 @@ class JointTrainer:
             member.predicted = {}
         for k in moving:
             if self.members[k].out_of_patience:
-                self.members[k].leave_first()
+                self.members[k].start_lbfgs()
         first = self.members[moving[0]]
         if first.stage == "lbfgs":
-            tasks = [self.members[k].do_lbfgs for k in moving]
+            tasks = [self.members[k].lbfgs_step for k in moving]
             answer_together(tasks, lambda waiting: self._gradients([moving[k] for k in waiting], None))
             return
         losses = self._gradients(moving, first.batch(self.pool.fitted))
         for k, loss in zip(moving, losses, strict=True):
-            self.members[k].do_first(partial(float, loss))
+            self.members[k].first_order_step(partial(float, loss))
         if first.step == first.choice_step:
             self._stacked = None  # the best start of each has its own constants
 
-    def look(self) -> None:
+    def report(self) -> None:
         """Add a row to the history of each member that has gone on since its last one.
 
         Until the next step they know the predictions of their parameters.
         """
         behind = [k for k, member in enumerate(self.members)
-                  if not member.looked or member.history[-1]["step"] < member.step]  # fmt: skip
+                  if not member.has_reported or member.history[-1]["step"] < member.step]  # fmt: skip
         self.predict(behind)
         for k in behind:
-            self.members[k].look()
+            self.members[k].report()
 
     def speed(self) -> dict[str, float]:
         """Return what a gradient over all training structures costs, and how fast those of this process were."""
@@ -200,7 +200,7 @@ class JointTrainer:
     def restore(self, path: Path) -> None:
         """Load the state of a checkpoint; errors as of :func:`tnep_calc.training.common.checkpoint.load_matching`."""
         for member, state in zip(self.members, load_matching(path, self.fingerprint)["members"], strict=True):
-            member.take_up(state)
+            member.load_state(state)
         self._stacked = None
 
     # -- products of all models ------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ class JointTrainer:
         sizes = [len(row) if row.ndim == 2 else 1 for row in rows]
         vectors = torch.cat([row.reshape(size, -1) for row, size in zip(rows, sizes, strict=True)]).requires_grad_()
         model, objective = self._stack(chosen, sizes)
-        fits = self._fits[chosen].repeat_interleave(torch.tensor(sizes, device=self._fits.device), dim=0)
+        fits = self._membership[chosen].repeat_interleave(torch.tensor(sizes, device=self._membership.device), dim=0)
         losses = set_gradient(vectors, model, objective, blocks, frozen=self.members[0].frozen, fits=fits)
         for k, gradient in zip(chosen, cast(Tensor, vectors.grad).split(sizes), strict=True):
             self.members[k].vector.grad = gradient.reshape(self.members[k].vector.shape)

@@ -31,7 +31,7 @@ from tnep_calc.structures import LabelledStructure
 from . import native
 from .edges import EdgeFinder, StructureEdges
 from .features import Basis, Features, along, dipole_gradient
-from .slots import Group, Layout
+from .slots import Group, SlotLayout
 
 __all__ = ["STRAIN_ORDER", "Basis", "Moments", "assemble", "build_moments"]
 
@@ -222,7 +222,7 @@ def assemble(
     origin, end = (np.concatenate([getattr(e, name) + start for e, start in zip(edges, starts, strict=True)])
                    for name in ("origin", "end"))  # fmt: skip
     vectors = torch.from_numpy(np.concatenate([e.vectors for e in edges]))
-    layout = Layout(types, origin, types[end], t)
+    layout = SlotLayout(types, origin, types[end], t)
     row, slot, structure = layout.row, layout.slot(origin, types[end]), np.repeat(np.arange(len(counts)), counts)
 
     pair_center = pair_neighbor = pair_slot = None

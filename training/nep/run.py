@@ -25,7 +25,7 @@ from tnep_calc.structures import LabelledStructure
 
 from ..common import directory
 from ..common.checkpoint import save_checkpoint
-from ..common.directory import ARTIFACT, NEP, check_former, discard, resume, write_figure
+from ..common.directory import ARTIFACT, NEP, check_previous, discard, resume, write_figure
 from ..common.ensemble import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
 from ..common.labels import ABOUT_SPECIES, UNITS, make_labels
 from ..common.labels import spreads as label_spreads
@@ -62,7 +62,7 @@ def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     ----------
     config : TrainingConfig
     restart : bool, default False
-        Discard what a former run has left in the output directory, as soon as this one can begin.
+        Discard what a previous run has left in the output directory, as soon as this one can begin.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     DataFileError
         If data or checkpoint cannot be used.
     """
-    check_former(config, restart)
+    check_previous(config, restart)
     with locked(config.directory):
         trainer = Trainer(config)
         if restart:
@@ -180,7 +180,7 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     config : TrainingConfig
         With ``ensemble.n_splits`` of at least 2.
     restart : bool, default False
-        Discard what a former run has left in the directory, as soon as this one can begin.
+        Discard what a previous run has left in the directory, as soon as this one can begin.
 
     Returns
     -------
@@ -196,7 +196,7 @@ def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any
         If data or a checkpoint cannot be used.
     """
     resolve(config.optimizer.device)  # before any work
-    check_former(config, restart)
+    check_previous(config, restart)
     with locked(config.directory):
         return _run_ensemble(config, restart)
 

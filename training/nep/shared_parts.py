@@ -104,7 +104,7 @@ class MomentPool:
         """:attr:`fitted`, and the others if there are any."""
         return [self.fitted] if self.others is None else [self.fitted, self.others]
 
-    def fits(self, structures: Sequence[LabelledStructure]) -> torch.Tensor:
+    def membership(self, structures: Sequence[LabelledStructure]) -> torch.Tensor:
         """Return which structures of :attr:`fitted` are among those of a run, shape (n,), bool."""
         chosen = torch.zeros(len(self.fitted.structures), dtype=torch.bool)
         chosen[self.places(structures)] = True

@@ -57,7 +57,7 @@ class Group:
         return replace(self, radial=self.radial.to(device), angular=self.angular.to(device), along=along)
 
 
-class Layout:
+class SlotLayout:
     """Groups of centres, and the numbering of rows and slots.
 
     Parameters

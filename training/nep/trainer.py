@@ -169,10 +169,10 @@ class Trainer:
     @property
     def report_due(self) -> bool:
         """Whether the parameters to start from have not been looked at."""
-        return not self.looked
+        return not self.has_reported
 
     @property
-    def looked(self) -> bool:
+    def has_reported(self) -> bool:
         """Whether the history has begun."""
         return bool(self.history)
 
@@ -218,19 +218,19 @@ class Trainer:
         """Do one step of the first method, or a few iterations of L-BFGS."""
         self.predicted = {}
         if self.out_of_patience:
-            self.leave_first()
+            self.start_lbfgs()
         if self.stage == "lbfgs":
-            self.do_lbfgs(self._gradient)
+            self.lbfgs_step(self._gradient)
         else:
-            self.do_first(lambda: self._gradient(self.batch(self.parts["train"])))
+            self.first_order_step(lambda: self._gradient(self.batch(self.parts["train"])))
 
-    def leave_first(self) -> None:
+    def start_lbfgs(self) -> None:
         """Leave out the other steps of the first method: L-BFGS goes on from the best parameters."""
         self._log("no smaller validation loss since step %d: L-BFGS goes on from there", self.best["step"])
         self.vector = self.best["vector"].to(self.device, copy=True).requires_grad_(True)
         self.step = self.switch
 
-    def do_first(self, gradient: Callable[[], float]) -> None:
+    def first_order_step(self, gradient: Callable[[], float]) -> None:
         """Do one step of the first method with a function that sets the gradient and returns the loss."""
         optimizer = self._first_optimizer()
         optimizer.param_groups[0]["lr"] = self.learning_rate(self.step)
@@ -240,7 +240,7 @@ class Trainer:
         if self.vector.ndim == 2 and self.step >= self.choice_step:
             self._choose()
 
-    def do_lbfgs(self, gradient: Callable[[], float]) -> None:
+    def lbfgs_step(self, gradient: Callable[[], float]) -> None:
         """Do a few iterations of L-BFGS with a function that sets the gradient and returns the loss."""
         optimizer = self._optimizer_of(*lbfgs(self.config.optimizer.lbfgs_history))
         group = optimizer.param_groups[0]
@@ -343,7 +343,7 @@ class Trainer:
     def _predict(self, name, vector):
         return predictions_of(self.parts[name], self.model, vector, list(self.weights))
 
-    def look(self) -> None:
+    def report(self) -> None:
         """Add a row to the history, and remember the best parameters."""
         row: dict[str, Any] = {"step": self.step, "stage": self.stage}
         losses = {}
@@ -396,9 +396,9 @@ class Trainer:
 
     def restore(self, path: Path) -> None:
         """Load the state of a checkpoint; errors as of :func:`tnep_calc.training.common.checkpoint.load_matching`."""
-        self.take_up(load_matching(path, self.fingerprint))
+        self.load_state(load_matching(path, self.fingerprint))
 
-    def take_up(self, state: Mapping[str, Any]) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state` has returned."""
         self.model.scaling = Scaling(**state["scaling"])
         self.vector = state["vector"].to(self.device, copy=True).requires_grad_(True)

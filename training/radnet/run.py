@@ -16,7 +16,7 @@ from tnep_calc.models.radnet.network import multiplications
 from tnep_calc.plotting.training import plot_curves
 
 from ..common import directory
-from ..common.directory import ARTIFACT, check_former, discard, write_figure
+from ..common.directory import ARTIFACT, check_previous, discard, write_figure
 from ..common.ensemble import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
 from ..common.labels import ABOUT_SPECIES, UNITS, make_labels
 from ..common.labels import spreads as label_spreads
@@ -46,7 +46,7 @@ def run_radnet_training(config: RadnetConfig, restart: bool = False) -> dict[str
 
     Arguments, result and errors as :func:`tnep_calc.training.nep.run.run_training`.
     """
-    check_former(config, restart)
+    check_previous(config, restart)
     with locked(config.directory):
         trainer = RadnetTrainer(config)
         if restart:
@@ -64,7 +64,7 @@ def run_radnet_ensemble(config: RadnetConfig, restart: bool = False) -> dict[str
     Arguments, result and errors as :func:`tnep_calc.training.nep.run.run_ensemble`.
     """
     resolve(config.optimizer.device)  # before any work
-    check_former(config, restart)
+    check_previous(config, restart)
     with locked(config.directory):
         return _run_radnet_ensemble(config, restart)
 

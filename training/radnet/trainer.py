@@ -229,7 +229,7 @@ class RadnetTrainer:
         names = [name for name in parts[0] if name in self.pool.labels.targets]
         return {name: torch.cat([part[name] for part in parts]) for name in names}
 
-    def look(self) -> None:
+    def report(self) -> None:
         """Add a row to the history, and keep the parameters if they are the best so far."""
         row: dict[str, Any] = {"epoch": self.epoch, "seconds": self.seconds, "lr": self.optimizer.param_groups[0]["lr"]}
         losses = {}

@@ -73,6 +73,7 @@ FixTnepField::FixTnepField(LAMMPS *lmp, int narg, char **arg) :
   thermo_energy = thermo_virial = 1;    // the energy is part of the conserved one: fix_modify energy no takes it out
   centroidstressflag = CENTROID_AVAIL;
   restart_global = 1;
+  comm_reverse = 9;
   dynamic_group_allow = 1;
 }
 
@@ -302,7 +303,10 @@ void FixTnepField::collect_from_models()
 {
   const double *field = everywhere ? uniform : fields.data();
   std::vector<std::string> forces{"field_forces"};
-  if (vflag_atom || cvflag_atom) forces.emplace_back("field_virials");
+  if (vflag_atom || cvflag_atom) {
+    forces.emplace_back("field_virials");
+    shares.assign(9 * static_cast<size_t>(atom->nlocal + atom->nghost), 0.0);
+  }
   std::vector<std::string> wanted = forces;
   wanted.emplace_back("dipoles");
   dipole->evaluate(*list, EVERY_ATOM, wanted, true, field, !everywhere);
@@ -325,6 +329,10 @@ void FixTnepField::collect_from_models()
     for (int64_t c = 0; c < m; c++)
       for (int k = 0; k < 9; k++) sites[c].a[k] = factor * polarizability->result("polarizabilities", 9 * m)[9 * c + k];
     add_forces(*polarizability, factor);
+  }
+  if (vflag_atom || cvflag_atom) {
+    comm->reverse_comm(this);
+    for (int i = 0; i < atom->nlocal; i++) add_atom_virial(i, &shares[9 * static_cast<size_t>(i)], 1.0);
   }
   for (Site &site : sites) {
     const double *e = field_of(site.atom);
@@ -356,7 +364,20 @@ void FixTnepField::add_forces(TnepDriver &model, double factor)
     for (int k = 0; k < 6; k++) virial[k] += 0.5 * (w[SIX[k]] + w[TRANSPOSED[k]]);
   if (!vflag_atom && !cvflag_atom) return;
   const double *virials = model.atom_result("field_virials", 9);
-  for (int i = 0; i < nall; i++) add_atom_virial(i, virials + 9 * i, energy);
+  for (size_t k = 0; k < 9 * static_cast<size_t>(nall); k++) shares[k] += energy * virials[k];
+}
+
+// LAMMPS takes the virials of fixes from local atoms only: shares of ghost atoms go to their owners.
+int FixTnepField::pack_reverse_comm(int n, int first, double *buffer)
+{
+  std::copy_n(&shares[9 * static_cast<size_t>(first)], 9 * n, buffer);
+  return 9 * n;
+}
+
+void FixTnepField::unpack_reverse_comm(int n, int *atoms, double *buffer)
+{
+  for (int i = 0; i < n; i++)
+    for (int k = 0; k < 9; k++) shares[9 * static_cast<size_t>(atoms[i]) + k] += *buffer++;
 }
 
 void FixTnepField::add_atom_virial(int i, const double *w, double factor)

@@ -38,6 +38,8 @@ class FixTnepField : public Fix {
   double compute_vector(int) override;
   void write_restart(FILE *) override;
   void restart(char *) override;
+  int pack_reverse_comm(int, int, double *) override;
+  void unpack_reverse_comm(int, int *, double *) override;
   double memory_usage() override;
 
  private:
@@ -56,6 +58,7 @@ class FixTnepField : public Fix {
     double p[3], a[9], w;             // total dipole, polarizability, energy of the field
   };
   std::vector<Site> sites;
+  std::vector<double> shares;         // virials of local and ghost atoms, (nall, 9)
 
   enum { ENERGY, DIPOLE, INDUCED = DIPOLE + 3, FIELD = INDUCED + 3, COUNT = FIELD + 3, WORK, SUMS };
   double local[SUMS], total[SUMS];

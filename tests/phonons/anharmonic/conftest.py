@@ -1,8 +1,6 @@
 import pytest
-from ase import Atoms
 
-from helpers.rock_salt import nacl, small_potential
-from tnep_calc.io.supercells import bare_structure
+from helpers.rock_salt import nacl, small_potential, small_supercell
 from tnep_calc.phonons import PolymlpCalculator, force_constants
 
 
@@ -18,11 +16,7 @@ def potential_file(crystal, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small(crystal):
-    """A supercell of 16 atoms with the Born charges of the data."""
-    primitive = crystal[0].primitive
-    found = bare_structure(Atoms(primitive.symbols, primitive.positions, cell=primitive.cell, pbc=True), 2)
-    found.nac_params = crystal[0].nac_params
-    return found
+    return small_supercell(crystal[0])
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
+from ase.build import bulk
+from calorine.calculators import CPUNEP
 
+from helpers.paths import shared_data
+from tnep_calc import TNEPCalculator
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.linewidths import read_linewidths, write_linewidths
+from tnep_calc.phonons import force_constants
 from tnep_calc.phonons.anharmonic import conductivity
 from tnep_calc.phonons.anharmonic.conductivity import thermal_conductivity
 from tnep_calc.phonons.anharmonic.force_constants import read_force_constants, write_force_constants
@@ -26,12 +31,22 @@ def rta(files):
 def test_same_as_phono3py_alone(files, rta):
     ph = read_force_constants(files)
     ph.mesh_numbers = MESH
-    ph.init_phph_interaction()
+    ph.init_phph_interaction(average_degenerate_weights=True, exclude_gamma_acoustic=True)
     ph.run_thermal_conductivity(temperatures=[100, 300])
     assert np.allclose(rta.kappa, ph.thermal_conductivity.kappa[0], rtol=1e-10)
     assert rta.kappa[0, 0] > 2 * rta.kappa[1, 0] > 0  # about 1 / T
     assert np.allclose(rta.kappa[:, :3], rta.kappa[:, :1], rtol=1e-8)  # cubic
     assert np.allclose(rta.kappa[:, 3:], 0, atol=1e-8)
+
+
+def test_silicon_of_a_published_nep_as_with_forces_of_calorine():
+    path = shared_data("tnep/potentials") / "Si_2022_NEP4_3body.txt"
+    kappa = []
+    for calculator in (TNEPCalculator(energy=path), CPUNEP(str(path))):
+        result = force_constants(bulk("Si", a=5.43), calculator, supercell=2, amplitude=0.03)
+        kappa.append(thermal_conductivity(result, MESH).kappa[0, :3])
+    assert kappa[0].min() > 5
+    assert np.allclose(kappa[0], kappa[1], rtol=1e-6)
 
 
 def test_shares_of_the_modes_add_up(rta):
@@ -47,7 +62,7 @@ def test_shares_of_the_modes_add_up(rta):
 def test_widths_at_gamma_are_twice_the_imaginary_self_energy(files, rta):
     ph = read_force_constants(files)
     ph.mesh_numbers = MESH
-    ph.init_phph_interaction()
+    ph.init_phph_interaction(average_degenerate_weights=True, exclude_gamma_acoustic=True)
     gammas = ph.run_imag_self_energy([0], [300.0], frequency_points_at_bands=True).gammas
     of_modes = np.array(gammas)[0, 0, 0].ravel()
     frequencies, widths = rta.at_gamma(300.0)

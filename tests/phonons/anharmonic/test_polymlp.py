@@ -35,6 +35,7 @@ def test_same_as_phono3py_whatever_the_order_of_the_atoms(crystal, potential_fil
     order = np.random.default_rng(0).permutation(len(cell))
     atoms = displaced(data, 3)[order]
     atoms.calc = PolymlpCalculator(potential_file)
+    assert atoms.calc.cutoff == 5.0 and atoms.calc.elements == ("Na", "Cl")
     assert atoms.get_potential_energy() == pytest.approx(energies[0], abs=1e-9)
     assert np.allclose(atoms.get_forces(), forces[0][order], atol=1e-10)
 

@@ -37,7 +37,7 @@ class Counting:
         if self.step == getattr(self, "killed_at", None):
             os.kill(os.getpid(), self.signal)
 
-    def look(self):
+    def report(self):
         self.events.append(("report", self.step))
 
     def save(self):

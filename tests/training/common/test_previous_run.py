@@ -1,4 +1,4 @@
-"""Output directories with something of a former run: what is refused, and what --restart discards."""
+"""Output directories with something of a previous run: what is refused, and what --restart discards."""
 
 import logging
 from dataclasses import replace
@@ -9,7 +9,7 @@ from helpers.training_runs import small_config
 from tnep_calc.errors import InputError
 from tnep_calc.plotting.training import plot_losses
 from tnep_calc.training.common.config import EnsembleConfig
-from tnep_calc.training.common.directory import check_former, discard, write_figure
+from tnep_calc.training.common.directory import check_previous, discard, write_figure
 
 
 def config(folder, n_splits=0, start=""):
@@ -35,8 +35,8 @@ def touch(folder, *names):
 def test_what_is_in_the_way(tmp_path, n_splits, names, words):
     touch(tmp_path, *names)
     with pytest.raises(InputError, match=words):
-        check_former(config(tmp_path, n_splits), restart=False)
-    check_former(config(tmp_path, n_splits), restart=True)
+        check_previous(config(tmp_path, n_splits), restart=False)
+    check_previous(config(tmp_path, n_splits), restart=True)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_is_in_the_way(tmp_path, n_splits, names, words):
 )
 def test_what_is_not(tmp_path, n_splits, names):
     touch(tmp_path, *names)
-    check_former(config(tmp_path, n_splits), restart=False)
+    check_previous(config(tmp_path, n_splits), restart=False)
 
 
 def test_discarded_is_what_training_writes_and_no_more(tmp_path, caplog):
@@ -60,10 +60,11 @@ def test_discarded_is_what_training_writes_and_no_more(tmp_path, caplog):
         discard(tmp_path / "out")
     left = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert left == {"notes.txt", "member1/notes.txt", "membership/model.pt", "member/nep.txt"}
-    assert not (tmp_path / "out" / "member12").exists() and "5 files of a former run" in caplog.text
+    assert not (tmp_path / "out" / "member12").exists() and "5 files of a previous run" in caplog.text
     discard(tmp_path / "nothing")
 
 
+@pytest.mark.slow
 def test_killed_runs_leave_one_temporary_figure_at_most(tmp_path):
     class Figure:
         def savefig(self, path):
@@ -81,5 +82,5 @@ def test_killed_runs_leave_one_temporary_figure_at_most(tmp_path):
 def test_the_model_to_start_from_is_not_discarded(tmp_path):
     touch(tmp_path, "member1/nep.txt", "mine/nep.txt")
     with pytest.raises(InputError, match="which --restart would discard"):
-        check_former(config(tmp_path, start="out/member1/nep.txt"), restart=True)
-    check_former(config(tmp_path, start="out/mine/nep.txt"), restart=True)
+        check_previous(config(tmp_path, start="out/member1/nep.txt"), restart=True)
+    check_previous(config(tmp_path, start="out/mine/nep.txt"), restart=True)

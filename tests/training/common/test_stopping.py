@@ -16,6 +16,8 @@ from tnep_calc.cli import main
 from tnep_calc.io.gpumd.nep_in import write_nep_in
 from tnep_calc.io.structures.extxyz import write_dataset
 
+pytestmark = pytest.mark.slow
+
 TABLES = """
 [data]
 files = ["data.extxyz"]

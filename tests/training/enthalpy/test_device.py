@@ -34,6 +34,8 @@ from tnep_calc.training.enthalpy.frames import Frame, make_frame
 from tnep_calc.training.enthalpy.run import predictions, train_in, write_results
 from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
 
+pytestmark = pytest.mark.slow
+
 CPU, META = torch.device("cpu"), torch.device("meta")
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 CASES = {

@@ -26,6 +26,8 @@ from tnep_calc.training.enthalpy.config import load_enthalpy_config, parse_entha
 from tnep_calc.training.enthalpy.run import SHOWN, run_enthalpy_ensemble
 from tnep_calc.training.results.report import read_run
 
+pytestmark = pytest.mark.slow
+
 DATA = EXAMPLES / "bn" / "bn8.extxyz"
 SINGLE = """
 [data]

@@ -16,6 +16,8 @@ from tnep_calc.training.enthalpy.initial import initialise
 from tnep_calc.training.enthalpy.prediction import errors, predict
 from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
 
+pytestmark = pytest.mark.slow
+
 SYMBOLS = ("Si", "Si", "O", "O", "O", "O")
 RESPONSES = ("dipole", "polarizability")
 ONLY_RESPONSES = {name: 0.0 for name in QUANTITIES} | dict.fromkeys(RESPONSES, 1.0)

@@ -17,6 +17,8 @@ from tnep_calc.training.gpumd.folder import RunOptions
 from tnep_calc.training.gpumd.run import run_directory
 from tnep_calc.training.results.report import read_run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("engine", ["snes", "gradient"])
 @pytest.mark.parametrize("kind", ["potential", "dipole", "polarizability"])
@@ -59,7 +61,7 @@ def test_stress_is_the_virial_over_the_volume_in_gpa(make):
 def test_a_killed_evolution_goes_on_bit_by_bit(make, row):
     folders = [make("dipole", name=name) for name in ("whole", "killed")]
     for folder in folders:
-        (folder / "loss.out").write_text(HISTORY)  # rows of a former run stay
+        (folder / "loss.out").write_text(HISTORY)  # rows of a previous run stay
     run = RunOptions(engine="snes")
     run_directory(folders[0], run)
     interrupted(folders[1], row)
@@ -101,7 +103,7 @@ def test_restart_begins_anew(make, caplog):
     assert second != first["nep.restart"]
     with caplog.at_level("INFO"):
         run_directory(folder, replace(run, restart=True))
-    assert "nep.restart of a former run is now nep.restart.old" in caplog.text
+    assert "nep.restart of a previous run is now nep.restart.old" in caplog.text
     assert {name: (folder / name).read_bytes() for name in names} == first
     assert (folder / "nep.restart.old").read_bytes() == second
     gradient = RunOptions(steps=2)
@@ -169,7 +171,7 @@ def test_fine_tuning(make, tmp_path, caplog):
         with pytest.raises(InputError, match=message):
             run_directory(folder, run)
     before = sorted(path.name for path in first.iterdir())
-    with pytest.raises(InputError, match="only with the gradient engine"):  # refused before a former run is discarded
+    with pytest.raises(InputError, match="only with the gradient engine"):  # refused before a previous run is discarded
         run_directory(first, RunOptions(start=folder / "nep.in", engine="snes", restart=True))
     assert sorted(path.name for path in first.iterdir()) == before
     assert table.shape == (5, 6)

@@ -15,6 +15,8 @@ from tnep_calc.training.gpumd import folder as folder_module
 from tnep_calc.training.gpumd.folder import RunOptions
 from tnep_calc.training.gpumd.run import run_directories, run_directory
 
+pytestmark = pytest.mark.slow
+
 LONG = {"generation": 400, "output_interval": 5}
 
 

@@ -17,6 +17,8 @@ from tnep_calc.training.gpumd.folder import Folder, RunOptions
 from tnep_calc.training.gpumd.keywords import gradient_config, limited, weight_decay
 from tnep_calc.training.gpumd.run import run_directory
 
+pytestmark = pytest.mark.slow
+
 
 def config(folder, **run):
     return gradient_config(Folder(folder), RunOptions(**run))
@@ -263,7 +265,7 @@ def test_a_folder_of_the_evolution_strategy(make, caplog):
         run_directory(folder)
     assert str(error.value) == (
         f"{folder / 'nep.restart'}: GPUMD and --engine snes go on from this search distribution, which the gradient "
-        "engine does not have: use --engine snes to go on, or --restart to begin anew (the file becomes nep.restart.old)"
+        "engine does not have: use --engine snes to go on, or --restart to start from scratch (the file becomes nep.restart.old)"
     )
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     (folder / "tnep_checkpoint.pt").unlink()  # as GPUMD leaves it

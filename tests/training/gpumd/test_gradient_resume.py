@@ -10,6 +10,8 @@ from tnep_calc.training.gpumd import gradient
 from tnep_calc.training.gpumd.folder import RunOptions
 from tnep_calc.training.gpumd.run import run_directory
 
+pytestmark = pytest.mark.slow
+
 CASES = {
     "plain": ("polarizability", {"generation": 16, "output_interval": 4}, {}),
     "uneven": ("dipole", {"generation": 30, "output_interval": 3, "save_potential": (7, 0, 0)}, {}),

@@ -20,7 +20,7 @@ from tnep_calc.training.common.checkpoint import save_checkpoint
 from tnep_calc.training.gpumd.keywords import model_config
 from tnep_calc.training.gpumd.reference import evaluate
 from tnep_calc.training.gpumd.snes.fitness import Fitness, deal
-from tnep_calc.training.gpumd.snes.parameters import Layout
+from tnep_calc.training.gpumd.snes.parameters import ParameterOrder
 from tnep_calc.training.gpumd.snes.strategy import SNES, sigma_rate, utilities
 from tnep_calc.training.gpumd.snes.trainer import SnesTrainer
 
@@ -83,7 +83,7 @@ def published(name):
     text = (folder / "nep.txt").read_text()
     values = np.array([float(word) for line in text.splitlines()[6:] for word in line.split()])
     given = read_nep_in(folder / "nep.in")
-    layout = Layout(model_config(given))
+    layout = ParameterOrder(model_config(given))
     assert layout.n_parameters == given.n_parameters
     vector = torch.tensor(values[: layout.n_parameters], dtype=torch.float32)
     last = gzip.open(folder / "loss.out.gz", "rt").read().splitlines()[-1].split()
@@ -112,7 +112,7 @@ def test_regularisation_is_that_of_the_published_loss(name, biases):
 
 
 def test_labels_and_regularisation_by_species():
-    layout = Layout(model_config(options("polarizability")))
+    layout = ParameterOrder(model_config(options("polarizability")))
     vector = torch.arange(1.0, layout.n_parameters + 1)[None] / 100
     nep = layout.to_nep(vector[0], torch.ones(layout.model.dim), (1, 1))
     snes = SNES(layout.labels, 2, 10, 0.1, 0)
@@ -132,7 +132,7 @@ def test_labels_and_regularisation_by_species():
 def test_errors_are_those_of_the_model_file(kind):
     atomic, kind = "atomic" in kind, kind.split()[-1]
     given, frames = options(kind, atomic_v=atomic), make_frames(atomic=atomic)
-    layout = Layout(model_config(given))
+    layout = ParameterOrder(model_config(given))
     fitness = Fitness(layout, given, frames, 1.0)
     fitness.q_scaler = fitness.find_q_scaler(1.0)
     vector = draw(layout)
@@ -152,7 +152,7 @@ def test_errors_are_those_of_the_model_file(kind):
 def test_a_population_has_the_predictions_of_its_model_files(kind):
     """More individuals than are predicted at a time, with centres that have no neighbours among them."""
     given = options(kind, l_max=(4, 2, 1, 1, 1, 1, 1))
-    layout = Layout(model_config(given))
+    layout = ParameterOrder(model_config(given))
     frames = [*make_frames(), GpumdFrame(random_structure(9, "B", pbc=False))]
     fitness = Fitness(layout, given, frames, 1.0)
     layout.model.scaling = layout.scaling(scale := torch.linspace(0.5, 1.5, layout.model.dim))
@@ -171,7 +171,7 @@ def test_a_population_has_the_predictions_of_its_model_files(kind):
 
 def test_errors_of_a_species_are_those_of_the_structures_that_have_it():
     given, frames = options("dipole"), make_frames()
-    layout = Layout(model_config(given))
+    layout = ParameterOrder(model_config(given))
     vector = draw(layout)
     rmse = Fitness(layout, given, frames, 1.0).errors(vector, [0])[0]["dipole"]
     for t, symbol in enumerate(given.species):
@@ -183,7 +183,7 @@ def test_errors_of_a_species_are_those_of_the_structures_that_have_it():
 
 def test_a_population_is_evaluated_like_its_members_and_batches_like_the_whole():
     given = options("polarizability", batch=2)
-    layout, frames = Layout(model_config(given)), make_frames()
+    layout, frames = ParameterOrder(model_config(given)), make_frames()
     population = draw(layout, 7)
     fitness = Fitness(layout, given, frames, 1.0)
     assert fitness.batches == deal(frames, 2) and sorted(map(len, fitness.batches)) == [1, 2, 2]
@@ -196,7 +196,7 @@ def test_a_population_is_evaluated_like_its_members_and_batches_like_the_whole()
 
 def test_weights_of_structures_and_off_diagonals_enter_squared():
     given = options("polarizability")
-    layout, frames = Layout(model_config(given)), make_frames()
+    layout, frames = ParameterOrder(model_config(given)), make_frames()
     vector, weights, shear = draw(layout), np.array([1.0, 2.0, 0.5, 3.0, 1.5]), 0.25
     heavy = [replace(frame, weight=w) for frame, w in zip(frames, weights, strict=True)]
     fitness = Fitness(layout, replace(given, lambda_shear=shear), heavy, 1.0)
@@ -215,7 +215,7 @@ def test_weights_of_forces_and_missing_virials():
     given = options("potential", force_delta=0.5, type_weight=(2.0, 0.5))
     frames = make_frames()
     frames[1] = replace(frames[1], structure=replace(frames[1].structure, virial=None))
-    layout = Layout(model_config(given))
+    layout = ParameterOrder(model_config(given))
     vector, fitness = draw(layout), Fitness(layout, given, frames, 1.0)
     nep = layout.to_nep(vector[0], fitness.q_scaler, fitness.max_neighbors)
     tables = parity_tables("potential", frames, evaluate(nep, frames))
@@ -245,7 +245,7 @@ def test_batches_are_dealt_by_energy_per_atom():
 
 def test_descriptor_scaling_spans_all_atoms():
     given, frames = options("dipole", batch=2), make_frames()
-    layout = Layout(model_config(given))
+    layout = ParameterOrder(model_config(given))
     fitness = Fitness(layout, given, frames, 1.0)
     for value in (1.0, 0.5):
         ones = torch.full((layout.n_parameters,), value)
@@ -298,7 +298,7 @@ def test_the_bias_of_a_potential_takes_off_the_mean_error():
 def test_training_lowers_the_error_and_is_repeated_by_its_seed():
     # targets that a model of the same shape can give: the susceptibility convention is a matter of the data alone
     given = options("polarizability", population=20, lambda_1=1e-4, lambda_2=1e-4, batch=3)
-    layout, frames = Layout(model_config(given)), make_frames()
+    layout, frames = ParameterOrder(model_config(given)), make_frames()
     teacher = layout.to_nep(draw(layout, seed=8)[0], torch.ones(layout.model.dim), (1, 1))
     labels = evaluate(teacher, frames)["polarizability"]
     frames = [replace(f, structure=replace(f.structure, polarizability=a)) for f, a in zip(frames, labels, strict=True)]

@@ -27,6 +27,8 @@ from tnep_calc.training.gpumd.snes.trainer import SnesTrainer
 from tnep_calc.training.nep import native
 from tnep_calc.training.nep.moments import build_moments
 
+pytestmark = pytest.mark.slow
+
 ALL_BLOCKS = {"l_max": (4, 2, 1, 1, 1, 1, 1)}
 SMALL = 2e-5  # GB
 RUNS = {
@@ -35,7 +37,7 @@ RUNS = {
         **ALL_BLOCKS, "force_delta": 0.5, "type_weight": (2.0, 0.5), "lambda_shear": 0.3}),
     "potential, streamed": ("potential", {"batch": 4}),
     "dipole": ("dipole", {"batch": 2}),
-    "dipole, computed anew": ("dipole", {"full_batch": True, "batch": 3}),
+    "dipole, computed again": ("dipole", {"full_batch": True, "batch": 3}),
     "polarizability": ("polarizability", {**ALL_BLOCKS, "lambda_shear": 0.3}),
     "dipoles of atoms": ("dipole", {"atomic_v": True}),
     "polarizabilities of atoms, streamed": ("polarizability", {"atomic_v": True}),

@@ -18,9 +18,11 @@ from tnep_calc.training.gpumd.folder import Folder, RunOptions
 from tnep_calc.training.gpumd.keywords import model_config
 from tnep_calc.training.gpumd.reference import evaluate
 from tnep_calc.training.gpumd.run import run_directory
-from tnep_calc.training.gpumd.snes.parameters import Layout
+from tnep_calc.training.gpumd.snes.parameters import ParameterOrder
 from tnep_calc.training.gpumd.snes.start import find_start
 from tnep_calc.training.gpumd.snes.trainer import SnesTrainer
+
+pytestmark = pytest.mark.slow
 
 SNES = RunOptions(engine="snes")
 WHOLE = ("B", "H", "N")
@@ -32,7 +34,7 @@ CUTOFFS = ((3.1, 3.0), (3.5, 3.2), (3.7, 3.0))
 def foundation(folder, kind, zbl=None, seed=1, **changes):
     """Write a model of three species; its parameters are the means of its search distribution."""
     folder.mkdir(exist_ok=True)
-    layout = Layout(model_config(options(kind, species=WHOLE, **changes)))
+    layout = ParameterOrder(model_config(options(kind, species=WHOLE, **changes)))
     generator = torch.Generator().manual_seed(seed)
     mu = 0.5 * torch.randn(layout.n_parameters, generator=generator)
     sigma = 0.01 + 0.05 * torch.rand(layout.n_parameters, generator=generator)
@@ -103,7 +105,7 @@ def test_coefficients_stay_if_they_are_not_trained(tmp_path, trained, descriptor
         run_directory(folder, SNES)
     start = find_start(Folder(folder), anew=True)
     mu, sigma = read_restart(folder / "nep.restart", len(start.distribution[0]))
-    layout = Layout(model_config(options("dipole")))
+    layout = ParameterOrder(model_config(options("dipole")))
     same = mu == start.distribution[0]
     networks = slice(layout.n_networks)
     assert not same[networks].any() and (sigma[networks] > 0).all()

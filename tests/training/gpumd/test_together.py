@@ -14,6 +14,8 @@ from tnep_calc.training.gpumd import together as module
 from tnep_calc.training.gpumd.folder import RunOptions
 from tnep_calc.training.gpumd.run import run_directories
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("potential", "dipole", "polarizability")
 SETTINGS = {"generation": 16, "output_interval": 4, "save_potential": (8, 0, 0)}
 

@@ -30,13 +30,15 @@ from tnep_calc.training.nep import native
 from tnep_calc.training.nep.joint import JointTrainer
 from tnep_calc.training.nep.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 STRUCTURES = [random_structure(seed, SYMBOLS[seed % 3], pbc=seed != 4) for seed in range(6)]
 RUNS = {
     "potential, adam": ("potential", {}),
     "potential, batches and weights": ("potential", {
         "loss": {"species_weights": [1.0, 2.0], "force_delta": 0.5, "shear": 2.0}, "optimizer": {"batch": 3}}),
     "potential, streamed": ("potential", {"optimizer": {"memory_gb": 5e-5, "batch": 4, "lbfgs_steps": 12}}),
-    "potential, computed anew": ("potential", {"optimizer": {"memory_gb": 5e-5, "steps": 2, "lbfgs_steps": 1}}),
+    "potential, computed again": ("potential", {"optimizer": {"memory_gb": 5e-5, "steps": 2, "lbfgs_steps": 1}}),
     "potential, several starts": ("potential", {
         "data": {"validation_fraction": 0.3}, "optimizer": {"restarts": 3, "restart_steps": 3}}),
     "dipole, charges and shares": ("dipole", {"model": {"l_max": [2, 1]}, "loss": {"atomic_dipole": 0.5}}),
@@ -123,10 +125,10 @@ def test_steps_say_where_their_tensors_are(name):
         while not run.finished:
             run.advance()
         run.evaluate("train")
-        run.look()
+        run.report()
     while not plain.finished:
         plain.advance()
-    plain.look()
+    plain.report()
     assert_same(outcome(plain), outcome(run))
 
 
@@ -139,7 +141,7 @@ def test_a_run_goes_on_on_another_device(name, stop, first, second, tmp_path):
     plain.run()
     with simulated_gpu():
         run = trainer(name, first)
-        run.look()
+        run.report()
         while run.step < stop:
             run.advance()
         save_checkpoint(tmp_path / "checkpoint.pt", run.state())

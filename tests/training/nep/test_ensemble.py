@@ -31,6 +31,8 @@ from tnep_calc.training.nep.config import load_config
 from tnep_calc.training.nep.run import _Predictions
 from tnep_calc.training.nep.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -41,9 +41,9 @@ def close(a, b, tolerance=1e-9):
 @pytest.mark.parametrize("kind", LABELS)
 def test_members_start_and_predict_as_alone(kind):
     joint, alone = together(kind)
-    joint.look()
+    joint.report()
     for member, one in zip(joint.members, alone, strict=True):
-        one.look()
+        one.report()
         torch.testing.assert_close(member.vector, one.vector, rtol=1e-12, atol=1e-12)
         assert member.max_neighbors >= one.max_neighbors
         for name, value in one.history[0].items():
@@ -99,7 +99,7 @@ def test_the_pool_has_a_structure_once_and_tells_labels_apart():
     second = [other, random_structure(4, "NB"), first[0], first[0]]
     pool = MomentPool(small_config("polarizability"), [first, second], [[first[2], random_structure(5, "BN")]])
     assert len(pool.fitted.structures) == 6 and len(pool.others.structures) == 1  # one is twice in the second run
-    assert pool.places(second).tolist() == [3, 4, 0, 5] and pool.fits(first).tolist() == [True] * 3 + [False] * 3
+    assert pool.places(second).tolist() == [3, 4, 0, 5] and pool.membership(first).tolist() == [True] * 3 + [False] * 3
 
 
 @pytest.mark.parametrize("lbfgs_steps", [0, 20])

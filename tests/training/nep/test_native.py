@@ -60,6 +60,7 @@ def test_predictions_are_those_of_torch_in_single_precision(monkeypatch, kind):
         torch.testing.assert_close(ours[name], value, rtol=0, atol=2e-5 * float(value.abs().max()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dipole", "polarizability"])
 def test_threads_share_the_centres(monkeypatch, kind):
     run = trainer(kind)
@@ -89,6 +90,7 @@ def test_gradients_agree_with_finite_differences():
         assert (losses[0] - losses[1]) / 2e-5 == pytest.approx(slope, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient", [False, True])
 @pytest.mark.parametrize("field", [None, "dipole", "strain"])
 @pytest.mark.parametrize("l_max", [1, 4, 8])

@@ -1,4 +1,4 @@
-"""Blocks of moments: in memory, streamed, computed anew; mini-batches, several starts, early stopping."""
+"""Blocks of moments: in memory, streamed, computed again; mini-batches, several starts, early stopping."""
 
 from collections import namedtuple
 from dataclasses import replace
@@ -29,7 +29,7 @@ def flat_history(trainer):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("where", ["disk", "computed"])
 def test_a_small_budget_gives_the_same_result(kind, where, structures, tmp_path, monkeypatch):
-    """Blocks that do not fit in memory are streamed from a file, or computed anew where the disk is full."""
+    """Blocks that do not fit in memory are streamed from a file, or computed again where the disk is full."""
     whole = Trainer(small_config(kind, optimizer={"steps": 3, "lbfgs_steps": 0}), structures)
     assert len(whole.parts["train"].blocks) == 1 and whole.storage.disk == whole.storage.computed == 0
     if where == "computed":
@@ -43,7 +43,7 @@ def test_a_small_budget_gives_the_same_result(kind, where, structures, tmp_path,
     assert len(small.parts["train"].blocks) > 3
     assert storage.memory <= budget / 2 and getattr(storage, where) > budget / 3
     assert storage.memory + storage.disk + storage.computed == pytest.approx(whole.storage.memory, rel=0.1)
-    assert ("streamed from a temporary file" if where == "disk" else "computed anew") in str(storage)
+    assert ("streamed from a temporary file" if where == "disk" else "computed again") in str(storage)
     for trainer in (whole, small):
         trainer.run()
     torch.testing.assert_close(small.vector, whole.vector, rtol=0, atol=1e-9)
@@ -178,13 +178,13 @@ def test_lbfgs_takes_over_from_the_best_parameters_when_patience_runs_out(struct
     config = small_config("dipole", data={"validation_fraction": 0.5}, output={"report_interval": 2},
                           optimizer={"steps": 400, "lbfgs_steps": 300, "patience": 5})  # fmt: skip
     trainer = Trainer(config, structures)
-    starts, original = [], trainer.do_lbfgs
+    starts, original = [], trainer.lbfgs_step
 
-    def do_lbfgs(gradient):
+    def lbfgs_step(gradient):
         starts.append((trainer.step, trainer.vector.detach().clone(), trainer.best))
         original(gradient)
 
-    trainer.do_lbfgs = do_lbfgs
+    trainer.lbfgs_step = lbfgs_step
     trainer.run()
     adam, lbfgs = ([row for row in trainer.history if row["stage"] == stage] for stage in ("adam", "lbfgs"))
     step, vector, best = starts[0]

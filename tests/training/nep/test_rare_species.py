@@ -27,6 +27,8 @@ from tnep_calc.training.nep.data import read_structures
 from tnep_calc.training.nep.moments import build_moments
 from tnep_calc.training.nep.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 SPECIES = ("N", "B", "C", "O")
 SEEN = [random_structure(seed, ("BN", "NC")[seed % 2]) for seed in range(6)]  # B and C never meet, O is nowhere
 RADIAL, ANGULAR = 3.7, 3.0

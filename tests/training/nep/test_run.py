@@ -28,6 +28,8 @@ from tnep_calc.training.nep.config import load_config
 from tnep_calc.training.nep.run import run_training
 from tnep_calc.training.nep.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 TOML = """
 [data]
 files = ["data.extxyz"]
@@ -64,6 +66,11 @@ def lennard_jones(n=16):
         atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
         frames.append(atoms)
     return frames
+
+
+@pytest.fixture(scope="module", autouse=True)
+def figures_are_not_drawn():
+    """Here they are."""
 
 
 @pytest.fixture
@@ -307,7 +314,7 @@ def test_soap_lowers_the_loss_and_resumes_exactly(batch, tmp_path):
         return trainer
 
     start = Trainer(small_config(), structures)
-    start.look()
+    start.report()
     whole, resumed = trained(), trained(stop=33)
     assert torch.equal(whole.vector, resumed.vector)
     assert whole.history[-1]["loss_train"] < 0.7 * start.history[-1]["loss_train"]

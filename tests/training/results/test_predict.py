@@ -20,6 +20,8 @@ from tnep_calc.io.structures.extxyz import from_atoms, read_dataset, write_datas
 from tnep_calc.training.nep.trainer import Trainer
 from tnep_calc.training.results.prediction import predict
 
+pytestmark = pytest.mark.slow
+
 ROLES = {"potential": "energy", "dipole": "dipole", "polarizability": "susceptibility"}
 
 

@@ -15,6 +15,8 @@ from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.training.common.parity import load_panels
 from tnep_calc.training.results.report import component_groups, errors, read_run, write_report
 
+pytestmark = pytest.mark.slow
+
 DATA = EXAMPLES / "bn" / "bn8.extxyz"
 
 

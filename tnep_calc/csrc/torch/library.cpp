@@ -20,7 +20,8 @@ using at::Tensor;
 
 bool native_available(const Tensor& params) { return params.device().is_cpu(); }
 
-// Load the CUDA kernels where they were built and the libraries of CUDA are; without them models run on plain torch there.
+// Load the CUDA kernels where they were built and the libraries of CUDA are; without them models run on plain torch
+// there.
 bool load_cuda() {
   Dl_info own;
   if (!dladdr(reinterpret_cast<void*>(&native_available), &own) || !own.dli_fname) return false;

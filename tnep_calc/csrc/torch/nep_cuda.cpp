@@ -91,8 +91,8 @@ Input checked(Input in, bool listed) {
   check(in.neighbors, "neighbors", p, listed ? at::kInt : at::kLong, {in.neighbors.numel()});
   if (listed) check(in.positions, "positions", p, at::kDouble, {in.species.numel(), 3});
   else check(in.vectors, "vectors", p, at::kDouble, {in.neighbors.numel(), 3});
-  for (Tensor* t : {&in.header, &in.params, &in.species, &in.centers, &in.offsets, &in.neighbors, &in.vectors,
-                    &in.positions})
+  for (Tensor* t :
+       {&in.header, &in.params, &in.species, &in.centers, &in.offsets, &in.neighbors, &in.vectors, &in.positions})
     if (t->defined()) *t = t->contiguous();
   return in;
 }
@@ -142,13 +142,14 @@ Results run(const Input& in, const Model<R>& m, Task task, int64_t site_size, co
   if (site_size > 0) out.sites = at::empty({in.centres(), site_size}, in.doubles());
   if (task == Task::forces) out.virials = at::empty({in.centres(), 6}, in.doubles());
   Tensor partials = at::empty({in.edges(), tensors ? 3 : size}, in.params.options());
-  const device::DeviceOutputs<R> to = {out.sites.defined() ? out.sites.template mutable_data_ptr<double>() : nullptr,
-                                       out.virials.defined() ? out.virials.template mutable_data_ptr<double>() : nullptr,
-                                       partials.mutable_data_ptr<R>(),
-                                       field.defined() ? field.const_data_ptr<double>() : nullptr};
+  const device::DeviceOutputs<R> to = {
+      out.sites.defined() ? out.sites.template mutable_data_ptr<double>() : nullptr,
+      out.virials.defined() ? out.virials.template mutable_data_ptr<double>() : nullptr, partials.mutable_data_ptr<R>(),
+      field.defined() ? field.const_data_ptr<double>() : nullptr, field.defined() && field.dim() == 2 ? 3 : 0};
   device::Plan plan = device::plan(m, task, in.centres(), kSharedLimit, kBlocksInMemory);
   Tensor scratch;
-  if (!plan.shared) scratch = at::empty({plan.blocks * int64_t(plan.block_bytes)}, in.params.options().dtype(at::kByte));
+  if (!plan.shared)
+    scratch = at::empty({plan.blocks * int64_t(plan.block_bytes)}, in.params.options().dtype(at::kByte));
   device::evaluate(m, task, e, to, plan, plan.shared ? nullptr : scratch.mutable_data_ptr(), stream());
   check_launch();
   if (size == 0) return out;
@@ -179,18 +180,20 @@ Results dispatch(const Input& in, int kind, Task task, int64_t site_size, const 
     static const char* const names[] = {"potential", "dipole", "polarizability"};
     TORCH_CHECK(kind < 0 || m.kind == kind, "this operator needs a ", names[std::max(kind, 0)], " model, got a ",
                 names[m.kind], " model");
-    TORCH_CHECK(task != Task::descriptors || m.dim == site_size,
-                "dim must be the descriptor length of the model, ", m.dim, ", got ", site_size);
+    TORCH_CHECK(task != Task::field_forces || m.kind != kPotential,
+                "this operator needs a dipole or polarizability model, got a potential model");
+    TORCH_CHECK(task != Task::descriptors || m.dim == site_size, "dim must be the descriptor length of the model, ",
+                m.dim, ", got ", site_size);
     return run<R>(in, m, task, site_size, field, atom_virials);
   };
   return in.params.scalar_type() == at::kFloat ? go(float()) : go(double());
 }
 
-#define TNEP_MODEL \
+#define TNEP_MODEL                                                                                                 \
   const Tensor &header, const Tensor &params, const Tensor &species, const Tensor &centers, const Tensor &offsets, \
       const Tensor &neighbors
-#define TNEP_EDGES TNEP_MODEL, const Tensor &vectors
-#define TNEP_LIST TNEP_MODEL, const Tensor &positions
+#define TNEP_EDGES TNEP_MODEL, const Tensor& vectors
+#define TNEP_LIST TNEP_MODEL, const Tensor& positions
 #define TNEP_CHECKED checked({header, params, species, centers, offsets, neighbors, vectors, {}}, false)
 #define TNEP_CHECKED_LIST checked({header, params, species, centers, offsets, neighbors, {}, positions}, true)
 
@@ -206,14 +209,17 @@ Tensor full_tensor(const Tensor& six) {
 using Energies = std::tuple<Tensor, Tensor, Tensor, Tensor>;
 
 Energies energy_of(const Input& in, bool gradient, bool atom_virials) {
-  const Results r = dispatch(in, kPotential, gradient ? Task::forces : Task::energy, 1, Tensor(), gradient && atom_virials);
+  const Results r =
+      dispatch(in, kPotential, gradient ? Task::forces : Task::energy, 1, Tensor(), gradient && atom_virials);
   const Tensor energies = r.sites.view({-1}), none = at::empty({0, 3}, in.doubles());
   const Tensor virials = r.atom_virials.defined() ? r.atom_virials : at::empty({0, 3, 3}, in.doubles());
   if (!gradient) return {energies, none, at::empty({0, 3}, in.doubles()), virials};
   return {energies, r.atoms.slice(1, 0, 3).contiguous(), full_tensor(r.virials.sum(0)), virials};
 }
 
-Energies energy(TNEP_EDGES, bool gradient, bool atom_virials) { return energy_of(TNEP_CHECKED, gradient, atom_virials); }
+Energies energy(TNEP_EDGES, bool gradient, bool atom_virials) {
+  return energy_of(TNEP_CHECKED, gradient, atom_virials);
+}
 
 Energies energy_list(TNEP_LIST, bool gradient, bool atom_virials) {
   return energy_of(TNEP_CHECKED_LIST, gradient, atom_virials);
@@ -241,7 +247,8 @@ Tensor polarizability_gradient(TNEP_EDGES) {
 
 // Of a dipole model E.mu, of a polarizability model E.alpha.E / 2; see ops/schemas.inc.
 std::tuple<Tensor, Tensor> field_forces(TNEP_EDGES, const Tensor& field, bool atom_virials) {
-  check(field, "field", params, at::kDouble, {3});
+  if (field.dim() == 2) check(field, "field", params, at::kDouble, {centers.size(0), 3});
+  else check(field, "field", params, at::kDouble, {3});
   const Input in = TNEP_CHECKED;
   const Results r = dispatch(in, -1, Task::field_forces, 0, field.contiguous(), atom_virials);
   const Tensor virials = r.atom_virials.defined() ? r.atom_virials : at::empty({0, 3, 3}, in.doubles());

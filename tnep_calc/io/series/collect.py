@@ -75,7 +75,7 @@ def _format_of(path, wanted):
     raise InputError(
         f"{path} has neither the title lines of LAMMPS's fix ave/time nor the header of GPUMD or i-PI, nor is "
         "it output of CP2K or VASP: say --format lammps (steps go on over restarts; xx yy zz xy xz yz), --format gpumd "
-        "(steps begin anew in each run; xx yy zz xy yz zx) or --format columns (a time and values, with --time-unit)"
+        "(steps begin at 0 in each run; xx yy zz xy yz zx) or --format columns (a time and values, with --time-unit)"
     )
 
 
@@ -263,5 +263,5 @@ def collect_series(
             tuple(int(rows.steps[row]) for row in rows.starts),
             {"source": path.name, "source_sha256": sha256(path), "source_unit": unit, "notes": said},
         )
-    found = TimeSeries(temperature=temperature, volume=volume, cell=cell, command=command, **quantities)
-    return found, notes
+    dipole, polarizability, current = (quantities.get(name) for name in ("dipole", "polarizability", "current"))
+    return TimeSeries(dipole, polarizability, temperature, volume, cell, command, current), notes

@@ -11,7 +11,7 @@ from ...errors import DataFileError
 from ..files import read_text
 from .lammps import Rows, check_finite
 
-NUMBER = r"[-+]?\d*\.?\d+(?:[eEdD][-+]?\d+)?"
+NUMBER = r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?"
 CP2K_VECTOR = re.compile(rf"X=\s*({NUMBER})\s+Y=\s*({NUMBER})\s+Z=\s*({NUMBER})\s+Total=")
 CP2K_STEP = re.compile(r"(?:MD\|\s*Step number|STEP NUMBER\s*=)\s+(\d+)")
 CP2K_TIMESTEP = re.compile(rf"MD\|\s*Time [Ss]tep \[fs\]\s+({NUMBER})")

@@ -111,12 +111,12 @@ def _extras(path, allow_gaps):
         steps.append(int(mark[2]))
         rows.append(numbers)
     counts = {len(row) for row in rows}
-    if len(counts) > 1 or not counts <= {3, 6, 9}:
+    if len(counts) != 1 or not counts <= {3, 6, 9}:
         raise DataFileError(
             f"{path}: expected 3 (dipole) or 9 (polarizability) numbers per step, found {sorted(counts)}"
         )
     name = "dipole" if counts == {3} else "polarizability"
-    header = {"quantities": {name: (slice(0, max(counts, default=0)), None)}}
+    header = {"quantities": {name: (slice(0, max(counts)), None)}}
     return _stepped(path, steps, np.array(rows), allow_gaps, notes, header)
 
 

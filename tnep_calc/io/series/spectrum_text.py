@@ -62,6 +62,8 @@ def read_spectrum(path) -> Spectrum:
         raise DataFileError(f"{path}: the header cannot be read ({error})") from error
     if len(columns) != table.values.shape[1]:
         raise DataFileError(f"{path}: the header names {len(columns)} columns, the table has {table.values.shape[1]}")
+    if "wavenumber" not in dict(columns) or not isinstance(parameters.get("kind"), str):
+        raise DataFileError(f"{path}: the header has no kind, or no column of wavenumbers")
     data = {name: table.values[:, k] for k, (name, _) in enumerate(columns)}
     names = [name for name in data if name != "wavenumber" and not name.endswith((ERROR_SUFFIX, SPREAD_SUFFIX))]
     kind = parameters.pop("kind")

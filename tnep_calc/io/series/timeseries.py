@@ -7,6 +7,7 @@ Layout (format version 1)::
     /dipole              (n, 3) float64, e·Å                                                       [optional]
     /polarizability      (n, 3, 3) float64, e·Å²/V                                                 [optional]
     /current             (n, 3) float64, e·Å/fs, time derivative of the dipole                     [optional]
+    /current_parts/NAME  (n, 3) float64, e·Å/fs, the current of a part (species); parts add up     [optional]
 
 Each of the three has the attributes ``unit``, ``dt_fs`` (sampling interval), ``starts`` (rows where uninterrupted
 pieces begin), ``first_steps`` (MD step of these rows), ``source``, ``source_sha256``, ``source_unit`` and ``notes``.
@@ -92,6 +93,10 @@ class TimeSeries:
         Lattice vectors in rows.
     command : str
         The command line that made the file.
+    current_parts : dict of str to ndarray, shape (n, 3), in e·Å/fs
+        The current of parts of the cell, such as species, sampled as the current, which is their sum.
+    volume_spread : float
+        Standard deviation of the volume along the run, relative to its mean (0: fixed cell).
     """
 
     dipole: Sampled | None = None
@@ -101,6 +106,8 @@ class TimeSeries:
     cell: np.ndarray | None = None
     command: str = ""
     current: Sampled | None = None
+    current_parts: dict[str, np.ndarray] = field(default_factory=dict)
+    volume_spread: float = 0.0
 
 
 def _check(name, sampled):
@@ -127,6 +134,9 @@ def write_timeseries(path, series: TimeSeries, force: bool = False) -> None:
         raise InputError("a time series needs a dipole, a polarizability or a current")
     for name, sampled in quantities.items():
         _check(name, sampled)
+    for name, part in series.current_parts.items():
+        if series.current is None or part.shape != series.current.values.shape:
+            raise InputError(f"the current of '{name}' must be as long as the current of the cell")
     with atomic_output(path, force) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
@@ -138,6 +148,11 @@ def write_timeseries(path, series: TimeSeries, force: bool = False) -> None:
             file.attrs["volume_A3"] = float(series.volume)
         if series.cell is not None:
             file.create_dataset("cell", data=np.asarray(series.cell, dtype=float)).attrs["unit"] = "A"
+        if series.volume_spread:
+            file.attrs["volume_relative_spread"] = float(series.volume_spread)
+        for name, part in series.current_parts.items():
+            group = file.require_group("current_parts")
+            group.create_dataset(name, data=part, dtype="f8").attrs["unit"] = QUANTITIES["current"][1]
         for name, sampled in quantities.items():
             data = file.create_dataset(name, data=sampled.values, dtype="f8")
             data.attrs["unit"] = QUANTITIES[name][1]
@@ -189,6 +204,8 @@ def _read(path, file) -> TimeSeries:
             volume=_optional(file.attrs.get("volume_A3")),
             cell=np.array(file["cell"]) if "cell" in file else None,
             command=str(file.attrs["command"]),
+            current_parts={str(name): part[()] for name, part in file.get("current_parts", {}).items()},
+            volume_spread=float(file.attrs.get("volume_relative_spread", 0.0)),
             **sampled,
         )
     except (KeyError, InputError) as error:

@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -39,7 +40,7 @@ def read_frames(path: str | Path) -> Iterator[tuple[Atoms, float | None]]:
 
         for index, frame in enumerate(frames_of(path, read_text(path))):
             with reading(f"{path}, frame {index}", "extended xyz"):
-                atoms = read(io.StringIO(frame.text), format="extxyz")
+                atoms: Any = read(io.StringIO(frame.text), format="extxyz")
             yield atoms, _time(path, index, frame.header)
         return
     from ase.io import iread

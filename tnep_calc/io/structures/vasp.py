@@ -31,6 +31,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -241,7 +242,7 @@ def _read_xml(path, data):
         raise DataFileError(f"{path}: is not complete XML ({error}); did the run finish?") from error
     if root.tag != "modeling":
         raise DataFileError(f"{path}: is not a vasprun.xml (its root is <{root.tag}>)")
-    settings = {}
+    settings: dict[str, Any] = {}
     for part in ("incar", "parameters"):
         for element in root.findall(f"{part}//*[@name]"):
             if element.tag in ("i", "v") and element.text:
@@ -272,7 +273,7 @@ def _rows(path, name, vectors):
 def _read_outcar(path, text):
     if "vasp." not in text[:200]:
         raise DataFileError(f"{path}: is not an OUTCAR (no version of VASP in its first line)")
-    settings = {}
+    settings: dict[str, Any] = {}
     for name in ("IBRION", "LCALCEPS", "EFIELD_PEAD", "SKIP_EDOTP"):
         if found := re.findall(rf"^\s*{name}\s*=\s*(.*)$", text, re.M):
             settings[name] = re.findall(r"[-+.\w]+", found[-1])[: 3 if name == "EFIELD_PEAD" else 1]

@@ -284,7 +284,7 @@ def _local_field(field: Optional[Tensor], n_centers: int) -> Tensor:
 def _add_field_forces(
     value: Tensor, rij: Tensor, origin: Tensor, end: Tensor, n_atoms: int, out: Dict[str, Tensor]
 ) -> None:
-    """Forces and virials of the energy ``-value``."""
+    """Write forces and virials of the energy ``-value`` to the results."""
     gradient, r = edge_gradient(value, rij), rij.detach()
     out["field_forces"] = to_atoms(gradient, origin, end, n_atoms)
     virials = torch.zeros(n_atoms, 3, 3, dtype=torch.float64, device=r.device)

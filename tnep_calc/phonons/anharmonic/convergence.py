@@ -118,7 +118,7 @@ def convergence(
     ntest : int, default 10
         Size of the test set, the same for all.
     seed : int, default 0
-        Of the random subsets.
+        Of the random subsets and of random displacements.
     executor, **options
         Passed to :func:`tnep_calc.phonons.anharmonic.force_constants.force_constants`.
 
@@ -146,7 +146,7 @@ def convergence(
         potential = fit(train, test, own)
         result = force_constants(
             phono3py, potential, executor=executor, checkpoint=own / "forces.npz", identity=potential.identity,
-            **options,
+            seed=seed, **options,
         )  # fmt: skip
         errors = potential_errors(data, potential, test, executor)
         row = ConvergenceRow(

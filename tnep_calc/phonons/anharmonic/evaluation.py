@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 from ase import Atoms
 
-from ...errors import DataFileError, InputError
+from ...errors import DataFileError, InputError, MissingComponentError
 from ...io.files import atomic_output
 from .progress import Progress
 
@@ -132,8 +132,14 @@ def workers(processes: int = 1) -> Iterator[tuple[bool, Executor | None]]:
         Worker processes where there is no ``mpiexec``.
     """
     if any(int(os.environ.get(name, "1")) > 1 for name in _RANKS):
+        from mpi4py import MPI
         from mpi4py.futures import MPICommExecutor
 
+        if MPI.COMM_WORLD.size == 1:
+            raise MissingComponentError(
+                f"mpiexec has started several processes, but mpi4py uses {MPI.Get_library_version().split(',')[0]}, in "
+                "which each is alone: use the mpiexec of that MPI, or set MPI4PY_MPIABI, e.g. to mpich"
+            )
         with MPICommExecutor() as executor:
             yield executor is not None, cast(Executor | None, executor)
     elif processes > 1:

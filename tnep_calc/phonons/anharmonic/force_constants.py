@@ -76,16 +76,7 @@ def force_constants(
         If phono3py or symfc is not installed.
     """
     require_phono3py()
-    if displacements not in DISPLACEMENTS:
-        raise InputError(f"displacements must be {' or '.join(DISPLACEMENTS)}, got '{displacements}'")
-    if solver is not None and solver not in SOLVERS:
-        raise InputError(f"the solver must be {' or '.join(SOLVERS)}, got '{solver}'")
-    if not amplitude > 0:
-        raise InputError(f"the amplitude of the displacements must be positive, got {amplitude:g} Å")
-    if (displacements == "random") != (number is not None):
-        raise InputError("random displacements need their number, and systematic ones have none")
-    if number is not None and number < 1:
-        raise InputError(f"the number of random pairs must be at least 1, got {number}")
+    check_options(displacements, number, amplitude, solver)
     if not hasattr(source, "supercell_matrix"):
         if supercell is None or calculator is None:
             raise InputError("a bare structure needs a supercell matrix and a calculator")
@@ -98,6 +89,22 @@ def force_constants(
         _evaluate(result, calculator, executor, checkpoint, identity)
     _solve(result, solver, cutoff)
     return result
+
+
+def check_options(displacements: str, number: int | None, amplitude: float, solver: str | None) -> None:
+    """Raise InputError for options of `force_constants` that are unknown or do not fit."""
+    if displacements not in DISPLACEMENTS:
+        raise InputError(f"displacements must be {' or '.join(DISPLACEMENTS)}, got '{displacements}'")
+    if solver is not None and solver not in SOLVERS:
+        raise InputError(f"the solver must be {' or '.join(SOLVERS)}, got '{solver}'")
+    if solver == "fd" and displacements == "random":
+        raise InputError("finite differences need systematic displacements: use symfc for random ones")
+    if not amplitude > 0:
+        raise InputError(f"the amplitude of the displacements must be positive, got {amplitude:g} Å")
+    if (displacements == "random") != (number is not None):
+        raise InputError("random displacements need their number, and systematic ones have none")
+    if number is not None and number < 1:
+        raise InputError(f"the number of random pairs must be at least 1, got {number}")
 
 
 def with_fc2_supercell(source: Phono3py, matrix) -> Phono3py:

@@ -225,6 +225,11 @@ class PolymlpCalculator(Calculator):
     **kwargs
         Passed to ASE's ``Calculator``.
 
+    Attributes
+    ----------
+    elements : tuple of str
+    cutoff : float, in Å
+
     Raises
     ------
     ModelFileError
@@ -252,6 +257,7 @@ class PolymlpCalculator(Calculator):
         with _same_print_options():
             self._properties = Properties(params=loaded.parameters, coeffs=loaded.coeffs)
         self.elements = tuple(self._properties.elements)
+        self.cutoff = max(float(part.model.cutoff) for part in loaded.parameters)
 
     def calculate(self, atoms: Atoms | None = None, properties=("energy",), system_changes=tuple(all_changes)):
         """Evaluate everything at once."""

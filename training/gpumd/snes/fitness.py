@@ -20,7 +20,7 @@ from ...common.store import Storage
 from ...nep.edges import EdgeFinder
 from ...nep.moments import Moments, assemble, moment_numbers
 from ...nep.parts import chunks_of
-from .parameters import Layout
+from .parameters import ParameterOrder
 
 _BYTES = 4  # of a number
 _TOGETHER, _WITH_FORCES = 8, 80
@@ -86,7 +86,7 @@ class Fitness:
 
     Parameters
     ----------
-    layout : Layout
+    layout : ParameterOrder
     options : NepInput
     frames : sequence of GpumdFrame
     memory_gb : float
@@ -109,7 +109,7 @@ class Fitness:
     """
 
     def __init__(
-        self, layout: Layout, options: NepInput, frames: Sequence[GpumdFrame], memory_gb: float,
+        self, layout: ParameterOrder, options: NepInput, frames: Sequence[GpumdFrame], memory_gb: float,
         scratch: str | Path | None = None,
     ):  # fmt: skip
         self.layout, self.options = layout, options

@@ -16,7 +16,7 @@ from ...nep.model import NepOnMoments
 from ...nep.scaling import Scaling
 
 
-class Layout:
+class ParameterOrder:
     """Order of the trained numbers in ``nep.txt`` and ``nep.restart``.
 
     Per network (for a polarizability first the tensor, then the scalar one): for each species of the centre w0
@@ -80,7 +80,7 @@ class Layout:
         """Place of the output bias that matters: of the energy, or of the scalar network."""
         return int(self._places["b1"][-1])
 
-    def places_in(self, other: Layout) -> np.ndarray:
+    def places_in(self, other: ParameterOrder) -> np.ndarray:
         """Return the places of these parameters among those of the same architecture with more species.
 
         Raises

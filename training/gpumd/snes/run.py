@@ -122,7 +122,7 @@ class _Fitting:
         if self.step % self.folder.options.save_potential[0] == 0:
             _keep(self.folder, self.trainer, self.trainer.parameters(self.folder.zbl))
 
-    def look(self) -> None:
+    def report(self) -> None:
         """Find the errors of the best individual."""
         self._errors = self.trainer.train_errors()
 
@@ -142,7 +142,7 @@ class _Fitting:
     def restore(self, path: Path) -> None:
         """Resume from a checkpoint; errors as :func:`tnep_calc.training.common.checkpoint.load_matching`."""
         state = load_matching(path, self.trainer.fingerprint)
-        self.trainer.take_up(state)
+        self.trainer.load_state(state)
         self.folder.trim_loss(state["loss_rows"])
         self.seconds = state["seconds"]
         log.info("going on from %s after %s", path, self.progress)

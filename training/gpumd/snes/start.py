@@ -13,7 +13,7 @@ from tnep_calc.io.gpumd.training_output import read_restart
 
 from ..folder import NEP, OLD, RESTART, Folder
 from ..keywords import model_config
-from .parameters import Layout
+from .parameters import ParameterOrder
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def find_start(folder: Folder, anew: bool = False) -> Start:
     ----------
     folder : Folder
     anew : bool, default False
-        Leave ``nep.restart`` of a former run out of account.
+        Leave ``nep.restart`` of a previous run out of account.
 
     Raises
     ------
@@ -105,9 +105,9 @@ def _fine_tuned(folder: Folder, anew: bool) -> Start:
     parameters = read_nep(model)
     _check_model(parameters, model, folder)
     config = model_config(options)
-    whole = Layout(replace(config, species=parameters.species, radial_cutoff=tuple(parameters.radial_cutoffs),
+    whole = ParameterOrder(replace(config, species=parameters.species, radial_cutoff=tuple(parameters.radial_cutoffs),
                            angular_cutoff=tuple(parameters.angular_cutoffs)))  # fmt: skip
-    layout = Layout(config)
+    layout = ParameterOrder(config)
     places = layout.places_in(whole)
     mu, sigma = (values[places] for values in read_restart(restart, whole.n_parameters, str(model)))
     if options.fine_tune[2:] == ("0",):

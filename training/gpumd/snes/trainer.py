@@ -25,7 +25,7 @@ from ..folder import labelled_structures
 from ..keywords import model_config
 from ..reference import evaluate
 from .fitness import Fitness
-from .parameters import Layout
+from .parameters import ParameterOrder
 from .strategy import SNES
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class SnesTrainer:
         Descriptor scaling to use instead of finding it (``import_q_scaler``).
     memory_gb : float, default 4.0
         Largest size of the precomputed moments in memory in GB (in that of the GPU, with one); what is more is
-        streamed from a temporary file, or computed anew in every generation where the disk is full.
+        streamed from a temporary file, or computed again in every generation where the disk is full.
     device : str, default "cpu"
         Where the losses of the population are computed; see ``device`` of
         :class:`tnep_calc.training.nep.config.OptimizerConfig`.  All that is drawn, and the state, is on the CPU.
@@ -109,7 +109,7 @@ class SnesTrainer:
             log.info("device: %s", describe(self.device))
         self.options, self.frames = options, frames
         self.seed = seed_of(options)
-        self.layout = Layout(model_config(options), self.device)
+        self.layout = ParameterOrder(model_config(options), self.device)
         self.fitness = Fitness(self.layout, options, frames, memory_gb, scratch)
         n_species = len(options.species)
         self.snes = SNES(self.layout.labels, n_species, options.population, options.sigma0, self.seed)
@@ -192,9 +192,9 @@ class SnesTrainer:
 
     def restore(self, path: Path) -> None:
         """Load the state of a checkpoint; errors as of :func:`tnep_calc.training.common.checkpoint.load_matching`."""
-        self.take_up(load_matching(path, self.fingerprint))
+        self.load_state(load_matching(path, self.fingerprint))
 
-    def take_up(self, state: Mapping[str, Any]) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state` has returned."""
         self.generation = state["generation"]
         self.snes.restore(state["snes"])

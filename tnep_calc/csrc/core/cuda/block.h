@@ -1,8 +1,8 @@
 // Blocks of threads, for kernels written as a sequence of phases.
 //
-// A phase is block.each(n, f): f(i) for i = 0, ..., n - 1, shared among the threads of the block, then a barrier.  Within
-// a phase no f(i) may read what another writes.  Control flow between phases must be the same for all threads of a block.
-// Compiled by nvcc this is CUDA; compiled by a C++ compiler it is the emulation of emulation.h.
+// A phase is block.each(n, f): f(i) for i = 0, ..., n - 1, shared among the threads of the block, then a barrier.
+// Within a phase no f(i) may read what another writes.  Control flow between phases must be the same for all threads of
+// a block. Compiled by nvcc this is CUDA; compiled by a C++ compiler it is the emulation of emulation.h.
 #pragma once
 
 #include <cstddef>

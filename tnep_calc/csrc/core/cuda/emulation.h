@@ -1,7 +1,8 @@
-// Blocks of threads on the CPU: the kernels of this folder, compiled by a C++ compiler, block after block and phase after
-// phase.  The threads of a phase run in an order that TNEP_EMULATED_ORDER chooses (0 rising, 1 falling, 2 odd ones
-// first): results that depend on it show a race, for on a GPU the order is not defined.  Sums of a block are added in the
-// order in which warps add them.  What is not shown: missing memory fences between blocks, limits of registers and memory.
+// Blocks of threads on the CPU: the kernels of this folder, compiled by a C++ compiler, block after block and phase
+// after phase.  The threads of a phase run in an order that TNEP_EMULATED_ORDER chooses (0 rising, 1 falling, 2 odd
+// ones first): results that depend on it show a race, for on a GPU the order is not defined.  Sums of a block are added
+// in the order in which warps add them.  What is not shown: missing memory fences between blocks, limits of registers
+// and memory.
 #pragma once
 
 #include <cstdlib>

@@ -13,10 +13,14 @@ namespace {
 
 int components_of(Task task) {
   switch (task) {
-    case Task::dipole_gradient: return 3;
-    case Task::polarizability_gradient: return 6;
-    case Task::field_forces: return 1;
-    default: return 0;
+    case Task::dipole_gradient:
+      return 3;
+    case Task::polarizability_gradient:
+      return 6;
+    case Task::field_forces:
+      return 1;
+    default:
+      return 0;
   }
 }
 
@@ -69,9 +73,8 @@ TNEP_GLOBAL site_kernel(Model<R> m, Task task, DeviceEdges e, DeviceOutputs<R> o
     double six[6];
     for (int a = 0, at = 0; a < 3; a++)
       for (int b = a; b < 3; b++, at++)
-        six[at] = block.sum(site.count, [&](int64_t i) {
-          return component(e, site.atom, site.begin + i, a) * double(p[3 * i + b]);
-        });
+        six[at] = block.sum(
+            site.count, [&](int64_t i) { return component(e, site.atom, site.begin + i, a) * double(p[3 * i + b]); });
     if (task == Task::forces) {
       block.each(1, [&](int64_t) {
         for (int i = 0; i < 6; i++) out.virials[6 * c + i] = -six[i];
@@ -92,9 +95,10 @@ TNEP_GLOBAL response_kernel(Model<R> m, DeviceEdges e, DeviceOutputs<R> out, cha
   Scratch<R> s;
   carve(m, Field::components, scratch_of(global, bytes), s);
   const Block block{s.reduced};
-  const Field field(out.field);
-  for (int64_t c = Block::index(); c < e.n_centers; c += Block::count())
+  for (int64_t c = Block::index(); c < e.n_centers; c += Block::count()) {
+    const Field field(out.field + c * out.field_stride);
     response_of_centre<L>(block, m, e, find_site(e, c, m.species), field, s, out.partials);
+  }
 }
 
 // What the atoms at both ends of the edges get.
@@ -207,7 +211,8 @@ void launch_l(const Model<R>& m, Task task, const DeviceEdges& e, const DeviceOu
 template <class R>
 void evaluate(const Model<R>& m, Task task, const DeviceEdges& e, const DeviceOutputs<R>& out, const Plan& p,
               void* scratch, void* stream) {
-  if (e.n_centers > 0) launch_l<TNEP_MOST_L>(m, task, e, out, p, p.shared ? nullptr : static_cast<char*>(scratch), stream);
+  if (e.n_centers > 0)
+    launch_l<TNEP_MOST_L>(m, task, e, out, p, p.shared ? nullptr : static_cast<char*>(scratch), stream);
 }
 
 template <class T>
@@ -230,12 +235,11 @@ void edge_virials(const DeviceEdges& e, const R* partials, double* nine, void* s
   TNEP_LAUNCH((virial_kernel<R>), blocks, 0, stream, e, partials, nine);
 }
 
-#define TNEP_INSTANTIATE(R)                                                                                         \
-  template Plan plan(const Model<R>&, Task, int64_t, size_t, int64_t);                                              \
-  template void evaluate(const Model<R>&, Task, const DeviceEdges&, const DeviceOutputs<R>&, const Plan&, void*,    \
-                         void*);                                                                                    \
-  template void scatter(const DeviceEdges&, const R*, int, int, bool, const int64_t*, const int64_t*, double*,      \
-                        void*);                                                                                     \
+#define TNEP_INSTANTIATE(R)                                                                                            \
+  template Plan plan(const Model<R>&, Task, int64_t, size_t, int64_t);                                                 \
+  template void evaluate(const Model<R>&, Task, const DeviceEdges&, const DeviceOutputs<R>&, const Plan&, void*,       \
+                         void*);                                                                                       \
+  template void scatter(const DeviceEdges&, const R*, int, int, bool, const int64_t*, const int64_t*, double*, void*); \
   template void edge_virials(const DeviceEdges&, const R*, double*, void*);
 TNEP_INSTANTIATE(float)
 TNEP_INSTANTIATE(double)

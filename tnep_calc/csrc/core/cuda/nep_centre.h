@@ -1,7 +1,7 @@
 // One centre of a NEP or TNEP model on one block of threads: descriptor, network, derivatives by its edges.
 //
-// Edges are taken in tiles.  In a tile a thread has an edge where functions of one edge are computed, and a sum over the
-// edges where these are added up, always in the order of the edges: results do not depend on how threads run.
+// Edges are taken in tiles.  In a tile a thread has an edge where functions of one edge are computed, and a sum over
+// the edges where these are added up, always in the order of the edges: results do not depend on how threads run.
 #pragma once
 
 #include "core/common/zbl.h"
@@ -63,7 +63,7 @@ struct Scratch {
   double* reduced;
   R *q, *d_q, *scalar_d_q;     // [dim]: descriptor, dU/dq, dV/dq of the scalar network
   R *hidden, *delta, *change;  // [neurons]
-  R *moments;                  // [T][kr2]
+  R* moments;                  // [T][kr2]
   R *expansion, *slopes;       // [sets][T][kr2]: dU/d(fc T_k), and the expansion of its derivative by x
   R* curvatures;               // [T][kr2]: of its second derivative
   R *sums, *d_sums;            // [K][na]: angular sums A, dU/dA
@@ -71,10 +71,10 @@ struct Scratch {
   R* t_moments;                // [components][T][kr2]
   R *t_sums, *t_d_sums;        // [components][K][na]
   // of a tile
-  R* radial;                   // [kTile][kr]
-  R *terms[3], *g[3];          // [kTile][ka], [kTile][na]
-  R *y, *y_change, *along;     // [kTile][K], [kTile][K], [kTile]
-  int* species;                // [kTile]
+  R* radial;                // [kTile][kr]
+  R *terms[3], *g[3];       // [kTile][ka], [kTile][na]
+  R *y, *y_change, *along;  // [kTile][K], [kTile][K], [kTile]
+  int* species;             // [kTile]
 };
 
 TNEP_HD int expansion_row(int kr) { return kr > 1 ? kr : 2; }
@@ -141,7 +141,8 @@ TNEP_DEVICE_FUNCTION void tile_functions(const Block& block, const Model<R>& m, 
       cutoff_function<order>(t, inverse_cutoff, f);
       chebyshev_argument<order>(t, inverse_cutoff, x);
       if (t < R(1)) chebyshev_terms<order>(f, x, m.kr, rows, 1);
-      else for (int k = 0; k < m.kr; k++) s.radial[j * m.kr + k] = 0;
+      else
+        for (int k = 0; k < m.kr; k++) s.radial[j * m.kr + k] = 0;
     }
     const R inverse_cutoff = R(1) / m.angular_cutoffs[pair], t = n.distance * inverse_cutoff;
     R f[3], x[3];
@@ -150,8 +151,9 @@ TNEP_DEVICE_FUNCTION void tile_functions(const Block& block, const Model<R>& m, 
     cutoff_function<Order>(t, inverse_cutoff, f);
     chebyshev_argument<Order>(t, inverse_cutoff, x);
     if (t < R(1)) chebyshev_terms<Order>(f, x, m.ka, rows, 1);
-    else for (int d = 0; d <= Order; d++)
-      for (int k = 0; k < m.ka; k++) rows[d][k] = 0;
+    else
+      for (int d = 0; d <= Order; d++)
+        for (int k = 0; k < m.ka; k++) rows[d][k] = 0;
     harmonics<L>(n.u[0], n.u[1], n.u[2], s.y + j * K);
   });
   block.each(int64_t(size) * m.na, [&](int64_t i) {
@@ -294,9 +296,8 @@ TNEP_DEVICE_FUNCTION void edge_gradients(const Block& block, const Model<R>& m, 
                                          const Scratch<R>& s, R* partials) {
   const int row = expansion_row(m.kr);
   sums_backward<L>(block, m, s);
-  block.each(m.species, [&](int64_t t) {
-    expand_radial(m, site, int(t), s.d_q, s.expansion + t * row, s.slopes + t * row);
-  });
+  block.each(m.species,
+             [&](int64_t t) { expand_radial(m, site, int(t), s.d_q, s.expansion + t * row, s.slopes + t * row); });
   for (int first = 0; first < site.count; first += kTile) {
     const int size = site.count - first < kTile ? site.count - first : kTile;
     tile_functions<L, 1, Radial::none>(block, m, e, site, first, size, s);

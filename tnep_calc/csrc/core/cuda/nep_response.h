@@ -42,7 +42,7 @@ TNEP_DEVICE_FUNCTION void sums_tangent(const Block& block, const Model<R>& m, co
 // s.t_q, s.t_d_q and s.t_d_sums of all components.
 template <int L, class Field, class R>
 TNEP_DEVICE_FUNCTION void descriptor_tangent(const Block& block, const Model<R>& m, const Site& site, const Net<R>& net,
-                                             const Scratch<R>& s) {
+                                             const Field& field, const Scratch<R>& s) {
   constexpr int K = kComponents<L>, C = Field::components;
   const int row = expansion_row(m.kr), rows = m.species * row, sums = K * m.na;
   const auto load = [&](int c, int n, Dual<R>* a) {
@@ -55,8 +55,7 @@ TNEP_DEVICE_FUNCTION void descriptor_tangent(const Block& block, const Model<R>&
       const R* table = m.radial_by_k + int64_t(site.species) * m.species * m.kr * m.nr_pad + n;
       R total = 0;
       for (int t = 0; t < m.species; t++)
-        for (int k = 0; k < m.kr; k++)
-          total += s.t_moments[c * rows + t * row + k] * table[(t * m.kr + k) * m.nr_pad];
+        for (int k = 0; k < m.kr; k++) total += s.t_moments[c * rows + t * row + k] * table[(t * m.kr + k) * m.nr_pad];
       t_q[n] = total;
       return;
     }
@@ -72,7 +71,7 @@ TNEP_DEVICE_FUNCTION void descriptor_tangent(const Block& block, const Model<R>&
       for (int d = 0; d < m.dim; d++) total += net.columns[d * m.neurons_pad + i] * t_q[d];
       s.change[i] = R(-2) * s.hidden[i] * s.delta[i] * total;
     });
-    R weight = R(0);  // of the scalar site value; the sign is that of the pair field
+    [[maybe_unused]] R weight = R(0);  // of the scalar site value; the sign is that of the pair field
     if constexpr (Field::scalar_network) weight = field.scalar_weight(c);
     block.each(m.dim, [&](int64_t d) {
       t_d_q[d] = weighted_rows(m, net, s.change, d) - (weight != R(0) ? weight * s.scalar_d_q[d] : R(0));
@@ -82,9 +81,9 @@ TNEP_DEVICE_FUNCTION void descriptor_tangent(const Block& block, const Model<R>&
     const int c = int(i) / m.na, n = int(i) % m.na;
     Dual<R> a[K], d[K];
     load(c, n, a);
-    invariants_backward<L>(a, m.extra, [&](int at) {
-      return Dual<R>{s.d_q[m.nr + at * m.na + n], s.t_d_q[c * m.dim + m.nr + at * m.na + n]};
-    }, d);
+    invariants_backward<L>(
+        a, m.extra,
+        [&](int at) { return Dual<R>{s.d_q[m.nr + at * m.na + n], s.t_d_q[c * m.dim + m.nr + at * m.na + n]}; }, d);
     for (int k = 0; k < K; k++) s.t_d_sums[c * sums + k * m.na + n] = d[k].d;
   });
 }
@@ -173,7 +172,7 @@ TNEP_DEVICE void response_of_centre(const Block& block, const Model<R>& m, const
   block.each(m.dim, [&](int64_t d) { s.d_q[d] = weighted_rows(m, net, s.delta, d); });
   sums_backward<L>(block, m, s);
   sums_tangent<L>(block, m, e, site, field, s);
-  descriptor_tangent<L, Field>(block, m, site, net, s);
+  descriptor_tangent<L, Field>(block, m, site, net, field, s);
   edge_responses<L>(block, m, e, site, field, s, partials);
 }
 

@@ -1,0 +1,154 @@
+"""Inputs after public bug reports: what a file says about itself is read and used, or refused."""
+
+import gzip
+import logging
+import os
+
+import numpy as np
+import pytest
+
+from helpers.paths import ROOT
+from tnep_calc.calculators.tnep import TNEPCalculator
+from tnep_calc.calculators.trajectory import evaluate_trajectory
+from tnep_calc.datasets.checks import check_structures
+from tnep_calc.errors import DataFileError, InputError, ModelFileError
+from tnep_calc.io.files import read_bytes
+from tnep_calc.io.gpumd.nep_in import read_nep_in
+from tnep_calc.io.gpumd.nep_txt import read_nep
+from tnep_calc.io.structures.extxyz import read_dataset
+from tnep_calc.io.structures.trajectory import Trajectory
+from tnep_calc.io.structures.vasp import read_vasp
+
+CASES = ROOT / "tests/data/field-cases"
+
+
+def case(number, name):
+    (folder,) = CASES.glob(f"{number}-*")
+    return folder / name
+
+
+def test_steps_without_convergence_are_left_out(caplog):
+    found = read_vasp(case("01", "OUTCAR.vasp5"))
+    assert [s.energy for s in found] == [-6.7105, -6.7254]
+    assert "did not converge in step 0 (NELM reached): left out" in caplog.text
+
+
+def test_a_run_without_any_converged_step_is_refused(tmp_path):
+    text = case("01", "OUTCAR.vasp5").read_text()
+    (tmp_path / "OUTCAR").write_text(text.replace("NELM   =     4", "NELM   =     2"))
+    with pytest.raises(DataFileError, match="did not converge in step 0, 1, 2"):
+        read_vasp(tmp_path / "OUTCAR")
+
+
+def test_empty_lines_between_frames():
+    assert [s.energy for s in read_dataset(case("02", "frames.extxyz"))] == [-6.731, -6.711, -6.725]
+
+
+def series(interval=None, **options):
+    trajectory = Trajectory(case("03", "restart.xyz"), interval, **options)
+    calculator = TNEPCalculator(dipole=case("03", "dipole-nep.txt"))
+    return evaluate_trajectory(trajectory, calculator)[0].dipole, trajectory
+
+
+def test_frames_of_a_restart_count_once():
+    found, trajectory = series()
+    assert len(found.values) == 10 and found.dt == 1.0 and trajectory.repeated == 2
+    with pytest.raises(InputError, match=r"1 fs apart \(Time=\), but --interval says 5 fs"):
+        series(5.0)
+
+
+def test_gaps_between_frames(tmp_path):
+    lines = case("03", "restart.xyz").read_text().splitlines(keepends=True)
+    short = tmp_path / "gap.xyz"
+    short.write_text("".join(lines[:12] + lines[16:]))
+    with pytest.raises(DataFileError, match="frames are missing, the first after frame"):
+        list(Trajectory(short))
+    gapped = Trajectory(short, allow_gaps=True)
+    list(gapped)
+    assert len(gapped.starts) == 2
+
+
+def test_a_crystal_without_a_cell_is_not_a_cluster(tmp_path):
+    text = case("03", "restart.xyz").read_text().replace('Lattice="6 0 0 0 6 0 0 0 6" ', "").replace("T T T", "F F F")
+    (tmp_path / "a.xyz").write_text(text)
+    calculator = TNEPCalculator(dipole=case("03", "dipole-nep.txt"))
+    with pytest.raises(InputError, match="--isolated"):
+        evaluate_trajectory(Trajectory(tmp_path / "a.xyz"), calculator)
+    assert len(evaluate_trajectory(Trajectory(tmp_path / "a.xyz"), calculator, isolated=True)[0].dipole.values) == 10
+
+
+def test_l_max_with_one_value_keeps_the_default_of_the_others():
+    assert read_nep_in(case("04", "nep.in")).l_max == (4, 1, 0, 0, 0, 0, 0)
+
+
+def test_cutoff_lines_of_other_versions(tmp_path):
+    with pytest.raises(ModelFileError, match="trained with use_typewise_cutoff"):
+        read_nep(case("06", "typewise.txt"))
+    text = case("06", "typewise.txt").read_text()
+    for line in ("cutoff 5 4 50 30 -1 -1 -1", "cutoff 5 4"):
+        (tmp_path / "nep.txt").write_text(text.replace("cutoff 5 4 50 30 2.5 2 -1", line))
+        assert read_nep(tmp_path / "nep.txt").cutoff == 5.0
+    with pytest.raises(ModelFileError, match="integers"):
+        (tmp_path / "nep.txt").write_text(text.replace("2.5 2 -1", "").replace("n_max 1 1", "n_max 1.9 1"))
+        read_nep(tmp_path / "nep.txt")
+    with pytest.raises(ModelFileError, match="finite"):
+        (tmp_path / "nep.txt").write_text(text.replace("5 4 50 30 2.5 2 -1", "5 nan 50 30"))
+        read_nep(tmp_path / "nep.txt")
+
+
+def test_outcars_that_the_parser_stumbles_over():
+    (found,) = read_vasp(case("07", "OUTCAR.vdw"))
+    assert found.energy == -6.7312 and found.forces.tolist() == [[0, 0, -0.1], [0, 0, 0.1]]
+    with pytest.raises(DataFileError, match="ten elements only; vasprun.xml"):
+        read_vasp(case("07", "OUTCAR.types12"))
+
+
+def test_damaged_archives(tmp_path):
+    with pytest.raises(DataFileError, match=r"damaged.extxyz.gz: damaged, or not a .gz archive"):
+        read_dataset(case("08", "damaged.extxyz.gz"))
+    with gzip.open(tmp_path / "bomb.extxyz.gz", "wb") as stream:
+        for _ in range(100):
+            stream.write(bytes(1 << 20))
+    with pytest.raises(DataFileError, match="unpacks to more than 300 times"):
+        read_bytes(tmp_path / "bomb.extxyz.gz")
+    os.mkfifo(tmp_path / "pipe.extxyz")
+    with pytest.raises(DataFileError, match="pipe"):
+        read_bytes(tmp_path / "pipe.extxyz")
+
+
+def test_labels_that_are_left_out_are_named(caplog):
+    (found,) = read_dataset(case("09", "labels.extxyz"))
+    assert found.virial is not None and found.born_charges is not None and found.polarizability is not None
+    assert "REF_energy (--key energy=REF_energy takes it)" in caplog.text and "REF_forces" in caplog.text
+    (found,) = read_dataset(case("09", "labels.extxyz"), keys={"energy": "REF_energy", "forces": "REF_forces"})
+    assert found.energy == -1.5 and found.forces[0].tolist() == [0.1, 0.2, 0.3]
+
+
+def test_a_file_without_labels_is_a_warning(tmp_path, caplog):
+    (tmp_path / "a.xyz").write_text("1\n\nH 0 0 0\n")
+    with caplog.at_level(logging.WARNING):
+        read_dataset(tmp_path / "a.xyz")
+    assert "no structure has a label" in caplog.text
+
+
+def test_units_in_the_header(tmp_path):
+    (found,) = read_dataset(case("10", "hartree.extxyz"))
+    assert found.energy == pytest.approx(-13.605693) and found.forces[0, 0] == pytest.approx(0.5142207)
+    text = case("10", "hartree.extxyz").read_text()
+    (tmp_path / "a.extxyz").write_text(text.replace("energy-unit=hartree", "energy-unit=furlong"))
+    with pytest.raises(DataFileError, match="line 2: unknown unit 'furlong' of the energy"):
+        read_dataset(tmp_path / "a.extxyz")
+
+
+@pytest.mark.parametrize("name", ["pbc-lower.extxyz", "properties-lower.extxyz"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_letter_case_and_byte_order_marks(tmp_path, name, mark):
+    (tmp_path / name).write_bytes(mark + case("12", name).read_bytes())
+    (found,) = read_dataset(tmp_path / name)
+    assert found.pbc.tolist() == [True, True, False] and found.energy == -1.5
+    assert np.array_equal(found.forces[0], [0.1, 0.2, 0.3])
+
+
+def test_dipoles_of_charged_systems():
+    findings = check_structures(read_dataset(case("13", "cation.extxyz")))
+    assert [f.check for f in findings if f.field == "dipole"] == ["charge"]

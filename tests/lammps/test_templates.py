@@ -1,0 +1,96 @@
+"""Inputs of ``tnep lammps``: those in examples/lammps are what the command writes, and each runs as it stands."""
+
+import shutil
+
+import numpy as np
+import pytest
+from ase.io import read
+
+from helpers.lammps_run import lmp_command
+from helpers.paths import ROOT
+from helpers.random_enthalpy import random_enthalpy, silica
+from helpers.random_nep import random_nep
+from tnep_calc import TNEPCalculator, export_artifact
+from tnep_calc.artifact import save_artifact
+from tnep_calc.cli import main
+from tnep_calc.cli.lammps import NAMES
+from tnep_calc.errors import InputError, TnepError
+from tnep_calc.lammps import TEMPLATES, lammps_input, run_lammps, write_structure
+from tnep_calc.units import EPSILON_0
+
+EXAMPLES = ROOT / "examples" / "lammps"
+SHORT = {"steps": 8, "equilibration": 4, "every": 2, "dt": 0.0001, "temperature": 50}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    where = tmp_path_factory.mktemp("templates")
+    save_artifact(random_enthalpy(), where / "quartz.pt")
+    shutil.copy(EXAMPLES / "structure.data", where)
+    return where
+
+
+def test_names():
+    assert tuple(TEMPLATES) == NAMES
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_examples_are_what_the_command_prints_and_run(folder, template, capsys, monkeypatch):
+    lmp_command(1)
+    monkeypatch.chdir(folder)
+    assert main(["lammps", "quartz.pt", "--template", template]) == 0
+    text = capsys.readouterr().out
+    assert text == (EXAMPLES / f"in.{template}").read_text()
+    done = run_lammps(text.replace("2000 20000", "3 30"), folder, 1 + (template == "field"), SHORT, f"in.{template}")
+    if template == "dielectric":
+        assert "eps_zz of clamped atoms" in done.text and "eps_zz of relaxed atoms" in done.text
+        return
+    assert done.thermo["Step"][-1] == 8
+    if template in ("ir", "raman"):
+        table = done.table({"ir": "dipole.dat", "raman": "polarizability.dat"}[template])
+        assert table["TimeStep"].tolist() == [0, 2, 4, 6, 8] and "c_r[3]" in table
+    elif template == "hysteresis":
+        assert done.table("loop.dat")["v_Ez"][0] == 0.3
+
+
+def test_clamped_dielectric_constant_equals_the_calculator(folder):
+    """eps of the input, at positions that the minimiser does not move, is 1 + alpha_zz / (eps0 V)."""
+    text = lammps_input("dielectric", folder / "quartz.pt").replace("minimize     0 1e-5 2000 20000\n", "")
+    found = float(run_lammps(text, folder, 1, SHORT).text.split("clamped atoms: ")[-1].split()[0])
+    atoms = read(folder / "structure.data", format="lammps-data")
+    atoms.calc = TNEPCalculator(enthalpy=str(folder / "quartz.pt"))
+    alpha = atoms.calc.get_property("polarizability", atoms)[2, 2]
+    assert found == pytest.approx(1 + alpha / EPSILON_0 / atoms.get_volume(), abs=2e-6)
+
+
+def test_separate_models_and_structure(tmp_path, monkeypatch):
+    """A NEP potential with dipole and polarizability models in a field, from a structure file."""
+    lmp_command(1)
+    monkeypatch.chdir(tmp_path)
+    for kind, name in (("potential", "u"), ("dipole", "mu"), ("polarizability", "alpha")):
+        export_artifact(random_nep(kind, species=("Si", "O"), cutoffs=(4.0, 3.5)), f"{name}.pt")
+    silica().write("quartz.xyz", format="extxyz")
+    arguments = ["lammps", "u.pt", "--template", "field", "--dipole", "mu.pt", "--polarizability", "alpha.pt"]
+    arguments += ["--structure", "quartz.xyz", "--repeat", "2", "1", "1", "-o", "in.field"]
+    assert main(arguments) == 0
+    assert main(arguments) == 1  # the files exist
+    done = run_lammps((tmp_path / "in.field").read_text(), tmp_path, 2, SHORT)
+    assert "18 atoms" in done.text and np.abs(done.thermo["f_F"]).max() > 0
+
+
+def test_refusals(folder, tmp_path):
+    export_artifact(random_nep("dipole"), tmp_path / "mu.pt")
+    export_artifact(random_nep(), tmp_path / "u.pt")
+    with pytest.raises(InputError, match="template must be one of nve, npt"):
+        lammps_input("md", tmp_path / "u.pt")
+    with pytest.raises(InputError, match="is a dipole model; LAMMPS needs a potential or an enthalpy"):
+        lammps_input("nve", tmp_path / "mu.pt")
+    with pytest.raises(InputError, match="template ir needs a dipole model .* add --dipole FILE"):
+        lammps_input("ir", tmp_path / "u.pt")
+    with pytest.raises(InputError, match="mu.pt knows B N, but .*quartz.pt Si O"):
+        lammps_input("ir", folder / "quartz.pt", dipole=tmp_path / "mu.pt")
+    with pytest.raises(InputError, match="the model knows B N, but the structure has O Si"):
+        write_structure(tmp_path / "x.data", silica(), ("B", "N"))
+    lmp_command(1)
+    with pytest.raises(TnepError, match="LAMMPS stopped in .*in.lammps: ERROR: Unknown command: nonsense"):
+        run_lammps("nonsense\n", tmp_path)

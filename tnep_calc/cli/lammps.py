@@ -1,0 +1,68 @@
+"""``tnep lammps``: a complete input for LAMMPS from a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import InputError
+from ..io.files import atomic_output, check_output
+
+_EPILOG = """
+The input is printed, or written with -o. Elements, cutoff and units are filled in; values that may change
+are variables at its top, which -var changes as well. --structure writes the data file that the input reads.
+
+examples:
+  tnep lammps quartz.pt --template ir --structure quartz.cif --repeat 4 4 4 -o in.ir
+  mpiexec -n 4 lmp -in in.ir
+  tnep lammps energy.pt --template field --dipole dipole.pt --polarizability alpha.pt > in.field
+"""
+NAMES = ("nve", "npt", "ir", "raman", "field", "dielectric", "hysteresis")
+
+
+def add_arguments(parser):
+    """Declare the arguments."""
+    parser.epilog = _EPILOG
+    parser.add_argument("model", help="artifact of a potential or of an electric enthalpy (tnep export, tnep train)")
+    parser.add_argument(
+        "--template", required=True, choices=NAMES,
+        help="nve, npt: dynamics; ir, raman: dynamics with the response for spectra; field: dynamics in an electric "
+        "field; dielectric: constants from the response to a field; hysteresis: a cycle of the field",
+    )  # fmt: skip
+    parser.add_argument("--dipole", metavar="FILE", help="dipole model, if the model is a potential")
+    parser.add_argument("--polarizability", metavar="FILE", help="polarizability model, if the model is a potential")
+    parser.add_argument(
+        "--data", metavar="FILE", default="structure.data", help="data file that the input reads (default: %(default)s)"
+    )
+    parser.add_argument("--structure", metavar="FILE", help="structure (any format of ASE) to write as that data file")
+    parser.add_argument(
+        "--repeat", type=int, nargs=3, default=(1, 1, 1), metavar=("X", "Y", "Z"), help="supercell of the structure"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="input to write (default: print it)")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+
+
+def run(args):
+    """Print or write the input."""
+    from ..lammps import lammps_input, write_structure
+
+    name = args.output.name if args.output else f"in.{args.template}"
+    text = lammps_input(args.template, args.model, args.data, args.dipole, args.polarizability, name)
+    if args.output:
+        check_output(args.output, args.force)
+    if args.structure:
+        from ase.io import iread
+
+        from ..artifact import read_metadata
+
+        check_output(args.data, args.force)
+        try:
+            atoms = next(iter(iread(args.structure, index=-1)))
+        except Exception as error:  # ASE raises whatever its readers meet
+            raise InputError(f"{args.structure}: ASE cannot read it ({error})") from error
+        write_structure(args.data, atoms.repeat(tuple(args.repeat)), read_metadata(args.model).species, args.force)
+    if args.output is None:
+        print(text, end="")
+        return
+    with atomic_output(args.output, force=args.force) as temporary:
+        Path(temporary).write_text(text)
+    print(f"wrote {args.output}" + (f" and {args.data}" if args.structure else ""))
