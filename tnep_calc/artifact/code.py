@@ -18,21 +18,22 @@ import torch
 from ..errors import ModelFileError
 
 OPERATORS = frozenset("""
-    __and__ __contains__ __derive_index __getitem__ __is__ __isnot__ __not__ __or__ __range_length __round_to_zero_floordiv
-    __xor__ _cast_Double _set_item abs acos add add_ addmm all allclose amax amin any append arange argmax argmin argsort
-    asin atan atan2 backward baddbmm bernoulli bincount bitwise_and bitwise_not bitwise_or bmm broadcast_to bucketize cat
-    ceil chunk clamp clamp_max clamp_min clone contiguous conv1d conv2d conv3d copy copy_ cos cosh cross cummax cumprod
-    cumsum det detach device diag diag_embed diagonal diff dim div div_ dot dtype einsum empty empty_like eq erf erfc exp
-    expand expand_as expm1 extend eye fill_ flatten flip floor floor_divide floordiv fmod format frac full full_like gather
-    ge gelu grad gt hypot index index_add index_add_ index_copy index_put index_put_ index_select insert inverse is_cuda
-    isfinite isinf isnan item items join keys layer_norm le len lerp lgamma linalg_cross linalg_det linalg_inv linalg_norm
-    linalg_solve linalg_vector_norm linear linspace list log log10 log1p log2 logical_and logical_not logical_or
-    logsumexp lt masked_fill masked_fill_ masked_select matmul max maximum mean meshgrid min minimum mm mul mul_ mv
-    narrow ne neg new_zeros nonzero norm numel ones ones_like outer permute polygamma pop pow prod rad2deg reciprocal relu
-    remainder repeat repeat_interleave requires_grad_ reshape roll round rsqrt rsub scatter scatter_add searchsorted select
-    sigmoid sign silu silu_ sin sinh size slice softmax softplus sort split sqrt square squeeze stack startswith std sub
-    sub_ sum t tan tanh tensor tensordot to topk trace transpose transpose_ tril triu type_as unbind unflatten unique
-    unsqueeze unsqueeze_ update upper lower strip endswith values var view view_as where zero_ zeros zeros_like
+    __and__ __contains__ __derive_index __getitem__ __is__ __isnot__ __not__ __or__ __range_length
+    __round_to_zero_floordiv __xor__ _cast_Double _set_item abs acos add add_ addmm all allclose amax amin any append
+    arange argmax argmin argsort asin atan atan2 backward baddbmm bernoulli bincount bitwise_and bitwise_not
+    bitwise_or bmm broadcast_to bucketize cat ceil chunk clamp clamp_max clamp_min clone contiguous conv1d conv2d
+    conv3d copy copy_ cos cosh cross cummax cumprod cumsum det detach device diag diag_embed diagonal diff dim div
+    div_ dot dtype einsum empty empty_like endswith eq erf erfc exp expand expand_as expm1 extend eye fill_ flatten
+    flip floor floor_divide floordiv fmod format frac full full_like gather ge gelu grad gt hypot index index_add
+    index_add_ index_copy index_put index_put_ index_select insert inverse is_cuda isfinite isinf isnan item items
+    join keys layer_norm le len lerp lgamma linalg_cross linalg_det linalg_inv linalg_norm linalg_solve
+    linalg_vector_norm linear linspace list log log10 log1p log2 logical_and logical_not logical_or logsumexp lower lt
+    masked_fill masked_fill_ masked_select matmul max maximum mean meshgrid min minimum mm mul mul_ mv narrow ne neg
+    new_zeros nonzero norm numel ones ones_like outer permute polygamma pop pow prod rad2deg reciprocal relu remainder
+    repeat repeat_interleave requires_grad_ reshape roll round rsqrt rsub scatter scatter_add searchsorted select
+    sigmoid sign silu silu_ sin sinh size slice softmax softplus sort split sqrt square squeeze stack startswith std
+    strip sub sub_ sum t tan tanh tensor tensordot to topk trace transpose transpose_ tril triu type_as unbind
+    unflatten unique unsqueeze unsqueeze_ update upper values var view view_as where zero_ zeros zeros_like
 """.split())  # fmt: skip
 """Operators (``aten``) that a model may use: arithmetic, shapes, lists and dictionaries."""
 _PRIM = frozenset("RaiseException device dtype is_cuda layout max min abs".split())
@@ -44,7 +45,8 @@ _MEMBERS = re.compile(
     r"|(data|constants)/\d+|version|byteorder|\.data/serialization_id|\.format_version|\.storage_alignment|extra/[\w.]+"
 )
 _GLOBALS = re.compile(
-    r"__torch__(?!\.torch\.classes)(\.\w+)* \w+|collections OrderedDict|torch \w+Storage|torch\._utils _rebuild_tensor_v2"
+    r"__torch__(?!\.torch\.classes)(\.\w+)* \w+|collections OrderedDict|torch \w+Storage"
+    r"|torch\._utils _rebuild_tensor_v2"
     r"|torch\.jit\._pickle (build_\w+list|restore_type_tag)"
 )
 
@@ -75,7 +77,8 @@ def check_code(archive: zipfile.ZipFile, path) -> None:
 
 def _refuse(path, what):
     raise ModelFileError(
-        f"{path}: holds {what}, which no model of tnep_calc has, so it is not loaded: export the model with 'tnep export'"
+        f"{path}: holds {what}, which no model of tnep_calc has, so it is not loaded: export the model with "
+        "'tnep export'"
     )
 
 
@@ -144,7 +147,9 @@ def _check_chain(node, inside, path):
         allowed = words in (["autograd", "grad"], ["device"]) or len(words) == 1 and words[0] in OPERATORS
     elif root == "ops":
         allowed = len(words) == 2 and (
-            words[0] == "tnep" or words[0] == "prim" and words[1] in _PRIM or words[0] == "aten" and words[1] in OPERATORS
+            words[0] == "tnep"
+            or words[0] == "prim" and words[1] in _PRIM
+            or words[0] == "aten" and words[1] in OPERATORS
         )
     elif root == "__torch__":
         allowed = words[:2] != ["torch", "classes"]
@@ -155,7 +160,7 @@ def _check_chain(node, inside, path):
 
 
 def _is_harmless(name):
-    """Return whether a name after a dot is not that of an operator, which it could call, or is that of an allowed one."""
+    """Return whether a name after a dot is that of an allowed operator or of none at all."""
     if name in OPERATORS or name in _SPECIAL:
         return True
     return name not in ("save", "load", "from_file", "__setstate__") and not hasattr(torch.ops.aten, name)

@@ -26,9 +26,11 @@ def check_rows(data, path, size: int | None = None) -> Any:
         raise DataFileError(f"{path}: '{data.name}' must be an array of numbers")
     size = Path(path).stat().st_size if size is None else size
     declared = data.size * data.dtype.itemsize
-    most = max(SMALL, EXPANSION * size) if data.chunks else size
+    most = max(SMALL, EXPANSION * size if data.chunks else size)
     if declared > most:
-        raise DataFileError(f"{path}: '{data.name}' declares {data.shape} numbers, more than a file of {size} bytes holds")
+        raise DataFileError(
+            f"{path}: '{data.name}' declares {data.shape} numbers, more than a file of {size} bytes holds"
+        )
     return data
 
 

@@ -134,7 +134,10 @@ def whole_steps(path, steps) -> np.ndarray:
         whole = steps.astype(np.int64)
     wrong = np.flatnonzero((whole != steps) | ~(np.abs(steps) <= LARGEST_STEP))
     if len(wrong):
-        raise DataFileError(f"{path}: the first column must be the time step, a whole number up to {LARGEST_STEP:g}, found {steps[wrong[0]]:g}")
+        raise DataFileError(
+            f"{path}: the first column must be the time step, a whole number up to {LARGEST_STEP:g}, found "
+            f"{steps[wrong[0]]:g}"
+        )
     return whole
 
 

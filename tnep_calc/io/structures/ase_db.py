@@ -36,7 +36,8 @@ def read_ase_db(
     try:
         rows = list(connect(path).select(sort="id"))
     except Exception as error:  # ASE and sqlite3 raise whatever their parts raise
-        raise DataFileError(f"{path}: cannot be read as a database of ASE ({(str(error).splitlines() or [''])[0]})") from error
+        words = (str(error).splitlines() or [""])[0]
+        raise DataFileError(f"{path}: cannot be read as a database of ASE ({words})") from error
     with reading(path, "a database of ASE"):
         for row in rows:
             atoms = row.toatoms()
