@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tnep_calc.errors import DataFileError, InputError
+from tnep_calc.io.files import read_text, reading
 from tnep_calc.io.gpumd.nep_in import read_nep_in
 from tnep_calc.io.gpumd.training_output import MISSING
 from tnep_calc.plotting.page import Picture, Section, Table, write_page
@@ -23,6 +24,8 @@ from ..common.parity import load_panels
 from ..gpumd.folder import CHECKPOINT
 from ..gpumd.keywords import EVOLUTION_ONLY
 
+LARGEST = 1e100
+"""Larger numbers in the files of a run are damage: figures cannot show them."""
 Curve = tuple[np.ndarray, np.ndarray]
 
 
@@ -93,21 +96,25 @@ def read_run(folder: Path) -> Run:
     readers = {"ensemble.json": _read_ensemble, "results.json": _read_results, "nep.in": _read_gpumd}
     for name, reader in readers.items():
         if (folder / name).exists():
-            try:
-                return reader(folder)
-            except (OSError, ValueError, KeyError) as error:
-                if isinstance(error, (InputError, DataFileError)):
-                    raise
-                raise DataFileError(f"{folder}: the files of the run cannot be read ({_reason(error)})") from error
+            with reading(folder, "the files of a training run"):
+                run = reader(folder)
+                _check_curves(folder, run)
+                return run
     raise InputError(f"{folder}: none of {', '.join(readers)} is there: give a folder where 'tnep train' has finished")
 
 
-def _reason(error):
-    return f"no entry {error}" if isinstance(error, KeyError) else str(error)
+def _check_curves(folder, run):
+    """Raise DataFileError for numbers that no figure can show."""
+    drawn = [values for curves in run.curves for pair in curves.values() for values in pair]
+    drawn += [numbers[what] for panel in run.panels for numbers in panel["splits"].values()
+              for what in ("target", "prediction")]  # fmt: skip
+    for values in drawn:
+        if (np.abs(values[np.isfinite(values)]) > LARGEST).any():
+            raise DataFileError(f"{folder}: the files of the run hold a number above {LARGEST:g}: damaged")
 
 
 def _read_results(folder):
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = json.loads(read_text(folder / "results.json"))
     settings = [(key, str(results[key])) for key in ("program", "kind", "parameters", "steps", "step_of_result",
                                                       "seconds", "threads", "device") if key in results]  # fmt: skip
     settings += [(f"{split} structures", str(len(indices))) for split, indices in results.get("splits", {}).items()]
@@ -119,7 +126,7 @@ def _read_results(folder):
 
 
 def _read_ensemble(folder):
-    summary = json.loads((folder / "ensemble.json").read_text(encoding="utf-8"))
+    summary = json.loads(read_text(folder / "ensemble.json"))
     members = [folder / member["directory"] for member in summary["members"]]
     first = _read_results(members[0])
     settings = [("program", summary["program"]), ("seconds", str(summary["seconds"])), *_flat(summary["ensemble"])]
