@@ -74,8 +74,11 @@ def panels(
     return list(out.values())
 
 
-def numbers_of(target: np.ndarray, prediction: np.ndarray, spread: float) -> dict[str, Any]:
-    """Return the two arrays, shape (rows, components), and the errors of their panel; see :func:`panels`."""
+def numbers_of(target: np.ndarray, prediction: np.ndarray, spread: float = math.nan) -> dict[str, Any]:
+    """Return the two arrays, shape (rows, components), and the errors of their panel; see :func:`panels`.
+
+    ``r2`` is about the mean of each component, NaN for targets without spread.
+    """
     error = prediction - target
     total = float(((target - target.mean(axis=0)) ** 2).sum())
     return {

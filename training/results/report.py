@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from tnep_calc.plotting.page import Picture, Section, Table, write_page
 from tnep_calc.plotting.training import plot_curves, plot_parity
 
 from ..common.checkpoint import load_checkpoint
-from ..common.parity import load_panels
+from ..common.parity import load_panels, numbers_of
 from ..gpumd.folder import CHECKPOINT
 from ..gpumd.keywords import EVOLUTION_ONLY
 
@@ -238,18 +237,8 @@ def _with_errors(panel, name, pick):
     splits = {}
     for split, numbers in panel["splits"].items():
         chosen = {key: pick(values) for key, values in numbers.items()}
-        splits[split] = {**chosen, **errors(chosen["target"], chosen["prediction"])}
+        splits[split] = {**numbers_of(chosen["target"], chosen["prediction"]), **chosen}
     return {**panel, "name": name, "splits": splits}
-
-
-def errors(target: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-    """Return ``count``, ``rmse``, ``mae`` and ``r2`` (NaN for targets without spread) over all numbers."""
-    error = prediction - target
-    total = float(np.square(target - target.mean()).sum())
-    return {
-        "count": int(error.size), "rmse": float(np.sqrt(np.square(error).mean())), "mae": float(np.abs(error).mean()),
-        "r2": 1 - float(np.square(error).sum()) / total if total > 0 else math.nan,
-    }  # fmt: skip
 
 
 def _merged(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -302,7 +291,7 @@ def _error_table(grouped):
                     row.append(float(np.sqrt(np.square(known).mean())) if known.size else "-")
                 rows.append(row)
     columns = ["quantity", "structures", "numbers", "RMSE", "MAE", "unit", "R²"]
-    words = "Errors by groups of components. R² refers to the mean of all numbers of the group."
+    words = "Errors by groups of components. R² is about the mean of each component."
     if bars:
         columns.append("spread of models")
         words += " The last column is the root mean square of the standard deviations over the models."
