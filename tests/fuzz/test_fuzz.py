@@ -263,3 +263,13 @@ def test_a_setstate_does_not_run(tmp_path):
     assert not target.exists()
     torch.jit.load(str(path))  # this is what the check prevents
     assert target.exists()
+
+
+def test_an_output_is_not_the_series_that_is_read(tmp_path, capsys):
+    from tnep_calc.cli import main
+
+    path = tmp_path / "made.h5"
+    before = small_series(tmp_path)
+    assert main(["ir", str(path), "-o", str(path), "--force"])
+    assert "is the series that is read" in capsys.readouterr().err
+    assert path.read_bytes() == before

@@ -144,7 +144,7 @@ def _check_chain(node, inside, path):
         inside.add(part)
     name = ".".join([root, *words])
     if root == "torch":
-        allowed = words in (["autograd", "grad"], ["device"]) or len(words) == 1 and words[0] in OPERATORS
+        allowed = words in (["autograd", "grad"], ["device"]) or len(words) == 1 and _is_harmless(words[0])
     elif root == "ops":
         allowed = len(words) == 2 and (
             words[0] == "tnep"
@@ -160,7 +160,7 @@ def _check_chain(node, inside, path):
 
 
 def _is_harmless(name):
-    """Return whether a name after a dot is that of an allowed operator or of none at all."""
+    """Return whether a name is that of an allowed operator, or of none at all (which torch then cannot load)."""
     if name in OPERATORS or name in _SPECIAL:
         return True
     return name not in ("save", "load", "from_file", "__setstate__") and not hasattr(torch.ops.aten, name)
