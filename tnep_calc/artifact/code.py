@@ -101,7 +101,7 @@ def _check_source(data, path):
         tree = ast.parse(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise ModelFileError(f"{path}: its code cannot be read ({type(error).__name__}): export it again") from error
-    inside = set()
+    inside: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             if node not in inside:
