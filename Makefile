@@ -47,7 +47,7 @@ test: env
 	$(BIN)/ruff check -q .
 	$(BIN)/mypy
 	@echo "[test] test suite"
-	TNEP_EXPECT_FULL=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist loadfile
+	TNEP_EXPECT_FULL=1 $(BIN)/python -m pytest -rfEs -n $(JOBS) --dist loadfile
 
 fast: env
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"

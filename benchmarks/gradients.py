@@ -79,7 +79,7 @@ def own_sizes(name, path, kind):
             value, gradient = OPERATORS[kind]
             calls = {"value": ours.call(value), "gradient": ours.call(gradient), "list": ours.edges}
             if kind == "dipole":
-                calls["field"] = ours.call("nep_field_forces", torch.ones(3, dtype=torch.float64))
+                calls["field"] = ours.call("nep_field_response", torch.ones(3, dtype=torch.float64))
             us = {key: 1e6 * s / len(atoms) for key, s in time_in_turn(calls, seconds=0.6, rounds=3).items()}
             row += (
                 f"| {str(dtype)[6:]} value {us['value']:5.2f} gradient {us['gradient']:6.2f} "

@@ -194,7 +194,9 @@ def table(material: Material, result) -> list[str]:
 
 def draw(folder: Path, results):
     """Draw parity of the largest radnet models, learning curves, and Raman spectra."""
-    figure, axes = pyplot.subplots(len(results), 4, figsize=(11, 2.7 * len(results)), squeeze=False)
+    several = any(len({name.split()[0] for name in result["curves"]}) > 1 for result in results.values())
+    columns = 4 if several else 3
+    figure, axes = pyplot.subplots(len(results), columns, figsize=(2.8 * columns, 2.7 * len(results)), squeeze=False)
     colours = dict(zip(FAMILIES, ("C3", "C0", "C2"), strict=True))
     for row, (key, result) in zip(axes, results.items(), strict=True):
         material = MATERIALS[key]
@@ -219,22 +221,23 @@ def draw(folder: Path, results):
             curve = [(own["structures"], np.sqrt((own["errors"]["Z*"] ** 2).mean()) * 1e3,
                       np.sqrt((own["errors"]["eps_inf"] ** 2).mean()) * 1e3)
                      for name, own in result["curves"].items() if name.split()[1] == family]  # fmt: skip
-            if curve:
+            if curve and several:
                 n, born, eps = zip(*curve, strict=True)
                 row[2].semilogy(n, born, "o-", color=colour, markersize=3, label=f"{family}, Z* (me)")
                 row[2].semilogy(n, eps, "s--", color=colour, markersize=3, label=f"{family}, eps_inf (10⁻³)")
-        row[2].set(xlabel="training structures", ylabel="RMSE on the test structures")
-        row[2].legend(fontsize=5)
+        if several:
+            row[2].set(xlabel="training structures", ylabel="RMSE on the test structures")
+            row[2].legend(fontsize=5)
         w = np.linspace(material.to - 80, result["DFT"]["LO"] + 80, 2000)
         height = raman_spectrum(material, result["DFT"], WIDTHS[key], w).max()
-        row[3].plot(w, raman_spectrum(material, result["DFT"], WIDTHS[key], w) / height, color="k", label="DFPT")
+        row[-1].plot(w, raman_spectrum(material, result["DFT"], WIDTHS[key], w) / height, color="k", label="DFPT")
         for family, colour in colours.items():
             own = result["curves"].get(f"1 {family}")
             if own:
                 spectrum = raman_spectrum(material, own["equilibrium"], WIDTHS[key], w) / height
-                row[3].plot(w, spectrum, "--", color=colour, linewidth=1, label=family)
-        row[3].set(xlabel="wavenumber (cm⁻¹)", ylabel="Raman intensity", title="532 nm, 300 K")
-        row[3].legend(fontsize=6)
+                row[-1].plot(w, spectrum, "--", color=colour, linewidth=1, label=family)
+        row[-1].set(xlabel="wavenumber (cm⁻¹)", ylabel="Raman intensity", title="532 nm, 300 K")
+        row[-1].legend(fontsize=6)
     return figure
 
 

@@ -81,11 +81,11 @@ def native(kind, packed, inputs, field, dim, operators=nep):
     elif kind == "dipole":
         out["dipoles"] = operators.nep_dipole(*packed, *inputs)
         out["born_charges"] = operators.nep_dipole_gradient(*packed, *inputs)
-        out["field_forces"], out["field_virials"] = operators.nep_field_forces(*packed, *inputs, field, True)
+        out["field_forces"], out["field_virials"] = operators.nep_field_response(*packed, *inputs, field, True)
     else:
         out["polarizabilities"] = operators.nep_polarizability(*packed, *inputs)
         out["polarizability_gradient"] = operators.nep_polarizability_gradient(*packed, *inputs)
-        out["field_forces"], out["field_virials"] = operators.nep_field_forces(*packed, *inputs, field, True)
+        out["field_forces"], out["field_virials"] = operators.nep_field_response(*packed, *inputs, field, True)
     return out
 
 

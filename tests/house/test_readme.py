@@ -2,14 +2,16 @@
 
 import re
 
+import numpy as np
 import pytest
 from ase.build import bulk
 
 from helpers.paths import ROOT
 from helpers.random_enthalpy import CUTOFF, RADIAL, SPECIES, random_sites, silica
 from helpers.random_nep import random_nep
+from helpers.random_radnet import random_sites as random_radnet_sites
 from tnep_calc import export_artifact
-from tnep_calc.artifact import export_enthalpy
+from tnep_calc.artifact import artifact_from_radnet, export_enthalpy, save_artifact
 
 pytestmark = pytest.mark.slow
 
@@ -29,10 +31,28 @@ def files(folder):
         export_artifact(random_nep(kind), folder / f"{name}.pt")
     (folder / "quartz").mkdir()
     export_enthalpy([random_sites()], SPECIES, CUTOFF, RADIAL, 2.0, folder / "quartz" / "model.pt")
+    (folder / "gaas").mkdir()
+    save_artifact(artifact_from_radnet(random_radnet_sites(), ("Ga", "As")), folder / "gaas" / "model.pt")
+    _write_phonons(folder / "phonopy_params.yaml")
     for k in range(1, 6):
         member = folder / "dip" / f"member{k}"
         member.mkdir(parents=True)
         export_artifact(random_nep("dipole", seed=k), member / "model.pt")
+
+
+def _write_phonons(path):
+    """Write a rock salt crystal with springs between its two sublattices."""
+    from phonopy import Phonopy
+    from phonopy.structure.atoms import PhonopyAtoms
+
+    crystal = bulk("NaCl", "rocksalt", a=5.6)
+    symbols, places = crystal.get_chemical_symbols(), crystal.get_scaled_positions()
+    atoms = PhonopyAtoms(symbols=symbols, scaled_positions=places, cell=crystal.cell.array)
+    phonon = Phonopy(atoms, np.eye(3, dtype=int), primitive_matrix=np.eye(3))
+    spring = 3.0 * np.eye(3)
+    phonon.force_constants = np.array([[spring, -spring], [-spring, spring]])
+    phonon.nac_params = {"born": [np.eye(3), -np.eye(3)], "dielectric": 2.3 * np.eye(3), "factor": 14.4}
+    phonon.save(path, settings={"force_constants": True})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])

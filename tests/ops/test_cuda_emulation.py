@@ -135,8 +135,8 @@ def test_a_field_of_its_own_at_every_centre(kind):
     parameters = random_model(kind, 2)
     inputs = edges(parameters, *structure(parameters))
     field = torch.tensor(np.random.default_rng(0).normal(size=(len(inputs[1]), 3)))
-    wanted = nep.nep_field_forces(*model(parameters), *inputs, field, True)
-    ours = emulated.nep_field_forces(*model(parameters), *inputs, field, True)
+    wanted = nep.nep_field_response(*model(parameters), *inputs, field, True)
+    ours = emulated.nep_field_response(*model(parameters), *inputs, field, True)
     for a, b in zip(ours, wanted, strict=True):
         close(a, b, 1e-10)
 

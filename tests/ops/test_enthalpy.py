@@ -186,7 +186,7 @@ import torch
 from helpers import enthalpy_operators as t
 from helpers.random_enthalpy import silica
 from tnep_calc import ops
-from tnep_calc.models.enthalpy import QUANTITIES
+from tnep_calc.models.enthalpy.model import QUANTITIES
 for dtype in t.TOLERANCE:
     m, inputs = t.model(7, 19, 33, dtype=dtype), t.edges(silica())
     expected, found = (f(*inputs, list(QUANTITIES), t.FIELD) for f in (m.plain, m))

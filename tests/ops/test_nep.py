@@ -86,7 +86,7 @@ def test_gradients_equal_calorine(name, dtype):
             reference = torch.tensor(values["dipole_gradient_q0"]).transpose(1, 2)
             smooth = torch.tensor(values["dipole_gradient_fd_err"] < 1e-9).transpose(1, 2)
             close(born[smooth], reference[smooth], tolerance)
-            forces, _ = nep.nep_field_forces(*packed, *inputs, field)
+            forces, _ = nep.nep_field_response(*packed, *inputs, field)
             close(forces, torch.einsum("a,nab->nb", field, born), TOLERANCE[dtype], scale=float(born.abs().max()))
         if "polarizability_gradient" in values:
             gradient = nep.nep_polarizability_gradient(*packed, *inputs)
@@ -181,9 +181,9 @@ def test_coincident_atoms_give_finite_numbers():
 def operator_calls(inputs, p):
     tail = {"potential": [("nep_energy", (True, True)), ("nep_energy", (False, False))]}
     tail["dipole"] = [("nep_dipole", ()), ("nep_dipole_gradient", ())]
-    tail["dipole"] += [("nep_field_forces", (torch.ones(3, dtype=torch.float64),))]
+    tail["dipole"] += [("nep_field_response", (torch.ones(3, dtype=torch.float64),))]
     tail["polarizability"] = [("nep_polarizability", ()), ("nep_polarizability_gradient", ())]
-    tail["polarizability"] += [("nep_field_forces", (torch.ones(3, dtype=torch.float64), True))]
+    tail["polarizability"] += [("nep_field_response", (torch.ones(3, dtype=torch.float64), True))]
     for name, rest in [*tail[p.kind], ("nep_descriptors", (p.dim,))]:
         yield getattr(nep, name), (*model(p), *inputs, *rest)
 
@@ -348,7 +348,7 @@ def test_wrong_input_is_refused_with_the_received_value():
         nep.nep_dipole(*good)
     dipole = list(model(random_model("dipole", 4))) + good[2:]
     with pytest.raises(RuntimeError, match=r"field must be .* shape \(3,\)"):
-        nep.nep_field_forces(*dipole, torch.zeros(2, dtype=torch.float64))
+        nep.nep_field_response(*dipole, torch.zeros(2, dtype=torch.float64))
     with pytest.raises(RuntimeError, match="dim must be the descriptor length"):
         nep.nep_descriptors(*good, p.dim + 1)
 

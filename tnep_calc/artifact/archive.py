@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import warnings
 import zipfile
 import zlib
@@ -17,6 +18,7 @@ import torch
 
 from ..errors import MissingFileError, ModelFileError
 from ..io.files import atomic_output
+from .code import check_code
 from .metadata import METADATA_FILE, Metadata
 
 
@@ -88,7 +90,8 @@ def read_metadata(path) -> Metadata:
     Raises
     ------
     ModelFileError
-        If the file is missing, truncated, not an artifact, or of a newer format.
+        If the file is missing, truncated, not an artifact, of a newer format, or holds code that does more than
+        calculate (see ``artifact.code``).
     """
     if not is_artifact(path):
         raise ModelFileError(f"{path}: not an artifact (expected a TorchScript archive written by 'tnep export')")
@@ -97,8 +100,16 @@ def read_metadata(path) -> Metadata:
             broken = archive.testzip()
             names = [n for n in archive.namelist() if n.endswith(f"extra/{METADATA_FILE}")]
             text = archive.read(names[0]).decode() if names and broken is None else ""
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise ModelFileError(f"{path}: truncated or damaged archive ({error}): copy or export it again") from error
+            if names and broken is None:
+                check_code(archive, path)
+    except ModelFileError:
+        raise
+    except (
+        zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, LookupError, NotImplementedError,
+        RuntimeError,
+    ) as error:  # fmt: skip
+        words = (str(error).splitlines() or [""])[0][:200]
+        raise ModelFileError(f"{path}: truncated or damaged archive ({words}): copy or export it again") from error
     if broken is not None:
         raise ModelFileError(f"{path}: damaged archive (checksum of {broken}): copy or export it again")
     if not names:
@@ -131,8 +142,8 @@ def load_artifact(path, device: str = "cpu") -> Artifact:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             module = torch.jit.load(str(path), map_location=device)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
+    except (RuntimeError, LookupError, ValueError, TypeError, StopIteration) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ModelFileError(
             f"{path}: written with torch {metadata.torch_version}, cannot be loaded by torch {torch.__version__} "
             f"({reason}): export the model again with this torch"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 
@@ -14,6 +16,8 @@ FORMAT = 1
 """Version of the file format that this package writes; older ones are read, newer ones refused."""
 METADATA_FILE = "tnep_calc.json"
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
+MOST_CUTOFF = 1000.0
+"""Largest cutoff in Å that is taken for one: the lists of neighbours of a larger one fit in no memory."""
 UNITS = {"length": "A", "energy": "eV", "dipole": "e*A", "polarizability": "e*A^2/V"}
 CONVENTIONS = {
     "vectors": "r_neighbor - r_center",
@@ -74,7 +78,7 @@ class Metadata:
         try:
             data = json.loads(text)
             version = int(data["format"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ModelFileError(f"{path}: its {METADATA_FILE} cannot be read ({error})") from error
         if version > FORMAT:
             raise ModelFileError(
@@ -86,7 +90,39 @@ class Metadata:
         if missing:
             raise ModelFileError(f"{path}: its metadata lack {', '.join(missing)}: export the model again")
         data = {name: data[name] for name in names}
+        for name, (expected, holds) in _EXPECTED.items():
+            if not holds(data[name]):
+                raise ModelFileError(
+                    f"{path}: '{name}' in its {METADATA_FILE} must be {expected}, found {str(data[name])[:60]!r}: "
+                    "export the model again"
+                )
         return cls(**{**data, "quantities": tuple(data["quantities"]), "species": tuple(data["species"])})
+
+
+def _is_text(value):
+    return isinstance(value, str)
+
+
+def _are_texts(value):
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
+
+
+def _are_pairs(value):
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+def _is_cutoff(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < MOST_CUTOFF
+
+
+_EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    **{name: ("a text", _is_text) for name in ("family", "kind", "dtype", "package_version", "torch_version")},
+    **{name: ("a list of texts", _are_texts) for name in ("quantities", "species")},
+    **{name: ("a table of texts", _are_pairs) for name in ("units", "conventions")},
+    "provenance": ("a table", lambda value: isinstance(value, dict)),
+    "cutoff": (f"a number between 0 and {MOST_CUTOFF:g} (Å)", _is_cutoff),
+}
+"""What the entries of a file must be, in words and as a test."""
 
 
 def check_dtype(dtype: str) -> None:

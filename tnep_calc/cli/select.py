@@ -59,6 +59,8 @@ def run(args):
     candidates = survey(_frames(args.trajectory, args.every), calculator)
     known = survey(_frames(args.known, 1), calculator).descriptors if args.known else None
     chosen, distance = select_structures(candidates, args.n, known)
+    if not len(chosen) or not candidates.uncertainty.any():
+        raise InputError("the models agree on every structure: give members of an ensemble, not copies of one model")
     wanted = {int(row): k for k, row in enumerate(chosen)}
     picked = {}
     for row, atoms in enumerate(_frames(args.trajectory, args.every)):

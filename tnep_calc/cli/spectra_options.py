@@ -91,6 +91,8 @@ def load_series(args: argparse.Namespace, quantity: str):
 
     The output names are checked before any work.
     """
+    from pathlib import Path
+
     from ..io.files import check_output
     from ..io.series.timeseries import read_timeseries
     from ..plotting.interactive import check_html_name
@@ -103,6 +105,9 @@ def load_series(args: argparse.Namespace, quantity: str):
     more = (getattr(args, option, None) for option in ("static", "parts"))
     for path in filter(None, (args.output, args.plot, args.html, *more)):
         check_output(path, args.force)
+        for source in args.series:
+            if Path(path).resolve() == Path(source).resolve():
+                raise InputError(f"{path} is the series that is read; give another name for the output")
     if not args.skip >= 0:
         raise InputError(f"--skip must not be negative, got {args.skip:g} ps")
     for path in args.series:

@@ -40,6 +40,10 @@ def register() -> None:
         return vectors.new_empty(species.shape[0], 3, 3, 3)
 
     @fake("tnep::nep_field_forces")
+    def _(header, params, species, centers, offsets, neighbors, vectors, field):
+        return vectors.new_empty(species.shape[0], 3)
+
+    @fake("tnep::nep_field_response")
     def _(header, params, species, centers, offsets, neighbors, vectors, field, atom_virials=False):
         n = species.shape[0]
         return vectors.new_empty(n, 3), vectors.new_empty(n if atom_virials else 0, 3, 3)

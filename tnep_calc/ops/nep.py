@@ -166,7 +166,7 @@ class NativeNEP(nn.Module):
         if virials or "field_forces" in quantities:
             if field is None:
                 raise ValueError("field_forces needs a field, shape (3,) or (n_centers, 3), in V/A; got none")
-            forces, per_atom = torch.ops.tnep.nep_field_forces(
+            forces, per_atom = torch.ops.tnep.nep_field_response(
                 self.header, self.params, species, centers, offsets, neighbors, vectors, field, virials
             )
             out["field_forces"] = self.scale * forces

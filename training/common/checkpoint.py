@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tnep_calc.errors import DataFileError, InputError
+from tnep_calc.io.files import check_readable
 from tnep_calc.structures import LABELS, LabelledStructure
 
 from .config import BaseConfig
@@ -90,10 +91,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         If the file is not a checkpoint of this version.
     """
     advice = "use --restart to start from scratch"
+    check_readable(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the unpickler meets
-        raise DataFileError(f"{path}: cannot be read as a checkpoint ({error}); {advice}") from error
+    except Exception as error:  # torch raises whatever the unpickler meets, with advice that does not help here
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0][:200]
+        raise DataFileError(f"{path}: cannot be read as a checkpoint ({words}); {advice}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else None
         raise DataFileError(f"{path}: expected a checkpoint of format {FORMAT}, found {found}; {advice}")
@@ -117,6 +120,8 @@ def load_matching(path: Path, fingerprint: Mapping[str, str]) -> dict[str, Any]:
         If it belongs to a run of another configuration, other data or another engine.
     """
     state = load_checkpoint(path)
+    if not isinstance(state.get("fingerprint"), dict):
+        raise DataFileError(f"{path}: a checkpoint that does not say what it belongs to; use --restart to discard it")
     for what in {**fingerprint, **state["fingerprint"]}:
         if state["fingerprint"].get(what) != fingerprint.get(what):
             raise InputError(

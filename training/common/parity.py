@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tnep_calc.errors import DataFileError
+from tnep_calc.io.files import EXPANSION, SMALL, read_bytes, reading
 from tnep_calc.structures import LabelledStructure
 from tnep_calc.units import EPSILON_0
 
@@ -71,8 +74,11 @@ def panels(
     return list(out.values())
 
 
-def numbers_of(target: np.ndarray, prediction: np.ndarray, spread: float) -> dict[str, Any]:
-    """Return the two arrays, shape (rows, components), and the errors of their panel; see :func:`panels`."""
+def numbers_of(target: np.ndarray, prediction: np.ndarray, spread: float = math.nan) -> dict[str, Any]:
+    """Return the two arrays, shape (rows, components), and the errors of their panel; see :func:`panels`.
+
+    ``r2`` is about the mean of each component, NaN for targets without spread.
+    """
     error = prediction - target
     total = float(((target - target.mean(axis=0)) ** 2).sum())
     return {
@@ -125,12 +131,23 @@ def load_panels(folder: Path) -> list[dict[str, Any]]:
         If the file cannot be read.
     """
     panels: dict[str, dict[str, Any]] = {}
-    try:
-        with np.load(folder / PARITY, allow_pickle=False) as file:
+    path = folder / PARITY
+    data = read_bytes(path)
+    with reading(path, "the predictions of 'tnep train'"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > max(SMALL, EXPANSION * len(data)):
+            raise DataFileError(f"{path}: unpacks to more than {EXPANSION} times its size, so it is not read")
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
             for key in file.files:
                 name, unit, split, what = key.split("|")
                 panel = panels.setdefault(name, {"name": name, "unit": unit, "splits": {}})
                 panel["splits"].setdefault(split, {})[what] = file[key]
-    except (OSError, ValueError) as error:
-        raise DataFileError(f"{folder / PARITY}: cannot be read ({error}); run 'tnep train' again there") from error
+        for panel in panels.values():
+            for split, numbers in panel["splits"].items():
+                shapes = {numbers[what].shape for what in ("target", "prediction")}
+                if len(shapes) != 1 or not shapes.pop() or not len(numbers["target"]):
+                    raise DataFileError(f"{path}: labels and predictions of {panel['name']} ({split}) do not match")
+                if not all(np.isfinite(numbers[what].astype(float)).all() for what in ("target", "prediction")):
+                    raise DataFileError(f"{path}: {panel['name']} ({split}) has values that are not finite")
     return list(panels.values())

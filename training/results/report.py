@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,19 @@ from typing import Any
 import numpy as np
 
 from tnep_calc.errors import DataFileError, InputError
+from tnep_calc.io.files import read_text, reading
 from tnep_calc.io.gpumd.nep_in import read_nep_in
 from tnep_calc.io.gpumd.training_output import MISSING
 from tnep_calc.plotting.page import Picture, Section, Table, write_page
 from tnep_calc.plotting.training import plot_curves, plot_parity
 
 from ..common.checkpoint import load_checkpoint
-from ..common.parity import load_panels
+from ..common.parity import load_panels, numbers_of
 from ..gpumd.folder import CHECKPOINT
 from ..gpumd.keywords import EVOLUTION_ONLY
 
+LARGEST = 1e100
+"""Larger numbers in the files of a run are damage: figures cannot show them."""
 Curve = tuple[np.ndarray, np.ndarray]
 
 
@@ -93,21 +95,25 @@ def read_run(folder: Path) -> Run:
     readers = {"ensemble.json": _read_ensemble, "results.json": _read_results, "nep.in": _read_gpumd}
     for name, reader in readers.items():
         if (folder / name).exists():
-            try:
-                return reader(folder)
-            except (OSError, ValueError, KeyError) as error:
-                if isinstance(error, (InputError, DataFileError)):
-                    raise
-                raise DataFileError(f"{folder}: the files of the run cannot be read ({_reason(error)})") from error
+            with reading(folder, "the files of a training run"):
+                run = reader(folder)
+                _check_curves(folder, run)
+                return run
     raise InputError(f"{folder}: none of {', '.join(readers)} is there: give a folder where 'tnep train' has finished")
 
 
-def _reason(error):
-    return f"no entry {error}" if isinstance(error, KeyError) else str(error)
+def _check_curves(folder, run):
+    """Raise DataFileError for numbers that no figure can show."""
+    drawn = [values for curves in run.curves for pair in curves.values() for values in pair]
+    drawn += [numbers[what] for panel in run.panels for numbers in panel["splits"].values()
+              for what in ("target", "prediction")]  # fmt: skip
+    for values in drawn:
+        if (np.abs(values[np.isfinite(values)]) > LARGEST).any():
+            raise DataFileError(f"{folder}: the files of the run hold a number above {LARGEST:g}: damaged")
 
 
 def _read_results(folder):
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = json.loads(read_text(folder / "results.json"))
     settings = [(key, str(results[key])) for key in ("program", "kind", "parameters", "steps", "step_of_result",
                                                       "seconds", "threads", "device") if key in results]  # fmt: skip
     settings += [(f"{split} structures", str(len(indices))) for split, indices in results.get("splits", {}).items()]
@@ -119,7 +125,7 @@ def _read_results(folder):
 
 
 def _read_ensemble(folder):
-    summary = json.loads((folder / "ensemble.json").read_text(encoding="utf-8"))
+    summary = json.loads(read_text(folder / "ensemble.json"))
     members = [folder / member["directory"] for member in summary["members"]]
     first = _read_results(members[0])
     settings = [("program", summary["program"]), ("seconds", str(summary["seconds"])), *_flat(summary["ensemble"])]
@@ -231,18 +237,8 @@ def _with_errors(panel, name, pick):
     splits = {}
     for split, numbers in panel["splits"].items():
         chosen = {key: pick(values) for key, values in numbers.items()}
-        splits[split] = {**chosen, **errors(chosen["target"], chosen["prediction"])}
+        splits[split] = {**numbers_of(chosen["target"], chosen["prediction"]), **chosen}
     return {**panel, "name": name, "splits": splits}
-
-
-def errors(target: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-    """Return ``count``, ``rmse``, ``mae`` and ``r2`` (NaN for targets without spread) over all numbers."""
-    error = prediction - target
-    total = float(np.square(target - target.mean()).sum())
-    return {
-        "count": int(error.size), "rmse": float(np.sqrt(np.square(error).mean())), "mae": float(np.abs(error).mean()),
-        "r2": 1 - float(np.square(error).sum()) / total if total > 0 else math.nan,
-    }  # fmt: skip
 
 
 def _merged(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -295,7 +291,7 @@ def _error_table(grouped):
                     row.append(float(np.sqrt(np.square(known).mean())) if known.size else "-")
                 rows.append(row)
     columns = ["quantity", "structures", "numbers", "RMSE", "MAE", "unit", "R²"]
-    words = "Errors by groups of components. R² refers to the mean of all numbers of the group."
+    words = "Errors by groups of components. R² is about the mean of each component."
     if bars:
         columns.append("spread of models")
         words += " The last column is the root mean square of the standard deviations over the models."

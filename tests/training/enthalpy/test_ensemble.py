@@ -106,7 +106,7 @@ def test_a_member_is_the_single_run_of_its_seed(folder, monkeypatch, tmp_path):
     shutil.rmtree(tmp_path / "again" / "member2")
     shutil.move(tmp_path / "single", tmp_path / "again" / "member2")
     (tmp_path / "again" / "ensemble.json").unlink()
-    monkeypatch.setattr(trainer.EnthalpyTrainer, "_pass", None)
+    monkeypatch.setattr(trainer.EnthalpyTrainer, "advance", None)
     assert main(["train", str(folder / "all.toml"), "-q", "-o", str(tmp_path / "again")]) == 0
     assert summary_of(tmp_path / "again")["errors"] == summary_of(folder / "all")["errors"]
 

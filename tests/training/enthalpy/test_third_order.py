@@ -132,9 +132,3 @@ def test_structures_in_a_field_are_needed(teacher):
     EnthalpyTrainer(config(**on, data={"validation_fraction": 0.0}), [*at_zero, labelled(teacher, 9, fields(1)[0])])
     with pytest.raises(InputError, match="hyperpolarizability must be true or false, got 3"):
         config(model={"hyperpolarizability": 3})
-
-
-def test_the_key_decides_the_result_only_where_it_is_set():
-    """Checkpoints of before there was the key stay valid."""
-    assert "hyperpolarizability" not in config().content()["model"]
-    assert config(model={"hyperpolarizability": True}).content()["model"]["hyperpolarizability"] is True

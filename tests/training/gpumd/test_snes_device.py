@@ -49,7 +49,7 @@ def trainer(name, device="cpu", memory_gb=None):
     kind, changes = RUNS[name]
     frames = make_frames(atomic=changes.get("atomic_v", False))
     frames[1] = replace(frames[1], structure=replace(frames[1].structure, virial=None), weight=2.0)
-    little = SMALL if "streamed" in name or "anew" in name else 1.0
+    little = SMALL if "streamed" in name or "again" in name else 1.0
     return SnesTrainer(options(kind, **changes), frames, memory_gb=memory_gb or little, device=device)
 
 
@@ -87,7 +87,7 @@ def torch_only(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def disks(request, monkeypatch):
-    if "anew" in request.node.name:
+    if "again" in request.node.name:
         monkeypatch.setattr(store, "_SPARE_DISK_GB", 1e9)  # a full disk
 
 
@@ -103,11 +103,11 @@ def test_a_whole_run_is_on_the_gpu(name):
         assert not any(gpu.holds(x) for x in run.state()["snes"].values())
     assert_same(there, outcome(plain))
     storage = run.fitness.storage
-    assert (storage.disk > 0, storage.computed > 0) == ("streamed" in name, "anew" in name)
+    assert (storage.disk > 0, storage.computed > 0) == ("streamed" in name, "again" in name)
     assert str(storage) == str(plain.fitness.storage)
 
 
-@pytest.mark.parametrize("name", [name for name in RUNS if "anew" not in name])  # moments are computed on the CPU
+@pytest.mark.parametrize("name", [name for name in RUNS if "again" not in name])  # moments are computed on the CPU
 def test_generations_say_where_their_tensors_are(name):
     """What is made without a device is on "meta", which has no values and goes with nothing else."""
     plain, run = go_on(trainer(name)), trainer(name)

@@ -82,7 +82,7 @@ def assert_same(one, other):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_whole_run_is_on_the_gpu(name, monkeypatch):
-    if "anew" in name:
+    if "again" in name:
         monkeypatch.setattr(store, "_SPARE_DISK_GB", 1e9)  # a full disk
     plain = trainer(name)
     plain.run()
@@ -93,7 +93,7 @@ def test_a_whole_run_is_on_the_gpu(name, monkeypatch):
         assert run.device == torch.device("cuda:0") and gpu.calls > 500
         assert gpu.holds(run.vector) and gpu.holds(run.parts["train"].blocks[0].load().groups[0].radial)
         assert gpu.holds(run.parts["train"].blocks[0].labels.counts)
-    assert (run.storage.disk > 0, run.storage.computed > 0) == ("streamed" in name, "anew" in name)
+    assert (run.storage.disk > 0, run.storage.computed > 0) == ("streamed" in name, "again" in name)
     assert_same(outcome(plain), on_gpu)
 
 

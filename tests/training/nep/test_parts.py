@@ -10,6 +10,7 @@ import torch
 from helpers.structures import random_structure
 from helpers.training_runs import Stop, small_config, stop_at
 from tnep_calc.errors import InputError
+from tnep_calc.training.common import store
 from tnep_calc.training.nep import parts as blocks
 from tnep_calc.training.nep.shared_parts import MomentPool
 from tnep_calc.training.nep.trainer import Trainer
@@ -34,7 +35,7 @@ def test_a_small_budget_gives_the_same_result(kind, where, structures, tmp_path,
     assert len(whole.parts["train"].blocks) == 1 and whole.storage.disk == whole.storage.computed == 0
     if where == "computed":
         usage = namedtuple("usage", "free")(1e9)
-        monkeypatch.setattr(blocks.shutil, "disk_usage", lambda path: usage)
+        monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage)
     budget = whole.storage.memory
     config = small_config(kind, optimizer={"steps": 3, "lbfgs_steps": 0, "memory_gb": budget,
                                            "scratch": str(tmp_path)})  # fmt: skip
@@ -209,9 +210,9 @@ def test_speed_counts_bytes_and_operations(structures):
 
 
 def test_many_models_have_smaller_blocks():
-    assert [blocks.Storage(4.0, models=n).block_gb for n in (1, 8)] == [blocks.BLOCK_GB] * 2
-    assert blocks.Storage(4.0, models=80).block_gb == pytest.approx(blocks.BLOCK_GB / 10)
+    assert [store.Storage(4.0, models=n).block_gb for n in (1, 8)] == [store.BLOCK_GB] * 2
+    assert store.Storage(4.0, models=80).block_gb == pytest.approx(store.BLOCK_GB / 10)
     config = small_config("polarizability", optimizer={"restarts": 4})
     own = [random_structure(k, "BN") for k in range(3)]
-    assert Trainer(small_config("dipole", optimizer={"restarts": 16}), own).storage.block_gb == blocks.BLOCK_GB / 2
-    assert MomentPool(config, [own] * 4).storage.block_gb == blocks.BLOCK_GB / 2
+    assert Trainer(small_config("dipole", optimizer={"restarts": 16}), own).storage.block_gb == store.BLOCK_GB / 2
+    assert MomentPool(config, [own] * 4).storage.block_gb == store.BLOCK_GB / 2

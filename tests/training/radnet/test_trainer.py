@@ -24,7 +24,7 @@ def test_training_approaches_the_teacher(structures, config):
 @pytest.mark.parametrize("steps", [1, 5])
 def test_resume_within_a_pass_is_exact(structures, config, tmp_path, monkeypatch, steps):
     """A checkpoint by time falls anywhere between two steps."""
-    made = config(data={"augmentation": "point_group"}, optimizer={"epochs": 4, "batch": 2})
+    made = config(data={"augmentation": "point_group"}, optimizer={"epochs": 4, "batch": 3})
     straight, killed, again = (RadnetTrainer(made, structures) for _ in range(3))
     straight.run()
     assert straight.steps_per_epoch == 3

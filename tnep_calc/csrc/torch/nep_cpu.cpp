@@ -190,7 +190,7 @@ Tensor polarizability_gradient(TNEP_EDGES) {
   return result;
 }
 
-std::tuple<Tensor, Tensor> field_forces(TNEP_EDGES, const Tensor& field, bool atom_virials) {
+std::tuple<Tensor, Tensor> field_response(TNEP_EDGES, const Tensor& field, bool atom_virials) {
   const Input in = TNEP_CHECKED;
   check_doubles(field, "field",
                 field.dim() > 0 && field.size(-1) == 3 &&
@@ -209,6 +209,11 @@ std::tuple<Tensor, Tensor> field_forces(TNEP_EDGES, const Tensor& field, bool at
   out.field_stride = field.dim() == 2 ? 3 : 0;
   dispatch(in, -1, Task::field_forces, out);
   return {forces.slice(1, 0, 3).contiguous(), virials};
+}
+
+// What artifacts of before call.
+Tensor field_forces(TNEP_EDGES, const Tensor& field) {
+  return std::get<0>(field_response(header, params, species, centers, offsets, neighbors, vectors, field, false));
 }
 
 Tensor descriptors(TNEP_EDGES, int64_t dim) {
@@ -254,6 +259,7 @@ TORCH_LIBRARY_IMPL(tnep, CPU, m) {
   m.impl("nep_polarizability_list", &tnep::polarizability_list);
   m.impl("nep_dipole_gradient", &tnep::dipole_gradient);
   m.impl("nep_polarizability_gradient", &tnep::polarizability_gradient);
+  m.impl("nep_field_response", &tnep::field_response);
   m.impl("nep_field_forces", &tnep::field_forces);
   m.impl("nep_descriptors", &tnep::descriptors);
   m.impl("nep_profile", &tnep::profile);

@@ -246,13 +246,18 @@ Tensor polarizability_gradient(TNEP_EDGES) {
 }
 
 // Of a dipole model E.mu, of a polarizability model E.alpha.E / 2; see ops/schemas.inc.
-std::tuple<Tensor, Tensor> field_forces(TNEP_EDGES, const Tensor& field, bool atom_virials) {
+std::tuple<Tensor, Tensor> field_response(TNEP_EDGES, const Tensor& field, bool atom_virials) {
   if (field.dim() == 2) check(field, "field", params, at::kDouble, {centers.size(0), 3});
   else check(field, "field", params, at::kDouble, {3});
   const Input in = TNEP_CHECKED;
   const Results r = dispatch(in, -1, Task::field_forces, 0, field.contiguous(), atom_virials);
   const Tensor virials = r.atom_virials.defined() ? r.atom_virials : at::empty({0, 3, 3}, in.doubles());
   return {r.atoms.slice(1, 0, 3).contiguous(), virials};
+}
+
+// What artifacts of before call.
+Tensor field_forces(TNEP_EDGES, const Tensor& field) {
+  return std::get<0>(field_response(header, params, species, centers, offsets, neighbors, vectors, field, false));
 }
 
 Tensor descriptors(TNEP_EDGES, int64_t dim) { return dispatch(TNEP_CHECKED, -1, Task::descriptors, dim).sites; }
@@ -284,6 +289,7 @@ TORCH_LIBRARY_IMPL(tnep, CUDA, m) {
   m.impl("nep_polarizability_list", &tnep::polarizability_list);
   m.impl("nep_dipole_gradient", &tnep::dipole_gradient);
   m.impl("nep_polarizability_gradient", &tnep::polarizability_gradient);
+  m.impl("nep_field_response", &tnep::field_response);
   m.impl("nep_field_forces", &tnep::field_forces);
   m.impl("nep_descriptors", &tnep::descriptors);
 }

@@ -8,7 +8,7 @@ import numpy as np
 from ase.cell import Cell
 
 from ...conventions import GPUMD_ORDER, LAMMPS_ORDER, from_six
-from ...errors import InputError
+from ...errors import DataFileError, InputError
 from ...units import DIPOLE_UNITS, EPSILON_0, POLARIZABILITY_UNITS
 from ..files import sha256
 from .dft_logs import kind_of_log, read_cp2k, read_vasp
@@ -142,7 +142,10 @@ def _in_package_units(name, values, order, factor):
 
 def _interval(path, rows, timestep):
     """Return the sampling interval in fs."""
-    spacing = np.diff(rows.steps[: rows.starts[1]] if len(rows.starts) > 1 else rows.steps)
+    ends = [*rows.starts[1:], len(rows.steps)]  # the first piece may have one sample only
+    spacing = np.concatenate([np.diff(rows.steps[a:b]) for a, b in zip(rows.starts, ends, strict=True)])
+    if not len(spacing):
+        raise DataFileError(f"{path}: no piece of it has two samples, so it is not a time series")
     steps = int(np.median(spacing))
     said = rows.header.get("dt_output")
     timestep = rows.header.get("timestep") if timestep is None else timestep

@@ -66,6 +66,8 @@ def read_gpumd_output(path, allow_gaps: bool = False) -> Rows:
             continue
         intervals.add(int(np.median(np.diff(steps[begin:end]))))
         starts += [begin + row for row in pieces_of(path, steps[begin:end], allow_gaps, notes)]
+    if not intervals:
+        raise DataFileError(f"{path}: no run in it has two samples, so it is not a time series")
     if len(intervals) > 1:
         raise DataFileError(
             f"{path}: its {len(runs)} runs have different sampling intervals ({', '.join(map(str, sorted(intervals)))} "

@@ -11,6 +11,9 @@ import numpy as np
 from ...errors import DataFileError, InputError
 from .columns import head_comments, read_table
 
+LARGEST_STEP = 1e15
+"""Larger step numbers are not exact in the double precision in which tables are read."""
+
 
 @dataclass
 class Rows:
@@ -129,9 +132,12 @@ def whole_steps(path, steps) -> np.ndarray:
     """Return the step column as integers; raise DataFileError if it is something else."""
     with np.errstate(invalid="ignore"):
         whole = steps.astype(np.int64)
-    wrong = np.flatnonzero(whole != steps)
+    wrong = np.flatnonzero((whole != steps) | ~(np.abs(steps) <= LARGEST_STEP))
     if len(wrong):
-        raise DataFileError(f"{path}: the first column must be the time step, found {steps[wrong[0]]:g}")
+        raise DataFileError(
+            f"{path}: the first column must be the time step, a whole number up to {LARGEST_STEP:g}, found "
+            f"{steps[wrong[0]]:g}"
+        )
     return whole
 
 

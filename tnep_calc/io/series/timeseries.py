@@ -16,7 +16,6 @@ pieces begin), ``first_steps`` (MD step of these rows), ``source``, ``source_sha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -24,7 +23,8 @@ import numpy as np
 from ... import __version__
 from ...errors import DataFileError, InputError
 from ...spectra.streaming import LazySignal
-from ..files import atomic_output
+from ..files import atomic_output, check_readable, reading
+from ..hdf5 import check_rows, read_dataset
 
 FORMAT = "tnep_calc time series"
 FORMAT_VERSION = 1
@@ -171,7 +171,7 @@ def read_timeseries(path) -> TimeSeries:
     DataFileError
         If the file cannot be opened, is not such a file, is of a newer format version, or is not complete.
     """
-    path = Path(path)
+    path = check_readable(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -179,7 +179,8 @@ def read_timeseries(path) -> TimeSeries:
         hint = hint or " (is it the text output of a simulation? 'tnep series' turns that into a time series)"
         raise DataFileError(f"{path} cannot be opened as an HDF5 time series{hint}") from error
     try:
-        series = _read(path, file)
+        with reading(path, "a time series"):
+            series = _read(path, file)
     except BaseException:
         file.close()
         raise
@@ -198,13 +199,13 @@ def _read(path, file) -> TimeSeries:
             f"{path} has format version {version}, this program reads up to {FORMAT_VERSION}: update tnep_calc"
         )
     try:
-        sampled = {name: _read_sampled(name, file[name]) for name in QUANTITIES if name in file}
+        sampled = {name: _read_sampled(name, file[name], path) for name in QUANTITIES if name in file}
         return TimeSeries(
             temperature=_optional(file.attrs.get("temperature_K")),
             volume=_optional(file.attrs.get("volume_A3")),
-            cell=np.array(file["cell"]) if "cell" in file else None,
+            cell=read_dataset(file["cell"], path) if "cell" in file else None,
             command=str(file.attrs["command"]),
-            current_parts={str(name): part[()] for name, part in file.get("current_parts", {}).items()},
+            current_parts={str(name): read_dataset(part, path) for name, part in file.get("current_parts", {}).items()},
             volume_spread=float(file.attrs.get("volume_relative_spread", 0.0)),
             **sampled,
         )
@@ -216,12 +217,12 @@ def _optional(value):
     return None if value is None else float(value)
 
 
-def _read_sampled(name, data):
+def _read_sampled(name, data, path):
     unit = data.attrs["unit"]
     if unit != QUANTITIES[name][1]:
         raise InputError(f"{name} is in '{unit}', expected '{QUANTITIES[name][1]}'")
     sampled = Sampled(
-        values=data[()] if data.size * data.dtype.itemsize <= STREAMED else data,
+        values=read_dataset(data, path) if data.size * data.dtype.itemsize <= STREAMED else check_rows(data, path),
         dt=float(data.attrs["dt_fs"]),
         starts=tuple(int(row) for row in data.attrs["starts"]),
         first_steps=tuple(int(step) for step in data.attrs["first_steps"]),

@@ -33,7 +33,8 @@ from ...errors import DataFileError
 from ...polarization import fold_dipole
 from ...structures import LabelledStructure, symmetric_part
 from ...units import BOHR, EPSILON_0, HARTREE
-from ..files import read_bytes, text_of
+from ..files import read_bytes, reading, text_of
+from ..hdf5 import check_rows
 from .finite_field import FieldRun, combine, geometry_key
 
 _FLOAT = r"[-+]?\d+\.\d*(?:[EeDd][-+]?\d+)?"
@@ -88,6 +89,11 @@ def _merged(base: FieldRun, run: FieldRun) -> FieldRun:
 
 def _read(path: Path) -> list[FieldRun]:
     data = read_bytes(path)
+    with reading(path, "output of ABINIT"):
+        return _read_data(path, data)
+
+
+def _read_data(path, data) -> list[FieldRun]:
     if data.startswith(_NETCDF):
         return [_read_netcdf(path, data)]
     text = text_of(path, data)
@@ -321,6 +327,8 @@ def _read_netcdf(path: Path, data: bytes) -> FieldRun:
         for name in ("primitive_vectors", "reduced_atom_positions", "atomic_numbers", "atom_species"):
             if name not in file:
                 raise DataFileError(f"{path}: no '{name}' in this netCDF file")
+        for data_set in (item for item in file.values() if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu"):
+            check_rows(data_set, path, len(data))
         rows, species = file["primitive_vectors"][()], file["atom_species"][()]
         volume = abs(np.linalg.det(rows))
         labels: dict[str, object] = {}

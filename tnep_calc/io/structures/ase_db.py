@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...errors import DataFileError
 from ...structures import LabelledStructure
+from ..files import check_readable, reading
 from .extxyz import from_atoms
 
 
@@ -30,17 +31,18 @@ def read_ase_db(
     from ase.db import connect
 
     path = Path(path)
-    if not path.is_file():
-        raise DataFileError(f"{path}: no such file")
+    check_readable(path)
     structures = []
     try:
         rows = list(connect(path).select(sort="id"))
     except Exception as error:  # ASE and sqlite3 raise whatever their parts raise
-        raise DataFileError(f"{path}: cannot be read as a database of ASE ({error})") from error
-    for row in rows:
-        atoms = row.toatoms()
-        atoms.info.update({**row.key_value_pairs, **row.data})
-        structures.append(from_atoms(atoms, f"{path}, row {row.id}", keys, require))
+        words = (str(error).splitlines() or [""])[0]
+        raise DataFileError(f"{path}: cannot be read as a database of ASE ({words})") from error
+    with reading(path, "a database of ASE"):
+        for row in rows:
+            atoms = row.toatoms()
+            atoms.info.update({**row.key_value_pairs, **row.data})
+            structures.append(from_atoms(atoms, f"{path}, row {row.id}", keys, require))
     if not structures:
         raise DataFileError(f"{path}: no row in the database")
     return structures

@@ -20,7 +20,7 @@ import numpy as np
 from ...errors import DataFileError
 from ...structures import LabelledStructure
 from ...units import BOHR, HARTREE
-from ..files import read_bytes
+from ..files import read_bytes, reading
 from .finite_field import FieldRun, combine, geometry_key
 
 RYDBERG_FIELD = HARTREE / BOHR / 2**0.5  # V/Å per atomic unit of ``efield_cart`` (Rydberg units: e² = 2)
@@ -55,8 +55,14 @@ def read_espresso(paths: Sequence[str | Path]) -> list[LabelledStructure]:
 
 
 def _read_run(path: Path) -> FieldRun:
+    data = read_bytes(path)
+    with reading(path, "output of pw.x"):
+        return _read_data(path, data)
+
+
+def _read_data(path, data) -> FieldRun:
     try:
-        root = ET.fromstring(read_bytes(path))
+        root = ET.fromstring(data)
     except ET.ParseError as error:
         raise DataFileError(f"{path}: is not complete XML ({error})") from error
     output = root.find("output")

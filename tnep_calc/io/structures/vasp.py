@@ -246,7 +246,7 @@ def _read_xml(path, data):
     for part in ("incar", "parameters"):
         for element in root.findall(f"{part}//*[@name]"):
             if element.tag in ("i", "v") and element.text:
-                settings[element.get("name")] = element.text.split()
+                settings[str(element.get("name"))] = element.text.split()
     responses = {}
     limit = int(settings["NELM"][0]) if "NELM" in settings else None
     loops = [len(calculation.findall("scstep")) for calculation in root.findall("calculation")]

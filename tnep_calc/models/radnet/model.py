@@ -31,8 +31,8 @@ def quantities(targets: tuple[str, ...]) -> tuple[str, ...]:
 class RadNet(nn.Module):
     """Radnet model; the call and its results are described in ``tnep_calc.models``.
 
-    Everything is that of zero field; a field, shape (3,) or one per centre, (n_centers, 3), is only for ``field_forces``
-    and ``field_virials``, which are those of the dipole's energy -E.mu.
+    Everything is that of zero field.  A field, shape (3,) or one per centre, (n_centers, 3), is only for
+    ``field_forces`` and ``field_virials``, which are those of the dipole's energy -E.mu.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ TNEP_DEVICE_FUNCTION void descriptor_tangent(const Block& block, const Model<R>&
       for (int d = 0; d < m.dim; d++) total += net.columns[d * m.neurons_pad + i] * t_q[d];
       s.change[i] = R(-2) * s.hidden[i] * s.delta[i] * total;
     });
-    [[maybe_unused]] R weight = R(0);  // of the scalar site value; the sign is that of the pair field
+    R weight = R(0);  // of the scalar site value; the sign is that of the pair field
     if constexpr (Field::scalar_network) weight = field.scalar_weight(c);
     block.each(m.dim, [&](int64_t d) {
       t_d_q[d] = weighted_rows(m, net, s.change, d) - (weight != R(0) ? weight * s.scalar_d_q[d] : R(0));
@@ -172,7 +172,7 @@ TNEP_DEVICE void response_of_centre(const Block& block, const Model<R>& m, const
   block.each(m.dim, [&](int64_t d) { s.d_q[d] = weighted_rows(m, net, s.delta, d); });
   sums_backward<L>(block, m, s);
   sums_tangent<L>(block, m, e, site, field, s);
-  descriptor_tangent<L, Field>(block, m, site, net, field, s);
+  descriptor_tangent<L>(block, m, site, net, field, s);
   edge_responses<L>(block, m, e, site, field, s, partials);
 }
 
