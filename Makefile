@@ -2,6 +2,7 @@
 # make test   environment, build, style, types and the whole test suite; JOBS=2 processes
 # make fast   the same without the tests marked slow: below a minute
 # make docs   the documentation site, in build/docs
+# make lint   style, format and types; make bench: benchmarks on the shipped models
 # make env    the environment alone; VENV=dir chooses where (default .venv), PYTHON=python3.11 with what
 SHELL := /bin/bash
 VENV ?= .venv
@@ -16,7 +17,7 @@ POLYMLP_BUILD := pybind11 nanobind setuptools_scm cmeel-eigen
 
 NATIVE := $(shell find tnep_calc/csrc lammps_plugin -type f -not -name '*.md' 2>/dev/null)
 
-.PHONY: env test fast demo docs clean
+.PHONY: env test fast lint bench demo docs clean
 
 env: $(VENV)/.installed
 
