@@ -22,9 +22,19 @@ from tnep_calc.neighbors import NeighborList
 from tnep_calc.ops.nep_packing import pack
 
 __all__ = [
-    "CASES", "DATA", "Ours", "calorine_core", "chosen", "model_file", "one_thread", "record", "start", "structure",
-    "time_in_turn", "write_records",
-]  # fmt: skip
+    "CASES",
+    "DATA",
+    "Ours",
+    "calorine_core",
+    "chosen",
+    "model_file",
+    "one_thread",
+    "record",
+    "start",
+    "structure",
+    "time_in_turn",
+    "write_records",
+]
 CASES = {
     # name: (model file, oracle file with the structure or None, structure)
     "Si 3-body": ("potentials/Si_2022_NEP4_3body.txt", "si_nep4_3body", "cubic1000"),
@@ -120,9 +130,14 @@ def time_in_turn(calls, seconds=0.4, rounds=5):
 def record(case, quantity, peer, ours, theirs, unit):
     """Return one line of the JSON result; a ratio above 1 means that ours is better."""
     return {
-        "case": case, "quantity": quantity, "peer": peer, "ours": ours, "theirs": theirs, "unit": unit,
+        "case": case,
+        "quantity": quantity,
+        "peer": peer,
+        "ours": ours,
+        "theirs": theirs,
+        "unit": unit,
         "ratio": theirs / ours,
-    }  # fmt: skip
+    }
 
 
 def write_records(path, records):

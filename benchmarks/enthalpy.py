@@ -142,8 +142,14 @@ def memory():
     result = cell.call(model, "everything", search=True)()
     per_atom = (resident() - before) / len(cell.atoms)
     print(f"{len(cell.atoms)} atoms, {len(result)} quantities: {per_atom / 1e3:.1f} kB per atom")
-    return record("SiO2, 4608 atoms, native, float32", "memory", "allegro-pol, recorded, AOTInductor, 72 atoms",
-                  per_atom, 1.99e9 / 72, "bytes per atom")  # fmt: skip
+    return record(
+        "SiO2, 4608 atoms, native, float32",
+        "memory",
+        "allegro-pol, recorded, AOTInductor, 72 atoms",
+        per_atom,
+        1.99e9 / 72,
+        "bytes per atom",
+    )
 
 
 def training(steps=40):
@@ -178,9 +184,12 @@ def training(steps=40):
 def main():
     parser = start(__doc__)
     parser.add_argument(
-        "--model", type=Path, nargs="+", metavar="DIR",
+        "--model",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
         help="output directory of a finished training on the data of SiO2 or BaTiO3, of several, or of an ensemble",
-    )  # fmt: skip
+    )
     args = parser.parse_args()
     records = []
     if chosen("memory", args.cases):  # before anything else, which would leave free memory behind

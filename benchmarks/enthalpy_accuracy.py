@@ -16,9 +16,13 @@ from tnep_calc.units import EV_PER_A3_TO_GPA
 
 FOLDER = DATA.parent / "enthalpy"
 UNITS = {
-    "energy": ("meV/atom", 1e3), "forces": ("meV/Å", 1.0), "stress": ("GPa", 1e-3 * EV_PER_A3_TO_GPA),
-    "dipole": ("me·Å", 1.0), "born_charges": ("me", 1.0), "polarizability": ("me·Å²/V", 1.0),
-}  # fmt: skip
+    "energy": ("meV/atom", 1e3),
+    "forces": ("meV/Å", 1.0),
+    "stress": ("GPa", 1e-3 * EV_PER_A3_TO_GPA),
+    "dipole": ("me·Å", 1.0),
+    "born_charges": ("me", 1.0),
+    "polarizability": ("me·Å²/V", 1.0),
+}
 """Unit in which errors are compared, and its factor from that of ``results.json``."""
 NOT_TRAINED_ON = 1.3
 """Times the median: frames with a larger error of the published forces were not trained on, see `held_back`."""
@@ -31,9 +35,10 @@ def published_errors(name):
     """
     frames, predictions = (_read(f"{name}{suffix}.extxyz.gz") for suffix in ("", "_allegropol_pred"))
     difference = {
-        "energy": [1e3 * (p["energy"] - f["energy"]) / len(f["forces"])
-                   for f, p in zip(frames, predictions, strict=True)],
-    }  # fmt: skip
+        "energy": [
+            1e3 * (p["energy"] - f["energy"]) / len(f["forces"]) for f, p in zip(frames, predictions, strict=True)
+        ],
+    }
     difference["energy"] -= np.mean(difference["energy"])
     for key, factor in (("forces", 1e3), ("stress", EV_PER_A3_TO_GPA), ("born_charge", 1e3), ("polarizability", 1e3)):
         difference[key] = [factor * (p[key] - f[key]) for f, p in zip(frames, predictions, strict=True)]
@@ -50,13 +55,16 @@ def _read(name):
         found = read(file, ":", format="extxyz")
     return [
         {
-            "cell": np.array(a.cell), "energy": a.info.get("total_energy", a.calc.results.get("energy")),
-            "forces": a.calc.results["forces"], "stress": voigt_6_to_full_3x3_stress(a.calc.results["stress"]),
-            "polarization": np.ravel(a.calc.results["polarization"]), "born_charge": a.arrays["born_charge"],
+            "cell": np.array(a.cell),
+            "energy": a.info.get("total_energy", a.calc.results.get("energy")),
+            "forces": a.calc.results["forces"],
+            "stress": voigt_6_to_full_3x3_stress(a.calc.results["stress"]),
+            "polarization": np.ravel(a.calc.results["polarization"]),
+            "born_charge": a.arrays["born_charge"],
             "polarizability": a.info["polarizability"],
         }
         for a in found
-    ]  # fmt: skip
+    ]
 
 
 def held_back(errors):

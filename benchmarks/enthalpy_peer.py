@@ -10,17 +10,30 @@ RECORDED = {"E, F, P": 34.5e3, "everything": 54.7e3}
 RECORDED_CALORINE = 82.7
 """CPU µs per atom of the calibration run where those were recorded."""
 PAPER = {
-    "seed": 1, "model_dtype": "float32", "r_max": 6.0, "l_max": 3, "parity": True,
+    "seed": 1,
+    "model_dtype": "float32",
+    "r_max": 6.0,
+    "l_max": 3,
+    "parity": True,
     "radial_chemical_embed": {
-        "_target_": "allegro.nn.TwoBodyBesselScalarEmbed", "num_bessels": 8, "bessel_trainable": True,
+        "_target_": "allegro.nn.TwoBodyBesselScalarEmbed",
+        "num_bessels": 8,
+        "bessel_trainable": True,
     },
     "radial_chemical_embed_dim": 64,
-    "scalar_embed_mlp_hidden_layers_depth": 3, "scalar_embed_mlp_hidden_layers_width": 64,
-    "num_layers": 2, "num_scalar_features": 64, "num_tensor_features": 64,
-    "allegro_mlp_hidden_layers_depth": 3, "allegro_mlp_hidden_layers_width": 64,
-    "readout_mlp_hidden_layers_depth": 1, "readout_mlp_hidden_layers_width": 128,
-    "tp_path_channel_coupling": False, "avg_num_neighbors": 68.0, "irreps_elec_field_sh": 1,
-}  # fmt: skip
+    "scalar_embed_mlp_hidden_layers_depth": 3,
+    "scalar_embed_mlp_hidden_layers_width": 64,
+    "num_layers": 2,
+    "num_scalar_features": 64,
+    "num_tensor_features": 64,
+    "allegro_mlp_hidden_layers_depth": 3,
+    "allegro_mlp_hidden_layers_width": 64,
+    "readout_mlp_hidden_layers_depth": 1,
+    "readout_mlp_hidden_layers_width": 128,
+    "tp_path_channel_coupling": False,
+    "avg_num_neighbors": 68.0,
+    "irreps_elec_field_sh": 1,
+}
 """Two layers, 64 features, l <= 3, cutoff 6 Å, harmonics of the field to l = 1; weights do not matter for the time."""
 
 

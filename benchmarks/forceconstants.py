@@ -80,10 +80,11 @@ def compared(name: str, folder: Path, dft: Path, recorded: dict | None) -> dict:
     """Print a line about the potential of a folder, and return its numbers."""
     ours, reference = read_force_constants(folder), read_force_constants(dft)
     found = {
-        "kappa": kappa(folder), "fc2": relative_difference(ours.fc2, reference.fc2),
+        "kappa": kappa(folder),
+        "fc2": relative_difference(ours.fc2, reference.fc2),
         "fc3": relative_difference(ours.fc3, reference.fc3),
         "force_rmse": json.loads((folder / "errors.json").read_text())["test"]["force_rmse"],
-    }  # fmt: skip
+    }
     there = ""
     if recorded is not None:
         known = recorded["vs_dft222_symfc"]
@@ -215,13 +216,28 @@ def main() -> None:
             run_fc(folder, SUPERCELLS, *same, "--ntrain", str(size), "--ntest", "10")
             compared(f"pypolymlp, {size}", folder, dft, known)
             records.append(
-                record(f"NaCl, {size} supercells", "kappa", "phono3py 4.8, recorded", kappa(folder), _recorded(known),
-                       "W/(m K)")
-            )  # fmt: skip
+                record(
+                    f"NaCl, {size} supercells",
+                    "kappa",
+                    "phono3py 4.8, recorded",
+                    kappa(folder),
+                    _recorded(known),
+                    "W/(m K)",
+                )
+            )
         largest = args.folder / f"polymlp{max(args.sizes)}"
         folder = args.folder / "random"
-        run_fc(folder, SUPERCELLS, *same, "--potential", str(largest / "polymlp.yaml"), "--displacements", "random",
-               "--number", "200")  # fmt: skip
+        run_fc(
+            folder,
+            SUPERCELLS,
+            *same,
+            "--potential",
+            str(largest / "polymlp.yaml"),
+            "--displacements",
+            "random",
+            "--number",
+            "200",
+        )
         print(f"random displacements, 200 pairs: kappa {kappa(folder):.3f}")
     if "nep" in args.parts:
         ours = run_fc(nep, SUPERCELLS, *same, "--potential", "nep", "--ntrain", "80", "--ntest", "10")

@@ -88,8 +88,14 @@ def parity(report: Report, operators, device, l_values) -> None:
                 parameters = random_model(kind, l_max, n_species=1 + l_max % 3)
                 inputs = edges(parameters, *random_structure(parameters, 8))
                 wanted = native(kind, model(parameters), inputs, field, parameters.dim)
-                ours = native(kind, to(device, model(parameters, dtype)), to(device, inputs), field.to(device),
-                              parameters.dim, operators)  # fmt: skip
+                ours = native(
+                    kind,
+                    to(device, model(parameters, dtype)),
+                    to(device, inputs),
+                    field.to(device),
+                    parameters.dim,
+                    operators,
+                )
                 for name, value in wanted.items():
                     error = float((ours[name].cpu() - value).abs().max() / value.abs().max())
                     if not error <= worst:
@@ -178,9 +184,11 @@ def speed(report: Report, device) -> None:
     from tnep_calc.ops.nep import NativeNEP
 
     wanted = {
-        "potential": ["energies", "forces", "virial"], "dipole": ["dipole"], "polarizability": ["polarizability"],
+        "potential": ["energies", "forces", "virial"],
+        "dipole": ["dipole"],
+        "polarizability": ["polarizability"],
         "born charges": ["born_charges"],
-    }  # fmt: skip
+    }
     models = {kind: replace(random_model(kind, 4), species=("Mg", "O")) for kind in KINDS}
     for size in SIZES:
         atoms = crystal(size)
@@ -201,9 +209,12 @@ def speed(report: Report, device) -> None:
                     except torch.cuda.OutOfMemoryError:
                         report.add(f"{name} {path} {str(dtype)[6:]}", atoms=len(atoms), out_of="memory")
                         continue
-                    report.add(f"{name} {path} {str(dtype)[6:]}", atoms=len(atoms),
-                               us_per_atom=1e6 * seconds / len(atoms),
-                               bytes_per_atom=torch.cuda.max_memory_allocated() / len(atoms))  # fmt: skip
+                    report.add(
+                        f"{name} {path} {str(dtype)[6:]}",
+                        atoms=len(atoms),
+                        us_per_atom=1e6 * seconds / len(atoms),
+                        bytes_per_atom=torch.cuda.max_memory_allocated() / len(atoms),
+                    )
 
 
 def main() -> int:
@@ -217,8 +228,10 @@ def main() -> int:
     if args.build:
         subprocess.run(BUILD, check=True)
     if not args.emulated and not torch.cuda.is_available():
-        print(f"no GPU: torch {torch.__version__} finds none on this machine; nothing was run (--emulated runs the "
-              "checks on the emulation of the kernels)")  # fmt: skip
+        print(
+            f"no GPU: torch {torch.__version__} finds none on this machine; nothing was run (--emulated runs the "
+            "checks on the emulation of the kernels)"
+        )
         return 2
     from tnep_calc import ops
 

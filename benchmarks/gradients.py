@@ -61,9 +61,13 @@ def against_calorine(name, path, kind):
     small = record(f"{name}, {len(atoms)} atoms, float64", f"{kind} gradient", "calorine 4.1", *per_atom.values(), unit)
     scale = 1000 / len(atoms)
     large = record(
-        f"{name}, 1000 atoms, float64 (both scaled: ours as N, finite differences as N^2)", f"{kind} gradient",
-        "calorine 4.1", per_atom["ours"], per_atom["theirs"] * scale, unit,
-    )  # fmt: skip
+        f"{name}, 1000 atoms, float64 (both scaled: ours as N, finite differences as N^2)",
+        f"{kind} gradient",
+        "calorine 4.1",
+        per_atom["ours"],
+        per_atom["theirs"] * scale,
+        unit,
+    )
     return [small, large]
 
 

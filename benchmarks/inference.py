@@ -30,8 +30,10 @@ from cases import (
 )
 
 OPERATORS = {
-    "potential": ("nep_energy", True, False), "dipole": ("nep_dipole",), "polarizability": ("nep_polarizability",),
-}  # fmt: skip
+    "potential": ("nep_energy", True, False),
+    "dipole": ("nep_dipole",),
+    "polarizability": ("nep_polarizability",),
+}
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -127,7 +129,8 @@ def run_case(name, repeat):
         + f" |{fastest / us['native list, float32']:6.1f}{fastest / us['native list, float64']:6.1f}"
         + f"{fastest / us['kernel, float32']:6.1f}{fastest / us['kernel, float64']:6.1f} |"
         + "".join(f"{100 * s:4.0f}" for s in share)
-        + " of" + "".join(f"{peaks[t] / 1e9:6.1f}" for t in DTYPES),
+        + " of"
+        + "".join(f"{peaks[t] / 1e9:6.1f}" for t in DTYPES),
         flush=True,
     )
     return [
@@ -138,8 +141,18 @@ def run_case(name, repeat):
 
 
 # As in enum Part of tnep_calc/csrc/core/nep/api.h.
-PARTS = ("edges", "geometry", "radial", "functions", "sums", "invariants", "network", "radial back", "angular back",
-         "scatter")  # fmt: skip
+PARTS = (
+    "edges",
+    "geometry",
+    "radial",
+    "functions",
+    "sums",
+    "invariants",
+    "network",
+    "radial back",
+    "angular back",
+    "scatter",
+)
 
 
 def print_profiles(names):
@@ -191,8 +204,14 @@ def run_memory(name, calls=200):
     last = resident()
     per_atom, growth = (first - before) / len(atoms), (last - first) / len(atoms)
     print(f"{name}, {len(atoms)} atoms: {per_atom:.0f} bytes per atom, {growth:+.1f} after {calls} further calls")
-    return record(f"{name}, {len(atoms)} atoms, float32", f"memory after {calls} calls", "the first calls",
-                  per_atom + growth, per_atom, "bytes per atom")  # fmt: skip
+    return record(
+        f"{name}, {len(atoms)} atoms, float32",
+        f"memory after {calls} calls",
+        "the first calls",
+        per_atom + growth,
+        per_atom,
+        "bytes per atom",
+    )
 
 
 def resident():

@@ -64,9 +64,20 @@ run {steps}
 def run(folder, model, style, coeff, n, steps, ranks=1, dt=0.001, temperature=600, thermo=1000, seed=4928):
     """Run LAMMPS; return CPU and wall seconds of the loop, the number of atoms and the thermo rows."""
     _, element, a, mass, _, _ = MODELS[model]
-    text = INPUT.format(style=style, coeff=coeff, element=element, a=a, mass=mass, n=n, steps=steps, dt=dt,
-                        temperature=temperature, thermo=thermo, seed=seed,
-                        skin=SKIN)  # fmt: skip
+    text = INPUT.format(
+        style=style,
+        coeff=coeff,
+        element=element,
+        a=a,
+        mass=mass,
+        n=n,
+        steps=steps,
+        dt=dt,
+        temperature=temperature,
+        thermo=thermo,
+        seed=seed,
+        skin=SKIN,
+    )
     (folder / "in.lmp").write_text(text)
     done = subprocess.run([*lmp_command(ranks), "-in", "in.lmp", "-nocite"], cwd=folder, capture_output=True, text=True)
     found = re.search(r"Loop time of (\S+) on .* for \d+ steps with (\d+) atoms", done.stdout)
@@ -93,8 +104,10 @@ def compare_steps(folder, model, artifacts):
         steps = steps_for(len(atoms))
         best = {}
         for _ in range(3):
-            for name, style, coeff in (("tersoff", "tersoff", potentials / tersoff),
-                                       *((dtype, "tnep", path) for dtype, path in artifacts.items())):  # fmt: skip
+            for name, style, coeff in (
+                ("tersoff", "tersoff", potentials / tersoff),
+                *((dtype, "tnep", path) for dtype, path in artifacts.items()),
+            ):
                 cpu, _, count, _ = run(folder, model, style, coeff, n, steps)
                 best[name] = min(best.get(name, np.inf), 1e6 * cpu / count / steps)
         atoms.rattle(0.05, seed=1)
@@ -112,8 +125,10 @@ def compare_steps(folder, model, artifacts):
             records.append(record(case, "step", "NEP_CPU (recorded, scaled)", best[dtype], nep_cpu, unit))
             outside = max(best[dtype] - alone[dtype], 0.0) / best[dtype]
             records.append(record(case, "outside the model", "limit", max(outside, 1e-3), 0.1, "fraction of the step"))
-            print(f"{case:<34} tersoff {best['tersoff']:7.2f}  NEP_CPU {nep_cpu:7.1f}  ours {best[dtype]:7.2f} us "
-                  f"(tersoff x {best[dtype] / best['tersoff']:.2f}; outside the model {outside:.0%})")  # fmt: skip
+            print(
+                f"{case:<34} tersoff {best['tersoff']:7.2f}  NEP_CPU {nep_cpu:7.1f}  ours {best[dtype]:7.2f} us "
+                f"(tersoff x {best[dtype] / best['tersoff']:.2f}; outside the model {outside:.0%})"
+            )
     return records
 
 
@@ -192,8 +207,9 @@ def compare_peers(folder, model, artifacts):
     for name in PEERS:
         for dtype in artifacts:
             ratio = best[dtype] / best[name]
-            records.append(record(f"{model}, 1000 atoms, {dtype}", "step", name, best[dtype], best[name],
-                                  "CPU us/atom/step"))  # fmt: skip
+            records.append(
+                record(f"{model}, 1000 atoms, {dtype}", "step", name, best[dtype], best[name], "CPU us/atom/step")
+            )
             print(f"{model}, {dtype}: {best[dtype]:.2f} us; {name} {best[name]:.2f} us (ours x {ratio:.3g})")
     return records
 
@@ -232,8 +248,10 @@ def compare_drift(folder, model, artifacts, picoseconds=5, seeds=(4928, 5017, 61
             rows = rows[rows[:, 0] * dt >= 1]  # before, the perfect crystal gives half of its kinetic energy away
             slope = np.polyfit(rows[:, 0] * dt, rows[:, 2], 1)[0]
             drifts[dtype].append(slope / (atoms * BOLTZMANN * 300))
-            print(f"{model}, {atoms} atoms, {dtype}, seed {seed}: drift {drifts[dtype][-1]:+.1e} kT per atom and ps",
-                  flush=True)  # fmt: skip
+            print(
+                f"{model}, {atoms} atoms, {dtype}, seed {seed}: drift {drifts[dtype][-1]:+.1e} kT per atom and ps",
+                flush=True,
+            )
     unit, case = "kT/atom/ps", f"{model}, {atoms} atoms, {len(seeds)} x {picoseconds} ps, 0.5 fs"
     drifts["float32 - float64"] = np.subtract(drifts["float32"], drifts["float64"])
     estimates = {}
@@ -245,19 +263,34 @@ def compare_drift(folder, model, artifacts, picoseconds=5, seeds=(4928, 5017, 61
     return [
         record(case, "drift, float32", "limit", size["float32"], 1e-3, unit),
         record(case, "drift, float32", "float64", size["float32"], size["float64"], unit),
-        record(case, "drift, float32", "float64 and two standard errors", size["float32"], size["float64"] + 2 * error,
-               unit),
-    ]  # fmt: skip
+        record(
+            case,
+            "drift, float32",
+            "float64 and two standard errors",
+            size["float32"],
+            size["float64"] + 2 * error,
+            unit,
+        ),
+    ]
 
 
 def main():
     parser = start(__doc__)
-    parser.add_argument("--parts", nargs="*", choices=("steps", "peers", "response", "ranks", "drift"),
-                        default=["steps", "peers", "ranks"])  # fmt: skip
+    parser.add_argument(
+        "--parts",
+        nargs="*",
+        choices=("steps", "peers", "response", "ranks", "drift"),
+        default=["steps", "peers", "ranks"],
+    )
     parser.add_argument("--enthalpy", type=Path, metavar="FILE", help="enthalpy model for the part 'response'")
     args = parser.parse_args()
-    parts = {"steps": compare_steps, "peers": compare_peers, "response": partial(compare_response, args.enthalpy),
-             "ranks": compare_ranks, "drift": compare_drift}  # fmt: skip
+    parts = {
+        "steps": compare_steps,
+        "peers": compare_peers,
+        "response": partial(compare_response, args.enthalpy),
+        "ranks": compare_ranks,
+        "drift": compare_drift,
+    }
     records = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -54,12 +54,21 @@ def raman_tensors() -> list[dict]:
 
         seconds = cpu_seconds(analytic)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{CASE:<24}{len(large):>6} atoms  {seconds:8.3f} CPU s  {1e6 * seconds / len(large):7.1f} us/atom  "
-              f"peak memory {memory:.0f} MB")  # fmt: skip
+        print(
+            f"{CASE:<24}{len(large):>6} atoms  {seconds:8.3f} CPU s  {1e6 * seconds / len(large):7.1f} us/atom  "
+            f"peak memory {memory:.0f} MB"
+        )
         if before is not None:
-            records.append(record(f"{CASE}, {before[0]} and {len(large)} atoms (time per atom of the smaller as peer)",
-                                  "raman tensor", "itself", 1e6 * seconds / len(large), 1e6 * before[1] / before[0],
-                                  "CPU us/atom"))  # fmt: skip
+            records.append(
+                record(
+                    f"{CASE}, {before[0]} and {len(large)} atoms (time per atom of the smaller as peer)",
+                    "raman tensor",
+                    "itself",
+                    1e6 * seconds / len(large),
+                    1e6 * before[1] / before[0],
+                    "CPU us/atom",
+                )
+            )
         else:
             moved = large.copy()
 
@@ -71,10 +80,20 @@ def raman_tensors() -> list[dict]:
 
             sample = cpu_seconds(numerical, 2) / SAMPLE
             total = 6 * len(large) * sample
-            print(f"{'':<30} finite differences: {6 * len(large)} evaluations of {1e3 * sample:.1f} ms, {total:.0f} "
-                  f"CPU s: ratio {total / seconds:.0f}")  # fmt: skip
-            records.append(record(f"{CASE}, {len(large)} atoms (6 N evaluations, {SAMPLE} timed)", "raman tensor",
-                                  "central differences of the same model", seconds, total, "CPU s"))  # fmt: skip
+            print(
+                f"{'':<30} finite differences: {6 * len(large)} evaluations of {1e3 * sample:.1f} ms, {total:.0f} "
+                f"CPU s: ratio {total / seconds:.0f}"
+            )
+            records.append(
+                record(
+                    f"{CASE}, {len(large)} atoms (6 N evaluations, {SAMPLE} timed)",
+                    "raman tensor",
+                    "central differences of the same model",
+                    seconds,
+                    total,
+                    "CPU s",
+                )
+            )
         before = len(large), seconds
     return records
 

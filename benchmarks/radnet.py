@@ -46,9 +46,10 @@ def in_double(folder: Path, species) -> TNEPCalculator:
     """Return the calculator of a trained model with its parameters in double precision."""
     results = json.loads((folder / "results.json").read_text())["configuration"]["model"]
     shape = RadnetShape(
-        len(species), tuple(results["targets"]), *(results[x] for x in ("architecture", "cutoff", "width", "sigma",
-                                                                        "points", "filters", "hidden")),
-    )  # fmt: skip
+        len(species),
+        tuple(results["targets"]),
+        *(results[x] for x in ("architecture", "cutoff", "width", "sigma", "points", "filters", "hidden")),
+    )
     sites = RadnetSites(shape, torch.float64)
     sites.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True)["result"])
     return TNEPCalculator(radnet=artifact_from_radnet(sites, species), skin=0.0)
@@ -145,8 +146,10 @@ def lammps_error(model: Path, atoms, species) -> dict[int, float]:
     expected = np.array([*calculator.get_property("dipole", atoms), *six])
     thermo = [*(f"c_mu[{k}]" for k in (1, 2, 3)), *(f"c_a[{k}]" for k in range(1, 7))]
     names = " ".join(species)
-    body = (f"pair_style zero 7.0\npair_coeff * *\ncompute mu all tnep/dipole {model} {names}\n"
-            f"compute a all tnep/polarizability {model} {names}\n" + output(" ".join(thermo), "x"))  # fmt: skip
+    body = (
+        f"pair_style zero 7.0\npair_coeff * *\ncompute mu all tnep/dipole {model} {names}\n"
+        f"compute a all tnep/polarizability {model} {names}\n" + output(" ".join(thermo), "x")
+    )
     found = {}
     for ranks in (1, 2, 4):
         with tempfile.TemporaryDirectory() as folder:

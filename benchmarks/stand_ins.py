@@ -19,13 +19,17 @@ ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT.parent / "shared" / "data" / "tnep"
 SHIPPED = ROOT / "tests" / "data" / "oracle" / "models"
 SHAPES = {
-    "potentials/Si_2022_NEP4_3body.txt": "si_3body", "potentials/C_2024_NEP4.txt": "c_2024", "pbte/nep.txt": "pbte",
-    "gpumd_fixtures/models/nep_water.txt": "water_potential", "water_ir/nep_pes.txt": "water_potential_ir",
+    "potentials/Si_2022_NEP4_3body.txt": "si_3body",
+    "potentials/C_2024_NEP4.txt": "c_2024",
+    "pbte/nep.txt": "pbte",
+    "gpumd_fixtures/models/nep_water.txt": "water_potential",
+    "water_ir/nep_pes.txt": "water_potential_ir",
     "gpumd_fixtures/models/nep_BaZrO3.txt": "bazro3_potential",
-    "gpumd_fixtures/models/tnep-water-polarization.txt": "water_dipole", "qm7b/dipole/nep.txt": "qm7b_dipole",
+    "gpumd_fixtures/models/tnep-water-polarization.txt": "water_dipole",
+    "qm7b/dipole/nep.txt": "qm7b_dipole",
     "qm7b/polarizability/nep.txt": "qm7b_polarizability",
     "gpumd_fixtures/models/tnep-BaZrO3-susceptibility.txt": "bazro3_susceptibility",
-}  # fmt: skip
+}
 """Published file: shipped model of its shape."""
 MOLECULES = (
     "C6H6",
@@ -81,8 +85,12 @@ def stand_in(name: str, oracle: str) -> Atoms:
         element, a = ("C", 3.567) if oracle.startswith("c_") else ("Si", 5.43)
         atoms = bulk(element, "diamond", a=a, cubic=True).repeat((5, 5, 5))
     elif name in ("r1080", "r40"):
-        atoms = Atoms("BaZrO3", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5],
-                                                  [0, 0.5, 0.5]], cell=[4.19] * 3, pbc=True)  # fmt: skip
+        atoms = Atoms(
+            "BaZrO3",
+            scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]],
+            cell=[4.19] * 3,
+            pbc=True,
+        )
         atoms = atoms.repeat((6, 6, 6) if name == "r1080" else (2, 2, 2))
     elif name in ("w1008", "w63"):
         shape, cell = ((6, 7, 8), [17.03, 24.56, 24.72]) if name == "w1008" else ((3, 7, 1), [8.51, 19.6, 3.87])
@@ -128,8 +136,14 @@ def quartz(count: int) -> list[Atoms]:
     """Return so many distorted cells of alpha-quartz with 72 atoms and random labels of usual size."""
     random = np.random.RandomState(0)
     silicon = [[0.47, 0, 0], [0, 0.47, 2 / 3], [0.53, 0.53, 1 / 3]]
-    oxygen = [[0.41, 0.27, 0.12], [0.73, 0.14, 0.79], [0.86, 0.59, 0.45], [0.27, 0.41, 0.88], [0.14, 0.73, 0.21],
-              [0.59, 0.86, 0.55]]  # fmt: skip
+    oxygen = [
+        [0.41, 0.27, 0.12],
+        [0.73, 0.14, 0.79],
+        [0.86, 0.59, 0.45],
+        [0.27, 0.41, 0.88],
+        [0.14, 0.73, 0.21],
+        [0.59, 0.86, 0.55],
+    ]
     cell = [4.91, 4.91, 5.40, 90, 90, 120]
     ideal = Atoms("Si3O6", scaled_positions=silicon + oxygen, cell=cell, pbc=True).repeat((2, 2, 2))
     charges = np.where(ideal.numbers == 14, 3.2, -1.6)[:, None, None] * np.eye(3)

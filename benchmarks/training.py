@@ -25,13 +25,21 @@ from cases import one_thread, write_records
 from stand_ins import PUBLISHED
 
 TIMES = {
-    "qm7b": "6 min", "neppo": "2 min", "snes": "2 min", "water": "2 min", "enthalpy": "3 min", "ensemble": "3 min",
+    "qm7b": "6 min",
+    "neppo": "2 min",
+    "snes": "2 min",
+    "water": "2 min",
+    "enthalpy": "3 min",
+    "ensemble": "3 min",
     "throughput": "1 min",
-}  # fmt: skip
+}
 
 
 NEEDS = {
-    "qm7b": "tnep/qm7b", "water": "tnep/atomic_dipole_water", "snes": "tnep/qm7b", "enthalpy": "enthalpy",
+    "qm7b": "tnep/qm7b",
+    "water": "tnep/atomic_dipole_water",
+    "snes": "tnep/qm7b",
+    "enthalpy": "enthalpy",
 }
 """Published data that a part compares with; the other parts measure times, for which stand-ins do."""
 
@@ -47,10 +55,13 @@ def run_part(name: str, quick: bool, figure: Path | None) -> list[dict]:
     if name == "qm7b":
         return training_qm7b.run(quick, figure)
     parts = {
-        "neppo": training_peers.against_neppo, "snes": training_peers.against_snes, "water": training_sets.water,
-        "enthalpy": training_sets.enthalpy, "ensemble": training_ensemble.ensemble,
+        "neppo": training_peers.against_neppo,
+        "snes": training_peers.against_snes,
+        "water": training_sets.water,
+        "enthalpy": training_sets.enthalpy,
+        "ensemble": training_ensemble.ensemble,
         "throughput": training_throughput.throughput,
-    }  # fmt: skip
+    }
     return parts[name](quick)
 
 

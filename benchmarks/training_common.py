@@ -25,9 +25,13 @@ SPECIES = ("H", "C", "N", "O", "S", "Cl")
 TRAIN, SEED, MOLECULES_OF_QM7B = 1154, 0, 1443
 """Molecules of QM7B to train on, drawn with this seed; all others are for testing."""
 HYPER = {
-    "radial_cutoff": 6.0, "angular_cutoff": 4.0, "n_max": [6, 6], "basis_size": [10, 10], "l_max": [4, 2, 1],
+    "radial_cutoff": 6.0,
+    "angular_cutoff": 4.0,
+    "n_max": [6, 6],
+    "basis_size": [10, 10],
+    "l_max": [4, 2, 1],
     "neurons": 10,
-}  # fmt: skip
+}
 """Those of the data set's own ``nep.in``."""
 MOLECULES = {"method": "soap", "batch": 64, "lr": 0.02, "lbfgs_steps": 0}
 """Optimizer of all runs on molecules; the number of steps is added."""
@@ -65,11 +69,15 @@ def splits(train: Sequence[int], test: Sequence[int]) -> dict[str, np.ndarray]:
 
 def configuration(model: dict, loss: dict, optimizer: dict, interval: int = 50):
     """Return a training configuration in float32 without data of its own."""
-    return parse_config({
-        "data": {"files": ["-"], "validation_fraction": 0.0, "test_fraction": 0.0},
-        "model": model, "loss": loss, "optimizer": {"precision": "float32", "memory_gb": 6.0} | optimizer,
-        "output": {"directory": ".", "report_interval": interval},
-    })  # fmt: skip
+    return parse_config(
+        {
+            "data": {"files": ["-"], "validation_fraction": 0.0, "test_fraction": 0.0},
+            "model": model,
+            "loss": loss,
+            "optimizer": {"precision": "float32", "memory_gb": 6.0} | optimizer,
+            "output": {"directory": ".", "report_interval": interval},
+        }
+    )
 
 
 @dataclass
@@ -113,10 +121,18 @@ def rmse(error: np.ndarray) -> float:
 
 
 def train(
-    structures: Sequence[LabelledStructure], indices: dict[str, np.ndarray], model: dict, loss: dict, optimizer: dict,
-    *, steps: int, models: int = 1, interval: int = 0, watch: str | None = None,
+    structures: Sequence[LabelledStructure],
+    indices: dict[str, np.ndarray],
+    model: dict,
+    loss: dict,
+    optimizer: dict,
+    *,
+    steps: int,
+    models: int = 1,
+    interval: int = 0,
+    watch: str | None = None,
     stop: Callable[[Run], bool] | None = None,
-) -> Run:  # fmt: skip
+) -> Run:
     """Train one model, or several with different initial parameters together, by SOAP, then by L-BFGS if asked for.
 
     Parameters

@@ -44,11 +44,15 @@ def ensemble(quick: bool) -> list[dict]:
             alone.append(Trainer(own, structures, split))
             alone[-1].run()
         ours, theirs = middle - begin, time.process_time() - middle
-        errors = [np.mean([run.history[-1][f"rmse_{kind}_validation"] for run in runs])
-                  for runs in (together.members, alone)]  # fmt: skip
-        print(f"QM7B {kind}, {MEMBERS} members of {100 * FRACTION:.0f} %, {steps} steps of SOAP and {steps // 2} of "
-              f"L-BFGS: together {ours:.0f} CPU s, one after the other {theirs:.0f}, ratio {theirs / ours:.2f}; mean "
-              f"validation RMSE {errors[0]:.4f} and {errors[1]:.4f}")  # fmt: skip
-        records.append(record(f"QM7B {kind}, {MEMBERS} members", "training", "one after the other", ours, theirs,
-                              "CPU s"))  # fmt: skip
+        errors = [
+            np.mean([run.history[-1][f"rmse_{kind}_validation"] for run in runs]) for runs in (together.members, alone)
+        ]
+        print(
+            f"QM7B {kind}, {MEMBERS} members of {100 * FRACTION:.0f} %, {steps} steps of SOAP and {steps // 2} of "
+            f"L-BFGS: together {ours:.0f} CPU s, one after the other {theirs:.0f}, ratio {theirs / ours:.2f}; mean "
+            f"validation RMSE {errors[0]:.4f} and {errors[1]:.4f}"
+        )
+        records.append(
+            record(f"QM7B {kind}, {MEMBERS} members", "training", "one after the other", ours, theirs, "CPU s")
+        )
     return records

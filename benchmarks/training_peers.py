@@ -19,9 +19,13 @@ from tnep_calc.training.gpumd.reference import evaluate
 from tnep_calc.training.gpumd.snes.trainer import SnesTrainer
 
 SMALL = {
-    "radial_cutoff": 6.0, "angular_cutoff": 4.0, "n_max": [4, 4], "basis_size": [8, 8], "l_max": [4, 2],
+    "radial_cutoff": 6.0,
+    "angular_cutoff": 4.0,
+    "n_max": [4, 4],
+    "basis_size": [8, 8],
+    "l_max": [4, 2],
     "neurons": 10,
-}  # fmt: skip
+}
 """Model of neppo: 5,161 parameters.  Ours has the data set's own, larger hyper-parameters."""
 LOOKS = (50, 100, 250, 500, 1000)
 """Steps of neppo after which its error is looked at."""
@@ -40,9 +44,16 @@ def neppo_curve(structures, indices, steps):
     frames = ase.io.read(QM7B / "test.xyz.gz", ":")
     begin = time.process_time()
     descriptor = Descriptor(
-        list(SPECIES), radial_cutoff=SMALL["radial_cutoff"], angular_cutoff=SMALL["angular_cutoff"],
-        n_max_radial=4, n_max_angular=4, n_basis_radial=8, n_basis_angular=8, l_max_3b=4, l_max_4b=2,
-    )  # fmt: skip
+        list(SPECIES),
+        radial_cutoff=SMALL["radial_cutoff"],
+        angular_cutoff=SMALL["angular_cutoff"],
+        n_max_radial=4,
+        n_max_angular=4,
+        n_basis_radial=8,
+        n_basis_angular=8,
+        l_max_3b=4,
+        l_max_4b=2,
+    )
     model = TNEP(descriptor, neurons=(SMALL["neurons"],), target="dipole")
     parts = [StructureContainer(model, [frames[k] for k in indices[name]]) for name in ("train", "test")]
     trainer = Trainer(model, DipoleLoss(), *parts, batch_size=50, device="cpu", seed=0)
@@ -76,8 +87,10 @@ def against_neppo(quick: bool) -> list[dict]:
         options = MOLECULES | {"batch": 32, "lr": 0.03}
         runs.append(train(structures, indices, model, loss, options, steps=steps, interval=5))
     ours = runs[0].first.model.n_parameters
-    print(f"QM7B dipole, {len(indices['train'])} molecules; neppo 1.0 ({count} parameters): {preparation:.0f} CPU s "
-          f"before the first step; ours ({ours}): {runs[0].preparation:.1f}")  # fmt: skip
+    print(
+        f"QM7B dipole, {len(indices['train'])} molecules; neppo 1.0 ({count} parameters): {preparation:.0f} CPU s "
+        f"before the first step; ours ({ours}): {runs[0].preparation:.1f}"
+    )
     for run, steps in zip(runs, BUDGETS, strict=False):
         print(f"  ours, {steps} steps: " + ", ".join(f"{s:.1f} s {e:.5f}" for _, s, e in run.curve[-1::-4][::-1]))
     records = []
@@ -90,8 +103,11 @@ def against_neppo(quick: bool) -> list[dict]:
             print(words + "; ours: not reached")
             continue
         own, whole = min(reached), min(reached) + runs[0].preparation
-        print(words + f"; ours {own:.1f} s, {seconds / own:.0f} times as fast "
-              f"({(seconds + preparation) / whole:.1f} with preparation)", flush=True)  # fmt: skip
+        print(
+            words + f"; ours {own:.1f} s, {seconds / own:.0f} times as fast "
+            f"({(seconds + preparation) / whole:.1f} with preparation)",
+            flush=True,
+        )
         case = f"QM7B dipole, to neppo's RMSE {error:.5f} of {step} steps"
         records.append(record(case, "training", "neppo 1.0", own, seconds, "CPU s"))
         whole_theirs = seconds + preparation
@@ -122,18 +138,38 @@ def against_snes(quick: bool, limit: float = 60.0) -> list[dict]:
     structures = [frame.structure for frame in frames]
     own = {**indices, "train": indices["train"][some]}
     model, loss = {"kind": "dipole", "species": list(SPECIES)} | HYPER, {"weight_decay": 1e-4}
-    run = train(structures, own, model, loss, MOLECULES | {"batch": 32}, steps=200, interval=2,
-                stop=lambda run: run.curve[-1][2] <= curve[-1][2])  # fmt: skip
-    print(f"QM7B dipole, {len(some)} molecules: evolution strategy (GPUMD's definitions, population "
-          f"{options.population}), {trainer.generation} generations in {spent:.0f} CPU s")  # fmt: skip
+    run = train(
+        structures,
+        own,
+        model,
+        loss,
+        MOLECULES | {"batch": 32},
+        steps=200,
+        interval=2,
+        stop=lambda run: run.curve[-1][2] <= curve[-1][2],
+    )
+    print(
+        f"QM7B dipole, {len(some)} molecules: evolution strategy (GPUMD's definitions, population "
+        f"{options.population}), {trainer.generation} generations in {spent:.0f} CPU s"
+    )
     records = []
     for generation, seconds, error in curve:
         reached = [s for _, s, e in run.curve if e <= error]
         if reached:
-            print(f"  {generation} generations, {seconds:.0f} s: test RMSE {error:.5f}; gradients: {reached[0]:.2f} s, "
-                  f"{seconds / reached[0]:.0f} times as fast")  # fmt: skip
-            records.append(record(f"QM7B dipole, {len(some)} molecules, RMSE {error:.5f}", "training", "own SNES",
-                                  reached[0], seconds, "CPU s"))  # fmt: skip
+            print(
+                f"  {generation} generations, {seconds:.0f} s: test RMSE {error:.5f}; gradients: {reached[0]:.2f} s, "
+                f"{seconds / reached[0]:.0f} times as fast"
+            )
+            records.append(
+                record(
+                    f"QM7B dipole, {len(some)} molecules, RMSE {error:.5f}",
+                    "training",
+                    "own SNES",
+                    reached[0],
+                    seconds,
+                    "CPU s",
+                )
+            )
     return records
 
 

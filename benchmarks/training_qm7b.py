@@ -68,13 +68,25 @@ def run(quick: bool, figure: Path | None) -> list[dict]:
         results = {kind: future.result() for kind, future in futures.items()}
     for kind, (rows, gpumd) in results.items():
         test = len(qm7b(kind)[1]["test"])
-        print(f"QM7B {kind}, RMSE on {test} molecules in {UNIT[kind]}; GPUMD (5,768 molecules) has {gpumd:.5f} on "
-              f"these and {QUOTED[kind]:.5f} on all 1,443")  # fmt: skip
+        print(
+            f"QM7B {kind}, RMSE on {test} molecules in {UNIT[kind]}; GPUMD (5,768 molecules) has {gpumd:.5f} on "
+            f"these and {QUOTED[kind]:.5f} on all 1,443"
+        )
         for fraction, name, single, mean, seconds in rows:
-            print(f"  {round(fraction * TRAIN):5d} molecules, {name:<22} {mean:.5f} (one model: {single:.5f}), "
-                  f"GPUMD/ours {gpumd / mean:.2f}, {seconds:.0f} CPU s")  # fmt: skip
-            records.append(record(f"QM7B {kind}, {round(fraction * TRAIN)} molecules, {name}", f"test RMSE {kind}",
-                                  "GPUMD, 5,768 molecules, same test set", mean, gpumd, UNIT[kind]))  # fmt: skip
+            print(
+                f"  {round(fraction * TRAIN):5d} molecules, {name:<22} {mean:.5f} (one model: {single:.5f}), "
+                f"GPUMD/ours {gpumd / mean:.2f}, {seconds:.0f} CPU s"
+            )
+            records.append(
+                record(
+                    f"QM7B {kind}, {round(fraction * TRAIN)} molecules, {name}",
+                    f"test RMSE {kind}",
+                    "GPUMD, 5,768 molecules, same test set",
+                    mean,
+                    gpumd,
+                    UNIT[kind],
+                )
+            )
     if figure is not None:
         save_figure(plot(results), figure, force=True)
     return records

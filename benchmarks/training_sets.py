@@ -20,10 +20,15 @@ CRYSTALS = {
     # dipole and polarizability
     "SiO2": (["Si", "O"], 12, 48, (1200, 1500)),
     "BaTiO3": (["Ba", "O", "Ti"], 8, 24, (300, 400)),
-}  # fmt: skip
+}
 CRYSTAL_MODEL = {
-    "radial_cutoff": 5.0, "angular_cutoff": 4.0, "n_max": [7, 7], "basis_size": [8, 8], "l_max": [4, 2], "neurons": 20,
-}  # fmt: skip
+    "radial_cutoff": 5.0,
+    "angular_cutoff": 4.0,
+    "n_max": [7, 7],
+    "basis_size": [8, 8],
+    "l_max": [4, 2],
+    "neurons": 20,
+}
 
 
 def atomic_frames(kind: str, name: str) -> list[LabelledStructure]:
@@ -51,16 +56,23 @@ def water(quick: bool) -> list[dict]:
         loss = {kind: 0.0, name: 1.0, "weight_decay": 1e-4}
         total = len(parts[0])
         run = train(
-            parts[0] + parts[1], splits(range(total), range(total, total + len(parts[1]))), model, loss,
-            {"method": "soap", "batch": 4, "lr": 0.02, "lbfgs_steps": 0}, steps=steps // (20 if quick else 1),
-        )  # fmt: skip
+            parts[0] + parts[1],
+            splits(range(total), range(total, total + len(parts[1]))),
+            model,
+            loss,
+            {"method": "soap", "batch": 4, "lr": 0.02, "lbfgs_steps": 0},
+            steps=steps // (20 if quick else 1),
+        )
         error = run.error(name, run.predictions[name][0])
         # GPUMD divides the squares of an atom's three dipole components by six
         ours = rmse(error) / (2**0.5 if kind == "dipole" else 1)
         everything = rmse(table[:, :n] - table[:, n:])
-        print(f"water, {name}, {total} + {len(parts[1])} frames: test RMSE {ours:.5f} as GPUMD counts, its own "
-              f"{published:.5f} (per component {rmse(error):.5f}, {everything:.5f}); "
-              f"{run.preparation:.0f} + {run.seconds:.0f} CPU s", flush=True)  # fmt: skip
+        print(
+            f"water, {name}, {total} + {len(parts[1])} frames: test RMSE {ours:.5f} as GPUMD counts, its own "
+            f"{published:.5f} (per component {rmse(error):.5f}, {everything:.5f}); "
+            f"{run.preparation:.0f} + {run.seconds:.0f} CPU s",
+            flush=True,
+        )
         records.append(
             record(f"water, {name}", "test RMSE as GPUMD counts", "GPUMD's own model", ours, published, "of the data")
         )
@@ -88,14 +100,20 @@ def enthalpy(quick: bool) -> list[dict]:
             options = {"method": "soap", "batch": batch, "lr": 0.02, "lbfgs_steps": 0}
             tables = {"kind": kind, "species": species} | CRYSTAL_MODEL
             run = train(frames, indices, tables, loss, options, steps=count // (20 if quick else 1))
-            print(f"{name}, {kind} model, {len(chosen)} + {n_test} frames: {run.preparation:.0f} + {run.seconds:.0f} "
-                  "CPU s", flush=True)  # fmt: skip
+            print(
+                f"{name}, {kind} model, {len(chosen)} + {n_test} frames: {run.preparation:.0f} + {run.seconds:.0f} "
+                "CPU s",
+                flush=True,
+            )
             for label, values in run.predictions.items():
                 peer = _stack(label, [theirs[k] for k in indices["test"]])
                 own, other = (_crystal_error(run, label, v, natoms) for v in (values[0], peer))
                 unit = {"dipole": "1e-3 e A", "born_charges": "1e-3 e", "polarizability": "1e-3 e A^2/V"}[label]
-                print(f"  {label:<15} MAE {own[0]:.2f}, allegro-pol {other[0]:.2f}; "
-                      f"RMSE {own[1]:.2f}, {other[1]:.2f} {unit}", flush=True)  # fmt: skip
+                print(
+                    f"  {label:<15} MAE {own[0]:.2f}, allegro-pol {other[0]:.2f}; "
+                    f"RMSE {own[1]:.2f}, {other[1]:.2f} {unit}",
+                    flush=True,
+                )
                 records.append(
                     record(f"{name}, {label}, cell", "test MAE", "allegro-pol, published", own[0], other[0], unit)
                 )

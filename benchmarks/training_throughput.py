@@ -38,8 +38,16 @@ def epoch(structures, indices, kind, models, epochs):
     """Return CPU seconds of the fastest epoch, and what an epoch costs."""
     model = {"kind": kind, "species": list(SPECIES)} | HYPER
     batches = -(-len(indices["train"]) // MOLECULES["batch"])
-    run = train(structures, indices, model, {"weight_decay": 1e-3}, MOLECULES, steps=epochs * batches, models=models,
-                interval=batches)  # fmt: skip
+    run = train(
+        structures,
+        indices,
+        model,
+        {"weight_decay": 1e-3},
+        MOLECULES,
+        steps=epochs * batches,
+        models=models,
+        interval=batches,
+    )
     return float(np.diff([0.0, *(seconds for _, seconds, _ in run.curve)]).min()), run.trainer.speed()
 
 
@@ -55,13 +63,24 @@ def throughput(quick: bool) -> list[dict]:
             with mock.patch.object(native, "available", lambda moments: False):
                 plain, _ = epoch(structures, indices, kind, models, 2)
             rates = cost["gigaflops"] / seconds, cost["gigabytes"] / seconds
-            print(f"QM7B {kind}, {models} model(s), epoch: {seconds:.2f} CPU s (plain torch {plain:.2f}), counted "
-                  f"{cost['gigaflops']:.2f} GFlop and {cost['gigabytes']:.2f} GB: {rates[0]:.1f} GFlop/s "
-                  f"({100 * rates[0] / gflops:.0f} %), {rates[1]:.1f} GB/s ({100 * rates[1] / gbs:.0f} %)")  # fmt: skip
+            print(
+                f"QM7B {kind}, {models} model(s), epoch: {seconds:.2f} CPU s (plain torch {plain:.2f}), counted "
+                f"{cost['gigaflops']:.2f} GFlop and {cost['gigabytes']:.2f} GB: {rates[0]:.1f} GFlop/s "
+                f"({100 * rates[0] / gflops:.0f} %), {rates[1]:.1f} GB/s ({100 * rates[1] / gbs:.0f} %)"
+            )
             case = f"QM7B {kind}, epoch, {models} models"
             records.append(record(case, "time", "plain torch", seconds, plain, "CPU s"))
             limits = (("dense products", rates[0], gflops, "GFlop/s"), ("memory", rates[1], gbs, "GB/s"))
             for what, rate, limit, unit in limits:
-                records.append({"case": case, "quantity": what, "peer": "peak of this machine", "ours": rate,
-                                "theirs": limit, "unit": unit, "ratio": rate / limit})  # fmt: skip
+                records.append(
+                    {
+                        "case": case,
+                        "quantity": what,
+                        "peer": "peak of this machine",
+                        "ours": rate,
+                        "theirs": limit,
+                        "unit": unit,
+                        "ratio": rate / limit,
+                    }
+                )
     return records

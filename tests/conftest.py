@@ -10,9 +10,12 @@ import re
 import pytest
 
 ALLOWED = (
-    r"no GPU here", r"there is (no|a) GPU", r"this processor lacks \S+", r"optional data \S+ are absent: .*",
+    r"no GPU here",
+    r"there is (no|a) GPU",
+    r"this processor lacks \S+",
+    r"optional data \S+ are absent: .*",
     r"the emulated CUDA kernels were not built .*",
-)  # fmt: skip
+)
 """Reasons: another machine, an option of the build, and optional data (``python tests/optional_data.py`` lists them)."""
 
 

@@ -87,11 +87,14 @@ ROLES["enthalpy"] = Role(
     ),
 )
 ROLES["radnet"] = Role(
-    quantities={**ROLES["dipole"].quantities, **ROLES["susceptibility"].quantities,
-                "piezoelectric": "piezoelectric_tensor"},
+    quantities={
+        **ROLES["dipole"].quantities,
+        **ROLES["susceptibility"].quantities,
+        "piezoelectric": "piezoelectric_tensor",
+    },
     labels={**ROLES["dipole"].labels, **ROLES["susceptibility"].labels},
     properties=(*ROLES["dipole"].properties, *ROLES["susceptibility"].properties, "piezoelectric_tensor"),
-)  # fmt: skip
+)
 """What each keyword of the calculator gives."""
 
 KINDS = {

@@ -126,9 +126,14 @@ def _hysteresis(c):
 
 
 _BODIES = {
-    "nve": _nve, "npt": _npt, "ir": _ir, "raman": _raman, "field": _field, "dielectric": _dielectric,
+    "nve": _nve,
+    "npt": _npt,
+    "ir": _ir,
+    "raman": _raman,
+    "field": _field,
+    "dielectric": _dielectric,
     "hysteresis": _hysteresis,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ class _Choices:
 
 def lammps_input(
     template: str, model, data: str = "structure.data", dipole=None, polarizability=None, name: str = "in.lammps"
-) -> str:  # fmt: skip
+) -> str:
     """Return a complete, commented input for LAMMPS.
 
     Parameters
@@ -200,9 +205,15 @@ def lammps_input(
     variables = "\n".join(f"variable     {key:<11} index {value}" for key, value in values.items())
     title = TEMPLATES[template][0].upper() + TEMPLATES[template][1:] + "."
     head = _HEAD.format(
-        title=title, name=name, data=data, model=model, variables=variables, elements=elements,
-        cutoff=metadata.cutoff, dtype=metadata.dtype,
-    )  # fmt: skip
+        title=title,
+        name=name,
+        data=data,
+        model=model,
+        variables=variables,
+        elements=elements,
+        cutoff=metadata.cutoff,
+        dtype=metadata.dtype,
+    )
     return head + "\n" + body
 
 
@@ -275,7 +286,7 @@ class LammpsRun:
 
 def run_lammps(
     text: str, folder, ranks: int = 1, variables: Mapping[str, object] | None = None, name: str = "in.lammps"
-) -> LammpsRun:  # fmt: skip
+) -> LammpsRun:
     """Run an input with the LAMMPS of this environment and wait for its end.
 
     Parameters

@@ -27,8 +27,15 @@ FIELDS = {
 """Fields that a file may have, with the keys under which they are looked for (case does not matter); of two keys of one
 field the first listed is used."""
 LABELS = (
-    "energy", "forces", "virial", "dipole", "born_charges", "polarizability", "atomic_dipole", "atomic_polarizability",
-)  # fmt: skip
+    "energy",
+    "forces",
+    "virial",
+    "dipole",
+    "born_charges",
+    "polarizability",
+    "atomic_dipole",
+    "atomic_polarizability",
+)
 """Labels of a :class:`LabelledStructure`; ``stress`` becomes ``virial``, ``epsilon_inf`` and ``susceptibility`` become
 ``polarizability``."""
 MAX_DENSITY = 5.0

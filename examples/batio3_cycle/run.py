@@ -54,8 +54,13 @@ def cycle(atoms: Atoms, calculator, options) -> np.ndarray:
     thermalise(atoms, options.temperature, options.seed)
 
     def dynamics():
-        return Bussi(atoms, TIMESTEP * units.fs, options.temperature, taut=100 * units.fs,
-                     rng=np.random.default_rng(options.seed))  # fmt: skip
+        return Bussi(
+            atoms,
+            TIMESTEP * units.fs,
+            options.temperature,
+            taut=100 * units.fs,
+            rng=np.random.default_rng(options.seed),
+        )
 
     calculator.efield = [0, 0, options.amplitude]
     dynamics().run(EQUILIBRATION)

@@ -30,8 +30,16 @@ TEMPERATURE = 300.0  # K
 TIMESTEP = 0.5  # fs
 STEPS = 4000  # per piece (2 ps)
 EVERY = 8  # steps between samples
-EXPECTED = {"train": 130, "equilibrate": 12, "piece": 16, "equilibrate (enthalpy)": 6, "piece (enthalpy)": 6,
-            "spectra": 12, "phonons": 40, "summary": 8}  # fmt: skip
+EXPECTED = {
+    "train": 130,
+    "equilibrate": 12,
+    "piece": 16,
+    "equilibrate (enthalpy)": 6,
+    "piece (enthalpy)": 6,
+    "spectra": 12,
+    "phonons": 40,
+    "summary": 8,
+}
 """Seconds on two idle cores, for the estimate of the time left."""
 
 
@@ -122,8 +130,20 @@ def molecular_dynamics(route: Route, piece: int, folder: Path, ranks: int) -> No
     for role, model in zip(("energy", "dipole", "polarizability"), route.models, strict=True):
         variables[role] = folder / "models" / f"{model}.pt"
     words = [word for name, value in variables.items() for word in ("-var", name, value)]
-    call("mpiexec", "-n", ranks, "lmp", "-in", HERE / "in.md", "-log", f"log.{piece}", "-nocite", *words,
-         cwd=work, log=work / f"screen.{piece}")  # fmt: skip
+    call(
+        "mpiexec",
+        "-n",
+        ranks,
+        "lmp",
+        "-in",
+        HERE / "in.md",
+        "-log",
+        f"log.{piece}",
+        "-nocite",
+        *words,
+        cwd=work,
+        log=work / f"screen.{piece}",
+    )
     os.replace(work / f"piece.{piece}.restart.new", work / f"piece.{piece}.restart")
 
 
@@ -133,11 +153,36 @@ def spectra(route: Route, folder: Path) -> None:
     for quantity in ("dipole", "polarizability"):
         parts = [folder / f"{route.prefix}md" / f"{quantity}.{piece}.dat" for piece in range(1, route.pieces + 1)]
         name[f"{quantity}.dat"].write_text("".join(part.read_text() for part in parts))
-    call("tnep", "series", name["dipole.dat"], name["polarizability.dat"], "-o", name["series.h5"], "--force",
-         "--timestep", f"{TIMESTEP}", "--temperature", TEMPERATURE, "--cell", LATTICE * route.size)  # fmt: skip
+    call(
+        "tnep",
+        "series",
+        name["dipole.dat"],
+        name["polarizability.dat"],
+        "-o",
+        name["series.h5"],
+        "--force",
+        "--timestep",
+        f"{TIMESTEP}",
+        "--temperature",
+        TEMPERATURE,
+        "--cell",
+        LATTICE * route.size,
+    )
     for command in ("ir", "raman"):
-        call("tnep", command, name["series.h5"], "-o", name[command].with_suffix(".txt"),
-             "--plot", name[command].with_suffix(".png"), "--resolution", 20, "--max", 2000, "--force")  # fmt: skip
+        call(
+            "tnep",
+            command,
+            name["series.h5"],
+            "-o",
+            name[command].with_suffix(".txt"),
+            "--plot",
+            name[command].with_suffix(".png"),
+            "--resolution",
+            20,
+            "--max",
+            2000,
+            "--force",
+        )
 
 
 def phonons(route: Route, folder: Path) -> None:
@@ -145,14 +190,30 @@ def phonons(route: Route, folder: Path) -> None:
     structure = folder / "bn.xyz"
     a = LATTICE / 4
     lattice = " ".join(f"{x:.4f}" for x in (0, 2 * a, 2 * a, 2 * a, 0, 2 * a, 2 * a, 2 * a, 0))
-    structure.write_text(f'2\nLattice="{lattice}" Properties=species:S:1:pos:R:3 pbc="T T T"\n'
-                         f"B 0 0 0\nN {a:.6f} {a:.6f} {a:.6f}\n")  # fmt: skip
+    structure.write_text(
+        f'2\nLattice="{lattice}" Properties=species:S:1:pos:R:3 pbc="T T T"\nB 0 0 0\nN {a:.6f} {a:.6f} {a:.6f}\n'
+    )
     models = [folder / "models" / f"{name}.pt" for name in route.models]
     roles = ("--energy", "--dipole", "--susceptibility")
     words = ["--enthalpy", models[0]] if route.prefix else [x for pair in zip(roles, models, strict=True) for x in pair]
-    call("tnep", "phonons", structure, *words, "--output", folder / f"{route.prefix}phonons", "--no-relax", "--restart",
-         "--width", 20, "--max", 1500, "--md-infrared", folder / f"{route.prefix}ir.txt",
-         "--md-raman", folder / f"{route.prefix}raman.txt")  # fmt: skip
+    call(
+        "tnep",
+        "phonons",
+        structure,
+        *words,
+        "--output",
+        folder / f"{route.prefix}phonons",
+        "--no-relax",
+        "--restart",
+        "--width",
+        20,
+        "--max",
+        1500,
+        "--md-infrared",
+        folder / f"{route.prefix}ir.txt",
+        "--md-raman",
+        folder / f"{route.prefix}raman.txt",
+    )
 
 
 def summary(folder: Path, options) -> None:

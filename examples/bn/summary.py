@@ -40,9 +40,13 @@ def harmonic(folder: Path) -> dict[str, float]:
     """Return TO and LO (cm^-1), Born charge of B, eps_inf and Raman tensor element that `tnep phonons` has found."""
     found = json.loads((folder / "phonons.json").read_text())
     response, raman = found["response"], np.array(found["raman"]["tensors_A2_per_sqrt_amu"])
-    return {"TO": found["modes"]["wavenumbers_cm-1"][-1], "LO": max(found["lo_to"][0]["wavenumbers_cm-1"]),
-            "Z*(B)": np.trace(response["born_charges_e"][0]) / 3, "eps_inf": np.trace(response["eps_inf"]) / 3,
-            "Raman": np.abs(raman[-1]).max()}  # fmt: skip
+    return {
+        "TO": found["modes"]["wavenumbers_cm-1"][-1],
+        "LO": max(found["lo_to"][0]["wavenumbers_cm-1"]),
+        "Z*(B)": np.trace(response["born_charges_e"][0]) / 3,
+        "eps_inf": np.trace(response["eps_inf"]) / 3,
+        "Raman": np.abs(raman[-1]).max(),
+    }
 
 
 def measured(folder: Path, prefix: str, model: dict[str, float]) -> tuple[dict, dict[str, float]]:
@@ -52,11 +56,15 @@ def measured(folder: Path, prefix: str, model: dict[str, float]) -> tuple[dict, 
     peaks = {name: find_peaks(spectra[name].wavenumber, values[name])[0].position for name in spectra}
     lo = float(np.sqrt(peaks["ir"] ** 2 + model["LO"] ** 2 - model["TO"] ** 2))
     return spectra, {
-        "TO, infrared, MD at 300 K, cm⁻¹": peaks["ir"], "TO, Raman, MD at 300 K, cm⁻¹": peaks["raman"],
-        "LO = TO(MD) + non-analytic, cm⁻¹": lo, "TO, harmonic, cm⁻¹": model["TO"], "LO, harmonic, cm⁻¹": model["LO"],
-        "Born charge of B, e": model["Z*(B)"], "eps_inf": model["eps_inf"],
+        "TO, infrared, MD at 300 K, cm⁻¹": peaks["ir"],
+        "TO, Raman, MD at 300 K, cm⁻¹": peaks["raman"],
+        "LO = TO(MD) + non-analytic, cm⁻¹": lo,
+        "TO, harmonic, cm⁻¹": model["TO"],
+        "LO, harmonic, cm⁻¹": model["LO"],
+        "Born charge of B, e": model["Z*(B)"],
+        "eps_inf": model["eps_inf"],
         "Raman tensor, Å²/amu^½": model["Raman"],
-    }  # fmt: skip
+    }
 
 
 def drift(folder: Path, pieces: int, atoms: int) -> float:
@@ -88,8 +96,7 @@ def main() -> None:
         errors.setdefault("enthalpy" if kind == "enthalpy" else "TNEP", {}).update(found)
 
     lines = ["", f"{'cubic boron nitride':<34}" + "".join(f"{x:>11}" for x in ("TNEP", "enthalpy", "DFT")), "-" * 67]
-    reference = [DFT["TO"], DFT["TO"], DFT["LO"], DFT["TO"], DFT["LO"], DFT["Z*(B)"], DFT["eps_inf"],
-                 DFT["Raman"]]
+    reference = [DFT["TO"], DFT["TO"], DFT["LO"], DFT["TO"], DFT["LO"], DFT["Z*(B)"], DFT["eps_inf"], DFT["Raman"]]
     for name, value in zip(numbers["TNEP"], reference, strict=True):
         lines.append(f"{name:<34}{numbers['TNEP'][name]:>11.4g}{numbers['enthalpy'][name]:>11.4g}{value:>11.4g}")
     lines += ["", f"{'test split':<24}{'RMSE, TNEP':>21}{'of std':>9}{'of var.':>9}{'enthalpy, of var.':>19}", "-" * 82]
@@ -97,12 +104,17 @@ def main() -> None:
         other = errors["enthalpy"].get(name)
         share = f"{100 * other['rmse'] / other['spread']:.1f} %" if other else "-"
         of_std, of_variation = (100 * error["rmse"] / error[x] for x in ("std", "spread"))
-        lines.append(f"{name.replace('_', ' '):<24}{error['rmse']:>11.3g} {error['unit']:<9}{of_std:>7.1f} %"
-                     f"{of_variation:>7.1f} %{share:>19}")  # fmt: skip
+        lines.append(
+            f"{name.replace('_', ' '):<24}{error['rmse']:>11.3g} {error['unit']:<9}{of_std:>7.1f} %"
+            f"{of_variation:>7.1f} %{share:>19}"
+        )
     lines.append("(std: of all numbers of the label; var.: variation about the mean of each species and component)")
     atoms = 8 * options.size**3
-    lines += ["", f"energy drift in NVE ({atoms} atoms, {2 * options.pieces} ps): "
-              f"{drift(folder / 'md', options.pieces, atoms):+.1e} kT per atom and ps"]  # fmt: skip
+    lines += [
+        "",
+        f"energy drift in NVE ({atoms} atoms, {2 * options.pieces} ps): "
+        f"{drift(folder / 'md', options.pieces, atoms):+.1e} kT per atom and ps",
+    ]
     lines += ["", *_seconds(folder)]
     text = "\n".join(lines)
     print(text)
@@ -149,8 +161,13 @@ def draw(folder: Path, spectra, numbers, calculator):
         key = "absorption" if name == "ir" else "VV"
         height = max(spectra["TNEP"]["ir"].between(700, 1500).values[key]) if name == "ir" else 1.0
         peak = numbers["TNEP"][f"TO, {'infrared' if name == 'ir' else 'Raman'}, MD at 300 K, cm⁻¹"]
-        ax.plot(other.wavenumber, other.values[key] * height / max(other.values[key]), color=ORANGE, linewidth=1,
-                label=f"enthalpy{'' if name == 'ir' else ', VV'} (scaled)")  # fmt: skip
+        ax.plot(
+            other.wavenumber,
+            other.values[key] * height / max(other.values[key]),
+            color=ORANGE,
+            linewidth=1,
+            label=f"enthalpy{'' if name == 'ir' else ', VV'} (scaled)",
+        )
         ax.axvline(DFT["TO"], color=GREY, linestyle=":", label=f"TO, DFPT: {DFT['TO']:.0f}; TNEP, MD: {peak:.0f}")
         ax.legend(loc="upper left", fontsize=6)
     for column, panel in enumerate(parities(folder, calculator)):

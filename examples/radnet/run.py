@@ -38,8 +38,11 @@ def write_data(material: Material, folder: Path, shares) -> dict[float, int]:
     for share, count in counts.items():
         chosen = [structures[k] for k in order[held : held + count]]
         write_dataset(folder / f"train{share:g}.extxyz", chosen, force=True)
-    print(f"{material.name}: {held} test structures, training parts of {', '.join(map(str, counts.values()))}; "
-          f"formal polarization removed: {removed}", flush=True)  # fmt: skip
+    print(
+        f"{material.name}: {held} test structures, training parts of {', '.join(map(str, counts.values()))}; "
+        f"formal polarization removed: {removed}",
+        flush=True,
+    )
     return counts
 
 

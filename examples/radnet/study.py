@@ -46,11 +46,24 @@ class Material:
 
 
 MATERIALS = {
-    "gaas": Material("GaAs", "GaAs", ("Ga", "As"), HERE / "gaas2.extxyz", 5.600, 268.8988, -12.31404557,
-                     5.0, 5.0, 0.8, 5.0, 8),
-    "bn": Material("c-BN", "BN", ("B", "N"), HERE.parent / "bn" / "bn8.extxyz", 3.589, 1061.137, -1.71216258,
-                   3.6, 4.0, 0.6, 3.28, 4),
-}  # fmt: skip
+    "gaas": Material(
+        "GaAs", "GaAs", ("Ga", "As"), HERE / "gaas2.extxyz", 5.600, 268.8988, -12.31404557, 5.0, 5.0, 0.8, 5.0, 8
+    ),
+    "bn": Material(
+        "c-BN",
+        "BN",
+        ("B", "N"),
+        HERE.parent / "bn" / "bn8.extxyz",
+        3.589,
+        1061.137,
+        -1.71216258,
+        3.6,
+        4.0,
+        0.6,
+        3.28,
+        4,
+    ),
+}
 FAMILIES = {"radnet": ("radnet",), "TNEP": ("dipole", "polarizability"), "enthalpy": ("enthalpy",)}
 """Models of each family."""
 SHARES = (0.12, 0.25, 0.5, 1.0)

@@ -71,16 +71,23 @@ def equilibrium(calculator, material: Material) -> dict[str, float]:
     eps = calculator.get_property("dielectric_tensor", atoms)
     raman = calculator.get_property("polarizability_gradient", atoms)[0] / (EPSILON_0 * atoms.get_volume())
     element = np.mean([raman[0, 1, 2], raman[1, 0, 2], raman[2, 0, 1]])
-    return {"Z*": np.trace(born) / 3, "eps_inf": np.trace(eps) / 3, "raman": element,
-            "asymmetry": float(np.abs(born - np.eye(3) * np.trace(born) / 3).max())}  # fmt: skip
+    return {
+        "Z*": np.trace(born) / 3,
+        "eps_inf": np.trace(eps) / 3,
+        "raman": element,
+        "asymmetry": float(np.abs(born - np.eye(3) * np.trace(born) / 3).max()),
+    }
 
 
 def reference(material: Material) -> dict[str, float]:
     """Return the same from the DFPT calculation of the ideal crystal with the settings of the data."""
     ideal = read_dataset(material.file)[0]
     born = ideal.born_charges - ideal.born_charges.mean(axis=0)
-    return {"Z*": float(np.trace(born[0]) / 3), "raman": material.raman,
-            "eps_inf": 1 + float(np.trace(ideal.polarizability)) / (3 * EPSILON_0 * ideal.volume)}  # fmt: skip
+    return {
+        "Z*": float(np.trace(born[0]) / 3),
+        "raman": material.raman,
+        "eps_inf": 1 + float(np.trace(ideal.polarizability)) / (3 * EPSILON_0 * ideal.volume),
+    }
 
 
 def inverse_mass(material: Material) -> float:
@@ -153,9 +160,11 @@ def main() -> None:
                     found["TO of its forces"] = transverse(calculator, material)
                 runs = [json.loads((place / kind / "results.json").read_text()) for kind in FAMILIES[family]]
                 results[key]["curves"][f"{share:g} {family}"] = {
-                    "structures": len(runs[0]["splits"]["train"]), "seconds": sum(run["seconds"] for run in runs),
-                    "equilibrium": found, "errors": errors,
-                }  # fmt: skip
+                    "structures": len(runs[0]["splits"]["train"]),
+                    "seconds": sum(run["seconds"] for run in runs),
+                    "equilibrium": found,
+                    "errors": errors,
+                }
         lines += table(material, results[key])
     text = "\n".join(lines)
     print(text)
@@ -179,16 +188,20 @@ def table(material: Material, result) -> list[str]:
             cells += f"{f'{np.abs(e).mean():.3g} / {np.sqrt((e**2).mean()):.3g}':>20}"
         lines.append(f"{name.split()[1]:<10}{own['structures']:>7}{cells}{own['seconds']:>13.0f}")
     lines += ["", f"{material.name}: the ideal crystal, which no model has seen"]
-    heads = (f"{'Z* (e)':>10}{'eps_inf':>10}{'d eps/du (1/Å)':>16}{'LO (cm⁻¹)':>12}{'error':>9}{'in %':>8}"
-             f"{'TO of its forces':>18}")  # fmt: skip
+    heads = (
+        f"{'Z* (e)':>10}{'eps_inf':>10}{'d eps/du (1/Å)':>16}{'LO (cm⁻¹)':>12}{'error':>9}{'in %':>8}"
+        f"{'TO of its forces':>18}"
+    )
     lines.append(f"{'family':<10}{'frames':>7}{heads}")
     rows = [("DFPT", "", dft)]
     rows += [(name.split()[1], own["structures"], own["equilibrium"]) for name, own in result["curves"].items()]
     for name, count, e in rows:
         shift = e["LO"] - dft["LO"]
         to = f"{e['TO of its forces']:.2f}" if "TO of its forces" in e else "-"
-        lines.append(f"{name:<10}{count:>7}{e['Z*']:>10.4f}{e['eps_inf']:>10.4f}{e['raman']:>16.3f}{e['LO']:>12.2f}"
-                     f"{shift:>9.2f}{100 * shift / dft['LO']:>8.3f}{to:>18}")  # fmt: skip
+        lines.append(
+            f"{name:<10}{count:>7}{e['Z*']:>10.4f}{e['eps_inf']:>10.4f}{e['raman']:>16.3f}{e['LO']:>12.2f}"
+            f"{shift:>9.2f}{100 * shift / dft['LO']:>8.3f}{to:>18}"
+        )
     return lines
 
 
@@ -218,9 +231,15 @@ def draw(folder: Path, results):
             ax.plot(x, y, ".", color=colours["radnet"], markersize=3)
             ax.set(xlabel=f"DFPT, {name}", ylabel="radnet", title=f"{material.name}: diagonal elements")
         for family, colour in colours.items():
-            curve = [(own["structures"], np.sqrt((own["errors"]["Z*"] ** 2).mean()) * 1e3,
-                      np.sqrt((own["errors"]["eps_inf"] ** 2).mean()) * 1e3)
-                     for name, own in result["curves"].items() if name.split()[1] == family]  # fmt: skip
+            curve = [
+                (
+                    own["structures"],
+                    np.sqrt((own["errors"]["Z*"] ** 2).mean()) * 1e3,
+                    np.sqrt((own["errors"]["eps_inf"] ** 2).mean()) * 1e3,
+                )
+                for name, own in result["curves"].items()
+                if name.split()[1] == family
+            ]
             if curve and several:
                 n, born, eps = zip(*curve, strict=True)
                 row[2].semilogy(n, born, "o-", color=colour, markersize=3, label=f"{family}, Z* (me)")

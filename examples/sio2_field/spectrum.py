@@ -89,9 +89,12 @@ def main() -> None:
         "notes": "",
     }
     series = TimeSeries(
-        Sampled(dipoles, TIMESTEP * EVERY, provenance=provenance), temperature=temperature, volume=atoms.get_volume(),
-        cell=atoms.cell.array, command=" ".join(sys.argv),
-    )  # fmt: skip
+        Sampled(dipoles, TIMESTEP * EVERY, provenance=provenance),
+        temperature=temperature,
+        volume=atoms.get_volume(),
+        cell=atoms.cell.array,
+        command=" ".join(sys.argv),
+    )
     write_timeseries(options.output / "series.h5", series, force=True)
     tnep, out = Path(sys.executable).parent / "tnep", options.output
     words = [out / "series.h5", "-o", out / "ir.txt", "--plot", out / "ir.png", "--resolution", "20", "--max", "1500"]

@@ -75,10 +75,12 @@ def before_means(path):
 
 def test_what_has_no_mean(tmp_path, monkeypatch):
     files = {
-        "a": ([random_sites(seed=0)], CUTOFF, 0.0), "cutoff": ([random_sites(seed=1)], CUTOFF + 1, 0.0),
-        "zbl": ([random_sites(seed=1)], CUTOFF, 1.0), "shape": ([random_sites(seed=1, channels=5)], CUTOFF, 0.0),
+        "a": ([random_sites(seed=0)], CUTOFF, 0.0),
+        "cutoff": ([random_sites(seed=1)], CUTOFF + 1, 0.0),
+        "zbl": ([random_sites(seed=1)], CUTOFF, 1.0),
+        "shape": ([random_sites(seed=1, channels=5)], CUTOFF, 0.0),
         "two": ([random_sites(seed=1), random_sites(seed=2)], CUTOFF, 0.0),
-    }  # fmt: skip
+    }
     for name, (members, cutoff, zbl) in files.items():
         export_enthalpy(members, SPECIES, cutoff, RADIAL, zbl, tmp_path / f"{name}.pt")
     words = {"cutoff": "cutoff", "zbl": "repulsion to 1", "shape": "channels=5", "two": "mean of 2 models itself"}

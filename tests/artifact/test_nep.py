@@ -56,9 +56,12 @@ def test_scripted_equals_eager(tmp_path, kind, dtype):
     rng = np.random.default_rng(0)
     vectors = torch.tensor(rng.normal(0, 2, (24, 3)))
     arguments = (
-        torch.tensor([0, 1, 1, 0, 1]), torch.tensor([3, 0, 1]), torch.tensor([0, 8, 8, 24]),
-        torch.tensor(rng.integers(0, 5, 24)), vectors,
-    )  # fmt: skip
+        torch.tensor([0, 1, 1, 0, 1]),
+        torch.tensor([3, 0, 1]),
+        torch.tensor([0, 8, 8, 24]),
+        torch.tensor(rng.integers(0, 5, 24)),
+        vectors,
+    )
     wanted = [q for q in eager.metadata.quantities if not q.startswith("field_")]
     a, b = eager(*arguments, wanted), loaded(*arguments, wanted)
     for name in wanted:

@@ -9,8 +9,16 @@ from tnep_calc import TNEPCalculator
 from tnep_calc.artifact import artifact_from_radnet, export_radnet, read_metadata
 from tnep_calc.errors import InputError
 
-NAMES = ("dipole", "polarization", "born_effective_charges", "polarizability", "dielectric_tensor", "susceptibility",
-         "polarizability_gradient", "piezoelectric_tensor")  # fmt: skip
+NAMES = (
+    "dipole",
+    "polarization",
+    "born_effective_charges",
+    "polarizability",
+    "dielectric_tensor",
+    "susceptibility",
+    "polarizability_gradient",
+    "piezoelectric_tensor",
+)
 
 
 @pytest.fixture(scope="module")

@@ -71,8 +71,10 @@ def test_branches_of_the_polarization():
 def test_members_of_different_units(crystal):
     """A susceptibility (N chi) and a polarizability model are averaged as polarizabilities."""
     nep = random_nep("polarizability", seed=1)
-    alphas = [TNEPCalculator(susceptibility=nep, susceptibility_unit=unit).get_property("polarizability", crystal)
-              for unit in ("N*chi", "A^3")]  # fmt: skip
+    alphas = [
+        TNEPCalculator(susceptibility=nep, susceptibility_unit=unit).get_property("polarizability", crystal)
+        for unit in ("N*chi", "A^3")
+    ]
     from tnep_calc.artifact import artifact_from_nep
 
     calc = TNEPCalculator(susceptibility=[artifact_from_nep(nep, unit=unit) for unit in ("N*chi", "A^3")])

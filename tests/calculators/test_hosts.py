@@ -30,8 +30,11 @@ def zincblende():
 def files(tmp_path):
     for kind in ("potential", "dipole", "polarizability"):
         export_artifact(random_nep(kind), tmp_path / f"{kind}.pt")
-    return {"energy": tmp_path / "potential.pt", "dipole": tmp_path / "dipole.pt",
-            "susceptibility": tmp_path / "polarizability.pt"}  # fmt: skip
+    return {
+        "energy": tmp_path / "potential.pt",
+        "dipole": tmp_path / "dipole.pt",
+        "susceptibility": tmp_path / "polarizability.pt",
+    }
 
 
 def evaluated(calc):

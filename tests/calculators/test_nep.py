@@ -123,9 +123,11 @@ def test_published_water_model():
     """An isolated molecule has nearly the dipole (1.85 D) and polarizability (1.45 Å^3) known from experiment."""
     folder = shared_data("tnep/qm7b")
     calc = TNEPCalculator(
-        dipole=folder / "dipole/nep.txt", susceptibility=folder / "polarizability/nep.txt", dipole_unit="e*bohr",
+        dipole=folder / "dipole/nep.txt",
+        susceptibility=folder / "polarizability/nep.txt",
+        dipole_unit="e*bohr",
         susceptibility_unit="bohr^3",
-    )  # fmt: skip
+    )
     water = molecule("H2O")
     assert np.linalg.norm(calc.get_dipole_moment(water)) == pytest.approx(0.385, rel=0.2)
     assert np.trace(calc.get_property("polarizability", water)) / 3 * 14.3996 == pytest.approx(1.45, rel=0.15)

@@ -42,9 +42,15 @@ def test_folder_of_a_run(cells, folder, capsys):
     assert errors["train"]["supercells"] == 6 and errors["test"]["supercells"] == 2
     assert errors["test"]["force_rmse"] < 0.2
     assert sorted(path.name for path in folder.iterdir()) == [
-        "errors.json", "fc2.hdf5", "fc3.hdf5", "phono3py.yaml", "phono3py_mlp_eval_dataset.yaml", "polymlp.json",
-        "polymlp.yaml", "run.json",
-    ]  # fmt: skip
+        "errors.json",
+        "fc2.hdf5",
+        "fc3.hdf5",
+        "phono3py.yaml",
+        "phono3py_mlp_eval_dataset.yaml",
+        "polymlp.json",
+        "polymlp.yaml",
+        "run.json",
+    ]
     before = (folder / "fc3.hdf5").read_bytes(), (folder / "polymlp.yaml").stat().st_mtime_ns
     assert main(["fc", cells, "-o", str(folder), "--ntrain", "6", "--ntest", "2", *SMALL, *FEW]) == 0
     assert "polymlp.yaml is used again" in capsys.readouterr().out
@@ -62,8 +68,13 @@ def test_conductivity(folder, tmp_path, capsys):
     table = np.loadtxt(target / "kappa.txt")
     assert table.shape == (2, 7) and table[0, 1] > table[1, 1] > 5
     assert sorted(path.name for path in target.iterdir()) == [
-        "kappa-m444.hdf5", "kappa.png", "kappa.txt", "linewidths.png", "widths-200K.txt", "widths-300K.txt",
-    ]  # fmt: skip
+        "kappa-m444.hdf5",
+        "kappa.png",
+        "kappa.txt",
+        "linewidths.png",
+        "widths-200K.txt",
+        "widths-300K.txt",
+    ]
     frequencies, widths = read_linewidths(target / "widths-300K.txt")
     assert len(widths) == 6 and widths[3] > 0.5 and frequencies[3] == pytest.approx(168, abs=3)
     assert main(command) == 1
@@ -75,7 +86,9 @@ def test_conductivity(folder, tmp_path, capsys):
 def test_potential_from_a_file_on_a_bare_structure(potential_file, tmp_path, capsys):
     write(tmp_path / "POSCAR", bulk("NaCl", "rocksalt", a=5.603), format="vasp", direct=True)
     out = str(tmp_path / "out")
-    assert main(["fc", str(tmp_path / "POSCAR"), "-o", out, "--potential", str(potential_file), "--supercell", "2"]) == 0
+    assert (
+        main(["fc", str(tmp_path / "POSCAR"), "-o", out, "--potential", str(potential_file), "--supercell", "2"]) == 0
+    )
     result = read_force_constants(out)
     assert result.fc3.shape == (2, 16, 16, 3, 3, 3) and result.nac_params is None
     assert main(["fc", str(tmp_path / "POSCAR"), "-o", out, "--supercell", "2"]) == 1
@@ -99,8 +112,19 @@ def test_polynomial_potential_and_widths_in_lattice_dynamics(potential_file, fol
     write_linewidths(tmp_path / "widths.txt", [0, 0, 0, 168, 168, 168], [0, 0, 0, 2.5, 2.5, 2.5])
     born = "14.400\n2.56 0 0 0 2.56 0 0 0 2.56\n1.08 0 0 0 1.08 0 0 0 1.08\n-1.08 0 0 0 -1.08 0 0 0 -1.08\n"
     (tmp_path / "BORN").write_text(born)
-    command = ["phonons", str(tmp_path / "POSCAR"), "--energy", str(potential_file), "--born", str(tmp_path / "BORN"),
-               "-o", str(tmp_path / "out"), "--widths", str(tmp_path / "widths.txt"), "--no-relax"]  # fmt: skip
+    command = [
+        "phonons",
+        str(tmp_path / "POSCAR"),
+        "--energy",
+        str(potential_file),
+        "--born",
+        str(tmp_path / "BORN"),
+        "-o",
+        str(tmp_path / "out"),
+        "--widths",
+        str(tmp_path / "widths.txt"),
+        "--no-relax",
+    ]
     assert main(command) == 0, capsys.readouterr().err
     printed = capsys.readouterr().out
     assert re.search(r"16[5-9]\.\d", printed), printed
@@ -117,8 +141,24 @@ def test_any_ase_calculator(tmp_path, capsys):
 
 def test_convergence(cells, tmp_path, capsys):
     out = tmp_path / "steps"
-    command = ["fc", cells, "-o", str(out), "--convergence", "4,10", "--subsets", "2", "--ntest", "2", *SMALL,
-               *FEW, "--mesh", "3", "3", "3"]  # fmt: skip
+    command = [
+        "fc",
+        cells,
+        "-o",
+        str(out),
+        "--convergence",
+        "4,10",
+        "--subsets",
+        "2",
+        "--ntest",
+        "2",
+        *SMALL,
+        *FEW,
+        "--mesh",
+        "3",
+        "3",
+        "3",
+    ]
     assert main(command) == 0
     printed = capsys.readouterr().out
     rows = np.genfromtxt(out / "convergence.csv", delimiter=",", names=True)
@@ -135,7 +175,10 @@ def test_convergence(cells, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     (
-        (["--ntrain", "21", "--ntest", "2"], "21 supercells for training and 2 for the test are too many: there are 22"),
+        (
+            ["--ntrain", "21", "--ntest", "2"],
+            "21 supercells for training and 2 for the test are too many: there are 22",
+        ),
         (["--potential", "none", "--ntrain", "3"], "are for a potential that is trained"),
         (["--energy", "a", "--calculator", "b"], "give one of --energy and --calculator"),
         (["--set", "cutof=3"], "pypolymlp has no parameter 'cutof'"),

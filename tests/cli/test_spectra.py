@@ -27,9 +27,11 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     rng = np.random.default_rng(11)
     t = np.arange(N)
+
     def mode(position, components, dt):
         phase = np.cumsum(rng.normal(scale=0.02, size=(N, components)), axis=0)
         return np.cos(position * INV_CM_TO_RAD_PER_FS * dt * t[:, None] + phase)
+
     table(folder / "dipole.dat", "dip", mode(1050.0, 3, 1.0), 2)
     alpha = mode(700.0, 1, 2.0) * np.array([1.0, 1, 1, 0, 0, 0]) + 0.5 * mode(1300.0, 6, 2.0) + 30
     table(folder / "pol.dat", "pol", alpha, 4)

@@ -29,25 +29,74 @@ def test_sound_data_raise_nothing():
 
 CASES = [
     ("finite", "error", "forces", 7, {"forces": lambda s: s.forces * np.nan}, "is not finite"),
-    ("density", "error", "cell", 7, {"cell": lambda s: s.cell * 1e-3, "pbc": np.array([True] * 3)}, "atoms per Å³: is it in Å"),
+    (
+        "density",
+        "error",
+        "cell",
+        7,
+        {"cell": lambda s: s.cell * 1e-3, "pbc": np.array([True] * 3)},
+        "atoms per Å³: is it in Å",
+    ),
     ("distances", "error", "positions", 7, {"positions": lambda s: s.positions * 0.04}, "atoms . .* are 0.1. Å apart"),
     ("distances", "warning", "positions", 7, {"positions": lambda s: s.positions * 0.4}, "Å apart"),
     ("missing", "warning", "dipole", 7, {"dipole": None}, "missing here, present in 39"),
     ("units", "warning", "forces", 7, {"forces": lambda s: s.forces * 5000}, "eV/Å"),
     ("units", "warning", "virial", 7, {"virial": lambda s: s.virial * 160.2}, "is the stress in eV/Å³"),
     ("units", "warning", "born_charges", 7, {"born_charges": lambda s: 0 * s.born_charges}, "all components are zero"),
-    ("units", "warning", "polarizability", 7, {"polarizability": lambda s: -s.polarizability}, "static polarizability is pos"),
-    ("units", "warning", "polarizability", 7, {"polarizability": lambda s: s.polarizability * POLARIZABILITY_TO_BOHR3}, r"bohr³ \(atomic units\)"),
+    (
+        "units",
+        "warning",
+        "polarizability",
+        7,
+        {"polarizability": lambda s: -s.polarizability},
+        "static polarizability is pos",
+    ),
+    (
+        "units",
+        "warning",
+        "polarizability",
+        7,
+        {"polarizability": lambda s: s.polarizability * POLARIZABILITY_TO_BOHR3},
+        r"bohr³ \(atomic units\)",
+    ),
     ("units", "warning", "electric_field", 7, {"electric_field": np.array([0, 0, 51.4])}, "as large as 51.4 V/Å"),
-    ("sum rule", "warning", "born_charges", 7, {"born_charges": lambda s: s.born_charges + 0.1 * np.eye(3)}, "sum over the atoms as large as 0.1 e"),
+    (
+        "sum rule",
+        "warning",
+        "born_charges",
+        7,
+        {"born_charges": lambda s: s.born_charges + 0.1 * np.eye(3)},
+        "sum over the atoms as large as 0.1 e",
+    ),
     ("sign", "warning", "born_charges", None, {"born_charges": lambda s: -s.born_charges}, "mean of O is [+]1.90 e"),
     ("outliers", "warning", "energy", 7, {"energy": lambda s: s.energy + 5}, "energy per atom is"),
     ("outliers", "warning", "polarizability", 7, {"polarizability": lambda s: s.polarizability * 2}, "trace per atom"),
-    ("derivatives", "warning", "energy", None, {"forces": lambda s: s.forces / 51.4}, "51.4 times what the forces give"),
+    (
+        "derivatives",
+        "warning",
+        "energy",
+        None,
+        {"forces": lambda s: s.forces / 51.4},
+        "51.4 times what the forces give",
+    ),
     ("derivatives", "warning", "energy", None, {"forces": lambda s: -s.forces}, "another sign"),
-    ("derivatives", "warning", "dipole", None, {"dipole": lambda s: -2 * s.dipole}, "do not follow from the Born charges"),
-    ("index order", "warning", "born_charges", None, {"born_charges": lambda s: s.born_charges.transpose(0, 2, 1)}, "better when transposed"),
-]  # fmt: skip
+    (
+        "derivatives",
+        "warning",
+        "dipole",
+        None,
+        {"dipole": lambda s: -2 * s.dipole},
+        "do not follow from the Born charges",
+    ),
+    (
+        "index order",
+        "warning",
+        "born_charges",
+        None,
+        {"born_charges": lambda s: s.born_charges.transpose(0, 2, 1)},
+        "better when transposed",
+    ),
+]
 
 
 @pytest.mark.parametrize("check, level, field, k, labels, message", CASES)
@@ -56,7 +105,9 @@ def test_each_mistake_is_found(check, level, field, k, labels, message):
     (finding,) = [f for f in findings if f.field == field]
     assert finding.level == level and re.search(message, finding.message), finding
     if k is not None:
-        assert finding.sources[0] == "f.extxyz, structure 7" and str(finding).startswith(f"{level}: f.extxyz, structure 7: ")
+        assert finding.sources[0] == "f.extxyz, structure 7" and str(finding).startswith(
+            f"{level}: f.extxyz, structure 7: "
+        )
 
 
 def test_outlier_of_an_atom():
@@ -101,9 +152,16 @@ def in_field(s):
     change = s.polarizability @ FIELD
     forces = s.forces + np.einsum("i,aij->aj", FIELD, s.born_charges)
     return replace(
-        s, source="h.extxyz, structure 0", electric_field=FIELD, dipole=s.dipole + change, forces=forces, virial=None,
-        energy=s.energy + FIELD @ change / 2 - FIELD @ (s.dipole + change), born_charges=None, polarizability=None,
-    )  # fmt: skip
+        s,
+        source="h.extxyz, structure 0",
+        electric_field=FIELD,
+        dipole=s.dipole + change,
+        forces=forces,
+        virial=None,
+        energy=s.energy + FIELD @ change / 2 - FIELD @ (s.dipole + change),
+        born_charges=None,
+        polarizability=None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,7 +176,9 @@ def in_field(s):
 def test_labels_in_a_field(field, labels):
     s = frames()
     assert check_structures([*s, in_field(s[3])]) == []
-    shifted = replace(in_field(s[3]), dipole=in_field(s[3]).dipole + CELL[1], energy=in_field(s[3]).energy - FIELD @ CELL[1])
+    shifted = replace(
+        in_field(s[3]), dipole=in_field(s[3]).dipole + CELL[1], energy=in_field(s[3]).energy - FIELD @ CELL[1]
+    )
     assert check_structures([*s, shifted]) == []  # another branch, but of both
     wrong = found(changed([*s, in_field(s[3])], 40, **labels), "field")
     assert field in [f.field for f in wrong] and wrong[0].sources == ("h.extxyz, structure 0",)
@@ -126,7 +186,9 @@ def test_labels_in_a_field(field, labels):
 
 def test_before_training():
     s = changed(frames(), 4, electric_field=np.array([0.0, 0, 0.01]))
-    with pytest.raises(DataFileError, match="^f.extxyz, structure 4: electric_field: labels in a field, which this kind"):
+    with pytest.raises(
+        DataFileError, match="^f.extxyz, structure 4: electric_field: labels in a field, which this kind"
+    ):
         check_before_training(s)
     assert check_before_training(s, in_field=True).startswith("data: 40 structures")
     overlap = changed(frames(), 9, positions=lambda s: s.positions * 0.04)
@@ -139,7 +201,9 @@ def test_before_training():
 
 
 def test_molecules_and_empty_sets():
-    molecule = replace(frames()[0], cell=np.zeros((3, 3)), pbc=np.array([False] * 3), virial=None, polarizability=np.eye(3) * 0.3)
+    molecule = replace(
+        frames()[0], cell=np.zeros((3, 3)), pbc=np.array([False] * 3), virial=None, polarizability=np.eye(3) * 0.3
+    )
     assert check_structures([molecule]) == [] and check_structures([]) == []
     (finding,) = check_structures([replace(molecule, polarizability=np.eye(3) * 60)])
     assert "Å³ per atom if in e·Å²/V per cell" in finding.message

@@ -17,7 +17,9 @@ from tnep_calc.units import EPSILON_0, EV_PER_A3_TO_GPA
 
 def test_page(tmp_path):
     structures = changed(frames(), 7, forces=lambda s: s.forces * 5000)
-    structures[8] = replace(structures[8], electric_field=np.array([0, 0, 0.01]), virial=None, source="<odd>, structure 8")
+    structures[8] = replace(
+        structures[8], electric_field=np.array([0, 0, 0.01]), virial=None, source="<odd>, structure 8"
+    )
     page = tmp_path / "page.html"
     write_data_report(page, structures, "A & B")
     text = page.read_text()
@@ -36,9 +38,15 @@ def test_histograms_have_every_value_once():
     structures = frames()
     panels = {panel["name"]: panel for panel in histograms(structures)}
     assert list(panels) == [
-        "energy per atom, elements removed", "|F|", "stress", "dipole", "$Z^*_{ii}$", "$Z^*_{ij}$, i ≠ j",
-        r"$\chi_{ii}$", r"$\chi_{ij}$, i ≠ j",
-    ]  # fmt: skip
+        "energy per atom, elements removed",
+        "|F|",
+        "stress",
+        "dipole",
+        "$Z^*_{ii}$",
+        "$Z^*_{ij}$, i ≠ j",
+        r"$\chi_{ii}$",
+        r"$\chi_{ij}$, i ≠ j",
+    ]
     s = structures[3]
     assert panels["|F|"]["groups"]["Mg"].shape == (80,)
     assert np.linalg.norm(s.forces[3]) == pytest.approx(panels["|F|"]["groups"]["O"][7])
@@ -56,15 +64,21 @@ def test_histograms_have_every_value_once():
 
 def test_figures_show_all_values():
     figure = plot_histograms(
-        [{"name": "a", "unit": "eV", "groups": {"x": np.arange(10.0), "y": np.ones(3)}},
-         {"name": "b", "unit": "", "groups": {"": np.array([0.0, 1.0, 10.0])}, "log": True},
-         {"name": "c", "unit": "", "groups": {"": np.zeros(5)}}] * 2, bins=5,
-    )  # fmt: skip
+        [
+            {"name": "a", "unit": "eV", "groups": {"x": np.arange(10.0), "y": np.ones(3)}},
+            {"name": "b", "unit": "", "groups": {"": np.array([0.0, 1.0, 10.0])}, "log": True},
+            {"name": "c", "unit": "", "groups": {"": np.zeros(5)}},
+        ]
+        * 2,
+        bins=5,
+    )
     assert [ax.get_xlabel() for ax in figure.axes[:3]] == ["a (eV)", "b", "c"] and len(figure.axes) == 6
     counts = [p.get_xy()[:, 1] for p in figure.axes[0].patches]  # outlines: every bin twice, from and back to zero
     assert [round(c[1:-1:2].sum()) for c in counts] == [10, 3]
     assert figure.axes[1].get_xscale() == "log"
-    figure = plot_consistency([{"name": "n", "unit": "eV", "change": np.ones(3), "expected": np.zeros(3), "x": "x", "y": "y"}])
+    figure = plot_consistency(
+        [{"name": "n", "unit": "eV", "change": np.ones(3), "expected": np.zeros(3), "x": "x", "y": "y"}]
+    )
     assert figure.axes[0].lines[1].get_ydata().tolist() == [1, 1, 1]
 
 

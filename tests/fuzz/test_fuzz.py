@@ -62,7 +62,9 @@ TENSOR = b"".join(b"%d 1.5 %d.5 2.5 0.1 0.2 0.3\n" % (10 * k, k) for k in range(
 
 
 def series(path):
-    return collect_series([path], timestep=0.5, cell=4 * np.eye(3), units={"dipole": "e*A", "polarizability": "e*A^2/V"})
+    return collect_series(
+        [path], timestep=0.5, cell=4 * np.eye(3), units={"dipole": "e*A", "polarizability": "e*A^2/V"}
+    )
 
 
 def structures(path):
@@ -173,10 +175,20 @@ def test_damaged_metadata_of_a_model(tmp_path):
         attempt(read_metadata, tmp_path / "model.pt", f"metadata, mutation {k}")
 
 
-@pytest.mark.parametrize("change", [
-    {"species": 3}, {"species": [1, 2]}, {"cutoff": "5"}, {"cutoff": float("nan")}, {"cutoff": 1e30}, {"units": []},
-    {"format": float("inf")}, {"quantities": "energy"}, {"units": {"length": 1}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"species": 3},
+        {"species": [1, 2]},
+        {"cutoff": "5"},
+        {"cutoff": float("nan")},
+        {"cutoff": 1e30},
+        {"units": []},
+        {"format": float("inf")},
+        {"quantities": "energy"},
+        {"units": {"length": 1}},
+    ],
+)
 def test_metadata_of_another_type_are_refused(change, tmp_path):
     source = write_toy(tmp_path / "made.pt")
     content = json.loads(member(source, METADATA_FILE))
@@ -191,7 +203,9 @@ def test_damaged_reports(name, tmp_path):
     (tmp_path / "results.json").write_text(json.dumps({"kind": "dipole", "steps": 3, "splits": {"train": [0, 1]}}))
     (tmp_path / "log.csv").write_text("step,loss_train,loss_validation\n0,1.5,2.5\n1,1.0,2.0\n2,0.5,1.5\n")
     rows = np.arange(6.0).reshape(2, 3)
-    save_panels(tmp_path, [{"name": "dipole", "unit": "e*A", "splits": {"train": {"target": rows, "prediction": rows}}}])
+    save_panels(
+        tmp_path, [{"name": "dipole", "unit": "e*A", "splits": {"train": {"target": rows, "prediction": rows}}}]
+    )
     read_run(tmp_path)
     data = (tmp_path / name).read_bytes()
     for k, damaged in enumerate(mutations(data, COUNT)):

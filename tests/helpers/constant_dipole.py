@@ -35,9 +35,15 @@ class ConstantDipole(torch.nn.Module):
         self.register_buffer("values", torch.as_tensor(values, dtype=torch.float64))
 
     def forward(
-        self, species: Tensor, centers: Tensor, offsets: Tensor, neighbors: Tensor, vectors: Tensor,
-        quantities: List[str], field: Optional[Tensor],
-    ) -> Dict[str, Tensor]:  # fmt: skip
+        self,
+        species: Tensor,
+        centers: Tensor,
+        offsets: Tensor,
+        neighbors: Tensor,
+        vectors: Tensor,
+        quantities: List[str],
+        field: Optional[Tensor],
+    ) -> Dict[str, Tensor]:
         dipoles = self.values[species[centers]]
         charges = torch.zeros(species.shape[0], 3, 3, dtype=torch.float64)
         known = {"dipoles": dipoles, "dipole": dipoles.sum(0), "born_charges": charges}
@@ -56,9 +62,13 @@ class NoKeys:
 
 
 TABLES = {
-    "data": BaseDataConfig, "model": ModelConfig, "loss": NoKeys, "optimizer": NoKeys, "output": BaseOutputConfig,
+    "data": BaseDataConfig,
+    "model": ModelConfig,
+    "loss": NoKeys,
+    "optimizer": NoKeys,
+    "output": BaseOutputConfig,
     "ensemble": EnsembleConfig,
-}  # fmt: skip
+}
 
 
 def train(path, output=None, restart=False) -> Path:
@@ -70,8 +80,13 @@ def train(path, output=None, restart=False) -> Path:
     values = np.linalg.lstsq(counts, np.array([s.dipole for s in chosen]), rcond=None)[0]
     config.directory.mkdir(exist_ok=True)
     metadata = Metadata(
-        family="constant", kind=KIND, quantities=("dipoles", "dipole", "born_charges"), species=config.model.species,
-        cutoff=2.0, dtype="float64", units=UNITS,
-    )  # fmt: skip
+        family="constant",
+        kind=KIND,
+        quantities=("dipoles", "dipole", "born_charges"),
+        species=config.model.species,
+        cutoff=2.0,
+        dtype="float64",
+        units=UNITS,
+    )
     save_artifact(Artifact(ConstantDipole(values), metadata), config.directory / "model.pt")
     return config.directory

@@ -48,11 +48,18 @@ def labelled(model, seed, field=None, drop=()):
 def config(**changes):
     tables = {
         "data": {"files": ["none"], "validation_fraction": 0.2, "test_fraction": 0.0},
-        "model": {"kind": "enthalpy", "species": list(SPECIES), "cutoff": CUTOFF, "n_radial": RADIAL, "channels": 3,
-                  "hidden": 6, "zbl": ZBL},
+        "model": {
+            "kind": "enthalpy",
+            "species": list(SPECIES),
+            "cutoff": CUTOFF,
+            "n_radial": RADIAL,
+            "channels": 3,
+            "hidden": 6,
+            "zbl": ZBL,
+        },
         "optimizer": {"epochs": 6, "precision": "float64", "lr": 0.01},
         "output": {"directory": "none", "report_interval": 3, "checkpoint_interval": 2},
-    }  # fmt: skip
+    }
     for name, table in changes.items():
         tables.setdefault(name, {}).update(table)
     return parse_enthalpy_config(tables)

@@ -14,9 +14,17 @@ from tnep_calc.training.gpumd import folder as folder_module
 from tnep_calc.training.gpumd.run import run_directory
 
 SMALL = NepInput(
-    ("N", "B"), cutoff=((3.7, 3.0),), n_max=(2, 2), basis_size=(3, 3), l_max=(3, 1, 0, 0, 0, 0, 0), neuron=4,
-    population=10, generation=8, batch=2, output_interval=2,
-)  # fmt: skip
+    ("N", "B"),
+    cutoff=((3.7, 3.0),),
+    n_max=(2, 2),
+    basis_size=(3, 3),
+    l_max=(3, 1, 0, 0, 0, 0, 0),
+    neuron=4,
+    population=10,
+    generation=8,
+    batch=2,
+    output_interval=2,
+)
 SYMBOLS = ("BNB", "BN", "NNB")
 
 

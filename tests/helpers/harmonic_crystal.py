@@ -24,12 +24,19 @@ def frames(n=40, seed=0):
         alpha = np.eye(3) * EPSILON_0 * np.linalg.det(CELL) * (2.0 + 0.05 * rng.normal())
         out.append(
             LabelledStructure(
-                f"f.extxyz, structure {k}", SYMBOLS, REST + u, CELL, np.array([True] * 3),
-                energy=-50.0 + float(np.sum(SPRING * u**2) / 2), forces=-SPRING * u, virial=np.eye(3) * rng.normal(3, 0.5),
-                dipole=np.array([0.2, -0.1, 0.4]) + np.einsum("aij,aj->i", BORN, u), born_charges=BORN,
+                f"f.extxyz, structure {k}",
+                SYMBOLS,
+                REST + u,
+                CELL,
+                np.array([True] * 3),
+                energy=-50.0 + float(np.sum(SPRING * u**2) / 2),
+                forces=-SPRING * u,
+                virial=np.eye(3) * rng.normal(3, 0.5),
+                dipole=np.array([0.2, -0.1, 0.4]) + np.einsum("aij,aj->i", BORN, u),
+                born_charges=BORN,
                 polarizability=alpha,
             )
-        )  # fmt: skip
+        )
     return out
 
 

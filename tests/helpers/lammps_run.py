@@ -42,12 +42,21 @@ def write_data(path, atoms, types, length=1.0):
 
 
 def script(body, units="metal", boundary="p p p", mass=12.0, ntypes=2):
-    return "\n".join(
-        [
-            f"units {units}", f"boundary {boundary}", "atom_style atomic", "atom_modify map yes",
-            "box tilt large", "read_data data.txt", *(f"mass {t + 1} {mass}" for t in range(ntypes)), body,
-        ]
-    ) + "\n"  # fmt: skip
+    return (
+        "\n".join(
+            [
+                f"units {units}",
+                f"boundary {boundary}",
+                "atom_style atomic",
+                "atom_modify map yes",
+                "box tilt large",
+                "read_data data.txt",
+                *(f"mass {t + 1} {mass}" for t in range(ntypes)),
+                body,
+            ]
+        )
+        + "\n"
+    )
 
 
 def output(thermo, columns="fx fy fz"):
@@ -63,9 +72,13 @@ def run(folder, text, ranks=1, check=True, command=None):
     (folder / "in.x").write_text(text)
     env = {k: v for k, v in os.environ.items() if k not in ("LAMMPS_PLUGIN_PATH", "LD_LIBRARY_PATH", "PYTHONPATH")}
     done = subprocess.run(
-        [*(command or lmp_command(ranks)), "-in", "in.x", "-log", "log.txt"], cwd=folder, timeout=300,
-        env={**env, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
+        [*(command or lmp_command(ranks)), "-in", "in.x", "-log", "log.txt"],
+        cwd=folder,
+        timeout=300,
+        env={**env, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
     screen = done.stdout + done.stderr
     if check:
         assert done.returncode == 0, screen[-3000:]
@@ -147,9 +160,13 @@ def refusals(folder, cases):
     lmp_command(1)
     (folder / "cases.json").write_text(json.dumps(cases))
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER], cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True,
-        text=True, timeout=300,
-    )  # fmt: skip
+        [sys.executable, "-c", DRIVER],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return json.loads((folder / "answers.json").read_text())
 

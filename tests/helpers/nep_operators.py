@@ -22,9 +22,12 @@ def edges(parameters, numbers, positions, cell, pbc=True, skin=0.0):
     e = NeighborList(parameters.cutoff, skin).edges(positions, cell, pbc)
     species = [parameters.species.index(chemical_symbols[z]) for z in numbers]
     return (
-        torch.tensor(species), torch.arange(len(species)), torch.tensor(e.offsets), torch.tensor(e.neighbors),
+        torch.tensor(species),
+        torch.arange(len(species)),
+        torch.tensor(e.offsets),
+        torch.tensor(e.neighbors),
         torch.tensor(e.vectors),
-    )  # fmt: skip
+    )
 
 
 def random_model(kind, l_max, seed=0, version=4, extra=None, n_species=2):
@@ -37,15 +40,26 @@ def random_model(kind, l_max, seed=0, version=4, extra=None, n_species=2):
     nets = 1 if version == 3 else n_species
     cutoffs = np.linspace(4.2, 3.6, n_species)
     return NepParameters(
-        version=version, kind=kind, species=("Ti", "O", "Ba", "Pb", "Te", "H", "C", "N", "Si")[:n_species],
-        radial_cutoffs=cutoffs, angular_cutoffs=cutoffs - 0.4, max_neighbors=(100, 80), n_max=n_max, basis_size=basis,
-        l_max=l_max, extra=extra, neurons=neurons, w0=rng.normal(size=(networks, nets, neurons, dim)),
-        b0=rng.normal(size=(networks, nets, neurons)), w1=rng.normal(size=(networks, nets, neurons)),
-        b1=rng.normal(size=networks), c_radial=rng.normal(size=(n_max[0] + 1, basis[0] + 1, n_species, n_species)),
+        version=version,
+        kind=kind,
+        species=("Ti", "O", "Ba", "Pb", "Te", "H", "C", "N", "Si")[:n_species],
+        radial_cutoffs=cutoffs,
+        angular_cutoffs=cutoffs - 0.4,
+        max_neighbors=(100, 80),
+        n_max=n_max,
+        basis_size=basis,
+        l_max=l_max,
+        extra=extra,
+        neurons=neurons,
+        w0=rng.normal(size=(networks, nets, neurons, dim)),
+        b0=rng.normal(size=(networks, nets, neurons)),
+        w1=rng.normal(size=(networks, nets, neurons)),
+        b1=rng.normal(size=networks),
+        c_radial=rng.normal(size=(n_max[0] + 1, basis[0] + 1, n_species, n_species)),
         c_angular=rng.normal(size=(n_max[1] + 1, basis[1] + 1, n_species, n_species)),
         q_scaler=rng.uniform(0.02, 0.1, size=dim),
         species_bias=rng.normal(size=(networks, nets)) if version == 5 else None,
-    )  # fmt: skip
+    )
 
 
 def random_structure(parameters, n=7, seed=1):

@@ -10,16 +10,32 @@ from tnep_calc.io.gpumd.nep_txt import read_nep
 
 SHIPPED = DATA / "oracle"
 PUBLISHED_KINDS = {
-    "qm7b_dipole": "dipole", "qm7b_polarizability": "polarizability", "water_dipole": "dipole",
-    "water_atomic_dipole": "dipole", "water_pes_ir": "potential", "water_pes_small": "potential",
-    "bazro3_pes": "potential", "batio3_pes_zbl": "potential", "si_nep4_3body": "potential",
-    "si_nep4_4body": "potential", "c_2022_nep4": "potential", "c_2024_nep4": "potential", "unep_v1_zbl": "potential",
-    "ptaf_pes": "potential", "synthetic_nep4_multicut": "potential", "synthetic_nep4_lmax8": "potential",
-    "synthetic_nep4_higher": "potential", "synthetic_nep4_zbl_typewise": "potential",
-    "synthetic_nep4_zbl_flexible": "potential", "synthetic_nep4_lmax2_noextra": "potential",
-    "synthetic_nep4_dipole_multicut_higher": "dipole", "bazro3_nep3_polarizability": "polarizability",
-    "bazro3_nep3_pes": "potential", "si_nep3_5body": "potential", "c_2022_nep3": "potential",
-}  # fmt: skip
+    "qm7b_dipole": "dipole",
+    "qm7b_polarizability": "polarizability",
+    "water_dipole": "dipole",
+    "water_atomic_dipole": "dipole",
+    "water_pes_ir": "potential",
+    "water_pes_small": "potential",
+    "bazro3_pes": "potential",
+    "batio3_pes_zbl": "potential",
+    "si_nep4_3body": "potential",
+    "si_nep4_4body": "potential",
+    "c_2022_nep4": "potential",
+    "c_2024_nep4": "potential",
+    "unep_v1_zbl": "potential",
+    "ptaf_pes": "potential",
+    "synthetic_nep4_multicut": "potential",
+    "synthetic_nep4_lmax8": "potential",
+    "synthetic_nep4_higher": "potential",
+    "synthetic_nep4_zbl_typewise": "potential",
+    "synthetic_nep4_zbl_flexible": "potential",
+    "synthetic_nep4_lmax2_noextra": "potential",
+    "synthetic_nep4_dipole_multicut_higher": "dipole",
+    "bazro3_nep3_polarizability": "polarizability",
+    "bazro3_nep3_pes": "potential",
+    "si_nep3_5body": "potential",
+    "c_2022_nep3": "potential",
+}
 """Published models and what they give; their files are optional."""
 
 

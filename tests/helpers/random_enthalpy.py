@@ -18,16 +18,20 @@ def silica(seed=3, repeat=(1, 1, 1)):
     """Return a triclinic cell of 9 atoms (smaller than twice the cutoff), alpha-quartz pulled out of shape."""
     cell = np.array([[4.9, 0, 0], [-2.4, 4.2, 0.1], [0.2, -0.1, 5.4]])
     silicon = [[0.47, 0, 0], [0, 0.47, 2 / 3], [0.53, 0.53, 1 / 3]]
-    oxygen = [[0.41, 0.27, 0.12], [0.73, 0.14, 0.79], [0.86, 0.59, 0.45],
-              [0.27, 0.41, 0.88], [0.14, 0.73, 0.21], [0.59, 0.86, 0.55]]  # fmt: skip
+    oxygen = [
+        [0.41, 0.27, 0.12],
+        [0.73, 0.14, 0.79],
+        [0.86, 0.59, 0.45],
+        [0.27, 0.41, 0.88],
+        [0.14, 0.73, 0.21],
+        [0.59, 0.86, 0.55],
+    ]
     atoms = Atoms("Si3O6", scaled_positions=silicon + oxygen, cell=cell, pbc=True)
     atoms.rattle(0.05, seed=seed)
     return atoms.repeat(repeat)
 
 
-def random_sites(
-    dtype=torch.float64, seed=0, energy_unit=0.1, dipole_unit=0.2, hyperpolarizability=False, channels=4
-):  # fmt: skip
+def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1, dipole_unit=0.2, hyperpolarizability=False, channels=4):
     """Return site functions scaled for silica, with no parameter left at zero."""
     frames = [make_frame(from_atoms(silica(k), "random"), SPECIES, CUTOFF, RADIAL, torch.float64) for k in (3, 4)]
     sites = EnthalpySites(SiteShape(len(SPECIES), RADIAL, channels, 8, hyperpolarizability), torch.float64)

@@ -45,9 +45,15 @@ def labelled(calculator, atoms, name="made up"):
         calculator.get_property(x, atoms) for x in ("dipole", "born_effective_charges", "polarizability")
     )
     return LabelledStructure(
-        name, tuple(atoms.get_chemical_symbols()), atoms.positions.copy(), atoms.cell.array.copy(), atoms.pbc.copy(),
-        dipole=dipole, born_charges=born, polarizability=alpha,
-    )  # fmt: skip
+        name,
+        tuple(atoms.get_chemical_symbols()),
+        atoms.positions.copy(),
+        atoms.cell.array.copy(),
+        atoms.pbc.copy(),
+        dipole=dipole,
+        born_charges=born,
+        polarizability=alpha,
+    )
 
 
 def calculator_of(artifact):

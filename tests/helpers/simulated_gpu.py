@@ -17,8 +17,12 @@ from tnep_calc.training.nep import native
 GPU = torch.device("cuda", 0)
 _INDEXING = (Tensor.__getitem__, Tensor.__setitem__)
 _FREE = (  # type: ignore[attr-defined]
-    Tensor.__repr__, Tensor.grad.__set__, Tensor.backward, Tensor.__deepcopy__, torch._has_compatible_shallow_copy_type,
-)  # fmt: skip
+    Tensor.__repr__,
+    Tensor.grad.__set__,
+    Tensor.backward,
+    Tensor.__deepcopy__,
+    torch._has_compatible_shallow_copy_type,
+)
 _AS_ARRAY = (Tensor.numpy, Tensor.__array__)
 
 
@@ -98,7 +102,9 @@ class SimulatedGPU(TorchFunctionMode):
         own = args[:1] + args[2:] if func in _INDEXING else tensors  # an index of the CPU is moved by torch
         for x in own:
             if isinstance(x, Tensor) and not self.holds(x) and x.dim() > 0:
-                raise RuntimeError(f"{func}: expected all tensors to be on the same device, found a CPU tensor {x.shape}")
+                raise RuntimeError(
+                    f"{func}: expected all tensors to be on the same device, found a CPU tensor {x.shape}"
+                )
         if func in _INDEXING and not self.holds(args[0]):
             raise RuntimeError("a tensor of the CPU cannot be indexed by one of the GPU")
 
@@ -128,9 +134,11 @@ def simulated_gpu():
         save(content, *args, **kwargs)
 
     patches = {
-        "is_available": lambda: True, "device_count": lambda: 1, "current_device": lambda: 0,
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "current_device": lambda: 0,
         "get_device_name": lambda device: "simulated",
-    }  # fmt: skip
+    }
     with ExitStack() as stack:
         for name, value in patches.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))

@@ -9,9 +9,16 @@ from tnep_calc.io.gpumd.nep_in import NepInput
 from tnep_calc.io.gpumd.xyz import GpumdFrame
 
 SMALL = NepInput(
-    ("N", "B"), cutoff=((3.7, 3.0),), n_max=(2, 2), basis_size=(3, 3), l_max=(3, 1, 0, 0, 0, 0, 0), neuron=4,
-    population=12, generation=20, lambda_v=1.0,
-)  # fmt: skip
+    ("N", "B"),
+    cutoff=((3.7, 3.0),),
+    n_max=(2, 2),
+    basis_size=(3, 3),
+    l_max=(3, 1, 0, 0, 0, 0, 0),
+    neuron=4,
+    population=12,
+    generation=20,
+    lambda_v=1.0,
+)
 KINDS = {"potential": 0, "dipole": 1, "polarizability": 2}
 
 

@@ -22,8 +22,17 @@ def random_structure(seed, symbols, pbc=True, cell=CELL):
     of_atoms = np.random.default_rng(seed + 1000).normal(size=(n, 4, 3))
     symmetric = symmetric + symmetric.transpose(0, 2, 1)
     return LabelledStructure(
-        f"random, structure {seed}", tuple(symbols), positions, cell, np.array([pbc] * 3), energy=rng.normal() - 5 * n,
-        forces=rng.normal(size=(n, 3)), virial=symmetric[0], dipole=rng.normal(size=3),
-        born_charges=rng.normal(size=(n, 3, 3)), polarizability=symmetric[1] + 3 * n * np.eye(3),
-        atomic_dipole=of_atoms[:, 0], atomic_polarizability=of_atoms[:, 1:] + of_atoms[:, 1:].transpose(0, 2, 1),
-    )  # fmt: skip
+        f"random, structure {seed}",
+        tuple(symbols),
+        positions,
+        cell,
+        np.array([pbc] * 3),
+        energy=rng.normal() - 5 * n,
+        forces=rng.normal(size=(n, 3)),
+        virial=symmetric[0],
+        dipole=rng.normal(size=3),
+        born_charges=rng.normal(size=(n, 3, 3)),
+        polarizability=symmetric[1] + 3 * n * np.eye(3),
+        atomic_dipole=of_atoms[:, 0],
+        atomic_polarizability=of_atoms[:, 1:] + of_atoms[:, 1:].transpose(0, 2, 1),
+    )

@@ -37,14 +37,24 @@ class ToyModel(torch.nn.Module):
         self.kind = kind
         self.cutoff = cutoff
         for name, values in (
-            ("epsilon", EPSILON), ("sigma", SIGMA), ("charge", CHARGE), ("site", SITE), ("pair", PAIR)
-        ):  # fmt: skip
+            ("epsilon", EPSILON),
+            ("sigma", SIGMA),
+            ("charge", CHARGE),
+            ("site", SITE),
+            ("pair", PAIR),
+        ):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float64))
 
     def forward(
-        self, species: Tensor, centers: Tensor, offsets: Tensor, neighbors: Tensor, vectors: Tensor,
-        quantities: List[str], field: Optional[Tensor],
-    ) -> Dict[str, Tensor]:  # fmt: skip
+        self,
+        species: Tensor,
+        centers: Tensor,
+        offsets: Tensor,
+        neighbors: Tensor,
+        vectors: Tensor,
+        quantities: List[str],
+        field: Optional[Tensor],
+    ) -> Dict[str, Tensor]:
         n_atoms, n_centers = species.shape[0], centers.shape[0]
         counts = offsets[1:] - offsets[:-1]
         origin = torch.repeat_interleave(torch.arange(n_centers), counts)
@@ -97,9 +107,14 @@ def write_toy(path, kind="potential", cutoff=5.0, polarizability_unit="e*A^2/V",
     module = torch.nn.Module() if kind == "unscripted" else ToyModel(list(KINDS).index(kind), cutoff)
     metadata = asdict(
         Metadata(
-            family="toy", kind=kind, quantities=KINDS[kind], species=("B", "N"), cutoff=cutoff, dtype="float64",
+            family="toy",
+            kind=kind,
+            quantities=KINDS[kind],
+            species=("B", "N"),
+            cutoff=cutoff,
+            dtype="float64",
             units={**UNITS, "polarizability": polarizability_unit},
-        )  # fmt: skip
+        )
     )
     metadata = {key: value for key, value in {**metadata, **changes}.items() if value is not None}
     with warnings.catch_warnings():

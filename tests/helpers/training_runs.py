@@ -6,12 +6,20 @@ from tnep_calc.training.nep.config import TARGETS, load_config, parse_config
 def small_config(kind="potential", base=".", data=(), **tables):
     content = {
         "data": {"files": ["data.extxyz"], "validation_fraction": 0.0, "test_fraction": 0.0, **dict(data)},
-        "model": {"kind": kind, "species": ["N", "B"], "radial_cutoff": 3.7, "angular_cutoff": 3.0, "n_max": [2, 2],
-                  "basis_size": [3, 3], "l_max": [3, 2, 0], "neurons": 5},
+        "model": {
+            "kind": kind,
+            "species": ["N", "B"],
+            "radial_cutoff": 3.7,
+            "angular_cutoff": 3.0,
+            "n_max": [2, 2],
+            "basis_size": [3, 3],
+            "l_max": [3, 2, 0],
+            "neurons": 5,
+        },
         "loss": {"born_charges": 1.0} if kind == "dipole" else {},
         "optimizer": {"steps": 5, "lbfgs_steps": 5},
         "output": {"directory": "out"},
-    }  # fmt: skip
+    }
     for name, table in tables.items():
         content[name].update(table)
     return parse_config(content, base)

@@ -31,8 +31,9 @@ def script(name, monkeypatch):
 
 @pytest.fixture(scope="module")
 def structures():
-    return read_dataset(EXAMPLE / "bn8.extxyz", require=["energy", "forces", "virial", "dipole", "born_charges",
-                                                        "polarizability"])  # fmt: skip
+    return read_dataset(
+        EXAMPLE / "bn8.extxyz", require=["energy", "forces", "virial", "dipole", "born_charges", "polarizability"]
+    )
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -20,10 +20,20 @@ calorine = pytest.importorskip("calorine.nep")
 DATA = EXAMPLES / "bn" / "bn8.extxyz"
 N_SPLITS = 3
 PARAMETERS = {
-    "version": 4, "type": [2, "B", "N"], "model_type": 2, "cutoff": [3.28, 3.28], "n_max": [3, 3],
-    "basis_size": [4, 4], "l_max": [4, 2], "neuron": 8, "lambda_1": 0.002, "lambda_2": 0.002, "population": 80,
-    "batch": 500, "generation": 200000,
-}  # fmt: skip
+    "version": 4,
+    "type": [2, "B", "N"],
+    "model_type": 2,
+    "cutoff": [3.28, 3.28],
+    "n_max": [3, 3],
+    "basis_size": [4, 4],
+    "l_max": [4, 2],
+    "neuron": 8,
+    "lambda_1": 0.002,
+    "lambda_2": 0.002,
+    "population": 80,
+    "batch": 500,
+    "generation": 200000,
+}
 
 
 def susceptibility(atoms):
@@ -91,7 +101,9 @@ def test_models_are_read_by_calorine_and_by_us(root):
         np.testing.assert_allclose(values[-1], expected, atol=0.06)
     calc = TNEPCalculator(susceptibility=[f / "nep.txt" for f in splits(root)], susceptibility_unit="N*chi")
     np.testing.assert_allclose(calc.get_property("susceptibility", atoms), np.mean(values, axis=0), atol=1e-5)
-    np.testing.assert_allclose(calc.get_uncertainty("dielectric_tensor", atoms), np.std(values, axis=0, ddof=1), atol=1e-5)
+    np.testing.assert_allclose(
+        calc.get_uncertainty("dielectric_tensor", atoms), np.std(values, axis=0, ddof=1), atol=1e-5
+    )
 
 
 def test_a_second_call_finds_everything_done(root, capsys):

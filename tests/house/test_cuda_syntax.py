@@ -11,9 +11,14 @@ from helpers.paths import ROOT
 
 CSRC = ROOT / "tnep_calc" / "csrc"
 FLAGS = [
-    "-std=c++17", "--expt-relaxed-constexpr", "--diag-suppress=20091", "--Werror=all-warnings", "-arch=sm_80",
-    "-I", str(CSRC),
-]  # fmt: skip
+    "-std=c++17",
+    "--expt-relaxed-constexpr",
+    "--diag-suppress=20091",
+    "--Werror=all-warnings",
+    "-arch=sm_80",
+    "-I",
+    str(CSRC),
+]
 
 
 def find_nvcc():

@@ -99,11 +99,18 @@ def test_forbidden_imports():
     wrong = []
     for name, path in modules():
         roots = {target.split(".")[0] for target in imported(name, path)}
-        if room(name) in ("spectra", "units", "conventions", "errors", "families", "structures", "polarization", "io") and "torch" in roots:
+        if (
+            room(name) in ("spectra", "units", "conventions", "errors", "families", "structures", "polarization", "io")
+            and "torch" in roots
+        ):
             wrong.append(f"{name} imports torch")
         if room(name) not in ("plotting", "cli") and "matplotlib" in roots:
             wrong.append(f"{name} imports matplotlib")
-        if name != "tnep_calc.artifact.archive" and "torch.jit" in path.read_text() and "`torch.jit" not in path.read_text():
+        if (
+            name != "tnep_calc.artifact.archive"
+            and "torch.jit" in path.read_text()
+            and "`torch.jit" not in path.read_text()
+        ):
             wrong.append(f"{name} uses torch.jit")
     assert not wrong, "\n".join(wrong)
 

@@ -22,10 +22,25 @@ def test_given():
 def outcome(folder, reason, full=True, module=False):
     """Run a test that is skipped, with the rules of tests/conftest.py, and return pytest's last line."""
     (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
-    text = f"import pytest\npytest.skip({reason!r}, allow_module_level=True)\n" if module else TEST.format(reason=reason)
+    text = (
+        f"import pytest\npytest.skip({reason!r}, allow_module_level=True)\n" if module else TEST.format(reason=reason)
+    )
     (folder / "test_given.py").write_text(text)
-    environment = {k: v for k, v in os.environ.items() if k != "TNEP_EXPECT_FULL"} | ({"TNEP_EXPECT_FULL": "1"} if full else {})
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(folder)]
+    environment = {k: v for k, v in os.environ.items() if k != "TNEP_EXPECT_FULL"} | (
+        {"TNEP_EXPECT_FULL": "1"} if full else {}
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "--rootdir",
+        str(folder),
+    ]
     done = subprocess.run([*command, str(folder)], cwd=folder, env=environment, capture_output=True, text=True)
     return done.returncode, done.stdout
 

@@ -28,8 +28,22 @@ print("energy", repr(float(atoms.get_potential_energy())))
 
 @pytest.mark.slow
 def test_from_an_empty_folder(tmp_path):
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps", "-C", "wheel.cmake=false",
-               "-C", f"build-dir={tmp_path / 'build'}", "-w", str(tmp_path), str(ROOT)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-build-isolation",
+        "--no-deps",
+        "-C",
+        "wheel.cmake=false",
+        "-C",
+        f"build-dir={tmp_path / 'build'}",
+        "-w",
+        str(tmp_path),
+        str(ROOT),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("tnep_calc-*.whl")
@@ -38,8 +52,9 @@ def test_from_an_empty_folder(tmp_path):
     empty.mkdir()
     write_nep(empty / "nep.txt", random_nep())
     path = [str(package), *(p for p in sys.path if p and not p.startswith(str(ROOT / "tests")) and p != str(ROOT))]
-    done = subprocess.run([sys.executable, "-S", "-W", "ignore", "-c", CODE, json.dumps(path)], cwd=empty, capture_output=True,
-                          text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-S", "-W", "ignore", "-c", CODE, json.dumps(path)], cwd=empty, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "energy" in done.stdout
     assert {p.name for p in empty.iterdir()} == {"nep.txt", "model.pt"}

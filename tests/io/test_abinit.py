@@ -19,11 +19,15 @@ def test_main_output():
     assert s.symbols == ("B", "N") and s.pbc.all()
     assert s.energy == pytest.approx(-13.100486971 * HARTREE, abs=1e-8)
     np.testing.assert_allclose(s.positions[0], [0.0513, -0.0188, 0.0814], atol=1e-9)  # xangst
-    np.testing.assert_allclose(s.forces[1], np.array([2.9431887479e-2, 2.7446548107e-3, 4.7443404426e-2]) * HARTREE / BOHR)
+    np.testing.assert_allclose(
+        s.forces[1], np.array([2.9431887479e-2, 2.7446548107e-3, 4.7443404426e-2]) * HARTREE / BOHR
+    )
     stress = -s.virial / s.volume / HARTREE * BOHR**3
-    np.testing.assert_allclose(stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
-                               [5.51441328e-3, 5.30036036e-3, 5.65377790e-3, 7.81927121e-4, 9.31256635e-4, 8.58153667e-4],
-                               rtol=1e-8)  # fmt: skip
+    np.testing.assert_allclose(
+        stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+        [5.51441328e-3, 5.30036036e-3, 5.65377790e-3, 7.81927121e-4, 9.31256635e-4, 8.58153667e-4],
+        rtol=1e-8,
+    )
     epsilon = np.eye(3) + s.polarizability / (EPSILON_0 * s.volume)
     np.testing.assert_allclose(epsilon[0], [5.8395492, -2.0534689, -1.5959480], atol=1e-6)
     # "dir pert dir pert": displacement y of atom 1, field x

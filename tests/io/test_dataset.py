@@ -17,9 +17,11 @@ def frame(**changes):
     rng = np.random.default_rng(1)
     atoms = Atoms("BN", positions=[[0, 0, 0], [1.1, 0.9, 1.0]], cell=CELL, pbc=True)
     results = {
-        "energy": -3.5, "forces": rng.normal(size=(2, 3)), "stress": np.arange(1.0, 7.0),
+        "energy": -3.5,
+        "forces": rng.normal(size=(2, 3)),
+        "stress": np.arange(1.0, 7.0),
         "dipole": np.array([0.1, 0.2, 0.3]),
-    }  # fmt: skip
+    }
     results.update({k: v for k, v in changes.items() if k in results})
     atoms.calc = SinglePointCalculator(atoms, **{k: v for k, v in results.items() if v is not None})
     atoms.info["epsilon_inf"] = np.diag([2.0, 3.0, 4.0])
@@ -150,7 +152,9 @@ def test_all_structures_that_cannot_be_used_are_named(tmp_path):
     for k in (3, 7, 9):
         frames[k].info["epsilon_inf"] = np.array([[2.0, 1.5, 0], [0.1, 2, 0], [0, 0, 2]])
     write(tmp_path / "a.extxyz", frames)
-    message = r"a\.extxyz, structure 3: 'epsilon_inf' must be symmetric, but of xy and yx one is 1.5, the other 0.1; 2 more "
+    message = (
+        r"a\.extxyz, structure 3: 'epsilon_inf' must be symmetric, but of xy and yx one is 1.5, the other 0.1; 2 more "
+    )
     with pytest.raises(DataFileError, match=message + r"structures of this file cannot be used: 7, 9$"):
         read_dataset(tmp_path / "a.extxyz")
     with pytest.raises(DataFileError, match=r"29 more .* used: 1, 2, .*, 20, \.\.\. 29$"):

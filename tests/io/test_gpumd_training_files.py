@@ -51,9 +51,13 @@ def test_molecules_of_qm7b(tmp_path, kind, tolerance):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("qm7b/dipole", "dipole"), ("qm7b/polarizability", "polarizability"), ("atomic_dipole_water", "dipole"),
-     ("atomic_polarizability_water", "polarizability")],
-)  # fmt: skip
+    [
+        ("qm7b/dipole", "dipole"),
+        ("qm7b/polarizability", "polarizability"),
+        ("atomic_dipole_water", "dipole"),
+        ("atomic_polarizability_water", "polarizability"),
+    ],
+)
 def test_errors_are_those_of_the_published_loss(name, kind):
     folder = shared_data(f"tnep/{name}")
     rows = table(folder / f"{kind}_test.out.gz")
@@ -65,8 +69,16 @@ def test_errors_are_those_of_the_published_loss(name, kind):
 
 def test_energies_forces_and_virials_of_lead_telluride(tmp_path):
     folder = shared_data("tnep/pbte")
-    tables = compare(folder, folder / "train.xyz.gz", "potential", ["energy", "force", "virial", "stress"], tmp_path,
-                     "train", structures=1, tolerance=2e-5)  # fmt: skip
+    tables = compare(
+        folder,
+        folder / "train.xyz.gz",
+        "potential",
+        ["energy", "force", "virial", "stress"],
+        tmp_path,
+        "train",
+        structures=1,
+        tolerance=2e-5,
+    )
     assert table_errors(tables)["virial"] == 0 and (tables["stress"][1] == -1e6).all()  # the data have no virials
 
 
@@ -162,16 +174,36 @@ def test_token_rules(tmp_path):
         ("LATTICE", "cell", "potential", "no lattice; found cell"),
         ("5 0 0 0 6 0 0 0 7", "5 0 0 0 6 0 0 0", "potential", "'lattice' must be 9 numbers, found 8"),
         ("5 0 0 0 6 0 0 0 7", "5 0 0 0 6 0 5 6 0", "potential", "linearly dependent"),
-        ("5 0 0 0 6 0 0 0 7", "5e-9 0 0 0 6 0 0 0 7", "potential", "structure 0: 'lattice' makes 1.43e.07 atoms per Å³"),
+        (
+            "5 0 0 0 6 0 0 0 7",
+            "5e-9 0 0 0 6 0 0 0 7",
+            "potential",
+            "structure 0: 'lattice' makes 1.43e.07 atoms per Å³",
+        ),
         ("-3.5", "abc", "potential", "'energy' must be numbers, found 'abc'"),
         ("-3.5", "nan", "potential", "'energy' is not finite"),
         ("Energy", "other", "potential", "no energy, which training a potential model needs"),
         ("forces", "velocities", "potential", "no force column"),
         ("dipole=", "other=", "dipole", "no dipole"),
         ("pol=", "other=", "polarizability", "no pol"),
-        ('pol="1 2 3 2.5', 'pol="1 99 3 -1.86', "polarizability", "'pol' must be symmetric, but of xy and yx one is 99, the other -1.86"),
-        ('VIRIAL="1 2 3', 'VIRIAL="1 2 9', "potential", "'virial' must be symmetric, but of xz and zx one is 9, the other 3.5"),
-        ('VIRIAL="1 2 3 2.5 5 6 3.5 6.5 9" stress="1 0 0 0', 'stress="1 0 0 2', "potential", "'stress' must be symmetric"),
+        (
+            'pol="1 2 3 2.5',
+            'pol="1 99 3 -1.86',
+            "polarizability",
+            "'pol' must be symmetric, but of xy and yx one is 99, the other -1.86",
+        ),
+        (
+            'VIRIAL="1 2 3',
+            'VIRIAL="1 2 9',
+            "potential",
+            "'virial' must be symmetric, but of xz and zx one is 9, the other 3.5",
+        ),
+        (
+            'VIRIAL="1 2 3 2.5 5 6 3.5 6.5 9" stress="1 0 0 0',
+            'stress="1 0 0 2',
+            "potential",
+            "'stress' must be symmetric",
+        ),
         ("Weight=2", "Weight=101", "potential", "'weight' must be above 0 and at most 100, found 101"),
         ("Properties", "props", "potential", "no properties"),
         ("Pos:R:3", "xyz:R:3", "potential", "must have 'pos'"),

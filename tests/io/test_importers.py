@@ -86,7 +86,17 @@ def test_command_merges_and_keeps_everything(tmp_path, database, capsys):
     written, (direct, _) = read_dataset(out), read_structures(inputs)
     assert [len(s) for s in written] == [2] * 5
     for a, b in zip(written, direct, strict=True):
-        for label in ("positions", "cell", "pbc", "energy", "forces", "virial", "dipole", "born_charges", "polarizability"):
+        for label in (
+            "positions",
+            "cell",
+            "pbc",
+            "energy",
+            "forces",
+            "virial",
+            "dipole",
+            "born_charges",
+            "polarizability",
+        ):
             if getattr(b, label) is None:
                 assert getattr(a, label) is None
             else:
@@ -124,7 +134,10 @@ def test_command_errors(tmp_path, database, capsys):
         ([str(database)], "give an output file and at least one input"),
         ([str(tmp_path / "a.txt"), str(database)], "the output comes first"),
         ([str(database), str(database)], "the output comes first"),
-        ([str(tmp_path / "o.extxyz"), str(database), "--require", "dipole"], "row 1: no dipole (looked for dipole, polarization; found"),
+        (
+            [str(tmp_path / "o.extxyz"), str(database), "--require", "dipole"],
+            "row 1: no dipole (looked for dipole, polarization; found",
+        ),
         ([str(tmp_path / "o.extxyz"), str(database), "--key", "energy"], "--key must be FIELD=NAME"),
     ]:
         assert main(["data", *arguments]) == 1

@@ -69,14 +69,36 @@ charge_mode 0
 def test_every_keyword_is_honoured_and_written_back(tmp_path):
     p = read(tmp_path, ALL)
     expected = {
-        "species": ("B", "N"), "prediction": 1, "cutoff": ((7.0, 5.0), (6.5, 4.25)), "n_max": (5, 4),
-        "basis_size": (7, 8), "l_max": (3, 1, 0, 1, 0, 0, 0), "neuron": 20, "population": 20, "generation": 0,
-        "batch": 20, "full_batch": True, "lambda_1": 0.25, "lambda_2": 0, "lambda_e": 2, "lambda_f": 3,
-        "lambda_v": 0.3, "lambda_shear": 0.5, "type_weight": (1, 2.5), "force_delta": 0.125, "zbl": 2,
-        "use_typewise_cutoff_zbl": 0.7, "import_q_scaler": True, "save_potential": (500, 0, 0), "output_interval": 10,
-        "output_descriptor": 2, "initial_para": 0.5, "sigma0": 0.2, "seed": 7,
+        "species": ("B", "N"),
+        "prediction": 1,
+        "cutoff": ((7.0, 5.0), (6.5, 4.25)),
+        "n_max": (5, 4),
+        "basis_size": (7, 8),
+        "l_max": (3, 1, 0, 1, 0, 0, 0),
+        "neuron": 20,
+        "population": 20,
+        "generation": 0,
+        "batch": 20,
+        "full_batch": True,
+        "lambda_1": 0.25,
+        "lambda_2": 0,
+        "lambda_e": 2,
+        "lambda_f": 3,
+        "lambda_v": 0.3,
+        "lambda_shear": 0.5,
+        "type_weight": (1, 2.5),
+        "force_delta": 0.125,
+        "zbl": 2,
+        "use_typewise_cutoff_zbl": 0.7,
+        "import_q_scaler": True,
+        "save_potential": (500, 0, 0),
+        "output_interval": 10,
+        "output_descriptor": 2,
+        "initial_para": 0.5,
+        "sigma0": 0.2,
+        "seed": 7,
         "fine_tune": ("a/nep89.txt", "a/nep89.restart", "0"),
-    }  # fmt: skip
+    }
     assert {name: getattr(p, name) for name in expected} == expected
     changed = {f.name for f in fields(NepInput) if getattr(p, f.name) != getattr(NepInput(("Te", "Pb")), f.name)}
     assert changed - {"given"} == set(expected)

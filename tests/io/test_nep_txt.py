@@ -10,9 +10,12 @@ from tnep_calc.errors import InputError, ModelFileError
 from tnep_calc.io.gpumd.nep_txt import format_nep, read_nep, write_nep
 
 FILES = [
-    "qm7b/dipole/nep.txt", "qm7b/polarizability/nep.txt", "gpumd_fixtures/models/nep_BaTiO3.txt",
-    "gpumd_tests/dump_polarizability/nep_pol.txt", "potentials/UNEP-v1_NEP4_zbl.txt.gz",
-]  # fmt: skip
+    "qm7b/dipole/nep.txt",
+    "qm7b/polarizability/nep.txt",
+    "gpumd_fixtures/models/nep_BaTiO3.txt",
+    "gpumd_tests/dump_polarizability/nep_pol.txt",
+    "potentials/UNEP-v1_NEP4_zbl.txt.gz",
+]
 SYNTHETIC = sorted((DATA / "nep_txt").glob("*.txt.gz"))
 SHIPPED = sorted((DATA / "oracle" / "models").glob("*.txt.gz"))
 

@@ -204,9 +204,13 @@ def gpumd(values, every=2, header=None):
 
 def gpumd_header(keyword, dt, atoms=648):
     return [
-        f"# {keyword} 2\n", "# format_version 1\n", f"# num_atoms {atoms}\n", "# cell 10 0 0 1 11 0 0 2 12\n",
-        f"# dt_output {dt} fs\n", "# columns step\n",
-    ]  # fmt: skip
+        f"# {keyword} 2\n",
+        "# format_version 1\n",
+        f"# num_atoms {atoms}\n",
+        "# cell 10 0 0 1 11 0 0 2 12\n",
+        f"# dt_output {dt} fs\n",
+        "# columns step\n",
+    ]
 
 
 def test_gpumd_with_and_without_header(tmp_path, dipole):
@@ -341,8 +345,11 @@ def test_series_round_trip(tmp_path, dipole):
     series = TimeSeries(
         Sampled(dipole, 1.5, (0, 20), (0, 400), provenance),
         Sampled(alpha, 3.0),
-        temperature=310.0, volume=999.0, cell=np.diag([9.0, 10.0, 11.1]), command="tnep series a",
-    )  # fmt: skip
+        temperature=310.0,
+        volume=999.0,
+        cell=np.diag([9.0, 10.0, 11.1]),
+        command="tnep series a",
+    )
     path = tmp_path / "run.h5"
     write_timeseries(path, series)
     back = read_timeseries(path)
@@ -426,9 +433,13 @@ def test_skipping_the_beginning_of_each_piece(dipole):
 def test_spectrum_round_trip(tmp_path):
     w = np.linspace(0, 100, 11)
     spectrum = Spectrum(
-        "infrared", w, {"a": w**2, "b": -w}, {"a": "cm^-1", "b": "1"}, {"a": w / 7},
+        "infrared",
+        w,
+        {"a": w**2, "b": -w},
+        {"a": "cm^-1", "b": "1"},
+        {"a": w / 7},
         {"temperature_K": 300.0, "direction": [0.0, 0.6, 0.8], "window": "hann", "eps_inf": None, "text": "a: b # ä"},
-    )  # fmt: skip
+    )
     path = tmp_path / "s.txt"
     write_spectrum(path, spectrum)
     back = read_spectrum(path)

@@ -26,8 +26,11 @@ def table(tensor):
 
 def outcar(version=6, **settings):
     """ASE's sample, as a run with LEPSILON, IBRION and LCALCPOL would go on; VASP 5 and 6 have other headings."""
-    unit, head = ("|e|", "(including local field effects) (in |e|, cummulative output)") if version == 6 else (
-        "electrons", "(in e, cummulative output)")  # fmt: skip
+    unit, head = (
+        ("|e|", "(including local field effects) (in |e|, cummulative output)")
+        if version == 6
+        else ("electrons", "(in e, cummulative output)")
+    )
     sign = 1 if version == 6 else -1
     lines = ["", " MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects in DFT)", " " + 54 * "-"]
     lines += [table(EPSILON), " " + 54 * "-", "", f" BORN EFFECTIVE CHARGES {head}", " " + 54 * "-"]

@@ -93,12 +93,13 @@ def test_nep_with_potential_equals_calculator(tmp_path, unit):
     atoms = crystal((2, 1, 1))
     write_data(tmp_path / "data.txt", atoms, types_of(atoms))
     body = (
-        "pair_style tnep\npair_coeff * * nep.pt B N\n" + computes()
+        "pair_style tnep\npair_coeff * * nep.pt B N\n"
+        + computes()
         + "velocity all create 5000 1 loop geom\nneigh_modify every 5 delay 0 check yes\n"
         + "fix 1 all nve\ntimestep 0.0005\n"
         + f"thermo_style custom step {THERMO}\nthermo_modify format float %.17g\nthermo 5\n"
         + "dump d all custom 20 dump.txt id x y z\ndump_modify d format float %.17g sort id\nrun 20\n"
-    )  # fmt: skip
+    )
     result = run(tmp_path, script(body), 2)
     atoms.positions = result.atoms[:, 1:]
     atoms.calc = TNEPCalculator(

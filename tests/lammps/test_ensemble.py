@@ -76,7 +76,8 @@ CASES = {
     "word": ("pair_style tnep gpu 1\n", ["expected precision single|double", "got 'gpu'"]),
     "precision": ("pair_style tnep precision half\n", ["single or double", "'half'"]),
     "precision of an artifact": (
-        "pair_style tnep precision single\npair_coeff * * m0.pt B N\n", ["m0.pt was exported as float64", "--dtype float32"]
+        "pair_style tnep precision single\npair_coeff * * m0.pt B N\n",
+        ["m0.pt was exported as float64", "--dtype float32"],
     ),
     "one model": ("pair_style tnep deviation d.out 1\npair_coeff * * m0.pt B N\n", ["needs several models"]),
     "threshold alone": ("pair_style tnep threshold 0.1 stop\n", ["threshold needs 'deviation file steps'"]),
@@ -85,10 +86,11 @@ CASES = {
         ["deviate by", "on step 0"],
     ),
     "compute": (
-        "pair_style tnep\npair_coeff * * m0.pt B N\ncompute d all tnep/deviation/atom\nrun 0\n", ["with several models"]
+        "pair_style tnep\npair_coeff * * m0.pt B N\ncompute d all tnep/deviation/atom\nrun 0\n",
+        ["with several models"],
     ),
     "damaged nep.txt": ("pair_style tnep\npair_coeff * * cut.txt B N\n", ["cut.txt", "'tnep export'"]),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

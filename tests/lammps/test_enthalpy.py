@@ -13,10 +13,14 @@ pytestmark = pytest.mark.slow
 SIX = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 MODEL = "e.pt Si O\n"
 BODY = (
-    "pair_style tnep\npair_coeff * * " + MODEL + "compute mu all tnep/dipole " + MODEL
-    + "compute a all tnep/polarizability " + MODEL
+    "pair_style tnep\npair_coeff * * "
+    + MODEL
+    + "compute mu all tnep/dipole "
+    + MODEL
+    + "compute a all tnep/polarizability "
+    + MODEL
     + output("pe pxx pyy pzz pxy pxz pyz c_mu[1] c_mu[2] c_mu[3] " + " ".join(f"c_a[{k}]" for k in range(1, 7)))
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,11 @@ CASES = {
     "one NULL": ("pair_style tnep\npair_coeff * * toy.pt NULL N\n" + RUN, ["pair coeffs are not set"], {}),
     "missing file": ("pair_style tnep\npair_coeff * * no.pt B N\n", ["cannot read model file 'no.pt'"], {}),
     "junk": ("pair_style tnep\npair_coeff * * junk.pt B N\n", ["junk.pt: not an artifact", "tnep export"], {}),
-    "nep.txt": ("pair_style tnep\npair_coeff * * nep.txt B N\n", ["nep.txt: 'tnep export' failed", "artifact with 'tnep export"], {}),
+    "nep.txt": (
+        "pair_style tnep\npair_coeff * * nep.txt B N\n",
+        ["nep.txt: 'tnep export' failed", "artifact with 'tnep export"],
+        {},
+    ),
     "truncated": ("pair_style tnep\npair_coeff * * cut.pt B N\n", ["cut.pt: truncated, damaged or not"], {}),
     "tensor file": ("pair_style tnep\npair_coeff * * tensor.pt B N\n", ["tensor.pt: ", "not an artifact"], {}),
     "foreign": ("pair_style tnep\npair_coeff * * foreign.pt B N\n", ["without tnep_calc.json", "tnep export"], {}),
@@ -53,30 +57,44 @@ CASES = {
     "lj units": (PAIR, ["units lj cannot be converted", "use metal"], {"units": "lj"}),
     "newton": (PAIR + RUN, ["needs newton pair on", "remove 'newton off'"], {"newton": "off"}),
     "not a number": (
-        PAIR + "create_atoms 1 single 1 1 1\nneigh_modify one 100\n" + RUN, ["energy of atom", "not a number"], {},
+        PAIR + "create_atoms 1 single 1 1 1\nneigh_modify one 100\n" + RUN,
+        ["energy of atom", "not a number"],
+        {},
     ),
     "arguments of compute": ("compute c all tnep/dipole mu.pt\n", ["expected 'compute ID group tnep/dipole"], {}),
     "ghosts": (
-        ZERO + "compute c all tnep/dipole wide.pt B N\n" + RUN, ["6.5 of the model", "comm_modify cutoff 8.5"], {},
+        ZERO + "compute c all tnep/dipole wide.pt B N\n" + RUN,
+        ["6.5 of the model", "comm_modify cutoff 8.5"],
+        {},
     ),
     "volume": (
-        ZERO + "compute c all tnep/polarizability chi.pt B N\n" + RUN, ["boundary p p p"], {"boundary": "f p p"},
+        ZERO + "compute c all tnep/polarizability chi.pt B N\n" + RUN,
+        ["boundary p p p"],
+        {"boundary": "f p p"},
     ),
     "excluded bonds": (
         PAIR + "bond_style zero nocoeff\nbond_coeff *\ncreate_bonds single/bond 1 1 2\n" + RUN,
-        ["special_bonds lj/coul 1.0 1.0 1.0"], {"style": "bond", "extra": BONDS},
+        ["special_bonds lj/coul 1.0 1.0 1.0"],
+        {"style": "bond", "extra": BONDS},
     ),
     "raises": (PAIR.replace("toy", "refuser") + RUN, ["evaluation of refuser.pt failed", "no answer to energies"], {}),
     "result": (PAIR.replace("toy", "liar") + RUN, ["did not return 'energies'"], {}),
-}  # fmt: skip
+}
+
 
 class Liar(torch.nn.Module):
     """A module that returns nothing of what it is asked for."""
 
     def forward(
-        self, species: torch.Tensor, centers: torch.Tensor, offsets: torch.Tensor, neighbors: torch.Tensor,
-        vectors: torch.Tensor, quantities: list[str], field: torch.Tensor | None,
-    ) -> dict[str, torch.Tensor]:  # fmt: skip
+        self,
+        species: torch.Tensor,
+        centers: torch.Tensor,
+        offsets: torch.Tensor,
+        neighbors: torch.Tensor,
+        vectors: torch.Tensor,
+        quantities: list[str],
+        field: torch.Tensor | None,
+    ) -> dict[str, torch.Tensor]:
         return {"nothing": vectors}
 
 
@@ -84,9 +102,15 @@ class Refuser(torch.nn.Module):
     """A module that raises."""
 
     def forward(
-        self, species: torch.Tensor, centers: torch.Tensor, offsets: torch.Tensor, neighbors: torch.Tensor,
-        vectors: torch.Tensor, quantities: list[str], field: torch.Tensor | None,
-    ) -> dict[str, torch.Tensor]:  # fmt: skip
+        self,
+        species: torch.Tensor,
+        centers: torch.Tensor,
+        offsets: torch.Tensor,
+        neighbors: torch.Tensor,
+        vectors: torch.Tensor,
+        quantities: list[str],
+        field: torch.Tensor | None,
+    ) -> dict[str, torch.Tensor]:
         raise ValueError("no answer to " + quantities[0])
         return {"nothing": vectors}
 
@@ -157,9 +181,13 @@ def test_python_and_lammps_in_one_process(tmp_path):
     export_artifact(random_nep(), tmp_path / "nep.pt")
     (tmp_path / "in.x").write_text(script("pair_style tnep\npair_coeff * * nep.pt B N\n" + RUN))
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SAME_PROCESS], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300,
-    )  # fmt: skip
+        [sys.executable, "-W", "ignore", "-c", SAME_PROCESS],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     before, first, second, after = map(float, done.stdout.split()[-4:])
     assert first == pytest.approx(before, abs=1e-6) and second == first  # extxyz has eight digits

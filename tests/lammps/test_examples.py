@@ -1,6 +1,5 @@
 """The example inputs of lammps_plugin/ run as they stand."""
 
-
 import numpy as np
 import pytest
 

@@ -134,9 +134,14 @@ def test_dynamics_on_ranks_clear_and_restart(tmp_path):
     dynamics = "fix 1 all nve\ntimestep 0.0002\nthermo_style custom step pe etotal press\n"
     dynamics += "thermo_modify format float %.17g\n"
     both = script(
-        model + start + dynamics + "run 10\nwrite_restart half.bin\nrun 10\nclear\nread_restart half.bin\n"
-        + model + dynamics + "run 10\n"
-    )  # fmt: skip
+        model
+        + start
+        + dynamics
+        + "run 10\nwrite_restart half.bin\nrun 10\nclear\nread_restart half.bin\n"
+        + model
+        + dynamics
+        + "run 10\n"
+    )
     two = run(tmp_path, both, 2)
     one = run(tmp_path, script(model + start + dynamics + "thermo 20\nrun 20\n"), 1)
     assert two.thermo["Step"] == one.thermo["Step"] == 20
@@ -177,7 +182,9 @@ def test_lists_that_are_kept_between_rebuilds(nep_case, tmp_path):
     results = {}
     for check in ("yes", "no"):
         for ranks in (1, 2):
-            body = start + f"neigh_modify every 1 delay 0 check {check}\n" + output("pe etotal").replace("run 0", "run 60")
+            body = (
+                start + f"neigh_modify every 1 delay 0 check {check}\n" + output("pe etotal").replace("run 0", "run 60")
+            )
             results[check, ranks] = run(tmp_path, script(body), ranks)
     kept = re.search(r"Neighbor list builds = (\d+)", results["yes", 1].text)
     assert 3 <= int(kept[1]) <= 30  # some steps with a kept list, some with a new one

@@ -10,8 +10,10 @@ from tnep_calc.artifact import export_radnet
 pytestmark = pytest.mark.slow
 
 THERMO = " ".join([f"c_mu[{k}]" for k in (1, 2, 3)] + [f"c_a[{k}]" for k in range(1, 7)])
-BODY = ("pair_style zero 7.0\npair_coeff * *\n"
-        "compute mu all tnep/dipole model.pt B N\ncompute a all tnep/polarizability model.pt B N\n")  # fmt: skip
+BODY = (
+    "pair_style zero 7.0\npair_coeff * *\n"
+    "compute mu all tnep/dipole model.pt B N\ncompute a all tnep/polarizability model.pt B N\n"
+)
 
 
 @pytest.fixture(scope="module")

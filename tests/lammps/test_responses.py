@@ -27,9 +27,11 @@ def computes(dipole, alpha):
 
 
 THERMO = " ".join(
-    [f"c_j[{k}]" for k in (1, 2, 3)] + [f"c_e[{k}]" for k in range(1, 19)] + [f"c_z[{k}]" for k in range(1, 10)]
+    [f"c_j[{k}]" for k in (1, 2, 3)]
+    + [f"c_e[{k}]" for k in range(1, 19)]
+    + [f"c_z[{k}]" for k in range(1, 10)]
     + ["c_m[1]", "c_r[4]"]
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,15 @@ from tnep_calc.calculators.field import follow
 
 FIELD = np.array([0.2, -0.1, 0.3])
 RANKS = {
-    "energy": 0, "energies": 0, "forces": 1, "dipole": 1, "born_effective_charges": 2, "polarizability": 2,
-    "polarizability_gradient": 3, "piezoelectric_tensor": 3,
-}  # fmt: skip
+    "energy": 0,
+    "energies": 0,
+    "forces": 1,
+    "dipole": 1,
+    "born_effective_charges": 2,
+    "polarizability": 2,
+    "polarizability_gradient": 3,
+    "piezoelectric_tensor": 3,
+}
 
 
 def calculator(efield=None, **kwargs):
@@ -148,8 +154,12 @@ def test_supercell():
 
 
 def test_cell_smaller_than_the_cutoff():
-    small = Atoms("SiO", scaled_positions=[[0, 0, 0], [0.4, 0.5, 0.6]], cell=[[2.4, 0, 0], [0.7, 2.5, 0], [-0.4, 0.3, 2.6]],
-                  pbc=True)  # fmt: skip
+    small = Atoms(
+        "SiO",
+        scaled_positions=[[0, 0, 0], [0.4, 0.5, 0.6]],
+        cell=[[2.4, 0, 0], [0.7, 2.5, 0], [-0.4, 0.3, 2.6]],
+        pbc=True,
+    )
     assert max(small.cell.lengths()) < CUTOFF
     before, after = properties(small, FIELD), properties(small.repeat((3, 2, 2)), FIELD)
     assert_same(after["energy"], 12 * before["energy"])

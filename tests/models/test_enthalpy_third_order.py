@@ -167,9 +167,30 @@ def test_models_of_second_order_are_as_before():
     sites = EnthalpySites(shape)
     assert shape.n_outputs == 2 + 3 * 3 + 3 * 5
     assert set(sites.state_dict()) == {
-        "contraction", "mixing", "linear", "w1", "b1", "w2", "b2", "w3", "b3", "left", "right", "coupling", "upper",
-        "pairs1", "pairs2", "rank1", "rank2", "whitening", "offset", "spread", "gain", "units", "site",
-    }  # fmt: skip
+        "contraction",
+        "mixing",
+        "linear",
+        "w1",
+        "b1",
+        "w2",
+        "b2",
+        "w3",
+        "b3",
+        "left",
+        "right",
+        "coupling",
+        "upper",
+        "pairs1",
+        "pairs2",
+        "rank1",
+        "rank2",
+        "whitening",
+        "offset",
+        "spread",
+        "gain",
+        "units",
+        "site",
+    }
     assert sites.units.shape == (3,) and sites.gain.shape == (2, 3 * 3 + 3 * 5)
     second = random_enthalpy()
     assert HYPERPOLARIZABILITY not in second.metadata.units and second.metadata.quantities == QUANTITIES

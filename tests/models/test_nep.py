@@ -15,9 +15,14 @@ def evaluate(model, species, atoms, quantities, cutoff, field=None):
     edges = NeighborList(cutoff).edges(atoms.positions, atoms.cell.array, atoms.pbc)
     index = torch.tensor([species.index(s) for s in atoms.symbols])
     out = model(
-        index, torch.arange(len(atoms)), torch.from_numpy(edges.offsets), torch.from_numpy(edges.neighbors),
-        torch.from_numpy(edges.vectors), quantities, field,
-    )  # fmt: skip
+        index,
+        torch.arange(len(atoms)),
+        torch.from_numpy(edges.offsets),
+        torch.from_numpy(edges.neighbors),
+        torch.from_numpy(edges.vectors),
+        quantities,
+        field,
+    )
     return {k: v.numpy() for k, v in out.items()}
 
 
@@ -155,9 +160,10 @@ def test_rotation_reflection_permutation_and_supercell(seed):
     turned.positions = atoms.positions[order] @ q.T
     double = atoms.repeat((2, 1, 1))
     for kind, wanted in (
-        ("potential", ["forces", "virial", "energy"]), ("dipole", ["dipole", "born_charges"]),
+        ("potential", ["forces", "virial", "energy"]),
+        ("dipole", ["dipole", "born_charges"]),
         ("polarizability", ["polarizability", "polarizability_gradient"]),
-    ):  # fmt: skip
+    ):
         p = random_nep(kind, extra=(True,) * 6, seed=seed)
         model = NEP(p)
         a = evaluate(model, p.species, atoms, wanted, p.cutoff)
@@ -190,9 +196,10 @@ def test_float32_is_close_to_float64():
 
 def test_atoms_without_neighbours():
     for kind, wanted in (
-        ("potential", ["energies", "forces", "virial", "virials"]), ("dipole", ["dipole", "born_charges"]),
+        ("potential", ["energies", "forces", "virial", "virials"]),
+        ("dipole", ["dipole", "born_charges"]),
         ("polarizability", ["polarizability", "polarizability_gradient"]),
-    ):  # fmt: skip
+    ):
         p = random_nep(kind)
         one = evaluate(NEP(p), p.species, Atoms("B"), wanted, p.cutoff)
         two = evaluate(NEP(p), p.species, Atoms("BN", positions=[[0, 0, 0], [0, 0, 50]]), wanted, p.cutoff)

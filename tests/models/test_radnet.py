@@ -74,8 +74,10 @@ def test_derivatives_are_those_of_the_values(architecture):
             sides.append(
                 {name: np.array(calculator.get_property(name, moved)) for name in ("dipole", "polarizability")}
             )
-        for name, exact in (("dipole", found["born_effective_charges"][atom, :, axis]),
-                            ("polarizability", found["polarizability_gradient"][atom, axis])):  # fmt: skip
+        for name, exact in (
+            ("dipole", found["born_effective_charges"][atom, :, axis]),
+            ("polarizability", found["polarizability_gradient"][atom, axis]),
+        ):
             difference = (sides[0][name] - sides[1][name]) / (2 * h)
             assert np.abs(difference - exact).max() < 1e-6 * np.abs(exact).max()
     strain = np.zeros((3, 3))
@@ -139,8 +141,10 @@ def test_nothing_jumps_where_an_atom_enters(calculator):
 
 def test_species_of_neighbours_are_told_apart(calculator):
     one, other = (Atoms(f"B{x}", [[0, 0, 0], [1.5, 0, 0]]) for x in "BN")
-    assert np.abs(calculator.get_property("polarizability", one)
-                  - calculator.get_property("polarizability", other)).max() > 1e-2  # fmt: skip
+    assert (
+        np.abs(calculator.get_property("polarizability", one) - calculator.get_property("polarizability", other)).max()
+        > 1e-2
+    )
 
 
 def test_centres_in_parts_and_one_by_one():
@@ -160,10 +164,17 @@ def test_centres_in_parts_and_one_by_one():
     for name in names:
         assert float((whole[name] - parts[name]).abs().max()) < 1e-14
     single = [
-        artifact(species, torch.tensor([c]), torch.tensor([0, offsets[c + 1] - offsets[c]]),
-                 neighbors[offsets[c] : offsets[c + 1]], vectors[offsets[c] : offsets[c + 1]], names, field)
+        artifact(
+            species,
+            torch.tensor([c]),
+            torch.tensor([0, offsets[c + 1] - offsets[c]]),
+            neighbors[offsets[c] : offsets[c + 1]],
+            vectors[offsets[c] : offsets[c + 1]],
+            names,
+            field,
+        )
         for c in range(16)
-    ]  # fmt: skip
+    ]
     assert float((sum(x["born_charges"] for x in single) - whole["born_charges"]).abs().max()) < 1e-14
     assert float((torch.cat([x["dipoles"] for x in single]) - whole["dipoles"]).abs().max()) < 1e-14
     along = torch.einsum("a,iab->ib", field, whole["born_charges"])

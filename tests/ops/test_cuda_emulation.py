@@ -144,8 +144,13 @@ def test_a_field_of_its_own_at_every_centre(kind):
 @pytest.mark.parametrize("name", ["neighbors", "species", "centers"])
 def test_wrong_indices_stop_the_kernel(name):
     parameters = random_model("potential", 1)
-    inputs = dict(zip(["species", "centers", "offsets", "neighbors", "vectors"],
-                      edges(parameters, *structure(parameters)), strict=True))  # fmt: skip
+    inputs = dict(
+        zip(
+            ["species", "centers", "offsets", "neighbors", "vectors"],
+            edges(parameters, *structure(parameters)),
+            strict=True,
+        )
+    )
     if name != "centers":
         inputs[name][1] = 1000
         with pytest.raises((RuntimeError, IndexError), match="out of range"):

@@ -97,6 +97,7 @@ def test_gradients_equal_calorine(name, dtype):
 
 # ---------------------------------------------------------------- parity with the plain torch model
 
+
 @pytest.mark.parametrize("kind", REFERENCE_QUANTITIES)
 @pytest.mark.parametrize("l_max, version", [(1, 4), (2, 3), (3, 4), (4, 5), (5, 4), (6, 4), (7, 4), (8, 4)])
 def test_equals_plain_torch(kind, l_max, version):
@@ -170,8 +171,16 @@ def test_improper_rotation_and_permutation():
 def test_coincident_atoms_give_finite_numbers():
     p = random_model("potential", 4)
     species, centers = torch.tensor([0, 1]), torch.tensor([0])
-    out = nep.nep_energy(*model(p), species, centers, torch.tensor([0, 1]), torch.tensor([1]),
-                         torch.zeros(1, 3, dtype=torch.float64), True, True)  # fmt: skip
+    out = nep.nep_energy(
+        *model(p),
+        species,
+        centers,
+        torch.tensor([0, 1]),
+        torch.tensor([1]),
+        torch.zeros(1, 3, dtype=torch.float64),
+        True,
+        True,
+    )
     assert all(bool(torch.isfinite(t).all()) for t in out)
 
 

@@ -33,9 +33,12 @@ def with_ghosts(p, skin=1.0, seed=1):
     ghosts, owners = points[first], neighbors.numpy()[first]
     everything = np.concatenate([positions, ghosts])
     return (
-        torch.cat([species, species[torch.from_numpy(owners)]]), centers, offsets,
-        torch.from_numpy((len(positions) + index.reshape(-1)).astype(np.int32)), torch.from_numpy(everything),
-    )  # fmt: skip
+        torch.cat([species, species[torch.from_numpy(owners)]]),
+        centers,
+        offsets,
+        torch.from_numpy((len(positions) + index.reshape(-1)).astype(np.int32)),
+        torch.from_numpy(everything),
+    )
 
 
 def inside(p, species, centers, offsets, neighbors, positions):
@@ -77,8 +80,9 @@ def test_any_number_of_edges(n_species):
     listed = species, centers, cut, some, positions
     for value, reference in zip(
         nep.nep_energy_list(*model(p), *listed, True, True),
-        nep.nep_energy(*model(p), *inside(p, *listed), True, True), strict=True,
-    ):  # fmt: skip
+        nep.nep_energy(*model(p), *inside(p, *listed), True, True),
+        strict=True,
+    ):
         close(value, reference, 1e-13)
 
 
@@ -87,8 +91,11 @@ def test_opcheck_and_empty(kind):
     p = random_model(kind, 3)
     _, by_list, rest = OPERATORS[kind]
     species, centers, offsets, neighbors, positions = with_ghosts(p)
-    torch.library.opcheck(by_list, (*model(p), species, centers, offsets, neighbors, positions, *rest),
-                          test_utils=("test_schema", "test_faketensor"))  # fmt: skip
+    torch.library.opcheck(
+        by_list,
+        (*model(p), species, centers, offsets, neighbors, positions, *rest),
+        test_utils=("test_schema", "test_faketensor"),
+    )
     none = torch.zeros(0, dtype=torch.int64)
     out = flat(by_list(*model(p), species, none, none.new_zeros(1), none.int(), positions, *rest))
     assert out[0].shape[0] == 0
@@ -104,7 +111,11 @@ def test_wrong_input_is_refused_with_the_received_value():
     beyond[-1], below[3] = len(species), -1
     wrong = [
         (5, neighbors.long(), "neighbors must be a 1-dimensional int32 tensor on the CPU, got Long"),
-        (5, beyond, f"neighbors must be from 0 to n_atoms - 1 = {len(species) - 1}, got values from .* to {len(species)}"),
+        (
+            5,
+            beyond,
+            f"neighbors must be from 0 to n_atoms - 1 = {len(species) - 1}, got values from .* to {len(species)}",
+        ),
         (5, below, "neighbors must be from 0 to n_atoms .* got values from -1"),
         (5, neighbors[:-1], "offsets must rise from 0 to the number of edges"),
         (6, positions.float(), "positions must be a float64 tensor of shape .* got Float"),

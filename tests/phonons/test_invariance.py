@@ -86,8 +86,9 @@ def test_orientation_and_cell(result, tmp_path):
     atoms = wurtzite()
     atoms.set_cell(atoms.cell.array @ turn.T, scale_atoms=True)
     turned = run_phonons(atoms, PolarCrystal(), tmp_path / "t", Settings(length=6, fmax=1e-6), log=silent)
-    big = run_phonons(wurtzite().repeat((2, 1, 1)), PolarCrystal(), tmp_path / "b", Settings(length=6, fmax=1e-6),
-                      log=silent)  # fmt: skip
+    big = run_phonons(
+        wurtzite().repeat((2, 1, 1)), PolarCrystal(), tmp_path / "b", Settings(length=6, fmax=1e-6), log=silent
+    )
     plain = run_phonons(wurtzite(), PolarCrystal(), tmp_path / "p", Settings(length=6, fmax=1e-6), log=silent)
     reference = all_numbers(plain, plain.modes)
     for other, frame in ((turned, turn), (big, np.eye(3))):
@@ -115,9 +116,11 @@ def test_the_same_force_constants_turned_in_space(result):
     assert modes.labels == result.modes.labels
     for one, two in (
         (intensities(mode_charges(charges, modes)), intensities(mode_charges(result.charges.used, result.modes))),
-        (activity(invariants(raman_tensors(gradient, modes))),
-         activity(invariants(raman_tensors(result.gradient, result.modes)))),
-    ):  # fmt: skip
+        (
+            activity(invariants(raman_tensors(gradient, modes))),
+            activity(invariants(raman_tensors(result.gradient, result.modes))),
+        ),
+    ):
         np.testing.assert_allclose(modes.of_sets(one)[1:], result.modes.of_sets(two)[1:], atol=1e-8 * two.max())
     q = np.array([[1.0, 0.5, 0.2], [0, 0, 1]])
     np.testing.assert_allclose(lo_to(phonon, q @ turn.T)[:, 3:], lo_to(old, q)[:, 3:], atol=1e-5)
@@ -134,10 +137,16 @@ def test_two_cells_as_primitive_cell(tmp_path):
     assert len(phonon.primitive) == 8
     modes = gamma_modes(phonon)
     parents = [
-        int(np.argmin([np.linalg.norm(old.primitive.cell.T @ ((d := old.primitive.scaled_positions - y) - np.rint(d))[k])
-                       for k in range(4)]))
+        int(
+            np.argmin(
+                [
+                    np.linalg.norm(old.primitive.cell.T @ ((d := old.primitive.scaled_positions - y) - np.rint(d))[k])
+                    for k in range(4)
+                ]
+            )
+        )
         for y in phonon.primitive.positions @ np.linalg.inv(old.primitive.cell)
-    ]  # fmt: skip
+    ]
     p, p1 = mode_charges(one.charges.used[parents], modes), mode_charges(one.charges.used, one.modes)
     eps = one.charges.dielectric
     expected = dielectric_function(GRID, eps, p1, one.modes, 8.0)
@@ -190,8 +199,11 @@ def test_derivatives_beside_finite_differences():
 
 
 def test_symmetrized_gradient_of_a_symmetric_crystal_is_itself(result):
-    np.testing.assert_allclose(symmetrize_gradient(result.gradient, result.phonon.primitive), result.gradient,
-                               atol=1e-6 * np.abs(result.gradient).max())  # fmt: skip
+    np.testing.assert_allclose(
+        symmetrize_gradient(result.gradient, result.phonon.primitive),
+        result.gradient,
+        atol=1e-6 * np.abs(result.gradient).max(),
+    )
 
 
 def test_powder_average_without_charges_is_the_average_of_orientations(result, tmp_path):
@@ -221,13 +233,19 @@ def test_average_of_orientations_by_brute_force(result):
 
 def test_porto_selects_modes(result):
     """z(xx)-z sees A1(LO) and E2; x(zz)-x A1(TO); x(yz)-x E1(TO) of wurtzite (Arguello et al., 1969)."""
-    to = {label: result.modes.wavenumbers[group[0]] for label, group in zip(result.modes.labels, result.modes.sets, strict=True)
-          if label in ("A1", "E1")}  # fmt: skip
+    to = {
+        label: result.modes.wavenumbers[group[0]]
+        for label, group in zip(result.modes.labels, result.modes.sets, strict=True)
+        if label in ("A1", "E1")
+    }
     seen = {}
     for notation in ("z(xx)-z", "x(zz)-x", "x(yz)-x", "y(xy)z"):
         _, modes, squared = porto_spectrum(result.phonon, result.gradient, notation, GRID)
-        seen[notation] = [modes.wavenumbers[modes.sets[k][0]] for k in modes.optical_sets if squared[k] > 1e-6] if (
-            notation != "y(xy)z") else []  # fmt: skip
+        seen[notation] = (
+            [modes.wavenumbers[modes.sets[k][0]] for k in modes.optical_sets if squared[k] > 1e-6]
+            if (notation != "y(xy)z")
+            else []
+        )
     assert np.abs(np.array(seen["x(zz)-x"]) - to["A1"]).min() < 1e-2
     assert len(seen["x(zz)-x"]) == 1
     assert seen["x(yz)-x"] == pytest.approx([to["E1"]], abs=1e-2)

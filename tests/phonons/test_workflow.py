@@ -252,8 +252,10 @@ def test_raman_derivative_from_files(tmp_path):
     for entry in r["eps_at_displaced"]:
         positions = rest.copy()
         positions[0, 0] += entry["u_x_atom0_A"]
-        text += (f'2\nLattice="{" ".join(map(str, lattice.ravel()))}" Properties=species:S:1:pos:R:3 pbc="T T T" '
-                 f'epsilon_inf="{" ".join(str(x) for x in np.ravel(entry["epsilon_inf"]))}"\n')  # fmt: skip
+        text += (
+            f'2\nLattice="{" ".join(map(str, lattice.ravel()))}" Properties=species:S:1:pos:R:3 pbc="T T T" '
+            f'epsilon_inf="{" ".join(str(x) for x in np.ravel(entry["epsilon_inf"]))}"\n'
+        )
         order = (1, 0)  # another order of the atoms, and another image
         text += "".join(
             f"{r['symbols'][k]} {' '.join(f'{x:.12f}' for x in positions[k] + lattice[2] * k)}\n" for k in order
@@ -298,8 +300,12 @@ def test_molecule_beside_ase(tmp_path):
     infrared = Infrared(atoms, name=str(tmp_path / "ir"), delta=0.01)
     infrared.run()
     np.testing.assert_allclose(found.modes.wavenumbers[6:], infrared.get_frequencies().real[6:], rtol=1e-3)
-    np.testing.assert_allclose(intensities(found.charges, "D2/A2/amu")[6:], infrared.intensities[6:], rtol=5e-3,
-                               atol=1e-4 * infrared.intensities.max())  # fmt: skip
+    np.testing.assert_allclose(
+        intensities(found.charges, "D2/A2/amu")[6:],
+        infrared.intensities[6:],
+        rtol=5e-3,
+        atol=1e-4 * infrared.intensities.max(),
+    )
     numerical = vibrations(
         bent(), PolarCrystal(without=("born_effective_charges", "polarizability_gradient")), fmax=1e-6
     )
@@ -317,15 +323,44 @@ def test_command(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(command, "calculator_of", lambda args: (PolarCrystal(), {"models": {}}))
     wurtzite().write(tmp_path / "w.extxyz")
-    words = ["phonons", str(tmp_path / "w.extxyz"), "-o", str(tmp_path / "out"), "--length", "6", "--porto", "z(xx)-z",
-             "--directions", "1", "0", "0", "1", "0", "1"]  # fmt: skip
+    words = [
+        "phonons",
+        str(tmp_path / "w.extxyz"),
+        "-o",
+        str(tmp_path / "out"),
+        "--length",
+        "6",
+        "--porto",
+        "z(xx)-z",
+        "--directions",
+        "1",
+        "0",
+        "0",
+        "1",
+        "0",
+        "1",
+    ]
     assert main(words) == 0
     shown = capsys.readouterr().out
     assert "P6_3mc (186)" in shown and "E1" in shown and "[1 0 1]" in shown
     out = tmp_path / "out"
     names = {path.name for path in out.iterdir()}
-    assert {"phonons.html", "phonons.json", "modes.csv", "loto.csv", "lst.csv", "porto.csv", "bands.csv", "dos.csv", "BORN",
-            "infrared_x.txt", "infrared_z.txt", "raman_powder.txt", "phonopy_params.yaml", "bands.png"} <= names  # fmt: skip
+    assert {
+        "phonons.html",
+        "phonons.json",
+        "modes.csv",
+        "loto.csv",
+        "lst.csv",
+        "porto.csv",
+        "bands.csv",
+        "dos.csv",
+        "BORN",
+        "infrared_x.txt",
+        "infrared_z.txt",
+        "raman_powder.txt",
+        "phonopy_params.yaml",
+        "bands.png",
+    } <= names
     numbers = json.loads((out / "phonons.json").read_text())
     assert numbers["modes"]["irreps"][1:] == ["B1", "E2", "B1", "E2", "A1", "E1"]
     assert numbers["provenance"]["space_group"].startswith("P6_3mc")
@@ -334,8 +369,24 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert len(rows) == 7 and rows[0][0] == "cm^-1"
     page = (out / "phonons.html").read_text()
     assert page.count("<img") == 6 and "LO-TO splitting" in page
-    assert main(["loto", str(out / "phonopy_params.yaml"), "--angle", "0", "0", "1", "1", "0", "0", "--csv",
-                 str(tmp_path / "scan.csv")]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "loto",
+                str(out / "phonopy_params.yaml"),
+                "--angle",
+                "0",
+                "0",
+                "1",
+                "1",
+                "0",
+                "0",
+                "--csv",
+                str(tmp_path / "scan.csv"),
+            ]
+        )
+        == 0
+    )
     assert "Lyddane-Sachs-Teller" in capsys.readouterr().out
     assert len((tmp_path / "scan.csv").read_text().splitlines()) == 47
 
@@ -360,8 +411,15 @@ def test_a_model_of_an_unstable_crystal(tmp_path, capsys):
     assert analysis.infrared == {} and analysis.raman is None
     write_nep(tmp_path / "nep.txt", model)
     bulk("BN", "zincblende", a=3.6).write(tmp_path / "bn.cif")
-    words = ["phonons", str(tmp_path / "bn.cif"), "--energy", str(tmp_path / "nep.txt"), "-o", str(tmp_path / "0"),
-             "--no-relax"]  # fmt: skip
+    words = [
+        "phonons",
+        str(tmp_path / "bn.cif"),
+        "--energy",
+        str(tmp_path / "nep.txt"),
+        "-o",
+        str(tmp_path / "0"),
+        "--no-relax",
+    ]
     assert main(words) == 1
     assert "another calculation" in capsys.readouterr().err
     assert main([*words, "--restart", "--dim", "1", "1", "1"]) == 1

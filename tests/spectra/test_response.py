@@ -49,7 +49,13 @@ def test_z_scores_over_200_runs_are_standard_normal(langevin):
     scores = {"absorption": [], "eps_real": [], "loss": []}
     for run in range(runs):
         found = dielectric_spectrum(
-            dt, VOLUME, TEMPERATURE, dipole=positions[:, 3 * run : 3 * run + 3], eps_inf=2.0, resolution=100.0, blocks=15
+            dt,
+            VOLUME,
+            TEMPERATURE,
+            dipole=positions[:, 3 * run : 3 * run + 3],
+            eps_inf=2.0,
+            resolution=100.0,
+            blocks=15,
         )
         points = np.searchsorted(found.wavenumber, [300.0, 450.0, 600.0, 750.0, 900.0])
         eps = exact[points] + 2.0

@@ -12,7 +12,21 @@ from .precision import in_precision
 from .radnet import artifact_from_radnet, export_radnet
 
 __all__ = [
-    "DTYPES", "FORMAT", "METADATA_FILE", "Artifact", "Metadata", "artifact_from_enthalpy", "artifact_from_nep",
-    "artifact_from_radnet", "export_artifact", "export_enthalpy", "export_mean", "export_radnet", "in_precision",
-    "is_artifact", "load_artifact", "read_metadata", "save_artifact",
-]  # fmt: skip
+    "DTYPES",
+    "FORMAT",
+    "METADATA_FILE",
+    "Artifact",
+    "Metadata",
+    "artifact_from_enthalpy",
+    "artifact_from_nep",
+    "artifact_from_radnet",
+    "export_artifact",
+    "export_enthalpy",
+    "export_mean",
+    "export_radnet",
+    "in_precision",
+    "is_artifact",
+    "load_artifact",
+    "read_metadata",
+    "save_artifact",
+]

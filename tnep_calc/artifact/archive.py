@@ -105,9 +105,16 @@ def read_metadata(path) -> Metadata:
     except ModelFileError:
         raise
     except (
-        zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, LookupError, NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        OSError,
+        EOFError,
+        ValueError,
+        LookupError,
+        NotImplementedError,
         RuntimeError,
-    ) as error:  # fmt: skip
+    ) as error:
         words = (str(error).splitlines() or [""])[0][:200]
         raise ModelFileError(f"{path}: truncated or damaged archive ({words}): copy or export it again") from error
     if broken is not None:

@@ -17,7 +17,8 @@ import torch
 
 from ..errors import ModelFileError
 
-OPERATORS = frozenset("""
+OPERATORS = frozenset(
+    """
     __and__ __contains__ __derive_index __getitem__ __is__ __isnot__ __not__ __or__ __range_length
     __round_to_zero_floordiv __xor__ _cast_Double _set_item abs acos add add_ addmm all allclose amax amin any append
     arange argmax argmin argsort asin atan atan2 backward baddbmm bernoulli bincount bitwise_and bitwise_not
@@ -34,7 +35,8 @@ OPERATORS = frozenset("""
     sigmoid sign silu silu_ sin sinh size slice softmax softplus sort split sqrt square squeeze stack startswith std
     strip sub sub_ sum t tan tanh tensor tensordot to topk trace transpose transpose_ tril triu type_as unbind
     unflatten unique unsqueeze unsqueeze_ update upper values var view view_as where zero_ zeros zeros_like
-""".split())  # fmt: skip
+""".split()
+)
 """Operators (``aten``) that a model may use: arithmetic, shapes, lists and dictionaries."""
 _PRIM = frozenset("RaiseException device dtype is_cuda layout max min abs".split())
 _SPECIAL = frozenset({"__len__", "__contains__", "__getitem__"})  # methods with such names that may be defined
@@ -148,8 +150,10 @@ def _check_chain(node, inside, path):
     elif root == "ops":
         allowed = len(words) == 2 and (
             words[0] == "tnep"
-            or words[0] == "prim" and words[1] in _PRIM
-            or words[0] == "aten" and words[1] in OPERATORS
+            or words[0] == "prim"
+            and words[1] in _PRIM
+            or words[0] == "aten"
+            and words[1] in OPERATORS
         )
     elif root == "__torch__":
         allowed = words[:2] != ["torch", "classes"]

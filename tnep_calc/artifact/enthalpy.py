@@ -16,9 +16,14 @@ from .metadata import DTYPES, UNITS, Metadata, check_dtype
 
 
 def artifact_from_enthalpy(
-    members: Sequence[EnthalpySites], species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float = 0.0,
-    dtype: str = "float64", provenance: dict | None = None,
-) -> Artifact:  # fmt: skip
+    members: Sequence[EnthalpySites],
+    species: tuple[str, ...],
+    cutoff: float,
+    n_radial: int,
+    zbl: float = 0.0,
+    dtype: str = "float64",
+    provenance: dict | None = None,
+) -> Artifact:
     """Return an electric-enthalpy model, or the mean of several, as an artifact in memory (not scripted).
 
     Parameters
@@ -55,16 +60,28 @@ def artifact_from_enthalpy(
     units = UNITS | ({HYPERPOLARIZABILITY: "e*A^3/V^2"} if shape.hyperpolarizability else {})
     module = NativeEnthalpy(converted, tuple(species), cutoff, n_radial, zbl).eval()
     metadata = Metadata(
-        family="enthalpy", kind="enthalpy", quantities=tuple(module.quantities), species=tuple(species), cutoff=cutoff,
-        dtype=dtype, units=units, provenance=provenance or {},
-    )  # fmt: skip
+        family="enthalpy",
+        kind="enthalpy",
+        quantities=tuple(module.quantities),
+        species=tuple(species),
+        cutoff=cutoff,
+        dtype=dtype,
+        units=units,
+        provenance=provenance or {},
+    )
     return Artifact(module, metadata)
 
 
 def export_enthalpy(
-    members: Sequence[EnthalpySites], species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float, path,
-    dtype: str = "float64", provenance: dict | None = None,
-) -> Metadata:  # fmt: skip
+    members: Sequence[EnthalpySites],
+    species: tuple[str, ...],
+    cutoff: float,
+    n_radial: int,
+    zbl: float,
+    path,
+    dtype: str = "float64",
+    provenance: dict | None = None,
+) -> Metadata:
     """Write an electric-enthalpy model, or a mean of several, as an artifact; the file appears complete or not at all.
 
     Arguments and errors as of `artifact_from_enthalpy`; `path` is the file to write, usually named ``*.pt``.

@@ -37,16 +37,26 @@ def artifact_from_nep(
     if parameters.kind == "polarizability":
         units["polarizability"] = answer
     metadata = Metadata(
-        family="nep", kind=parameters.kind, quantities=QUANTITIES[parameters.kind], species=parameters.species,
-        cutoff=parameters.cutoff, dtype=dtype, units=units, provenance=provenance or {},
-    )  # fmt: skip
+        family="nep",
+        kind=parameters.kind,
+        quantities=QUANTITIES[parameters.kind],
+        species=parameters.species,
+        cutoff=parameters.cutoff,
+        dtype=dtype,
+        units=units,
+        provenance=provenance or {},
+    )
     return Artifact(NativeNEP(parameters, DTYPES[dtype], unit).eval(), metadata)
 
 
 def export_artifact(
-    source, path, dtype: str = "float64", unit: str | None = None, model_type: str | None = None,
+    source,
+    path,
+    dtype: str = "float64",
+    unit: str | None = None,
+    model_type: str | None = None,
     provenance: dict | None = None,
-) -> Metadata:  # fmt: skip
+) -> Metadata:
     """Write a model as an artifact for ASE and LAMMPS; the file appears complete or not at all.
 
     Parameters

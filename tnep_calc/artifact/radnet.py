@@ -33,9 +33,15 @@ def artifact_from_radnet(sites: RadnetSites, species: tuple[str, ...], provenanc
     module = RadNet(copy.deepcopy(sites).requires_grad_(False).to("cpu")).eval()
     dtype = next(name for name, dtype in DTYPES.items() if dtype == module.dtype)
     metadata = Metadata(
-        family="radnet", kind="radnet", quantities=tuple(module.quantities), species=tuple(species),
-        cutoff=sites.shape_.cutoff, dtype=dtype, units=dict(UNITS), provenance=provenance or {},
-    )  # fmt: skip
+        family="radnet",
+        kind="radnet",
+        quantities=tuple(module.quantities),
+        species=tuple(species),
+        cutoff=sites.shape_.cutoff,
+        dtype=dtype,
+        units=dict(UNITS),
+        provenance=provenance or {},
+    )
     return Artifact(module, metadata)
 
 

@@ -14,11 +14,19 @@ from ..families import ROLES
 from ..io.files import sha256
 
 _OTHER_NAMES = {
-    "polarizability": "susceptibility", "chi": "susceptibility", "dielectric_tensor": "susceptibility",
-    "potential": "energy", "model": "energy", "born_charges": "dipole", "born_effective_charges": "dipole",
-    "polarization": "dipole", "field": "efield", "electric_field": "efield", "unit": "dipole_unit",
+    "polarizability": "susceptibility",
+    "chi": "susceptibility",
+    "dielectric_tensor": "susceptibility",
+    "potential": "energy",
+    "model": "energy",
+    "born_charges": "dipole",
+    "born_effective_charges": "dipole",
+    "polarization": "dipole",
+    "field": "efield",
+    "electric_field": "efield",
+    "unit": "dipole_unit",
     "polarizability_unit": "susceptibility_unit",
-}  # fmt: skip
+}
 _OF_ASE = ("atoms", "label", "restart", "directory", "ignore_bad_restart_file")
 
 

@@ -129,9 +129,11 @@ def to_one_branch(members: Sequence[dict[str, Any]], cell: np.ndarray, pbc: np.n
 
 
 def separate_in_field(
-    potential: Mapping[str, np.ndarray], dipole: Mapping[str, np.ndarray], response: Mapping[str, np.ndarray] | None,
+    potential: Mapping[str, np.ndarray],
+    dipole: Mapping[str, np.ndarray],
+    response: Mapping[str, np.ndarray] | None,
     field: np.ndarray,
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:  # fmt: skip
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the raw results of separate potential and dipole models in a field: ``H = U - E.P - E.alpha.E / 2``.
 
     Parameters

@@ -57,8 +57,10 @@ def load_model(source, role: str, device: torch.device, dtype: str | None, unit:
         )
     lacking = [name for name, asked in ROLES[role].quantities.items() if asked is None and name not in known.quantities]
     if lacking:
-        raise InputError(f"{role}= needs a model of the {' and the '.join(lacking)}, which this {known.kind} model was "
-                         "not trained for: see its model.targets")  # fmt: skip
+        raise InputError(
+            f"{role}= needs a model of the {' and the '.join(lacking)}, which this {known.kind} model was "
+            "not trained for: see its model.targets"
+        )
     precision = dtype or (known.dtype if known.family == "nep" or isinstance(source, Artifact) else "float64")
     if known.dtype != precision:
         try:

@@ -111,17 +111,33 @@ class TNEPCalculator(Calculator):
     atoms: Atoms
 
     def __init__(
-        self, energy=None, dipole=None, susceptibility=None, *, enthalpy=None, radnet=None, efield=None,
-        device: str = "cpu", dtype: str | None = None, dipole_unit: str | None = None,
-        susceptibility_unit: str | None = None, skin: float = 1.0, **kwargs,
-    ):  # fmt: skip
+        self,
+        energy=None,
+        dipole=None,
+        susceptibility=None,
+        *,
+        enthalpy=None,
+        radnet=None,
+        efield=None,
+        device: str = "cpu",
+        dtype: str | None = None,
+        dipole_unit: str | None = None,
+        susceptibility_unit: str | None = None,
+        skin: float = 1.0,
+        **kwargs,
+    ):
         check_keywords(kwargs, _KEYWORDS)
         super().__init__(**kwargs)
         if dtype is not None and dtype not in DTYPES:
             raise InputError(f"dtype must be {' or '.join(DTYPES)}, got '{dtype}'")
         self.device = resolve(device)
-        sources = {"energy": energy, "dipole": dipole, "susceptibility": susceptibility, "enthalpy": enthalpy,
-                   "radnet": radnet}  # fmt: skip
+        sources = {
+            "energy": energy,
+            "dipole": dipole,
+            "susceptibility": susceptibility,
+            "enthalpy": enthalpy,
+            "radnet": radnet,
+        }
         units = {"dipole": dipole_unit, "susceptibility": susceptibility_unit}
         self.models: dict[str, tuple[Artifact, ...]] = {
             role: tuple(
@@ -141,7 +157,8 @@ class TNEPCalculator(Calculator):
         self.efield = efield
         gives = {
             role: [
-                name for name in ROLES[role].properties
+                name
+                for name in ROLES[role].properties
                 if name != HYPERPOLARIZABILITY or all(map(is_of_third_order, models))
             ]
             for role, models in self.models.items()
@@ -150,8 +167,13 @@ class TNEPCalculator(Calculator):
         self.implemented_properties += [n + STD for role in gives if len(self.models[role]) > 1 for n in gives[role]]
         cutoff = max(model.metadata.cutoff for models in self.models.values() for model in models)
         self._neighbor_list = NeighborList(cutoff, skin, native_search())
-        given = {"device": device, "dtype": dtype, "dipole_unit": dipole_unit, "skin": skin,
-                 "susceptibility_unit": susceptibility_unit}  # fmt: skip
+        given = {
+            "device": device,
+            "dtype": dtype,
+            "dipole_unit": dipole_unit,
+            "skin": skin,
+            "susceptibility_unit": susceptibility_unit,
+        }
         self._described = describe_sources(sources) | {k: v for k, v in given.items() if v is not None}
 
     @property
@@ -349,10 +371,13 @@ class TNEPCalculator(Calculator):
         arguments = [
             tensor.to(self.device)
             for tensor in (
-                species, torch.arange(len(species)), torch.from_numpy(edges.offsets),
-                torch.from_numpy(edges.neighbors), torch.from_numpy(edges.vectors),
+                species,
+                torch.arange(len(species)),
+                torch.from_numpy(edges.offsets),
+                torch.from_numpy(edges.neighbors),
+                torch.from_numpy(edges.vectors),
             )
-        ]  # fmt: skip
+        ]
         index, centers, offsets, neighbors, vectors = arguments
         electric = None if field is None else torch.from_numpy(field).to(self.device)
         with sized_for(len(species)):
@@ -376,8 +401,9 @@ class TNEPCalculator(Calculator):
         potential, dipole = separate_in_field(
             self.evaluate("energy", ["energies", "energy", "forces"], edges),
             self.evaluate("dipole", ["dipole", "dipoles", "field_forces", *charges], edges, field=field),
-            response, field,
-        )  # fmt: skip
+            response,
+            field,
+        )
         return energy_properties(potential, self.atoms) | dipole_properties(dipole, self.atoms)
 
 

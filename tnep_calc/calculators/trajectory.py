@@ -17,10 +17,15 @@ QUANTITIES = {"dipole": "dipole", "polarizability": "susceptibility"}
 
 
 def evaluate_trajectory(
-    frames: Iterable[Atoms], calculator: TNEPCalculator, interval: float | None = None,
-    temperature: float | None = None, source: dict[str, str] | None = None, command: str = "",
-    isolated: bool = False, current: bool = False,
-) -> list[TimeSeries]:  # fmt: skip
+    frames: Iterable[Atoms],
+    calculator: TNEPCalculator,
+    interval: float | None = None,
+    temperature: float | None = None,
+    source: dict[str, str] | None = None,
+    command: str = "",
+    isolated: bool = False,
+    current: bool = False,
+) -> list[TimeSeries]:
     """Evaluate the models of a calculator on the frames of a trajectory.
 
     Parameters
@@ -94,21 +99,28 @@ def evaluate_trajectory(
     result = []
     for member in range(max(counts)):
         sampled = {
-            name: Sampled(np.array([v[min(member, len(v) - 1)] for v in values[name]]), dt, starts,
-                          provenance=dict(source or {}))
+            name: Sampled(
+                np.array([v[min(member, len(v) - 1)] for v in values[name]]), dt, starts, provenance=dict(source or {})
+            )
             for name in names
-        }  # fmt: skip
+        }
         parts = {}
         if current:
             atomic = np.array([row[min(member, len(row) - 1)] for row in charges])
             symbols = np.array(atoms.get_chemical_symbols())
             parts = {str(symbol): atomic[:, symbols == symbol].sum(axis=1) for symbol in dict.fromkeys(symbols)}
             sampled["current"] = Sampled(sum(parts.values()), dt, starts, provenance=dict(source or {}))
-        result.append(TimeSeries(
-            temperature=temperature, volume=float(np.mean(volumes)) if known else None,
-            cell=(cells[0] if fixed else np.array(cells)) if known else None, command=command, current_parts=parts,
-            volume_spread=float(np.std(volumes) / np.mean(volumes)) if known and not fixed else 0.0, **sampled,
-        ))  # fmt: skip
+        result.append(
+            TimeSeries(
+                temperature=temperature,
+                volume=float(np.mean(volumes)) if known else None,
+                cell=(cells[0] if fixed else np.array(cells)) if known else None,
+                command=command,
+                current_parts=parts,
+                volume_spread=float(np.std(volumes) / np.mean(volumes)) if known and not fixed else 0.0,
+                **sampled,
+            )
+        )
     return result
 
 

@@ -43,9 +43,11 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         sub = subparsers.add_parser(
-            name, help=text, description=text[0].upper() + text[1:] + ".",
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
             formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
+        )
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         if name == command:
             import_module(f".{name}", __name__).add_arguments(sub)

@@ -25,8 +25,14 @@ def add_arguments(parser):
     parser.epilog = _EPILOG
     parser.add_argument("model", type=Path, help="nep.txt or artifact")
     parser.add_argument("--structure", type=Path, metavar="FILE", help="structure to repeat, in any format of ASE")
-    parser.add_argument("--atoms", type=int, nargs="+", default=[100, 1000, 10000], metavar="N",
-                        help="numbers of atoms (about 100 1000 10000)")  # fmt: skip
+    parser.add_argument(
+        "--atoms",
+        type=int,
+        nargs="+",
+        default=[100, 1000, 10000],
+        metavar="N",
+        help="numbers of atoms (about 100 1000 10000)",
+    )
     parser.add_argument("--volume", type=float, default=12.0, metavar="A^3", help="per atom without --structure (12)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto (default): the CPU, and a GPU if any")
     parser.add_argument("--dtype", nargs="+", choices=("float64", "float32"), help="arithmetic (both)")
@@ -51,8 +57,11 @@ def run(args):
                 atoms = _structure(args, model.metadata.species, count)
                 row = {"device": str(device), "dtype": dtype, **_measure(model, atoms, device, args.seconds)}
                 rows.append(row)
-                print(f"{row['device']:8} {dtype:8} {row['atoms']:9d} {row['edges']:10.1f} {row['list']:9.3f} "
-                      f"{row['evaluation']:10.3f}", flush=True)  # fmt: skip
+                print(
+                    f"{row['device']:8} {dtype:8} {row['atoms']:9d} {row['edges']:10.1f} {row['list']:9.3f} "
+                    f"{row['evaluation']:10.3f}",
+                    flush=True,
+                )
     for line in advice(rows, model.metadata.family):
         print(line)
 
@@ -122,12 +131,17 @@ def _measure(model, atoms, device, seconds):
     with sized_for(len(atoms)):
         found = search()
         centers = torch.arange(len(atoms), device=device)
-        edges = [torch.from_numpy(np.ascontiguousarray(a)).to(device)
-                 for a in (found.offsets, found.neighbors, found.vectors)]  # fmt: skip
+        edges = [
+            torch.from_numpy(np.ascontiguousarray(a)).to(device)
+            for a in (found.offsets, found.neighbors, found.vectors)
+        ]
         scale = 1e6 / len(atoms)
-        return {"atoms": len(atoms), "edges": len(found.neighbors) / len(atoms),
-                "list": scale * _least_time(search, seconds / 2),
-                "evaluation": scale * _least_time(evaluate, seconds / 2)}  # fmt: skip
+        return {
+            "atoms": len(atoms),
+            "edges": len(found.neighbors) / len(atoms),
+            "list": scale * _least_time(search, seconds / 2),
+            "evaluation": scale * _least_time(evaluate, seconds / 2),
+        }
 
 
 def _least_time(run, seconds):

@@ -32,9 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layout", choices=LAYOUTS, default="overlay", help="of the figure (default: %(default)s)")
     parser.add_argument("--reference", metavar="FILE", help="two columns (cm^-1, intensity), or a spectrum")
     parser.add_argument(
-        "--align", choices=ALIGNMENTS, default="none",
+        "--align",
+        choices=ALIGNMENTS,
+        default="none",
         help="before the score, shift the wavenumbers, or scale them, to the best overlap (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument("--min", type=float, metavar="CM-1", dest="low", help="first wavenumber")
     parser.add_argument("--max", type=float, metavar="CM-1", dest="high", help="last wavenumber")
     parser.add_argument("--plot", metavar="FILE", help="figure to write (.png, .pdf or .svg)")

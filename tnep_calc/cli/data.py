@@ -44,15 +44,26 @@ def add_arguments(parser):
     parser.add_argument("--check", action="store_true", help="write nothing, print what looks wrong (status 1: errors)")
     parser.add_argument("--report", type=Path, metavar="PAGE.html", help="write a page about the inputs instead")
     parser.add_argument(
-        "--key", action="append", default=[], metavar="FIELD=NAME",
+        "--key",
+        action="append",
+        default=[],
+        metavar="FIELD=NAME",
         help="name of a field in extended xyz files and databases, e.g. energy=dft_energy (repeatable)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--unit", action="append", default=[], metavar="LABEL=UNIT",
+        "--unit",
+        action="append",
+        default=[],
+        metavar="LABEL=UNIT",
         help="unit of the inputs: dipole=debye or e*bohr, polarizability=bohr^3, A^3 or N*chi (repeatable)",
-    )  # fmt: skip
-    parser.add_argument("--require", action="append", default=[], metavar="LABEL",
-                        help="label that every structure without field must have (repeatable)")  # fmt: skip
+    )
+    parser.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        metavar="LABEL",
+        help="label that every structure without field must have (repeatable)",
+    )
     parser.add_argument("--kind", choices=sorted(KINDS), help="kind of the inputs, instead of what they look like")
     parser.add_argument("--force", action="store_true", help="overwrite the output")
 

@@ -41,26 +41,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_route_argument(parser)
     parser.add_argument("--volume", type=float, metavar="A3", help="volume in A^3 (default: that of the series)")
     parser.add_argument(
-        "--eps-inf", nargs="+", metavar="EPS",
+        "--eps-inf",
+        nargs="+",
+        metavar="EPS",
         help="electronic dielectric constant: one number, three (xx yy zz), nine (row by row), or 'series' for "
         "1 + <alpha>/(eps0 V) from the polarizability in the series (default: 1)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--direction", type=float, nargs=3, metavar=("X", "Y", "Z"),
+        "--direction",
+        type=float,
+        nargs=3,
+        metavar=("X", "Y", "Z"),
         help="field direction for one component of an oriented crystal (default: average over directions)",
-    )  # fmt: skip
+    )
     parser.add_argument("--tensor", action="store_true", help="add the six components xx yy zz yz xz xy of eps")
     parser.add_argument(
-        "--angle", type=float, metavar="DEG",
+        "--angle",
+        type=float,
+        metavar="DEG",
         help="angle of incidence for the reflectivity with s and p polarization (with --tensor: of a crystal with its "
         "surface normal to z, plane of incidence xz)",
-    )  # fmt: skip
+    )
     parser.add_argument("--unwrap", action="store_true", help="follow one branch of the polarization (needs the cell)")
     parser.add_argument(
-        "--parts", metavar="FILE",
+        "--parts",
+        metavar="FILE",
         help="also write the absorption as a sum over the species, self and cross terms, from the current of each in "
         "the series ('tnep series --current')",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--static", metavar="FILE", help="figure of the static dielectric constant against the length of the run"
     )
@@ -157,9 +165,17 @@ def write_parts(args: argparse.Namespace, path: str, series, volume: float, temp
         for name, part in series.current_parts.items()
     }
     found = partial_spectra(
-        parts, series.current.dt, volume, temperature, route="current", resolution=args.resolution, window=args.window,
-        blocks=args.blocks, direction=args.direction, max_wavenumber=args.max_wavenumber,
-    )  # fmt: skip
+        parts,
+        series.current.dt,
+        volume,
+        temperature,
+        route="current",
+        resolution=args.resolution,
+        window=args.window,
+        blocks=args.blocks,
+        direction=args.direction,
+        max_wavenumber=args.max_wavenumber,
+    )
     found.parameters.update(provenance(path, series.current), skipped_ps=args.skip)
     save_spectrum(args.parts, found, args.force)
     whole = found.values["total"].sum()

@@ -28,21 +28,25 @@ def add_arguments(parser):
     """Declare the arguments."""
     parser.epilog = _EPILOG
     parser.add_argument(
-        "source", type=Path, nargs="+",
+        "source",
+        type=Path,
+        nargs="+",
         help="nep.txt of GPUMD or of 'tnep train' (plain or .gz), or artifacts of two or more enthalpy models",
-    )  # fmt: skip
+    )
     parser.add_argument("artifact", type=Path, help="file to write, e.g. model.pt")
     parser.add_argument(
         "--dtype", choices=("float64", "float32"), help="arithmetic (float64; of a mean that of its models)"
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--unit", help="unit of the training data: e*A (default), e*bohr, debye for a dipole; "
+        "--unit",
+        help="unit of the training data: e*A (default), e*bohr, debye for a dipole; "
         "e*A^2/V (default), A^3, bohr^3, N*chi for a polarizability",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--model-type", choices=("potential", "dipole", "polarizability"),
+        "--model-type",
+        choices=("potential", "dipole", "polarizability"),
         help="kind of a model written before mid-2023, whose first line does not tell it",
-    )  # fmt: skip
+    )
     parser.add_argument("--force", action="store_true", help="overwrite the artifact if it exists")
 
 

@@ -155,8 +155,13 @@ def _lead(args, executor) -> None:
     source, data = _source(args, potential)
     sizes = _sizes(args)
     _claim(args, potential)
-    options = {"displacements": args.displacements, "number": args.number, "amplitude": args.amplitude,
-               "solver": args.solver, "cutoff": args.cutoff}  # fmt: skip
+    options = {
+        "displacements": args.displacements,
+        "number": args.number,
+        "amplitude": args.amplitude,
+        "solver": args.solver,
+        "cutoff": args.cutoff,
+    }
     if sizes:
         _convergence(args, source, data, sizes, options, executor)
         return
@@ -172,9 +177,14 @@ def _lead(args, executor) -> None:
         result = force_constants(source, solver=args.solver, cutoff=args.cutoff)
     else:
         result = force_constants(
-            source, potential, executor=executor, checkpoint=args.output / CHECKPOINTS[0], identity=potential.identity,
-            seed=args.seed, **options,
-        )  # fmt: skip
+            source,
+            potential,
+            executor=executor,
+            checkpoint=args.output / CHECKPOINTS[0],
+            identity=potential.identity,
+            seed=args.seed,
+            **options,
+        )
     written = write_force_constants(result, args.output, evaluated=potential is not None)
     for name in CHECKPOINTS:
         (args.output / name).unlink(missing_ok=True)
@@ -242,12 +252,17 @@ def _claim(args, potential) -> None:
     """Make the folder; raise InputError if it has results of other data or options, or remove them (--restart)."""
     from ..io.files import atomic_output, sha256
 
-    ours = {name: value for name, value in vars(args).items()
-            if name not in ("command", "argv", "debug", "restart", "output", "processes")}  # fmt: skip
+    ours = {
+        name: value
+        for name, value in vars(args).items()
+        if name not in ("command", "argv", "debug", "restart", "output", "processes")
+    }
     files = [args.data, *args.outputs, *filter(None, (args.reference, args.born))]
     ours = {name: str(value) for name, value in ours.items() if name not in ("data", "outputs", "reference", "born")}
-    ours |= {"files": [sha256(path) for path in files], "potential": potential.identity if potential else
-             str(args.potential)}  # fmt: skip
+    ours |= {
+        "files": [sha256(path) for path in files],
+        "potential": potential.identity if potential else str(args.potential),
+    }
     args.output.mkdir(parents=True, exist_ok=True)
     record = args.output / "run.json"
     if record.exists():
@@ -271,8 +286,19 @@ def _discard(folder: Path) -> None:
 
     from ..phonons.anharmonic.force_constants import EVALUATED, FC2, FC3, STRUCTURE
 
-    for name in (FC2, FC3, STRUCTURE, EVALUATED, "run.json", "errors.json", "polymlp.yaml", "polymlp.json",
-                 "convergence.csv", "convergence.png", *CHECKPOINTS):  # fmt: skip
+    for name in (
+        FC2,
+        FC3,
+        STRUCTURE,
+        EVALUATED,
+        "run.json",
+        "errors.json",
+        "polymlp.yaml",
+        "polymlp.json",
+        "convergence.csv",
+        "convergence.png",
+        *CHECKPOINTS,
+    ):
         (folder / name).unlink(missing_ok=True)
     for path in (folder / "nep", *folder.glob("n[0-9]*-[0-9]*")):
         shutil.rmtree(path, ignore_errors=True)
@@ -290,15 +316,30 @@ def _convergence(args, source, data, sizes, options, executor) -> None:
 
     ntest = args.ntest or max(1, len(data) // 10)
     rows, kappa = convergence(
-        source, data, fitting(args, data), sizes, args.output, mesh=args.mesh, ntest=ntest,
-        temperature=args.temperature, subsets=args.subsets, seed=args.seed, executor=executor, **options,
-    )  # fmt: skip
+        source,
+        data,
+        fitting(args, data),
+        sizes,
+        args.output,
+        mesh=args.mesh,
+        ntest=ntest,
+        temperature=args.temperature,
+        subsets=args.subsets,
+        seed=args.seed,
+        executor=executor,
+        **options,
+    )
     table, figure = args.output / "convergence.csv", args.output / "convergence.png"
     with atomic_output(table, force=True) as temporary:
         temporary.write_text(convergence_csv(rows))
     save_figure(plot_convergence(rows, kappa, args.temperature), figure, force=True)
-    columns = {"kappa": "kappa W/(m K)", "fc2_error": "fc2 %", "fc3_error": "fc3 %", "force_rmse": "F meV/A",
-               "energy_rmse": "E meV/atom"}  # fmt: skip
+    columns = {
+        "kappa": "kappa W/(m K)",
+        "fc2_error": "fc2 %",
+        "fc3_error": "fc3 %",
+        "force_rmse": "F meV/A",
+        "energy_rmse": "E meV/atom",
+    }
     print(f"{'supercells':>10}" + "".join(f"{title:>24}" for title in columns.values()))
     for k, size in enumerate(by_size(rows, "kappa")[0]):
         line = f"{size:>10}"

@@ -82,8 +82,11 @@ def _train_polymlp(data, train, test, folder, parameters):
     from ..phonons.anharmonic.potential import Potential
 
     path, record = folder / "polymlp.yaml", folder / "polymlp.json"
-    content = {"parameters": {name: list(v) if isinstance(v, tuple) else v for name, v in parameters.items()},
-               "train": [int(k) for k in train], "test": [int(k) for k in test]}  # fmt: skip
+    content = {
+        "parameters": {name: list(v) if isinstance(v, tuple) else v for name, v in parameters.items()},
+        "train": [int(k) for k in train],
+        "test": [int(k) for k in test],
+    }
     if path.exists() and record.exists():
         known = json.loads(record.read_text())
         if known == content | {"sha256": sha256(path)}:
@@ -132,11 +135,16 @@ def labelled(data, which):
     cell = data.supercell
     return [
         LabelledStructure(
-            f"supercell {k + 1}", tuple(cell.symbols), cell.positions + data.displacements[k], np.array(cell.cell),
-            np.array([True] * 3), energy=float(data.energies[k]), forces=data.forces[k],
+            f"supercell {k + 1}",
+            tuple(cell.symbols),
+            cell.positions + data.displacements[k],
+            np.array(cell.cell),
+            np.array([True] * 3),
+            energy=float(data.energies[k]),
+            forces=data.forces[k],
         )
         for k in which
-    ]  # fmt: skip
+    ]
 
 
 def print_errors(folder, data, potential, parts, executor) -> None:

@@ -42,14 +42,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_route_argument(parser)
     parser.add_argument("--volume", type=float, metavar="A3", help="volume in A^3 (default: that of the series)")
     parser.add_argument(
-        "--direction", type=float, nargs=3, metavar=("X", "Y", "Z"),
+        "--direction",
+        type=float,
+        nargs=3,
+        metavar=("X", "Y", "Z"),
         help="field direction for one component of an oriented crystal (default: average over directions)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--eps-inf", metavar="EPS",
+        "--eps-inf",
+        metavar="EPS",
         help="electronic dielectric constant: a number, or 'series' for 1 + <alpha>/(eps0 V) from the polarizability "
         "in the series (default: not used)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--unwrap", action="store_true", help="follow one branch of the polarization (needs the cell in the series)"
     )

@@ -24,10 +24,12 @@ def add_arguments(parser):
     parser.epilog = _EPILOG
     parser.add_argument("model", help="artifact of a potential or of an electric enthalpy (tnep export, tnep train)")
     parser.add_argument(
-        "--template", required=True, choices=NAMES,
+        "--template",
+        required=True,
+        choices=NAMES,
         help="nve, npt: dynamics; ir, raman: dynamics with the response for spectra; field: dynamics in an electric "
         "field; dielectric: constants from the response to a field; hysteresis: a cycle of the field",
-    )  # fmt: skip
+    )
     parser.add_argument("--dipole", metavar="FILE", help="dipole model, if the model is a potential")
     parser.add_argument("--polarizability", metavar="FILE", help="polarizability model, if the model is a potential")
     parser.add_argument(

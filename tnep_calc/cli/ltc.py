@@ -89,8 +89,11 @@ def run(args: argparse.Namespace) -> None:
     written = [table, *(output / name for name in figures)]
     for temperature in conductivity.temperatures:
         path = output / f"widths-{temperature:g}K.txt"
-        parameters = {"temperature_K": f"{temperature:g}", "mesh": " ".join(map(str, conductivity.mesh)),
-                      "isotopes": args.isotopes}  # fmt: skip
+        parameters = {
+            "temperature_K": f"{temperature:g}",
+            "mesh": " ".join(map(str, conductivity.mesh)),
+            "isotopes": args.isotopes,
+        }
         write_linewidths(path, *conductivity.at_gamma(temperature), parameters)
         written.append(path)
     print("wrote " + ", ".join(map(str, written)))
@@ -102,8 +105,15 @@ def _lines(conductivity, nac, args) -> list[str]:
 
     mesh = " x ".join(map(str, conductivity.mesh))
     name = "direct solution" if conductivity.method == "direct" else "relaxation-time approximation"
-    extras = [word for word, there in (("non-analytic term", nac), ("isotopes", args.isotopes),
-                                       (f"boundary {args.boundary} um", args.boundary)) if there]  # fmt: skip
+    extras = [
+        word
+        for word, there in (
+            ("non-analytic term", nac),
+            ("isotopes", args.isotopes),
+            (f"boundary {args.boundary} um", args.boundary),
+        )
+        if there
+    ]
     head = f"# lattice thermal conductivity in W/(m K): {name}, mesh {mesh}" + "".join(f", {e}" for e in extras)
     lines = [head, f"# {'T/K':>6}" + "".join(f"{component:>12}" for component in COMPONENTS)]
     for temperature, row in zip(conductivity.temperatures, conductivity.kappa, strict=True):

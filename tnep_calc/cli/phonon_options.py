@@ -22,9 +22,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="electric enthalpy: gives everything; several are an ensemble",
     )
     group.add_argument("--energy", type=Path, nargs="+", metavar="FILE", help="potential: forces; polymlp.yaml too")
-    group.add_argument(
-        "--radnet", type=Path, nargs="+", metavar="FILE", help="radnet: Born charges, eps_inf and Raman"
-    )
+    group.add_argument("--radnet", type=Path, nargs="+", metavar="FILE", help="radnet: Born charges, eps_inf and Raman")
     group.add_argument("--dipole", type=Path, nargs="+", metavar="FILE", help="dipole: Born charges")
     group.add_argument(
         "--susceptibility", type=Path, nargs="+", metavar="FILE", help="polarizability: eps_inf and Raman"

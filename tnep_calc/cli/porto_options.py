@@ -13,9 +13,10 @@ def add_porto_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--porto`` and ``--lattice-directions``."""
     parser.add_argument("--porto", action="append", default=[], metavar='"A(BC)D"', help=HELP)
     parser.add_argument(
-        "--lattice-directions", action="store_true",
+        "--lattice-directions",
+        action="store_true",
         help="brackets in --porto are in lattice vectors instead of Cartesian axes",
-    )  # fmt: skip
+    )
 
 
 def porto_geometries(args: argparse.Namespace, cell=None) -> list:

@@ -25,16 +25,18 @@ examples:
   tnep predict train.xyz --dipole published/nep.txt --dipole-unit e*bohr --no-fold
 """
 
+
 def add_arguments(parser):
     """Declare the arguments."""
     parser.epilog = EPILOG
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="extended xyz, with or without labels")
     for role, help_text in (
-        ("energy", "potential: nep.txt or artifact"), ("dipole", "dipole model: nep.txt or artifact"),
+        ("energy", "potential: nep.txt or artifact"),
+        ("dipole", "dipole model: nep.txt or artifact"),
         ("susceptibility", "polarizability model: nep.txt or artifact"),
         ("enthalpy", "electric-enthalpy model: artifact"),
         ("radnet", "radnet model of dipole and polarizability: artifact"),
-    ):  # fmt: skip
+    ):
         parser.add_argument(f"--{role}", nargs="+", metavar="MODEL", help=f"{help_text}; several: an ensemble")
     parser.add_argument("--dipole-unit", help="unit in which the dipole model of a nep.txt was trained (default e*A)")
     parser.add_argument(
@@ -100,9 +102,10 @@ def _write(path, predictions, force):
     for p in predictions:
         atoms = Atoms(p.symbols, p.positions, cell=p.cell, pbc=p.pbc)
         atoms.info |= {
-            name: value for name in ("energy", "virial", "dipole", "polarizability")
+            name: value
+            for name in ("energy", "virial", "dipole", "polarizability")
             if (value := getattr(p, name)) is not None
-        }  # fmt: skip
+        }
         if p.forces is not None:
             atoms.arrays["forces"] = p.forces
         if p.born_charges is not None:

@@ -71,61 +71,78 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="output of fix ave/time (LAMMPS), or GPUMD's *.out")
     parser.add_argument("-o", "--output", required=True, metavar="FILE.h5", help="time series file to write (HDF5)")
     parser.add_argument(
-        "--timestep", type=parse_time, metavar="TIME",
+        "--timestep",
+        type=parse_time,
+        metavar="TIME",
         help="time step of the simulation in fs, or with a unit: 0.5, 0.5fs, 0.0005ps (LAMMPS 'units metal' counts in "
         "ps); not needed where GPUMD's header gives the interval",
-    )  # fmt: skip
+    )
     parser.add_argument("--temperature", type=float, metavar="K", help="temperature in K (or later, to tnep ir)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--volume", type=float, metavar="A3", help="volume of the cell in A^3 (NPT: the average)")
     size.add_argument(
-        "--cell", type=float, nargs="+", metavar="X",
+        "--cell",
+        type=float,
+        nargs="+",
+        metavar="X",
         help="cell instead of the volume, in A: a (cube), a b c, a b c alpha beta gamma (degrees), or nine numbers "
         "(lattice vectors in rows); needed to unwrap branches of the polarization",
-    )  # fmt: skip
+    )
     size.add_argument(
-        "--structure", metavar="FILE",
+        "--structure",
+        metavar="FILE",
         help="take the cell from this structure file (any format of ASE; NAME.data is a data file of LAMMPS)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--time-unit", choices=TIME_NAMES,
+        "--time-unit",
+        choices=TIME_NAMES,
         help="with --format columns: unit of the first column; none: there is no time (add --interval)",
-    )  # fmt: skip
+    )
     parser.add_argument("--format", choices=FORMATS, help="of the files (default: by their first lines)")
     parser.add_argument(
-        "--dipole-unit", choices=UNIT_NAMES["dipole"],
+        "--dipole-unit",
+        choices=UNIT_NAMES["dipole"],
         help="unit of the dipole in the file (default for LAMMPS: e*A; GPUMD: must be given)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--polarizability-unit", choices=UNIT_NAMES["polarizability"],
+        "--polarizability-unit",
+        choices=UNIT_NAMES["polarizability"],
         help="unit of the polarizability in the file (default for LAMMPS: e*A^2/V; GPUMD: must be given)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--current-unit", choices=UNIT_NAMES["current"], help="unit of the current (default for LAMMPS: e*A/fs)"
     )
     for name in ("dipole", "polarizability", "current"):
         parser.add_argument(
-            f"--{name}-columns", metavar="COLUMNS",
+            f"--{name}-columns",
+            metavar="COLUMNS",
             help=f"columns of the {name} by name (c_dip: all of c_dip[...]) or number (2-4; the step is 1)",
-        )  # fmt: skip
+        )
     models = parser.add_argument_group("models on a trajectory")
     for name in ("dipole", "polarizability"):
         models.add_argument(
-            f"--{name}-model", nargs="+", metavar="MODEL",
+            f"--{name}-model",
+            nargs="+",
+            metavar="MODEL",
             help=f"artifact or nep.txt of the {name}; several: an ensemble",
-        )  # fmt: skip
+        )
     models.add_argument(
-        "--enthalpy-model", nargs="+", metavar="MODEL",
+        "--enthalpy-model",
+        nargs="+",
+        metavar="MODEL",
         help="artifact of an electric enthalpy, which gives both (at zero field); several: an ensemble",
-    )  # fmt: skip
+    )
     models.add_argument(
-        "--radnet-model", nargs="+", metavar="MODEL",
+        "--radnet-model",
+        nargs="+",
+        metavar="MODEL",
         help="artifact of a radnet model of both; several: an ensemble",
-    )  # fmt: skip
+    )
     models.add_argument(
-        "--current", action="store_true",
+        "--current",
+        action="store_true",
         help="add the current sum_j Z_j . v_j, of the cell and of each species (the frames need velocities)",
-    )  # fmt: skip
+    )
     models.add_argument(
         "--interval", type=parse_time, metavar="TIME", help="time between frames (or rows without a time), e.g. 1, 2fs"
     )
@@ -200,16 +217,23 @@ def _evaluate(args):
         if getattr(args, option) is not None:
             raise InputError(f"--{option} is not for models on a trajectory, which has cell and atoms itself")
     for name in ("enthalpy", "radnet"):
-        given = {"enthalpy": args.enthalpy_model, "radnet": args.radnet_model, "dipole": args.dipole_model,
-                 "polarizability": args.polarizability_model}  # fmt: skip
+        given = {
+            "enthalpy": args.enthalpy_model,
+            "radnet": args.radnet_model,
+            "dipole": args.dipole_model,
+            "polarizability": args.polarizability_model,
+        }
         if given.pop(name) and any(given.values()):
             raise InputError(f"--{name}-model gives dipole and polarizability: leave the other models out")
-    members = max(len(m or []) for m in (args.dipole_model, args.polarizability_model, args.enthalpy_model,
-                                         args.radnet_model))  # fmt: skip
+    members = max(
+        len(m or []) for m in (args.dipole_model, args.polarizability_model, args.enthalpy_model, args.radnet_model)
+    )
     output = Path(args.output)
-    outputs = [output] if members == 1 else [
-        output.with_name(f"{output.stem}-member{k + 1}{output.suffix}") for k in range(members)
-    ]  # fmt: skip
+    outputs = (
+        [output]
+        if members == 1
+        else [output.with_name(f"{output.stem}-member{k + 1}{output.suffix}") for k in range(members)]
+    )
     for path in outputs:
         check_output(path, args.force)
     (path,) = args.files
@@ -218,10 +242,13 @@ def _evaluate(args):
     cell = None if args.structure is None else _cell_of(args.structure)
 
     calculator = TNEPCalculator(
-        dipole=args.dipole_model, susceptibility=args.polarizability_model, dipole_unit=args.dipole_unit,
-        susceptibility_unit=args.polarizability_unit, enthalpy=args.enthalpy_model,
+        dipole=args.dipole_model,
+        susceptibility=args.polarizability_model,
+        dipole_unit=args.dipole_unit,
+        susceptibility_unit=args.polarizability_unit,
+        enthalpy=args.enthalpy_model,
         radnet=args.radnet_model,
-    )  # fmt: skip
+    )
     source = {"source": Path(path).name, "source_sha256": sha256(path), "notes": "models evaluated by tnep series"}
     trajectory.cell = cell
     found = evaluate_trajectory(

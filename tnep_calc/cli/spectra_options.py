@@ -25,46 +25,64 @@ CROWDED = 0.6
 def add_spectrum_arguments(parser: argparse.ArgumentParser) -> None:
     """Add input, output, and the options of the estimator."""
     parser.add_argument(
-        "series", nargs="+", metavar="FILE.h5",
+        "series",
+        nargs="+",
+        metavar="FILE.h5",
         help="time series written by 'tnep series'; several, one per model of an ensemble, give the mean spectrum with "
         "the spread of the models as a band",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "-o", "--output", required=True, metavar="FILE",
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
         help="spectrum to write (.txt: table; .h5, .json: with what error bars are made of)",
-    )  # fmt: skip
+    )
     parser.add_argument("--plot", metavar="FILE", help="figure to write (.png, .pdf or .svg)")
     parser.add_argument("--temperature", type=float, metavar="K", help="temperature in K (default: that of the series)")
     parser.add_argument(
-        "--resolution", type=float, metavar="CM-1",
+        "--resolution",
+        type=float,
+        metavar="CM-1",
         help="full width at half maximum, in cm^-1, of an infinitely sharp mode (default: 10, or coarser for a short "
         "run, so that there are four blocks for the error bars)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--window", choices=WINDOWS, default="gaussian",
+        "--window",
+        choices=WINDOWS,
+        default="gaussian",
         help="lag window; hann is shorter for the same resolution, but has small negative side lobes "
         "(default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--blocks", type=int, metavar="N",
+        "--blocks",
+        type=int,
+        metavar="N",
         help="number of blocks for the error bars, 0: none (default: up to 20, each at least two windows long)",
-    )  # fmt: skip
+    )
     parser.add_argument("--skip", type=float, default=0.0, metavar="PS", help="leave out the first ps of each piece")
     parser.add_argument(
-        "--max", type=float, default=4500.0, metavar="CM-1", dest="max_wavenumber",
+        "--max",
+        type=float,
+        default=4500.0,
+        metavar="CM-1",
+        dest="max_wavenumber",
         help="last wavenumber in cm^-1 (default: %(default)g, at most the Nyquist wavenumber)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--fit", choices=SHAPES, help="fit this line shape to the peaks: position, width and area with error bars"
     )
     parser.add_argument(
-        "--reference", metavar="FILE",
+        "--reference",
+        metavar="FILE",
         help="spectrum to compare with: two columns (cm^-1, intensity) or one of this program; drawn and scored",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--align", choices=ALIGNMENTS, default="none",
+        "--align",
+        choices=ALIGNMENTS,
+        default="none",
         help="before the score, shift the wavenumbers, or scale them, to the best overlap (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument("--html", metavar="FILE.html", help="interactive figure to write (works without a network)")
     parser.add_argument("--force", action="store_true", help="overwrite output files")
 
@@ -242,9 +260,13 @@ def print_peaks(spectrum, name: str, shape: str | None, title: str = "peaks") ->
 
 
 def finish(
-    args: argparse.Namespace, spectra: list, main_column: str, plot, shown: list[str] | None = None,
+    args: argparse.Namespace,
+    spectra: list,
+    main_column: str,
+    plot,
+    shown: list[str] | None = None,
     more_peaks: dict[str, str] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Combine the spectra of the members, write table and figures, and print what was found.
 
     Parameters
@@ -286,9 +308,12 @@ def finish(
         for own, other in comparison.pairs:
             print(f"  {own:9.2f} cm^-1   reference {other:9.2f}   difference {own - other:+.2f}")
         parameters["reference"] = {
-            "file": args.reference, "overlap": comparison.overlap, "factor": comparison.factor,
-            "shift_cm-1": comparison.shift, "scale": comparison.scale,
-        }  # fmt: skip
+            "file": args.reference,
+            "overlap": comparison.overlap,
+            "factor": comparison.factor,
+            "shift_cm-1": comparison.shift,
+            "scale": comparison.scale,
+        }
     save_spectrum(args.output, spectrum, args.force)
     if args.plot:
         import matplotlib

@@ -108,12 +108,15 @@ def add_arguments(parser):
     """Declare the arguments."""
     parser.epilog = EPILOG
     parser.add_argument(
-        "config", type=Path, nargs="+",
+        "config",
+        type=Path,
+        nargs="+",
         help="configuration (TOML), or GPUMD folder with nep.in and train.xyz; several folders are trained together",
-    )  # fmt: skip
+    )
     parser.add_argument("-o", "--output", help="output directory, instead of the one in the configuration")
     parser.add_argument(
-        "--restart", action="store_true",
+        "--restart",
+        action="store_true",
         help="start from scratch: discard what a previous run has left in the output directory",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress lines")
@@ -122,13 +125,20 @@ def add_arguments(parser):
     group.add_argument("--threads", type=int, help="threads; default: 1")
     group.add_argument("--device", help="where it computes: cpu, cuda, cuda:1, ..., or auto; default: cpu")
     group.add_argument("--memory", type=float, help="largest size of the moments in memory in GB; default: 4")
-    group.add_argument("--scratch", metavar="DIR",
-                       help="folder of the temporary file for more moments than --memory (default: the system's)")
+    group.add_argument(
+        "--scratch",
+        metavar="DIR",
+        help="folder of the temporary file for more moments than --memory (default: the system's)",
+    )
     group = parser.add_argument_group("only for a GPUMD folder and --engine gradient")
     group.add_argument("--steps", type=int, help="steps of first order, and as many of L-BFGS (default: 300)")
-    group.add_argument("--patience", type=int, metavar="ROWS",
-                       help="leave the first steps, then L-BFGS, after so many rows of loss.out without a smaller loss "
-                            "on test.xyz (default: never)")
+    group.add_argument(
+        "--patience",
+        type=int,
+        metavar="ROWS",
+        help="leave the first steps, then L-BFGS, after so many rows of loss.out without a smaller loss "
+        "on test.xyz (default: never)",
+    )
     group.add_argument("--restarts", type=int, metavar="N", help="starts, the best of which goes on (default: 1)")
     group.add_argument("--start", metavar="NEP", help="nep.txt to start from, as model.start does")
     group.add_argument("--precision", choices=("float64", "float32"), help="of the moments; default: float64")
@@ -136,9 +146,7 @@ def add_arguments(parser):
 
 def run(args):
     """Train, with progress on stderr and the place of the results on stdout."""
-    logging.basicConfig(
-        stream=sys.stderr, format="%(message)s", level=logging.WARNING if args.quiet else logging.INFO
-    )
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING if args.quiet else logging.INFO)
     from ..training.common.loop import Interrupted
 
     paths = list(args.config)
@@ -169,9 +177,18 @@ def _train(args):
     for path in args.config:
         if not path.exists():
             raise InputError(f"{path} does not exist: give a configuration, or a folder with nep.in and train.xyz")
-    options = {"engine": args.engine, "steps": args.steps, "precision": args.precision, "threads": args.threads,
-               "device": args.device, "memory_gb": args.memory, "start": args.start, "patience": args.patience,
-               "restarts": args.restarts, "scratch": args.scratch}  # fmt: skip
+    options = {
+        "engine": args.engine,
+        "steps": args.steps,
+        "precision": args.precision,
+        "threads": args.threads,
+        "device": args.device,
+        "memory_gb": args.memory,
+        "start": args.start,
+        "patience": args.patience,
+        "restarts": args.restarts,
+        "scratch": args.scratch,
+    }
     given = {name: value for name, value in options.items() if value is not None}
     if all(path.is_dir() for path in args.config):
         _run_directories(args, given)

@@ -58,9 +58,12 @@ def check_structures(structures: Sequence[LabelledStructure], units: bool = True
 
 
 def check_before_training(
-    structures: Sequence[LabelledStructure], in_field: bool = False, units: bool = True,
-    train: Sequence[int] | np.ndarray | None = None, species: Sequence[str] = (),
-) -> str:  # fmt: skip
+    structures: Sequence[LabelledStructure],
+    in_field: bool = False,
+    units: bool = True,
+    train: Sequence[int] | np.ndarray | None = None,
+    species: Sequence[str] = (),
+) -> str:
     """Return a line that sums the findings up, or raise if there is an error among them.
 
     Rare species, and those of the model that are missing, are logged as warnings besides.
@@ -119,8 +122,10 @@ def check_before_testing(
     if both:
         log.warning(
             "%d of %d test structures are also trained on: their errors are none of a test (%s is %s)",
-            len(both), len(structures), *both[0],
-        )  # fmt: skip
+            len(both),
+            len(structures),
+            *both[0],
+        )
     return f"test {summary(len(structures), findings)}"
 
 
@@ -318,8 +323,17 @@ def _labels_in_field(structures) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Sequence[LabelledStructure]], Iterator[Finding]], ...] = (
-    distances, rare_species, _duplicates, _missing, magnitudes, polarizabilities, born_charges, charged_dipoles,
+    distances,
+    rare_species,
+    _duplicates,
+    _missing,
+    magnitudes,
+    polarizabilities,
+    born_charges,
+    charged_dipoles,
     _outliers,
-    _energies_against_forces, _dipoles_against_born_charges, _labels_in_field,
-)  # fmt: skip
+    _energies_against_forces,
+    _dipoles_against_born_charges,
+    _labels_in_field,
+)
 """All checks of finite structures, each from the structures to its findings."""

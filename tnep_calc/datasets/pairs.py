@@ -83,9 +83,12 @@ def energy_pairs(structures: Sequence[LabelledStructure]) -> Pairs:
         if one.forces is not None and two.forces is not None:
             rows.append(((a, b), two.energy - one.energy, -0.5 * np.sum((one.forces + two.forces) * u), one.cell))
     return Pairs(
-        [row[0] for row in rows], np.array([row[1] for row in rows]), np.array([row[2] for row in rows]), None,
+        [row[0] for row in rows],
+        np.array([row[1] for row in rows]),
+        np.array([row[2] for row in rows]),
+        None,
         np.array([row[3] for row in rows]).reshape(-1, 3, 3),
-    )  # fmt: skip
+    )
 
 
 def dipole_pairs(structures: Sequence[LabelledStructure]) -> Pairs:

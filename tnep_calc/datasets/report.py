@@ -16,9 +16,16 @@ from .checks import check_structures, energies_per_atom, summary
 from .pairs import dipole_pairs, energy_pairs, quanta, slope
 
 UNITS = {
-    "energy": "eV", "forces": "eV/Å", "virial": "eV", "dipole": "e·Å", "born_charges": "e", "polarizability": "e·Å²/V",
-    "atomic_dipole": "e·Å", "atomic_polarizability": "e·Å²/V", "electric_field": "V/Å",
-}  # fmt: skip
+    "energy": "eV",
+    "forces": "eV/Å",
+    "virial": "eV",
+    "dipole": "e·Å",
+    "born_charges": "e",
+    "polarizability": "e·Å²/V",
+    "atomic_dipole": "e·Å",
+    "atomic_polarizability": "e·Å²/V",
+    "electric_field": "V/Å",
+}
 SHOWN = 20
 """Longest list of formulas, cells or findings' structures on the page."""
 
@@ -175,16 +182,28 @@ def _consistency(structures) -> list[dict]:
     energies, dipoles = energy_pairs(structures), dipole_pairs(structures)
     if len(energies):
         panels.append(
-            {"name": _title("energy", energies.change, energies.expected), "unit": "eV", "change": energies.change,
-             "expected": energies.expected, "x": r"$-\bar F \cdot u$", "y": r"$\Delta E$"}
-        )  # fmt: skip
+            {
+                "name": _title("energy", energies.change, energies.expected),
+                "unit": "eV",
+                "change": energies.change,
+                "expected": energies.expected,
+                "x": r"$-\bar F \cdot u$",
+                "y": r"$\Delta E$",
+            }
+        )
     if len(dipoles):
         whole = quanta(dipoles.change - dipoles.expected, dipoles.cells)
         folded = dipoles.change - np.einsum("ni,nij->nj", whole, dipoles.cells)
         panels.append(
-            {"name": _title("dipole, folded", folded, dipoles.expected), "unit": "e·Å", "change": folded,
-             "expected": dipoles.expected, "x": r"$\bar Z^* \cdot u$", "y": r"$\Delta P$"}
-        )  # fmt: skip
+            {
+                "name": _title("dipole, folded", folded, dipoles.expected),
+                "unit": "e·Å",
+                "change": folded,
+                "expected": dipoles.expected,
+                "x": r"$\bar Z^* \cdot u$",
+                "y": r"$\Delta P$",
+            }
+        )
     return panels
 
 

@@ -129,13 +129,21 @@ def magnitudes(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
     """Values that are too large or too small to be in the units of the package."""
     for name, value, limit, text in (
         ("forces", lambda s: np.abs(s.forces).max(), 200.0, "{:.3g} eV/Å"),
-        ("virial", lambda s: np.abs(s.virial).max() / s.volume if s.volume else None, 0.6,
-         "{:.3g} eV/Å³ (1 eV/Å³ is " + f"{EV_PER_A3_TO_GPA:.0f} GPa); is the stress in eV/Å³, the virial in eV?"),
+        (
+            "virial",
+            lambda s: np.abs(s.virial).max() / s.volume if s.volume else None,
+            0.6,
+            "{:.3g} eV/Å³ (1 eV/Å³ is " + f"{EV_PER_A3_TO_GPA:.0f} GPa); is the stress in eV/Å³, the virial in eV?",
+        ),
         ("born_charges", lambda s: np.abs(s.born_charges).max(), 15.0, "{:.3g} e"),
         ("electric_field", lambda s: np.abs(s.electric_field).max(), 2.0, "{:.3g} V/Å (1 a.u. is 51.4 V/Å)"),
-        ("dipole", lambda s: None if s.pbc.any() else np.abs(s.dipole).max() / len(s), 2.0,
-         "{:.3g} e·Å per atom of a molecule (1 e·Å is 4.80 debye)"),
-    ):  # fmt: skip
+        (
+            "dipole",
+            lambda s: None if s.pbc.any() else np.abs(s.dipole).max() / len(s),
+            2.0,
+            "{:.3g} e·Å per atom of a molecule (1 e·Å is 4.80 debye)",
+        ),
+    ):
         found = sorted((v for v in values_of(structures, name, value) if v[0] > limit), reverse=True)
         if found:
             text = "as large as " + text.format(found[0][0])
@@ -150,8 +158,10 @@ def charged_dipoles(structures: Sequence[LabelledStructure]) -> Iterator[Finding
     """Dipoles of charged systems, which depend on the origin."""
     found = [s.source for s in structures if s.charge and s.dipole is not None]
     if found:
-        text = ("the dipole of a charged system depends on the origin, which no model knows: subtract the charge times "
-                "the centre of mass (or of charge) from it, in all structures alike")  # fmt: skip
+        text = (
+            "the dipole of a charged system depends on the origin, which no model knows: subtract the charge times "
+            "the centre of mass (or of charge) from it, in all structures alike"
+        )
         yield Finding("warning", "charge", "dipole", tuple(found), text)
 
 

@@ -29,9 +29,21 @@ _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, "
 COMPRESSED = tuple(_OPENERS)
 """Suffixes of compressed files that readers unpack."""
 _DAMAGED = (
-    ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError, StopIteration,
-    TypeError, ValueError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, struct.error,
-)  # fmt: skip
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    StopIteration,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    zlib.error,
+    zipfile.BadZipFile,
+    struct.error,
+)
 
 
 @contextmanager

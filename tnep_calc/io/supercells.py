@@ -113,15 +113,20 @@ def bare_structure(atoms: Atoms, supercell, symprec: float = 1e-5, fc2_supercell
     if atoms.cell.rank < 3:
         raise InputError("force constants need a crystal: the structure has no three-dimensional cell")
     unitcell = PhonopyAtoms(
-        symbols=atoms.get_chemical_symbols(), cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions(),
+        symbols=atoms.get_chemical_symbols(),
+        cell=atoms.cell.array,
+        scaled_positions=atoms.get_scaled_positions(),
         masses=atoms.get_masses(),
-    )  # fmt: skip
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that "auto", which is asked for here, finds a primitive cell
         return Phono3py(
-            unitcell, supercell_matrix(supercell), primitive_matrix="auto", symprec=symprec,
+            unitcell,
+            supercell_matrix(supercell),
+            primitive_matrix="auto",
+            symprec=symprec,
             phonon_supercell_matrix=None if fc2_supercell is None else supercell_matrix(fc2_supercell),
-        )  # fmt: skip
+        )
 
 
 def supercell_matrix(numbers) -> np.ndarray:
@@ -229,8 +234,9 @@ def _from_structures(paths, reference, supercell, symprec) -> Phono3py:
         moved.append(displacements_of(structure, found.supercell, structure.source))
         _require_forces(structure, structure.source)
     found.dataset = {
-        "displacements": np.array(moved), "forces": np.array([structure.forces for structure in structures])
-    }  # fmt: skip
+        "displacements": np.array(moved),
+        "forces": np.array([structure.forces for structure in structures]),
+    }
     if all(structure.energy is not None for structure in structures):
         found.dataset["supercell_energies"] = np.array([structure.energy for structure in structures])
     return found
@@ -321,8 +327,9 @@ def _values(dataset) -> dict[str, list]:
         return {name: list(dataset[key]) for name, key in names.items() if dataset.get(key) is not None}
     pairs = dataset["first_atoms"]
     rows = [*pairs, *(second for first in pairs for second in first.get("second_atoms", ()))]
-    values = {name: [row.get(key) for row in rows] for name, key in (("forces", "forces"),
-                                                                    ("energies", "supercell_energy"))}  # fmt: skip
+    values = {
+        name: [row.get(key) for row in rows] for name, key in (("forces", "forces"), ("energies", "supercell_energy"))
+    }
     return {name: column for name, column in values.items() if any(value is not None for value in column)}
 
 

@@ -35,7 +35,7 @@ class NativeEnthalpy(nn.Module):
 
     def __init__(
         self, members: Sequence[EnthalpySites], species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float = 0.0
-    ):  # fmt: skip
+    ):
         super().__init__()
         self.plain = Enthalpy(members, species, cutoff, n_radial, zbl)
         self.quantities: List[str] = self.plain.quantities
@@ -80,9 +80,19 @@ class NativeEnthalpy(nn.Module):
         if "polarizability" in quantities or "polarizabilities" in quantities:
             order = 2
         energies, dipoles, alphas, gradients, strain, per_atom = torch.ops.tnep.enthalpy(
-            self.header, self.params, self.constants, species, centers, offsets, neighbors, vectors, field, seeds,
-            virials, order,
-        )  # fmt: skip
+            self.header,
+            self.params,
+            self.constants,
+            species,
+            centers,
+            offsets,
+            neighbors,
+            vectors,
+            field,
+            seeds,
+            virials,
+            order,
+        )
         out: Dict[str, Tensor] = {"virials": per_atom}
         out["energies"], out["dipoles"], out["polarizabilities"] = energies, dipoles, alphas
         if "energy" in quantities:

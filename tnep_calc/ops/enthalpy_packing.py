@@ -85,9 +85,16 @@ def _site(p, units, shape):
         _rows(p["mixing"].swapaxes(1, 2)),
         _scatter(p["offset"][:, None], rows, 1).ravel(),
         _scatter((p["linear"] * p["spread"])[:, None] * units[0], rows, 1).ravel(),
-        _pad(p["b1"], hidden), _pad(p["b2"], hidden), b3,
-        _panels(w1), _panels(w2), _panels(w3), _panels(w1.T), _panels(w2.T), _panels(w3.T),
-    ]  # fmt: skip
+        _pad(p["b1"], hidden),
+        _pad(p["b2"], hidden),
+        b3,
+        _panels(w1),
+        _panels(w2),
+        _panels(w3),
+        _panels(w1.T),
+        _panels(w2.T),
+        _panels(w3.T),
+    ]
 
 
 def _invariant_rows(k):

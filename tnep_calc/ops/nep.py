@@ -14,8 +14,16 @@ load()
 
 # Quantities that the kernels give from positions and a list without edge vectors.
 DIRECT = (
-    "energies", "energy", "forces", "virial", "virials", "dipoles", "dipole", "polarizabilities", "polarizability",
-)  # fmt: skip
+    "energies",
+    "energy",
+    "forces",
+    "virial",
+    "virials",
+    "dipoles",
+    "dipole",
+    "polarizabilities",
+    "polarizability",
+)
 
 
 class NativeNEP(nn.Module):
@@ -141,9 +149,15 @@ class NativeNEP(nn.Module):
         return out
 
     def _dipole(
-        self, species: Tensor, centers: Tensor, offsets: Tensor, neighbors: Tensor, vectors: Tensor,
-        quantities: List[str], field: Optional[Tensor],
-    ) -> Dict[str, Tensor]:  # fmt: skip
+        self,
+        species: Tensor,
+        centers: Tensor,
+        offsets: Tensor,
+        neighbors: Tensor,
+        vectors: Tensor,
+        quantities: List[str],
+        field: Optional[Tensor],
+    ) -> Dict[str, Tensor]:
         out: Dict[str, Tensor] = {}
         if "dipole" in quantities or "dipoles" in quantities:
             dipoles = self.scale * torch.ops.tnep.nep_dipole(
@@ -159,9 +173,16 @@ class NativeNEP(nn.Module):
         return out
 
     def _field_forces(
-        self, species: Tensor, centers: Tensor, offsets: Tensor, neighbors: Tensor, vectors: Tensor,
-        quantities: List[str], field: Optional[Tensor], out: Dict[str, Tensor],
-    ) -> None:  # fmt: skip
+        self,
+        species: Tensor,
+        centers: Tensor,
+        offsets: Tensor,
+        neighbors: Tensor,
+        vectors: Tensor,
+        quantities: List[str],
+        field: Optional[Tensor],
+        out: Dict[str, Tensor],
+    ) -> None:
         virials = "field_virials" in quantities
         if virials or "field_forces" in quantities:
             if field is None:
@@ -174,9 +195,15 @@ class NativeNEP(nn.Module):
                 out["field_virials"] = self.scale * per_atom
 
     def _polarizability(
-        self, species: Tensor, centers: Tensor, offsets: Tensor, neighbors: Tensor, vectors: Tensor,
-        quantities: List[str], field: Optional[Tensor],
-    ) -> Dict[str, Tensor]:  # fmt: skip
+        self,
+        species: Tensor,
+        centers: Tensor,
+        offsets: Tensor,
+        neighbors: Tensor,
+        vectors: Tensor,
+        quantities: List[str],
+        field: Optional[Tensor],
+    ) -> Dict[str, Tensor]:
         out: Dict[str, Tensor] = {}
         if "polarizability" in quantities or "polarizabilities" in quantities:
             tensors = self.scale * torch.ops.tnep.nep_polarizability(

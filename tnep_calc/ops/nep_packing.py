@@ -44,12 +44,23 @@ def pack(parameters: NepParameters) -> tuple[np.ndarray, np.ndarray]:
     networks, nets = p.w0.shape[:2]
     header = np.array(
         [
-            LAYOUT_VERSION, KINDS.index(p.kind), t, p.n_max[0] + 1, p.n_max[1] + 1, p.basis_size[0] + 1,
-            p.basis_size[1] + 1, p.l_max, sum(1 << b for b, on in enumerate(p.extra) if on), p.neurons, nets,
-            networks, int(p.zbl is not None), p.dim,
+            LAYOUT_VERSION,
+            KINDS.index(p.kind),
+            t,
+            p.n_max[0] + 1,
+            p.n_max[1] + 1,
+            p.basis_size[0] + 1,
+            p.basis_size[1] + 1,
+            p.l_max,
+            sum(1 << b for b, on in enumerate(p.extra) if on),
+            p.neurons,
+            nets,
+            networks,
+            int(p.zbl is not None),
+            p.dim,
         ],
         dtype=np.int64,
-    )  # fmt: skip
+    )
     bias = np.repeat(p.b1[:, None], t, axis=1)
     if p.species_bias is not None:
         bias = bias + p.species_bias

@@ -153,8 +153,10 @@ def gradient_from_files(paths, phonon) -> np.ndarray:
     moved, tensors = [], []
     for s in read_structures(list(paths), require=["polarizability"])[0]:
         if len(s) != len(primitive) or np.abs(s.cell @ inverse - np.rint(s.cell @ inverse)).max() > 1e-3:
-            raise InputError(f"{s.source}: its cell is not the primitive cell of {len(primitive)} atoms: tensors of "
-                             "displaced structures must be those of the primitive cell")  # fmt: skip
+            raise InputError(
+                f"{s.source}: its cell is not the primitive cell of {len(primitive)} atoms: tensors of "
+                "displaced structures must be those of the primitive cell"
+            )
         shift = (s.positions[:, None] - primitive.positions[None]) @ inverse
         shift = (shift - np.rint(shift)) @ primitive.cell
         distance = np.linalg.norm(shift, axis=-1)

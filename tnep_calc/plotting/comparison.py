@@ -20,9 +20,13 @@ STEP = 0.45
 
 
 def plot_spectra(
-    spectra: Sequence[Spectrum], names: Sequence[str], labels: Sequence[str], layout: str = "overlay",
-    reference: Comparison | None = None, reference_label: str = "reference",
-):  # fmt: skip
+    spectra: Sequence[Spectrum],
+    names: Sequence[str],
+    labels: Sequence[str],
+    layout: str = "overlay",
+    reference: Comparison | None = None,
+    reference_label: str = "reference",
+):
     """Draw a column of each of several spectra on one scale.
 
     Parameters
@@ -73,9 +77,14 @@ def plot_spectra(
                 curve(axes[k], spectrum, name, colour, text)
         if reference is not None:
             axes[0].plot(
-                reference.wavenumber, reference.reference, color=GREY, linewidth=1.0, linestyle="--", zorder=1,
+                reference.wavenumber,
+                reference.reference,
+                color=GREY,
+                linewidth=1.0,
+                linestyle="--",
+                zorder=1,
                 label=reference_label,
-            )  # fmt: skip
+            )
         for ax in dict.fromkeys(axes):
             ax.set_xlim(min(a for a, _ in ranges), max(b for _, b in ranges))
             ax.margins(y=0.1)
@@ -109,9 +118,16 @@ def _shifted(ax, spectrum, name, text, colour, shift):
     ax.fill_between(spectrum.wavenumber, shift, values, color="white", zorder=order - 0.5, linewidth=0)
     ax.plot(spectrum.wavenumber, values, color=colour, zorder=order)
     ax.annotate(
-        text, (spectrum.wavenumber[-1], values[-max(1, len(values) // 50) :].max()), xytext=(-2, 2),
-        textcoords="offset points", ha="right", va="bottom", fontsize=7, color=colour, zorder=50,
-    )  # fmt: skip
+        text,
+        (spectrum.wavenumber[-1], values[-max(1, len(values) // 50) :].max()),
+        xytext=(-2, 2),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=7,
+        color=colour,
+        zorder=50,
+    )
 
 
 def plot_comparison(spectrum: Spectrum, name: str, found: Comparison, reference_label: str = "reference"):

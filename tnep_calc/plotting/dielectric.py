@@ -99,9 +99,15 @@ def plot_static(found: StaticDielectric, ax=None):
         ax.set_xlim(0, found.running_time[-1])
         ax.set_ylim(min(floor, low.min()) - 0.05 * np.ptp(high), high.max() + 0.1 * np.ptp(high) + 1e-9)
         ax.annotate(
-            r"$\epsilon_\infty$" if floor > 1 else "vacuum", (found.running_time[-1], floor), xytext=(-2, 2),
-            textcoords="offset points", ha="right", va="bottom", fontsize=8, color=RED,
-        )  # fmt: skip
+            r"$\epsilon_\infty$" if floor > 1 else "vacuum",
+            (found.running_time[-1], floor),
+            xytext=(-2, 2),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            color=RED,
+        )
         ax.set_xlabel("length of the run (ps)")
         ax.set_ylabel(r"static dielectric constant $\epsilon_0$")
         blocks = f"{found.blocks} blocks of {found.block_length:.3g} ps"

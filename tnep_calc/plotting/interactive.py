@@ -23,9 +23,14 @@ def check_html_name(path) -> None:
 
 
 def save_interactive(
-    path, spectra: Sequence[Spectrum], names: Sequence[Sequence[str]], labels: Sequence[str],
-    reference: Comparison | None = None, reference_label: str = "reference", force: bool = False,
-) -> None:  # fmt: skip
+    path,
+    spectra: Sequence[Spectrum],
+    names: Sequence[Sequence[str]],
+    labels: Sequence[str],
+    reference: Comparison | None = None,
+    reference_label: str = "reference",
+    force: bool = False,
+) -> None:
     """Write columns of spectra as an interactive figure, with error bands; zoom, hover and hide in the browser.
 
     Parameters
@@ -64,31 +69,54 @@ def save_interactive(
             x, y = spectrum.wavenumber, spectrum.column(name)
             if name in spectrum.errors:
                 band = spectrum.errors[name]
-                figure.add_trace(graph_objects.Scatter(
-                    x=np.concatenate([x, x[::-1]]), y=np.concatenate([y + band, (y - band)[::-1]]), fill="toself",
-                    fillcolor=colour, opacity=0.25, line={"width": 0}, hoverinfo="skip", showlegend=False,
-                    legendgroup=text,
-                ))  # fmt: skip
+                figure.add_trace(
+                    graph_objects.Scatter(
+                        x=np.concatenate([x, x[::-1]]),
+                        y=np.concatenate([y + band, (y - band)[::-1]]),
+                        fill="toself",
+                        fillcolor=colour,
+                        opacity=0.25,
+                        line={"width": 0},
+                        hoverinfo="skip",
+                        showlegend=False,
+                        legendgroup=text,
+                    )
+                )
             unit = spectrum.units[name]
             hover = "%{x:.1f} cm⁻¹<br>%{y:.5g}" + ("" if unit == "1" else f" {unit}")
-            figure.add_trace(graph_objects.Scatter(
-                x=x, y=y, name=text, mode="lines", line={"color": colour, "width": 1.6}, hovertemplate=hover,
-                legendgroup=text,
-            ))  # fmt: skip
+            figure.add_trace(
+                graph_objects.Scatter(
+                    x=x,
+                    y=y,
+                    name=text,
+                    mode="lines",
+                    line={"color": colour, "width": 1.6},
+                    hovertemplate=hover,
+                    legendgroup=text,
+                )
+            )
     if reference is not None:
-        figure.add_trace(graph_objects.Scatter(
-            x=reference.wavenumber, y=reference.reference, name=reference_label, mode="lines",
-            line={"color": "#595959", "width": 1.2, "dash": "dash"},
-        ))  # fmt: skip
+        figure.add_trace(
+            graph_objects.Scatter(
+                x=reference.wavenumber,
+                y=reference.reference,
+                name=reference_label,
+                mode="lines",
+                line={"color": "#595959", "width": 1.2, "dash": "dash"},
+            )
+        )
     drawn = {(name, spectrum.units[name]) for spectrum, columns in zip(spectra, names, strict=True) for name in columns}
     words, units = {name for name, _ in drawn}, {unit for _, unit in drawn}
     title = " ".join(words) if len(words) == 1 else ""
     unit = units.pop() if len(units) == 1 else ""
     figure.update_layout(
-        template="simple_white", font={"family": "sans-serif", "size": 14}, hovermode="closest",
-        xaxis_title="wavenumber (cm⁻¹)", margin={"l": 80, "r": 30, "t": 40, "b": 60},
+        template="simple_white",
+        font={"family": "sans-serif", "size": 14},
+        hovermode="closest",
+        xaxis_title="wavenumber (cm⁻¹)",
+        margin={"l": 80, "r": 30, "t": 40, "b": 60},
         yaxis={"title": title if unit in ("", "1") else f"{title} ({unit})".strip(), "exponentformat": "power"},
         legend={"x": 0.99, "xanchor": "right", "y": 0.99},
-    )  # fmt: skip
+    )
     with atomic_output(path, force) as temporary:
         figure.write_html(temporary, include_plotlyjs=True, full_html=True)

@@ -82,6 +82,13 @@ def label_points(ax, x, y, texts, colour) -> None:
             else None
         )
         ax.annotate(
-            text, (point, value), xytext=(0, shift), textcoords="offset points", ha="center", va="bottom",
-            fontsize=SIZE, color=colour, arrowprops=line,
-        )  # fmt: skip
+            text,
+            (point, value),
+            xytext=(0, shift),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=SIZE,
+            color=colour,
+            arrowprops=line,
+        )

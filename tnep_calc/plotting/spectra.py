@@ -40,9 +40,13 @@ def curve(ax, spectrum, name, colour, label=None, scale=1.0):
     ax.plot(spectrum.wavenumber, values, color=colour, label=label)
     for band in _bands(spectrum, name):
         ax.fill_between(
-            spectrum.wavenumber, values - band * scale, values + band * scale, color=colour, alpha=BAND_ALPHA,
+            spectrum.wavenumber,
+            values - band * scale,
+            values + band * scale,
+            color=colour,
+            alpha=BAND_ALPHA,
             linewidth=0,
-        )  # fmt: skip
+        )
 
 
 def _bands(spectrum, name):

@@ -43,8 +43,15 @@ def plot_loss(history: Sequence[Mapping[str, Any]]):
         later = [row["step"] for row in history if row["stage"] == "lbfgs"]
         if later and later[0] > 0:
             ax.axvline(later[0], color=GREY, linewidth=0.7, linestyle=":")
-            ax.annotate("L-BFGS", (later[0], 1), xycoords=("data", "axes fraction"), xytext=(3, -8),
-                        textcoords="offset points", fontsize=7, color=GREY)  # fmt: skip
+            ax.annotate(
+                "L-BFGS",
+                (later[0], 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(3, -8),
+                textcoords="offset points",
+                fontsize=7,
+                color=GREY,
+            )
         ax.set_xlabel("step")
         ax.set_ylabel("loss (mean squared errors / spread$^2$)")
         ax.legend()
@@ -115,9 +122,7 @@ def _draw_curves(ax, curves, name, colour, style):
     ax.plot(steps, mean, color=colour, label=f"{name}, mean of {len(curves)}", zorder=3)
 
 
-def plot_enthalpy_histories(
-    histories: Sequence[Sequence[Mapping[str, Any]]], labels: Mapping[str, tuple[str, float]]
-):  # fmt: skip
+def plot_enthalpy_histories(histories: Sequence[Sequence[Mapping[str, Any]]], labels: Mapping[str, tuple[str, float]]):
     """Plot the mean absolute error of every label against the epoch; of several models in grey, and their mean.
 
     Parameters
@@ -190,10 +195,23 @@ def draw_parity(ax, panel: Mapping[str, Any]) -> None:
     lines = []
     for split, data in panel["splits"].items():
         if "deviation" in data:
-            ax.errorbar(np.ravel(data["target"]), np.ravel(data["prediction"]), np.ravel(data["deviation"]),
-                        fmt="none", elinewidth=0.6, color=COLOURS.get(split, BLUE), alpha=0.5)  # fmt: skip
-        ax.plot(np.ravel(data["target"]), np.ravel(data["prediction"]), ".", markersize=3,
-                color=COLOURS.get(split, BLUE), label=split)  # fmt: skip
+            ax.errorbar(
+                np.ravel(data["target"]),
+                np.ravel(data["prediction"]),
+                np.ravel(data["deviation"]),
+                fmt="none",
+                elinewidth=0.6,
+                color=COLOURS.get(split, BLUE),
+                alpha=0.5,
+            )
+        ax.plot(
+            np.ravel(data["target"]),
+            np.ravel(data["prediction"]),
+            ".",
+            markersize=3,
+            color=COLOURS.get(split, BLUE),
+            label=split,
+        )
         lines.append(f"{split}: RMSE {data['rmse']:.3g}, MAE {data['mae']:.3g}, R$^2$ {data['r2']:.4f}")
     ax.set(xlim=ends, ylim=ends, aspect="equal")
     ax.set_title("\n".join([panel["name"], *lines]), fontsize=6)

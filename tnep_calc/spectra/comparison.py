@@ -148,9 +148,11 @@ def compare(spectrum: Spectrum, name: str, reference: Spectrum, column: str | No
         trials = np.linspace(-limit, limit, 401)
         start = trials[np.argmax([overlap(moved(t), target) for t in trials])]
         step = trials[1] - trials[0]
-        best = float(optimize.minimize_scalar(
-            lambda t: -overlap(moved(t), target), bounds=(start - step, start + step), method="bounded"
-        ).x)  # fmt: skip
+        best = float(
+            optimize.minimize_scalar(
+                lambda t: -overlap(moved(t), target), bounds=(start - step, start + step), method="bounded"
+            ).x
+        )
     values = moved(best)
     factor = float(np.dot(values, target) / np.dot(target, target))
     scaled = factor * target
@@ -158,13 +160,16 @@ def compare(spectrum: Spectrum, name: str, reference: Spectrum, column: str | No
     own_positions = [p.position + best if align == "shift" else p.position * (1 + best) for p in own]
     theirs = [p.position for p in find_peaks(grid, np.maximum(target, 0.0))] if target.max() > 0 else []
     return Comparison(
-        grid, values, scaled, factor,
+        grid,
+        values,
+        scaled,
+        factor,
         best if align == "shift" else 0.0,
         1 + best if align == "scale" else 1.0,
         overlap(values, target),
         float(np.sqrt(np.mean((values - scaled) ** 2) / np.mean(scaled**2))) if factor else float("inf"),
         pair_peaks(own_positions, theirs),
-    )  # fmt: skip
+    )
 
 
 def pair_peaks(first, second) -> list[tuple[float, float]]:

@@ -124,8 +124,14 @@ def partial_spectra(
             return "cm^-1"
 
     spectrum = estimate_spectrum(
-        "partial", signal, dt, evaluate, Units(),
-        resolution=resolution, window=window, blocks=blocks,
+        "partial",
+        signal,
+        dt,
+        evaluate,
+        Units(),
+        resolution=resolution,
+        window=window,
+        blocks=blocks,
         parameters={
             "temperature_K": float(temperature),
             "volume_A3": float(volume),
@@ -134,7 +140,7 @@ def partial_spectra(
             "parts": names,
             "quantum_correction": "none (the classical form is exact for harmonic modes)",
         },
-    )  # fmt: skip
+    )
     return spectrum if max_wavenumber is None else spectrum.between(0.0, max_wavenumber)
 
 
@@ -205,11 +211,21 @@ def self_and_cross(
         return wavenumber, {name: 2 * np.pi * wavenumber * eps.imag for name, eps in values.items()}
 
     spectrum = estimate_spectrum(
-        "partial", [columns], dt, evaluate, dict.fromkeys(("total", "self", "cross"), "cm^-1"),
-        resolution=resolution, window=window, blocks=blocks,
-        parameters={"temperature_K": float(temperature), "volume_A3": float(volume), "route": route,
-                    "molecules": signal.shape[1]},
-    )  # fmt: skip
+        "partial",
+        [columns],
+        dt,
+        evaluate,
+        dict.fromkeys(("total", "self", "cross"), "cm^-1"),
+        resolution=resolution,
+        window=window,
+        blocks=blocks,
+        parameters={
+            "temperature_K": float(temperature),
+            "volume_A3": float(volume),
+            "route": route,
+            "molecules": signal.shape[1],
+        },
+    )
     return spectrum if max_wavenumber is None else spectrum.between(0.0, max_wavenumber)
 
 
@@ -285,9 +301,16 @@ def partial_raman(
 
     units = {"total": INTENSITY, **{f"{kind}_{name}": INTENSITY for kind in (CONTRIBUTION, SELF) for name in names}}
     spectrum = estimate_spectrum(
-        "partial", joined, dt, evaluate, units,
-        resolution=resolution, window=window, blocks=blocks, parameters={"parts": names},
-    )  # fmt: skip
+        "partial",
+        joined,
+        dt,
+        evaluate,
+        units,
+        resolution=resolution,
+        window=window,
+        blocks=blocks,
+        parameters={"parts": names},
+    )
     return spectrum if max_wavenumber is None else spectrum.between(0.0, max_wavenumber)
 
 

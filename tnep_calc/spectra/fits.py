@@ -82,9 +82,7 @@ def damped_oscillator(w, position, width, area, power: int = 2):
 
     p = 2: absorption ``n alpha``, power spectrum of a current; 1: ``eps''``; 0: power spectrum of a displacement.
     """
-    return area * _oscillator_norm(position, width, power) * w**power / (
-        (position**2 - w**2) ** 2 + (width * w) ** 2
-    )  # fmt: skip
+    return area * _oscillator_norm(position, width, power) * w**power / ((position**2 - w**2) ** 2 + (width * w) ** 2)
 
 
 def _oscillator_norm(position, width, power):
@@ -158,9 +156,11 @@ def fit_peaks(
     low[0::3], high = w[0] + 1e-6, np.full(len(low), np.inf)
     high[0::3], high[1::3] = w[-1], np.ptp(w)
     fit = optimize.least_squares(
-        lambda p: (model(p) - y[used]) * weight, np.clip(start, 1.0001 * low, 0.9999 * high), bounds=(low, high),
+        lambda p: (model(p) - y[used]) * weight,
+        np.clip(start, 1.0001 * low, 0.9999 * high),
+        bounds=(low, high),
         x_scale=np.maximum(np.abs(start), 1e-9),
-    )  # fmt: skip
+    )
     if not fit.success:
         raise InputError(f"the fit of {len(positions)} peaks did not converge: give fewer positions")
     errors = np.full_like(fit.x, np.nan)

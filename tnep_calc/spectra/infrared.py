@@ -135,8 +135,15 @@ def infrared_spectrum(
         "quantum_correction": "none (the classical form is exact for harmonic modes)",
     }
     spectrum = estimate_spectrum(
-        "infrared", pieces, dt, evaluate, UNITS,
-        resolution=resolution, window=window, blocks=blocks, parameters=parameters,
-    )  # fmt: skip
+        "infrared",
+        pieces,
+        dt,
+        evaluate,
+        UNITS,
+        resolution=resolution,
+        window=window,
+        blocks=blocks,
+        parameters=parameters,
+    )
     spectrum.parameters["static_fluctuation"] = at_zero[0]  # of the whole run, which is evaluated first
     return spectrum if max_wavenumber is None else spectrum.between(0.0, max_wavenumber)

@@ -45,8 +45,10 @@ def combine_members(spectra: Sequence[Spectrum]) -> Spectrum:
             )
         for key in ("samples", "temperature_K"):
             if spectrum.parameters.get(key) != first.parameters.get(key):
-                raise InputError(f"spectrum {k} has {key} = {spectrum.parameters.get(key)}, the first "
-                                 f"{first.parameters.get(key)}: all members need one trajectory")  # fmt: skip
+                raise InputError(
+                    f"spectrum {k} has {key} = {spectrum.parameters.get(key)}, the first "
+                    f"{first.parameters.get(key)}: all members need one trajectory"
+                )
     values = {name: np.array([s.values[name] for s in spectra]) for name in first.values}
     errors = {name: np.mean([s.errors[name] for s in spectra], axis=0) for name in first.errors}
     parameters = {**first.parameters, "models": len(spectra)}
@@ -58,7 +60,12 @@ def combine_members(spectra: Sequence[Spectrum]) -> Spectrum:
             parameters[key] = float(np.mean(numbers))
             parameters[f"{key}_spread"] = float(np.std(numbers, ddof=1))
     return Spectrum(
-        first.kind, first.wavenumber, {name: v.mean(axis=0) for name, v in values.items()}, first.units, errors,
-        parameters, {name: v.std(axis=0, ddof=1) for name, v in values.items()},
+        first.kind,
+        first.wavenumber,
+        {name: v.mean(axis=0) for name, v in values.items()},
+        first.units,
+        errors,
+        parameters,
+        {name: v.std(axis=0, ddof=1) for name, v in values.items()},
         {name: np.mean([s.replicas[name] for s in spectra], axis=0) for name in first.replicas},
-    )  # fmt: skip
+    )

@@ -114,9 +114,13 @@ def mode_parts(currents_of_atoms, velocities, masses, eigenvectors, born_charges
 
 
 def mode_spectra(
-    rates: np.ndarray, dt: float, resolution: float | None = None, window: str = "gaussian", blocks: int | None = None,
+    rates: np.ndarray,
+    dt: float,
+    resolution: float | None = None,
+    window: str = "gaussian",
+    blocks: int | None = None,
     max_wavenumber: float | None = None,
-) -> Spectrum:  # fmt: skip
+) -> Spectrum:
     """Return the power spectra of mode velocities, one column ``mode<m>`` each.
 
     Normalised per wavenumber: the integral over positive and negative wavenumbers is ``<(dQ_m/dt)^2>``, k_B T in a
@@ -173,8 +177,13 @@ def modes_in_run(spectra: Spectrum, harmonic) -> list[ModeInRun]:
         (peak,) = fit_peaks(spectra, name, "oscillator", [at])
         found.append(
             ModeInRun(
-                float(expected), peak.position, peak.position_error, peak.position - float(expected), peak.width,
-                peak.width_error, 1.0 / (peak.width * INV_CM_TO_RAD_PER_FS) / 1000,
+                float(expected),
+                peak.position,
+                peak.position_error,
+                peak.position - float(expected),
+                peak.width,
+                peak.width_error,
+                1.0 / (peak.width * INV_CM_TO_RAD_PER_FS) / 1000,
             )
-        )  # fmt: skip
+        )
     return found

@@ -190,9 +190,16 @@ def raman_spectrum(
         "molecules": molecules,
     }
     return estimate_spectrum(
-        "raman", pieces, dt, evaluate, units,
-        resolution=resolution, window=window, blocks=blocks, parameters=parameters,
-    )  # fmt: skip
+        "raman",
+        pieces,
+        dt,
+        evaluate,
+        units,
+        resolution=resolution,
+        window=window,
+        blocks=blocks,
+        parameters=parameters,
+    )
 
 
 def cross_section_scale(laser: float) -> float:

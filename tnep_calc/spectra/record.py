@@ -128,9 +128,13 @@ class Spectrum:
             if name in self.errors or name in wrong
         }
         return Spectrum(
-            self.kind, self.wavenumber, values, {name: self.units[name] for name in common}, errors,
+            self.kind,
+            self.wavenumber,
+            values,
+            {name: self.units[name] for name in common},
+            errors,
             {"calculated": "arithmetic of spectra; errors are those of independent runs"},
-        )  # fmt: skip
+        )
 
     def __add__(self, other: Spectrum) -> Spectrum:
         return self._with(other, operator.add, lambda a, da, b, db: np.hypot(da, db))
@@ -164,6 +168,10 @@ class Spectrum:
             return {name: np.interp(grid, self.wavenumber, column) for name, column in columns.items()}
 
         return replace(
-            self, wavenumber=grid, values=moved(self.values), errors=moved(self.errors), spreads=moved(self.spreads),
+            self,
+            wavenumber=grid,
+            values=moved(self.values),
+            errors=moved(self.errors),
+            spreads=moved(self.spreads),
             replicas={},
-        )  # fmt: skip
+        )

@@ -142,9 +142,16 @@ def dielectric_spectrum(
         "quantum_correction": "none (the classical form is exact for harmonic modes)",
     }
     spectrum = estimate_spectrum(
-        "dielectric", pieces, dt, evaluate, UNITS,
-        resolution=resolution, window=window, blocks=blocks, parameters=parameters,
-    )  # fmt: skip
+        "dielectric",
+        pieces,
+        dt,
+        evaluate,
+        UNITS,
+        resolution=resolution,
+        window=window,
+        blocks=blocks,
+        parameters=parameters,
+    )
     spectrum.parameters["static_fluctuation"] = float(spectrum.values["eps_real"][0] - scalar)
     spectrum.parameters["f_sum_cm-2"] = f_sum_rule(spectrum.wavenumber, spectrum.values["eps_imag"])
     return spectrum if max_wavenumber is None else spectrum.between(0.0, max_wavenumber)

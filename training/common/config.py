@@ -266,11 +266,12 @@ _TYPES: dict[str, tuple[str, Any]] = {
     "tuple[str, ...]": ("a list of strings", lambda v: _is_list(v, str)),
     "tuple[int, ...]": ("a list of integers", lambda v: _is_list(v, int)),
     "float | tuple[float, ...]": (
-        "a number or a list of numbers", lambda v: _is_list(v if isinstance(v, (list, tuple)) else [v], (int, float))
+        "a number or a list of numbers",
+        lambda v: _is_list(v if isinstance(v, (list, tuple)) else [v], (int, float)),
     ),
     "tuple[float, ...]": ("a list of numbers", lambda v: _is_list(v, (int, float))),
     "Mapping[str, str]": ("a table of strings", lambda v: isinstance(v, Mapping) and _is_list([*v.values()], str)),
-}  # fmt: skip
+}
 """What the annotation of a field, as text, asks of a value: in words and as a test."""
 
 

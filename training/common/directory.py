@@ -129,11 +129,12 @@ def errors_of(compared: Sequence[Mapping[str, Any]], split: str) -> dict[str, di
     """Return the numbers (all but the arrays) of one split by quantity, with their unit."""
     return {
         panel["name"]: {
-            "unit": panel["unit"], **{key: value for key, value in panel["splits"][split].items() if key not in ARRAYS}
+            "unit": panel["unit"],
+            **{key: value for key, value in panel["splits"][split].items() if key not in ARRAYS},
         }
         for panel in compared
         if split in panel["splits"]
-    }  # fmt: skip
+    }
 
 
 def write_comparison(folder: Path, compared: Sequence[Mapping[str, Any]]) -> None:
@@ -172,8 +173,10 @@ def check_previous(config: BaseConfig, restart: bool) -> None:
         raise InputError(f"{folder} has an ensemble: {_ELSEWHERE}")
     for number, member in _members_in(folder):
         if 0 < n < number and (member / ARTIFACT).exists():
-            raise InputError(f"{member} is of an ensemble of more than {n} members, and 'member*' would name it too: "
-                             f"move it away, {_ELSEWHERE}")  # fmt: skip
+            raise InputError(
+                f"{member} is of an ensemble of more than {n} members, and 'member*' would name it too: "
+                f"move it away, {_ELSEWHERE}"
+            )
 
 
 def discard(folder: Path) -> None:

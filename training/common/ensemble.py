@@ -62,8 +62,9 @@ def member_splits(groups: ArrayLike, options: EnsembleConfig) -> list[tuple[np.n
         drawn = np.array_split(rng.permutation(len(sizes)), options.n_splits)
     masks = [np.isin(groups, chosen) for chosen in drawn]
     if not enough or any(mask.all() for mask in masks):
-        raise InputError(f"{counted(groups)} are too few for {options.n_splits} members ({options.method}): none is "
-                         "left to train on")  # fmt: skip
+        raise InputError(
+            f"{counted(groups)} are too few for {options.n_splits} members ({options.method}): none is left to train on"
+        )
     return [(np.flatnonzero(~mask), np.flatnonzero(mask)) for mask in masks]
 
 
@@ -150,9 +151,11 @@ def mean_and_deviation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_summary(
-    config: BaseConfig, indices: Sequence[Mapping[str, np.ndarray]], results: Sequence[Mapping[str, Any]],
+    config: BaseConfig,
+    indices: Sequence[Mapping[str, np.ndarray]],
+    results: Sequence[Mapping[str, Any]],
     compared: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Write ``ensemble.json`` and the comparison of the mean to ``config.directory``, and return what the former has.
 
     Parameters
@@ -176,12 +179,16 @@ def write_summary(
         "seconds": round(sum(result["seconds"] for result in results), 2),
         "test": indices[0]["test"].tolist(),
         "members": [
-            {"directory": member_config(config, k).directory.name, "train": own["train"].tolist(),
-             "validation": own["validation"].tolist(), "errors": result["errors"]}
+            {
+                "directory": member_config(config, k).directory.name,
+                "train": own["train"].tolist(),
+                "validation": own["validation"].tolist(),
+                "errors": result["errors"],
+            }
             for k, (own, result) in enumerate(zip(indices, results, strict=True))
         ],
         "errors": _errors(compared, results),
-    }  # fmt: skip
+    }
     write_json(config.directory / ENSEMBLE, summary)
     return summary
 
@@ -195,8 +202,9 @@ def _errors(compared, results):
             all_of_split = [result["errors"].get(split, {}) for result in results]
             single = [errors_of[panel["name"]]["rmse"] for errors_of in all_of_split if panel["name"] in errors_of]
             errors.setdefault(split, {})[panel["name"]] = {
-                "unit": panel["unit"], **{key: value for key, value in numbers.items() if key not in ARRAYS},
+                "unit": panel["unit"],
+                **{key: value for key, value in numbers.items() if key not in ARRAYS},
                 "rmse_of_members": float(np.sqrt(np.mean(np.square(single)))),
                 "deviation": float(np.sqrt(np.nanmean(squares))) if np.isfinite(squares).any() else None,
-            }  # fmt: skip
+            }
     return errors

@@ -16,15 +16,24 @@ from tnep_calc.errors import DataFileError
 from tnep_calc.structures import LabelledStructure
 
 UNITS = {
-    "energy": "eV/atom", "forces": "eV/Å", "virial": "eV/atom", "dipole": "e·Å/atom", "born_charges": "e",
-    "polarizability": "e·Å²/V/atom", "atomic_dipole": "e·Å", "atomic_polarizability": "e·Å²/V",
-}  # fmt: skip
+    "energy": "eV/atom",
+    "forces": "eV/Å",
+    "virial": "eV/atom",
+    "dipole": "e·Å/atom",
+    "born_charges": "e",
+    "polarizability": "e·Å²/V/atom",
+    "atomic_dipole": "e·Å",
+    "atomic_polarizability": "e·Å²/V",
+}
 """Units of errors and spreads; energies, virials, dipoles and polarizabilities are per atom."""
 OF_STRUCTURES: dict[str, tuple[int, ...]] = {"energy": (), "virial": (6,), "dipole": (3,), "polarizability": (6,)}
 """Labels of structures, with the shape of one; errors are divided by the number of atoms."""
 OF_ATOMS: dict[str, tuple[int, ...]] = {
-    "forces": (3,), "born_charges": (3, 3), "atomic_dipole": (3,), "atomic_polarizability": (6,),
-}  # fmt: skip
+    "forces": (3,),
+    "born_charges": (3, 3),
+    "atomic_dipole": (3,),
+    "atomic_polarizability": (6,),
+}
 """Labels of atoms, with the shape of one."""
 _TENSORS = ("virial", "polarizability", "atomic_polarizability")
 WITH_CONSTANTS = ("energy", "polarizability", "atomic_polarizability")
@@ -109,8 +118,9 @@ class Labels:
             return {name: value.to(device) for name, value in values.items()}
 
         fold = None if self.fold is None else (self.fold[0].to(device), self.fold[1].to(device))
-        return Labels(of(self.targets), of(self.known), of(self.weights), self.counts.to(device),
-                      self.species.to(device), fold)  # fmt: skip
+        return Labels(
+            of(self.targets), of(self.known), of(self.weights), self.counts.to(device), self.species.to(device), fold
+        )
 
     def select(self, structures: Sequence[int]) -> Labels:
         """Return the labels of some structures, in the given order."""
@@ -122,8 +132,9 @@ class Labels:
             return {name: value[chosen if name in OF_STRUCTURES else atoms] for name, value in values.items()}
 
         fold = None if self.fold is None else (self.fold[0][chosen], self.fold[1][chosen])
-        return Labels(of(self.targets), of(self.known), of(self.weights), self.counts[chosen], self.species[atoms],
-                      fold)  # fmt: skip
+        return Labels(
+            of(self.targets), of(self.known), of(self.weights), self.counts[chosen], self.species[atoms], fold
+        )
 
     def per_atom(self, name: str, value: Tensor) -> Tensor:
         """Divide a total of each structure by its number of atoms; labels of atoms stay."""
@@ -226,8 +237,9 @@ def make_labels(
         if name in OF_STRUCTURES:
             target = np.array([np.zeros(OF_STRUCTURES[name]) if v is None else v for v in values])
         else:
-            target = np.concatenate([np.zeros((n, *OF_ATOMS[name])) if v is None else v
-                                     for v, n in zip(values, counts, strict=True)])  # fmt: skip
+            target = np.concatenate(
+                [np.zeros((n, *OF_ATOMS[name])) if v is None else v for v, n in zip(values, counts, strict=True)]
+            )
             has, factor = np.repeat(has, counts), np.repeat(factor, counts)
         if name == "forces" and weighting.species:
             factor = factor * np.array(weighting.species)[types]
@@ -300,5 +312,3 @@ def spreads(labels: Labels, site: Tensor) -> dict[str, float]:
             spread = float(target[known].square().mean().sqrt()) or 1.0
         out[name] = spread
     return out
-
-

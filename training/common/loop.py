@@ -69,9 +69,12 @@ R = TypeVar("R", bound=Steps)
 
 
 def run_steps(
-    run: R, report_every: int, save_every: int, on_report: Callable[[R], None] | None = None,
+    run: R,
+    report_every: int,
+    save_every: int,
+    on_report: Callable[[R], None] | None = None,
     save: Callable[[], None] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Train to the end, from the present state.
 
     Parameters

@@ -30,15 +30,14 @@ def room_in_memory(advice: str = _STREAM, smaller: str = _SMALLER) -> Iterator[N
         yield
     except torch.OutOfMemoryError as error:
         raise InputError(
-            f"the GPU has too little memory: {str(error).splitlines()[0]}; {advice}, {smaller}, or "
-            "device = 'cpu'"
+            f"the GPU has too little memory: {str(error).splitlines()[0]}; {advice}, {smaller}, or device = 'cpu'"
         ) from error
     except (MemoryError, RuntimeError) as error:
         words = str(error).splitlines()[0] if str(error) else "no room"
         if isinstance(error, RuntimeError) and _CPU_ALLOCATOR not in words:
             raise
         words = words[max(0, words.find(_CPU_ALLOCATOR)) :].rstrip(".")
-        raise InputError(f"the computer has too little memory: {words}; {advice}, {smaller}, or smaller cutoffs "
-                         "or structures of fewer atoms") from error  # fmt: skip
-
-
+        raise InputError(
+            f"the computer has too little memory: {words}; {advice}, {smaller}, or smaller cutoffs "
+            "or structures of fewer atoms"
+        ) from error

@@ -39,11 +39,28 @@ class SOAP(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, params, lr=3e-3, betas=(0.95, 0.95), shampoo_beta=0.95, eps=1e-8, weight_decay=0.0, interval=10,
-        largest=1024, blocks=None,
-    ):  # fmt: skip
-        defaults = dict(lr=lr, betas=betas, shampoo_beta=shampoo_beta, eps=eps, weight_decay=weight_decay,
-                        interval=interval, largest=largest, stacked=None, blocks=blocks)  # fmt: skip
+        self,
+        params,
+        lr=3e-3,
+        betas=(0.95, 0.95),
+        shampoo_beta=0.95,
+        eps=1e-8,
+        weight_decay=0.0,
+        interval=10,
+        largest=1024,
+        blocks=None,
+    ):
+        defaults = dict(
+            lr=lr,
+            betas=betas,
+            shampoo_beta=shampoo_beta,
+            eps=eps,
+            weight_decay=weight_decay,
+            interval=interval,
+            largest=largest,
+            stacked=None,
+            blocks=blocks,
+        )
         super().__init__(params, defaults)
 
     @torch.no_grad()
@@ -161,8 +178,9 @@ def _blocks(parameter: Tensor, gradient: Tensor, group):
 _SHORT = 500
 _ADAM: dict[str, Any] = {"betas": (0.9, 0.99)}
 _SOAP: dict[bool, dict[str, Any]] = {
-    True: {"betas": (0.8, 0.9), "interval": 5}, False: {"betas": (0.95, 0.95), "interval": 10}
-}  # fmt: skip
+    True: {"betas": (0.8, 0.9), "interval": 5},
+    False: {"betas": (0.95, 0.95), "interval": 10},
+}
 LBFGS_CHUNK = 10
 """Iterations of L-BFGS between two looks at the clock; part of what makes a resumed run exact."""
 
@@ -208,6 +226,10 @@ def lbfgs(history: int) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
     One step of it is ``LBFGS_CHUNK`` iterations; no tolerance ends it before.
     """
     return torch.optim.LBFGS, {
-        "max_iter": LBFGS_CHUNK, "max_eval": 10 * LBFGS_CHUNK, "history_size": history, "tolerance_grad": 0.0,
-        "tolerance_change": 0.0, "line_search_fn": "strong_wolfe",
-    }  # fmt: skip
+        "max_iter": LBFGS_CHUNK,
+        "max_eval": 10 * LBFGS_CHUNK,
+        "history_size": history,
+        "tolerance_grad": 0.0,
+        "tolerance_change": 0.0,
+        "line_search_fn": "strong_wolfe",
+    }

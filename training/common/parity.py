@@ -82,17 +82,24 @@ def numbers_of(target: np.ndarray, prediction: np.ndarray, spread: float = math.
     error = prediction - target
     total = float(((target - target.mean(axis=0)) ** 2).sum())
     return {
-        "target": target, "prediction": prediction, "rmse": float(np.sqrt((error**2).mean())),
-        "mae": float(np.abs(error).mean()), "r2": 1 - float((error**2).sum()) / total if total > 0 else math.nan,
-        "std": float(target.std()), "spread": spread, "count": int(target.size),
-    }  # fmt: skip
+        "target": target,
+        "prediction": prediction,
+        "rmse": float(np.sqrt((error**2).mean())),
+        "mae": float(np.abs(error).mean()),
+        "r2": 1 - float((error**2).sum()) / total if total > 0 else math.nan,
+        "std": float(target.std()),
+        "spread": spread,
+        "count": int(target.size),
+    }
 
 
 def lines_of(compared: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a table, one line per quantity and split; of ensembles with the rms deviation of the models."""
     bars = any("deviation" in n for panel in compared for n in panel["splits"].values())
-    lines = [f"{'quantity':<15}{'structures':<12}{'RMSE':>10}{'MAE':>10} {'unit':<15}{'RMSE/spread':>12}{'R2':>10}"
-             + f"{'models +-':>12}" * bars]  # fmt: skip
+    lines = [
+        f"{'quantity':<15}{'structures':<12}{'RMSE':>10}{'MAE':>10} {'unit':<15}{'RMSE/spread':>12}{'R2':>10}"
+        + f"{'models +-':>12}" * bars
+    ]
     for panel in compared:
         factor, unit = DISPLAY.get(panel["name"], (1.0, panel["unit"]))
         for split, n in panel["splits"].items():

@@ -43,6 +43,7 @@ class Stored(Protocol):
     def to(self, device: torch.device) -> Self:
         """Return the same on a device."""
 
+
 M = TypeVar("M", bound=Stored)
 
 
@@ -77,9 +78,7 @@ class Storage:
         Size in GB of what is in memory, in the file, and computed again every time.
     """
 
-    def __init__(
-        self, memory_gb: float, folder: str | Path | None = None, device: torch.device = CPU, models: int = 1
-    ):
+    def __init__(self, memory_gb: float, folder: str | Path | None = None, device: torch.device = CPU, models: int = 1):
         if folder is not None and not Path(folder).is_dir():
             raise InputError(
                 f"there is no folder {folder} for the temporary file of the moments (optimizer.scratch): make it, or "
@@ -149,7 +148,13 @@ class Storage:
         return read
 
     def __str__(self):
-        words = [f"{size:.3f} GB {where}" for size, where in (
-            (self.memory, "in memory"), (self.disk, f"streamed from a temporary file in {self._folder}"),
-            (self.computed, "computed again in every step (no room in memory or on the disk)")) if size]  # fmt: skip
+        words = [
+            f"{size:.3f} GB {where}"
+            for size, where in (
+                (self.memory, "in memory"),
+                (self.disk, f"streamed from a temporary file in {self._folder}"),
+                (self.computed, "computed again in every step (no room in memory or on the disk)"),
+            )
+            if size
+        ]
         return ", ".join(words) or "nothing stored"

@@ -142,9 +142,13 @@ class EnthalpyConfig(BaseConfig):
 
 
 _TABLES: dict[str, Any] = {
-    "data": BaseDataConfig, "model": EnthalpyModelConfig, "loss": EnthalpyLossConfig,
-    "optimizer": EnthalpyOptimizerConfig, "output": BaseOutputConfig, "ensemble": EnsembleConfig,
-}  # fmt: skip
+    "data": BaseDataConfig,
+    "model": EnthalpyModelConfig,
+    "loss": EnthalpyLossConfig,
+    "optimizer": EnthalpyOptimizerConfig,
+    "output": BaseOutputConfig,
+    "ensemble": EnsembleConfig,
+}
 
 
 def parse_enthalpy_config(tables: Mapping[str, Any], base: str | Path = ".") -> EnthalpyConfig:

@@ -52,9 +52,15 @@ def frames_of(config: EnthalpyConfig, structures: Sequence[LabelledStructure]) -
     """
     model, opt = config.model, config.optimizer
     return make_frames(
-        structures, model.species, model.cutoff, model.n_radial, DTYPES[opt.precision], config.data.fold_dipole,
-        model.zbl, opt.memory_gb,
-    )  # fmt: skip
+        structures,
+        model.species,
+        model.cutoff,
+        model.n_radial,
+        DTYPES[opt.precision],
+        config.data.fold_dipole,
+        model.zbl,
+        opt.memory_gb,
+    )
 
 
 def unseen_warnings(frames: Mapping[str, Sequence[Frame]], species: Sequence[str]) -> Iterator[str]:
@@ -81,6 +87,10 @@ def unseen_warnings(frames: Mapping[str, Sequence[Frame]], species: Sequence[str
 
 def _content(frame: Frame, species: Sequence[str]) -> set[tuple[str, ...]]:
     """Return species, and pairs of species within the cutoff, each pair in the order of the species."""
-    pairs = {(species[s], species[t]) for s, row in enumerate(frame.pairs) for t, block in enumerate(row)
-             if s <= t and block.neighbors.numel()}  # fmt: skip
+    pairs = {
+        (species[s], species[t])
+        for s, row in enumerate(frame.pairs)
+        for t, block in enumerate(row)
+        if s <= t and block.neighbors.numel()
+    }
     return pairs | {(species[s],) for s, centers in enumerate(frame.centers) if len(centers)}

@@ -105,19 +105,27 @@ class Frame:
             return self
         energy, forces, virial = self.repulsion
         return replace(
-            self, species=self.species.to(device), centers=[rows.to(device) for rows in self.centers],
+            self,
+            species=self.species.to(device),
+            centers=[rows.to(device) for rows in self.centers],
             densities=[density.to(device) for density in self.densities],
             pairs=[[block.to(device) for block in row] for row in self.pairs],
             labels={name: label.to(device) for name, label in self.labels.items()},
             fold=None if self.fold is None else (self.fold[0].to(device), self.fold[1].to(device)),
-            field=self.field.to(device), repulsion=(energy.to(device), forces.to(device), virial.to(device)),
-        )  # fmt: skip
+            field=self.field.to(device),
+            repulsion=(energy.to(device), forces.to(device), virial.to(device)),
+        )
 
 
 def make_frame(
-    structure: LabelledStructure, species: Sequence[str], cutoff: float, n_radial: int, dtype: torch.dtype,
-    fold_dipole: bool = True, zbl: float = 0.0,
-) -> Frame:  # fmt: skip
+    structure: LabelledStructure,
+    species: Sequence[str],
+    cutoff: float,
+    n_radial: int,
+    dtype: torch.dtype,
+    fold_dipole: bool = True,
+    zbl: float = 0.0,
+) -> Frame:
     """Precompute one structure."""
     check_species([structure], species)
     index = np.array([list(species).index(s) for s in structure.symbols])
@@ -145,10 +153,18 @@ def make_frame(
         inverse = torch.linalg.pinv(cell)
         fold = cell, torch.where(torch.from_numpy(structure.pbc), inverse, torch.zeros_like(inverse))
     return Frame(
-        n, torch.from_numpy(index), centers, [total[:, rows].to(dtype).contiguous() for rows in centers], pairs,
-        _labels(structure), fold, torch.as_tensor(field_of(structure)),
-        structure.volume, float(structure.weight), _repulsion(v, center, neighbors, index, species, zbl),
-    )  # fmt: skip
+        n,
+        torch.from_numpy(index),
+        centers,
+        [total[:, rows].to(dtype).contiguous() for rows in centers],
+        pairs,
+        _labels(structure),
+        fold,
+        torch.as_tensor(field_of(structure)),
+        structure.volume,
+        float(structure.weight),
+        _repulsion(v, center, neighbors, index, species, zbl),
+    )
 
 
 def _repulsion(vectors, center, neighbors, index, species, radius):

@@ -90,8 +90,9 @@ def _site_constants(frames: Sequence[Frame], name: str) -> Tensor:
     if not known:
         return torch.zeros(t, dtype=torch.float64)
     counts = torch.tensor([[len(rows) for rows in frame.centers] for frame in known], dtype=torch.float64)
-    target = torch.stack([frame.labels[name].diagonal().mean() if name == "polarizability" else frame.labels[name]
-                          for frame in known])  # fmt: skip
+    target = torch.stack(
+        [frame.labels[name].diagonal().mean() if name == "polarizability" else frame.labels[name] for frame in known]
+    )
     # The minimum-norm solution shares a constant between species that the data cannot tell apart.
     return torch.linalg.lstsq(counts, target[:, None], driver="gelsd").solution[:, 0]
 
@@ -106,8 +107,14 @@ def _units(frames: Sequence[Frame], site: Tensor) -> Tensor:
         return float(torch.cat([v.flatten() for v in values]).square().mean().sqrt()) if values else fallback
 
     forces = rms([f.labels["forces"] for f in frames if "forces" in f.labels], 0.0)
-    energy = rms([(f.labels["energy"] - sum(len(r) * site[s, 0] for s, r in enumerate(f.centers))) / f.n_atoms**0.5
-                  for f in frames if "energy" in f.labels], 1.0)  # fmt: skip
+    energy = rms(
+        [
+            (f.labels["energy"] - sum(len(r) * site[s, 0] for s, r in enumerate(f.centers))) / f.n_atoms**0.5
+            for f in frames
+            if "energy" in f.labels
+        ],
+        1.0,
+    )
     charges = [f.labels["born_charges"] for f in frames if "born_charges" in f.labels]
     dipole = 0.3 * rms(charges, 0.0) or rms([f.labels["dipole"] / f.n_atoms for f in frames if "dipole" in f.labels], 1)
     alpha = [f.labels["polarizability"] / f.n_atoms for f in frames if "polarizability" in f.labels]

@@ -58,8 +58,9 @@ def predict(
         enthalpy, p, a = in_field(e, p, a, b, fields[place])
         constant = numbers[s].double()
         square = 0.5 * sites.site[s, 1] * fields.double().square().sum(1)
-        energy = energy + (torch.zeros_like(energy).index_add(0, place, enthalpy.double())
-                           + constant * (sites.site[s, 0] - square))  # fmt: skip
+        energy = energy + (
+            torch.zeros_like(energy).index_add(0, place, enthalpy.double()) + constant * (sites.site[s, 0] - square)
+        )
         isotropic = constant.to(dtype) * sites.site[s, 1].to(dtype)
         alpha = alpha.index_add(0, place, a) + isotropic.reshape(-1, 1, 1) * identity
         dipole = dipole.index_add(0, place, p) + isotropic.unsqueeze(1) * fields
@@ -67,8 +68,12 @@ def predict(
         if directions is not None:
             along = [x + (p * directions[place, d].to(dtype)).sum() for d, x in enumerate(along)]
     known = [d for d in densities if d is not None]
-    rows = [torch.autograd.grad(x, known, create_graph=create_graph, retain_graph=True, allow_unused=True,
-                                materialize_grads=True) for x in [potentials, *along]]  # fmt: skip
+    rows = [
+        torch.autograd.grad(
+            x, known, create_graph=create_graph, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        for x in [potentials, *along]
+    ]
     gradients = iter(torch.stack(parts) for parts in zip(*rows, strict=True))
     per_species = [None if d is None else next(gradients) for d in densities]
     out = []
@@ -82,10 +87,12 @@ def predict(
         slope, strain = _to_atoms(frame, parts, 1 + len(along), dtype)
         fixed = frame.repulsion
         result = {
-            "energy": energy[k] + fixed[0], "forces": fixed[1].to(dtype) - slope[0],
-            "virial": fixed[2].to(dtype) - strain, "dipole": dipole[k],
+            "energy": energy[k] + fixed[0],
+            "forces": fixed[1].to(dtype) - slope[0],
+            "virial": fixed[2].to(dtype) - strain,
+            "dipole": dipole[k],
             "polarizability": alpha[k],
-        }  # fmt: skip
+        }
         if along:
             result["born"] = slope[1:]
         out.append(result)

@@ -188,9 +188,7 @@ def _features(sites: EnthalpySites, s: int, frames: Sequence[Frame]) -> _Feature
     bent = torch.cat([torch.einsum("cit,ih->cht", t, h).flatten(1) for t, h in zip(tensors, centred, strict=True)])
     scalars = torch.stack([h.double().sum(0) for h in centred])
     scale, scalar_scale = _inverse_size(sums), _inverse_size(scalars)
-    return _Features(
-        mean, scale * sums, bent * scale, scalar_scale * scalars, scale, scale / size, scalar_scale / size
-    )  # fmt: skip
+    return _Features(mean, scale * sums, bent * scale, scalar_scale * scalars, scale, scale / size, scalar_scale / size)
 
 
 def _inverse_size(rows: Tensor) -> float:

@@ -30,9 +30,13 @@ from .trainer import EnthalpyTrainer
 log = logging.getLogger(__name__)
 
 SHOWN = {
-    "energy": ("eV/atom", 1.0), "forces": ("meV/Å", 1e3), "virial": ("meV/Å³", 1e3), "dipole": ("me·Å", 1e3),
-    "born_charges": ("me", 1e3), "polarizability": ("me·Å²/V", 1e3),
-}  # fmt: skip
+    "energy": ("eV/atom", 1.0),
+    "forces": ("meV/Å", 1e3),
+    "virial": ("meV/Å³", 1e3),
+    "dipole": ("me·Å", 1e3),
+    "born_charges": ("me", 1e3),
+    "polarizability": ("me·Å²/V", 1e3),
+}
 """Unit in which people read the error of a label, and its factor; the virial is shown as stress."""
 Predictions = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]]
 """By split and label: what :meth:`tnep_calc.training.enthalpy.trainer.EnthalpyTrainer.compare` gives."""
@@ -46,7 +50,6 @@ def train(path: str | Path, output: str | None = None, restart: bool = False) ->
     else:
         run_enthalpy_training(config, restart)
     return config.directory
-
 
 
 def run_enthalpy_training(config: EnthalpyConfig, restart: bool = False) -> dict[str, Any]:
@@ -68,9 +71,14 @@ def train_in(folder: Path, trainer: EnthalpyTrainer) -> None:
     checkpoint = directory.resume(folder, trainer)
     sizes = ", ".join(f"{len(frames)} {name}" for name, frames in trainer.frames.items())
     gigabytes = sum(frame.nbytes for frames in trainer.frames.values() for frame in frames) / 1e9
-    log.info("enthalpy model: %d parameters; structures: %s; precomputed: %.2f GB; %d steps per epoch on %s",
-             sum(p.numel() for p in trainer.sites.parameters()), sizes, gigabytes, trainer.steps_per_epoch,
-             describe(trainer.device))  # fmt: skip
+    log.info(
+        "enthalpy model: %d parameters; structures: %s; precomputed: %.2f GB; %d steps per epoch on %s",
+        sum(p.numel() for p in trainer.sites.parameters()),
+        sizes,
+        gigabytes,
+        trainer.steps_per_epoch,
+        describe(trainer.device),
+    )
     trainer.run(lambda t: _report(t, folder), checkpoint)
 
 
@@ -83,8 +91,14 @@ def _report(trainer: EnthalpyTrainer, folder: Path) -> None:
             shown = "stress" if name == "virial" else name
             words.append(f"{shown} {'/'.join(f'{v * factor:.3g}' for v in values if v is not None)} {unit}")
     left = time_left(trainer.seconds, trainer.step, trainer.total_steps)
-    log.info("%7.1f s  epoch %d/%d  %s%s",
-             trainer.seconds, trainer.epoch, trainer.config.optimizer.epochs, ", ".join(words), left)  # fmt: skip
+    log.info(
+        "%7.1f s  epoch %d/%d  %s%s",
+        trainer.seconds,
+        trainer.epoch,
+        trainer.config.optimizer.epochs,
+        ", ".join(words),
+        left,
+    )
     directory.write_log(folder, trainer.history)
 
 
@@ -95,7 +109,7 @@ def predictions(trainer: EnthalpyTrainer) -> Predictions:
 
 def compare(
     found: Predictions, deviations: Mapping[str, Mapping[str, np.ndarray]] | None = None
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Return panels as :func:`tnep_calc.plotting.training.plot_parity` takes them.
 
     The spread of Born charges is taken about the mean of each species and component, of all others about the mean of
@@ -128,15 +142,27 @@ def write_results(trainer: EnthalpyTrainer, folder: Path, found: Predictions) ->
     """Write artifact, figures and ``results.json`` from :func:`predictions`, and return what the latter has."""
     m, precision = trainer.config.model, trainer.config.optimizer.precision
     export_enthalpy(
-        [trainer.average], m.species, m.cutoff, m.n_radial, m.zbl, folder / ARTIFACT, precision,
+        [trainer.average],
+        m.species,
+        m.cutoff,
+        m.n_radial,
+        m.zbl,
+        folder / ARTIFACT,
+        precision,
         directory.provenance(trainer.config, trainer.fingerprint),
-    )  # fmt: skip
+    )
     directory.write_figure(folder / "history.png", plot_enthalpy_histories([trainer.history], SHOWN))
     return directory.write_results(
-        folder, trainer, compare(found), trainer.frames, kind="enthalpy", epochs=trainer.epoch,
-        threads=trainer.config.optimizer.threads, device=describe(trainer.device),
+        folder,
+        trainer,
+        compare(found),
+        trainer.frames,
+        kind="enthalpy",
+        epochs=trainer.epoch,
+        threads=trainer.config.optimizer.threads,
+        device=describe(trainer.device),
         parameters=sum(p.numel() for p in trainer.sites.parameters()),
-    )  # fmt: skip
+    )
 
 
 def run_enthalpy_ensemble(config: EnthalpyConfig, restart: bool = False) -> dict[str, Any]:

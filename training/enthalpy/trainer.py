@@ -69,9 +69,12 @@ class EnthalpyTrainer:
     """
 
     def __init__(
-        self, config: EnthalpyConfig, structures: Sequence[LabelledStructure] | None = None,
-        indices: Mapping[str, np.ndarray] | None = None, pool: Sequence[Frame] | None = None,
-    ):  # fmt: skip
+        self,
+        config: EnthalpyConfig,
+        structures: Sequence[LabelledStructure] | None = None,
+        indices: Mapping[str, np.ndarray] | None = None,
+        pool: Sequence[Frame] | None = None,
+    ):
         torch.set_num_threads(config.optimizer.threads)
         self.config, opt, model = config, config.optimizer, config.model
         self.device = resolve(opt.device)
@@ -270,11 +273,16 @@ class EnthalpyTrainer:
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on exactly as if nothing had happened, on this device or another."""
         return {
-            "fingerprint": self.fingerprint, "step": self.step, "seconds": self.seconds,
+            "fingerprint": self.fingerprint,
+            "step": self.step,
+            "seconds": self.seconds,
             "generator": self._generator.get_state(),
-            "sites": self.sites.state_dict(), "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "mean_squares": self.mean_squares, "history": self.history,
-        }  # fmt: skip
+            "sites": self.sites.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "mean_squares": self.mean_squares,
+            "history": self.history,
+        }
 
     def restore(self, path: Path) -> None:
         """Take up the state of a checkpoint; errors as :meth:`tnep_calc.training.nep.trainer.Trainer.restore`."""

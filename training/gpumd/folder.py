@@ -117,9 +117,7 @@ class Folder:
 
     def _read(self, name):
         o = self.options
-        return read_gpumd_xyz(
-            self.path / name, o.species, o.kind, atomic=o.atomic_v, prediction=bool(o.prediction)
-        )  # fmt: skip
+        return read_gpumd_xyz(self.path / name, o.species, o.kind, atomic=o.atomic_v, prediction=bool(o.prediction))
 
     @property
     def zbl(self) -> ZBL | None:
@@ -163,9 +161,13 @@ class Folder:
         self.write_train(parameters)
 
     def report(
-        self, generation: int, loss: tuple[float, float, float], train: list[float], parameters: NepParameters,
+        self,
+        generation: int,
+        loss: tuple[float, float, float],
+        train: list[float],
+        parameters: NepParameters,
         more: str = "",
-    ):  # fmt: skip
+    ):
         """Write ``nep.txt`` and ``*_test.out``, append to ``loss.out``, and log one line, with `more` at its end."""
         write_nep(self.path / NEP, parameters)
         self.add_row(generation, loss, train, self.write_test(parameters), more)
@@ -208,16 +210,21 @@ def check_folder(folder: Folder, run: RunOptions) -> None:
     """Raise ``InputError`` for run options that cannot be, nothing to train, or files that must not be written."""
     options, path = folder.options, folder.path
     by_snes = run.engine == "snes"
-    check([
-        (run.engine in ENGINES, f"engine must be {' or '.join(ENGINES)}, got '{run.engine}'"),
-        (run.threads >= 1, f"--threads must be at least 1, got {run.threads}"),
-        (run.memory_gb > 0, f"--memory must be a positive number of GB, got {run.memory_gb:g}"),
-        (run.steps is None or run.steps >= 1, f"--steps must be at least 1, got {run.steps}"),
-        (run.patience >= 0, f"--patience must be a number of rows of loss.out, got {run.patience}"),
-        (run.restarts >= 1, f"--restarts must be at least 1, got {run.restarts}"),
-        (not by_snes or (run.patience, run.restarts) == (0, 1), "--patience and --restarts are for --engine gradient"),
-        (run.scratch is None or Path(run.scratch).is_dir(), f"--scratch {run.scratch}: there is no such folder"),
-    ])  # fmt: skip
+    check(
+        [
+            (run.engine in ENGINES, f"engine must be {' or '.join(ENGINES)}, got '{run.engine}'"),
+            (run.threads >= 1, f"--threads must be at least 1, got {run.threads}"),
+            (run.memory_gb > 0, f"--memory must be a positive number of GB, got {run.memory_gb:g}"),
+            (run.steps is None or run.steps >= 1, f"--steps must be at least 1, got {run.steps}"),
+            (run.patience >= 0, f"--patience must be a number of rows of loss.out, got {run.patience}"),
+            (run.restarts >= 1, f"--restarts must be at least 1, got {run.restarts}"),
+            (
+                not by_snes or (run.patience, run.restarts) == (0, 1),
+                "--patience and --restarts are for --engine gradient",
+            ),
+            (run.scratch is None or Path(run.scratch).is_dir(), f"--scratch {run.scratch}: there is no such folder"),
+        ]
+    )
     resolve(run.device)
     closed = [own for own in (path, path / LOSS) if own.exists() and not os.access(own, os.W_OK)]
     if closed:
@@ -239,8 +246,10 @@ def check_folder(folder: Folder, run: RunOptions) -> None:
         )
     if not (options.model_type or options.lambda_e or options.lambda_f):
         if all(frame.structure.virial is None for frame in folder.train):
-            raise InputError(f"{path / 'nep.in'}: lambda_e and lambda_f are 0 and no structure of train.xyz has a "
-                             "virial: nothing is left to train on")  # fmt: skip
+            raise InputError(
+                f"{path / 'nep.in'}: lambda_e and lambda_f are 0 and no structure of train.xyz has a "
+                "virial: nothing is left to train on"
+            )
     if (path / RESTART).exists() and not (by_snes or run.restart):
         raise InputError(
             f"{path / RESTART}: GPUMD and --engine snes go on from this search distribution, which the gradient engine "
@@ -260,8 +269,12 @@ def labelled_structures(frames: Sequence[GpumdFrame]) -> list[LabelledStructure]
     result = []
     for frame in frames:
         tensors = frame.atomic_polarizability
-        result.append(replace(
-            frame.structure, weight=frame.weight, atomic_dipole=frame.atomic_dipole,
-            atomic_polarizability=None if tensors is None else from_six(tensors, GPUMD_ORDER),
-        ))  # fmt: skip
+        result.append(
+            replace(
+                frame.structure,
+                weight=frame.weight,
+                atomic_dipole=frame.atomic_dipole,
+                atomic_polarizability=None if tensors is None else from_six(tensors, GPUMD_ORDER),
+            )
+        )
     return result

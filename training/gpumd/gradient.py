@@ -159,9 +159,14 @@ class FolderTrainer(Trainer):
     def finish(self, run: RunOptions) -> None:
         """Write the files of the result."""
         if run.patience:
-            log.info("%s%s after %s; %s is that of step %d, with the smallest loss on test.xyz",
-                     self.name_in_log, "stopped" if self.step < self.total_steps else "done", self.progress, NEP,
-                     self.result()[1])  # fmt: skip
+            log.info(
+                "%s%s after %s; %s is that of step %d, with the smallest loss on test.xyz",
+                self.name_in_log,
+                "stopped" if self.step < self.total_steps else "done",
+                self.progress,
+                NEP,
+                self.result()[1],
+            )
         log_rounding(rounding(self), "use --precision float64", self.name_in_log)
         self.folder.write_model(self.parameters())
 
@@ -195,8 +200,15 @@ class FolderTrainer(Trainer):
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on exactly."""
         o, loss = self.config.optimizer, self.config.loss
-        used = {"engine": "gradient", "method": o.method, "steps": o.steps, "lbfgs_steps": o.lbfgs_steps,
-                "batch": o.batch or "all", "precision": o.precision, "weight_decay": loss.weight_decay}  # fmt: skip
+        used = {
+            "engine": "gradient",
+            "method": o.method,
+            "steps": o.steps,
+            "lbfgs_steps": o.lbfgs_steps,
+            "batch": o.batch or "all",
+            "precision": o.precision,
+            "weight_decay": loss.weight_decay,
+        }
         used |= {"restarts": o.restarts} if o.restarts > 1 else {}
         used |= {"patience": o.patience} if o.patience else {}
         return {**super().state(), "loss_rows": self.folder.loss_rows(), "used": used}
@@ -218,9 +230,19 @@ def log_summary(trainers: Sequence[FolderTrainer], run: RunOptions) -> None:
         for split in zip(*((trainer.folder.train, trainer.folder.test) for trainer in trainers), strict=True)
     )
     starts = f"{o.restart_steps} of {o.restarts} starts, " if o.restarts > 1 else ""
-    log.info("gradient engine: %d parameters, %s structures, %s to test; steps: %s%d of %s, %d of L-BFGS; moments: %s; "
-             "weights %s", first.model.n_parameters, trained, tested, starts, o.steps, _NAMES[o.method], o.lbfgs_steps,
-             first.storage, ", ".join(f"{name} {weight:g}" for name, weight in first.weights.items()))  # fmt: skip
+    log.info(
+        "gradient engine: %d parameters, %s structures, %s to test; steps: %s%d of %s, %d of L-BFGS; moments: %s; "
+        "weights %s",
+        first.model.n_parameters,
+        trained,
+        tested,
+        starts,
+        o.steps,
+        _NAMES[o.method],
+        o.lbfgs_steps,
+        first.storage,
+        ", ".join(f"{name} {weight:g}" for name, weight in first.weights.items()),
+    )
 
 
 class Reports:

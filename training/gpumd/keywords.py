@@ -30,8 +30,9 @@ def model_config(options: NepInput) -> ModelConfig:
     """Return the model that a ``nep.in`` describes."""
     pairs = options.cutoff if len(options.cutoff) > 1 else options.cutoff * len(options.species)
     radial, angular = zip(*pairs, strict=True)
-    return ModelConfig(options.kind, options.species, radial, angular, options.n_max, options.basis_size,
-                       options.l_max, options.neuron)  # fmt: skip
+    return ModelConfig(
+        options.kind, options.species, radial, angular, options.n_max, options.basis_size, options.l_max, options.neuron
+    )
 
 
 def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
@@ -46,18 +47,34 @@ def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
     _refuse(folder, run)
     model = model_config(options)
     tables = {
-        "data": {"files": ["train.xyz"], "validation_fraction": 0.0, "test_fraction": 0.0, "fold_dipole": False,
-                 "allow_missing": True},
+        "data": {
+            "files": ["train.xyz"],
+            "validation_fraction": 0.0,
+            "test_fraction": 0.0,
+            "fold_dipole": False,
+            "allow_missing": True,
+        },
         "model": {
-            "kind": model.kind, "species": list(model.species), "radial_cutoff": list(model.radial_cutoffs),
-            "angular_cutoff": list(model.angular_cutoffs), "n_max": list(model.n_max),
-            "basis_size": list(model.basis_size), "l_max": list(model.l_max), "neurons": model.neurons,
+            "kind": model.kind,
+            "species": list(model.species),
+            "radial_cutoff": list(model.radial_cutoffs),
+            "angular_cutoff": list(model.angular_cutoffs),
+            "n_max": list(model.n_max),
+            "basis_size": list(model.basis_size),
+            "l_max": list(model.l_max),
+            "neurons": model.neurons,
         },
         "loss": {**_loss(folder), "weight_decay": weight_decay(options)},
-        "optimizer": {"precision": run.precision, "threads": run.threads, "device": run.device,
-                      "memory_gb": run.memory_gb, **_steps(folder, run), **_first_method(folder)},
+        "optimizer": {
+            "precision": run.precision,
+            "threads": run.threads,
+            "device": run.device,
+            "memory_gb": run.memory_gb,
+            **_steps(folder, run),
+            **_first_method(folder),
+        },
         "output": {"directory": ".", "keep_best": run.patience > 0},
-    }  # fmt: skip
+    }
     if options.seed is not None:
         tables["model"]["seed"] = options.seed
     if "output_interval" in options.given:
@@ -81,26 +98,41 @@ def _refuse(folder, run):
 
     snes = "remove the line, or use --engine snes"
     if options.import_q_scaler:
-        refuse("import_q_scaler", "the gradient engine scales each descriptor by its spread and has no given scaling; "
-               f"{snes}")  # fmt: skip
+        refuse(
+            "import_q_scaler",
+            f"the gradient engine scales each descriptor by its spread and has no given scaling; {snes}",
+        )
     if min(options.basis_size) == 0:
         refuse("basis_size", "the gradient engine needs at least 1, radial and angular; raise it, or use --engine snes")
     default = NepInput(options.species)
     if options.initial_para != default.initial_para:
-        refuse("initial_para", f"{options.initial_para:g} is for the descriptor scaling of the evolution strategy, the "
-               f"gradient engine scales each descriptor by its spread; {snes}")  # fmt: skip
+        refuse(
+            "initial_para",
+            f"{options.initial_para:g} is for the descriptor scaling of the evolution strategy, the "
+            f"gradient engine scales each descriptor by its spread; {snes}",
+        )
     if options.sigma0 != default.sigma0:
-        refuse("sigma0", f"{options.sigma0:g} is the initial width of the search distribution of the evolution "
-               f"strategy, the gradient engine has none; {snes}")  # fmt: skip
+        refuse(
+            "sigma0",
+            f"{options.sigma0:g} is the initial width of the search distribution of the evolution "
+            f"strategy, the gradient engine has none; {snes}",
+        )
     if options.save_potential[2]:
-        refuse("save_potential", "the third value 1 asks for copies of nep.restart, which the gradient engine does not "
-               "have (its state is tnep_checkpoint.pt); make it 0, or use --engine snes")  # fmt: skip
+        refuse(
+            "save_potential",
+            "the third value 1 asks for copies of nep.restart, which the gradient engine does not "
+            "have (its state is tnep_checkpoint.pt); make it 0, or use --engine snes",
+        )
     if run.patience and not folder.test:
-        raise InputError(f"{folder.path}: --patience needs a test.xyz, whose loss tells when to stop: give one, or "
-                         "train this folder without --patience")  # fmt: skip
+        raise InputError(
+            f"{folder.path}: --patience needs a test.xyz, whose loss tells when to stop: give one, or "
+            "train this folder without --patience"
+        )
     if run.restarts > 1 and (options.fine_tune or run.start is not None):
-        raise InputError(f"{folder.path}: --restarts needs random parameters, and those of a model are given (--start "
-                         "or fine_tune): use one of them")  # fmt: skip
+        raise InputError(
+            f"{folder.path}: --restarts needs random parameters, and those of a model are given (--start "
+            "or fine_tune): use one of them"
+        )
     if run.restarts > 1 and options.generation < 2:
         refuse("generation", "--restarts needs at least 2: a step before the choice, and one after it")
 
@@ -114,8 +146,12 @@ def _steps(folder: Folder, run: RunOptions) -> dict[str, int]:
     if run.restarts == 1:
         wanted[0] = 0
     before, first, lbfgs = limited(wanted, folder.options.generation)
-    return {"restarts": run.restarts, "restart_steps": before or own.restart_steps, "steps": first,
-            "lbfgs_steps": lbfgs}  # fmt: skip
+    return {
+        "restarts": run.restarts,
+        "restart_steps": before or own.restart_steps,
+        "steps": first,
+        "lbfgs_steps": lbfgs,
+    }
 
 
 def limited(steps: Sequence[int], most: int) -> list[int]:
@@ -147,25 +183,33 @@ def describe(config: TrainingConfig, folder: Folder, run: RunOptions) -> list[st
     o, options, given = config.optimizer, folder.options, folder.options.given
     lines = []
     if "population" in given:
-        lines.append(f"population {options.population}: samples from which the evolution strategy estimates its "
-                     "direction; the gradient engine has the exact one")  # fmt: skip
+        lines.append(
+            f"population {options.population}: samples from which the evolution strategy estimates its "
+            "direction; the gradient engine has the exact one"
+        )
     if "lambda_1" in given or "lambda_2" in given:
         lambda_1, lambda_2 = options.regularisation
         default = replace(options, lambda_1=None, lambda_2=None).regularisation[0]
-        lines.append(f"lambda_1 {lambda_1:g}, lambda_2 {lambda_2:g} (GPUMD's default: {default:.3g}): weight decay "
-                     f"{config.loss.weight_decay:.3g} (default: {LossConfig.weight_decay:g})")  # fmt: skip
+        lines.append(
+            f"lambda_1 {lambda_1:g}, lambda_2 {lambda_2:g} (GPUMD's default: {default:.3g}): weight decay "
+            f"{config.loss.weight_decay:.3g} (default: {LossConfig.weight_decay:g})"
+        )
     total = o.steps + o.lbfgs_steps + (o.restart_steps if o.restarts > 1 else 0)
     if total == options.generation:
         lines.append(f"generation {total}: the largest number of steps")
     if "output_interval" in given and config.output.report_interval > total:
-        lines.append(f"output_interval {options.output_interval}: the run has {total} steps, so that loss.out gets a "
-                     "row at the end only")  # fmt: skip
+        lines.append(
+            f"output_interval {options.output_interval}: the run has {total} steps, so that loss.out gets a "
+            "row at the end only"
+        )
     if options.fine_tune:
         lines.append(f"fine_tune: parameters of {config.start}; {options.fine_tune[1]} is for the evolution strategy")
     if run.patience:
-        lines.append(f"patience {run.patience}: after so many rows of loss.out without a smaller loss on test.xyz the "
-                     "first steps, and then L-BFGS, are over, and the best model is kept: the errors on test.xyz are a "
-                     "little too small")  # fmt: skip
+        lines.append(
+            f"patience {run.patience}: after so many rows of loss.out without a smaller loss on test.xyz the "
+            "first steps, and then L-BFGS, are over, and the best model is kept: the errors on test.xyz are a "
+            "little too small"
+        )
     return lines
 
 

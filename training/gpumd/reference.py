@@ -72,9 +72,13 @@ def evaluate(
             vectors.append(edges.vectors)
             atoms += len(s)
         out = model(
-            torch.tensor(types), torch.arange(atoms), torch.from_numpy(np.concatenate(offsets)),
-            torch.from_numpy(np.concatenate(neighbors)), torch.from_numpy(np.concatenate(vectors)), names,
-        )  # fmt: skip
+            torch.tensor(types),
+            torch.arange(atoms),
+            torch.from_numpy(np.concatenate(offsets)),
+            torch.from_numpy(np.concatenate(neighbors)),
+            torch.from_numpy(np.concatenate(vectors)),
+            names,
+        )
         for name in names:
             parts[name].append(out[name].detach().numpy())
     result = {name: np.concatenate(values) for name, values in parts.items()}
@@ -119,11 +123,26 @@ def repulsion(frames: Sequence[GpumdFrame], options: NepInput, zbl: ZBL) -> dict
     """Return energies, forces and virials of the repulsion alone, as :func:`evaluate`."""
     t, pairs = len(options.species), np.broadcast_to(np.array(options.cutoff), (len(options.species), 2))
     alone = NepParameters(
-        version=4, kind="potential", species=options.species, radial_cutoffs=pairs[:, 0].copy(),
-        angular_cutoffs=pairs[:, 1].copy(), max_neighbors=(1, 1), n_max=(0, 0), basis_size=(0, 0), l_max=1,
-        extra=(False,) * 6, neurons=1, w0=np.zeros((1, t, 1, 2)), b0=np.zeros((1, t, 1)), w1=np.zeros((1, t, 1)),
-        b1=np.zeros(1), c_radial=np.zeros((1, 1, t, t)), c_angular=np.zeros((1, 1, t, t)), q_scaler=np.ones(2), zbl=zbl,
-    )  # fmt: skip
+        version=4,
+        kind="potential",
+        species=options.species,
+        radial_cutoffs=pairs[:, 0].copy(),
+        angular_cutoffs=pairs[:, 1].copy(),
+        max_neighbors=(1, 1),
+        n_max=(0, 0),
+        basis_size=(0, 0),
+        l_max=1,
+        extra=(False,) * 6,
+        neurons=1,
+        w0=np.zeros((1, t, 1, 2)),
+        b0=np.zeros((1, t, 1)),
+        w1=np.zeros((1, t, 1)),
+        b1=np.zeros(1),
+        c_radial=np.zeros((1, 1, t, t)),
+        c_angular=np.zeros((1, 1, t, t)),
+        q_scaler=np.ones(2),
+        zbl=zbl,
+    )
     return evaluate(alone, frames)
 
 

@@ -17,10 +17,15 @@ def architecture(p: NepParameters) -> dict[str, Any]:
     """Return the keys of ``[model]`` that a file decides; cutoffs and species are those of all its species."""
     p = without_constants(p)[0]
     return {
-        "kind": p.kind, "species": list(p.species), "radial_cutoff": p.radial_cutoffs.tolist(),
-        "angular_cutoff": p.angular_cutoffs.tolist(), "n_max": list(p.n_max), "basis_size": list(p.basis_size),
-        "l_max": [p.l_max, *map(int, p.extra)], "neurons": p.neurons,
-    }  # fmt: skip
+        "kind": p.kind,
+        "species": list(p.species),
+        "radial_cutoff": p.radial_cutoffs.tolist(),
+        "angular_cutoff": p.angular_cutoffs.tolist(),
+        "n_max": list(p.n_max),
+        "basis_size": list(p.basis_size),
+        "l_max": [p.l_max, *map(int, p.extra)],
+        "neurons": p.neurons,
+    }
 
 
 def with_architecture(table: Mapping[str, Any], base: Path) -> dict[str, Any]:
@@ -72,6 +77,14 @@ def without_constants(p: NepParameters) -> tuple[NepParameters, np.ndarray]:
     if p.species_bias is not None:
         constants = constants - p.species_bias[-1]
     keep = ~idle
-    p = replace(p, version=4, species_bias=None, w0=w0[:, :, keep], b0=b0[:, :, keep], w1=w1[:, :, keep],
-                neurons=int(keep.sum()), b1=np.zeros_like(p.b1))  # fmt: skip
+    p = replace(
+        p,
+        version=4,
+        species_bias=None,
+        w0=w0[:, :, keep],
+        b0=b0[:, :, keep],
+        w1=w1[:, :, keep],
+        neurons=int(keep.sum()),
+        b1=np.zeros_like(p.b1),
+    )
     return p, np.zeros(t) if p.kind == "dipole" else constants

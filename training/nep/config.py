@@ -273,9 +273,13 @@ class TrainingConfig(BaseConfig):
 
 
 _TABLES = {
-    "data": DataConfig, "model": ModelConfig, "loss": LossConfig, "optimizer": OptimizerConfig, "output": OutputConfig,
+    "data": DataConfig,
+    "model": ModelConfig,
+    "loss": LossConfig,
+    "optimizer": OptimizerConfig,
+    "output": OutputConfig,
     "ensemble": EnsembleConfig,
-}  # fmt: skip
+}
 
 
 def load_config(path: str | Path, output: str | None = None) -> TrainingConfig:
@@ -338,10 +342,14 @@ def _check(config):
         *common_rules(config),
         (m.kind in KINDS, f"model.kind must be one of {', '.join(KINDS)}; got '{m.kind}'"),
         (len(m.species) > 0 and len(set(m.species)) == len(m.species), "model.species must be different symbols"),
-        (len(m.radial_cutoffs) == len(m.angular_cutoffs) == len(m.species),
-         "lists of cutoffs must have one number per species"),
-        (all(0 < a <= r for r, a in zip(m.radial_cutoffs, m.angular_cutoffs, strict=False)),
-         "cutoffs must satisfy 0 < angular_cutoff <= radial_cutoff"),
+        (
+            len(m.radial_cutoffs) == len(m.angular_cutoffs) == len(m.species),
+            "lists of cutoffs must have one number per species",
+        ),
+        (
+            all(0 < a <= r for r, a in zip(m.radial_cutoffs, m.angular_cutoffs, strict=False)),
+            "cutoffs must satisfy 0 < angular_cutoff <= radial_cutoff",
+        ),
         (len(m.n_max) == 2 and min(m.n_max) >= 0, "model.n_max must be two integers, radial and angular, not negative"),
         (len(m.basis_size) == 2 and min(m.basis_size) >= 1, "model.basis_size must be two positive integers"),
         (1 <= len(m.l_max) <= 7 and 1 <= m.l_max[0] <= 8, "model.l_max must be l (1 to 8) and up to six switches"),
@@ -354,8 +362,10 @@ def _check(config):
         (opt.steps + opt.lbfgs_steps > 0, "steps and lbfgs_steps are both 0: nothing to train"),
         (opt.batch >= 0 and opt.patience >= 0, "optimizer.batch and patience must not be negative"),
         (opt.restarts >= 1 and opt.restart_steps >= 1, "optimizer.restarts and restart_steps must be at least 1"),
-        (not opt.patience or config.data.validation_fraction > 0 or config.ensemble.n_splits > 1,
-         "optimizer.patience needs validation data: set data.validation_fraction"),
+        (
+            not opt.patience or config.data.validation_fraction > 0 or config.ensemble.n_splits > 1,
+            "optimizer.patience needs validation data: set data.validation_fraction",
+        ),
         (opt.method in METHODS, f"optimizer.method must be one of {', '.join(METHODS)}; got '{opt.method}'"),
         (opt.lr > 0, "optimizer.lr must be positive"),
         (opt.lbfgs_history >= 1 and opt.threads >= 1, "optimizer.lbfgs_history and threads must be at least 1"),

@@ -79,9 +79,7 @@ def _unseen(moments: Iterable[Moments], seen: Coverage) -> _Unseen:
     return found
 
 
-def unseen_warnings(
-    seen: Coverage, others: Mapping[str, Iterable[Moments]], species: Sequence[str]
-) -> Iterator[str]:
+def unseen_warnings(seen: Coverage, others: Mapping[str, Iterable[Moments]], species: Sequence[str]) -> Iterator[str]:
     """Yield a line for each split with structures that have a species or a pair of which training sees nothing.
 
     Pairs count within the radial cutoff, and as one in both directions.
@@ -101,5 +99,3 @@ def unseen_warnings(
         lacking |= {f"{species[a]}-{species[b]}": own for (a, b), own in found.pairs.items()}
         if lacking:
             yield extrapolation_warning(name, lacking, found.total, "radial cutoff")
-
-

@@ -34,8 +34,12 @@ def read_structures(config: TrainingConfig) -> list[LabelledStructure]:
     log_groups(structures, config)
     names = list(config.loss.weights(config.model.kind))
     if without := sum(not _has_any(s, names) for s in structures):
-        log.info("%d of %d structures have none of the labels that are fitted (%s), and are left out",
-                 without, len(structures), ", ".join(names))  # fmt: skip
+        log.info(
+            "%d of %d structures have none of the labels that are fitted (%s), and are left out",
+            without,
+            len(structures),
+            ", ".join(names),
+        )
     train = outer_indices(structures, config)["train"]
     log.info(check_before_training(structures, train=train, species=species))
     return structures
@@ -47,7 +51,7 @@ def _has_any(structure, names):
 
 def labelled(
     indices: Mapping[str, np.ndarray], structures: Sequence[LabelledStructure], config: TrainingConfig
-) -> dict[str, np.ndarray]:  # fmt: skip
+) -> dict[str, np.ndarray]:
     """Return splits without the structures that have none of the fitted labels, if ``data.allow_missing``.
 
     Raises
@@ -87,9 +91,12 @@ def labels_of(config: TrainingConfig, structures: Sequence[LabelledStructure]) -
 
 
 def make_parts(
-    config: TrainingConfig, basis: Basis, structures: Sequence[LabelledStructure], indices: Mapping[str, np.ndarray],
+    config: TrainingConfig,
+    basis: Basis,
+    structures: Sequence[LabelledStructure],
+    indices: Mapping[str, np.ndarray],
     storage: Storage,
-) -> dict[str, Part]:  # fmt: skip
+) -> dict[str, Part]:
     """Return the splits that have structures, with labels and moments.
 
     Parameters

@@ -95,5 +95,10 @@ class Clock:
 def log_speed(clock: Clock, speed: Mapping[str, float]) -> None:
     """Log how fast the gradients of this process were; see :meth:`Clock.speed`."""
     if clock.gradients:
-        log.info("%d gradients, %.3g s each: %.3g GB/s of moments, %.3g GFLOP/s in products with them", clock.gradients,
-                 speed["seconds"], speed["gigabytes_per_second"], speed["gigaflops_per_second"])  # fmt: skip
+        log.info(
+            "%d gradients, %.3g s each: %.3g GB/s of moments, %.3g GFLOP/s in products with them",
+            clock.gradients,
+            speed["seconds"],
+            speed["gigabytes_per_second"],
+            speed["gigaflops_per_second"],
+        )

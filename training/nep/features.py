@@ -108,8 +108,9 @@ def along(field: str, vectors: Tensor, d_phi: Tensor) -> Tensor:
     """
     if field == "dipole":
         return -(vectors * vectors).sum(1)[:, None, None] * d_phi
-    terms = [-0.5 * (vectors[:, None, a] * d_phi[:, :, b] + vectors[:, None, b] * d_phi[:, :, a])
-             for a, b in STRAIN_ORDER]  # fmt: skip
+    terms = [
+        -0.5 * (vectors[:, None, a] * d_phi[:, :, b] + vectors[:, None, b] * d_phi[:, :, a]) for a, b in STRAIN_ORDER
+    ]
     return torch.stack(terms, dim=-1)
 
 

@@ -46,9 +46,13 @@ class Centres:
     """
 
     def __init__(
-        self, blocks: Mapping[str, Tensor], units: Scaling, site: Tensor, invariants: InvariantDerivatives,
+        self,
+        blocks: Mapping[str, Tensor],
+        units: Scaling,
+        site: Tensor,
+        invariants: InvariantDerivatives,
         moments: Moments,
-    ):  # fmt: skip
+    ):
         self.blocks, self.units, self.site, self.moments = blocks, units, site, moments
         self.members, self.networks = blocks["w0"].shape[:2]
         self.n_radial, self.n_angular = (blocks[f"c_{part}"].shape[3] for part in ("radial", "angular"))
@@ -82,9 +86,14 @@ class Centres:
         w1 = blocks["w1"] * units.output.reshape(-1, self.networks, 1, 1)
         rows = [part.start for part in self.moments.species_slices] + [self.moments.n_atoms]
         return native.sites(
-            self.radial[:, :, 0], self.angular, (blocks["w0"], blocks["b0"], w1), (shift, scale), rows,
-            self.invariants.l_max, self.invariants.extra,
-        )  # fmt: skip
+            self.radial[:, :, 0],
+            self.angular,
+            (blocks["w0"], blocks["b0"], w1),
+            (shift, scale),
+            rows,
+            self.invariants.l_max,
+            self.invariants.extra,
+        )
 
     def _of_group(self, part, group):
         """Coefficients of a group, shape (P, n, near k)."""

@@ -28,9 +28,14 @@ _SPREAD = {"adam": 1.0, "soap": 0.2}
 
 
 def initialise(
-    model: NepOnMoments, blocks: Sequence[Block], labels: Labels, spreads: Mapping[str, float], seen: Coverage,
-    seed: int, method: str = "adam",
-) -> Tensor:  # fmt: skip
+    model: NepOnMoments,
+    blocks: Sequence[Block],
+    labels: Labels,
+    spreads: Mapping[str, float],
+    seen: Coverage,
+    seed: int,
+    method: str = "adam",
+) -> Tensor:
     """Draw random parameters, set ``model.scaling`` to fit them and the labels, and return the vector.
 
     Parameters without a gradient start at zero, where they stay: coefficients of pairs, and output weights of species,

@@ -44,8 +44,12 @@ class _Block:
         """Return the change of the gradient along d, which may have more leading axes that broadcast."""
         rows = []
         for product in self.products:
-            terms = [d[..., product[k], :] if len(product) == 1 else
-                     d[..., product[k], :] * _product(x, product[:k] + product[k + 1 :]) for k in range(len(product))]
+            terms = [
+                d[..., product[k], :]
+                if len(product) == 1
+                else d[..., product[k], :] * _product(x, product[:k] + product[k + 1 :])
+                for k in range(len(product))
+            ]
             rows.append(sum(terms))
         return self.matrix @ self._stack(rows)
 
@@ -134,8 +138,10 @@ class _AtSums:
         """
         l_max, three = self.parent.l_max, self.parent.weights
         weights = weights.unsqueeze(-3)
-        total = 2.0 * (self.sums.unsqueeze(-3) * (three @ d_weights[..., :l_max, :])
-                       + direction * (three @ weights[..., :l_max, :]))  # fmt: skip
+        total = 2.0 * (
+            self.sums.unsqueeze(-3) * (three @ d_weights[..., :l_max, :])
+            + direction * (three @ weights[..., :l_max, :])
+        )
         for k, (block, x, gradient) in enumerate(self.parts):
             own = slice(l_max + k, l_max + k + 1)
             change = block.gradient_along(x.unsqueeze(-3), direction.index_select(-2, block.support))

@@ -65,9 +65,11 @@ class JointTrainer:
 
     @classmethod
     def of(
-        cls, configs: Sequence[TrainingConfig], structures: Sequence[LabelledStructure],
+        cls,
+        configs: Sequence[TrainingConfig],
+        structures: Sequence[LabelledStructure],
         indices: Sequence[Mapping[str, np.ndarray]],
-    ) -> JointTrainer:  # fmt: skip
+    ) -> JointTrainer:
         """Return runs on splits of the same structures.
 
         Parameters
@@ -183,8 +185,11 @@ class JointTrainer:
 
         Until the next step they know the predictions of their parameters.
         """
-        behind = [k for k, member in enumerate(self.members)
-                  if not member.has_reported or member.history[-1]["step"] < member.step]  # fmt: skip
+        behind = [
+            k
+            for k, member in enumerate(self.members)
+            if not member.has_reported or member.history[-1]["step"] < member.step
+        ]
         self.predict(behind)
         for k in behind:
             self.members[k].report()

@@ -42,9 +42,12 @@ class Objective:
         return replace(first, spreads=spreads, center=torch.stack(centers) if centers else None)
 
     def terms(
-        self, labels: Labels, predictions: Mapping[str, Tensor], weighted: bool = True,
+        self,
+        labels: Labels,
+        predictions: Mapping[str, Tensor],
+        weighted: bool = True,
         counts: Mapping[str, Any] | None = None,
-    ) -> dict[str, Tensor]:  # fmt: skip
+    ) -> dict[str, Tensor]:
         """Return the mean squared error of each label in units of its squared spread.
 
         Parameters
@@ -82,9 +85,14 @@ class Objective:
 
 
 def set_gradient(
-    vector: Tensor, model: NepOnMoments, objective: Objective, blocks: Sequence[Block], *, frozen: int = 0,
+    vector: Tensor,
+    model: NepOnMoments,
+    objective: Objective,
+    blocks: Sequence[Block],
+    *,
+    frozen: int = 0,
     fits: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Set ``vector.grad`` to the gradient of the loss over some blocks, and return the loss.
 
     Parameters

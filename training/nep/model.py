@@ -34,9 +34,12 @@ _SATURATED = 20.0  # tanh(20) = 1 - 8e-18: a neuron with this bias and no input 
 def basis_of(config: ModelConfig) -> Basis:
     """Return the basis of the moments of a model."""
     return Basis(
-        tuple(config.species), config.radial_cutoffs, config.angular_cutoffs,
-        (config.basis_size[0], config.basis_size[1]), config.l_max[0],
-    )  # fmt: skip
+        tuple(config.species),
+        config.radial_cutoffs,
+        config.angular_cutoffs,
+        (config.basis_size[0], config.basis_size[1]),
+        config.l_max[0],
+    )
 
 
 class NepOnMoments:
@@ -112,9 +115,7 @@ class NepOnMoments:
         """Return the blocks of parameter vectors, shape (..., n_parameters), as views."""
         sizes = [math.prod(shape) for shape in self.shapes.values()]
         parts = torch.split(vector, sizes, dim=-1)
-        return {
-            name: part.unflatten(-1, self.shapes[name]) for name, part in zip(self.shapes, parts, strict=True)
-        }
+        return {name: part.unflatten(-1, self.shapes[name]) for name, part in zip(self.shapes, parts, strict=True)}
 
     def _centres(self, vector, moments):
         vectors = vector if vector.ndim == 2 else vector[None]
@@ -177,9 +178,22 @@ class NepOnMoments:
                 w1 = torch.cat([w1, last], dim=2)
         c = self.config
         return NepParameters(
-            version=4, kind=c.kind, species=tuple(c.species), radial_cutoffs=np.array(c.radial_cutoffs),
-            angular_cutoffs=np.array(c.angular_cutoffs), max_neighbors=max_neighbors, n_max=(c.n_max[0], c.n_max[1]),
-            basis_size=(c.basis_size[0], c.basis_size[1]), l_max=c.l_max[0], extra=c.extra, neurons=w1.shape[2],
-            w0=w0.numpy(), b0=b0.numpy(), w1=w1.numpy(), b1=bias.numpy(), c_radial=c_radial, c_angular=c_angular,
+            version=4,
+            kind=c.kind,
+            species=tuple(c.species),
+            radial_cutoffs=np.array(c.radial_cutoffs),
+            angular_cutoffs=np.array(c.angular_cutoffs),
+            max_neighbors=max_neighbors,
+            n_max=(c.n_max[0], c.n_max[1]),
+            basis_size=(c.basis_size[0], c.basis_size[1]),
+            l_max=c.l_max[0],
+            extra=c.extra,
+            neurons=w1.shape[2],
+            w0=w0.numpy(),
+            b0=b0.numpy(),
+            w1=w1.numpy(),
+            b1=bias.numpy(),
+            c_radial=c_radial,
+            c_angular=c_angular,
             q_scaler=q_scaler.numpy(),
-        )  # fmt: skip
+        )

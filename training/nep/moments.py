@@ -98,11 +98,14 @@ class Moments:
     def with_arrays(self, arrays: Sequence[Tensor]) -> Moments:
         """Return the same with other large tensors, in the order of :attr:`arrays`."""
         left = iter(arrays)
-        groups = tuple(replace(group, radial=next(left), angular=next(left),
-                               along=None if group.along is None else next(left)) for group in self.groups)  # fmt: skip
+        groups = tuple(
+            replace(group, radial=next(left), angular=next(left), along=None if group.along is None else next(left))
+            for group in self.groups
+        )
         gradient = None if self.pair_gradient is None else next(left)
-        return replace(self, groups=groups, pair_gradient=gradient,
-                       pair_born=None if self.pair_born is None else next(left))  # fmt: skip
+        return replace(
+            self, groups=groups, pair_gradient=gradient, pair_born=None if self.pair_born is None else next(left)
+        )
 
     def to(self, device: torch.device) -> Moments:
         """Return the same on a device."""
@@ -144,14 +147,22 @@ class Moments:
             return None if values is None else values[pairs] if renumber is None else renumber[values[pairs]]
 
         return replace(
-            self, n_structures=len(chosen), n_atoms=len(rows), counts=self.counts[chosen],
-            composition=self.composition[chosen], species=self.species[rows], groups=tuple(groups),
+            self,
+            n_structures=len(chosen),
+            n_atoms=len(rows),
+            counts=self.counts[chosen],
+            composition=self.composition[chosen],
+            species=self.species[rows],
+            groups=tuple(groups),
             species_slices=tuple(slice(a, b) for a, b in pairwise(limits)),
-            atom_row=torch.cat([row[atoms[k]] for k in chosen.tolist()]), structure=place[self.structure[rows]],
-            pair_center=of_pairs(self.pair_center, row), pair_neighbor=of_pairs(self.pair_neighbor, row),
-            pair_slot=of_pairs(self.pair_slot, torch.cat(slots)), pair_gradient=of_pairs(self.pair_gradient),
+            atom_row=torch.cat([row[atoms[k]] for k in chosen.tolist()]),
+            structure=place[self.structure[rows]],
+            pair_center=of_pairs(self.pair_center, row),
+            pair_neighbor=of_pairs(self.pair_neighbor, row),
+            pair_slot=of_pairs(self.pair_slot, torch.cat(slots)),
+            pair_gradient=of_pairs(self.pair_gradient),
             pair_born=of_pairs(self.pair_born),
-        )  # fmt: skip
+        )
 
 
 def _columns(x: Tensor, chosen: Tensor) -> Tensor:
@@ -210,17 +221,23 @@ def build_moments(
 
 
 def assemble(
-    edges: Sequence[StructureEdges], basis: Basis, *, field: str | None = None, gradient: bool = False,
+    edges: Sequence[StructureEdges],
+    basis: Basis,
+    *,
+    field: str | None = None,
+    gradient: bool = False,
     dtype: torch.dtype = torch.float64,
-) -> Moments:  # fmt: skip
+) -> Moments:
     """Compute the moments of structures from their edges; see :func:`build_moments`."""
     t = len(basis.species)
     counts = np.array([len(e.types) for e in edges])
     starts = np.cumsum([0, *counts])[:-1]
     total = int(counts.sum())
     types = np.concatenate([e.types for e in edges])
-    origin, end = (np.concatenate([getattr(e, name) + start for e, start in zip(edges, starts, strict=True)])
-                   for name in ("origin", "end"))  # fmt: skip
+    origin, end = (
+        np.concatenate([getattr(e, name) + start for e, start in zip(edges, starts, strict=True)])
+        for name in ("origin", "end")
+    )
     vectors = torch.from_numpy(np.concatenate([e.vectors for e in edges]))
     layout = SlotLayout(types, origin, types[end], t)
     row, slot, structure = layout.row, layout.slot(origin, types[end]), np.repeat(np.arange(len(counts)), counts)
@@ -233,8 +250,10 @@ def assemble(
         pair_center, pair_neighbor = (torch.from_numpy(x) for x in (unique // total, unique % total))
         order = layout.order
         pair_slot = torch.from_numpy(layout.slot(order[unique // total], types[order[unique % total]]))
-    own = native.Edges(vectors, *(torch.from_numpy(x) for x in (
-        np.searchsorted(origin, np.arange(total + 1)), types[origin], types[end])))  # fmt: skip
+    own = native.Edges(
+        vectors,
+        *(torch.from_numpy(x) for x in (np.searchsorted(origin, np.arange(total + 1)), types[origin], types[end])),
+    )
     places = torch.from_numpy(slot), torch.from_numpy(pair.reshape(-1)), n_pairs
     compute = _native_sums if native.available(vectors) and not (gradient and field == "dipole") else _sums
     groups, pair_gradient, pair_born = compute(basis, own, layout, *places, field, gradient, dtype)
@@ -242,16 +261,22 @@ def assemble(
     np.add.at(composition, (structure, types), 1.0)
     limits = np.searchsorted(types[layout.order], np.arange(t + 1))
     return Moments(
-        n_structures=len(counts), n_atoms=total, counts=torch.tensor(counts), composition=torch.tensor(composition),
+        n_structures=len(counts),
+        n_atoms=total,
+        counts=torch.tensor(counts),
+        composition=torch.tensor(composition),
         species=torch.from_numpy(types[layout.order]),
         species_slices=tuple(slice(int(a), int(b)) for a, b in pairwise(limits)),
         groups=groups,
-        atom_row=torch.from_numpy(row), structure=torch.from_numpy(structure[layout.order]),
-        pair_center=pair_center, pair_neighbor=pair_neighbor, pair_slot=pair_slot,
+        atom_row=torch.from_numpy(row),
+        structure=torch.from_numpy(structure[layout.order]),
+        pair_center=pair_center,
+        pair_neighbor=pair_neighbor,
+        pair_slot=pair_slot,
         pair_gradient=None if pair_gradient is None else pair_gradient.to(dtype),
         pair_born=None if pair_born is None else pair_born.to(dtype),
         max_neighbors=(max(e.max_neighbors[0] for e in edges), max(e.max_neighbors[1] for e in edges)),
-    )  # fmt: skip
+    )
 
 
 def _native_sums(basis, edges, layout, slot, pair, n_pairs, field, gradient, dtype):
@@ -288,5 +313,8 @@ def _sums(basis, edges, layout, slot, pair, n_pairs, field, gradient, dtype):
         if pair_born is not None:
             pair_born.index_add_(0, pair[chunk], dipole_gradient(v, d_phi, dd_phi).flatten(1))
     groups = tuple(layout.groups(plain, directional.reshape(layout.n_slots, f, components), basis, dtype))
-    return (groups, None if pair_gradient is None else pair_gradient.reshape(n_pairs, f, 3),
-            None if pair_born is None else pair_born.reshape(n_pairs, f, 9))  # fmt: skip
+    return (
+        groups,
+        None if pair_gradient is None else pair_gradient.reshape(n_pairs, f, 3),
+        None if pair_born is None else pair_born.reshape(n_pairs, f, 9),
+    )

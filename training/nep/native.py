@@ -47,9 +47,15 @@ class Edges:
 
 
 def moments(
-    basis: Basis, edges: Edges, slot: Tensor, order: Tensor, near: Sequence[int], counts: Sequence[int],
-    field: str | None, dtype: torch.dtype,
-) -> list[Tensor]:  # fmt: skip
+    basis: Basis,
+    edges: Edges,
+    slot: Tensor,
+    order: Tensor,
+    near: Sequence[int],
+    counts: Sequence[int],
+    field: str | None,
+    dtype: torch.dtype,
+) -> list[Tensor]:
     """Return ``radial``, ``angular`` and with a field ``along`` of each :class:`tnep_calc.training.nep.slots.Group`.
 
     Parameters
@@ -67,9 +73,18 @@ def moments(
         Of the results; sums are in float64.
     """
     return torch.ops.tnep.training_moments(
-        edges.vectors, edges.offsets, edges.centre, edges.neighbor, slot, order, near, counts, *_functions(basis),
-        _FIELDS.index(field), dtype,
-    )  # fmt: skip
+        edges.vectors,
+        edges.offsets,
+        edges.centre,
+        edges.neighbor,
+        slot,
+        order,
+        near,
+        counts,
+        *_functions(basis),
+        _FIELDS.index(field),
+        dtype,
+    )
 
 
 def pair_gradients(basis: Basis, edges: Edges, pair: Tensor, n_pairs: int) -> Tensor:
@@ -113,9 +128,14 @@ def along(h: Tensor, coefficients: Tensor, groups: Sequence[Group]) -> Tensor:
 
 
 def sites(
-    radial: Tensor, angular: Tensor, networks: tuple[Tensor, Tensor, Tensor], scaling: tuple[Tensor, Tensor],
-    rows: Sequence[int], l_max: int, extra: int,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    radial: Tensor,
+    angular: Tensor,
+    networks: tuple[Tensor, Tensor, Tensor],
+    scaling: tuple[Tensor, Tensor],
+    rows: Sequence[int],
+    l_max: int,
+    extra: int,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return site values, shape (P, centres), and the derivatives by the radial and angular sums, of shapes as these.
 
     The value is that of the last network, the derivatives are those of the first.

@@ -74,9 +74,15 @@ class Part:
 
 
 def make_part(
-    structures: list[LabelledStructure], labels: Labels, basis: Basis, storage: Storage, *,
-    order: np.ndarray, batch: int = 0, **options: Any,
-) -> Part:  # fmt: skip
+    structures: list[LabelledStructure],
+    labels: Labels,
+    basis: Basis,
+    storage: Storage,
+    *,
+    order: np.ndarray,
+    batch: int = 0,
+    **options: Any,
+) -> Part:
     """Divide structures into blocks and compute their moments.
 
     Parameters
@@ -128,9 +134,13 @@ def make_part(
 
 
 def chunks_of(
-    order: np.ndarray, structures: Sequence[LabelledStructure], finder: EdgeFinder, limit: float, basis: Basis,
+    order: np.ndarray,
+    structures: Sequence[LabelledStructure],
+    finder: EdgeFinder,
+    limit: float,
+    basis: Basis,
     options: Mapping[str, Any],
-) -> Iterator[tuple[list[int], list[StructureEdges]]]:  # fmt: skip
+) -> Iterator[tuple[list[int], list[StructureEdges]]]:
     """Yield structures, in an order and with their edges, whose moments are at most `limit` numbers (or a single one).
 
     Parameters

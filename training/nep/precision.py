@@ -78,5 +78,10 @@ def log_rounding(shares: Mapping[str, float], advice: str, name_in_log: str = ""
     if known:
         words = ", ".join(f"{name} {100 * value:.2g} %" for name, value in known.items())
         bad = max(known.values()) > _NEGLIGIBLE
-        log.log(logging.WARNING if bad else logging.INFO, "%sfloat32: rounding is, of the RMSE, %s%s",
-                name_in_log, words, f": {advice}" if bad else "")  # fmt: skip
+        log.log(
+            logging.WARNING if bad else logging.INFO,
+            "%sfloat32: rounding is, of the RMSE, %s%s",
+            name_in_log,
+            words,
+            f": {advice}" if bad else "",
+        )

@@ -53,7 +53,6 @@ def train(path: str | Path, output: str | None = None, restart: bool = False) ->
     return config.directory
 
 
-
 @room_in_memory()
 def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any]:
     """Train a model and write everything to ``config.directory``; go on where a killed run stopped.
@@ -98,11 +97,21 @@ def log_start(trainers: Sequence[Trainer]) -> None:
     first = trainers[0]
     if len(trainers) == 1:
         sizes = ", ".join(f"{len(part.structures)} {name}" for name, part in first.parts.items())
-        log.info("%s model: %d parameters; structures: %s; moments: %s",
-                 first.config.model.kind, first.model.n_parameters, sizes, first.storage)  # fmt: skip
+        log.info(
+            "%s model: %d parameters; structures: %s; moments: %s",
+            first.config.model.kind,
+            first.model.n_parameters,
+            sizes,
+            first.storage,
+        )
     else:
-        log.info("%d %s models of %d parameters, trained together; moments: %s; losses and errors below are means",
-                 len(trainers), first.config.model.kind, first.model.n_parameters, first.storage)  # fmt: skip
+        log.info(
+            "%d %s models of %d parameters, trained together; moments: %s; losses and errors below are means",
+            len(trainers),
+            first.config.model.kind,
+            first.model.n_parameters,
+            first.storage,
+        )
     for name, weight in first.weights.items():
         factor, unit = DISPLAY.get(name, (1.0, UNITS[name]))
         spreads = sorted({f"{trainer.objective.spreads[name] * factor:.4g}" for trainer in trainers}, key=float)
@@ -111,8 +120,10 @@ def log_start(trainers: Sequence[Trainer]) -> None:
     if "born_charges" in first.weights:
         training = [s for trainer in trainers for s in trainer.parts["train"].structures]
         known = [s.born_charges for s in training if s.born_charges is not None]
-        log.info("  acoustic sum rule imposed on the Born charges; largest component removed from a cell: %.3g e",
-                 max(np.abs(born.sum(axis=0)).max() for born in known))  # fmt: skip
+        log.info(
+            "  acoustic sum rule imposed on the Born charges; largest component removed from a cell: %.3g e",
+            max(np.abs(born.sum(axis=0)).max() for born in known),
+        )
 
 
 def report_progress(trainers: Sequence[Trainer], folders: Sequence[Path]) -> None:
@@ -131,8 +142,9 @@ def report_progress(trainers: Sequence[Trainer], folders: Sequence[Path]) -> Non
         words.append(f"{name} {'/'.join(f'{np.mean([row[key] for row in rows]) * factor:.3g}' for key in keys)} {unit}")
     step, seconds = now["step"], sum(trainer.seconds for trainer in trainers)
     loss, left = np.mean([row["loss_train"] for row in rows]), time_left(seconds, step, total)
-    log.info("%7.1f s  step %d/%d %s  loss %.3g  %s%s",
-             seconds, step, total, now["stage"], loss, ", ".join(words), left)  # fmt: skip
+    log.info(
+        "%7.1f s  step %d/%d %s  loss %.3g  %s%s", seconds, step, total, now["stage"], loss, ", ".join(words), left
+    )
     for trainer, folder in zip(trainers, folders, strict=True):
         directory.write_log(folder, trainer.history)
 
@@ -161,10 +173,17 @@ def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
     export_artifact(folder / NEP, folder / ARTIFACT, unit=unit, provenance=origin)
     directory.write_figure(folder / "loss.png", plot_loss(trainer.history))
     return directory.write_results(
-        folder, trainer, compared, trainer.parts, kind=trainer.config.model.kind, step_of_result=step,
-        threads=trainer.config.optimizer.threads, device=describe(trainer.device),
-        parameters=trainer.model.n_parameters, **({"rounding_of_rmse": shares} if shares else {}),
-    )  # fmt: skip
+        folder,
+        trainer,
+        compared,
+        trainer.parts,
+        kind=trainer.config.model.kind,
+        step_of_result=step,
+        threads=trainer.config.optimizer.threads,
+        device=describe(trainer.device),
+        parameters=trainer.model.n_parameters,
+        **({"rounding_of_rmse": shares} if shares else {}),
+    )
 
 
 @room_in_memory()

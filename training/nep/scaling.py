@@ -55,5 +55,6 @@ class Scaling:
         if self.mean.ndim == 2:
             return self
         own = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Scaling(**{name: value if name in _MATRICES and value.ndim == 2 else value[k]
-                          for name, value in own.items()})  # fmt: skip
+        return Scaling(
+            **{name: value if name in _MATRICES and value.ndim == 2 else value[k] for name, value in own.items()}
+        )

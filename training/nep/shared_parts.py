@@ -55,9 +55,11 @@ class MomentPool:
 
     @room_in_memory()
     def __init__(
-        self, config: TrainingConfig, fitted: Iterable[Sequence[LabelledStructure]],
+        self,
+        config: TrainingConfig,
+        fitted: Iterable[Sequence[LabelledStructure]],
         others: Iterable[Sequence[LabelledStructure]] = (),
-    ):  # fmt: skip
+    ):
         self._config = config
         self._places: dict[tuple[bytes, int], int] = {}  # of those of `fitted`, then of the others
         runs = [*map(list, fitted)]
@@ -84,9 +86,14 @@ class MomentPool:
         if batch < len(structures):
             order = np.random.default_rng(config.data.seed).permutation(len(structures))
         return make_part(
-            structures, labels_of(config, structures), basis_of(config.model), self.storage, order=order, batch=batch,
+            structures,
+            labels_of(config, structures),
+            basis_of(config.model),
+            self.storage,
+            order=order,
+            batch=batch,
             **moment_options(config),
-        )  # fmt: skip
+        )
 
     def _keys(self, structures) -> Iterator[tuple[bytes, int]]:
         """Yield what tells structures apart, and how often the same one has come before in this sequence."""
@@ -146,8 +153,14 @@ class MomentPool:
         batches = [batch for batch in batches if batch]
         share = int(ends[-1]) / sum(len(s) for part in parts for s in part.structures)
         radial, angular = zip(*(part.max_neighbors for part in parts), strict=True)
-        return Part(structures, labels, [block for batch in batches for block in batch], batches,
-                    (max(radial), max(angular)), round(share * sum(part.numbers for part in parts)))  # fmt: skip
+        return Part(
+            structures,
+            labels,
+            [block for batch in batches for block in batch],
+            batches,
+            (max(radial), max(angular)),
+            round(share * sum(part.numbers for part in parts)),
+        )
 
 
 def _select(load, local) -> Moments:

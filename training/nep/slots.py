@@ -140,5 +140,11 @@ class SlotLayout:
             if change.shape[3]:
                 along = change[:, :, r:].unflatten(2, shape).permute(1, 2, 4, 3, 0).flatten(0, 1)
                 along = along.to(dtype).contiguous()
-            yield Group(species, tuple(near.tolist()), rows, radial.to(dtype).contiguous(),
-                        angular.to(dtype).contiguous(), along)  # fmt: skip
+            yield Group(
+                species,
+                tuple(near.tolist()),
+                rows,
+                radial.to(dtype).contiguous(),
+                angular.to(dtype).contiguous(),
+                along,
+            )

@@ -88,9 +88,12 @@ class Trainer:
 
     @room_in_memory()
     def __init__(
-        self, config: TrainingConfig, structures: Sequence[LabelledStructure] | None = None,
-        indices: Mapping[str, np.ndarray] | None = None, pool: MomentPool | None = None,
-    ):  # fmt: skip
+        self,
+        config: TrainingConfig,
+        structures: Sequence[LabelledStructure] | None = None,
+        indices: Mapping[str, np.ndarray] | None = None,
+        pool: MomentPool | None = None,
+    ):
         torch.set_num_threads(config.optimizer.threads)
         self.device = chosen_device(config.optimizer.device) if pool is None else pool.storage.device
         self.config, self.name_in_log = config, ""
@@ -147,9 +150,11 @@ class Trainer:
         vectors, scalings = [], []
         train, seed, method = self.parts["train"], self.config.model.seed, self.config.optimizer.method
         for k in range(self.config.optimizer.restarts):
-            vectors.append(initialise(
-                self.model, train.blocks, train.labels, self.objective.spreads, seen, seed + _SEED_STEP * k, method
-            ))  # fmt: skip
+            vectors.append(
+                initialise(
+                    self.model, train.blocks, train.labels, self.objective.spreads, seen, seed + _SEED_STEP * k, method
+                )
+            )
             scalings.append(self.model.scaling)
         if len(vectors) == 1:
             return vectors[0]
@@ -315,8 +320,10 @@ class Trainer:
 
     def _check_finite(self, loss):
         if not math.isfinite(loss):
-            raise InputError(f"{self.name_in_log}the loss is not finite after {self.step} steps: lower optimizer.lr, "
-                             "or check the labels")  # fmt: skip
+            raise InputError(
+                f"{self.name_in_log}the loss is not finite after {self.step} steps: lower optimizer.lr, "
+                "or check the labels"
+            )
 
     def _log(self, text, *values):
         log.info("%s" + text, self.name_in_log, *values)

@@ -168,9 +168,13 @@ class RadnetConfig(BaseConfig):
 
 
 _TABLES: dict[str, Any] = {
-    "data": RadnetDataConfig, "model": RadnetModelConfig, "loss": RadnetLossConfig,
-    "optimizer": RadnetOptimizerConfig, "output": BaseOutputConfig, "ensemble": EnsembleConfig,
-}  # fmt: skip
+    "data": RadnetDataConfig,
+    "model": RadnetModelConfig,
+    "loss": RadnetLossConfig,
+    "optimizer": RadnetOptimizerConfig,
+    "output": BaseOutputConfig,
+    "ensemble": EnsembleConfig,
+}
 
 
 def parse_radnet_config(tables: Mapping[str, Any], base: str | Path = ".") -> RadnetConfig:

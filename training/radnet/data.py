@@ -71,10 +71,14 @@ class Edges:
             )
         neighbors = np.asarray(found.neighbors)[near].astype(np.int64)
         return cls(
-            torch.from_numpy(index), torch.from_numpy(center[near]), torch.from_numpy(neighbors),
-            torch.from_numpy(vectors[near]).to(dtype), torch.zeros(len(index), dtype=torch.int64),
-            torch.zeros(len(neighbors), dtype=torch.int64), 1,
-        )  # fmt: skip
+            torch.from_numpy(index),
+            torch.from_numpy(center[near]),
+            torch.from_numpy(neighbors),
+            torch.from_numpy(vectors[near]).to(dtype),
+            torch.zeros(len(index), dtype=torch.int64),
+            torch.zeros(len(neighbors), dtype=torch.int64),
+            1,
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Edges]) -> Edges:
@@ -88,16 +92,26 @@ class Edges:
             return torch.cat(values if shifts is None else [v + int(s) for v, s in zip(values, shifts, strict=False)])
 
         return cls(
-            cat("types").to(device), cat("centers", first), cat("neighbors", first), cat("vectors"),
-            cat("atoms", number), cat("edges", number), int(number[-1]),
-        )  # fmt: skip
+            cat("types").to(device),
+            cat("centers", first),
+            cat("neighbors", first),
+            cat("vectors"),
+            cat("atoms", number),
+            cat("edges", number),
+            int(number[-1]),
+        )
 
     def to(self, device: torch.device) -> Edges:
         """Return the same on a device."""
         return Edges(
-            self.types.to(device), self.centers.to(device), self.neighbors.to(device), self.vectors.to(device),
-            self.atoms.to(device), self.edges.to(device), self.count,
-        )  # fmt: skip
+            self.types.to(device),
+            self.centers.to(device),
+            self.neighbors.to(device),
+            self.vectors.to(device),
+            self.atoms.to(device),
+            self.edges.to(device),
+            self.count,
+        )
 
 
 @dataclass(frozen=True)

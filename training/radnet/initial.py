@@ -23,9 +23,14 @@ _SMALLEST_SPREAD = 1e-3  # of the voxels, relative to the largest mean
 
 @torch.no_grad()
 def initialise(
-    sites: RadnetSites, edges: Sequence[Edges], labels: Labels, crystals: Sequence[Crystal], augmentation: str,
-    normalisation: str, seed: int,
-) -> None:  # fmt: skip
+    sites: RadnetSites,
+    edges: Sequence[Edges],
+    labels: Labels,
+    crystals: Sequence[Crystal],
+    augmentation: str,
+    normalisation: str,
+    seed: int,
+) -> None:
     """Draw the parameters of the networks, and set the constants from structures and labels.
 
     Parameters

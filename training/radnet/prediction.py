@@ -12,9 +12,12 @@ from .data import Edges
 
 
 def predict(
-    sites: RadnetSites, structures: Edges, operations: Tensor | None = None, directions: Tensor | None = None,
+    sites: RadnetSites,
+    structures: Edges,
+    operations: Tensor | None = None,
+    directions: Tensor | None = None,
     create_graph: bool = False,
-) -> dict[str, Tensor]:  # fmt: skip
+) -> dict[str, Tensor]:
     """Return what the site functions give for some structures.
 
     Parameters

@@ -102,9 +102,14 @@ def train_in(folder: Path, trainer: RadnetTrainer) -> None:
     turned = trainer.config.data.augmentation.replace("_", " ")
     if turned == "point group":
         turned += f" of {' or '.join(map(str, sorted(operations)))} operations"
-    log.info("radnet model: %d parameters, %.3g multiplications per atom; structures: %s; augmentation: %s; on %s",
-             sum(p.numel() for p in trainer.sites.parameters()), sum(work), sizes, turned,
-             describe(trainer.device))  # fmt: skip
+    log.info(
+        "radnet model: %d parameters, %.3g multiplications per atom; structures: %s; augmentation: %s; on %s",
+        sum(p.numel() for p in trainer.sites.parameters()),
+        sum(work),
+        sizes,
+        turned,
+        describe(trainer.device),
+    )
     trainer.run(lambda t: _report(t, folder), checkpoint)
     if trainer.stopped:
         log.info("stopped: no smaller loss in %d reports", trainer.since_best)
@@ -119,8 +124,15 @@ def _report(trainer: RadnetTrainer, folder: Path) -> None:
             words.append(f"{name} {'/'.join(f'{v:.3g}' for v in values)} {UNITS[name]}")
     total = trainer.config.optimizer.epochs
     left = "" if trainer.finished else time_left(trainer.seconds, trainer.epoch, total)
-    log.info("%7.1f s  epoch %d/%d  lr %.2g  RMSE: %s%s", trainer.seconds, trainer.epoch, total, row["lr"],
-             ", ".join(words), left)  # fmt: skip
+    log.info(
+        "%7.1f s  epoch %d/%d  lr %.2g  RMSE: %s%s",
+        trainer.seconds,
+        trainer.epoch,
+        total,
+        row["lr"],
+        ", ".join(words),
+        left,
+    )
     directory.write_log(folder, trainer.history)
 
 
@@ -132,18 +144,27 @@ def write_results(trainer: RadnetTrainer, folder: Path) -> dict[str, Any]:
     write_figure(folder / "loss.png", _losses([trainer.history]))
     compared = panels(
         {
-            split: ([trainer.pool.structures[k] for k in trainer.indices[split]],
-                    trainer.pool.labels.select(trainer.indices[split].tolist()), trainer.evaluate(split))
+            split: (
+                [trainer.pool.structures[k] for k in trainer.indices[split]],
+                trainer.pool.labels.select(trainer.indices[split].tolist()),
+                trainer.evaluate(split),
+            )
             for split in trainer.edges
         },
         trainer.spreads,
-    )  # fmt: skip
+    )
     return directory.write_results(
-        folder, trainer, compared, trainer.edges, kind="radnet", epochs=trainer.epoch,
-        threads=config.optimizer.threads, device=describe(trainer.device),
+        folder,
+        trainer,
+        compared,
+        trainer.edges,
+        kind="radnet",
+        epochs=trainer.epoch,
+        threads=config.optimizer.threads,
+        device=describe(trainer.device),
         parameters=sum(p.numel() for p in trainer.result.parameters()),
         formal_polarization=trainer.pool.removed,
-    )  # fmt: skip
+    )
 
 
 def _losses(histories: Sequence[Sequence[Mapping[str, Any]]]):
@@ -151,10 +172,11 @@ def _losses(histories: Sequence[Sequence[Mapping[str, Any]]]):
     curves = [
         {
             split: tuple(np.array([(row["epoch"], row[f"loss_{split}"]) for row in history]).T)
-            for split in ("train", "validation") if f"loss_{split}" in history[0]
+            for split in ("train", "validation")
+            if f"loss_{split}" in history[0]
         }
         for history in histories
-    ]  # fmt: skip
+    ]
     return plot_curves(curves, "epoch", "loss (mean squared errors / spread$^2$)")
 
 

@@ -152,8 +152,11 @@ def without_formal_polarization(
             out[k] = replace(s, dipole=s.dipole - phase @ s.cell)  # type: ignore[operator]
         formula = "".join(f"{x}{alike[0].symbols.count(x)}" for x in dict.fromkeys(alike[0].symbols))
         removed[formula] = [float(x) for x in phase]
-        log.info("%s: the formal polarization of the symmetric crystal, %s quanta, is not a part of the model", formula,
-                 " ".join(f"{x:.4f}" for x in phase))  # fmt: skip
+        log.info(
+            "%s: the formal polarization of the symmetric crystal, %s quanta, is not a part of the model",
+            formula,
+            " ".join(f"{x:.4f}" for x in phase),
+        )
     return out, removed
 
 

@@ -62,9 +62,12 @@ class RadnetTrainer:
     """
 
     def __init__(
-        self, config: RadnetConfig, structures: Sequence[LabelledStructure] | None = None,
-        indices: Mapping[str, np.ndarray] | None = None, pool: Pool | None = None,
-    ):  # fmt: skip
+        self,
+        config: RadnetConfig,
+        structures: Sequence[LabelledStructure] | None = None,
+        indices: Mapping[str, np.ndarray] | None = None,
+        pool: Pool | None = None,
+    ):
         torch.set_num_threads(config.optimizer.threads)
         self.config, opt, model = config, config.optimizer, config.model
         self.device = resolve(opt.device)
@@ -88,15 +91,27 @@ class RadnetTrainer:
             constants = site_constants(labels, "polarizability", len(model.species))
         self.spreads = spreads(labels, constants)
         shape = RadnetShape(
-            len(model.species), model.targets, model.architecture, model.cutoff, model.width, model.sigma,
-            model.points, model.filters, model.hidden,
-        )  # fmt: skip
+            len(model.species),
+            model.targets,
+            model.architecture,
+            model.cutoff,
+            model.width,
+            model.sigma,
+            model.points,
+            model.filters,
+            model.hidden,
+        )
         self.sites = RadnetSites(shape, DTYPES[opt.precision])
         own = [self.pool.crystals[k] for k in train]
         initialise(
-            self.sites, [self.pool.edges[k] for k in train], labels, own, config.data.augmentation,
-            model.normalisation, model.seed,
-        )  # fmt: skip
+            self.sites,
+            [self.pool.edges[k] for k in train],
+            labels,
+            own,
+            config.data.augmentation,
+            model.normalisation,
+            model.seed,
+        )
         self.sites.to(self.device)
         self.edges = {name: [self.pool.edges[i].to(self.device) for i in k] for name, k in self._parts()}
         self.average, self.result = (copy.deepcopy(self.sites).requires_grad_(False) for _ in range(2))
@@ -236,8 +251,9 @@ class RadnetTrainer:
         for split in ("train", "validation"):
             if split in self.edges:
                 errors = self._errors(split)
-                losses[split] = sum(w * (errors[name] / self.spreads[name]) ** 2 for name, w in self.weights.items()
-                                    if name in errors)  # fmt: skip
+                losses[split] = sum(
+                    w * (errors[name] / self.spreads[name]) ** 2 for name, w in self.weights.items() if name in errors
+                )
                 row[f"loss_{split}"] = losses[split]
                 row.update({f"rmse_{name}_{split}": value for name, value in errors.items()})
         self.history.append(row)
@@ -254,21 +270,28 @@ class RadnetTrainer:
         found = self.evaluate(split, self.average)
         return {
             name: float(labels.known_errors(name, value).square().mean().sqrt())
-            for name, value in found.items() if labels.known[name].any()
-        }  # fmt: skip
+            for name, value in found.items()
+            if labels.known[name].any()
+        }
 
     # -- state -----------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to resume exactly as if nothing had happened, on this device or another."""
         return {
-            "fingerprint": self.fingerprint, "step": self.step, "seconds": self.seconds,
+            "fingerprint": self.fingerprint,
+            "step": self.step,
+            "seconds": self.seconds,
             "random": json.dumps(self._rng.bit_generator.state),
-            "sites": self.sites.state_dict(), "average": self.average.state_dict(),
-            "result": self.result.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "sites": self.sites.state_dict(),
+            "average": self.average.state_dict(),
+            "result": self.result.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "schedule": {k: v for k, v in self.schedule.state_dict().items() if isinstance(v, (int, float, list))},
-            "best": self.best, "since_best": self.since_best, "history": self.history,
-        }  # fmt: skip
+            "best": self.best,
+            "since_best": self.since_best,
+            "history": self.history,
+        }
 
     def restore(self, path: Path) -> None:
         """Load the state of a checkpoint; errors as :meth:`tnep_calc.training.nep.trainer.Trainer.restore`."""

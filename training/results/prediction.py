@@ -21,9 +21,7 @@ from ..common.labels import spreads as label_spreads
 from ..common.parity import panels
 
 
-def predict(
-    calculator: TNEPCalculator, structure: LabelledStructure, member: int | None = None
-) -> LabelledStructure:
+def predict(calculator: TNEPCalculator, structure: LabelledStructure, member: int | None = None) -> LabelledStructure:
     """Return the structure with the predictions of a calculator in place of its labels.
 
     Parameters
@@ -72,9 +70,10 @@ def compare(
     compared = []
     for name in LABELS:
         both = [
-            (s, p) for s, p in zip(structures, predictions, strict=True)
+            (s, p)
+            for s, p in zip(structures, predictions, strict=True)
             if getattr(s, name) is not None and getattr(p, name) is not None
-        ]  # fmt: skip
+        ]
         if not both:
             continue
         labelled, predicted = zip(*both, strict=True)

@@ -105,8 +105,12 @@ def read_run(folder: Path) -> Run:
 def _check_curves(folder, run):
     """Raise DataFileError for numbers that no figure can show."""
     drawn = [values for curves in run.curves for pair in curves.values() for values in pair]
-    drawn += [numbers[what] for panel in run.panels for numbers in panel["splits"].values()
-              for what in ("target", "prediction")]  # fmt: skip
+    drawn += [
+        numbers[what]
+        for panel in run.panels
+        for numbers in panel["splits"].values()
+        for what in ("target", "prediction")
+    ]
     for values in drawn:
         if (np.abs(values[np.isfinite(values)]) > LARGEST).any():
             raise DataFileError(f"{folder}: the files of the run hold a number above {LARGEST:g}: damaged")
@@ -114,8 +118,11 @@ def _check_curves(folder, run):
 
 def _read_results(folder):
     results = json.loads(read_text(folder / "results.json"))
-    settings = [(key, str(results[key])) for key in ("program", "kind", "parameters", "steps", "step_of_result",
-                                                      "seconds", "threads", "device") if key in results]  # fmt: skip
+    settings = [
+        (key, str(results[key]))
+        for key in ("program", "kind", "parameters", "steps", "step_of_result", "seconds", "threads", "device")
+        if key in results
+    ]
     settings += [(f"{split} structures", str(len(indices))) for split, indices in results.get("splits", {}).items()]
     settings += _flat(results.get("configuration", {}))
     axes = "epoch" if "epochs" in results else "step", "loss (mean squared errors / spread²)"
@@ -203,8 +210,14 @@ def _log_curves(folder):
     else:  # of an enthalpy model: every label, of held-back structures if there are any
         split = "validation" if any(name.endswith("_validation") for name in rows[0]) else "train"
         ends = f"_{split}"
-        x, columns = "epoch", {name.removeprefix("mae_").removesuffix(ends): name for name in rows[0]
-                               if name.startswith("mae_") and name.endswith(ends)}  # fmt: skip
+        x, columns = (
+            "epoch",
+            {
+                name.removeprefix("mae_").removesuffix(ends): name
+                for name in rows[0]
+                if name.startswith("mae_") and name.endswith(ends)
+            },
+        )
     curves = {}
     for label, name in columns.items():
         known = [row for row in rows if row[name]]
@@ -229,8 +242,10 @@ def component_groups(panel: Mapping[str, Any]) -> list[dict[str, Any]]:
         groups = {"i = j": diagonal, "i ≠ j": ~diagonal}
     if not groups:
         return [_with_errors(panel, panel["name"], lambda values: values)]
-    return [_with_errors(panel, f"{panel['name']}, {group}", lambda values, mask=mask: values[:, mask])
-            for group, mask in groups.items()]  # fmt: skip
+    return [
+        _with_errors(panel, f"{panel['name']}, {group}", lambda values, mask=mask: values[:, mask])
+        for group, mask in groups.items()
+    ]
 
 
 def _with_errors(panel, name, pick):

@@ -69,8 +69,11 @@ def parameters(random, tag, species, n_max, basis, l_max, neurons):
     t, dim, out = len(species.split()), dimension(n_max, l_max), []
     for _ in range(2 if "polarizability" in tag else 1):
         for _ in range(1 if tag.startswith("nep3") else t):
-            out += [random.normal(size=neurons * dim) / dim**0.5, 0.3 * random.normal(size=neurons),
-                    random.normal(size=neurons) / neurons**0.5]  # fmt: skip
+            out += [
+                random.normal(size=neurons * dim) / dim**0.5,
+                0.3 * random.normal(size=neurons),
+                random.normal(size=neurons) / neurons**0.5,
+            ]
         out.append(random.normal(size=1))
     for n, k in zip(n_max.split(), basis.split(), strict=True):
         out.append(0.4 * random.normal(size=(int(n) + 1) * (int(k) + 1) * t * t))
@@ -89,8 +92,15 @@ def model_text(name, scaler=None):
     tag, species, cutoff, n_max, basis, l_max, neurons, zbl = SHAPES[name]
     random = np.random.RandomState(list(SHAPES).index(name))  # a stream that numpy keeps for ever
     scaler = np.ones(dimension(n_max, l_max)) if scaler is None else scaler
-    head = [f"{tag} {len(species.split())} {species}", *([f"zbl {zbl}"] if zbl else []), f"cutoff {cutoff} 250 80",
-            f"n_max {n_max}", f"basis_size {basis}", f"l_max {l_max}", f"ANN {neurons} 0"]  # fmt: skip
+    head = [
+        f"{tag} {len(species.split())} {species}",
+        *([f"zbl {zbl}"] if zbl else []),
+        f"cutoff {cutoff} 250 80",
+        f"n_max {n_max}",
+        f"basis_size {basis}",
+        f"l_max {l_max}",
+        f"ANN {neurons} 0",
+    ]
     numbers = [f"{x:.1e}" for x in parameters(random, tag, species, n_max, basis, l_max, neurons)]
     numbers += [f"{x:.1e}" for x in scaler]
     numbers += [f"{x:.3e}" for x in repulsion(random, species)] if zbl == "0 0" else []
@@ -136,7 +146,9 @@ class Calorine:
         self.n, self.positions = len(atoms), atoms.positions
         cell, symbols = list(atoms.cell.array.T.ravel()), atoms.get_chemical_symbols()
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-            self.core = _nepy.NEPY(str(path), self.n, cell, symbols, list(atoms.positions.T.ravel()), atoms.get_masses())
+            self.core = _nepy.NEPY(
+                str(path), self.n, cell, symbols, list(atoms.positions.T.ravel()), atoms.get_masses()
+            )
 
     def descriptors(self):
         return np.array(self.core.get_descriptors()).reshape(-1, self.n).T
@@ -155,8 +167,10 @@ class Calorine:
         for atom, axis in np.ndindex(self.n, 3):
             unit = np.zeros_like(self.positions)
             unit[atom, axis] = step
-            two, one = (self.value(kind, self.positions + k * unit) - self.value(kind, self.positions - k * unit)
-                        for k in (2, 1))  # fmt: skip
+            two, one = (
+                self.value(kind, self.positions + k * unit) - self.value(kind, self.positions - k * unit)
+                for k in (2, 1)
+            )
             rows.append((8 * one - two) / (12 * step))
         return np.array(rows).reshape(self.n, 3, *rows[0].shape)
 
@@ -164,13 +178,22 @@ class Calorine:
 def outputs(path, atoms, kind):
     """What the tests compare with."""
     model = Calorine(path, atoms)
-    out = {"numbers": atoms.numbers, "positions": atoms.positions, "cell": atoms.cell.array,
-           "descriptors": model.descriptors()[:4]}  # fmt: skip
+    out = {
+        "numbers": atoms.numbers,
+        "positions": atoms.positions,
+        "cell": atoms.cell.array,
+        "descriptors": model.descriptors()[:4],
+    }
     if kind == "potential":
         energies, forces, virials = (np.array(x) for x in model.core.get_potential_forces_and_virials())
         virials = virials.reshape(9, -1).T
-        out |= {"energy": energies.sum(), "energies": energies, "forces": forces.reshape(3, -1).T,
-                "virial_total": virials.sum(axis=0).reshape(3, 3), "virials_neighbor_attribution": virials}  # fmt: skip
+        out |= {
+            "energy": energies.sum(),
+            "energies": energies,
+            "forces": forces.reshape(3, -1).T,
+            "virial_total": virials.sum(axis=0).reshape(3, 3),
+            "virials_neighbor_attribution": virials,
+        }
         return out
     out[kind] = model.value(kind)
     exact, other = model.gradient(kind, STEP), model.gradient(kind, 2 * STEP)
@@ -195,8 +218,12 @@ def make(name, into):
         (into / file).parent.mkdir(parents=True, exist_ok=True)
         (into / file).write_bytes(data)
     np.savez_compressed(into / f"{name}.npz", **arrays)
-    return {"model": f"models/{name}.txt.gz", "kind": kind, "structures": list(made),
-            "backend": f"calorine {calorine.__version__}, float64"}  # fmt: skip
+    return {
+        "model": f"models/{name}.txt.gz",
+        "kind": kind,
+        "structures": list(made),
+        "backend": f"calorine {calorine.__version__}, float64",
+    }
 
 
 def main():

@@ -104,7 +104,9 @@ def test_a_killed_run_resumes(files, rta, tmp_path, monkeypatch):
     assert not (tmp_path / "kappa-m444.hdf5").exists()
     batches.clear()
     monkeypatch.setattr(
-        type(ph), "run_thermal_conductivity", lambda self, **kw: (batches.append(kw.get("grid_points")), run(self, **kw))
+        type(ph),
+        "run_thermal_conductivity",
+        lambda self, **kw: (batches.append(kw.get("grid_points")), run(self, **kw)),
     )
     resumed = thermal_conductivity(ph, MESH, (100.0, 300.0), folder=tmp_path)
     points = sum(len(batch) for batch in batches if batch is not None)

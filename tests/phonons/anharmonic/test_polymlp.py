@@ -17,8 +17,18 @@ def test_forces_and_stress_are_derivatives_of_the_energy(crystal, potential_file
     atoms = displaced(crystal[1], 0)[[0, 40, 3, 45, 10, 33, 20, 50]]  # species alternate
     strain = np.eye(3) + 0.03 * np.random.default_rng(1).normal(size=(3, 3))
     atoms.set_cell(0.5 * atoms.cell.array @ strain)
-    atoms.set_scaled_positions([[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0.5], [0, 0.5, 0], [0.5, 0, 0.5], [0, 0, 0.5],
-                                [0.5, 0.5, 0], [0.52, 0.5, 0.51]])  # fmt: skip
+    atoms.set_scaled_positions(
+        [
+            [0, 0, 0],
+            [0.5, 0, 0],
+            [0, 0.5, 0.5],
+            [0, 0.5, 0],
+            [0.5, 0, 0.5],
+            [0, 0, 0.5],
+            [0.5, 0.5, 0],
+            [0.52, 0.5, 0.51],
+        ]
+    )
     atoms.calc = PolymlpCalculator(potential_file)
     stress = atoms.get_stress()
     assert np.ptp(stress[3:]) > 1e-4  # the order of the shear components matters

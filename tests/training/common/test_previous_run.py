@@ -54,8 +54,18 @@ def test_what_is_not(tmp_path, n_splits, names):
 
 
 def test_discarded_is_what_training_writes_and_no_more(tmp_path, caplog):
-    touch(tmp_path, "checkpoint.pt", "ensemble.json", "parity.npz", "member1/nep.txt", "member12/model.pt", "notes.txt",
-          "member1/notes.txt", "membership/model.pt", "member/nep.txt")  # fmt: skip
+    touch(
+        tmp_path,
+        "checkpoint.pt",
+        "ensemble.json",
+        "parity.npz",
+        "member1/nep.txt",
+        "member12/model.pt",
+        "notes.txt",
+        "member1/notes.txt",
+        "membership/model.pt",
+        "member/nep.txt",
+    )
     with caplog.at_level(logging.INFO):
         discard(tmp_path / "out")
     left = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}

@@ -48,8 +48,10 @@ def with_members(config, **options):
 def are_together(structures, indices):
     """Every structure is in one part, and every geometry."""
     assert sorted(np.concatenate([*indices.values()])) == list(range(len(structures)))
-    keys = [{geometry_key(structures[k].symbols, structures[k].positions, structures[k].cell) for k in part}
-            for part in indices.values()]  # fmt: skip
+    keys = [
+        {geometry_key(structures[k].symbols, structures[k].positions, structures[k].cell) for k in part}
+        for part in indices.values()
+    ]
     return sum(map(len, keys)) == len(set().union(*keys))
 
 
@@ -60,10 +62,13 @@ def sizes_of(indices):
 def test_geometry_is_told_by_elements_positions_and_cell():
     first = random_structure(0, "BN")
     others = [
-        first, replace(first, symbols=("N", "B")), replace(first, energy=0.0, electric_field=FIELDS[1]),
-        replace(first, positions=first.positions + 1e-3), replace(first, cell=first.cell * 1.001),
+        first,
+        replace(first, symbols=("N", "B")),
+        replace(first, energy=0.0, electric_field=FIELDS[1]),
+        replace(first, positions=first.positions + 1e-3),
+        replace(first, cell=first.cell * 1.001),
         replace(first, positions=first.positions + 1e-9),
-    ]  # fmt: skip
+    ]
     assert geometry_groups(others).tolist() == [0, 1, 0, 2, 3, 0]
     zero = replace(first, positions=np.zeros((2, 3)))
     assert geometry_groups([zero, replace(zero, positions=np.full((2, 3), -1e-9))]).tolist() == [0, 0]
@@ -83,7 +88,12 @@ def test_a_geometry_is_on_one_side(seed):
 def test_parts_are_as_large_as_whole_geometries_allow():
     """12 structures of 3 geometries: a part that should have one structure has one geometry, and the rest is trained on."""
     structures = runs(3)
-    for fractions, sizes in {(0.1, 0.1): (4, 4, 4), (0.04, 0.0): (0, 0, 12), (0.4, 0.0): (4, 0, 8), (0.6, 0.04): (8, 0, 4)}.items():
+    for fractions, sizes in {
+        (0.1, 0.1): (4, 4, 4),
+        (0.04, 0.0): (0, 0, 12),
+        (0.4, 0.0): (4, 0, 8),
+        (0.6, 0.04): (8, 0, 4),
+    }.items():
         assert sizes_of(split_indices(structures, config_of(*fractions))) == sizes
     for seed in range(5):  # the geometry of many structures is too large for a part of three
         assert sizes_of(split_indices(runs(12, (9, *[1] * 11)), config_of(0.15, 0.0, seed))) == (3, 0, 17)
@@ -141,8 +151,9 @@ def test_few_geometries_of_members():
 def test_runs_of_one_geometry_in_fields(tmp_path):
     """As imported and written to a file, they are still of one geometry."""
     folder = shared_data("enthalpy/qe_example")
-    structures = [s for name in ("SiO2-T300", "BaTiO3")
-                  for s in read_espresso([folder / f"{name}-E{k}-0.xml.xz" for k in "0xyz"])]  # fmt: skip
+    structures = [
+        s for name in ("SiO2-T300", "BaTiO3") for s in read_espresso([folder / f"{name}-E{k}-0.xml.xz" for k in "0xyz"])
+    ]
     write_dataset(tmp_path / "data.extxyz", structures)
     for found in (structures, read_dataset(tmp_path / "data.extxyz")):
         assert geometry_groups(found).tolist() == [0] * 4 + [1] * 4
@@ -153,11 +164,22 @@ def test_runs_of_one_geometry_in_fields(tmp_path):
 def test_trainers_and_log(tmp_path, caplog):
     """It is said once per run, and only where geometries repeat and something is drawn."""
     structures = runs(4)
-    enthalpy = parse_enthalpy_config({
-        "data": {"files": ["data.extxyz"], "test_fraction": 0.25, "validation_fraction": 0.25},
-        "model": {"kind": "enthalpy", "species": ["B", "N"], "cutoff": 3.0, "n_radial": 3, "channels": 2, "hidden": 3},
-        "optimizer": {"epochs": 1}, "output": {"directory": "out"},
-    }, tmp_path)  # fmt: skip
+    enthalpy = parse_enthalpy_config(
+        {
+            "data": {"files": ["data.extxyz"], "test_fraction": 0.25, "validation_fraction": 0.25},
+            "model": {
+                "kind": "enthalpy",
+                "species": ["B", "N"],
+                "cutoff": 3.0,
+                "n_radial": 3,
+                "channels": 2,
+                "hidden": 3,
+            },
+            "optimizer": {"epochs": 1},
+            "output": {"directory": "out"},
+        },
+        tmp_path,
+    )
     write_dataset(tmp_path / "data.extxyz", structures)
     said = "16 structures of 4 geometries: all of a geometry are on the same side of a split"
     with caplog.at_level(logging.INFO):

@@ -76,8 +76,12 @@ WHERE = {
 def stopped(kind, number, *words):
     module, name, method = WHERE[kind]
     code = CODE.format(module=module, name=name, method=method, signal=number.name)
-    done = subprocess.run([sys.executable, "-c", code, "train", *words], capture_output=True, text=True,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 128 + number, done.stderr
     return done.stderr
 

@@ -62,8 +62,11 @@ def trainer_of(case, model, **optimizer):
 
 def looked_at(trainer):
     """Everything that a training gives, as one mapping of arrays."""
-    found = {f"{split} {name}": np.concatenate([x.ravel() for x in parts])
-             for split in trainer.frames for name, parts in trainer.compare(split).items()}  # fmt: skip
+    found = {
+        f"{split} {name}": np.concatenate([x.ravel() for x in parts])
+        for split in trainer.frames
+        for name, parts in trainer.compare(split).items()
+    }
     for k, row in enumerate(trainer.history):
         found[f"row {k}"] = np.array([row[key] for key in row if key != "seconds"])
     return found

@@ -147,32 +147,47 @@ def test_bagging_draws_the_documented_splits(folder):
         results = json.loads((folder / "parts" / member["directory"] / "results.json").read_text())
         assert results["splits"] == {name: member.get(name, test.tolist()) for name in ("test", "validation", "train")}
         assert results["errors"] == member["errors"]
-    assert all(member["train"] == rest.tolist() and not member["validation"] for member in summary_of(folder / "all")["members"])
+    assert all(
+        member["train"] == rest.tolist() and not member["validation"]
+        for member in summary_of(folder / "all")["members"]
+    )
 
 
 def by_hand(calculator, s):
     """Errors of one model: energy in eV per atom, the dipole folded to the branch of the label."""
     atoms = Atoms(s.symbols, s.positions, cell=s.cell, pbc=s.pbc)
     calculator.efield = s.electric_field
-    found = {name: calculator.get_property(name, atoms) for name in ("energy", "forces", "stress", "dipole", "polarizability")}
+    found = {
+        name: calculator.get_property(name, atoms)
+        for name in ("energy", "forces", "stress", "dipole", "polarizability")
+    }
     dipole = found["dipole"] - s.dipole
     quanta = np.rint(dipole @ np.linalg.inv(s.cell)) @ s.cell
     field = np.zeros(3) if s.electric_field is None else s.electric_field
     return {
-        "energy": (found["energy"] - s.energy + field @ quanta) / len(s), "forces": 1e3 * (found["forces"] - s.forces),
-        "dipole": 1e3 * (dipole - quanta), "polarizability": 1e3 * (found["polarizability"] - s.polarizability),
-        "born_charges": 1e3 * (calculator.get_property("born_effective_charges", atoms) - s.born_charges + s.born_charges.mean(0)),
-    }, bool(quanta.any())  # fmt: skip
+        "energy": (found["energy"] - s.energy + field @ quanta) / len(s),
+        "forces": 1e3 * (found["forces"] - s.forces),
+        "dipole": 1e3 * (dipole - quanta),
+        "polarizability": 1e3 * (found["polarizability"] - s.polarizability),
+        "born_charges": 1e3
+        * (calculator.get_property("born_effective_charges", atoms) - s.born_charges + s.born_charges.mean(0)),
+    }, bool(quanta.any())
 
 
-@pytest.mark.parametrize(("name", "split"), [("all", "test"), ("all", "train"), ("parts", "validation"), ("parts", "train")])
+@pytest.mark.parametrize(
+    ("name", "split"), [("all", "test"), ("all", "train"), ("parts", "validation"), ("parts", "train")]
+)
 def test_errors_are_those_of_the_mean(folder, name, split):
     summary = summary_of(folder / name)
     structures = read_dataset(folder / "data.extxyz")
     calculators = [TNEPCalculator(enthalpy=folder / name / f"member{k}" / "model.pt") for k in (1, 2, 3)]
     means, deviations, of_member, folded = {}, {}, {}, False
     for k, s in enumerate(structures):
-        members = [j for j, member in enumerate(summary["members"]) if k in (member.get(split) or summary["test"] * (split == "test"))]
+        members = [
+            j
+            for j, member in enumerate(summary["members"])
+            if k in (member.get(split) or summary["test"] * (split == "test"))
+        ]
         if not members:
             continue
         errors = []
@@ -196,7 +211,9 @@ def test_errors_are_those_of_the_mean(folder, name, split):
         assert numbers["deviation"] == pytest.approx(np.sqrt(np.mean(np.concatenate(deviations[label]) ** 2)), rel=1e-6)
         single = [np.mean(np.concatenate(value) ** 2) for value in of_member[label].values()]
         assert numbers["rmse_of_members"] == pytest.approx(np.sqrt(np.mean(single)), rel=1e-6)
-        np.testing.assert_allclose((stored[label]["prediction"] - stored[label]["target"]).ravel(), mean, rtol=1e-5, atol=1e-8)
+        np.testing.assert_allclose(
+            (stored[label]["prediction"] - stored[label]["target"]).ravel(), mean, rtol=1e-5, atol=1e-8
+        )
 
 
 def test_members_on_other_branches_of_the_polarization():
@@ -239,8 +256,16 @@ def test_another_split_is_refused_unless_restarted(folder, tmp_path, capsys):
 
 def test_files_report_and_prediction(folder, tmp_path, capsys):
     out = folder / "parts"
-    assert {p.name for p in out.iterdir()} == {"member1", "member2", "member3", "ensemble.json", "history.png", "model.pt",
-                                              "parity.png", "parity.npz"}  # fmt: skip
+    assert {p.name for p in out.iterdir()} == {
+        "member1",
+        "member2",
+        "member3",
+        "ensemble.json",
+        "history.png",
+        "model.pt",
+        "parity.png",
+        "parity.npz",
+    }
     run = read_run(out)
     assert len(run.curves) == 3 and dict(run.settings)["n_splits"] == "3" and run.axes[0] == "epoch"
     paths = [str(out / f"member{k}" / "model.pt") for k in (1, 2, 3)]
@@ -255,11 +280,15 @@ def test_files_report_and_prediction(folder, tmp_path, capsys):
 
 
 def test_figure_of_histories():
-    rows = [[{"epoch": e, "mae_energy_train": 1 / e + k, "mae_energy_validation": 2 / e} for e in (2, 4)] for k in range(3)]
+    rows = [
+        [{"epoch": e, "mae_energy_train": 1 / e + k, "mae_energy_validation": 2 / e} for e in (2, 4)] for k in range(3)
+    ]
     for histories, lines in ((rows, 8), (rows[:1], 2)):
         figure = plot_enthalpy_histories(histories, SHOWN)
         assert len(figure.axes[0].lines) == lines and figure.axes[0].get_yscale() == "log"
-    np.testing.assert_allclose(plot_enthalpy_histories(rows, {"energy": ("meV", 10.0)}).axes[0].lines[3].get_ydata(), [15, 12.5])
+    np.testing.assert_allclose(
+        plot_enthalpy_histories(rows, {"energy": ("meV", 10.0)}).axes[0].lines[3].get_ydata(), [15, 12.5]
+    )
 
 
 def test_an_ensemble_does_not_change_what_a_member_is(folder):
@@ -272,8 +301,10 @@ def test_an_ensemble_does_not_change_what_a_member_is(folder):
 def test_bad_tables(key):
     bad = {"n_splits": 1, "method": "jackknife", "train_fraction": 1.1, "seed": -1}
     tables = {
-        "data": {"files": ["x"]}, "model": {"kind": "enthalpy", "species": ["B"]}, "output": {"directory": "out"},
+        "data": {"files": ["x"]},
+        "model": {"kind": "enthalpy", "species": ["B"]},
+        "output": {"directory": "out"},
         "ensemble": {key: bad[key]},
-    }  # fmt: skip
+    }
     with pytest.raises(InputError, match=f"ensemble.{key}"):
         parse_enthalpy_config(tables)

@@ -63,11 +63,14 @@ def fields(count, size=1.0):
 def trained(structures, hyperpolarizability):
     trainer = EnthalpyTrainer(
         config(
-            data={"validation_fraction": 0.0}, model={"hyperpolarizability": hyperpolarizability},
-            optimizer={"epochs": 30, "lr": 0.02}, loss=ONLY_RESPONSES, output={"report_interval": 30},
+            data={"validation_fraction": 0.0},
+            model={"hyperpolarizability": hyperpolarizability},
+            optimizer={"epochs": 30, "lr": 0.02},
+            loss=ONLY_RESPONSES,
+            output={"report_interval": 30},
         ),
         structures,
-    )  # fmt: skip
+    )
     trainer.run()
     return Enthalpy([trainer.average], SPECIES, CUTOFF, RADIAL, ZBL)
 

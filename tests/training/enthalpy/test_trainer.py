@@ -32,12 +32,15 @@ def test_frames_give_what_the_model_gives(teacher, field):
 
 def test_training_approaches_the_teacher(teacher):
     structures = [labelled(teacher, k, FIELD if k % 4 == 0 else None) for k in range(8)]
-    trainer = EnthalpyTrainer(config(data={"validation_fraction": 0.0}, optimizer={"epochs": 36, "lr": 0.02}),
-                              structures)  # fmt: skip
+    trainer = EnthalpyTrainer(
+        config(data={"validation_fraction": 0.0}, optimizer={"epochs": 36, "lr": 0.02}), structures
+    )
     trainer.run()
     first, last = trainer.history[0], trainer.history[-1]
     ratios = [last[f"mae_{name}_train"] / first[f"mae_{name}_train"] for name in QUANTITIES]
-    assert np.prod(ratios) < 0.3 ** len(QUANTITIES) and max(ratios[:3]) < 0.5, dict(zip(QUANTITIES, ratios, strict=True))
+    assert np.prod(ratios) < 0.3 ** len(QUANTITIES) and max(ratios[:3]) < 0.5, dict(
+        zip(QUANTITIES, ratios, strict=True)
+    )
 
 
 def test_resume_is_exact(teacher, tmp_path):
@@ -102,8 +105,9 @@ def _interrupt(trainer):
 
 
 def test_frames_may_lack_labels(teacher):
-    structures = [labelled(teacher, k, drop=("born_charges", "polarizability") if k % 2 else ("forces",))
-                  for k in range(5)]  # fmt: skip
+    structures = [
+        labelled(teacher, k, drop=("born_charges", "polarizability") if k % 2 else ("forces",)) for k in range(5)
+    ]
     trainer = EnthalpyTrainer(config(data={"validation_fraction": 0.0}), structures)
     trainer.run()
     assert all(f"mae_{name}_train" in trainer.history[-1] for name in QUANTITIES)
@@ -116,8 +120,12 @@ def test_folded_dipole(teacher):
     quantum = structure.cell[0] - 2 * structure.cell[2]
     torque = np.outer(field, quantum)
     structure = replace(structure, virial=(structure.virial + structure.virial.T) / 2)
-    shifted = replace(shifted, dipole=shifted.dipole + quantum, energy=shifted.energy - field @ quantum,
-                      virial=structure.virial + (torque + torque.T) / 2)  # fmt: skip
+    shifted = replace(
+        shifted,
+        dipole=shifted.dipole + quantum,
+        energy=shifted.energy - field @ quantum,
+        virial=structure.virial + (torque + torque.T) / 2,
+    )
     found = []
     for s in (structure, shifted):
         frame = make_frame(s, SPECIES, CUTOFF, RADIAL, torch.float64)
@@ -141,8 +149,10 @@ def test_weights_of_structures(teacher):
     assert torch.equal(trained(2.0, 2.0, 2.0), plain)  # errors are relative to their running average
     assert not torch.equal(trained(1.0, 1.0, 4.0), plain)
     with pytest.raises(InputError, match="structures have weights"):
-        EnthalpyTrainer(config(optimizer={"polarizability": "ridge"}),
-                        [replace(labelled(teacher, k), weight=1.0 + k) for k in range(5)])  # fmt: skip
+        EnthalpyTrainer(
+            config(optimizer={"polarizability": "ridge"}),
+            [replace(labelled(teacher, k), weight=1.0 + k) for k in range(5)],
+        )
 
 
 def test_a_field_without_the_branch_of_the_dipole(teacher, tmp_path):

@@ -126,8 +126,18 @@ def test_restart_begins_anew(make, caplog):
         ("dipole", {}, {"patience": -1}, "--patience must be a number of rows of loss.out, got -1"),
         ("dipole", {}, {"scratch": "no/where"}, "--scratch no/where: there is no such folder"),
         ("dipole", {}, {"engine": "snes", "patience": 2}, "--patience and --restarts are for --engine gradient"),
-        ("potential", {"lambda_e": 0.0, "lambda_f": 0.0, "lambda_v": 0.0}, {}, "lambda_e, lambda_f, lambda_v are all 0"),
-        ("potential", {"lambda_e": 0.0, "lambda_f": 0.0, "virial": False}, {}, "no structure of train.xyz has a virial"),
+        (
+            "potential",
+            {"lambda_e": 0.0, "lambda_f": 0.0, "lambda_v": 0.0},
+            {},
+            "lambda_e, lambda_f, lambda_v are all 0",
+        ),
+        (
+            "potential",
+            {"lambda_e": 0.0, "lambda_f": 0.0, "virial": False},
+            {},
+            "no structure of train.xyz has a virial",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_in_words_of_the_folder(make, kind, changes, run, message):

@@ -56,7 +56,9 @@ def test_the_best_model_is_kept(make, caplog, monkeypatch, kind):
     (line,) = lines(caplog, "patience")
     assert line.endswith("the errors on test.xyz are a little too small")
     steps = int(table[-1, 0]), int(table[best, 0])
-    assert lines(caplog, f"stopped after {steps[0]} of 400 steps; nep.txt is that of step {steps[1]}, with the smallest")
+    assert lines(
+        caplog, f"stopped after {steps[0]} of 400 steps; nep.txt is that of step {steps[1]}, with the smallest"
+    )
 
 
 def test_a_start_that_is_never_bettered_is_the_result(make):
@@ -68,7 +70,9 @@ def test_a_start_that_is_never_bettered_is_the_result(make):
     write_xyz(folder / "train.xyz", range(20, 25))
     run_directory(folder, RunOptions(start=first / "nep.txt", patience=2))
     assert [row[0] for row in rows(folder)] == [5, 10, 105, 110]  # two rows of Adam, two of L-BFGS
-    np.testing.assert_allclose(np.loadtxt(folder / "dipole_test.out"), np.loadtxt(first / "dipole_train.out"), atol=2e-5)
+    np.testing.assert_allclose(
+        np.loadtxt(folder / "dipole_test.out"), np.loadtxt(first / "dipole_train.out"), atol=2e-5
+    )
 
 
 def test_a_model_that_gets_better_is_trained_to_the_end(make, caplog):
@@ -173,7 +177,9 @@ def test_moments_are_streamed_to_the_given_folder(make, tmp_path, monkeypatch, c
     (tmp_path / "scratch").mkdir()
     monkeypatch.chdir(tmp_path)  # where a relative path starts
     folder = make("dipole")
-    run_directory(folder, RunOptions(scratch="scratch", memory_gb=1e-4 if engine == "gradient" else 2e-5, engine=engine))
+    run_directory(
+        folder, RunOptions(scratch="scratch", memory_gb=1e-4 if engine == "gradient" else 2e-5, engine=engine)
+    )
     assert folders == [tmp_path / "scratch"]
     assert lines(caplog, f"streamed from a temporary file in {tmp_path / 'scratch'}")
     memory = make("dipole", name="memory")

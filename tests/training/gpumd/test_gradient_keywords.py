@@ -34,10 +34,14 @@ def lines(caplog, word):
 @pytest.mark.parametrize(
     ("steps", "most", "expected"),
     [
-        ([0, 300, 300], 600, [0, 300, 300]), ([0, 300, 300], 100, [0, 50, 50]), ([0, 300, 300], 7, [0, 4, 3]),
-        ([0, 300, 300], 1, [0, 1, 0]), ([50, 300, 300], 130, [10, 60, 60]), ([50, 300, 300], 2, [1, 1, 0]),
+        ([0, 300, 300], 600, [0, 300, 300]),
+        ([0, 300, 300], 100, [0, 50, 50]),
+        ([0, 300, 300], 7, [0, 4, 3]),
+        ([0, 300, 300], 1, [0, 1, 0]),
+        ([50, 300, 300], 130, [10, 60, 60]),
+        ([50, 300, 300], 2, [1, 1, 0]),
     ],
-)  # fmt: skip
+)
 def test_a_limit_keeps_the_proportion(steps, most, expected):
     assert limited(steps, most) == expected
 
@@ -45,10 +49,14 @@ def test_a_limit_keeps_the_proportion(steps, most, expected):
 @pytest.mark.parametrize(
     ("generation", "run", "expected"),
     [
-        (200000, {}, (300, 300)), (200000, {"steps": 20}, (20, 20)), (100, {}, (50, 50)), (100, {"steps": 30}, (30, 30)),
-        (10, {"steps": 30}, (5, 5)), (1, {}, (1, 0)),
+        (200000, {}, (300, 300)),
+        (200000, {"steps": 20}, (20, 20)),
+        (100, {}, (50, 50)),
+        (100, {"steps": 30}, (30, 30)),
+        (10, {"steps": 30}, (5, 5)),
+        (1, {}, (1, 0)),
     ],
-)  # fmt: skip
+)
 def test_generation_is_the_largest_number_of_steps(make, generation, run, expected):
     o = config(make("dipole", generation=generation), **run).optimizer
     assert (o.restarts, o.steps, o.lbfgs_steps) == (1, *expected)
@@ -136,7 +144,9 @@ def test_an_interval_larger_than_the_run(make, caplog):
     assert line.endswith("output_interval 1000: the run has 28 steps, so that loss.out gets a row at the end only")
 
 
-@pytest.mark.parametrize(("naming", "pattern"), [(0, "nep_gen{}.txt"), (1, "nep_y20??_m??_d??_h??_m??_s??_generation{}.txt")])
+@pytest.mark.parametrize(
+    ("naming", "pattern"), [(0, "nep_gen{}.txt"), (1, "nep_y20??_m??_d??_h??_m??_s??_generation{}.txt")]
+)
 def test_copies_of_the_model(make, naming, pattern):
     """Copies come between rows of loss.out too, with L-BFGS at exactly these steps."""
     folder = make("dipole", generation=28, output_interval=9, save_potential=(6, naming, 0), test=False)
@@ -234,7 +244,10 @@ def test_a_neuron_for_the_constants_of_species(make, caplog, kind):
         ({"basis_size": (3, 0)}, r"line \d+: 'basis_size': the gradient engine needs at least 1"),
         ({"initial_para": 0.5}, r"line \d+: 'initial_para': 0.5 is for the descriptor scaling of the evolution"),
         ({"sigma0": 0.2}, r"line \d+: 'sigma0': 0.2 is the initial width of the search distribution.*--engine snes"),
-        ({"save_potential": (5, 0, 1)}, r"line \d+: 'save_potential': the third value 1 asks for copies of nep.restart"),
+        (
+            {"save_potential": (5, 0, 1)},
+            r"line \d+: 'save_potential': the third value 1 asks for copies of nep.restart",
+        ),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(make, changes, message):

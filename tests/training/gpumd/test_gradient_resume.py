@@ -1,6 +1,5 @@
 """A killed run of the gradient engine in a GPUMD folder goes on, and leaves the files of one that was not."""
 
-
 import pytest
 
 from helpers.gpumd_folders import HISTORY, checkpoint_every, rows

@@ -118,8 +118,12 @@ def test_labels_and_regularisation_by_species():
     snes = SNES(layout.labels, 2, 10, 0.1, 0)
     l1, l2 = snes.regularisation(vector)
     for t in range(2):
-        own = np.concatenate([np.ravel(a) for a in (nep.w0[:, t], nep.b0[:, t], nep.w1[:, t], nep.c_radial[:, :, t],
-                                                    nep.c_angular[:, :, t])])  # fmt: skip
+        own = np.concatenate(
+            [
+                np.ravel(a)
+                for a in (nep.w0[:, t], nep.b0[:, t], nep.w1[:, t], nep.c_radial[:, :, t], nep.c_angular[:, :, t])
+            ]
+        )
         assert float(l1[0, t]) == pytest.approx(own.sum() / (layout.n_parameters // 2), rel=1e-5)
         assert float(l2[0, t]) == pytest.approx(np.sqrt((own**2).sum() / (layout.n_parameters // 2)), rel=1e-5)
     assert int((layout.labels == 2).sum()) == 2 and layout.bias == int(torch.nonzero(layout.labels == 2)[-1])

@@ -33,15 +33,17 @@ ALL_BLOCKS = {"l_max": (4, 2, 1, 1, 1, 1, 1)}
 SMALL = 2e-5  # GB
 RUNS = {
     "energies, forces, virials": ("potential", {"batch": 2}),
-    "potential, all blocks and weights": ("potential", {
-        **ALL_BLOCKS, "force_delta": 0.5, "type_weight": (2.0, 0.5), "lambda_shear": 0.3}),
+    "potential, all blocks and weights": (
+        "potential",
+        {**ALL_BLOCKS, "force_delta": 0.5, "type_weight": (2.0, 0.5), "lambda_shear": 0.3},
+    ),
     "potential, streamed": ("potential", {"batch": 4}),
     "dipole": ("dipole", {"batch": 2}),
     "dipole, computed again": ("dipole", {"full_batch": True, "batch": 3}),
     "polarizability": ("polarizability", {**ALL_BLOCKS, "lambda_shear": 0.3}),
     "dipoles of atoms": ("dipole", {"atomic_v": True}),
     "polarizabilities of atoms, streamed": ("polarizability", {"atomic_v": True}),
-}  # fmt: skip
+}
 """Kind and changes of ``nep.in`` of runs that differ in what is on the device."""
 
 

@@ -140,8 +140,9 @@ def test_a_killed_run_goes_on_bit_by_bit(tmp_path, trained, descriptor):
 def test_a_few_generations_lower_the_loss(tmp_path):
     """Towards a model that is near the first one, from whose errors the run begins."""
     whole = foundation(tmp_path / "whole", "dipole")
-    folder = student(tmp_path / "run", "dipole", lambda_1=0.0, lambda_2=0.0, population=20, batch=5, output_interval=1,
-                     generation=40)  # fmt: skip
+    folder = student(
+        tmp_path / "run", "dipole", lambda_1=0.0, lambda_2=0.0, population=20, batch=5, output_interval=1, generation=40
+    )
     near, frames = read_nep(whole / "model.txt"), Folder(folder).train
     near = replace(near, w1=near.w1 * 1.3, w0=near.w0 * 0.9)
     targets, first = (evaluate(p, frames)["dipole"] for p in (near, read_nep(whole / "model.txt")))
@@ -167,7 +168,10 @@ def test_a_few_generations_lower_the_loss(tmp_path):
         ({"zbl": 2.0}, r"'zbl' must be absent, found 2 \(from 1\)$"),
         ({"species": ("N", "B", "C")}, "whole/model.txt has no C .it has B H N.: fine_tune needs species that the"),
         ({"import_q_scaler": True}, "takes the descriptor scaling of .*model.txt; remove 'import_q_scaler'"),
-        ({"model_type": 1, "lambda_e": 0.0, "lambda_f": 0.0}, r"'model_type' must be 0 \(potential\), found 1 \(dipole\)$"),
+        (
+            {"model_type": 1, "lambda_e": 0.0, "lambda_f": 0.0},
+            r"'model_type' must be 0 \(potential\), found 1 \(dipole\)$",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said(tmp_path, changes, message):
@@ -205,7 +209,9 @@ def test_files_that_do_not_fit(tmp_path, capsys):
     assert "nep.restart exists, but fine_tune of nep.in asks to start from" in refused()
     assert "--start model.txt: only with the gradient engine" in refused(replace(SNES, start="model.txt"))
     assert main(["train", str(folder), "--engine", "snes", "--start", str(whole / "model.txt")]) == 1
-    assert "--start are for --engine gradient: use 'generation', and 'fine_tune' with a nep.txt" in capsys.readouterr().err
+    assert (
+        "--start are for --engine gradient: use 'generation', and 'fine_tune' with a nep.txt" in capsys.readouterr().err
+    )
     for name in ("nep.restart", "nep.restart.old"):
         write_nep_in(folder / "nep.in", options("potential", fine_tune=("model.txt", f"./{name}")), force=True)
         assert f"{name}: the run writes its result there" in refused(replace(SNES, restart=True))
@@ -221,4 +227,6 @@ def test_what_is_not_taken_from_nep_in_is_said(tmp_path, caplog):
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     (line,) = [w for w in warnings if "without effect" in w]
     assert "sigma0 (widths are those of " in line and "initial_para (the descriptor scaling is given)" in line
-    assert any("no structure of train.xyz has H: their parameters follow the regularisation alone" in w for w in warnings)
+    assert any(
+        "no structure of train.xyz has H: their parameters follow the regularisation alone" in w for w in warnings
+    )

@@ -28,7 +28,11 @@ def make(folder, kind, virial=True, energy_weight=1, zbl_in=False, restart=None,
     ("kind", "changes", "message"),
     [
         ("potential", {"energy_weight": 2}, r"train.xyz, structure 0 \(and 4 more\): 'energy_weight' is not supported"),
-        ("potential", {**NO_FORCES, "virial": False}, "no structure of train.xyz has a virial: nothing is left to train on"),
+        (
+            "potential",
+            {**NO_FORCES, "virial": False},
+            "no structure of train.xyz has a virial: nothing is left to train on",
+        ),
         ("potential", {"zbl": 2.0, "zbl_in": True}, "zbl.in: the flexible ZBL repulsion is not supported"),
         ("dipole", {"fine_tune": ("nep.txt", "nep.restart")}, "the run writes its result there"),
         ("dipole", {"restart": "1 1\n"}, "nep.restart: nep.in asks for"),

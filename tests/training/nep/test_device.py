@@ -35,21 +35,32 @@ pytestmark = pytest.mark.slow
 STRUCTURES = [random_structure(seed, SYMBOLS[seed % 3], pbc=seed != 4) for seed in range(6)]
 RUNS = {
     "potential, adam": ("potential", {}),
-    "potential, batches and weights": ("potential", {
-        "loss": {"species_weights": [1.0, 2.0], "force_delta": 0.5, "shear": 2.0}, "optimizer": {"batch": 3}}),
+    "potential, batches and weights": (
+        "potential",
+        {"loss": {"species_weights": [1.0, 2.0], "force_delta": 0.5, "shear": 2.0}, "optimizer": {"batch": 3}},
+    ),
     "potential, streamed": ("potential", {"optimizer": {"memory_gb": 5e-5, "batch": 4, "lbfgs_steps": 12}}),
     "potential, computed again": ("potential", {"optimizer": {"memory_gb": 5e-5, "steps": 2, "lbfgs_steps": 1}}),
-    "potential, several starts": ("potential", {
-        "data": {"validation_fraction": 0.3}, "optimizer": {"restarts": 3, "restart_steps": 3}}),
+    "potential, several starts": (
+        "potential",
+        {"data": {"validation_fraction": 0.3}, "optimizer": {"restarts": 3, "restart_steps": 3}},
+    ),
     "dipole, charges and shares": ("dipole", {"model": {"l_max": [2, 1]}, "loss": {"atomic_dipole": 0.5}}),
     "dipole, soap on batches": ("dipole", {"optimizer": {"method": "soap", "batch": 3, "steps": 8, "lbfgs_steps": 1}}),
-    "dipole, soap, several starts": ("dipole", {
-        "optimizer": {"method": "soap", "steps": 2, "restarts": 2, "restart_steps": 6}}),
-    "polarizability, all blocks": ("polarizability", {
-        "model": {"l_max": [4, 1, 1, 1, 1, 1, 1]}, "loss": {"atomic_polarizability": 1.0},
-        "optimizer": {"steps": 2, "lbfgs_steps": 2}}),
+    "dipole, soap, several starts": (
+        "dipole",
+        {"optimizer": {"method": "soap", "steps": 2, "restarts": 2, "restart_steps": 6}},
+    ),
+    "polarizability, all blocks": (
+        "polarizability",
+        {
+            "model": {"l_max": [4, 1, 1, 1, 1, 1, 1]},
+            "loss": {"atomic_polarizability": 1.0},
+            "optimizer": {"steps": 2, "lbfgs_steps": 2},
+        },
+    ),
     "polarizability, single precision": ("polarizability", {"optimizer": {"precision": "float32"}}),
-}  # fmt: skip
+}
 """Kind and tables of runs that differ in what is on the device."""
 
 
@@ -61,8 +72,12 @@ def torch_only(monkeypatch):
 
 def trainer(name, device="cpu"):
     kind, tables = RUNS[name]
-    tables = {**tables, "model": {"l_max": [2, 0], **tables.get("model", {})}, "output": {"report_interval": 5},
-              "optimizer": {"steps": 4, "lbfgs_steps": 5, "device": device, **tables.get("optimizer", {})}}  # fmt: skip
+    tables = {
+        **tables,
+        "model": {"l_max": [2, 0], **tables.get("model", {})},
+        "output": {"report_interval": 5},
+        "optimizer": {"steps": 4, "lbfgs_steps": 5, "device": device, **tables.get("optimizer", {})},
+    }
     return Trainer(small_config(kind, **tables), STRUCTURES)
 
 
@@ -133,9 +148,15 @@ def test_steps_say_where_their_tensors_are(name):
 
 
 @pytest.mark.parametrize("first, second", [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")])
-@pytest.mark.parametrize("name, stop", [
-    ("potential, adam", 2), ("potential, several starts", 2), ("dipole, soap on batches", 6), ("potential, streamed", 14),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, stop",
+    [
+        ("potential, adam", 2),
+        ("potential, several starts", 2),
+        ("dipole, soap on batches", 6),
+        ("potential, streamed", 14),
+    ],
+)
 def test_a_run_goes_on_on_another_device(name, stop, first, second, tmp_path):
     plain = trainer(name)
     plain.run()
@@ -227,7 +248,12 @@ def test_names_and_devices_that_are_not_there(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve("cpu") == resolve("auto") == torch.device("cpu") and describe(resolve("auto")) == "cpu"
     for name in ("gpu", "cuda:x", "meta", "mps", ""):
-        with pytest.raises(InputError, match=re.escape(f"the device must be 'cpu', 'cuda', a numbered one such as 'cuda:1', or 'auto' (a GPU if there is one); got '{name}'")):
+        with pytest.raises(
+            InputError,
+            match=re.escape(
+                f"the device must be 'cpu', 'cuda', a numbered one such as 'cuda:1', or 'auto' (a GPU if there is one); got '{name}'"
+            ),
+        ):
             resolve(name)
     with pytest.raises(InputError, match=r"device 'cuda:1': PyTorch .* finds no GPU.*; install .* or use 'cpu'"):
         Trainer(small_config(optimizer={"device": "cuda:1"}), STRUCTURES)
@@ -251,18 +277,28 @@ def test_a_full_gpu_says_what_to_do(monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
 
     monkeypatch.setattr(run.model, "predict", full)
-    with pytest.raises(InputError, match=r"little memory: CUDA out of memory. Tried .* 2 GiB.; lower optimizer.memory_gb"):
+    with pytest.raises(
+        InputError, match=r"little memory: CUDA out of memory. Tried .* 2 GiB.; lower optimizer.memory_gb"
+    ):
         run.run()
 
 
-@pytest.mark.parametrize("words, fill", [
-    ("DefaultCPUAllocator: .*tried to allocate 8000000000000000 bytes.*", lambda: torch.empty(10**15, dtype=torch.float64)),
-    ("Unable to allocate .* PiB .*", lambda: np.empty(10**15)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words, fill",
+    [
+        (
+            "DefaultCPUAllocator: .*tried to allocate 8000000000000000 bytes.*",
+            lambda: torch.empty(10**15, dtype=torch.float64),
+        ),
+        ("Unable to allocate .* PiB .*", lambda: np.empty(10**15)),
+    ],
+)
 def test_a_full_computer_says_what_to_do(words, fill, monkeypatch):
     run = trainer("potential, adam")
     monkeypatch.setattr(run.model, "predict", lambda *_: fill())
-    with pytest.raises(InputError, match=f"computer has too little memory: {words}; lower optimizer.memory_gb.*fewer atoms"):
+    with pytest.raises(
+        InputError, match=f"computer has too little memory: {words}; lower optimizer.memory_gb.*fewer atoms"
+    ):
         run.run()
     monkeypatch.setattr(run.model, "predict", lambda *_: torch.zeros(2) @ torch.zeros(3))
     with pytest.raises(RuntimeError, match="inconsistent|size"):
@@ -283,16 +319,26 @@ def test_a_real_gpu(name, tmp_path):
     assert gpu.history[-1]["loss_train"] < gpu.history[0]["loss_train"]
     cpu.restore(tmp_path / "checkpoint.pt")
     for label, value in gpu.evaluate("train").items():
-        torch.testing.assert_close(value, cpu.evaluate("train")[label], rtol=0, atol=1e3 * size * float(value.abs().max()))
+        torch.testing.assert_close(
+            value, cpu.evaluate("train")[label], rtol=0, atol=1e3 * size * float(value.abs().max())
+        )
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"memory_gb": 5e-5}, {"batch": 3, "method": "soap"}, {"restarts": 2, "restart_steps": 3},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"memory_gb": 5e-5},
+        {"batch": 3, "method": "soap"},
+        {"restarts": 2, "restart_steps": 3},
+    ],
+)
 def test_models_together_are_on_the_gpu(options):
     """L-BFGS is in threads, where the simulated GPU does not look; its gradients are not."""
-    splits = [{"train": np.array(t), "validation": np.array(v), "test": np.zeros(0, dtype=int)}
-              for t, v in (([0, 1, 3, 5], [2, 4]), ([2, 3, 4], [0]))]  # fmt: skip
+    splits = [
+        {"train": np.array(t), "validation": np.array(v), "test": np.zeros(0, dtype=int)}
+        for t, v in (([0, 1, 3, 5], [2, 4]), ([2, 3, 4], [0]))
+    ]
 
     def together(device):
         tables = {"model": {"l_max": [2, 0]}, "optimizer": {"steps": 4, "lbfgs_steps": 5, "device": device, **options}}

@@ -55,9 +55,14 @@ def test_splits_are_those_of_calorine(method, tmp_path):
     frames = [Atoms("H", [[0, 0, 0]], cell=[5, 5, 5 + k], pbc=True, info={"pol": np.eye(3)}) for k in range(13)]
     options = EnsembleConfig(3, method, 0.7, seed=7)
     calorine.setup_training(
-        {"version": 4, "type": [1, "H"], "model_type": 2}, frames, rootdir=str(tmp_path / "root"), mode=method, n_splits=3,
-        train_fraction=0.7 if method == "bagging" else None, seed=7,
-    )  # fmt: skip
+        {"version": 4, "type": [1, "H"], "model_type": 2},
+        frames,
+        rootdir=str(tmp_path / "root"),
+        mode=method,
+        n_splits=3,
+        train_fraction=0.7 if method == "bagging" else None,
+        seed=7,
+    )
     for k, (train, held) in enumerate(member_splits(range(13), options), start=1):
         for name, indices in (("train", train), ("test", held)):
             read = read_dataset(tmp_path / "root" / f"nepmodel_split{k}" / f"{name}.xyz")
@@ -99,8 +104,16 @@ def test_a_member_is_an_ordinary_run(folder, summary):
 
 def test_files_and_errors_of_the_mean(folder, summary):
     out = folder / "out"
-    assert {p.name for p in out.iterdir()} == {"member1", "member2", "member3", "ensemble.json", "loss.png", "parity.png",
-                                              "parity.npz", "checkpoint.pt"}  # fmt: skip
+    assert {p.name for p in out.iterdir()} == {
+        "member1",
+        "member2",
+        "member3",
+        "ensemble.json",
+        "loss.png",
+        "parity.png",
+        "parity.npz",
+        "checkpoint.pt",
+    }
     structures = read_dataset(folder / "data.extxyz")
     calc = TNEPCalculator(susceptibility=[out / f"member{k}" / "model.pt" for k in (1, 2, 3)])
     errors, deviations = [], []
@@ -133,10 +146,17 @@ def test_dipoles_are_compared_on_the_branch_of_the_first_member():
         labels = make_labels(own, ["dipole", "born_charges"], config.model.species)
         dipoles = np.array([clean[j].dipole + errors[k, j] + 2 * k * clean[j].cell[1] for j in chosen])
         found = {"dipole": torch.tensor(dipoles), "born_charges": labels.targets["born_charges"] + 0.1}
-        collected.add(cast(Trainer, SimpleNamespace(
-            result=lambda: (None, 0), evaluate=lambda *_, found=found: found, indices={"train": chosen},
-            parts={"train": SimpleNamespace(labels=labels)},
-        )))  # fmt: skip
+        collected.add(
+            cast(
+                Trainer,
+                SimpleNamespace(
+                    result=lambda: (None, 0),
+                    evaluate=lambda *_, found=found: found,
+                    indices={"train": chosen},
+                    parts={"train": SimpleNamespace(labels=labels)},
+                ),
+            )
+        )
     panels = {panel["name"]: panel["splits"]["train"] for panel in collected.panels(config)}
     counts = np.array([[len(s)] for s in clean])
     expected = np.array([s.dipole for s in clean])
@@ -156,9 +176,12 @@ def test_a_killed_ensemble_goes_on_exactly(folder):
     config = str(folder / "config.toml")
     code = "import sys; from tnep_calc.cli import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "train", config, "-o", "killed"], cwd=folder, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", code, "train", config, "-o", "killed"],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     for line in process.stderr:
         if "step 30/" in line:
             process.send_signal(signal.SIGKILL)
@@ -183,7 +206,8 @@ def test_the_log_names_members(folder, tmp_path, caplog):
     assert [line.split(": ")[0] for line in starts] == ["member 1", "member 2", "member 3"]
     assert any(line.startswith("3 polarizability models of ") for line in lines)
     assert [line for line in lines if line.startswith("errors of ")] == [
-        *(f"errors of member {k}:" for k in (1, 2, 3)), "errors of the mean of the 3 members:"
+        *(f"errors of member {k}:" for k in (1, 2, 3)),
+        "errors of the mean of the 3 members:",
     ]
     summary = json.loads((tmp_path / "out" / "ensemble.json").read_text())
     steps = {}

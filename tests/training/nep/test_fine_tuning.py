@@ -117,6 +117,8 @@ def test_a_model_is_not_thrown_away(tmp_path):
 def start_tables(kind, optimizer):
     return {
         "data": {"files": ["data.extxyz"], "validation_fraction": 0.0, "test_fraction": 0.0},
-        "model": {"start": "nep.txt", "kind": kind, "species": ["N", "B"]}, "loss": {"born_charges": 0.0},
-        "optimizer": optimizer, "output": {"directory": "out", "report_interval": 1},
-    }  # fmt: skip
+        "model": {"start": "nep.txt", "kind": kind, "species": ["N", "B"]},
+        "loss": {"born_charges": 0.0},
+        "optimizer": optimizer,
+        "output": {"directory": "out", "report_interval": 1},
+    }

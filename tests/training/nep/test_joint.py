@@ -105,8 +105,9 @@ def test_the_pool_has_a_structure_once_and_tells_labels_apart():
 @pytest.mark.parametrize("lbfgs_steps", [0, 20])
 def test_patience_ends_a_stage_of_a_member_while_the_others_go_on(lbfgs_steps):
     options = {"patience": 1, "steps": 40, "lbfgs_steps": lbfgs_steps, "lr": 0.2}
-    joint, alone = together("polarizability", data={"validation_fraction": 0.1}, optimizer=options,
-                            output={"report_interval": 2})  # fmt: skip
+    joint, alone = together(
+        "polarizability", data={"validation_fraction": 0.1}, optimizer=options, output={"report_interval": 2}
+    )
     joint.run()
     for member, one in zip(joint.members, alone, strict=True):
         one.run()
@@ -114,7 +115,11 @@ def test_patience_ends_a_stage_of_a_member_while_the_others_go_on(lbfgs_steps):
         assert [row["step"] for row in member.history] == [row["step"] for row in one.history]
     assert len({member.step for member in joint.members}) > 1
     assert joint.members[2].step == 40 + lbfgs_steps  # has no validation data
-    assert min(len(member.history) for member in joint.members) < 20 == len(joint.members[2].history) - 1 - lbfgs_steps // 2
+    assert (
+        min(len(member.history) for member in joint.members)
+        < 20
+        == len(joint.members[2].history) - 1 - lbfgs_steps // 2
+    )
 
 
 @pytest.mark.parametrize("stop", [3, 9, 26])

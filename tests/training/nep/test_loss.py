@@ -69,12 +69,13 @@ def test_spreads_leave_out_what_constants_explain(structures):
     before = {name: value.clone() for name, value in labels.targets.items()}
     shifted = [
         replace(
-            s, energy=s.energy + 7 * s.symbols.count("B") - 90 * s.symbols.count("N"),
+            s,
+            energy=s.energy + 7 * s.symbols.count("B") - 90 * s.symbols.count("N"),
             born_charges=s.born_charges + np.where(np.array(s.symbols) == "B", 2.0, 0)[:, None, None] * np.eye(3),
             polarizability=s.polarizability + 5 * len(s) * np.eye(3),
         )
         for s in structures
-    ]  # fmt: skip
+    ]
     other = make_labels(shifted, ["energy", "forces", "polarizability"], SPECIES)
 
     def constants(of, name):
@@ -106,8 +107,10 @@ def test_loss_is_the_weighted_sum(structures):
 
 def test_weights_and_missing_labels(structures):
     """Terms are those of the formula, written out structure by structure."""
-    some = [replace(s, weight=1.0 + 0.5 * k, virial=None if k == 2 else s.virial, forces=None if k == 3 else s.forces)
-            for k, s in enumerate(structures)]  # fmt: skip
+    some = [
+        replace(s, weight=1.0 + 0.5 * k, virial=None if k == 2 else s.virial, forces=None if k == 3 else s.forces)
+        for k, s in enumerate(structures)
+    ]
     names = ["forces", "virial"]
     weighting = Weighting(shear=0.3, species=(0.5, 2.0), force_delta=1.5)
     labels = make_labels(some, names, SPECIES, weighting=weighting)
@@ -127,12 +130,17 @@ def test_weights_and_missing_labels(structures):
                 total, count = total + error, count + 1
     assert float(terms["forces"]) == pytest.approx(total / count / 4)
     shear = np.array([1, 1, 1, 0.09, 0.09, 0.09])
-    errors = [((virial[k] - to_six(s.virial, ASE_ORDER)) ** 2 * shear).mean() * (s.weight / len(s)) ** 2
-              for k, s in enumerate(some) if s.virial is not None]  # fmt: skip
+    errors = [
+        ((virial[k] - to_six(s.virial, ASE_ORDER)) ** 2 * shear).mean() * (s.weight / len(s)) ** 2
+        for k, s in enumerate(some)
+        if s.virial is not None
+    ]
     assert float(terms["virial"]) == pytest.approx(np.mean(errors) / 0.49)
     known = [s for s in some if s.virial is not None]
-    assert spreads(labels, torch.zeros(2))["virial"] == spreads(
-        make_labels(known, ["virial"], SPECIES), torch.zeros(2))["virial"]  # fmt: skip
+    assert (
+        spreads(labels, torch.zeros(2))["virial"]
+        == spreads(make_labels(known, ["virial"], SPECIES), torch.zeros(2))["virial"]
+    )
 
 
 def test_missing_labels_are_refused_unless_allowed(structures):

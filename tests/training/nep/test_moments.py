@@ -32,9 +32,7 @@ ALL_BLOCKS = [4, 1, 1, 1, 1, 1, 1]
 def make(kind, structures, species=("N", "B", "C"), l_max=(3, 2, 0), dtype=torch.float64):
     config = small_config(kind, model={"species": list(species), "l_max": list(l_max)}).model
     model = NepOnMoments(config, dtype)
-    moments = build_moments(
-        structures, model.basis, field=FIELD[kind], gradient=kind != "polarizability", dtype=dtype
-    )
+    moments = build_moments(structures, model.basis, field=FIELD[kind], gradient=kind != "polarizability", dtype=dtype)
     labels = make_labels(structures, LABELS[kind], species)
     block = Block(labels, lambda: moments, torch.arange(len(structures)), torch.arange(moments.n_atoms))
     spread, seen = spreads(labels, torch.zeros(len(species), dtype=torch.float64)), coverage_of([moments], len(species))
@@ -45,9 +43,11 @@ def make(kind, structures, species=("N", "B", "C"), l_max=(3, 2, 0), dtype=torch
 @pytest.fixture(scope="module")
 def structures():
     return [
-        random_structure(1, "BNC"), random_structure(2, "N"), random_structure(3, "NBBC"),
+        random_structure(1, "BNC"),
+        random_structure(2, "N"),
+        random_structure(3, "NBBC"),
         random_structure(4, "CBN", pbc=False),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("l_max", [[3, 2, 0], ALL_BLOCKS], ids=["222", "all blocks"])
@@ -151,7 +151,9 @@ def test_single_precision_storage(structures):
     found = single.predict(vector.float(), moments32, LABELS["dipole"])
     expected = double.predict(vector, moments, LABELS["dipole"])
     for name in LABELS["dipole"]:
-        torch.testing.assert_close(found[name].double(), expected[name], rtol=0, atol=1e-5 * float(expected[name].abs().max()))
+        torch.testing.assert_close(
+            found[name].double(), expected[name], rtol=0, atol=1e-5 * float(expected[name].abs().max())
+        )
 
 
 def test_memory_budget(structures):
@@ -192,8 +194,9 @@ def test_several_models_at_once(kind, structures):
     model, moments, vector = make(kind, structures, l_max=ALL_BLOCKS)
     vectors = torch.stack([vector, vector + 0.1 * torch.sin(torch.arange(len(vector), dtype=torch.float64))])
     one = model.scaling
-    other = replace(one, mean=one.mean + 0.1, inverse_spread=1.1 * one.inverse_spread, output=0.9 * one.output,
-                    site=one.site + 0.3)  # fmt: skip
+    other = replace(
+        one, mean=one.mean + 0.1, inverse_spread=1.1 * one.inverse_spread, output=0.9 * one.output, site=one.site + 0.3
+    )
     model.scaling = one.stack([one, other])
     together = model.predict(vectors, moments, LABELS[kind])
     for k, scaling in enumerate((one, other)):

@@ -10,8 +10,10 @@ from tnep_calc.training.nep.moments import Basis, build_moments
 from tnep_calc.training.nep.trainer import Trainer
 
 STRUCTURES = [random_structure(k, "BNBN"[: 2 + k % 3]) for k in range(9)] + [
-    random_structure(20, "BBN", pbc=False), random_structure(21, "NN"), random_structure(22, "B", pbc=False)
-]  # fmt: skip
+    random_structure(20, "BBN", pbc=False),
+    random_structure(21, "NN"),
+    random_structure(22, "B", pbc=False),
+]
 
 
 def trainer(kind, l_max=(3, 1, 1), **options):
@@ -158,9 +160,20 @@ def test_wrong_edges_are_refused():
     order, slot = torch.tensor([0, 1]), torch.tensor([0, 1, 2])
 
     def moments(**changed):
-        arguments = {"vectors": vectors, "offsets": offsets, "centre": centre, "neighbor": 1 - centre, "place": slot,
-                     "order": order, "near": [2, 1], "counts": [1, 1], "cutoffs": cutoffs, "sizes": [4, 3, 2],
-                     "field": 1, "dtype": torch.float32} | changed  # fmt: skip
+        arguments = {
+            "vectors": vectors,
+            "offsets": offsets,
+            "centre": centre,
+            "neighbor": 1 - centre,
+            "place": slot,
+            "order": order,
+            "near": [2, 1],
+            "counts": [1, 1],
+            "cutoffs": cutoffs,
+            "sizes": [4, 3, 2],
+            "field": 1,
+            "dtype": torch.float32,
+        } | changed
         return torch.ops.tnep.training_moments(**arguments)
 
     assert [tuple(m.shape) for m in moments()[:3]] == [(8, 4, 1), (6, 8, 1), (6, 3, 8, 1)]

@@ -37,8 +37,7 @@ def test_a_small_budget_gives_the_same_result(kind, where, structures, tmp_path,
         usage = namedtuple("usage", "free")(1e9)
         monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage)
     budget = whole.storage.memory
-    config = small_config(kind, optimizer={"steps": 3, "lbfgs_steps": 0, "memory_gb": budget,
-                                           "scratch": str(tmp_path)})  # fmt: skip
+    config = small_config(kind, optimizer={"steps": 3, "lbfgs_steps": 0, "memory_gb": budget, "scratch": str(tmp_path)})
     small = Trainer(config, structures)
     storage = small.storage
     assert len(small.parts["train"].blocks) > 3
@@ -78,8 +77,9 @@ def test_a_missing_scratch_folder_is_named(structures, tmp_path):
 def test_single_precision_is_accurate_enough(structures):
     """Gradients of float32 moments are those of float64 to a few parts in a million."""
     for kind in KINDS:
-        double, single = (Trainer(small_config(kind, optimizer={"precision": p}), structures)
-                          for p in ("float64", "float32"))  # fmt: skip
+        double, single = (
+            Trainer(small_config(kind, optimizer={"precision": p}), structures) for p in ("float64", "float32")
+        )
         assert single.storage.memory == pytest.approx(double.storage.memory / 2)
         with torch.no_grad():
             single.vector.copy_(double.vector)
@@ -106,9 +106,11 @@ def interrupted(config, structures, stop, path):
 @pytest.mark.parametrize("stop", [3, 8, 14])
 def test_batches_and_starts_go_on_bit_by_bit(structures, tmp_path, stop):
     config = small_config(
-        "dipole", data={"validation_fraction": 0.25}, output={"checkpoint_interval": 1, "report_interval": 2},
+        "dipole",
+        data={"validation_fraction": 0.25},
+        output={"checkpoint_interval": 1, "report_interval": 2},
         optimizer={"steps": 10, "lbfgs_steps": 5, "batch": 4, "restarts": 3, "restart_steps": 6},
-    )  # fmt: skip
+    )
     whole = Trainer(config, structures)
     assert whole.vector.shape == (3, whole.model.n_parameters) and whole.total_steps == 21
     batches = whole.parts["train"].batches
@@ -148,9 +150,11 @@ def test_the_best_start_is_chosen(structures):
     for k in range(3):
         seed = config.model.seed + 1_000_003 * k
         alone = Trainer(
-            replace(config, model=replace(config.model, seed=seed),
-                    optimizer=replace(config.optimizer, restarts=1, steps=7)), structures
-        )  # fmt: skip
+            replace(
+                config, model=replace(config.model, seed=seed), optimizer=replace(config.optimizer, restarts=1, steps=7)
+            ),
+            structures,
+        )
         alone.run()
         torch.testing.assert_close(together.vector[k], alone.vector, rtol=0, atol=1e-8)
         losses.append(alone.history[-1]["loss_validation"])
@@ -167,8 +171,12 @@ def test_the_best_start_is_chosen(structures):
 
 def test_patience(structures):
     """Random labels: the validation loss soon stops falling, and so does the run."""
-    config = small_config("dipole", data={"validation_fraction": 0.5}, output={"report_interval": 2},
-                          optimizer={"steps": 400, "lbfgs_steps": 0, "patience": 5})  # fmt: skip
+    config = small_config(
+        "dipole",
+        data={"validation_fraction": 0.5},
+        output={"report_interval": 2},
+        optimizer={"steps": 400, "lbfgs_steps": 0, "patience": 5},
+    )
     trainer = Trainer(config, structures)
     trainer.run()
     assert trainer.step < 400 and trainer.step == trainer.best["step"] + 10
@@ -176,8 +184,12 @@ def test_patience(structures):
 
 
 def test_lbfgs_takes_over_from_the_best_parameters_when_patience_runs_out(structures):
-    config = small_config("dipole", data={"validation_fraction": 0.5}, output={"report_interval": 2},
-                          optimizer={"steps": 400, "lbfgs_steps": 300, "patience": 5})  # fmt: skip
+    config = small_config(
+        "dipole",
+        data={"validation_fraction": 0.5},
+        output={"report_interval": 2},
+        optimizer={"steps": 400, "lbfgs_steps": 300, "patience": 5},
+    )
     trainer = Trainer(config, structures)
     starts, original = [], trainer.lbfgs_step
 

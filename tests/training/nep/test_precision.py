@@ -54,8 +54,10 @@ def test_double_precision_has_none():
     assert rounding(trained("dipole")) == {}
 
 
-@pytest.mark.parametrize(("kind", "atomic"), [("potential", False), ("dipole", False), ("dipole", True),
-                                              ("polarizability", False), ("polarizability", True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "atomic"),
+    [("potential", False), ("dipole", False), ("dipole", True), ("polarizability", False), ("polarizability", True)],
+)
 def test_the_evolution_strategy(kind, atomic, monkeypatch):
     given = options(kind, atomic_v=atomic, l_max=(4, 2, 1, 0, 0, 0, 0))
     trainer = SnesTrainer(given, make_frames(atomic=atomic))

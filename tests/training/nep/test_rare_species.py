@@ -67,8 +67,10 @@ def many(n_rare, n=300):
     return [random_structure(seed, "NBC" if seed < n_rare else "NB", pbc=False) for seed in range(n)]
 
 
-@pytest.mark.parametrize("n, rare, found", [(300, 9, True), (300, 10, False), (41, 2, True), (40, 2, False),
-                                            (20, 1, False), (1000, 1, True), (300, 0, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    "n, rare, found",
+    [(300, 9, True), (300, 10, False), (41, 2, True), (40, 2, False), (20, 1, False), (1000, 1, True), (300, 0, False)],
+)
 def test_rare_species_are_found(n, rare, found):
     findings = [f for f in check_structures(many(rare, n), units=False) if f.check == "rare species"]
     assert len(findings) == found
@@ -107,8 +109,9 @@ def test_an_enthalpy_training_says_the_same(tmp_path, caplog):
     write_dataset(tmp_path / "data.extxyz", [replace(s, weight=1.0) for s in many(9)])
     tables = {
         "data": {"files": ["data.extxyz"], "validation_fraction": 0.0, "test_fraction": 0.3},
-        "model": {"kind": "enthalpy", "species": ["N", "B", "C", "O"]}, "output": {"directory": "out"},
-    }  # fmt: skip
+        "model": {"kind": "enthalpy", "species": ["N", "B", "C", "O"]},
+        "output": {"directory": "out"},
+    }
     enthalpy = parse_enthalpy_config(tables, tmp_path)
     read_enthalpy_structures(enthalpy)
     found = warnings_of(caplog)
@@ -134,8 +137,13 @@ def enthalpy_trainer(structures, indices):
 
 @pytest.mark.parametrize("trainer, cutoff", [(nep_trainer, "radial cutoff"), (enthalpy_trainer, "cutoff")])
 def test_what_only_held_back_structures_have_is_said(trainer, cutoff, caplog):
-    held = [random_structure(7, "BNC"), random_structure(8, "BN"), random_structure(9, "BC"), random_structure(10, "BO"),
-            random_structure(11, "BCO")]  # fmt: skip
+    held = [
+        random_structure(7, "BNC"),
+        random_structure(8, "BN"),
+        random_structure(9, "BC"),
+        random_structure(10, "BO"),
+        random_structure(11, "BCO"),
+    ]
     trainer([*SEEN, *held], split(11, validation=2, test=3))
     of_validation, of_test = warnings_of(caplog)
     start = f"warning: 1 of 2 validation structures have species, or pairs within the {cutoff}, that none"
@@ -156,8 +164,10 @@ def test_what_only_held_back_structures_have_is_said(trainer, cutoff, caplog):
 def test_coefficients_of_unseen_pairs_stay_zero(optimizer, precision, tmp_path):
     trainer = Trainer(config("potential", optimizer={**optimizer, "precision": precision}), SEEN)
     before = trainer.vector.detach().reshape(-1, trainer.model.n_parameters)
-    whole = Trainer(config("potential", optimizer={**optimizer, "precision": precision}),
-                    [random_structure(0, "BNCO", cell=0.7 * np.diag([3.1, 3.4, 3.7]))])  # fmt: skip
+    whole = Trainer(
+        config("potential", optimizer={**optimizer, "precision": precision}),
+        [random_structure(0, "BNCO", cell=0.7 * np.diag([3.1, 3.4, 3.7]))],
+    )
     drawn = whole.vector.detach().reshape(before.shape)
     assert (whole.model.split(drawn)["c_angular"] != 0).all()  # here all species meet
     assert torch.equal(before[before != 0], drawn[before != 0])  # other parameters are drawn as ever
@@ -257,9 +267,20 @@ def write_xyz(path, structures):
 
 @pytest.mark.parametrize("engine", ["gradient", "snes"])
 def test_folders_say_and_do_the_same(engine, tmp_path, caplog):
-    given = NepInput(SPECIES, model_type=1, cutoff=((RADIAL, ANGULAR),), n_max=(2, 2), basis_size=(3, 3),
-                     l_max=(3, 1, 0, 0, 0, 0, 0), neuron=4, population=10, generation=4, lambda_e=0.0, lambda_f=0.0,
-                     lambda_v=1.0)  # fmt: skip
+    given = NepInput(
+        SPECIES,
+        model_type=1,
+        cutoff=((RADIAL, ANGULAR),),
+        n_max=(2, 2),
+        basis_size=(3, 3),
+        l_max=(3, 1, 0, 0, 0, 0, 0),
+        neuron=4,
+        population=10,
+        generation=4,
+        lambda_e=0.0,
+        lambda_f=0.0,
+        lambda_v=1.0,
+    )
     write_nep_in(tmp_path / "nep.in", given)
     write_xyz(tmp_path / "train.xyz", SEEN)
     write_xyz(tmp_path / "test.xyz", [random_structure(7, "BNC"), random_structure(8, "BN")])

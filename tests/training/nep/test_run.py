@@ -87,8 +87,10 @@ def test_command_trains_and_writes_everything(folder, caplog, capsys):
     assert "step 100/100 lbfgs" in caplog.text and " s left" in caplog.text
     results = json.loads((folder / "out" / "results.json").read_text())
     assert {split: len(indices) for split, indices in results["splits"].items()} == {
-        "train": 8, "validation": 4, "test": 4,
-    }  # fmt: skip
+        "train": 8,
+        "validation": 4,
+        "test": 4,
+    }
     forces = results["errors"]["test"]["forces"]
     assert forces["rmse"] < 0.1 * forces["spread"], forces
     assert forces["unit"] == "eV/Å" and forces["count"] == 4 * 4 * 3 and forces["r2"] > 0.98
@@ -113,9 +115,12 @@ def test_killed_run_goes_on_exactly(folder, caplog):
     for line_of_death in ("step 10/", "step 70/"):
         code = "import sys; from tnep_calc.cli import main; sys.exit(main(sys.argv[1:]))"
         process = subprocess.Popen(
-            [sys.executable, "-c", code, "train", config, "--output", "killed"], cwd=folder, stderr=subprocess.PIPE,
-            text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+            [sys.executable, "-c", code, "train", config, "--output", "killed"],
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
         for line in process.stderr:
             if line_of_death in line:
                 process.send_signal(signal.SIGKILL)
@@ -138,10 +143,12 @@ def test_state_is_complete(tmp_path, kind, stop):
     """Every kind goes on bit by bit from any checkpoint, also within L-BFGS (history and line search)."""
     structures = [random_structure(seed, "BNB") for seed in range(6)]
     config = small_config(
-        kind, tmp_path, data={"validation_fraction": 0.34},
+        kind,
+        tmp_path,
+        data={"validation_fraction": 0.34},
         optimizer={"steps": 10, "lbfgs_steps": 40, "lbfgs_history": 8},
         output={"checkpoint_interval": 1, "report_interval": 10},
-    )  # fmt: skip
+    )
 
     whole = Trainer(config, structures)
     whole.run()
@@ -174,7 +181,9 @@ def test_other_configuration_or_data_is_refused(tmp_path):
     structures = [random_structure(seed, "BN") for seed in range(4)]
     trainer = Trainer(small_config(), structures)
     trainer.run(checkpoint=tmp_path / "c.pt")
-    with pytest.raises(InputError, match="another configuration or another engine: train in another folder, or use --restart"):
+    with pytest.raises(
+        InputError, match="another configuration or another engine: train in another folder, or use --restart"
+    ):
         Trainer(small_config(model={"neurons": 6}), structures).restore(tmp_path / "c.pt")
     changed = [replace(structures[0], energy=structures[0].energy + 1e-9), *structures[1:]]
     with pytest.raises(InputError, match="another data"):
@@ -209,8 +218,9 @@ def test_missing_labels_name_file_structure_and_field(tmp_path):
 
 def test_best_on_validation_is_kept():
     structures = [random_structure(seed, "BNB") for seed in range(8)]  # random labels: the more steps, the worse
-    config = small_config(data={"validation_fraction": 0.5}, optimizer={"steps": 5, "lbfgs_steps": 60},
-                          output={"report_interval": 5})  # fmt: skip
+    config = small_config(
+        data={"validation_fraction": 0.5}, optimizer={"steps": 5, "lbfgs_steps": 60}, output={"report_interval": 5}
+    )
     trainer = Trainer(config, structures)
     trainer.run()
     losses = {row["step"]: row["loss_validation"] for row in trainer.history}
@@ -256,8 +266,10 @@ def test_structures_are_used_with_the_labels_they_have(tmp_path, kind):
     """Labels of atoms of some structures, of the whole of others: the same loss as from both sets apart."""
     whole, of_atoms = ("energy", "forces") if kind == "potential" else ("dipole", "born_charges")
     structures = [random_structure(seed, ("BNB", "BN")[seed % 2]) for seed in range(6)]
-    mixed = [replace(s, **{whole if k < 2 else of_atoms: None if k < 4 else getattr(s, whole if k < 2 else of_atoms)})
-             for k, s in enumerate(structures)]  # fmt: skip
+    mixed = [
+        replace(s, **{whole if k < 2 else of_atoms: None if k < 4 else getattr(s, whole if k < 2 else of_atoms)})
+        for k, s in enumerate(structures)
+    ]
     names = {name: 0.0 for name in LABELS[kind]} | {whole: 1.0, of_atoms: 0.7}
     with pytest.raises(DataFileError, match=f"random, structure 0: no {whole}; .*allow_missing"):
         Trainer(small_config(kind, loss=names), mixed)
@@ -266,13 +278,17 @@ def test_structures_are_used_with_the_labels_they_have(tmp_path, kind):
     trainer.run()
     assert trainer.history[-1]["loss_train"] < trainer.history[0]["loss_train"]
     rows = trainer.history[-1]
-    errors = {name: trainer.parts["train"].labels.known_errors(name, value) for name, value in
-              trainer.evaluate("train").items()}  # fmt: skip
+    errors = {
+        name: trainer.parts["train"].labels.known_errors(name, value)
+        for name, value in trainer.evaluate("train").items()
+    }
     assert len(errors[whole]) == 4 and len(errors[of_atoms]) == sum(map(len, mixed[:2] + mixed[4:]))
     for name, error in errors.items():
         assert rows[f"rmse_{name}_train"] == pytest.approx(float(error.square().mean().sqrt()))
-    expected = sum(weight * (rows[f"rmse_{name}_train"] / trainer.objective.spreads[name]) ** 2
-                   for name, weight in {whole: 1.0, of_atoms: 0.7}.items())  # fmt: skip
+    expected = sum(
+        weight * (rows[f"rmse_{name}_train"] / trainer.objective.spreads[name]) ** 2
+        for name, weight in {whole: 1.0, of_atoms: 0.7}.items()
+    )
     assert rows["loss_train"] == pytest.approx(expected)
 
 

@@ -18,13 +18,25 @@ def config():
 
     def make(**changes):
         tables = {
-            "data": {"files": ["none.extxyz"], "validation_fraction": 0.2, "test_fraction": 0.0,
-                     "augmentation": "none"},
-            "model": {"kind": "radnet", "species": list(SPECIES), "cutoff": 3.4, "points": 5, "width": 3.6,
-                      "sigma": 0.6, "filters": 4, "hidden": 8},
+            "data": {
+                "files": ["none.extxyz"],
+                "validation_fraction": 0.2,
+                "test_fraction": 0.0,
+                "augmentation": "none",
+            },
+            "model": {
+                "kind": "radnet",
+                "species": list(SPECIES),
+                "cutoff": 3.4,
+                "points": 5,
+                "width": 3.6,
+                "sigma": 0.6,
+                "filters": 4,
+                "hidden": 8,
+            },
             "optimizer": {"epochs": 12, "batch": 4, "precision": "float64"},
             "output": {"directory": "out", "report_interval": 3, "checkpoint_interval": 3},
-        }  # fmt: skip
+        }
         for name, table in changes.items():
             tables[name] = {**tables.get(name, {}), **table}
         return parse_radnet_config(tables)

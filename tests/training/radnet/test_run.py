@@ -77,9 +77,39 @@ def test_series_of_a_trajectory(folder):
     from tnep_calc.io.series.timeseries import read_timeseries
 
     model = str(folder / "out" / "model.pt")
-    assert main(["series", str(folder / "data.extxyz"), "-o", str(folder / "s.h5"), "--radnet-model", model,
-                 "--interval", "1fs", "--temperature", "300"]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "series",
+                str(folder / "data.extxyz"),
+                "-o",
+                str(folder / "s.h5"),
+                "--radnet-model",
+                model,
+                "--interval",
+                "1fs",
+                "--temperature",
+                "300",
+            ]
+        )
+        == 0
+    )
     series = read_timeseries(folder / "s.h5")
     assert series.dipole.values.shape == (10, 3) and np.isfinite(series.polarizability.values).all()
-    assert main(["series", str(folder / "data.extxyz"), "-o", str(folder / "t.h5"), "--radnet-model", model,
-                 "--dipole-model", model, "--interval", "1fs"]) != 0  # fmt: skip
+    assert (
+        main(
+            [
+                "series",
+                str(folder / "data.extxyz"),
+                "-o",
+                str(folder / "t.h5"),
+                "--radnet-model",
+                model,
+                "--dipole-model",
+                model,
+                "--interval",
+                "1fs",
+            ]
+        )
+        != 0
+    )

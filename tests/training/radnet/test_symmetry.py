@@ -16,12 +16,14 @@ from tnep_calc.training.radnet.symmetry import Crystal, crystals, random_operati
 
 
 def structure(atoms, **labels):
-    return LabelledStructure("made up", tuple(atoms.get_chemical_symbols()), atoms.positions, atoms.cell.array,
-                             atoms.pbc, **labels)  # fmt: skip
+    return LabelledStructure(
+        "made up", tuple(atoms.get_chemical_symbols()), atoms.positions, atoms.cell.array, atoms.pbc, **labels
+    )
 
 
-@pytest.mark.parametrize(("name", "order", "polar"), [("zincblende", 24, False), ("rocksalt", 48, False),
-                                                      ("wurtzite", 12, True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "order", "polar"), [("zincblende", 24, False), ("rocksalt", 48, False), ("wurtzite", 12, True)]
+)
 def test_point_group_of_displaced_structures(name, order, polar):
     made = []
     for k in range(12):
@@ -53,8 +55,11 @@ def test_formal_polarization_of_zinc_blende_is_removed(charges):
         moved = atoms.positions - bulk("BN", "zincblende", a=3.6).positions
         induced.append(np.einsum("iab,ib->a", born, moved))
         branch = 0.25 + np.random.default_rng(k).integers(-1, 2, 3)
-        made.append(structure(atoms, dipole=branch @ atoms.cell.array + induced[-1],
-                              born_charges=born + 0.1 if charges else None))  # fmt: skip
+        made.append(
+            structure(
+                atoms, dipole=branch @ atoms.cell.array + induced[-1], born_charges=born + 0.1 if charges else None
+            )
+        )
     found, removed = without_formal_polarization(made, crystals(made, 0.1))
     reduced = np.array([(s.dipole - p) @ np.linalg.inv(s.cell) for s, p in zip(found, induced, strict=True)])
     left = reduced - np.rint(reduced)

@@ -65,8 +65,15 @@ def test_resume_is_exact(structures, config, tmp_path):
 
 def test_plateaus_and_early_stopping(structures, config):
     """A learning rate at which nothing improves is lowered by the factor, and the training ends after its patience."""
-    options = {"epochs": 60, "lr": 1e-9, "min_lr": 2e-10, "patience": 1, "factor": 0.5, "early_stopping": 4,
-               "average": 0.0}  # fmt: skip
+    options = {
+        "epochs": 60,
+        "lr": 1e-9,
+        "min_lr": 2e-10,
+        "patience": 1,
+        "factor": 0.5,
+        "early_stopping": 4,
+        "average": 0.0,
+    }
     made = config(optimizer=options, output={"report_interval": 1}, loss={"weight_decay": 0.0})
     trainer = RadnetTrainer(made, structures)
     trainer.run()
@@ -83,8 +90,10 @@ def test_result_is_the_best_report(structures, config):
     assert int(np.argmin(judged)) < len(judged) - 1
     labels = trainer.pool.labels.select(trainer.indices["validation"])
     found = trainer.evaluate("validation")
-    loss = sum(float((labels.known_errors(name, value) / trainer.spreads[name]).square().mean())
-               for name, value in found.items())  # fmt: skip
+    loss = sum(
+        float((labels.known_errors(name, value) / trainer.spreads[name]).square().mean())
+        for name, value in found.items()
+    )
     assert loss == pytest.approx(min(judged), rel=1e-6)
 
 
@@ -98,8 +107,10 @@ def test_dipoles_on_other_branches_are_the_same_labels(structures, config):
 
 
 def test_structures_may_lack_labels(structures, config):
-    some = [replace(s, **{name: None}) for s, name in zip(structures, ["dipole", "born_charges", "polarizability"] * 4,
-                                                          strict=False)]  # fmt: skip
+    some = [
+        replace(s, **{name: None})
+        for s, name in zip(structures, ["dipole", "born_charges", "polarizability"] * 4, strict=False)
+    ]
     trainer = RadnetTrainer(config(data={"validation_fraction": 0.0}), some)
     trainer.run()
     assert all(np.isfinite(trainer.history[-1][f"rmse_{name}_train"]) for name in trainer.weights)
@@ -127,13 +138,20 @@ def test_untrained_model_gives_the_mean_of_the_polarizability(structures, config
     assert abs(float(found[:, :3].mean() - labels[:, :3].mean())) < 0.5 * float(rest.std())
 
 
-@pytest.mark.parametrize(("table", "values", "message"), [
-    ("model", {"architecture": "large"}, "model.architecture must be 'compact' or 'paper', got 'large'"),
-    ("model", {"targets": ["energy"]}, "model.targets must be dipole or polarizability or both, got energy"),
-    ("data", {"augmentation": "all"}, "data.augmentation must be 'point_group' or 'rotations' or 'none', got 'all'"),
-    ("loss", {"dipole": 0.0, "born_charges": 0.0, "polarizability": 0.0}, "needs a positive weight"),
-    ("optimizer", {"factor": 1.0}, "optimizer.factor must be between 0 and 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("table", "values", "message"),
+    [
+        ("model", {"architecture": "large"}, "model.architecture must be 'compact' or 'paper', got 'large'"),
+        ("model", {"targets": ["energy"]}, "model.targets must be dipole or polarizability or both, got energy"),
+        (
+            "data",
+            {"augmentation": "all"},
+            "data.augmentation must be 'point_group' or 'rotations' or 'none', got 'all'",
+        ),
+        ("loss", {"dipole": 0.0, "born_charges": 0.0, "polarizability": 0.0}, "needs a positive weight"),
+        ("optimizer", {"factor": 1.0}, "optimizer.factor must be between 0 and 1"),
+    ],
+)
 def test_configurations_that_cannot_work(config, table, values, message):
     with pytest.raises(InputError, match=message):
         config(**{table: values})

@@ -14,12 +14,26 @@ from tnep_calc.plotting.page import Picture, Section, Table, write_page
 def test_page_is_complete_and_escaped(tmp_path):
     figure = Figure()
     figure.subplots().plot([0, 1], [1, 0])
-    table = Table(["<name>", "value"], [["a & b", 0.123456], ["count", 7], ["flag", True], ["x", np.float64(2)], ["n", np.int64(11)]], "c<d")
+    table = Table(
+        ["<name>", "value"],
+        [["a & b", 0.123456], ["count", 7], ["flag", True], ["x", np.float64(2)], ["n", np.int64(11)]],
+        "c<d",
+    )
     page = tmp_path / "page.html"
     write_page(page, "T<i>tle", [Section("First & last", ["a < b", table, Picture(figure, 'a "figure"')])])
     text = page.read_text()
-    for piece in ("T&lt;i&gt;tle", "First &amp; last", "<p>a &lt; b</p>", "&lt;name&gt;", "a &amp; b", "c&lt;d",
-                  '<td class="number">0.1235</td>', '<td class="number">7</td>', '<td class="number">11</td>', "<td>True</td>"):  # fmt: skip
+    for piece in (
+        "T&lt;i&gt;tle",
+        "First &amp; last",
+        "<p>a &lt; b</p>",
+        "&lt;name&gt;",
+        "a &amp; b",
+        "c&lt;d",
+        '<td class="number">0.1235</td>',
+        '<td class="number">7</td>',
+        '<td class="number">11</td>',
+        "<td>True</td>",
+    ):
         assert piece in text, piece
     assert "<i>" not in text and not re.search(r'(src|href)="(?!data:)', text)
     (data,) = re.findall(r'src="data:image/png;base64,([^"]+)"', text)

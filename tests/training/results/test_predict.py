@@ -41,8 +41,12 @@ def write_structures(path, structures, shift=0.0):
     frames = []
     for s in structures:
         atoms = Atoms(s.symbols, s.positions, cell=s.cell, pbc=s.pbc)
-        atoms.info |= {"energy": s.energy, "virial": s.virial, "dipole": s.dipole + shift * s.cell[0],
-                       "polarizability": s.polarizability}  # fmt: skip
+        atoms.info |= {
+            "energy": s.energy,
+            "virial": s.virial,
+            "dipole": s.dipole + shift * s.cell[0],
+            "polarizability": s.polarizability,
+        }
         atoms.arrays["forces"] = s.forces
         atoms.arrays["born_charges"] = s.born_charges.reshape(len(s), 9)
         frames.append(atoms)
@@ -112,8 +116,12 @@ def test_in_a_field_energies_and_virials_are_on_the_branch_of_the_label(tmp_path
     structure = replace(from_atoms(silica(1), "random"), electric_field=np.array([0.2, 0.0, -0.1]))
     own = predict(TNEPCalculator(enthalpy=tmp_path / "model.pt", skin=0.0), structure)
     torque = np.outer(own.electric_field, quanta := own.cell[0] - 2 * own.cell[2])
-    shifted = replace(own, dipole=own.dipole + quanta, energy=own.energy - own.electric_field @ quanta,
-                      virial=own.virial + (torque + torque.T) / 2)  # fmt: skip
+    shifted = replace(
+        own,
+        dipole=own.dipole + quanta,
+        energy=own.energy - own.electric_field @ quanta,
+        virial=own.virial + (torque + torque.T) / 2,
+    )
     write_dataset(tmp_path / "shifted.extxyz", [shifted])
     command = ["predict", str(tmp_path / "shifted.extxyz"), "--enthalpy", str(tmp_path / "model.pt")]
     assert main(command) == 0

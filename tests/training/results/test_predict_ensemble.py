@@ -17,8 +17,11 @@ def structures():
 
 
 def test_means_and_deviations(structures):
-    models = {"energy": [random_nep(seed=k) for k in range(3)], "susceptibility": random_nep("polarizability"),
-              "dipole": [random_nep("dipole", seed=k) for k in range(3)]}  # fmt: skip
+    models = {
+        "energy": [random_nep(seed=k) for k in range(3)],
+        "susceptibility": random_nep("polarizability"),
+        "dipole": [random_nep("dipole", seed=k) for k in range(3)],
+    }
     predictions, compared = compare_ensemble(structures, TNEPCalculator(**models))
     members = [TNEPCalculator(energy=models["energy"][k], dipole=models["dipole"][k]) for k in range(3)]
     panels = {panel["name"]: panel["splits"]["all"] for panel in compared}

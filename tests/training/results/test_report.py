@@ -47,7 +47,9 @@ def test_groups_of_components():
     np.testing.assert_array_equal(rest["splits"]["test"]["target"], target[:, 3:])
     born = {**panel, "splits": {"test": dict.fromkeys(("target", "prediction"), rng.normal(size=(5, 3, 3)))}}
     assert [g["splits"]["test"]["target"].shape for g in component_groups(born)] == [(5, 3), (5, 6)]
-    assert len(component_groups({**panel, "splits": {"a": dict.fromkeys(("target", "prediction"), target[:, :3])}})) == 1
+    assert (
+        len(component_groups({**panel, "splits": {"a": dict.fromkeys(("target", "prediction"), target[:, :3])}})) == 1
+    )
     assert np.isnan(numbers_of(np.ones(3), np.zeros(3))["r2"])
 
 
@@ -90,7 +92,10 @@ def test_folders_of_gpumd(tmp_path):
     page = write_report([tmp_path / "split1", tmp_path / "split2"])
     assert page == tmp_path / "report.html"
     text = page.read_text()
-    assert "Settings, the same for all" in text and f'<td class="number">{2 * 3 * len(panel["splits"]["test"]["target"])}' in text
+    assert (
+        "Settings, the same for all" in text
+        and f'<td class="number">{2 * 3 * len(panel["splits"]["test"]["target"])}' in text
+    )
 
 
 def test_bad_folders(tmp_path, ensemble):

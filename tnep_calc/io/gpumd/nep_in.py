@@ -335,9 +335,22 @@ def format_nep_in(p: NepInput) -> str:
         add(name, name, value if isinstance(value, tuple) else [value])
     if (p.batch, p.full_batch) != (default.batch, default.full_batch):
         lines.append(("batch", [p.batch, 1] if p.full_batch else [p.batch]))
-    for name in ("lambda_1", "lambda_2", "lambda_e", "lambda_f", "lambda_v", "lambda_shear", "force_delta", "zbl",
-                 "use_typewise_cutoff_zbl", "output_interval", "output_descriptor", "initial_para", "sigma0",
-                 "seed"):  # fmt: skip
+    for name in (
+        "lambda_1",
+        "lambda_2",
+        "lambda_e",
+        "lambda_f",
+        "lambda_v",
+        "lambda_shear",
+        "force_delta",
+        "zbl",
+        "use_typewise_cutoff_zbl",
+        "output_interval",
+        "output_descriptor",
+        "initial_para",
+        "sigma0",
+        "seed",
+    ):
         add(name, name, [getattr(p, name)])
     for name in ("type_weight", "save_potential", "fine_tune"):
         add(name, name, getattr(p, name))

@@ -227,8 +227,10 @@ def _cutoffs(header, t):
         names = ("use_typewise_cutoff", "use_typewise_cutoff", "use_typewise_cutoff_zbl")
         used = [name for name, factor in zip(names, values[4:], strict=True) if factor > 0]
         if used:
-            header.fail(f"the model was trained with {used[0]} (factors {' '.join(f'{v:g}' for v in values[4:])}), "
-                        "which is not supported")  # fmt: skip
+            header.fail(
+                f"the model was trained with {used[0]} (factors {' '.join(f'{v:g}' for v in values[4:])}), "
+                "which is not supported"
+            )
         values = values[:4]
     radii, counts = (values, [0, 0]) if len(values) == 2 else (values[:-2], values[-2:])
     if not all(0 < r <= MAX_CUTOFF for r in radii):
@@ -311,13 +313,27 @@ def read_nep(path, model_type: str | None = None) -> NepParameters:
         zbl = ZBL(inner, outer, zbl_values[2] if len(zbl_values) == 3 else None, flexible)
     take.finish(kind, version)
     return NepParameters(
-        version=version, kind=kind, species=species, radial_cutoffs=radial_cutoffs, angular_cutoffs=angular_cutoffs,
-        max_neighbors=max_neighbors, n_max=(n_max[0], n_max[1]),
-        basis_size=(basis_size[0], basis_size[1]), l_max=l_max, extra=extra, neurons=neurons,
-        w0=arrays["w0"], b0=arrays["b0"], w1=arrays["w1"], b1=arrays["b1"],
+        version=version,
+        kind=kind,
+        species=species,
+        radial_cutoffs=radial_cutoffs,
+        angular_cutoffs=angular_cutoffs,
+        max_neighbors=max_neighbors,
+        n_max=(n_max[0], n_max[1]),
+        basis_size=(basis_size[0], basis_size[1]),
+        l_max=l_max,
+        extra=extra,
+        neurons=neurons,
+        w0=arrays["w0"],
+        b0=arrays["b0"],
+        w1=arrays["w1"],
+        b1=arrays["b1"],
         species_bias=arrays["species_bias"] if version == 5 else None,
-        c_radial=c_radial, c_angular=c_angular, q_scaler=q_scaler, zbl=zbl,
-    )  # fmt: skip
+        c_radial=c_radial,
+        c_angular=c_angular,
+        q_scaler=q_scaler,
+        zbl=zbl,
+    )
 
 
 def _numbers(path, lines, offset, ends_with_newline=True):

@@ -24,8 +24,16 @@ _PAIR = re.compile(r'([^\s="]+)\s*=\s*(?:"([^"]*)"|(\S+))')
 _LOWER = [3 * max(a, b) + min(a, b) for a, b in GPUMD_ORDER]  # places in nine row-major numbers that are used
 ATOMIC = {"dipole": ("adipole", "atomic_dipole"), "polarizability": ("apol", "atomic_polarizability")}
 """Names of the columns with targets of atoms."""
-_COLUMNS = {"species": 1, "pos": 3, "force": 3, "forces": 3, "adipole": 3, "atomic_dipole": 3, "apol": 9,
-            "atomic_polarizability": 9}  # fmt: skip
+_COLUMNS = {
+    "species": 1,
+    "pos": 3,
+    "force": 3,
+    "forces": 3,
+    "adipole": 3,
+    "atomic_dipole": 3,
+    "apol": 9,
+    "atomic_polarizability": 9,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +98,10 @@ def read_gpumd_xyz(
         lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8").splitlines()
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise DataFileError(f"{path}: cannot be read ({error})") from error
-    frames = [_Block(source, header, rows).frame(species, kind, atomic, prediction)
-              for source, header, rows in _blocks(path, lines)]  # fmt: skip
+    frames = [
+        _Block(source, header, rows).frame(species, kind, atomic, prediction)
+        for source, header, rows in _blocks(path, lines)
+    ]
     if not frames:
         raise DataFileError(f"{path}: no structure in the file")
     return frames
@@ -164,11 +174,12 @@ class _Block:
         if not prediction:
             self.require(kind, atomic, labels, atoms)
         return GpumdFrame(
-            LabelledStructure(
-                self.source, symbols, columns["pos"], cell, np.array([True] * 3), **labels
-            ),
-            self.weight("weight"), self.weight("energy_weight"), atoms["dipole"], atoms["polarizability"],
-        )  # fmt: skip
+            LabelledStructure(self.source, symbols, columns["pos"], cell, np.array([True] * 3), **labels),
+            self.weight("weight"),
+            self.weight("energy_weight"),
+            atoms["dipole"],
+            atoms["polarizability"],
+        )
 
     def columns(self):
         """Return the columns that are known, as arrays, and the symbols."""

@@ -23,8 +23,11 @@ FORMATS = ("lammps", "gpumd", "dpdt", "ipi", "cp2k", "vasp", "columns")
 SUSCEPTIBILITY = "N*chi"
 """What GPUMD writes for a model of the susceptibility: its sum over atoms, ``N chi`` with ``alpha = eps0 V chi``."""
 
-CURRENT_UNITS = {f"{dipole}/{time}": DIPOLE_UNITS[dipole] / factor for dipole in DIPOLE_UNITS
-                 for time, factor in (("fs", 1.0), ("ps", 1000.0))}  # fmt: skip
+CURRENT_UNITS = {
+    f"{dipole}/{time}": DIPOLE_UNITS[dipole] / factor
+    for dipole in DIPOLE_UNITS
+    for time, factor in (("fs", 1.0), ("ps", 1000.0))
+}
 """Units of a current, as factors to e·Å/fs."""
 
 UNIT_NAMES = {
@@ -230,9 +233,14 @@ def collect_series(
             raise InputError(f"the {label} must be a positive number, got {value}")
     formats = {Path(path): _format_of(path, file_format) for path in paths}
     readers = {
-        "lammps": read_ave_time, "gpumd": read_gpumd_output, "dpdt": read_dpdt, "ipi": read_ipi, "cp2k": read_cp2k,
-        "vasp": read_vasp, "columns": lambda path, gaps: read_plain(path, time_unit, interval, gaps),
-    }  # fmt: skip
+        "lammps": read_ave_time,
+        "gpumd": read_gpumd_output,
+        "dpdt": read_dpdt,
+        "ipi": read_ipi,
+        "cp2k": read_cp2k,
+        "vasp": read_vasp,
+        "columns": lambda path, gaps: read_plain(path, time_unit, interval, gaps),
+    }
     contents = {path: readers[kind](path, allow_gaps) for path, kind in formats.items()}
     notes = [f"{path}: {note}" for path, rows in contents.items() for note in rows.notes]
     if cell is None:

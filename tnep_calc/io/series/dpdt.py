@@ -43,6 +43,11 @@ def read_dpdt(path, allow_gaps: bool = False) -> Rows:
     if count == 7:
         quantities["dipole"] = (slice(3, 6), "e*A")
     return rows_at_times(
-        path, table.values[:, 0], table.values[:, 1:], NAMES[: count - 1], allow_gaps, table.notes,
+        path,
+        table.values[:, 0],
+        table.values[:, 1:],
+        NAMES[: count - 1],
+        allow_gaps,
+        table.notes,
         {"quantities": quantities},
-    )  # fmt: skip
+    )

@@ -202,7 +202,7 @@ def note_rounding(values, notes):
     if noise.max() > ROUNDING_LIMIT:
         notes.append(
             f"values have {SIGNIFICANT_DIGITS} digits, a rounding noise of {100 * noise.max():.2g} % of the "
-            "fluctuations; add  format \" %.12g\"  to fix ave/time"
+            'fluctuations; add  format " %.12g"  to fix ave/time'
         )
 
 

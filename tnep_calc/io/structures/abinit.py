@@ -134,9 +134,11 @@ def _read_main(path: Path, text: str) -> list[FieldRun]:
     rows = echo.numbers("rprim", np.eye(3).ravel()).reshape(3, 3) * echo.numbers("acell", np.ones(3))[:, None]
     volume = abs(np.linalg.det(rows))
     geometry = (
-        echo.numbers("znucl"), echo.numbers("typat", np.ones(n)).astype(int), rows,
+        echo.numbers("znucl"),
+        echo.numbers("typat", np.ones(n)).astype(int),
+        rows,
         echo.numbers("xred", np.zeros(3 * n)).reshape(n, 3),
-    )  # fmt: skip
+    )
     parts = re.split(r"^== DATASET\s+(\d+) =+$", text[:at], flags=re.M)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True)) or {"": text[:at]}
     runs = []
@@ -259,8 +261,10 @@ class _Echo:
 def _read_ddb(path: Path, text: str) -> FieldRun:
     text = re.sub(r"(?<=\d)[Dd](?=[-+]\d)", "E", text)
     header, _, blocks = text.partition("Database of total energy derivatives")
-    values = {name: np.array(v.split(), dtype=float) for name, v in re.findall(
-        rf"^\s+([a-z]+)((?:\s+(?:{_FLOAT}|-?\d+)(?=\s))+)", header, re.M)}  # fmt: skip
+    values = {
+        name: np.array(v.split(), dtype=float)
+        for name, v in re.findall(rf"^\s+([a-z]+)((?:\s+(?:{_FLOAT}|-?\d+)(?=\s))+)", header, re.M)
+    }
     missing = [name for name in ("natom", "typat", "znucl", "zion", "acell", "rprim", "xred") if name not in values]
     if missing or not blocks:
         raise DataFileError(f"{path}: no {' '.join(missing) or 'block of derivatives'} in this DDB")

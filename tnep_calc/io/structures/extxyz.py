@@ -86,8 +86,11 @@ def read_dataset(
 
 
 def _in_our_units(structure, factors):
-    scaled = {label: factor * getattr(structure, label) for label, factor in factors.items()
-              if getattr(structure, label) is not None}  # fmt: skip
+    scaled = {
+        label: factor * getattr(structure, label)
+        for label, factor in factors.items()
+        if getattr(structure, label) is not None
+    }
     return replace(structure, **scaled) if scaled else structure
 
 
@@ -105,10 +108,16 @@ def _warn(path, structures, unused):
 
 
 _LOOKS_LIKE = {
-    "energy": ("energy",), "forces": ("force",), "virial": ("virial",), "stress": ("stress",),
-    "born_charges": ("born", "bec"), "dipole": ("dipole", "polarization"),
-    "polarizability": ("polarizab",), "epsilon_inf": ("epsilon", "dielectric"), "susceptibility": ("suscept",),
-}  # fmt: skip
+    "energy": ("energy",),
+    "forces": ("force",),
+    "virial": ("virial",),
+    "stress": ("stress",),
+    "born_charges": ("born", "bec"),
+    "dipole": ("dipole", "polarization"),
+    "polarizability": ("polarizab",),
+    "epsilon_inf": ("epsilon", "dielectric"),
+    "susceptibility": ("suscept",),
+}
 
 
 def _all_bad(bad: list[tuple[int, str]]) -> str:
@@ -122,9 +131,12 @@ def _all_bad(bad: list[tuple[int, str]]) -> str:
 
 
 def from_atoms(
-    atoms, source: str, keys: Mapping[str, str] | None = None, require: Sequence[str] = (),
+    atoms,
+    source: str,
+    keys: Mapping[str, str] | None = None,
+    require: Sequence[str] = (),
     unused: set[str] | None = None,
-) -> LabelledStructure:  # fmt: skip
+) -> LabelledStructure:
     """Return the labelled structure of an ASE ``Atoms``, checked.
 
     Parameters

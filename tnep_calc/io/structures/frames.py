@@ -23,20 +23,35 @@ _NAMES = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
 _KINDS = {"s": "S", "r": "R", "i": "I", "l": "L"}
 _UNIT_KEY = re.compile(r"(?P<what>[a-z]+)[-_]?units?$")
 
-_ENERGY = {"ev": 1.0, "hartree": HARTREE, "ha": HARTREE, "eh": HARTREE, "au": HARTREE, "a.u.": HARTREE,
-           "rydberg": HARTREE / 2, "ry": HARTREE / 2, "mev": 1e-3}  # fmt: skip
+_ENERGY = {
+    "ev": 1.0,
+    "hartree": HARTREE,
+    "ha": HARTREE,
+    "eh": HARTREE,
+    "au": HARTREE,
+    "a.u.": HARTREE,
+    "rydberg": HARTREE / 2,
+    "ry": HARTREE / 2,
+    "mev": 1e-3,
+}
 _LENGTH = {"a": 1.0, "å": 1.0, "ang": 1.0, "angstrom": 1.0, "bohr": BOHR, "a0": BOHR, "au": BOHR, "a.u.": BOHR}
 UNITS: dict[str, tuple[tuple[str, ...], Mapping[str, float]]] = {
     "energy": (("energy",), _ENERGY),
-    "force": (("forces",), {f"{e}/{x}": e_in / x_in for e, e_in in _ENERGY.items() for x, x_in in _LENGTH.items()}
-              | {"au": HARTREE / BOHR, "a.u.": HARTREE / BOHR}),
-}  # fmt: skip
+    "force": (
+        ("forces",),
+        {f"{e}/{x}": e_in / x_in for e, e_in in _ENERGY.items() for x, x_in in _LENGTH.items()}
+        | {"au": HARTREE / BOHR, "a.u.": HARTREE / BOHR},
+    ),
+}
 """Units that a header may name: the labels they are for, and their values in eV and Å."""
 _OURS = {
-    "length": ("a", "å", "ang", "angstrom"), "position": ("a", "å", "ang", "angstrom"), "virial": ("ev",),
-    "stress": ("ev/a^3", "ev/ang^3", "ev/angstrom^3", "ev/å^3"), "dipole": ("e*a", "ea", "e*ang", "e*angstrom", "eå"),
+    "length": ("a", "å", "ang", "angstrom"),
+    "position": ("a", "å", "ang", "angstrom"),
+    "virial": ("ev",),
+    "stress": ("ev/a^3", "ev/ang^3", "ev/angstrom^3", "ev/å^3"),
+    "dipole": ("e*a", "ea", "e*ang", "e*angstrom", "eå"),
     "time": ("fs",),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -200,10 +200,14 @@ def _in_field(structure, settings, responses) -> FieldRun:
     electrons = responses["electrons"]
     dipole = responses["ions"] + electrons
     return FieldRun(
-        structure.source, structure.symbols, structure.positions, structure.cell, field,
+        structure.source,
+        structure.symbols,
+        structure.positions,
+        structure.cell,
+        field,
         {"energy": structure.energy, "dipole": dipole},
         () if _is_true(settings, "SKIP_EDOTP") else (dipole, electrons, change),
-    )  # fmt: skip
+    )
 
 
 def _structure(path, index, count, atoms) -> LabelledStructure:
@@ -213,11 +217,14 @@ def _structure(path, index, count, atoms) -> LabelledStructure:
     energy = results.get("free_energy", results.get("energy"))
     return LabelledStructure(
         f"{path}" + (f", step {index}" if count > 1 else ""),
-        tuple(atoms.get_chemical_symbols()), np.array(atoms.positions), cell, np.array([True] * 3),
+        tuple(atoms.get_chemical_symbols()),
+        np.array(atoms.positions),
+        cell,
+        np.array([True] * 3),
         energy=None if energy is None else float(energy),
         forces=results.get("forces"),
         virial=None if stress is None else -volume * from_six(np.asarray(stress), ASE_ORDER),
-    )  # fmt: skip
+    )
 
 
 def _images(path, stream, fmt):

@@ -25,9 +25,20 @@ from .field import in_field
 from .sites import EnthalpySites
 
 QUANTITIES = (
-    "energies", "energy", "forces", "virial", "virials", "dipoles", "dipole", "born_charges", "field_forces",
-    "piezoelectric", "polarizabilities", "polarizability", "polarizability_gradient",
-)  # fmt: skip
+    "energies",
+    "energy",
+    "forces",
+    "virial",
+    "virials",
+    "dipoles",
+    "dipole",
+    "born_charges",
+    "field_forces",
+    "piezoelectric",
+    "polarizabilities",
+    "polarizability",
+    "polarizability_gradient",
+)
 """What every enthalpy model gives (names of the contract in ``tnep_calc.models``)."""
 
 
@@ -56,7 +67,7 @@ class Enthalpy(nn.Module):
 
     def __init__(
         self, members: Sequence[EnthalpySites], species: tuple[str, ...], cutoff: float, n_radial: int, zbl: float = 0.0
-    ):  # fmt: skip
+    ):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.n_members = len(members)

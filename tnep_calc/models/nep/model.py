@@ -27,7 +27,12 @@ QUANTITIES = {
     "potential": ("energies", "energy", "forces", "virial", "virials", "descriptors"),
     "dipole": ("dipoles", "dipole", "born_charges", "field_forces", "field_virials", "descriptors"),
     "polarizability": (
-        "polarizabilities", "polarizability", "polarizability_gradient", "field_forces", "field_virials", "descriptors"
+        "polarizabilities",
+        "polarizability",
+        "polarizability_gradient",
+        "field_forces",
+        "field_virials",
+        "descriptors",
     ),
 }
 """What a model of each kind gives (names of the contract in ``tnep_calc.models``)."""
@@ -190,13 +195,15 @@ class NEP(nn.Module):
             out = self._energy(site, rij, edges[0], edges[1], n_atoms, quantities)
         elif self.kind == "dipole":
             pair_gradient = edge_gradient(site.sum(), rij, _keeps_graph(quantities))
-            out = self._dipole(pair_gradient, rij, edge_center, edges[0], edges[1], n_atoms, n_centers,
-                               quantities, field)  # fmt: skip
+            out = self._dipole(
+                pair_gradient, rij, edge_center, edges[0], edges[1], n_atoms, n_centers, quantities, field
+            )
         else:
             pair_gradient = edge_gradient(site.sum(), rij, _keeps_graph(quantities))
             scalar = self._network(1, types, q).to(torch.float64)
-            out = self._polarizability(pair_gradient, scalar, rij, edge_center, edges[0], edges[1], n_atoms,
-                                       n_centers, quantities, field)  # fmt: skip
+            out = self._polarizability(
+                pair_gradient, scalar, rij, edge_center, edges[0], edges[1], n_atoms, n_centers, quantities, field
+            )
         if "descriptors" in quantities:
             out["descriptors"] = q.detach().to(torch.float64)
         return out

@@ -76,9 +76,15 @@ class RadNet(nn.Module):
             last = min(first + self.centers_at_once, n_centers)
             edges = slice(int(offsets[first]), int(offsets[last]))
             part = self._part(
-                species, centers[first:last], offsets[first : last + 1] - offsets[first], neighbors[edges],
-                vectors[edges], quantities, None if local is None else local[first:last], n_atoms,
-            )  # fmt: skip
+                species,
+                centers[first:last],
+                offsets[first : last + 1] - offsets[first],
+                neighbors[edges],
+                vectors[edges],
+                quantities,
+                None if local is None else local[first:last],
+                n_atoms,
+            )
             for name, value in part.items():
                 if name not in out:
                     out[name] = value

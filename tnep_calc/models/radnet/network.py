@@ -40,9 +40,13 @@ def compact_network(channels: int, points: int, outputs: int, filters: int, hidd
     """
     left = (points - 1) // 2 + 1
     return nn.Sequential(
-        nn.Conv3d(channels, filters, 3, stride=2, padding=1), nn.SiLU(), nn.Flatten(),
-        nn.Linear(filters * left**3, hidden), nn.SiLU(), nn.Linear(hidden, outputs),
-    )  # fmt: skip
+        nn.Conv3d(channels, filters, 3, stride=2, padding=1),
+        nn.SiLU(),
+        nn.Flatten(),
+        nn.Linear(filters * left**3, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, outputs),
+    )
 
 
 def multiplications(network: nn.Sequential, points: int) -> int:

@@ -102,9 +102,13 @@ def potential_errors(data: SupercellData, calculator, which, executor: Executor 
     of_atom = 1e3 * (e - data.energies[which]) / len(data.supercell)
     of_force = 1e3 * (f - data.forces[which])
     return PotentialErrors(
-        len(which), _rms(of_atom), float(np.mean(np.abs(of_atom))), _rms(of_force), float(np.mean(np.abs(of_force))),
+        len(which),
+        _rms(of_atom),
+        float(np.mean(np.abs(of_atom))),
+        _rms(of_force),
+        float(np.mean(np.abs(of_force))),
         1e3 * _rms(data.forces[which]),
-    )  # fmt: skip
+    )
 
 
 def _rms(values) -> float:

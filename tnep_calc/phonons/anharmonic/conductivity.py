@@ -106,9 +106,14 @@ def _listed(numbers) -> str:
 
 
 def thermal_conductivity(
-    phono3py: Phono3py, mesh, temperatures=(300.0,), method: str = "rta", isotopes: bool = False,
-    boundary: float | None = None, folder=None,
-) -> Conductivity:  # fmt: skip
+    phono3py: Phono3py,
+    mesh,
+    temperatures=(300.0,),
+    method: str = "rta",
+    isotopes: bool = False,
+    boundary: float | None = None,
+    folder=None,
+) -> Conductivity:
     """Return the lattice thermal conductivity.
 
     Parameters
@@ -157,15 +162,19 @@ def thermal_conductivity(
     phono3py.mesh_numbers = _checked_mesh(mesh)
     phono3py.init_phph_interaction(**REPRODUCIBLE)
     options: dict[str, Any] = {
-        "temperatures": temperatures, "is_isotope": isotopes, "boundary_mfp": boundary, "is_LBTE": method == "direct",
+        "temperatures": temperatures,
+        "is_isotope": isotopes,
+        "boundary_mfp": boundary,
+        "is_LBTE": method == "direct",
         "log_level": 0,
-    }  # fmt: skip
+    }
     points = _irreducible_points(phono3py)
     log.info(
         "%s, mesh %s: %d irreducible grid points",
         "direct solution" if method == "direct" else "relaxation-time approximation",
-        " x ".join(map(str, phono3py.mesh_numbers)), len(points),
-    )  # fmt: skip
+        " x ".join(map(str, phono3py.mesh_numbers)),
+        len(points),
+    )
     if folder is None:
         phono3py.run_thermal_conductivity(**options)
     elif method == "direct":
@@ -239,8 +248,14 @@ def _batch_folder(scratch: Path, files, batch):
 def _key(phono3py, options) -> str:
     """Return a hash of all that decides the linewidths."""
     digest = hashlib.sha256()
-    arrays = [phono3py.fc2, phono3py.fc3, phono3py.mesh_numbers, options["temperatures"], phono3py.primitive.cell,
-              phono3py.masses]  # fmt: skip
+    arrays = [
+        phono3py.fc2,
+        phono3py.fc3,
+        phono3py.mesh_numbers,
+        options["temperatures"],
+        phono3py.primitive.cell,
+        phono3py.masses,
+    ]
     if phono3py.nac_params is not None:
         arrays += [phono3py.nac_params["born"], phono3py.nac_params["dielectric"]]
     for array in arrays:
@@ -256,6 +271,12 @@ def _result(phono3py, method) -> Conductivity:
         widths = widths + 2 * found.gamma_isotope[0]
     mesh = np.array(phono3py.mesh_numbers)
     return Conductivity(
-        method, mesh, np.array(found.temperatures), np.array(found.kappa[0]), np.array(found.frequencies),
-        np.array(found.grid_weights), np.array(found.mode_kappa[0]) / mesh.prod(), widths,
-    )  # fmt: skip
+        method,
+        mesh,
+        np.array(found.temperatures),
+        np.array(found.kappa[0]),
+        np.array(found.frequencies),
+        np.array(found.grid_weights),
+        np.array(found.mode_kappa[0]) / mesh.prod(),
+        widths,
+    )

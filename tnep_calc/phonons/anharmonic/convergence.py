@@ -93,10 +93,20 @@ def training_sets(total: int, sizes: Sequence[int], subsets: int, ntest: int, se
 
 
 def convergence(
-    phono3py: Phono3py, data: SupercellData, fit: Fit, sizes: Sequence[int], folder, *, mesh,
-    temperature: float = 300.0, subsets: int = 3, ntest: int = 10, seed: int = 0, executor: Executor | None = None,
+    phono3py: Phono3py,
+    data: SupercellData,
+    fit: Fit,
+    sizes: Sequence[int],
+    folder,
+    *,
+    mesh,
+    temperature: float = 300.0,
+    subsets: int = 3,
+    ntest: int = 10,
+    seed: int = 0,
+    executor: Executor | None = None,
     **options: Any,
-) -> tuple[list[ConvergenceRow], float]:  # fmt: skip
+) -> tuple[list[ConvergenceRow], float]:
     """Return results for several sizes of the training set, and kappa from all DFT forces without any potential.
 
     Parameters
@@ -145,15 +155,24 @@ def convergence(
         log.info("%d supercells, subset %d", size, subset)
         potential = fit(train, test, own)
         result = force_constants(
-            phono3py, potential, executor=executor, checkpoint=own / "forces.npz", identity=potential.identity,
-            seed=seed, **options,
-        )  # fmt: skip
+            phono3py,
+            potential,
+            executor=executor,
+            checkpoint=own / "forces.npz",
+            identity=potential.identity,
+            seed=seed,
+            **options,
+        )
         errors = potential_errors(data, potential, test, executor)
         row = ConvergenceRow(
-            size, subset, _mean_kappa(result, mesh, temperature),
+            size,
+            subset,
+            _mean_kappa(result, mesh, temperature),
             float(relative_difference(result.fc2, reference.fc2)),
-            float(relative_difference(result.fc3, reference.fc3)), errors.energy_rmse, errors.force_rmse,
-        )  # fmt: skip
+            float(relative_difference(result.fc3, reference.fc3)),
+            errors.energy_rmse,
+            errors.force_rmse,
+        )
         with atomic_output(done, force=True) as temporary:
             temporary.write_text(json.dumps(asdict(row)))
         rows.append(row)

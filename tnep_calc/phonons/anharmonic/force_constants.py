@@ -31,10 +31,21 @@ FC2, FC3, STRUCTURE, EVALUATED = "fc2.hdf5", "fc3.hdf5", "phono3py.yaml", "phono
 
 
 def force_constants(
-    source, calculator=None, *, supercell=None, fc2_supercell=None, displacements: str = "systematic",
-    number: int | None = None, amplitude: float = 0.01, seed: int = 0, solver: str | None = None,
-    cutoff: float | None = None, executor: Executor | None = None, checkpoint=None, identity: str = "",
-) -> Phono3py:  # fmt: skip
+    source,
+    calculator=None,
+    *,
+    supercell=None,
+    fc2_supercell=None,
+    displacements: str = "systematic",
+    number: int | None = None,
+    amplitude: float = 0.01,
+    seed: int = 0,
+    solver: str | None = None,
+    cutoff: float | None = None,
+    executor: Executor | None = None,
+    checkpoint=None,
+    identity: str = "",
+) -> Phono3py:
     """Return a phono3py object with second- and third-order force constants.
 
     Parameters
@@ -122,9 +133,13 @@ def _copy(source: Phono3py, fc2_supercell="as it is") -> Phono3py:
     if isinstance(fc2_supercell, str):
         fc2_supercell = source.phonon_supercell_matrix
     result = Phono3py(
-        source.unitcell, source.supercell_matrix, primitive_matrix=source.primitive_matrix,
-        phonon_supercell_matrix=fc2_supercell, symprec=source.symmetry.tolerance, calculator=source.calculator,
-    )  # fmt: skip
+        source.unitcell,
+        source.supercell_matrix,
+        primitive_matrix=source.primitive_matrix,
+        phonon_supercell_matrix=fc2_supercell,
+        symprec=source.symmetry.tolerance,
+        calculator=source.calculator,
+    )
     if source.nac_params is not None:
         result.nac_params = source.nac_params
     return result
@@ -133,9 +148,12 @@ def _copy(source: Phono3py, fc2_supercell="as it is") -> Phono3py:
 def _displaced(source, displacements, number, amplitude, seed, cutoff) -> Phono3py:
     result = _copy(source)
     result.generate_displacements(
-        distance=amplitude, cutoff_pair_distance=cutoff, is_plusminus=True, number_of_snapshots=number,
+        distance=amplitude,
+        cutoff_pair_distance=cutoff,
+        is_plusminus=True,
+        number_of_snapshots=number,
         random_seed=seed if displacements == "random" else None,
-    )  # fmt: skip
+    )
     return result
 
 
@@ -203,14 +221,20 @@ def write_force_constants(result: Phono3py, folder, evaluated: bool = True) -> l
     folder = Path(folder)
     with atomic_output(folder / FC3, force=True) as temporary:
         write_fc3_to_hdf5(
-            result.fc3, fc3_nonzero_indices=result.fc3_nonzero_indices, filename=str(temporary),
-            p2s_map=result.primitive.p2s_map, fc3_cutoff=result.fc3_cutoff,
-        )  # fmt: skip
+            result.fc3,
+            fc3_nonzero_indices=result.fc3_nonzero_indices,
+            filename=str(temporary),
+            p2s_map=result.primitive.p2s_map,
+            fc3_cutoff=result.fc3_cutoff,
+        )
     with atomic_output(folder / FC2, force=True) as temporary:
         write_fc2_to_hdf5(
-            result.fc2, filename=str(temporary), p2s_map=result.phonon_primitive.p2s_map,
-            physical_unit="eV/angstrom^2", cutoff=result.fc2_cutoff,
-        )  # fmt: skip
+            result.fc2,
+            filename=str(temporary),
+            p2s_map=result.phonon_primitive.p2s_map,
+            physical_unit="eV/angstrom^2",
+            cutoff=result.fc2_cutoff,
+        )
     with atomic_output(folder / STRUCTURE, force=True) as temporary:
         result.save(temporary, settings={"force_sets": False, "displacements": False})
     written = [folder / FC2, folder / FC3, folder / STRUCTURE]

@@ -271,11 +271,16 @@ class PolymlpCalculator(Calculator):
             raise InputError("a polynomial potential needs a structure that is periodic in three directions")
         types = np.array([self.elements.index(symbol) for symbol in symbols])
         structure = PolymlpStructure(
-            axis=self.atoms.cell.array.T, positions=self.atoms.get_scaled_positions().T,
-            n_atoms=[int((types == kind).sum()) for kind in range(len(self.elements))], elements=symbols, types=types,
-        )  # fmt: skip
+            axis=self.atoms.cell.array.T,
+            positions=self.atoms.get_scaled_positions().T,
+            n_atoms=[int((types == kind).sum()) for kind in range(len(self.elements))],
+            elements=symbols,
+            types=types,
+        )
         energy, forces, stress = self._properties.eval(structure)
         self.results = {
-            "energy": float(energy), "free_energy": float(energy), "forces": np.array(forces).T.copy(),
+            "energy": float(energy),
+            "free_energy": float(energy),
+            "forces": np.array(forces).T.copy(),
             "stress": -np.array(stress)[VOIGT] / self.atoms.get_volume(),
-        }  # fmt: skip
+        }

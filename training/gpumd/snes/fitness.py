@@ -109,9 +109,13 @@ class Fitness:
     """
 
     def __init__(
-        self, layout: ParameterOrder, options: NepInput, frames: Sequence[GpumdFrame], memory_gb: float,
+        self,
+        layout: ParameterOrder,
+        options: NepInput,
+        frames: Sequence[GpumdFrame],
+        memory_gb: float,
         scratch: str | Path | None = None,
-    ):  # fmt: skip
+    ):
         self.layout, self.options = layout, options
         if options.model_type:
             self.terms = {options.kind: options.lambda_v}
@@ -184,8 +188,12 @@ class Fitness:
             return np.zeros(6) if s.virial is None else to_six(s.virial, STRAIN_ORDER)
 
         if self.options.atomic_v:
-            values = [frame.atomic_dipole if self.options.kind == "dipole"
-                      else frame.atomic_polarizability[:, _GPUMD_TO_STRAIN] for frame in frames]  # fmt: skip
+            values = [
+                frame.atomic_dipole
+                if self.options.kind == "dipole"
+                else frame.atomic_polarizability[:, _GPUMD_TO_STRAIN]
+                for frame in frames
+            ]
             targets = {self.options.kind: np.concatenate(values)}
         elif self.options.kind == "dipole":
             targets = {"dipole": np.array([s.dipole for s in structures])}
@@ -322,4 +330,3 @@ class Fitness:
 
 
 _GPUMD_TO_STRAIN = [GPUMD_ORDER.index((a, b) if (a, b) in GPUMD_ORDER else (b, a)) for a, b in STRAIN_ORDER]
-

@@ -108,10 +108,13 @@ class ParameterOrder:
         t, n, k = len(self.config.species), self.model.basis.n_radial, self.model.basis.angular_shape[0]
         eye = torch.eye(max(n, k), dtype=torch.float64, device=q_scaler.device)
         return Scaling(
-            radial=eye[:n, :n], angular=eye[:k, :k], mean=q_scaler.new_zeros(t, len(q_scaler)),
-            inverse_spread=q_scaler.expand(t, -1), output=q_scaler.new_ones(self.model.networks),
+            radial=eye[:n, :n],
+            angular=eye[:k, :k],
+            mean=q_scaler.new_zeros(t, len(q_scaler)),
+            inverse_spread=q_scaler.expand(t, -1),
+            output=q_scaler.new_ones(self.model.networks),
             site=q_scaler.new_zeros(t),
-        )  # fmt: skip
+        )
 
     def to_nep(
         self, vector: Tensor, q_scaler: Tensor, max_neighbors: tuple[int, int], zbl: ZBL | None = None
@@ -120,10 +123,23 @@ class ParameterOrder:
         c = self.config
         blocks = {name: vector.detach()[places].to(torch.float64).numpy() for name, places in self._places.items()}
         return NepParameters(
-            version=4, kind=c.kind, species=tuple(c.species), radial_cutoffs=np.array(c.radial_cutoffs),
-            angular_cutoffs=np.array(c.angular_cutoffs), max_neighbors=max_neighbors, n_max=(c.n_max[0], c.n_max[1]),
-            basis_size=(c.basis_size[0], c.basis_size[1]), l_max=c.l_max[0], extra=c.extra, neurons=c.neurons,
-            w0=blocks["w0"], b0=blocks["b0"], w1=blocks["w1"], b1=blocks["b1"],
-            c_radial=blocks["c_radial"].transpose(2, 3, 0, 1), c_angular=blocks["c_angular"].transpose(2, 3, 0, 1),
-            q_scaler=q_scaler.to(torch.float64).numpy(), zbl=zbl,
-        )  # fmt: skip
+            version=4,
+            kind=c.kind,
+            species=tuple(c.species),
+            radial_cutoffs=np.array(c.radial_cutoffs),
+            angular_cutoffs=np.array(c.angular_cutoffs),
+            max_neighbors=max_neighbors,
+            n_max=(c.n_max[0], c.n_max[1]),
+            basis_size=(c.basis_size[0], c.basis_size[1]),
+            l_max=c.l_max[0],
+            extra=c.extra,
+            neurons=c.neurons,
+            w0=blocks["w0"],
+            b0=blocks["b0"],
+            w1=blocks["w1"],
+            b1=blocks["b1"],
+            c_radial=blocks["c_radial"].transpose(2, 3, 0, 1),
+            c_angular=blocks["c_angular"].transpose(2, 3, 0, 1),
+            q_scaler=q_scaler.to(torch.float64).numpy(),
+            zbl=zbl,
+        )

@@ -42,5 +42,6 @@ def snes_rounding(trainer: SnesTrainer) -> dict[str, float]:
             known = target[:, 0] != MISSING
             differences[name].append((rounded - prediction)[known].ravel())
             errors[name].append((prediction - target)[known].ravel())
-    return {name: share(*(torch.from_numpy(np.concatenate(own[name])) for own in (differences, errors)))
-            for name in names}  # fmt: skip
+    return {
+        name: share(*(torch.from_numpy(np.concatenate(own[name])) for own in (differences, errors))) for name in names
+    }

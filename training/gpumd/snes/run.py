@@ -65,7 +65,12 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
     start = Start() if checkpoint.exists() else find_start(folder)
     frames = _targets(folder)
     trainer = SnesTrainer(
-        options, frames, start.distribution, start.q_scaler, run.memory_gb, run.device,
+        options,
+        frames,
+        start.distribution,
+        start.q_scaler,
+        run.memory_gb,
+        run.device,
         None if run.scratch is None else Path(run.scratch).resolve(),
     )
     fitting = _Fitting(folder, trainer)
@@ -73,10 +78,18 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
         fitting.restore(checkpoint)
     else:
         _report_start(folder, start)
-    log.info("evolution strategy: %d parameters, population %d, %d structures in %d batches, %d to test; moments: "
-             "%s; lambda_1 %.4g, lambda_2 %.4g; seed %d", options.n_parameters, options.population,
-             len(frames), len(trainer.fitness.batches), len(folder.test), trainer.fitness.storage,
-             *options.regularisation, trainer.seed)  # fmt: skip
+    log.info(
+        "evolution strategy: %d parameters, population %d, %d structures in %d batches, %d to test; moments: "
+        "%s; lambda_1 %.4g, lambda_2 %.4g; seed %d",
+        options.n_parameters,
+        options.population,
+        len(frames),
+        len(trainer.fitness.batches),
+        len(folder.test),
+        trainer.fitness.storage,
+        *options.regularisation,
+        trainer.seed,
+    )
 
     def save():
         save_checkpoint(checkpoint, fitting.state())
@@ -163,8 +176,12 @@ def _report_start(folder, start):
         log.warning("%s: keywords without effect here: %s", nep_in, ", ".join(words))
     present = {symbol for frame in folder.train for symbol in frame.structure.symbols}
     if options.fine_tune and (absent := [s for s in options.species if s not in present]):
-        log.warning("%s: no structure of train.xyz has %s: their parameters follow the regularisation alone, away from "
-                    "the model of fine_tune; leave these species out", nep_in, " ".join(absent))  # fmt: skip
+        log.warning(
+            "%s: no structure of train.xyz has %s: their parameters follow the regularisation alone, away from "
+            "the model of fine_tune; leave these species out",
+            nep_in,
+            " ".join(absent),
+        )
 
 
 def _keep(folder, trainer, parameters):

@@ -71,8 +71,10 @@ def _imported(folder):
         return None
     q_scaler = read_nep(path).q_scaler
     if len(q_scaler) != options.dim:
-        raise ModelFileError(f"{path}: nep.in asks for {options.dim} descriptor components, the file has "
-                             f"{len(q_scaler)}: its q_scaler cannot be imported")  # fmt: skip
+        raise ModelFileError(
+            f"{path}: nep.in asks for {options.dim} descriptor components, the file has "
+            f"{len(q_scaler)}: its q_scaler cannot be imported"
+        )
     return q_scaler
 
 
@@ -105,8 +107,14 @@ def _fine_tuned(folder: Folder, anew: bool) -> Start:
     parameters = read_nep(model)
     _check_model(parameters, model, folder)
     config = model_config(options)
-    whole = ParameterOrder(replace(config, species=parameters.species, radial_cutoff=tuple(parameters.radial_cutoffs),
-                           angular_cutoff=tuple(parameters.angular_cutoffs)))  # fmt: skip
+    whole = ParameterOrder(
+        replace(
+            config,
+            species=parameters.species,
+            radial_cutoff=tuple(parameters.radial_cutoffs),
+            angular_cutoff=tuple(parameters.angular_cutoffs),
+        )
+    )
     layout = ParameterOrder(config)
     places = layout.places_in(whole)
     mu, sigma = (values[places] for values in read_restart(restart, whole.n_parameters, str(model)))
@@ -138,8 +146,13 @@ def _check_model(p: NepParameters, path: Path, folder: Folder) -> None:
 
 def _header(kind, cutoffs, n_max, basis_size, l_max, neurons, zbl):
     """Return the architecture in words, by keyword of ``nep.in``, with the digits that a ``nep.txt`` has."""
-    numbers = {"cutoff": np.ravel(cutoffs), "n_max": n_max, "basis_size": basis_size,
-               "l_max": [l_max[0], *map(bool, l_max[1:])], "neuron": [neurons]}  # fmt: skip
+    numbers = {
+        "cutoff": np.ravel(cutoffs),
+        "n_max": n_max,
+        "basis_size": basis_size,
+        "l_max": [l_max[0], *map(bool, l_max[1:])],
+        "neuron": [neurons],
+    }
     words = {name: " ".join(f"{number:g}" for number in values) for name, values in numbers.items()}
     return {"model_type": f"{KINDS.index(kind)} ({kind})", **words, "zbl": _zbl_words(zbl)}
 

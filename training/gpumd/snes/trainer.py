@@ -100,10 +100,15 @@ class SnesTrainer:
 
     @room_in_memory(_ROOM, _SMALLER)
     def __init__(
-        self, options: NepInput, frames: Sequence[GpumdFrame], start: tuple[np.ndarray, np.ndarray] | None = None,
-        q_scaler: np.ndarray | None = None, memory_gb: float = 4.0, device: str = "cpu",
+        self,
+        options: NepInput,
+        frames: Sequence[GpumdFrame],
+        start: tuple[np.ndarray, np.ndarray] | None = None,
+        q_scaler: np.ndarray | None = None,
+        memory_gb: float = 4.0,
+        device: str = "cpu",
         scratch: str | Path | None = None,
-    ):  # fmt: skip
+    ):
         self.device = resolve(device)
         if device != "cpu":
             log.info("device: %s", describe(self.device))
@@ -185,10 +190,13 @@ class SnesTrainer:
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on exactly as if nothing had happened."""
         return {
-            "fingerprint": self.fingerprint, "generation": self.generation, "snes": self.snes.state(),
-            "q_scaler": self.fitness.q_scaler, "imported": self._imported,
+            "fingerprint": self.fingerprint,
+            "generation": self.generation,
+            "snes": self.snes.state(),
+            "q_scaler": self.fitness.q_scaler,
+            "imported": self._imported,
             "elite": asdict(self.elite),
-        }  # fmt: skip
+        }
 
     def restore(self, path: Path) -> None:
         """Load the state of a checkpoint; errors as of :func:`tnep_calc.training.common.checkpoint.load_matching`."""
