@@ -278,7 +278,7 @@ def test_a_folder_of_the_evolution_strategy(make, caplog):
         run_directory(folder)
     assert str(error.value) == (
         f"{folder / 'nep.restart'}: GPUMD and --engine snes go on from this search distribution, which the gradient "
-        "engine does not have: use --engine snes to go on, or --restart to start from scratch (the file becomes nep.restart.old)"
+        "engine does not have: use --engine snes to resume, or --restart to start from scratch (the file becomes nep.restart.old)"
     )
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     (folder / "tnep_checkpoint.pt").unlink()  # as GPUMD leaves it
