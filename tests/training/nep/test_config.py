@@ -70,7 +70,7 @@ def test_values_defaults_and_paths(tmp_path):
         ),
         ("dipole = 0", "shear = 2.0", r"loss\.shear has no meaning for a dipole model, whose keys are dipole, born_"),
         ("keys =", "validation_fraction = 0.6\ntest_fraction = 0.4\nkeys =", "must leave structures to train on"),
-        ("dft_energy", 'x" , charge = "q', "data.keys may name only energy, forces"),
+        ("dft_energy", 'x" , mass = "q', "data.keys may name only energy, forces"),
         ("[loss]", "[optimizer]\nprecision = 'half'\n[loss]", "must be 'float64' or 'float32'"),
         ("[loss]", "[optimizer]\nsteps = 0\nlbfgs_steps = 0\n[loss]", "nothing to train"),
         ("[output]", "[output]\nreport_interval = 0", "intervals in .output. must be at least 1"),

@@ -87,7 +87,7 @@ def test_batches_have_every_structure_of_a_member_once_in_an_epoch():
     for _ in batches:
         blocks = joint.members[0].batch(joint.pool.fitted)
         for k, own in enumerate(seen):
-            own += [int(s) for block in blocks for s in block.structures if joint._fits[k, s]]
+            own += [int(s) for block in blocks for s in block.structures if joint._membership[k, s]]
         joint.advance()
     for own, split in zip(seen, SPLITS, strict=True):
         assert len(own) == len(set(own)) == len(split["train"])
