@@ -14,7 +14,7 @@ from tnep_calc.io.files import atomic_output
 from tnep_calc.io.series.spectrum_text import read_spectrum
 from tnep_calc.io.structures.extxyz import read_dataset
 from tnep_calc.plotting.spectra import plot_ir, plot_raman
-from tnep_calc.plotting.style import GREY, ORANGE, styled
+from tnep_calc.plotting.style import BAND_ALPHA, GREY, ORANGE, styled
 from tnep_calc.plotting.training import draw_parity
 from tnep_calc.spectra.peaks import find_peaks
 from tnep_calc.training.results.prediction import compare, predict
@@ -159,15 +159,15 @@ def draw(folder: Path, spectra, numbers, calculator):
         plot(spectra["TNEP"][name].between(700, 1500), ax=ax, peaks=False)
         other = spectra["enthalpy"][name].between(700, 1500)
         key = "absorption" if name == "ir" else "VV"
-        height = max(spectra["TNEP"]["ir"].between(700, 1500).values[key]) if name == "ir" else 1.0
+        if name == "ir":  # absolute units: both on one axis as they are
+            ax.lines[0].set_label("TNEP")
+        scale = 1.0 if name == "ir" else 1.0 / max(other.values[key])
         peak = numbers["TNEP"][f"TO, {'infrared' if name == 'ir' else 'Raman'}, MD at 300 K, cm⁻¹"]
-        ax.plot(
-            other.wavenumber,
-            other.values[key] * height / max(other.values[key]),
-            color=ORANGE,
-            linewidth=1,
-            label=f"enthalpy{'' if name == 'ir' else ', VV'} (scaled)",
-        )
+        label = "enthalpy" if name == "ir" else "enthalpy, VV"
+        ax.plot(other.wavenumber, scale * other.values[key], color=ORANGE, linewidth=1, label=label)
+        if (error := other.errors.get(key)) is not None:
+            low, high = scale * (other.values[key] - error), scale * (other.values[key] + error)
+            ax.fill_between(other.wavenumber, low, high, color=ORANGE, alpha=BAND_ALPHA, linewidth=0)
         ax.axvline(DFT["TO"], color=GREY, linestyle=":", label=f"TO, DFPT: {DFT['TO']:.0f}; TNEP, MD: {peak:.0f}")
         ax.legend(loc="upper left", fontsize=6)
     for column, panel in enumerate(parities(folder, calculator)):
