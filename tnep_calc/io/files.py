@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import lzma
 import os
+import re
 import stat
 import struct
 import tempfile
@@ -97,10 +98,12 @@ def check_readable(path) -> Path:
 
 
 def _free_memory():
+    """Return the memory that programs can still have, in bytes: the cache of files counts as free."""
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") + SMALL
-    except (OSError, ValueError):
-        return 1 << 34
+        found = re.search(r"^MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return int(found[1]) * 1024 if found else 1 << 34
 
 
 def read_bytes(path) -> bytes:
