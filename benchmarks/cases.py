@@ -1,4 +1,4 @@
-"""What the benchmarks share: models, structures, timers, records and the re-start on one thread."""
+"""Shared code of the benchmarks: models, structures, timers, records, and restarting with one thread."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import contextlib
 import io
 import json
 import os
+import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -30,6 +32,7 @@ __all__ = [
     "model_file",
     "one_thread",
     "record",
+    "run_in_turn",
     "start",
     "structure",
     "time_in_turn",
@@ -70,12 +73,12 @@ class Ours:
         return self.species, self.centers, offsets, neighbors, vectors
 
     def vesin_edges(self):
-        """Return the same from ``tnep_calc.neighbors`` (vesin)."""
+        """Return the inputs of the operators from ``tnep_calc.neighbors`` (vesin)."""
         e = NeighborList(self.parameters.cutoff).edges(self.atoms.positions, self.atoms.cell.array, self.atoms.pbc)
         return self.species, self.centers, *(torch.from_numpy(a) for a in (e.offsets, e.neighbors, e.vectors))
 
     def listed(self, skin):
-        """Return inputs of the ``_list`` operators: a list with a skin, and images as atoms of their own."""
+        """Return inputs of the ``_list`` operators: a list with a skin, and periodic images as extra atoms."""
         a, n = self.atoms, len(self.atoms)
         geometry = (torch.from_numpy(x) for x in (a.positions, a.cell.array, a.pbc))
         offsets, neighbors, shifts, _ = torch.ops.tnep.neighbor_list(*geometry, self.parameters.cutoff + skin)
@@ -110,8 +113,18 @@ def calorine_core(path, atoms):
     return calculator.nepy
 
 
+def cpu_seconds(call, rounds: int = 3) -> float:
+    """Return the smallest CPU time (s) of some calls."""
+    best = np.inf
+    for _ in range(rounds):
+        begin = time.process_time()
+        call()
+        best = min(best, time.process_time() - begin)
+    return best
+
+
 def time_in_turn(calls, seconds=0.4, rounds=5):
-    """Return CPU seconds of every call: smallest of `rounds`, the calls taken in turn."""
+    """Return CPU seconds of every call: the smallest of several `rounds`, in which all calls are timed in turn."""
     repeats, best = {}, dict.fromkeys(calls, np.inf)
     for name, call in calls.items():
         call()
@@ -124,6 +137,31 @@ def time_in_turn(calls, seconds=0.4, rounds=5):
             for _ in range(repeats[name]):
                 call()
             best[name] = min(best[name], (time.process_time() - start) / repeats[name])
+    return best
+
+
+def run_in_turn(folder, cases, repeats=2):
+    """Run all cases in one LAMMPS process, in turn; return the least CPU microseconds per atom and step of each.
+
+    `cases`: name -> (commands after ``clear``, steps).
+    """
+    from tnep_calc_lammps import lmp_command
+
+    text = ""
+    for _ in range(repeats):
+        for name, (commands, steps) in cases.items():
+            text += f'clear\n{commands}\nthermo 1000\nprint "case {name}"\nrun {steps}\n'
+    (folder / "in.turn").write_text(text)
+    done = subprocess.run([*lmp_command(1), "-in", "in.turn", "-nocite"], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"LAMMPS failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    best: dict[str, float] = {}
+    for part in re.split(r"^case ", done.stdout, flags=re.M)[1:]:
+        name = part.split("\n")[0]
+        loop = re.search(r"Loop time of (\S+) on .* for (\d+) steps with (\d+) atoms", part)
+        busy = float(re.search(r"([\d.]+)% CPU use with", part)[1]) / 100
+        cost = 1e6 * float(loop[1]) * busy / int(loop[2]) / int(loop[3])
+        best[name] = min(best.get(name, np.inf), cost)
     return best
 
 
@@ -148,7 +186,7 @@ def write_records(path, records):
 
 
 def one_thread():
-    """Start again with one thread everywhere."""
+    """Restart this process with one thread in all libraries."""
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     if any(os.environ.get(name) != "1" for name in variables):
         os.environ.update(dict.fromkeys(variables, "1"))
@@ -157,7 +195,7 @@ def one_thread():
 
 
 def start(description):
-    """Return an argument parser after a re-start with one thread everywhere, and a check of the library."""
+    """Restart with one thread, check that the native library is available, and return an argument parser."""
     one_thread()
     if not ops.load():
         sys.exit(f"the native kernels are not available: {ops.status().detail}")
@@ -168,5 +206,5 @@ def start(description):
 
 
 def chosen(name, words):
-    """Tell whether a case was asked for."""
+    """Return whether a case was selected on the command line."""
     return not words or any(word.lower() in name.lower() for word in words)

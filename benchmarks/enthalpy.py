@@ -1,19 +1,19 @@
-"""Electric-enthalpy models on one CPU thread: time per atom beside allegro-pol, memory, training, accuracy.
+"""Electric-enthalpy models on one CPU thread: time per atom compared with allegro-pol, memory, training, accuracy.
 
-Run ``python benchmarks/enthalpy.py [--json FILE] [--cases WORD ...] [--model DIR ...]``; where the published
-frames are absent, distorted quartz stands in.  Parts (words for ``--cases``):
+Run ``python benchmarks/enthalpy.py [--json FILE] [--cases WORD ...] [--model DIR ...]``.  Distorted quartz replaces the
+published frames if they are absent.  Parts (words for ``--cases``):
 
 memory    per atom, at 4,608 atoms.
 cost      SiO2, 576 and 4,608 atoms, 104 neighbours: native kernels with and without the neighbour search, the mean of
-          four models as one, and (576) the scripted plain-torch path.  The peer, allegro-pol with the hyper-parameters
-          of the paper, is measured where it is installed; else its recorded times count, scaled by a calibration run
-          beside them, as the records say.
+          four models as one, and (576) the scripted plain-torch path.  They are compared with allegro-pol with the
+          hyper-parameters of the paper.  It is timed if it is installed; else its recorded times are used, scaled by a
+          calibration run, and the records say so.
 training  steps of two frames with all labels per CPU minute.
-accuracy  of a finished training (``--model``: its output directory) on held-back frames of SiO2 or BaTiO3, beside the
-          published predictions of allegro-pol; of several, or of an ensemble, the errors of each and of the mean of
-          their predictions, which the records have.
+accuracy  errors of a finished training (``--model``: its output directory) on held-back frames of SiO2 or BaTiO3, and
+          of the published predictions of allegro-pol; for several trainings or an ensemble, errors of each model and
+          of the mean of their predictions (the latter are recorded).
 
-Without ``--model`` the weights are random, which makes no difference for the time.
+Without ``--model`` the weights are random, which does not change the time.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ QUANTITIES = {
 }
 FIELD = torch.tensor([0.01, 0.02, 0.03], dtype=torch.float64)
 PROTOTYPE_STEPS, ALLEGRO_SECONDS = 850, 45
-"""Steps of two frames per CPU minute of the throw-away prototype; CPU seconds per frame of allegro-pol's training."""
+"""Steps of two frames per CPU minute of an early prototype; CPU seconds per frame of allegro-pol's training."""
 
 
 def frames(count=1):
-    """Return the first frames of the data set or stand-ins, 72 atoms each."""
+    """Return the first frames of the data set, or stand-ins for them, with 72 atoms each."""
     if not SILICA.exists():
         announce("SiO2")
         return quartz(count)
@@ -126,7 +126,7 @@ def cost(repeat, against):
 
 
 def linear(records):
-    """Return the record of the cost per atom at the larger size beside the smaller one."""
+    """Return the record of the cost per atom at the larger size compared with the smaller one."""
     cases = {r["case"]: r["ours"] for r in records if r["quantity"] == "everything"}
     small, large = (cases[f"SiO2, {n} atoms, native, float32"] for n in (576, 4608))
     print(f"4,608 atoms cost {large / small:.2f} times as much per atom as 576")
@@ -134,7 +134,7 @@ def linear(records):
 
 
 def memory():
-    """Return the record of the memory that one call with everything takes, inputs and results included."""
+    """Return the record of the memory that one call for all quantities takes, including inputs and results."""
     model = scripted("float32")
     Silica(1).call(model, "everything")()
     before = resident()
@@ -192,7 +192,7 @@ def main():
     )
     args = parser.parse_args()
     records = []
-    if chosen("memory", args.cases):  # before anything else, which would leave free memory behind
+    if chosen("memory", args.cases):  # first, as other parts would leave free memory in this process
         records.append(memory())
     if chosen("cost", args.cases):
         against = peers(frames()[0], SPECIES)

@@ -1,4 +1,4 @@
-"""Accuracy of finished trainings of enthalpy models beside allegro-pol's published predictions of the same data."""
+"""Accuracy of trained enthalpy models compared with allegro-pol's published predictions of the same data."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ UNITS = {
     "born_charges": ("me", 1.0),
     "polarizability": ("me·Å²/V", 1.0),
 }
-"""Unit in which errors are compared, and its factor from that of ``results.json``."""
+"""Unit in which errors are compared, and the factor from the unit of ``results.json``."""
 NOT_TRAINED_ON = 1.3
-"""Times the median: frames with a larger error of the published forces were not trained on, see `held_back`."""
+"""Frames whose published force error exceeds the median times this were not trained on, see `held_back`."""
 
 
 def published_errors(name):
     """Return the MAE of allegro-pol's published predictions by quantity, shape (n_frames,), in the units of `UNITS`.
 
-    Dipoles are folded by the cell; the mean error of the energy is taken off.
+    Dipoles are folded by the cell; the mean error of the energy is subtracted.
     """
     frames, predictions = (_read(f"{name}{suffix}.extxyz.gz") for suffix in ("", "_allegropol_pred"))
     difference = {
@@ -70,14 +70,14 @@ def _read(name):
 def held_back(errors):
     """Return the frames of BaTiO3 that the published model was evidently not trained on.
 
-    Which ones were its validation frames is not recorded.  The mean errors of its forces fall into two groups: 53
-    frames below 14.3 meV/Å, and these 12 above 17.1.
+    Its validation frames are not recorded, but the mean errors of its forces fall into two groups: 53 frames below
+    14.3 meV/Å, and these 12 above 17.1.
     """
     return np.flatnonzero(errors["forces"] > NOT_TRAINED_ON * np.median(errors["forces"]))
 
 
 def members_of(folders):
-    """Return the directories of the single models: an ensemble stands for its members."""
+    """Return the directories of the single models; an ensemble is replaced by its members."""
     single = [member for folder in folders for member in sorted(folder.glob("member*")) or [folder]]
     for folder in single:
         if not (folder / "results.json").exists():
@@ -93,7 +93,7 @@ def mean_errors(folders, splits):
     errors = {}
     for several in zip(*(load_panels(folder) for folder in folders), strict=True):  # panels of one quantity
         parts = [[panel["splits"][split] for panel in several] for split in splits]
-        # target and prediction are on the same branch of the polarization, so that differences are folded
+        # target and prediction are on the same branch of the polarization, so their differences are folded
         means = [np.mean([p["prediction"] - p["target"] for p in part], axis=0) for part in parts]
         errors[several[0]["name"]] = float(np.abs(np.concatenate(means)).mean())
     return errors
@@ -102,8 +102,8 @@ def mean_errors(folders, splits):
 def accuracy(folders: list[Path]) -> list[dict]:
     """Return the records of the errors of a finished training, or of the mean of several.
 
-    They are on held-back frames, and where these and those trained on are the whole file on all of them as well: that
-    is how the published predictions can be compared like for like, of most of which the model has seen the labels.
+    Errors are those on held-back frames.  If training and held-back frames are the whole file, errors on all frames are
+    added.  Only these are directly comparable with the published predictions, most of which are of training frames.
     """
     results = [json.loads((folder / "results.json").read_text()) for folder in folders]
     name = "BaTiO3" if "Ba" in results[0]["configuration"]["model"]["species"] else "SiO2"

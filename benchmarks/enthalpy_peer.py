@@ -1,4 +1,4 @@
-"""The peer of the enthalpy benchmark: allegro-pol with the hyper-parameters of the paper, or its recorded times."""
+"""Times of allegro-pol for the enthalpy benchmark: measured with the hyper-parameters of the paper, or recorded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cases import calorine_core, model_file, structure, time_in_turn
 RECORDED = {"E, F, P": 34.5e3, "everything": 54.7e3}
 """CPU µs per atom, 72 atoms of SiO2, one thread, float32: eager (energy, forces, stress), AOTInductor (everything)."""
 RECORDED_CALORINE = 82.7
-"""CPU µs per atom of the calibration run where those were recorded."""
+"""CPU µs per atom of the calibration run on the machine where those times were recorded."""
 PAPER = {
     "seed": 1,
     "model_dtype": "float32",
@@ -38,7 +38,7 @@ PAPER = {
 
 
 def allegro_call(atoms, species, born):
-    """Return a function that evaluates allegro-pol once, eagerly, or None where it is not installed."""
+    """Return a function that evaluates allegro-pol once, eagerly, or None if it is not installed."""
     try:
         from allegro_pol.model import AllegroPolarizationModel
         from nequip.data import compute_neighborlist_, from_ase
@@ -65,7 +65,8 @@ def peers(atoms, species):
         return {name: (f"allegro-pol, recorded, {how}", us * factor) for name, us in RECORDED.items()}
     call = allegro_call(atoms, species, False)
     eager = 1e6 * time_in_turn({"peer": call}, seconds=0, rounds=2)["peer"] / len(atoms)
-    # Eagerly, everything takes several times the memory and time of the compiled model: the ratio that was recorded.
+    # Eager evaluation of everything takes several times the memory and time of the compiled model, so use the recorded
+    # ratio.
     compiled = RECORDED["everything"] / RECORDED["E, F, P"]
     print(
         f"allegro-pol, E, F, P, {len(atoms)} atoms, eager: {eager / 1e3:.1f} ms/atom; everything: {compiled:.2f} times"
@@ -77,7 +78,7 @@ def peers(atoms, species):
 
 
 def calibration():
-    """Return this machine's time over the recording machine's, by a run that was recorded too, and words on it."""
+    """Return the time of this machine over that of the recording machine, from a calibration run, and a description."""
     atoms = structure("si_nep4_3body", "cubic1000")
     try:
         core = calorine_core(model_file("potentials/Si_2022_NEP4_3body.txt"), atoms)

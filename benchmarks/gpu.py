@@ -1,13 +1,13 @@
-"""Every check and benchmark of the CUDA kernels, in one command of less than ten minutes on a machine with a GPU.
+"""All checks and benchmarks of the CUDA kernels, in less than ten minutes on a machine with a GPU.
 
 Run ``python benchmarks/gpu.py [--build] [--json FILE]``.  ``--build`` installs the package first, so that nvcc
-compiles the kernels.  Without a GPU it says so and ends with status 2; ``--emulated`` then runs the checks, not the
-benchmarks, on the emulation of the kernels, to see that this script works.
+compiles the kernels.  Without a GPU it prints a message and ends with status 2.  ``--emulated`` runs the checks, but
+not the benchmarks, on the emulation of the kernels, as a test of this script.
 
-Checks: all quantities of random models with l_max from 1 to 8 against the CPU kernels (float64 1e-10, float32 1e-5,
-relative to the largest number); bitwise repeatability with deterministic algorithms; compute-sanitizer; memory over
-10^4 evaluations.  Benchmarks: microseconds per atom and evaluation of the kernels and of plain torch by number of
-atoms, kind and precision, with the edges already on the GPU; bytes per atom.
+Checks: all quantities of random NEP, TNEP (l_max from 1 to 8) and enthalpy models against the CPU kernels (float64
+1e-10, float32 1e-5, relative to the largest number); bitwise repeatability with deterministic algorithms;
+compute-sanitizer; memory over 10^4 evaluations.  Benchmarks: microseconds per atom and evaluation of the kernels and of
+plain torch by number of atoms, kind and precision, with the edges already on the GPU; bytes per atom.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BUILD = [sys.executable, "-m", "pip", "install", "-q", "--no-build-isolation", "
 
 
 class Report:
-    """Lines on the screen, the same as records, and the time that is left."""
+    """Prints and records results, and keeps track of the time left."""
 
     def __init__(self):
         self.start = time.monotonic()
@@ -48,7 +48,7 @@ class Report:
         return LIMIT - (time.monotonic() - self.start)
 
     def add(self, what: str, passed: bool | None = None, **values) -> None:
-        """Record one result; ``passed`` is None for what is only measured."""
+        """Record one result; ``passed`` is None for a measurement."""
         self.failed |= passed is False
         mark = {True: "ok    ", False: "FAILED", None: "      "}[passed]
         shown = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
@@ -57,7 +57,7 @@ class Report:
 
 
 def environment(report: Report, emulated: bool) -> None:
-    """Say what the numbers below belong to."""
+    """Print the machine and the versions that the numbers below belong to."""
     about = {"python": platform.python_version(), "torch": torch.__version__, "cuda": torch.version.cuda or "none"}
     if not emulated:
         properties = torch.cuda.get_device_properties(0)
@@ -103,8 +103,37 @@ def parity(report: Report, operators, device, l_values) -> None:
             report.add(f"parity {kind} {str(dtype)[6:]}", worst <= tolerance, deviation=worst, of=where or "all")
 
 
+ENTHALPY_SEEDS = list(range(11))  # enthalpy, dipole, field . dipole, polarizability: see core/enthalpy/api.h
+
+
+def enthalpy_results(operators, m, inputs, device) -> list:
+    """Return all results of the enthalpy operator in a field."""
+    field = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64, device=device)
+    packed = to(device, (m.header, m.params, m.constants))
+    return list(operators.enthalpy(*packed, *to(device, inputs), field, ENTHALPY_SEEDS, True, 2))
+
+
+def enthalpy_parity(report: Report, operators, device, sizes) -> None:
+    """Compare all results of enthalpy models with those of the CPU kernels in double precision."""
+    from helpers.enthalpy_operators import edges, model
+    from helpers.random_enthalpy import silica
+
+    inputs = edges(silica())
+    for dtype, tolerance in TOLERANCE.items():
+        worst, where = 0.0, ""
+        for size in sizes:  # radial functions, channels, neurons
+            wanted = enthalpy_results(torch.ops.tnep, model(*size), inputs, "cpu")
+            ours = enthalpy_results(operators, model(*size, dtype=dtype), inputs, device)
+            for k, (value, expected) in enumerate(zip(ours, wanted, strict=True)):
+                error = float((value.cpu() - expected).abs().max() / expected.abs().max())
+                if not error <= worst:
+                    worst, where = error, f"result {k}, sizes {size}"
+        report.add(f"parity enthalpy {str(dtype)[6:]}", worst <= tolerance, deviation=worst, of=where or "all")
+
+
 def repeatability(report: Report, operators, device) -> None:
     """Check that two evaluations with deterministic algorithms are equal bit by bit."""
+    from helpers import enthalpy_operators, random_enthalpy
     from helpers.nep_operators import edges, model, native, random_model, random_structure
 
     field = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64, device=device)
@@ -116,6 +145,9 @@ def repeatability(report: Report, operators, device) -> None:
             packed = to(device, model(parameters, torch.float32))
             one, two = (native(kind, packed, inputs, field, parameters.dim, operators) for _ in range(2))
             report.add(f"repeatable {kind}", all(torch.equal(one[name], two[name]) for name in one))
+        m, inputs = enthalpy_operators.model(10, 16, 64, torch.float32), random_enthalpy.silica()
+        first, second = (enthalpy_results(operators, m, enthalpy_operators.edges(inputs), device) for _ in range(2))
+        report.add("repeatable enthalpy", all(map(torch.equal, first, second)))
     finally:
         torch.use_deterministic_algorithms(False)
 
@@ -153,7 +185,7 @@ def leak(report: Report, device) -> None:
 
 
 def crystal(n_atoms: int):
-    """Return species, positions and cell of a thermally displaced rocksalt crystal of about so many atoms."""
+    """Return species, positions and cell of a thermally displaced rocksalt crystal of about this many atoms."""
     cells = max(1, round((n_atoms / 8) ** (1 / 3)))
     from ase.build import bulk
 
@@ -177,9 +209,10 @@ def evaluation_time(run, report: Report) -> float:
 
 
 def speed(report: Report, device) -> None:
-    """Time kernels and plain torch on crystals of more and more atoms."""
+    """Time kernels and plain torch on crystals of increasing size."""
     from dataclasses import replace
 
+    from helpers import enthalpy_operators
     from helpers.nep_operators import edges, random_model
     from tnep_calc.ops.nep import NativeNEP
 
@@ -188,19 +221,24 @@ def speed(report: Report, device) -> None:
         "dipole": ["dipole"],
         "polarizability": ["polarizability"],
         "born charges": ["born_charges"],
+        "enthalpy E, F, P": ["energies", "forces", "virial", "dipole"],
+        "enthalpy all": ["energies", "forces", "virial", "dipole", "polarizability", "born_charges"],
     }
     models = {kind: replace(random_model(kind, 4), species=("Mg", "O")) for kind in KINDS}
+    enthalpy = {dtype: enthalpy_operators.model(10, 16, 64, dtype) for dtype in TOLERANCE}
     for size in SIZES:
         atoms = crystal(size)
         if report.left < 120:
             return report.add(f"{size} atoms left out: no time left")
         inputs = to(device, edges(models["dipole"], atoms.numbers, atoms.positions, atoms.cell.array))
         for name, quantities in wanted.items():
-            parameters = models[name if name in KINDS else "dipole"]
             if report.left < 60:
                 return report.add(f"{name} of {size} atoms left out: no time left")
             for dtype in TOLERANCE:
-                module = NativeNEP(parameters, dtype).to(device)
+                if name.startswith("enthalpy"):
+                    module = enthalpy[dtype].to(device)
+                else:
+                    module = NativeNEP(models[name if name in KINDS else "dipole"], dtype).to(device)
                 known = [q for q in quantities if q in module.quantities]
                 for path, call in (("kernels", module), ("plain torch", module.plain)):
                     torch.cuda.reset_peak_memory_stats()
@@ -236,20 +274,22 @@ def main() -> int:
     from tnep_calc import ops
 
     if not ops.load():
-        print(f"the native kernels are not there: {ops.status().detail}")
+        print(f"the native kernels are not available: {ops.status().detail}")
         return 2
     report, device = Report(), torch.device("cpu" if args.emulated else "cuda")
     if args.emulated:
         torch.ops.load_library(Path(ops.status().path).with_name("libtnep_emulated.so"))
     elif not torch.ops.tnep.nep_available(torch.zeros(1, device=device)):
-        print("a GPU is there, the CUDA kernels are not: they were not built (nvcc must be found; run with --build)")
+        print("found a GPU, but no CUDA kernels: they were not built (nvcc must be found; run with --build)")
         return 2
     operators = torch.ops.tnep_emulated if args.emulated else torch.ops.tnep
     if args.small:
         parity(report, operators, device, (1, 4))
+        enthalpy_parity(report, operators, device, [(5, 4, 8)])
         return int(report.failed)
     environment(report, args.emulated)
     parity(report, operators, device, range(1, 5 if args.emulated else 9))
+    enthalpy_parity(report, operators, device, [(10, 16, 64), (5, 4, 8), (7, 19, 33)])
     repeatability(report, operators, device)
     if not args.emulated:
         leak(report, device)

@@ -1,10 +1,10 @@
 """Born charges, polarizability gradients and field forces: time per atom on one CPU thread.
 
-Run ``python benchmarks/gradients.py [--json FILE] [--cases WORD ...]``; where the published models are absent, shipped
-ones of the same shapes stand in.  Ours (neighbour list included) is timed at several sizes and must grow with the
-number of atoms only.
-The peer is calorine's finite differences, which cost 6 N or 12 N evaluations: it runs once on a small structure, and
-its number for 1,000 atoms is that result scaled by the number of atoms squared, as a record's text says.
+Run ``python benchmarks/gradients.py [--json FILE] [--cases WORD ...]``.  Shipped models of the same shapes replace the
+published ones if these are absent.  Ours (including the neighbour list) is timed at several sizes and must be linear in
+the number of atoms.
+It is compared with calorine's finite differences, which need 6 N or 12 N evaluations.  They run once on a small
+structure.  Their time for 1,000 atoms is scaled with the number of atoms squared, and its record says so.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def against_calorine(name, path, kind):
 
 
 def own_sizes(name, path, kind):
-    """Print the time per atom of ours at growing size."""
+    """Print our time per atom at increasing sizes."""
     _, oracle, label = CASES[name]
     start_atoms: Atoms = structure(oracle, label)
     for repeat in (1, 2, 4):

@@ -1,10 +1,10 @@
-"""Time per atom of NEP and TNEP models on one CPU thread, beside calorine (CPUNEP) and nep-adapters in the same run.
+"""Time per atom of NEP and TNEP models on one CPU thread, and of calorine (CPUNEP) and nep-adapters in the same run.
 
-Run ``python benchmarks/inference.py [--json FILE] [--cases WORD ...]``; where the published models are absent, shipped
-ones of the same shapes stand in.  Every number is process CPU time per atom, the smallest of several repeats taken in
-turn.  Peers build a neighbour list in every call, so ours does too: natively ("native list") or with vesin through
-``tnep_calc.neighbors`` ("vesin list"); "kernel" is the operator alone.  A second table says which parts of the kernels
-take how much of their time.
+Run ``python benchmarks/inference.py [--json FILE] [--cases WORD ...]``.  Shipped models of the same shapes replace
+the published ones if these are absent.  Every number is process CPU time per atom, the smallest of several repeats, in
+which all programs are timed in turn.  The others build a neighbour list in every call, so ours does too: natively
+("native list") or with vesin through ``tnep_calc.neighbors`` ("vesin list"); "kernel" is the operator alone.  A second
+table gives the share of the time that each part of the kernels takes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def calorine_call(path, atoms, kind):
 
 
 def nep_adapters_call(path, atoms, kind):
-    """Return a function that evaluates nep-adapters' C++ core once (for potentials with its Python summary)."""
+    """Return a function that evaluates nep-adapters' C++ core once (for potentials, with its Python wrapper)."""
     from nep_adapters import NEPCalculator
 
     calculator = NEPCalculator(str(path))
@@ -64,7 +64,7 @@ PEERS = {"calorine 4.1": calorine_call, "nep-adapters 1.0.3": nep_adapters_call}
 
 
 def operations(p, n_radial, n_angular):
-    """Multiply-adds per atom that the algorithm needs (a lone addition counts as one)."""
+    """Return the multiply-adds per atom that the algorithm needs (a single addition counts as one)."""
     nr, na, kr, ka = p.n_max[0] + 1, p.n_max[1] + 1, p.basis_size[0] + 1, p.basis_size[1] + 1
     s = (p.l_max + 1) ** 2 - 1
     radial = n_radial * (2 * kr + 3 * kr) + 2 * p.n_species * nr * kr  # moments, slopes; contractions

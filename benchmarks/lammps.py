@@ -1,7 +1,8 @@
-"""``pair_style tnep`` in LAMMPS: time per step beside tersoff, share of the model, ranks, and energy drift.
+"""``pair_style tnep`` in LAMMPS: time per step compared with tersoff, share of the model, ranks, and energy drift.
 
 Run ``python benchmarks/lammps.py [--json FILE] [--cases WORD ...]``; it needs LAMMPS with the plugin in this
-environment.  Where the published potentials are absent, shipped ones of the same shapes stand in.
+environment.  Shipped potentials of the same shapes replace the published ones if these are absent.
+``lammps_response.py`` measures dipoles, Born charges and fields.
 
 * step: CPU microseconds per atom and step in NVE, one rank; tersoff on the same cell in the same LAMMPS.
 * NEP_CPU: its pair style was recorded together with calorine, which runs the same code; the recorded quotient times
@@ -9,10 +10,9 @@ environment.  Where the published potentials are absent, shipped ones of the sam
 * outside the model: 1 minus the CPU time of the operator alone (on positions and a list with the same skin, as the pair
   style calls it) as a fraction of the step.
 * peers: potentials of the lammps package for silicon, and POD for bcc tantalum, in one LAMMPS process with ours.
-* response: the cost of a dipole, Born charges and a field in each step over energy and forces, with an enthalpy model.
 * ranks: wall time of one rank over that of two (needs two idle cores).
 * drift: slope of the total energy in kT per atom and ps at 0.5 fs, mean and standard error over independent
-  trajectories; float32 beside float64, from the same initial velocities.
+  trajectories; float32 and float64, from the same initial velocities.
 """
 
 from __future__ import annotations
@@ -20,18 +20,26 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from functools import partial
 from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
 import torch
 from ase.build import bulk
-from cases import Ours, calorine_core, chosen, model_file, record, start, time_in_turn, write_records
+from cases import (
+    Ours,
+    calorine_core,
+    chosen,
+    model_file,
+    record,
+    run_in_turn,
+    start,
+    time_in_turn,
+    write_records,
+)
 from tnep_calc_lammps import lmp_command
 
 from tnep_calc import export_artifact
-from tnep_calc.artifact import read_metadata
 from tnep_calc.units import BOLTZMANN
 
 MODELS = {  # name: file, element, lattice constant, mass, tersoff file, recorded NEP_CPU / calorine at 1,000 atoms
@@ -152,17 +160,7 @@ PEERS = {  # name: pair style, coefficients and element; steps for 1,000 atoms
 }
 
 
-def run_in_turn(folder, cases, repeats=2):
-    """Run all cases in one LAMMPS process, in turn; return the least CPU microseconds per atom and step of each.
-
-    `cases`: name -> (pair commands, element, steps, further commands).
-    """
-    text = ""
-    for _ in range(repeats):
-        for name, (pair, element, steps, more) in cases.items():
-            lattice = "bcc 3.304" if element == "Ta" else "diamond 5.43"
-            size = "8 0 8 0 8" if element == "Ta" else "5 0 5 0 5"
-            text += f"""clear
+CRYSTAL = """
 units metal
 lattice {lattice}
 region box block 0 {size}
@@ -171,26 +169,16 @@ create_atoms 1 box
 mass 1 28.085
 velocity all create 600 4928 mom yes rot no
 {pair}
-neighbor {SKIN} bin
+neighbor {skin} bin
 neigh_modify every 1 delay 0 check yes
 fix 1 all nve
-{more}
-thermo 1000
-print "case {name}"
-run {steps}
 """
-    (folder / "in.peers").write_text(text)
-    done = subprocess.run([*lmp_command(1), "-in", "in.peers", "-nocite"], cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"LAMMPS failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    best: dict[str, float] = {}
-    for part in re.split(r"^case ", done.stdout, flags=re.M)[1:]:
-        name = part.split("\n")[0]
-        loop = re.search(r"Loop time of (\S+) on .* for (\d+) steps with (\d+) atoms", part)
-        busy = float(re.search(r"([\d.]+)% CPU use with", part)[1]) / 100
-        cost = 1e6 * float(loop[1]) * busy / int(loop[2]) / int(loop[3])
-        best[name] = min(best.get(name, np.inf), cost)
-    return best
+
+
+def crystal(pair, element="Si"):
+    """Return the commands for 1,000 silicon or 1,024 tantalum atoms."""
+    lattice = "bcc 3.304" if element == "Ta" else "diamond 5.43"
+    return CRYSTAL.format(lattice=lattice, size="8 0 8 0 8" if element == "Ta" else "5 0 5 0 5", pair=pair, skin=SKIN)
 
 
 def compare_peers(folder, model, artifacts):
@@ -198,10 +186,10 @@ def compare_peers(folder, model, artifacts):
     if model != "Si 3-body":
         return []
     potentials = Path(str(distribution("lammps").locate_file("lammps/share/lammps/potentials")))
-    cases = {dtype: (f"pair_style tnep\npair_coeff * * {path} Si", "Si", 1000, "") for dtype, path in artifacts.items()}
+    cases = {dtype: (crystal(f"pair_style tnep\npair_coeff * * {path} Si"), 1000) for dtype, path in artifacts.items()}
     for name, (style, coeff, steps) in PEERS.items():
         words = [str(potentials / word) if "." in word else word for word in coeff.split()]
-        cases[name] = (f"pair_style {style}\npair_coeff * * {' '.join(words)}", words[-1], steps, "")
+        cases[name] = (crystal(f"pair_style {style}\npair_coeff * * {' '.join(words)}", words[-1]), steps)
     best = run_in_turn(folder, cases)
     records = []
     for name in PEERS:
@@ -214,30 +202,6 @@ def compare_peers(folder, model, artifacts):
     return records
 
 
-def compare_response(path, folder, model, artifacts):
-    """Return records of responses in each step over a plain step, for an enthalpy model."""
-    if path is None or model != "Si 3-body":
-        return []
-    path, species = path.resolve(), read_metadata(path).species
-    pair = f"pair_style tnep\npair_coeff * * {path} {species[0]}"
-    log = "fix s all ave/time 1 1 1 c_r[1] file /dev/null"
-    more = {
-        "plain": "",
-        "dipole": f"compute r all tnep/dipole {path} {species[0]}\n{log}",
-        "field": "fix F all tnep/field 0 0 0.01",
-        "Born charges": f"compute r all tnep/born/atom {path} {species[0]}\n{log}",
-        "current": f"compute r all tnep/current {path} {species[0]}\n{log}",
-    }
-    best = run_in_turn(folder, {name: (pair, "Si", 10, commands) for name, commands in more.items()})
-    limits = {"dipole": 1.6, "field": 2.0, "Born charges": 5.0, "current": 5.0}
-    records = []
-    for name, limit in limits.items():
-        ratio = best[name] / best["plain"]
-        records.append(record(f"enthalpy {path}", name, "limit", ratio, limit, "of a plain step"))
-        print(f"enthalpy, {best['plain']:.1f} us/atom/step plain; with {name} x {ratio:.2f} (limit {limit})")
-    return records
-
-
 def compare_drift(folder, model, artifacts, picoseconds=5, seeds=(4928, 5017, 6121, 7309), dt=0.0005):
     """Return records of the energy drift in NVE at 300 K and 0.5 fs: several trajectories, mean and standard error."""
     drifts = {dtype: [] for dtype in artifacts}
@@ -245,7 +209,9 @@ def compare_drift(folder, model, artifacts, picoseconds=5, seeds=(4928, 5017, 61
         for dtype, path in artifacts.items():
             steps = int(round((1 + picoseconds) / dt))
             *_, atoms, rows = run(folder, model, "tnep", path, 6, steps, 1, dt, 600, 20, seed)
-            rows = rows[rows[:, 0] * dt >= 1]  # before, the perfect crystal gives half of its kinetic energy away
+            rows = rows[
+                rows[:, 0] * dt >= 1
+            ]  # equilibration: half of the kinetic energy of the perfect crystal becomes potential energy
             slope = np.polyfit(rows[:, 0] * dt, rows[:, 2], 1)[0]
             drifts[dtype].append(slope / (atoms * BOLTZMANN * 300))
             print(
@@ -279,15 +245,13 @@ def main():
     parser.add_argument(
         "--parts",
         nargs="*",
-        choices=("steps", "peers", "response", "ranks", "drift"),
+        choices=("steps", "peers", "ranks", "drift"),
         default=["steps", "peers", "ranks"],
     )
-    parser.add_argument("--enthalpy", type=Path, metavar="FILE", help="enthalpy model for the part 'response'")
     args = parser.parse_args()
     parts = {
         "steps": compare_steps,
         "peers": compare_peers,
-        "response": partial(compare_response, args.enthalpy),
         "ranks": compare_ranks,
         "drift": compare_drift,
     }

@@ -1,9 +1,10 @@
 """Radnet: accuracy at equilibrium, exactness, symmetries, smoothness and cost, printed and recorded.
 
     python examples/radnet/run.py --output study --shares 1
-    python benchmarks/radnet.py study [--abinit SECONDS]
+    python examples/radnet/run.py --output study --shares 1 --material gaas --family paper    # optional, takes long
+    python benchmarks/radnet.py study
 
-Timings are CPU seconds of one thread on this machine.
+Timings are CPU seconds of one thread on this machine.  Those of ABINIT are recorded in examples/radnet/study.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import platform
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -23,6 +25,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk, make_supercell
 from scipy.spatial.transform import Rotation
+from torch.utils.flop_counter import FlopCounterMode
 
 from tnep_calc import TNEPCalculator
 from tnep_calc.artifact import artifact_from_radnet, save_artifact
@@ -30,16 +33,21 @@ from tnep_calc.io.structures.extxyz import read_dataset
 from tnep_calc.models.radnet.network import compact_network, multiplications, paper_network
 from tnep_calc.models.radnet.sites import RadnetShape, RadnetSites
 from tnep_calc.models.radnet.voxels import REACH
+from tnep_calc.training.radnet.config import load_radnet_config
+from tnep_calc.training.radnet.symmetry import crystals
+from tnep_calc.training.radnet.trainer import RadnetTrainer
+from tnep_calc.units import BOHR, EPSILON_0
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "examples" / "radnet"), str(ROOT / "tests")]
 
-import summary  # noqa: E402
+import measures  # noqa: E402
 from study import MATERIALS  # noqa: E402
 
 PAPER = {"bn": 0.17, "gaas": 0.2}
 """Errors of the LO wavenumber in the paper, in per cent (2.14 cm^-1 for c-BN)."""
-FIELDS = ("dipole", "born_effective_charges", "dielectric_tensor", "polarizability_gradient")
+FIELDS = measures.PROPERTIES
+RAMAN = ("dielectric_tensor", "polarizability_gradient")
 
 
 def in_double(folder: Path, species) -> TNEPCalculator:
@@ -56,7 +64,7 @@ def in_double(folder: Path, species) -> TNEPCalculator:
 
 
 def values(calculator, atoms) -> dict[str, np.ndarray]:
-    """Return the properties that are compared."""
+    """Return the properties to compare."""
     return {name: np.array(calculator.get_property(name, atoms)) for name in FIELDS}
 
 
@@ -93,10 +101,10 @@ def symmetry_error(calculator, atoms) -> float:
 
 
 def rotation_error(calculator, structures, operations) -> dict[str, float]:
-    """Return the root mean square change of P (e·Å), Z* (e) and eps_inf by turning structures and turning back."""
+    """Return the root mean square change of P (e·Å), Z* (e) and eps_inf by rotating structures and results back."""
     squares: dict[str, list] = {"P": [], "Z*": [], "eps_inf": []}
     for s in structures:
-        atoms = summary.s_atoms(s)
+        atoms = measures.as_atoms(s)
         found = values(calculator, atoms)
         for r in operations:
             turned = Atoms(s.symbols, s.positions @ r.T, cell=s.cell @ r.T, pbc=True)
@@ -121,19 +129,6 @@ def largest_jump(calculator, material) -> float:
             sides.append([calculator.get_property(n, cluster) for n in ("dipole", "polarizability")])
         worst = max(worst, *(float(np.abs(p - q).max()) for p, q in zip(*sides, strict=True)))
     return worst
-
-
-def seconds_of(calculator, atoms, names, repeats=10) -> float:
-    """Return the CPU seconds of one evaluation, the best of some."""
-    best = np.inf
-    for _ in range(repeats):
-        atoms = atoms.copy()
-        atoms.positions += 1e-6
-        start = time.process_time()
-        for name in names:
-            calculator.get_property(name, atoms)
-        best = min(best, time.process_time() - start)
-    return best
 
 
 def lammps_error(model: Path, atoms, species) -> dict[int, float]:
@@ -168,10 +163,74 @@ def cost(material, atoms) -> dict[str, float]:
             susceptibility=artifact_from_radnet(RadnetSites(shape, torch.float32), material.species)
         )
         few = atoms[: 8 if name == "paper" else len(atoms)]
-        seconds = seconds_of(calculator, few, ("dielectric_tensor", "polarizability_gradient"), 2)
+        seconds = measures.seconds_of(calculator, few, RAMAN, 2)
         found[f"{name}, s/atom"] = seconds / len(few)
     found["compact, multiplications"] = multiplications(compact_network(2, 7, 6, 8, 32), 7)
     found["paper, multiplications"] = multiplications(paper_network(2, 15, 6), 15)
+    return found
+
+
+def peak_of_convolutions() -> float:
+    """Return the largest number of floating point operations per CPU second of a 3-D convolution, in float32."""
+    best = 0.0
+    for channels, points, batch in ((64, 15, 8), (128, 12, 8), (64, 8, 64)):
+        layer = torch.nn.Conv3d(channels, channels, 3, padding=1).requires_grad_(False)
+        values = torch.randn(batch, channels, points, points, points)
+        work = 2 * layer.weight.numel() * points**3 * batch
+        layer(values)
+        start = time.process_time()
+        for _ in range(3):
+            layer(values)
+        best = max(best, 3 * work / (time.process_time() - start))
+    return best
+
+
+def epoch_cost(file: Path, batch: int | None = None) -> dict[str, float]:
+    """Return the CPU seconds of an epoch of a training, and its operations per second as a share of the peak.
+
+    Operations are those of matrix products and convolutions, forward and backward, as torch counts them.  Epoch and
+    peak are timed in turn.
+
+    Parameters
+    ----------
+    file : path
+        Configuration of the training.
+    batch : int, optional
+        Structures per step instead of those of the configuration.
+    """
+    config = load_radnet_config(file)
+    config = replace(config, optimizer=replace(config.optimizer, batch=batch or config.optimizer.batch))
+    trainer = RadnetTrainer(config)
+    epoch = np.array_split(np.arange(trainer.n_train), -(-trainer.n_train // config.optimizer.batch))
+    with FlopCounterMode(display=False) as counter:
+        for chosen in epoch:
+            trainer.train_on(chosen)
+    shares, times = [], []
+    for _ in range(3):
+        start = time.process_time()
+        for chosen in epoch:
+            trainer.train_on(chosen)
+        times.append(time.process_time() - start)
+        shares.append(counter.get_total_flops() / times[-1] / peak_of_convolutions())
+    return {"structures per step": len(epoch[0]), "CPU s": min(times), "share of peak, %": 100 * max(shares)}
+
+
+def architectures(study: Path, key: str, tests) -> dict[str, dict[str, float]]:
+    """Return the error of eps_inf on the test structures and the training time of both architectures."""
+    found = {}
+    for name in ("radnet", "paper"):
+        folder = study / key / "1" / name
+        if (folder / "results.json").exists():
+            calculator = TNEPCalculator(susceptibility=folder / "model.pt")
+            pairs = [
+                (np.eye(3) + s.polarizability / (EPSILON_0 * s.volume), calculator.get_property(RAMAN[0], atoms))
+                for s in tests
+                for atoms in [measures.as_atoms(s)]
+            ]
+            upper = (slice(None), *np.triu_indices(3))
+            mae, rmse = measures.mean_errors(np.array(list(zip(*pairs, strict=True)))[(slice(None), *upper)])
+            seconds = json.loads((folder / "results.json").read_text())["seconds"]
+            found[name] = {"MAE": mae, "RMSE": rmse, "training, s": seconds}
     return found
 
 
@@ -179,9 +238,6 @@ def main() -> None:
     """Print and record everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, help="folder of examples/radnet/run.py")
-    parser.add_argument(
-        "--abinit", type=float, help="CPU seconds of one two-atom calculation of ABINIT (E, P, Z*, eps_inf)"
-    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
@@ -192,46 +248,45 @@ def main() -> None:
             continue
         own = record.setdefault(material.name, {})
         double = in_double(folder, material.species)
-        dft = summary.reference(material)
+        dft = measures.reference(material)
         tests = read_dataset(options.study / key / "test.extxyz")
-        atoms = summary.s_atoms(tests[0])
-        at = summary.equilibrium(double, material)
-        lo = [summary.longitudinal(material, x["Z*"], x["eps_inf"]) for x in (at, dft)]
+        atoms = measures.as_atoms(tests[0])
+        at = measures.equilibrium(double, material)
+        lo = [measures.longitudinal(material, x["Z*"], x["eps_inf"]) for x in (at, dft)]
         own["LO with DFT's TO, error in cm^-1"] = lo[0] - lo[1]
         own["the same in %"] = 100 * (lo[0] - lo[1]) / lo[1]
         own["wanted, %"] = PAPER[key]
         if (options.study / key / "1" / "enthalpy" / "model.pt").exists():
-            to = summary.transverse(summary.calculator_of(options.study / key / "1", "enthalpy"), material)
-            both = summary.longitudinal(material, at["Z*"], at["eps_inf"], to)
+            to = measures.transverse(measures.calculator_of(options.study / key / "1", "enthalpy"), material)
+            both = measures.longitudinal(material, at["Z*"], at["eps_inf"], to)
             own["TO of the enthalpy, cm^-1"], own["LO all from models, error in cm^-1"] = to, both - lo[1]
         own["derivatives against differences, relative"] = derivative_error(double, atoms)
         own["translation, permutation, image, supercell"] = symmetry_error(double, atoms)
         own["largest jump (e·Å, e·Å²/V)"] = largest_jump(double, material)
         own["sum of Born charges, e"] = float(np.abs(values(double, atoms)["born_effective_charges"].sum(0)).max())
-        from tnep_calc.training.radnet.symmetry import crystals
-
         group = crystals(tests, 0.3)[0].operations
         own["operations of the point group"] = len(group)
         own["change by the point group"] = rotation_error(double, tests[:5], group)
         own["change by any rotation"] = rotation_error(
             double, tests[:5], Rotation.random(6, random_state=0).as_matrix()
         )
-        errors = summary.test_errors(double, tests)
-        volume = abs(np.linalg.det(tests[0].cell))
-        own["test RMSE"] = {name: float(np.sqrt((e**2).mean())) for name, e in errors.items()}
-        own["test RMSE"]["P"] *= float(volume / summary.BOHR**2)
+        pairs = measures.compare(double, tests, material)
+        own["test RMSE"] = {name: measures.mean_errors(pair)[1] for name, pair in pairs.items()}
+        own["test RMSE"]["P"] *= float(tests[0].volume / BOHR**2)
         two = bulk(material.formula, "zincblende", a=material.lattice)
         single = TNEPCalculator(radnet=folder / "model.pt", skin=0.0)
-        own["CPU s, eps_inf and derivatives, 2 atoms"] = seconds_of(
-            single, two, ("dielectric_tensor", "polarizability_gradient")
-        )
-        if options.abinit:
-            own["ABINIT, CPU s, E, P, Z*, eps_inf once"] = options.abinit
-            own["ratio with one calculation"] = options.abinit / own["CPU s, eps_inf and derivatives, 2 atoms"]
-            own["ratio with twelve displacements"] = 12 * own["ratio with one calculation"]
+        own["CPU s, eps_inf and derivatives, 2 atoms"] = measures.seconds_of(single, two, RAMAN)
+        size = measures.as_atoms(tests[0])
+        seconds = measures.seconds_of(single, size, RAMAN)
+        own["the same, structure of the data"] = {"atoms": len(size), "CPU s": seconds}
+        own["ABINIT / radnet, one calculation without derivatives"] = material.abinit / seconds
+        own["ABINIT / radnet, central differences"] = (1 + 6 * len(size)) * material.abinit / seconds
         large = bulk(material.formula, "zincblende", a=material.lattice, cubic=True).repeat(2)
         large.rattle(0.03, seed=1)
         own["cost per atom"] = cost(material, large)
+        own["eps_inf by architecture"] = architectures(options.study, key, tests)
+        own["epoch of the study"] = epoch_cost(folder / "train.toml")
+        own["epoch in one step"] = epoch_cost(folder / "train.toml", 1000)
         with (
             tempfile.TemporaryDirectory() as place
         ):  # in double precision, as trained models in single one differ by 1e-6

@@ -1,9 +1,10 @@
 """Spectra of long series: time and memory of all spectra of 10^6 samples, linearity, streaming, and other programs.
 
-Run ``python benchmarks/spectra.py [--json FILE] [--samples N] [--stream N]``.  The series are random: the time does not
-depend on the values.  Peers get the same series and the same resolution: calorine's ``get_ir_spectrum`` and
-``get_raman_spectrum``, and i-PI's ``getacf``, where they are installed.  Memory is the largest resident size of a
-process of its own, the input of 9 doubles per sample included.
+Run ``python benchmarks/spectra.py [--json FILE] [--samples N] [--stream N]``.  The series are random, as the time does
+not depend on the values.  Other programs, if installed, get the same series and the same resolution: calorine's
+``get_ir_spectrum`` and ``get_raman_spectrum``, and i-PI's ``getacf``.  Memory is the largest resident size of a
+separate process, including the input of 9 doubles per sample.  The last records, of the quantity ``raman tensor``, are
+those of ``phonons.py``: Raman tensors of a cell of about 1,000 atoms, analytic and by finite differences.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def calorine(samples):
 
 
 def ipi(samples):
-    """Compute the dipole's correlation function and its transform with i-PI's getacf, from a file as it wants one."""
+    """Compute the dipole's correlation function and its transform with i-PI's getacf, from a file in its format."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mu.xyz"
         dipole = series(samples)[0]
@@ -104,7 +105,7 @@ def ipi(samples):
 
 
 def cpu_time():
-    """Return the CPU seconds of this process and its finished children, which a busy machine does not stretch."""
+    """Return the CPU seconds of this process and its finished children; independent of other load."""
     return sum(
         use.ru_utime + use.ru_stime for use in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     )
@@ -124,11 +125,18 @@ def measured(job, samples):
     return tuple(json.loads(done.stdout.splitlines()[-1]))
 
 
+def raman_tensor_records():
+    """Return the records of the quantity ``raman tensor``: analytic derivatives and finite differences of one model."""
+    from phonons import raman_tensors
+
+    return raman_tensors()
+
+
 def main():
     """Run the jobs, print a table and write records."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=10**6)
-    parser.add_argument("--stream", type=int, default=10**7, help="samples of the streamed series")
+    parser.add_argument("--stream", type=int, default=10**8, help="samples of the streamed series")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--job", choices=JOBS, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -149,6 +157,7 @@ def main():
         seconds, cpu, memory = found
         print(f"{job:<10}{samples:>12,} samples  {seconds:8.2f} s  {cpu:8.2f} CPU s  {memory:6.2f} GB")
         records.append({"case": job, "samples": samples, "seconds": seconds, "cpu_seconds": cpu, "memory_GB": memory})
+    records += raman_tensor_records()
     if args.json:
         args.json.write_text(json.dumps(records, indent=1))
 

@@ -1,7 +1,7 @@
-"""Models and structures of the same size and shape in place of published ones, which the repository may not contain.
+"""Replacements, of the same size and shape, for published models and structures that the repository may not contain.
 
-Times depend on shapes and numbers of neighbours alone, so they can be compared; errors of a training say nothing about
-the published data.
+Times depend only on shapes and numbers of neighbours, so they can be compared.  Errors of a training on replacements
+say nothing about the published data.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHAPES = {
     "qm7b/polarizability/nep.txt": "qm7b_polarizability",
     "gpumd_fixtures/models/tnep-BaZrO3-susceptibility.txt": "bazro3_susceptibility",
 }
-"""Published file: shipped model of its shape."""
+"""Published file -> shipped model of the same shape."""
 MOLECULES = (
     "C6H6",
     "CH3CONH2",
@@ -48,13 +48,13 @@ _unpacked = tempfile.TemporaryDirectory(prefix="tnep_benchmark_")
 
 @cache
 def announce(what: str) -> None:
-    """Say once that something stands in for published data."""
+    """Print, once for each name, that published data are replaced."""
     print(f"{what}: the published data are absent; random parameters or labels of the same shape stand in for them")
 
 
 @cache
 def model_file(relative: str) -> Path:
-    """Return the path of a published model, or of an unpacked shipped one of its shape."""
+    """Return the path of a published model, or else of an unpacked shipped model of the same shape."""
     if (PUBLISHED / relative).exists():
         return PUBLISHED / relative
     announce("models")
@@ -64,7 +64,7 @@ def model_file(relative: str) -> Path:
 
 
 def _placed(molecules: list[Atoms], places: np.ndarray, cell: np.ndarray, random) -> Atoms:
-    """Put randomly turned molecules on places of a cell."""
+    """Put randomly rotated molecules on given positions of a cell."""
     out = Atoms(cell=cell, pbc=True)
     for atoms, place in zip(molecules, places, strict=True):
         turned = atoms.copy()
@@ -106,7 +106,7 @@ def stand_in(name: str, oracle: str) -> Atoms:
 
 
 def structure(oracle: str | None, name: str) -> Atoms:
-    """Return a structure of an oracle file or one in its place, or rock-salt PbTe of 1000 atoms, rattled."""
+    """Return a structure of an oracle file or its replacement, or rattled rock-salt PbTe of 1000 atoms."""
     if oracle is None:
         atoms = bulk(name, "rocksalt", a=6.57, cubic=True).repeat((5, 5, 5))
         atoms.rattle(0.05, seed=1)
@@ -120,7 +120,7 @@ def structure(oracle: str | None, name: str) -> Atoms:
 
 
 def molecules(count: int, seed: int = 0) -> list[Atoms]:
-    """Return so many distorted molecules, each alone in a large box, of the elements of QM7B."""
+    """Return `count` distorted molecules with the elements of QM7B, each alone in a large box."""
     random = np.random.RandomState(seed)
     out = []
     for k in range(count):
@@ -133,7 +133,7 @@ def molecules(count: int, seed: int = 0) -> list[Atoms]:
 
 
 def quartz(count: int) -> list[Atoms]:
-    """Return so many distorted cells of alpha-quartz with 72 atoms and random labels of usual size."""
+    """Return `count` distorted 72-atom cells of alpha-quartz with random labels of realistic size."""
     random = np.random.RandomState(0)
     silicon = [[0.47, 0, 0], [0, 0.47, 2 / 3], [0.53, 0.53, 1 / 3]]
     oxygen = [

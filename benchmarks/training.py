@@ -1,16 +1,16 @@
-"""Training: accuracy beside published models, time to the same error beside other programs, share of the peak.
+"""Training: accuracy compared with published models, time to the same error of other programs, share of the peak.
 
 Run ``python benchmarks/training.py [--parts PART ...] [--json FILE] [--figure FILE] [--quick]``.  Parts that compare
-with published results need their data and are left out without them; for times, molecules of the same size stand in.
-The part ``neppo`` needs that program (``pip install neppo``).  Every process has
+with published results need their data and are left out without them; parts that measure times use molecules of the same
+size instead.  The part ``neppo`` needs that program (``pip install neppo``).  Every process has
 one thread, and times are process CPU times.  Parts, with their CPU time on the machine of the README:
 
 qm7b        learning curves of QM7B dipole and polarizability with up to 1,154 molecules (two processes of {qm7b})
 neppo       time to the test errors of neppo 1.0 at points of its curve ({neppo})
 snes        time to the test errors of the evolution strategy ({snes})
-water       targets of atoms, beside GPUMD's own models of the same data ({water})
-enthalpy    SiO2 and BaTiO3, beside the published allegro-pol models ({enthalpy})
-ensemble    five members of bagging together, beside one after the other ({ensemble})
+water       atomic targets, compared with GPUMD's own models of the same data ({water})
+enthalpy    SiO2 and BaTiO3, compared with the published allegro-pol models ({enthalpy})
+ensemble    five members of bagging, trained together and one after the other ({ensemble})
 throughput  an epoch as a share of the dense-product peak and of the memory bandwidth ({throughput})
 
 ``--quick`` only shows that everything runs: a twentieth of the steps.
@@ -41,7 +41,7 @@ NEEDS = {
     "snes": "tnep/qm7b",
     "enthalpy": "enthalpy",
 }
-"""Published data that a part compares with; the other parts measure times, for which stand-ins do."""
+"""Published data that a part compares with; the other parts measure times, for which replacements suffice."""
 
 
 def run_part(name: str, quick: bool, figure: Path | None) -> list[dict]:
@@ -78,7 +78,7 @@ def main():
     records: list[dict] = []
     for name in args.parts:
         if name in NEEDS and not (PUBLISHED.parent / NEEDS[name]).exists():
-            print(f"--- {name}: left out, it compares with published data that are absent ({NEEDS[name]})")
+            print(f"--- {name}: left out, as the published data that it compares with are absent ({NEEDS[name]})")
             continue
         print(f"--- {name}: about {TIMES[name]} of CPU time", flush=True)
         records += run_part(name, args.quick, args.figure)

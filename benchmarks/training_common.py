@@ -1,4 +1,4 @@
-"""What the training benchmarks share: data, splits, runs of the gradient engine with their clock."""
+"""Shared code of the training benchmarks: data, splits, and timed runs of the gradient engine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATA = PUBLISHED.parent
 QM7B = DATA / "tnep" / "qm7b"
 SPECIES = ("H", "C", "N", "O", "S", "Cl")
 TRAIN, SEED, MOLECULES_OF_QM7B = 1154, 0, 1443
-"""Molecules of QM7B to train on, drawn with this seed; all others are for testing."""
+"""Number of training molecules of QM7B, and the seed of their draw; all others are test molecules."""
 HYPER = {
     "radial_cutoff": 6.0,
     "angular_cutoff": 4.0,
@@ -32,7 +32,7 @@ HYPER = {
     "l_max": [4, 2, 1],
     "neurons": 10,
 }
-"""Those of the data set's own ``nep.in``."""
+"""Hyper-parameters of the data set's own ``nep.in``."""
 MOLECULES = {"method": "soap", "batch": 64, "lr": 0.02, "lbfgs_steps": 0}
 """Optimizer of all runs on molecules; the number of steps is added."""
 
@@ -40,8 +40,8 @@ MOLECULES = {"method": "soap", "batch": 64, "lr": 0.02, "lbfgs_steps": 0}
 def qm7b(kind: str) -> tuple[list[LabelledStructure], dict[str, np.ndarray]]:
     """Return the molecules (dipole in e bohr or polarizability in bohr^3) and the indices of the splits.
 
-    Where the data are absent, as many distorted molecules with labels of a shipped model stand in: good for times,
-    not for errors.
+    If the data are absent, the same number of distorted molecules with labels of a shipped model is used: this is
+    enough for times, but not for errors.
     """
     if (QM7B / "test.xyz.gz").exists():
         structures = [frame.structure for frame in read_gpumd_xyz(QM7B / "test.xyz.gz", SPECIES, kind)]
@@ -63,7 +63,7 @@ def _labelled(kind):
 
 
 def splits(train: Sequence[int], test: Sequence[int]) -> dict[str, np.ndarray]:
-    """Return the indices as a trainer takes them."""
+    """Return the indices in the form that a trainer takes."""
     return {"train": np.sort(train), "validation": np.zeros(0, dtype=int), "test": np.sort(test)}
 
 
@@ -88,7 +88,7 @@ class Run:
     ----------
     trainer : Trainer or JointTrainer
     first : Trainer
-        Of the first model.
+        Trainer of the first model.
     preparation, seconds : float
         CPU seconds of the moments, and of the steps (tests excluded).
     curve : list of tuple
@@ -146,10 +146,11 @@ def train(
     models : int, default 1
         Models that are trained together.
     interval : int, default 0
-        Steps between two looks at the test error of `watch`; 0 = none.
+        Steps between two evaluations of the test error of `watch`; 0 = no evaluation.
     watch : str, optional
+        Label.
     stop : callable, optional
-        Asked after each look whether that is enough.
+        Called after each evaluation; training ends if it returns True.
     """
     kind = model["kind"]
     watch = watch or kind

@@ -1,4 +1,4 @@
-"""Members of an ensemble trained together beside the same members one after the other."""
+"""Time to train the members of an ensemble together, compared with one after the other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEMBERS, FRACTION = 5, 0.9
 
 
 def bagging(indices):
-    """Return the splits of the members, with what a member does not train on for validation."""
+    """Return the splits of the members; structures that a member does not train on are its validation set."""
     rng = np.random.default_rng(2)
     count = round(FRACTION * len(indices["train"]))
     drawn = [rng.permutation(indices["train"]) for _ in range(MEMBERS)]

@@ -28,9 +28,9 @@ SMALL = {
 }
 """Model of neppo: 5,161 parameters.  Ours has the data set's own, larger hyper-parameters."""
 LOOKS = (50, 100, 250, 500, 1000)
-"""Steps of neppo after which its error is looked at."""
+"""Steps of neppo after which its error is evaluated."""
 BUDGETS = (40, 120, 180, 360)
-"""Steps of our runs, each with its own schedule; the fastest way to an error counts."""
+"""Numbers of steps of our runs, each with its own schedule; the fastest run to an error counts."""
 
 
 def neppo_curve(structures, indices, steps):

@@ -19,9 +19,9 @@ QUOTED = {"dipole": 0.00199, "polarizability": 0.0430}
 """GPUMD's errors on all 1,443 molecules, trained on 5,768 others (README of the data)."""
 UNIT = {"dipole": "e bohr/atom", "polarizability": "bohr^3/atom"}
 STEPS = {0.25: 800, 0.5: 1600, 1.0: 2500}
-"""Of one model, by the part of the molecules that it is trained on."""
+"""Steps of one model, by the fraction of the molecules that it is trained on."""
 MODELS, STEPS_OF_MODELS = 8, 2000
-"""The best result: the mean of so many models."""
+"""Number of models whose mean gives the best result, and their steps."""
 
 
 def gpumd_error(kind, test):
@@ -43,7 +43,7 @@ def check_labels(kind, structures, test):
 
 
 def run_kind(kind, quick):
-    """Return what one kind gives: rows of the table, as (fraction, model, single, mean, CPU seconds)."""
+    """Return the results of one kind: rows of the table, as (fraction, model, single, mean, CPU seconds)."""
     one_thread()
     structures, indices = qm7b(kind)
     check_labels(kind, structures, indices["test"])

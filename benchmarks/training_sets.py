@@ -1,4 +1,4 @@
-"""Crystals and liquids: water with targets of atoms beside GPUMD, SiO2 and BaTiO3 beside allegro-pol."""
+"""Crystals and liquids: water with atomic targets compared with GPUMD, SiO2 and BaTiO3 with allegro-pol."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CRYSTAL_MODEL = {
 
 
 def atomic_frames(kind: str, name: str) -> list[LabelledStructure]:
-    """Return a water set with its targets of atoms."""
+    """Return a water set with its atomic targets."""
     frames = read_gpumd_xyz(DATA / "tnep" / f"atomic_{kind}_water" / f"{name}.xyz.gz", ("O", "H"), kind, atomic=True)
     values = []
     for frame in frames:
@@ -43,7 +43,7 @@ def atomic_frames(kind: str, name: str) -> list[LabelledStructure]:
 
 
 def water(quick: bool) -> list[dict]:
-    """Train on the two water sets with ``atomic_v``; errors as GPUMD prints them, and per component."""
+    """Train on the two water sets with ``atomic_v``; errors with GPUMD's definition, and per component."""
     records = []
     for kind, steps in WATER_STEPS.items():
         folder = DATA / "tnep" / f"atomic_{kind}_water"
@@ -86,7 +86,7 @@ def crystal_frames(name: str) -> tuple[list[LabelledStructure], list[LabelledStr
 
 
 def enthalpy(quick: bool) -> list[dict]:
-    """Train polarization (with Born charges) and polarizability; errors on held-back frames beside allegro-pol's."""
+    """Train polarization (with Born charges) and polarizability; compare held-back errors with allegro-pol."""
     records = []
     for name, (species, n_test, n_born, steps) in CRYSTALS.items():
         frames, theirs = crystal_frames(name)

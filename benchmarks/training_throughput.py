@@ -20,7 +20,7 @@ def peak(size=1024):
 
 
 def bandwidth(count=30_000_000):
-    """Return GB/s of one thread: ``z = x + 2 y`` on arrays that no cache holds (STREAM's triad, three transfers)."""
+    """Return GB/s of one thread: ``z = x + 2 y`` on arrays larger than any cache (STREAM's triad, three transfers)."""
     x, y, z = (torch.rand(count) for _ in range(3))
     return 3 * 4 * count / _fastest(lambda: torch.add(x, y, alpha=2.0, out=z), 5) / 1e9
 
@@ -35,7 +35,7 @@ def _fastest(call, rounds):
 
 
 def epoch(structures, indices, kind, models, epochs):
-    """Return CPU seconds of the fastest epoch, and what an epoch costs."""
+    """Return the CPU seconds of the fastest epoch, and the cost of an epoch."""
     model = {"kind": kind, "species": list(SPECIES)} | HYPER
     batches = -(-len(indices["train"]) // MOLECULES["batch"])
     run = train(

@@ -1,4 +1,4 @@
-"""List the optional reference data: which are here, which are absent and why they are not in the repository."""
+"""List the optional reference data: which are present, which are absent, and why they are not in the repository."""
 
 from helpers.optional import OPTIONAL, SHARED, absent
 

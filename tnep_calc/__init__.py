@@ -1,6 +1,6 @@
 """Infrared, Raman and dielectric response from machine-learned models.
 
-Importing the package is cheap: torch is imported only when a model is used.
+Importing the package is fast: torch is imported only when a model is used.
 """
 
 from importlib import import_module

@@ -1,12 +1,12 @@
-"""Component orders, index orders and signs; the only module that names them.
+"""Component orders, index orders and signs of tensors; the only module that defines them.
 
 Signs and orders used everywhere inside the package:
 
 * edge vector ``r_ij = r_j - r_i``, from the centre ``i`` to the neighbour ``j``;
 * virial ``W[a, b] = -sum_ij r_ij[a] dU_i/dr_ij[b]`` (eV);
 * stress ``-W / V`` (eV/Å³, ASE's sign: negative = compressed);
-* per-atom virials: the pair term (i, j) belongs to the **neighbour** j (needed for heat currents), 9 components;
-* dipole in e·Å per cell, from negative to positive charge; polarizability in e·Å²/V per cell;
+* per-atom virials: the pair term (i, j) is attributed to the **neighbour** j (as heat currents need), 9 components;
+* dipole in e·Å per cell, pointing from negative to positive charge; polarizability in e·Å²/V per cell;
 * Born charges ``Z[atom, dipole component, displacement component]`` in e (``Z = d mu / d u``);
 * polarizability gradient ``[atom, displacement component, i, j]`` in e·Å/V.
 
@@ -30,10 +30,10 @@ ASE_ORDER: Order = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # xx yy zz 
 GPUMD_ORDER: Order = ((0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0))  # xx yy zz xy yz zx
 LAMMPS_ORDER: Order = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # xx yy zz xy xz yz
 STRAIN_ORDER = ASE_ORDER
-"""Order of the six components of strains, virials and polarizabilities in the trainings."""
+"""Order of the six components of strains, virials and polarizabilities in training."""
 
 HYPERPOLARIZABILITY = "hyperpolarizability"
-"""Quantity and property of enthalpy models of third order in the field."""
+"""Name of the quantity, and of the property, that enthalpy models of third order in the field give in addition."""
 
 
 def order_labels(order: Order) -> list[str]:
@@ -47,7 +47,7 @@ def to_six(tensor, order: Order):
     Parameters
     ----------
     tensor : array, shape (..., 3, 3)
-        Symmetric tensors (the lower triangle is not read where the order names the upper one).
+        Symmetric tensors; only the components that the order names are read.
     order : Order
         One of ``ASE_ORDER``, ``GPUMD_ORDER``, ``LAMMPS_ORDER``.
 

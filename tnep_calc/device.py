@@ -1,4 +1,4 @@
-"""The device that a model or a training computes on: one resolver and one error for the whole package."""
+"""Find the device on which a model or a training computes; used by the whole package."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ _KNOWN = "'cpu', 'cuda', a numbered one such as 'cuda:1', or 'auto' (a GPU if th
 
 
 def resolve(name: str) -> torch.device:
-    """Return the device of a name, which is there; a GPU comes with its number.
+    """Return the device with a name, after checking that it is available.
 
     Parameters
     ----------
     name : str
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ..., or ``"auto"``: the first GPU if there is one, else the CPU.
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ..., or ``"auto"``: the current GPU if there is one, else the CPU.
+
+    Returns
+    -------
+    torch.device
+        A GPU always with its index.
 
     Raises
     ------
@@ -41,7 +46,7 @@ def resolve(name: str) -> torch.device:
         reason = "" if torch.version.cuda or torch.version.hip else " (this is a build of PyTorch for CPUs)"
         raise InputError(
             f"device '{name}': PyTorch {torch.__version__} finds no GPU{reason}; install a build for your GPU and its "
-            "driver, or use 'cpu', or 'auto' to take a GPU only where there is one"
+            "driver, or use 'cpu', or 'auto' to use a GPU only if there is one"
         )
     count = torch.cuda.device_count()
     index = torch.cuda.current_device() if device.index is None else device.index
@@ -52,7 +57,7 @@ def resolve(name: str) -> torch.device:
 
 
 def chosen_device(name: str) -> torch.device:
-    """Return the device of a name as :func:`resolve`, and log which one it is, unless it is the usual CPU."""
+    """Return the same as :func:`resolve`, and log the device unless `name` is ``"cpu"``."""
     device = resolve(name)
     if name != "cpu":
         log.info("device: %s", describe(device))
@@ -60,5 +65,5 @@ def chosen_device(name: str) -> torch.device:
 
 
 def describe(device: torch.device) -> str:
-    """Return a device in words, for the log."""
+    """Return the name of a device for the log, with the model of a GPU."""
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)

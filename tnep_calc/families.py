@@ -1,8 +1,8 @@
-"""The model families: what each kind of model gives, where the calculator takes it, and what trains it.
+"""The model families: properties and keyword of each kind of model, its training module, kernels and precision.
 
-A new family is one row in ``KINDS``, next to its own folders ``models/X``, ``artifact/X.py`` and ``training/X``.
+A new family needs one row in ``KINDS``, and its own code in ``models/X``, ``artifact/X.py`` and ``training/X``.
 Nothing else in the package lists the families.  The module imports neither torch nor ASE, so that commands and
-configurations can read the table at no cost.
+configurations can read the table quickly.
 
 Examples
 --------
@@ -22,22 +22,25 @@ from .conventions import HYPERPOLARIZABILITY
 
 @dataclass(frozen=True)
 class Role:
-    """What the calculator takes from the models that are given under one keyword.
+    """Quantities and properties that the calculator obtains from the models given under one keyword.
 
     Attributes
     ----------
     quantities : mapping of str to str or None
-        Names of the model contract (``tnep_calc.models``).  The value is the property that must be asked for before
-        the quantity is computed; None means that it costs nothing extra.
+        Names of the model contract (``tnep_calc.models``).  A quantity is computed only if the property that is its
+        value is requested; None means that it is always computed.
     labels : mapping of str to str
-        Properties that can be compared with a label, and the label (``tnep_calc.structures.LABELS``).
+        Property -> the label that it can be compared with (``tnep_calc.structures.LABELS``).
     properties : tuple of str
         Properties of the calculator.
+    field : bool, default False
+        Whether the models take an electric field themselves; otherwise a field needs models of energy and dipole.
     """
 
     quantities: Mapping[str, str | None]
     labels: Mapping[str, str]
     properties: tuple[str, ...]
+    field: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,21 @@ class Kind:
         Keywords of ``TNEPCalculator`` under which a model of this kind can be given.
     training : str
         Module of ``tnep_calc.training`` with the function ``train(path, output, restart)``.
+    native : tuple of str, default ()
+        Types of the devices for which there are native kernels; on the others the models run on plain torch.
+    double : bool, default True
+        Whether an artifact is evaluated in float64 unless the user asks for another type; otherwise in its own type.
+    converter : str, default "precision.in_double"
+        Function of ``tnep_calc.artifact`` that returns an artifact in another type of the arithmetic, as
+        ``MODULE.FUNCTION``; it takes the artifact and the name of the type.
     """
 
     family: str
     roles: tuple[str, ...]
     training: str
+    native: tuple[str, ...] = ()
+    double: bool = True
+    converter: str = "precision.in_double"
 
 
 ROLES = {
@@ -85,6 +98,7 @@ ROLES["enthalpy"] = Role(
         "piezoelectric_tensor",
         HYPERPOLARIZABILITY,
     ),
+    field=True,
 )
 ROLES["radnet"] = Role(
     quantities={
@@ -95,20 +109,26 @@ ROLES["radnet"] = Role(
     labels={**ROLES["dipole"].labels, **ROLES["susceptibility"].labels},
     properties=(*ROLES["dipole"].properties, *ROLES["susceptibility"].properties, "piezoelectric_tensor"),
 )
-"""What each keyword of the calculator gives."""
+"""Keywords of the calculator under which models are given."""
+
+
+def _nep(role: str) -> Kind:
+    """Return the row of a NEP or TNEP model, whose artifact has the weights in one type only."""
+    return Kind("nep", (role,), "nep.run", ("cpu", "cuda"), double=False, converter="nep.in_precision")
+
 
 KINDS = {
-    "potential": Kind("nep", ("energy",), "nep.run"),
-    "dipole": Kind("nep", ("dipole",), "nep.run"),
-    "polarizability": Kind("nep", ("susceptibility",), "nep.run"),
-    "enthalpy": Kind("enthalpy", ("enthalpy",), "enthalpy.run"),
+    "potential": _nep("energy"),
+    "dipole": _nep("dipole"),
+    "polarizability": _nep("susceptibility"),
+    "enthalpy": Kind("enthalpy", ("enthalpy",), "enthalpy.run", ("cpu", "cuda"), converter="enthalpy.in_precision"),
     "radnet": Kind("radnet", ("radnet", "dipole", "susceptibility"), "radnet.run"),
 }
 """All kinds of models, of all families."""
 
 
 def kinds_of(role: str) -> tuple[str, ...]:
-    """Return the kinds of models that a keyword of the calculator takes.
+    """Return the kinds of models that can be given under a keyword of the calculator.
 
     Examples
     --------

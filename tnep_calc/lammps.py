@@ -1,4 +1,4 @@
-"""Inputs for LAMMPS made from a model file, and a driver that runs them under MPI and returns what they print."""
+"""Write LAMMPS inputs for a model file, run them under MPI, and read their output."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ TEMPLATES = {
     "npt": "dynamics at constant temperature and pressure",
     "ir": "equilibration, then dynamics with the dipole for 'tnep ir'",
     "raman": "equilibration, then dynamics with the polarizability for 'tnep raman'",
+    "spectrum": "equilibration, then dynamics that accumulates spectra without storing a series",
     "field": "dynamics in a constant electric field, with the conserved energy",
     "dielectric": "dielectric constants, clamped and relaxed, from the response to a small field",
     "hysteresis": "dipole along a cycle of the field at constant temperature",
 }
-"""Name of each template, and what its input does."""
+"""Name of each template, and a description of its input."""
 
 _HEAD = """\
 # {title}
@@ -44,7 +45,7 @@ neigh_modify every 1 delay 0 check yes
 timestep     ${{dt}}
 """
 _DYNAMICS = {
-    "dt": "0.0005        # ps: 0.5 fs; vibrations of hydrogen need this, oxides stand 0.001",
+    "dt": "0.0005        # ps: 0.5 fs; hydrogen needs such a short step, for oxides 0.001 is enough",
     "steps": "20000",
     "temperature": "300",
     "seed": "4928",
@@ -89,6 +90,21 @@ def _raman(c):
     return _sampled(compute, "polarizability.dat", "tnep series, tnep raman")
 
 
+def _spectrum(c):
+    body = _EQUILIBRATE + _NVE + f"compute      mu all tnep/dipole {c.dipole} {c.elements}\n"
+    quantities, commands = "dipole c_mu", "tnep ir, tnep dielectric"
+    if c.polarizability:
+        body += f"compute      alpha all tnep/polarizability {c.polarizability} {c.elements}\n"
+        quantities, commands = quantities + " polarizability c_alpha", commands + ", tnep raman"
+    body += f"# Correlation functions, which a restart continues. Afterwards, with spectrum.corr: {commands}\n"
+    body += f"fix          S all tnep/spectrum ${{every}} file spectrum.corr {quantities} resolution ${{resolution}}\n"
+    body += "restart      ${save} spectrum.restart.1 spectrum.restart.2\n"
+    body += "thermo_style custom step temp pe etotal press\nthermo       1000\nrun          ${steps}\n"
+    more = {"equilibration": "10000", "every": "4             # steps between samples"}
+    more |= {"resolution": "10            # cm^-1; twice as coarse needs half of the memory", "save": "100000"}
+    return _DYNAMICS | more, body
+
+
 def _field(c):
     body = _START + _NVE + f"fix          F all tnep/field ${{Ex}} ${{Ey}} ${{Ez}}{c.response}\n"
     body += "# etotal is the conserved enthalpy H(R, E) plus the kinetic energy; f_F its part from the field\n"
@@ -99,8 +115,8 @@ def _field(c):
 
 
 def _dielectric(c):
-    body = f"""min_style    cg
-minimize     0 1e-5 2000 20000
+    body = f"""min_style    fire          # converges to small forces; cg stops when the energy has no more digits
+minimize     0 1e-6 2000 20000
 fix          F all tnep/field 0 0 0{c.response}
 run          0
 variable     before equal $(f_F[3]:%.17g)
@@ -109,7 +125,7 @@ fix          F all tnep/field 0 0 ${{Ez}}{c.response}
 run          0
 variable     factor equal 1/({EPSILON_0:.13g}*vol*${{Ez}})       # eps_zz - 1 = (P - P0) / (eps0 V E)
 print        "eps_zz of clamped atoms: $(1+v_factor*(f_F[3]-v_before):%.6f)"
-minimize     0 1e-5 2000 20000
+minimize     0 1e-6 2000 20000
 print        "eps_zz of relaxed atoms: $(1+v_factor*(f_F[3]-v_before):%.6f)"
 """
     return {"dt": "0.001", "Ez": "0.01          # V/A; the response must be linear in it"}, body
@@ -130,6 +146,7 @@ _BODIES = {
     "npt": _npt,
     "ir": _ir,
     "raman": _raman,
+    "spectrum": _spectrum,
     "field": _field,
     "dielectric": _dielectric,
     "hysteresis": _hysteresis,
@@ -147,20 +164,20 @@ class _Choices:
 def lammps_input(
     template: str, model, data: str = "structure.data", dipole=None, polarizability=None, name: str = "in.lammps"
 ) -> str:
-    """Return a complete, commented input for LAMMPS.
+    """Return a complete, commented LAMMPS input.
 
     Parameters
     ----------
     template : str
         A key of `TEMPLATES`.
     model : str or path
-        Artifact of a potential or of an electric enthalpy; elements and cutoff come from it.
+        Artifact of a potential or of an electric enthalpy, from which elements and cutoff are read.
     data : str
         Name of the data file that the input reads; its atom types must be the model's elements in their order.
     dipole, polarizability : str or path, optional
-        Artifacts of these kinds, which templates with a response need unless the model is an enthalpy.
+        Artifacts of these kinds.  Templates with a response need them unless the model is an enthalpy.
     name : str
-        Name of the input in its own comment.
+        Name of the input file in the comment at its top.
 
     Raises
     ------
@@ -182,25 +199,27 @@ def lammps_input(
             raise InputError(f"{path} is a {found.kind} model, expected a {kind} model")
         if found.species != metadata.species:
             raise InputError(
-                f"{path} knows {' '.join(found.species)}, but {model} {' '.join(metadata.species)}: the templates need "
-                "models of the same elements in the same order"
+                f"{path} is for {' '.join(found.species)}, but {model} for {' '.join(metadata.species)}: the templates "
+                "need models of the same elements in the same order"
             )
     needed = {
         "ir": "dipole",
         "raman": "polarizability",
+        "spectrum": "dipole",
         "field": "dipole",
         "dielectric": "dipole",
         "hysteresis": "dipole",
     }
     if not enthalpy and template in needed and given[needed[template]] is None:
         kind = needed[template]
-        raise InputError(f"template {template} needs a {kind} model besides the potential {model}: add --{kind} FILE")
+        raise InputError(f"template {template} also needs a {kind} model, as {model} is a potential: add --{kind} FILE")
     elements, response = " ".join(metadata.species), ""
     if not enthalpy and dipole is not None:
         response = f" dipole {dipole} {elements}"
         if polarizability is not None:
             response += f" polarizability {polarizability} {elements}"
-    choices = _Choices(elements, str(dipole or "${model}"), str(polarizability or "${model}"), response)
+    own = "${model}" if enthalpy else ""
+    choices = _Choices(elements, str(dipole or own), str(polarizability or own), response)
     values, body = _BODIES[template](choices)
     variables = "\n".join(f"variable     {key:<11} index {value}" for key, value in values.items())
     title = TEMPLATES[template][0].upper() + TEMPLATES[template][1:] + "."
@@ -218,17 +237,18 @@ def lammps_input(
 
 
 def write_structure(path, atoms, species: tuple[str, ...], force: bool = False) -> None:
-    """Write a data file whose atom types are the elements of a model in their order.
+    """Write a LAMMPS data file whose atom types are the elements of a model in their order.
 
     Parameters
     ----------
     path : str or path
+        File to write.
     atoms : ase.Atoms
-        Periodic in all directions; the cell is turned to the triangular form of LAMMPS.
+        Periodic in all directions; the cell is rotated to the triangular form of LAMMPS.
     species : tuple of str
-        Elements of the model; one atom type each, with its mass.
+        Elements of the model; each becomes an atom type with its mass.
     force : bool
-        Overwrite the file if it exists.
+        Whether to overwrite the file if it exists.
 
     Raises
     ------
@@ -248,14 +268,15 @@ def write_structure(path, atoms, species: tuple[str, ...], force: bool = False) 
 
 @dataclass(frozen=True)
 class LammpsRun:
-    """What a run has written.
+    """Output of a LAMMPS run.
 
     Attributes
     ----------
     folder : Path
+        Working directory of the run.
     thermo : dict of str to ndarray, shape (n,)
-        Columns of the thermo output by LAMMPS' names, in LAMMPS' units; rows of all runs of the input, those without a
-        column hold NaN.
+        Columns of the thermo output of all ``run`` commands, with LAMMPS' names and units; NaN in rows of runs that
+        lack the column.
     text : str
         Screen output.
     """
@@ -265,12 +286,12 @@ class LammpsRun:
     text: str
 
     def table(self, name: str) -> dict[str, np.ndarray]:
-        """Return the columns of a file of ``fix ave/time`` by their names in its header.
+        """Return the columns of a file written by ``fix ave/time``, by their names in its header.
 
         Raises
         ------
         InputError
-            If there is no such file, or it has no header.
+            If the file cannot be read or is not such a table.
         """
         path = self.folder / name
         try:
@@ -280,7 +301,7 @@ class LammpsRun:
         headers = [line[1:].split() for line in lines if line.startswith("#")]
         rows = np.array([[float(word) for word in line.split()] for line in lines if not line.startswith("#")])
         if not headers or rows.ndim != 2 or rows.shape[1] != len(headers[-1]):
-            raise InputError(f"{path}: not a table of fix ave/time (a header line and rows of as many numbers)")
+            raise InputError(f"{path}: not a table of fix ave/time (a header, and rows with as many numbers as names)")
         return dict(zip(headers[-1], rows.T, strict=True))
 
 
@@ -294,11 +315,11 @@ def run_lammps(
     text : str
         The input, for example from `lammps_input`.
     folder : str or path
-        Working directory, made if it is missing; gets the input and ``log.lammps``.
+        Working directory, created if it is missing; receives the input and ``log.lammps``.
     ranks : int, default 1
         Number of MPI processes.
     variables : mapping, optional
-        Values for ``-var``.
+        Values of variables of the input, passed with ``-var``.
     name : str
         Name of the input file.
 
@@ -309,7 +330,7 @@ def run_lammps(
     Raises
     ------
     TnepError
-        If LAMMPS is not installed, or stops with an error, whose line is told.
+        If LAMMPS is not installed, or stops with an error, which the message quotes.
     """
     from tnep_calc_lammps import lmp_command
 

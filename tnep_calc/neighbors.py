@@ -1,8 +1,8 @@
 """Edges of a structure: every pair of a centre and a neighbour (periodic images included) within a cutoff.
 
-The search itself is done by the library vesin, or by the native kernels; this module adds what MD needs: lists with
-a skin are kept between steps and rebuilt exactly when a pair could have entered the cutoff, changes of the cell
-included.
+The search itself is done by the library vesin or by the native kernels.  This module adds lists with a skin, which are
+kept between the steps of a simulation and rebuilt as soon as a new pair could have come within the cutoff, also when
+the cell changes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from ase.geometry import complete_cell
 from .errors import InputError
 
 MIN_DISTANCE = 1e-3
-"""Pairs closer than this (Å) are refused: no model has an answer there."""
+"""Smallest distance of a pair in Å; closer pairs are refused, because no model is valid there."""
 
 
 @dataclass(frozen=True)
 class Edges:
     """Edges sorted by centre, in the form of the model contract (see ``tnep_calc.models``).
+
+    They are tensors on a device if they come from a search there (``tnep_calc.ops.device_search``).
 
     Attributes
     ----------
@@ -40,7 +42,7 @@ class Edges:
 
 @dataclass(frozen=True)
 class _Built:
-    """A stored search: the structure that it was made for, and its pairs with their cell shifts."""
+    """A stored search: the structure that was searched, and its pairs with their cell shifts."""
 
     positions: np.ndarray
     cell: np.ndarray
@@ -51,21 +53,27 @@ class _Built:
 
 
 class VesinSearch:
-    """Neighbour search of the library vesin; the native kernels offer the same two methods."""
+    """Neighbour search of the library vesin; the searches of ``tnep_calc.ops`` have the same methods."""
 
     def find(self, positions, cell, pbc, radius) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return offsets (n_atoms + 1,), neighbours (n_edges,) and cell shifts (n_edges, 3) of pairs in `radius`."""
+        """Return the pairs within `radius`: offsets (n_atoms + 1,), neighbours (n_edges,), cell shifts (n_edges, 3)."""
         search = vesin.NeighborList(cutoff=radius, full_list=True, sorted=True, n_threads=1)
         origin, neighbors, shifts = search.compute(positions, cell, pbc, quantities="ijS")
         counts = np.bincount(origin.astype(np.int64), minlength=len(positions))
         return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), neighbors.astype(np.int64), shifts
 
     def vectors(self, positions, cell, offsets, neighbors, shifts) -> np.ndarray:
-        """Return the edge vectors, shape (n_edges, 3), of pairs that `find` gave, for present positions and cell."""
+        """Return the edge vectors in Å, shape (n_edges, 3), of pairs from `find` at these positions and this cell."""
         vectors = np.take(positions, neighbors, axis=0)
         vectors -= np.repeat(positions, np.diff(offsets), axis=0)
         vectors += shifts @ cell
         return vectors
+
+    def closest(self, vectors, offsets, neighbors) -> tuple[float, int, int]:
+        """Return the smallest squared distance in Å², and the centre and the neighbour of this pair."""
+        squared = np.einsum("ij,ij->i", vectors, vectors)
+        edge = int(np.argmin(squared))
+        return float(squared[edge]), int(np.searchsorted(offsets, edge, side="right")) - 1, int(neighbors[edge])
 
 
 class NeighborList:
@@ -76,10 +84,10 @@ class NeighborList:
     cutoff : float
         Cutoff in Å.
     skin : float, default 0.0
-        Extra radius in Å of the stored list; 0 rebuilds at every call.  Edges up to ``cutoff + skin`` are returned:
-        models ignore those beyond their cutoff.
+        Extra radius in Å of the stored list; 0 rebuilds it at every call.  All edges of the stored list are returned,
+        because models ignore those beyond their cutoff.
     search : object, optional
-        What finds pairs and computes vectors, with the methods of `VesinSearch` (the default).
+        Object that finds pairs and computes vectors, with the methods of `VesinSearch` (the default).
 
     Attributes
     ----------
@@ -113,7 +121,7 @@ class NeighborList:
         ------
         InputError
             If shapes are wrong, numbers not finite, a periodic direction has no lattice vector, the cell has no
-            volume, or two atoms lie closer than ``MIN_DISTANCE``.
+            volume or is too dense, or two atoms are closer than ``MIN_DISTANCE``.
         """
         positions = np.ascontiguousarray(positions, dtype=float)
         if positions.ndim != 2 or positions.shape[1] != 3:
@@ -136,20 +144,17 @@ class NeighborList:
             self.builds += 1
         vectors = self._search.vectors(positions, cell, built.offsets, built.neighbors, built.shifts)
         if len(vectors):
-            squared = np.einsum("ij,ij->i", vectors, vectors)
-            closest = int(np.argmin(squared))
-            if squared[closest] < MIN_DISTANCE**2:
-                origin = int(np.searchsorted(built.offsets, closest, side="right")) - 1
-                raise InputError(
-                    f"atoms {origin} and {built.neighbors[closest]} coincide (distance {squared[closest] ** 0.5:.1e} Å)"
-                )
+            squared, centre, neighbor = self._search.closest(vectors, built.offsets, built.neighbors)
+            if squared < MIN_DISTANCE**2:
+                raise InputError(f"atoms {centre} and {neighbor} coincide (distance {squared**0.5:.1e} Å)")
         return Edges(built.offsets, built.neighbors, vectors)
 
     def _still_valid(self, built, positions, cell, pbc):
-        """Tell whether no pair outside the stored list can have come within the cutoff.
+        """Return whether no pair outside the stored list can have come within the cutoff.
 
-        With ``F`` the deformation from the old to the new cell and ``u`` the displacements beyond it, a pair that was
-        at least ``cutoff + skin`` apart is now at least ``(cutoff + skin) sigma_min(F) - 2 max|u|`` apart.
+        Let ``F`` be the deformation from the old to the new cell, and ``u`` the displacements of the atoms beyond it.
+        A pair that was at least ``cutoff + skin`` apart is now at least ``(cutoff + skin) sigma_min(F) - 2 max|u|``
+        apart.
         """
         if self.skin == 0.0 or positions.shape != built.positions.shape or (pbc != built.pbc).any():
             return False
@@ -164,9 +169,9 @@ class NeighborList:
 
 
 MAX_COORDINATE = 1e6
-"""Largest component of a position or lattice vector in Å; a larger one is a damaged number."""
+"""Largest accepted component of a position or lattice vector in Å; a larger one must be corrupt."""
 MAX_NEIGHBORS = 20_000
-"""Largest mean number of neighbours of an atom: more would fill the memory."""
+"""Largest accepted mean number of neighbours of an atom; more would fill the memory."""
 
 
 def _check_density(n_atoms, cell, pbc, reach):
@@ -182,7 +187,7 @@ def _check_density(n_atoms, cell, pbc, reach):
 
 
 def _sound_cell(cell, pbc):
-    """Return the cell with non-periodic directions completed, or say what is wrong with it."""
+    """Return the cell with non-periodic directions completed; raise ``InputError`` if it is invalid."""
     if cell.shape != (3, 3):
         raise InputError(f"cell must have shape (3, 3), got {cell.shape}")
     if not np.isfinite(cell).all():

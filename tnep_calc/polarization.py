@@ -1,9 +1,8 @@
-"""The polarization quantum: folding dipoles of crystals, following one branch, and moving from one to another.
+"""The polarization quantum: fold dipoles of crystals, follow one branch of a series, and move between branches.
 
-A crystal's dipole is defined modulo e times a lattice vector.
-
-The quantum is e times a lattice vector.  Spin-paired calculations with even ion charges have twice that, but folding by
-the smaller quantum is always allowed, as it can only merge branches that the larger one tells apart.
+The dipole of a crystal is defined modulo the quantum, which is e times a lattice vector.  It is twice that in
+spin-paired calculations with even ion charges, but folding by the smaller quantum is always allowed: it can only merge
+branches that the larger quantum distinguishes.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ import numpy as np
 from .errors import InputError
 
 MAX_CHANGE = 0.25
-"""Largest difference in quanta that :func:`nearest_branch` takes for a small change."""
+"""Largest change, in quanta, for which :func:`nearest_branch` can determine the branch."""
 
 
 def fold_dipole(dipole, cell) -> np.ndarray:
-    """Return the dipole with reduced coordinates in [-1/2, 1/2).
+    """Return the dipole on the branch where its reduced coordinates are in [-1/2, 1/2).
 
     Parameters
     ----------
     dipole : ndarray, shape (..., 3), in e·Å
     cell : ndarray, shape (3, 3), in Å
-        Lattice vectors in rows, any shape.
+        Lattice vectors in rows; the cell may have any shape.
 
     Returns
     -------
@@ -40,7 +39,7 @@ def fold_dipole(dipole, cell) -> np.ndarray:
 
 
 def quanta_in(change, lattice) -> np.ndarray:
-    """Return the quanta in a change of dipole: the sum of lattice vectors that is nearest in reduced coordinates.
+    """Return the quanta in a change of dipole: the nearest lattice vector in reduced coordinates, times e.
 
     Parameters
     ----------
@@ -56,34 +55,39 @@ def quanta_in(change, lattice) -> np.ndarray:
 
 
 def nearest_branch(change, cell) -> np.ndarray:
-    """Return a small change of dipole without the quanta in it.
+    """Return a small change of dipole after removing the quanta in it.
 
     Parameters
     ----------
     change : ndarray, shape (3,), in e·Å
     cell : ndarray, shape (3, 3), in Å
+        Lattice vectors in rows.
+
+    Returns
+    -------
+    ndarray, shape (3,), in e·Å
 
     Raises
     ------
     InputError
-        If what is left is more than a quarter of a quantum, so that the branch cannot be told.
+        If the rest is more than a quarter of a quantum, so that the branch is ambiguous.
     """
     reduced = np.asarray(change, dtype=float) @ np.linalg.inv(cell)
     rest = reduced - np.round(reduced)
     if np.abs(rest).max() > MAX_CHANGE:
         raise InputError(
-            f"the dipole changes by {np.abs(rest).max():.2f} quanta (e times a lattice vector), above {MAX_CHANGE} the "
-            "branch cannot be told: use a smaller field"
+            f"the dipole changes by {np.abs(rest).max():.2f} quanta (e times a lattice vector); above {MAX_CHANGE} the "
+            "branch is ambiguous: use a smaller field"
         )
     return rest @ cell
 
 
 def change_of_branch(field, quanta) -> tuple[float, np.ndarray]:
-    """Return how much energy and virial grow when the dipole of a crystal in a field is lowered by some quanta.
+    """Return the changes of energy and virial of a crystal in a field when its dipole is lowered by some quanta.
 
-    The enthalpy has the term ``-E.P``.  On a branch whose dipole is lower by ``q = sum_k n_k R_k`` (integer n times
-    lattice vectors, in e·Å) it is therefore higher by ``E.q``.  Its virial ``-dH/d(strain)`` is lower by the symmetric
-    part of ``E q``.
+    The enthalpy contains the term ``-E.P``.  On a branch whose dipole is lower by ``q = sum_k n_k R_k`` (integers n
+    times lattice vectors, in e·Å), it is therefore higher by ``E.q``.  The virial ``-dH/d(strain)`` is lower by the
+    symmetric part of ``E q``.
 
     Parameters
     ----------
@@ -93,7 +97,9 @@ def change_of_branch(field, quanta) -> tuple[float, np.ndarray]:
     Returns
     -------
     energy : float, in eV
+        Change of the energy, ``E.q``.
     virial : ndarray, shape (3, 3), in eV
+        Change of the virial, ``-(E_a q_b + E_b q_a) / 2``.
 
     Examples
     --------
@@ -112,9 +118,9 @@ MAX_STEP = 0.4
 def unwrap_dipole(dipole, cell) -> np.ndarray:
     """Return a dipole series that follows one branch.
 
-    In reduced coordinates ``p = P . cell^-1`` (one per lattice vector, so any cell shape and a varying cell are
-    covered) the quantum is one elementary charge; every step is brought to the nearest branch, and the first sample
-    stays as it is (King-Smith and Vanderbilt, Phys. Rev. B 47, 1651 (1993)).
+    In reduced coordinates ``p = P . cell^-1`` the quantum is one elementary charge for each lattice vector, whatever
+    the shape of the cell and also if it varies.  Every sample is moved to the branch nearest to the previous one; the
+    first is not changed (King-Smith and Vanderbilt, Phys. Rev. B 47, 1651 (1993)).
 
     Parameters
     ----------
@@ -130,7 +136,8 @@ def unwrap_dipole(dipole, cell) -> np.ndarray:
     Raises
     ------
     InputError
-        If a shape is wrong, or a step is more than 0.4 quanta from every branch: then branches cannot be told apart.
+        If a shape is wrong, a cell has no volume, or a step is more than 0.4 quanta away from the nearest branch, so
+        that the branch is ambiguous.
 
     Examples
     --------
@@ -163,13 +170,15 @@ def unwrap_dipole(dipole, cell) -> np.ndarray:
 
 
 def align_branches(pieces, cell) -> list[np.ndarray]:
-    """Return pieces of a simulation moved, each as a whole, to the branch on which its mean is nearest to the first's.
+    """Move each piece of a simulation to the branch on which its mean is nearest to the mean of the first piece.
 
-    For separate runs of one system, each followed by :func:`unwrap_dipole`: the branch a run begins on is arbitrary.
+    Use this for separate runs of one system, each unwrapped with :func:`unwrap_dipole`, because the branch on which a
+    run begins is arbitrary.
 
     Parameters
     ----------
     pieces : sequence of ndarray, shape (n, 3), in e·Å
+        Dipoles of each run; the lengths may differ.
     cell : ndarray, shape (3, 3), in Å
         Lattice vectors in rows.
 

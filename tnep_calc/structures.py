@@ -1,4 +1,4 @@
-"""Structures with the labels that models are trained on; one record for every file format."""
+"""Structures with the labels that models are trained on, in one form for all file formats."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ FIELDS = {
     "polarizability": ("polarizability", "pol"),
     "epsilon_inf": ("epsilon_inf", "dielectric_tensor", "dielectric"),
     "susceptibility": ("susceptibility", "chi"),
+    "polarizability_gradient": ("polarizability_gradient",),
+    "epsilon_gradient": ("epsilon_gradient", "dielectric_gradient"),
     "atomic_dipole": ("atomic_dipole", "adipole"),
     "atomic_polarizability": ("atomic_polarizability", "apol"),
     "weight": ("weight",),
     "electric_field": ("electric_field",),
     "charge": ("charge", "total_charge", "net_charge"),
 }
-"""Fields that a file may have, with the keys under which they are looked for (case does not matter); of two keys of one
-field the first listed is used."""
+"""Fields that a file may have, each with its possible keys (upper or lower case).  If a file has several keys of one
+field, the first in this list is used."""
 LABELS = (
     "energy",
     "forces",
@@ -35,17 +37,18 @@ LABELS = (
     "polarizability",
     "atomic_dipole",
     "atomic_polarizability",
+    "polarizability_gradient",
 )
 """Labels of a :class:`LabelledStructure`; ``stress`` becomes ``virial``, ``epsilon_inf`` and ``susceptibility`` become
-``polarizability``."""
+``polarizability``, and ``epsilon_gradient`` becomes ``polarizability_gradient``."""
 MAX_DENSITY = 5.0
-"""Largest density in atoms per Å³ (solids have up to 0.2): with more, neighbours would fill the memory."""
+"""Largest accepted density in atoms per Å³ (solids have up to 0.2); beyond it, neighbours would fill the memory."""
 _ASYMMETRY = 0.05  # largest antisymmetric part of a symmetric tensor, relative to its largest component
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledStructure:
-    """One structure and the labels that its file has; a missing label is None.
+    """One structure and its labels; a label that its file lacks is None.
 
     Attributes
     ----------
@@ -53,30 +56,36 @@ class LabelledStructure:
         File and place, e.g. ``"bn8.extxyz, structure 3"`` (counted from 0).
     symbols : tuple of str, length n_atoms
     positions : ndarray, shape (n_atoms, 3), in Å
-    cell : ndarray, shape (3, 3), in Å, rows are the lattice vectors; zero rows where there is none
+    cell : ndarray, shape (3, 3), in Å
+        Lattice vectors in rows; the row of a missing vector is zero.
     pbc : ndarray of bool, shape (3,)
     energy : float, in eV
     forces : ndarray, shape (n_atoms, 3), in eV/Å
     virial : ndarray, shape (3, 3), in eV
         ``-V * stress`` with ASE's sign of the stress; symmetric.
     dipole : ndarray, shape (3,), in e·Å
-        Of the cell; for crystals defined modulo e times a lattice vector.
+        Dipole of the cell; for crystals it is defined modulo e times a lattice vector.
     born_charges : ndarray, shape (n_atoms, 3, 3), in e
-        ``[atom, dipole component, displacement component]``, as in the file (no sum rule imposed).
+        ``[atom, dipole component, displacement component]``, as in the file, without imposing a sum rule.
     polarizability : ndarray, shape (3, 3), in e·Å²/V
-        Of the cell, symmetric; ``eps0 V (eps_inf - 1)`` from ``epsilon_inf``, ``eps0 V chi`` from ``susceptibility``.
+        Polarizability of the cell, symmetric; ``eps0 V (eps_inf - 1)`` from ``epsilon_inf``, ``eps0 V chi`` from
+        ``susceptibility``.
     atomic_dipole : ndarray, shape (n_atoms, 3), in e·Å
-        Shares of the atoms in the dipole.
+        Contributions of the atoms to the dipole.
     atomic_polarizability : ndarray, shape (n_atoms, 3, 3), in e·Å²/V
-        Shares of the atoms in the polarizability, symmetric.
+        Contributions of the atoms to the polarizability, symmetric.
+    polarizability_gradient : ndarray, shape (n_atoms, 3, 3, 3), in e·Å/V
+        Derivative of the polarizability of the cell, [atom, displacement component, i, j], symmetric in i and j;
+        ``eps0 V d eps_inf / du`` from ``epsilon_gradient`` (1/Å).
     charge : float, default 0, in e
         Net charge of the cell; the dipole of a charged molecule depends on the origin.
     weight : float, default 1
-        Factor on all errors of the structure in training (so its square is on the squared errors, as in GPUMD).
+        Factor that multiplies all errors of the structure in training; squared errors are multiplied by its square,
+        as in GPUMD.
     electric_field : ndarray, shape (3,), in V/Å
-        Field in which all labels were computed, None without one.  The energy is then the electric enthalpy
-        ``U - E.P`` with the dipole P on the branch of the ``dipole`` label, so a change of that branch by ``e R``
-        changes it by ``-e E.R``; forces and dipole are those in the field.
+        Field in which all labels were computed, or None.  In a field, the energy is the electric enthalpy ``U - E.P``
+        with the dipole P on the branch of the ``dipole`` label.  Moving that branch by ``e R`` changes the energy by
+        ``-e E.R``.  Forces and dipole are also those in the field.
     """
 
     source: str
@@ -92,6 +101,7 @@ class LabelledStructure:
     polarizability: np.ndarray | None = None
     atomic_dipole: np.ndarray | None = None
     atomic_polarizability: np.ndarray | None = None
+    polarizability_gradient: np.ndarray | None = None
     weight: float = 1.0
     electric_field: np.ndarray | None = None
     charge: float = 0.0
@@ -108,17 +118,25 @@ class LabelledStructure:
 def symmetric_part(tensor: np.ndarray, source: str, key: str) -> np.ndarray:
     """Return the symmetric part of a 3x3 tensor.
 
+    Parameters
+    ----------
+    tensor : ndarray, shape (3, 3)
+    source, key : str
+        Place and name of the tensor for the message.
+
     Raises
     ------
     DataFileError
-        If the antisymmetric part is too large (5 % of the largest component) to be noise.
+        If the antisymmetric part exceeds 5 % of the largest component, which is too large for noise.
     """
     odd = np.abs(tensor - tensor.T) / 2
     if odd.max() > _ASYMMETRY * np.abs(tensor).max():
-        a, b = np.unravel_index(odd.argmax(), (3, 3))  # which is which depends on the reader: that of ASE transposes
+        # Sorted, because ASE's reader transposes: which value is which component is not known here.
+        a, b = np.unravel_index(odd.argmax(), (3, 3))
         first, second = "xyz"[a] + "xyz"[b], "xyz"[b] + "xyz"[a]
         low, high = sorted((tensor[a, b], tensor[b, a]))
         raise DataFileError(
-            f"{source}: '{key}' must be symmetric, but of {first} and {second} one is {high:.6g}, the other {low:.6g}"
+            f"{source}: '{key}' must be symmetric, but its components {first} and {second} differ "
+            f"({low:.6g}, {high:.6g}): symmetrise it if that is noise"
         )
     return (tensor + tensor.T) / 2

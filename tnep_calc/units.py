@@ -1,4 +1,4 @@
-"""Constants and conversion factors; the only module that contains them.
+"""Physical constants and conversion factors; the only module that defines them.
 
 Internal units: Å, eV, e, amu, fs, V/Å (so e·V/Å = eV/Å).  Values are CODATA 2018 (exact where the SI defines them).
 
@@ -48,7 +48,7 @@ INV_CM_TO_RAD_PER_FS = 2 * pi * INV_CM_TO_HERTZ * FEMTOSECOND  # rad/fs per cm^-
 SQRT_EV_PER_A2_AMU_TO_RAD_PER_FS = (ELEMENTARY_CHARGE * 1e20 / ATOMIC_MASS) ** 0.5 * FEMTOSECOND
 SQRT_EV_PER_A2_AMU_TO_INV_CM = SQRT_EV_PER_A2_AMU_TO_RAD_PER_FS / INV_CM_TO_RAD_PER_FS
 
-# polarizabilities: 1 e·Å²/V in other units
+# polarizabilities: factors from e·Å²/V to other units
 POLARIZABILITY_TO_A3 = COULOMB  # polarizability volume in Å³ per e·Å²/V
 POLARIZABILITY_TO_BOHR3 = COULOMB / BOHR**3  # bohr³ per e·Å²/V
 
@@ -74,7 +74,8 @@ def hc_over_kt(temperature):
     return PLANCK * INV_CM_TO_HERTZ / (BOLTZMANN_SI * temperature)
 
 
-# names that users write, as factors to e·Å and to e·Å²/V (bohr³ is also the atomic unit e²·bohr²/Hartree)
+# Names of units that users can give, with the factors to e·Å and to e·Å²/V.  (bohr³ is also the atomic unit
+# e²·bohr²/Hartree.)
 DIPOLE_UNITS = {"e*A": 1.0, "e*bohr": BOHR, "debye": DEBYE}
 POLARIZABILITY_UNITS = {
     "e*A^2/V": 1.0,

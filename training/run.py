@@ -1,4 +1,4 @@
-"""Train whatever a configuration file describes: read ``model.kind``, find the family, and let it train."""
+"""Train the model of a configuration file: find the family of its ``model.kind``, and call its ``train``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def train(path: str | Path, output: str | None = None, restart: bool = False) ->
     output : str, optional
         Output directory instead of ``output.directory``, relative to the current folder.
     restart : bool, default False
-        Discard what a previous run has left in the output directory, and train from scratch.
+        Discard the files of a previous run in the output directory, and train from scratch.
 
     Returns
     -------
@@ -42,4 +42,7 @@ def train(path: str | Path, output: str | None = None, restart: bool = False) ->
         found = "there is none" if kind is None else f"got {kind!r}"
         raise InputError(f"{path}: model.kind must be one of {', '.join(KINDS)}; {found}")
     module = import_module(f"tnep_calc.training.{KINDS[kind].training}")
-    return module.train(path, output, restart)
+    from .common.processes import joined  # it imports torch
+
+    with joined():
+        return module.train(path, output, restart)

@@ -18,7 +18,7 @@ def subparser(name: str) -> argparse.ArgumentParser:
 
 
 def invocation(action: argparse.Action) -> str:
-    """Return how an argument is written, e.g. ``-o FILE, --output FILE``."""
+    """Return the invocation of an argument, e.g. ``-o FILE, --output FILE``."""
     return argparse.HelpFormatter("tnep")._format_action_invocation(action)
 
 

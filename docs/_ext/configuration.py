@@ -1,6 +1,7 @@
 """Directive ``tnep-configuration``: tables of all keys of a training configuration, made from its dataclasses."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from importlib import import_module
 
@@ -16,7 +17,7 @@ def documented(cls: type) -> dict[str, tuple[str, list[str]]]:
     found = {}
     for base in reversed(cls.__mro__[:-1]):
         for names, kind, text in NumpyDocString(base.__doc__ or "")["Attributes"]:
-            if not kind:  # points to the base class, which has the text
+            if not kind:  # refers to the base class, which has the text
                 continue
             for name in names.split(", "):
                 found[name] = (kind, list(text))
@@ -24,7 +25,7 @@ def documented(cls: type) -> dict[str, tuple[str, list[str]]]:
 
 
 def toml(value) -> str:
-    """Return a default as it would be written in the file."""
+    """Return a default in TOML syntax."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -35,7 +36,7 @@ def toml(value) -> str:
 
 
 def default_of(field: Field) -> str:
-    """Return the default of a key, or that it must be given."""
+    """Return the default of a key, or ``required``."""
     if field.default is not MISSING:
         return f"``{toml(field.default)}``"
     if field.default_factory is not MISSING:
@@ -56,14 +57,14 @@ def type_and_unit(text: str) -> tuple[str, str]:
     return kind.replace("tuple of", "list of").replace("(", "[").replace(")", "]"), unit.group(1) if unit else ""
 
 
-def table_lines(name: str, cls: type) -> list[str]:
-    """Return the section about one table of the file, as reStructuredText."""
+def table_lines(name: str, cls: type, bounds: Mapping[str, object]) -> list[str]:
+    """Return the section about one table of the file, as reStructuredText, with the ranges of numbers."""
     docs = documented(cls)
     title = f"[{name}]"
     summary = NumpyDocString(cls.__doc__ or "")
     lines = [title, "~" * len(title), "", *summary["Summary"], "", *summary["Extended Summary"], ""]
     lines += [".. list-table::", "   :header-rows: 1", "   :widths: 20 16 16 48", ""]
-    lines += ["   * - key", "     - type", "     - default", "     - meaning"]
+    lines += ["   * - key", "     - type and range", "     - default", "     - meaning"]
     for field in fields(cls):
         if field.name not in docs:
             raise ValueError(f"{cls.__name__}: the docstring does not describe '{field.name}'")
@@ -71,7 +72,7 @@ def table_lines(name: str, cls: type) -> list[str]:
         kind, unit = type_and_unit(kind)
         lines += [
             f"   * - ``{field.name}``",
-            f"     - {kind}",
+            f"     - {kind}{f', {bounds[key]}' if (key := f'{name}.{field.name}') in bounds else ''}",
             f"     - {default_of(field)}{f' {unit}' if unit else ''}",
         ]
         text = text or [""]
@@ -86,8 +87,8 @@ class Configuration(SphinxDirective):
 
     def run(self):
         """Return the sections."""
-        classes = import_module(self.arguments[0])._TABLES
-        lines = [line for name, cls in classes.items() for line in table_lines(name, cls)]
+        module = import_module(self.arguments[0])
+        lines = [line for name, cls in module._TABLES.items() for line in table_lines(name, cls, module.BOUNDS)]
         container = nodes.section()
         container.document = self.state.document
         source = self.get_source_info()[0]

@@ -10,7 +10,7 @@ from sphinx.util.docutils import SphinxDirective
 
 
 def modules_of(name: str) -> list[str]:
-    """Return the public modules at and below `name`, sorted, without packages that only hold others."""
+    """Return `name` and the public modules below it, sorted."""
     module = import_module(name)
     found = [name]
     for info in pkgutil.walk_packages(getattr(module, "__path__", []), f"{name}."):
@@ -20,16 +20,28 @@ def modules_of(name: str) -> list[str]:
 
 
 def members_of(name: str) -> list[str]:
-    """Return what follows ``automodule``: of a package the names that it passes on, which its modules describe."""
+    """Return the lines after ``automodule``: the members that a module defines, and the names a package re-exports."""
     module = import_module(name)
-    if not hasattr(module, "__path__"):
-        return ["   :members:"]
-    names = ", ".join(f"``{n}``" for n in getattr(module, "__all__", ()))
-    return ["", f"Can be imported from ``{name}`` itself: {names}."] if names else []
+    names = ", ".join(f"``{n}``" for n in getattr(module, "__all__", ())) if hasattr(module, "__path__") else ""
+    more = ["", f"Can be imported from ``{name}`` itself: {names}."] if names else []
+    return ["   :members:", "   :ignore-module-all:", *more]
+
+
+def modules_shown(arguments: str) -> list[str]:
+    """Return the modules that the arguments of a directive name.
+
+    Examples
+    --------
+    >>> modules_shown("tnep_calc.io -tnep_calc.io.series -tnep_calc.io.structures -tnep_calc.io.gpumd")[:2]
+    ['tnep_calc.io', 'tnep_calc.io.born']
+    """
+    words = arguments.split()
+    left_out = {name for word in words if word[0] == "-" for name in modules_of(word[1:])}
+    return [name for word in words if word[0] != "-" for name in modules_of(word) if name not in left_out]
 
 
 class Modules(SphinxDirective):
-    """One section per module; the arguments are names of modules and packages."""
+    """One section per module; the arguments are names of modules and packages, ``-NAME`` leaves one out."""
 
     required_arguments = 1
     final_argument_whitespace = True
@@ -37,9 +49,8 @@ class Modules(SphinxDirective):
     def run(self):
         """Return the sections."""
         lines = []
-        for argument in self.arguments[0].split():
-            for name in modules_of(argument):
-                lines += [name, "-" * len(name), "", f".. automodule:: {name}", *members_of(name), ""]
+        for name in modules_shown(self.arguments[0]):
+            lines += [name, "-" * len(name), "", f".. automodule:: {name}", *members_of(name), ""]
         container = nodes.section()
         container.document = self.state.document
         source = self.get_source_info()[0]

@@ -2,8 +2,8 @@
 
     python examples/batio3_cycle/run.py model.pt [--output cycle] [--period 20] [--amplitude 0.3636] [--repeat 1]
 
-Molecular dynamics of 135 atoms (or more) at constant temperature and cell in E_z(t) = E0 cos(2 pi t / T).  Prints the
-fields at which the polarization changes sign, and draws P(E).
+Runs molecular dynamics of 135 atoms (or more) at constant temperature and cell in E_z(t) = E0 cos(2 pi t / T).  Prints
+the fields at which the polarization changes sign, and draws P(E).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def barium_titanate(repeat: int = 1) -> Atoms:
 
 
 def thermalise(atoms: Atoms, temperature: float, seed: int) -> None:
-    """Draw velocities; the centre of mass rests."""
+    """Draw velocities at a temperature (K); the centre of mass is at rest."""
     masses = atoms.get_masses()[:, None]
     momenta = np.random.default_rng(seed).normal(size=(len(atoms), 3)) * np.sqrt(masses * BOLTZMANN * temperature)
     atoms.set_momenta(momenta - masses * momenta.sum(0) / masses.sum())
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--cycles", type=float, default=1.0, help="number of cycles (default: 1)")
     parser.add_argument("--amplitude", type=float, default=0.3636, help="largest field in V/Å (default: 0.3636)")
     parser.add_argument("--temperature", type=float, default=300.0, help="in K (default: 300)")
-    parser.add_argument("--seed", type=int, default=1, help="of velocities and thermostat (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of velocities and thermostat (default: 1)")
     options = parser.parse_args()
     matplotlib.use("Agg")
     options.output.mkdir(parents=True, exist_ok=True)

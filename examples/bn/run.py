@@ -1,11 +1,11 @@
 """From DFT data of cubic boron nitride to its infrared and Raman spectra: train, run LAMMPS on two ranks, transform.
 
-    python examples/bn/run.py [--output demo] [--ranks 2] [--size 6] [--pieces 10]
+    python examples/bn/run.py [--output demo] [--ranks 2] [--size 6] [--pieces 8]
 
-Two routes: NEP potential with TNEP dipole and polarizability, and one electric enthalpy in a smaller cell.
+There are two routes: a NEP potential with TNEP dipole and polarizability, and one electric enthalpy in a smaller cell.
 
-Every stage is an ordinary command, printed before it runs. A stage whose results are there is not repeated; a killed
-one goes on where it was (training from its checkpoint, molecular dynamics from its last complete piece).
+Every stage is an ordinary command, printed before it runs. Finished stages are not repeated. A killed stage resumes:
+training from its checkpoint, molecular dynamics from its last complete piece.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ BIN = Path(sys.executable).parent
 KINDS = ("dipole", "enthalpy", "energy", "polarizability")  # longest first: two are trained at a time
 LATTICE = 3.589  # Å, cubic cell of the DFT data
 TEMPERATURE = 300.0  # K
+EPS_INF = 4.609  # of DFPT, see README.md; for the dielectric function in the figure
 TIMESTEP = 0.5  # fs
 STEPS = 4000  # per piece (2 ps)
 EVERY = 8  # steps between samples
@@ -50,7 +51,7 @@ class Route:
     Attributes
     ----------
     prefix : str
-        Of the names of its results.
+        Prefix of the names of its results.
     models : tuple of str
         Artifacts for energy, dipole and polarizability.
     size, pieces : int
@@ -63,7 +64,7 @@ class Route:
     pieces: int
 
     def stage(self, piece: int) -> str:
-        """Name of a piece of dynamics, 0 for the equilibration."""
+        """Return the name of a piece of dynamics; piece 0 is the equilibration."""
         family = " (enthalpy)" if self.prefix else ""
         return f"piece{family}: {piece} of {self.pieces}" if piece else f"equilibrate{family}"
 
@@ -77,7 +78,7 @@ def routes(options) -> list[Route]:
 
 
 def run_stages(stages, folder: Path) -> None:
-    """Run (name, function) pairs; print how long is left and keep the seconds of every stage in a file."""
+    """Run (name, function) pairs; print the time left, and append the seconds of every stage to a file."""
     speed = 1.0
     for k, (name, work) in enumerate(stages):
         left = speed * sum(EXPECTED[later.split(":")[0]] for later, _ in stages[k:])
@@ -91,7 +92,7 @@ def run_stages(stages, folder: Path) -> None:
 
 
 def call(*words, cwd: Path | None = None, log: Path | None = None, prefix: str = "") -> None:
-    """Run a command of this environment, its lines after a prefix; stop with its name (and its log) if it fails."""
+    """Run a command of this environment and print its lines after a prefix; exit with a message if it fails."""
     text = shlex.join(str(w) for w in words)
     print(f"{prefix}$ {text}" + (f"   (log: {log})" if log else ""), flush=True)
     command = [str(BIN / words[0]), *map(str, words[1:])]
@@ -108,7 +109,7 @@ def call(*words, cwd: Path | None = None, log: Path | None = None, prefix: str =
 
 
 def train(kind: str, folder: Path) -> None:
-    """Train one model (or go on where a killed run was) and copy the artifact to the folder that LAMMPS reads."""
+    """Train one model (or resume a killed run), and copy the artifact to the folder that LAMMPS reads."""
     call("tnep", "train", HERE / f"{kind}.toml", "--output", folder / kind, prefix=f"{kind:>14} | ")
     temporary = folder / "models" / f".{kind}.pt"
     temporary.write_bytes((folder / kind / "model.pt").read_bytes())
@@ -123,7 +124,7 @@ def train_all(kinds, folder: Path) -> None:
 
 
 def molecular_dynamics(route: Route, piece: int, folder: Path, ranks: int) -> None:
-    """Run one piece: 0 equilibrates, the others are production; it counts when its restart file has its name."""
+    """Run one piece: 0 equilibrates, the others are production; it is complete once its restart file is renamed."""
     work = folder / f"{route.prefix}md"
     work.mkdir(exist_ok=True)
     variables = {"piece": piece, "steps": STEPS, "every": EVERY, "size": route.size, "seed": 2011}
@@ -182,11 +183,12 @@ def spectra(route: Route, folder: Path) -> None:
             "--max",
             2000,
             "--force",
+            *(("--eps-inf", EPS_INF) if command == "ir" else ()),
         )
 
 
 def phonons(route: Route, folder: Path) -> None:
-    """Calculate the phonons of the ideal crystal, its spectra beside those of the dynamics."""
+    """Calculate the phonons of the ideal crystal, and draw their spectra with those of the dynamics."""
     structure = folder / "bn.xyz"
     a = LATTICE / 4
     lattice = " ".join(f"{x:.4f}" for x in (0, 2 * a, 2 * a, 2 * a, 0, 2 * a, 2 * a, 2 * a, 0))
@@ -227,7 +229,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for all results (default: demo)")
     parser.add_argument("--ranks", type=int, default=2, help="MPI ranks of LAMMPS (default: 2)")
     parser.add_argument("--size", type=int, default=6, help="cubic cells per edge, 8 atoms each (default: 6)")
-    parser.add_argument("--pieces", type=int, default=10, help="pieces of 2 ps of NVE dynamics (default: 10)")
+    parser.add_argument("--pieces", type=int, default=8, help="pieces of 2 ps of NVE dynamics (default: 8)")
     options = parser.parse_args()
     folder = options.output.resolve()
     (folder / "models").mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Summary of a run of ``run.py``: one figure and a short table, beside the DFT values."""
+"""Summary of a run of ``run.py``: one figure, and a short table with the DFT values."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tnep_calc import TNEPCalculator
 from tnep_calc.io.files import atomic_output
 from tnep_calc.io.series.spectrum_text import read_spectrum
 from tnep_calc.io.structures.extxyz import read_dataset
-from tnep_calc.plotting.spectra import plot_ir, plot_raman
-from tnep_calc.plotting.style import BAND_ALPHA, GREY, ORANGE, styled
+from tnep_calc.plotting.spectra import INFRARED_LABELS, WAVENUMBER, curve
+from tnep_calc.plotting.style import BLUE, GREY, ORANGE, styled
 from tnep_calc.plotting.training import draw_parity
 from tnep_calc.spectra.peaks import find_peaks
 from tnep_calc.training.results.prediction import compare, predict
@@ -37,7 +37,7 @@ def calculators(models: Path) -> dict[str, TNEPCalculator]:
 
 
 def harmonic(folder: Path) -> dict[str, float]:
-    """Return TO and LO (cm^-1), Born charge of B, eps_inf and Raman tensor element that `tnep phonons` has found."""
+    """Return TO and LO (cm^-1), Born charge of B, eps_inf and Raman tensor element from results of `tnep phonons`."""
     found = json.loads((folder / "phonons.json").read_text())
     response, raman = found["response"], np.array(found["raman"]["tensors_A2_per_sqrt_amu"])
     return {
@@ -122,7 +122,7 @@ def main() -> None:
         temporary.write_text(text + "\n")
     matplotlib.use("Agg")
     with styled():
-        figure = draw(folder, spectra, numbers, models["TNEP"])
+        figure = draw(spectra, numbers, parities(folder, models["TNEP"]))
         with atomic_output(folder / "summary.png", force=True) as temporary:
             figure.savefig(temporary, dpi=150)
     print(f"\nfigure: {folder / 'summary.png'}")
@@ -139,7 +139,7 @@ def _seconds(folder: Path) -> list[str]:
 
 
 def parities(folder: Path, calculator) -> list[dict]:
-    """Return the panels of the test split: predictions of the artifacts beside the labels."""
+    """Return the panels of the test split: predictions of the artifacts, and labels."""
     results = json.loads((folder / "energy" / "results.json").read_text())
     structures = read_dataset([HERE / name for name in results["data"]["files"]], {})
     structures = [structures[k] for k in results["splits"]["test"]]
@@ -148,30 +148,50 @@ def parities(folder: Path, calculator) -> list[dict]:
     return [{**panel, "splits": {"test": panel["splits"]["all"]}} for panel in panels if panel["name"] in wanted]
 
 
-def draw(folder: Path, spectra, numbers, calculator):
-    """Draw the spectra of both routes and the parities of the test split."""
+LOW, HIGH = 900, 1450
+"""Range of the spectra in the figure, in cm^-1."""
+COLOURS = {"TNEP": BLUE, "enthalpy": ORANGE}
+
+
+def draw(spectra, numbers, panels):
+    """Draw the spectra of both routes with error bands, TO and LO of DFPT, and the parities of the test split.
+
+    Parameters
+    ----------
+    spectra, numbers : mapping
+        By route, as :func:`measured` returns them.
+    panels : sequence of dict
+        Panels of the parity plots, see :func:`parities`.
+    """
     from matplotlib import pyplot
 
-    figure = pyplot.figure(figsize=(9.5, 6))
-    grid = figure.add_gridspec(2, 4, height_ratios=(1.2, 1))
-    for column, plot, name in ((0, plot_ir, "ir"), (2, plot_raman, "raman")):
-        ax = figure.add_subplot(grid[0, column : column + 2])
-        plot(spectra["TNEP"][name].between(700, 1500), ax=ax, peaks=False)
-        other = spectra["enthalpy"][name].between(700, 1500)
-        key = "absorption" if name == "ir" else "VV"
-        if name == "ir":  # absolute units: both on one axis as they are
-            ax.lines[0].set_label("TNEP")
-        scale = 1.0 if name == "ir" else 1.0 / max(other.values[key])
-        peak = numbers["TNEP"][f"TO, {'infrared' if name == 'ir' else 'Raman'}, MD at 300 K, cm⁻¹"]
-        label = "enthalpy" if name == "ir" else "enthalpy, VV"
-        ax.plot(other.wavenumber, scale * other.values[key], color=ORANGE, linewidth=1, label=label)
-        if (error := other.errors.get(key)) is not None:
-            low, high = scale * (other.values[key] - error), scale * (other.values[key] + error)
-            ax.fill_between(other.wavenumber, low, high, color=ORANGE, alpha=BAND_ALPHA, linewidth=0)
-        ax.axvline(DFT["TO"], color=GREY, linestyle=":", label=f"TO, DFPT: {DFT['TO']:.0f}; TNEP, MD: {peak:.0f}")
-        ax.legend(loc="upper left", fontsize=6)
-    for column, panel in enumerate(parities(folder, calculator)):
-        draw_parity(figure.add_subplot(grid[1, column]), panel)
+    figure = pyplot.figure(figsize=(12, 6.4))
+    above, below = figure.subfigures(2, 1, height_ratios=(1.1, 1))
+    axes = above.subplots(1, 3)
+    titles = ("infrared absorption", "dielectric function", "Raman scattering, VV")
+    labels = (INFRARED_LABELS["absorption"], r"$\epsilon(\omega)$", "intensity (arb. units)")
+    for ax, title, label in zip(axes, titles, labels, strict=True):
+        ax.set(xlim=(LOW, HIGH), xlabel=WAVENUMBER, ylabel=label)
+        ax.set_title(title, loc="left", fontsize=8)
+    for route, found in spectra.items():
+        infrared, raman = (found[name].between(LOW, HIGH) for name in ("ir", "raman"))
+        curve(axes[0], infrared, "absorption", COLOURS[route], f"{route}, MD at {TEMPERATURE:g} K")
+        curve(axes[1], infrared, "eps_imag", COLOURS[route], f"{route}, imaginary")
+        if "eps_real" in infrared.values:
+            curve(axes[1], infrared, "eps_real", COLOURS[route], f"{route}, real")
+            axes[1].lines[-1].set_linestyle("--")
+        curve(axes[2], raman, "VV", COLOURS[route], route, 1.0 / raman.values["VV"].max())
+    axes[1].axhline(0.0, color=GREY, linewidth=0.5)
+    for ax in axes:
+        for name, style in (("TO", ":"), ("LO", "-.")):
+            ax.axvline(DFT[name], color=GREY, linestyle=style, linewidth=0.8, label=f"{name}, DFPT: {DFT[name]:.0f}")
+        low, high = ax.get_ylim()
+        ax.set_ylim(low if ax is axes[1] else 0.0, high + 0.45 * (high - low))  # room for the legend
+        ax.legend(loc="upper right", fontsize=6, frameon=True, framealpha=1, edgecolor="none")
+    peaks = ", ".join(f"{route} {numbers[route]['TO, infrared, MD at 300 K, cm⁻¹']:.0f}" for route in spectra)
+    above.suptitle(f"cubic boron nitride, TO of the infrared spectrum: {peaks} cm$^{{-1}}$", fontsize=9)
+    for ax, panel in zip(below.subplots(1, len(panels)), panels, strict=True):
+        draw_parity(ax, panel)
     return figure
 
 

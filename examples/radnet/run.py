@@ -2,7 +2,7 @@
 
     python examples/radnet/run.py [--material gaas] [--shares 1.0] [--output study]
 
-Kill it at any moment and start it again: finished trainings are not repeated, and the others resume.
+It can be killed at any time and started again: finished trainings are not repeated, and the others resume.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from study import FAMILIES, MATERIALS, SHARES, Material, configuration
+from study import FAMILIES, MATERIALS, OPTIONAL, SHARES, Material, configuration
 
 from tnep_calc.io.structures.extxyz import read_dataset, write_dataset
 from tnep_calc.training.radnet.symmetry import crystals, without_formal_polarization
@@ -25,8 +25,8 @@ TEST, SEED = 0.2, 0
 def write_data(material: Material, folder: Path, shares) -> dict[float, int]:
     """Write training parts and test structures; return the number of structures of each part.
 
-    Dipoles are relative to that of the symmetric crystal, so that all families learn the same numbers.  Parts are the
-    first structures of one random order, so that smaller ones are in larger ones.
+    Dipoles are relative to that of the symmetric crystal, so all families learn the same numbers.  Parts are the first
+    structures of one random order, so larger parts contain smaller ones.
     """
     structures = read_dataset(material.file)[1:]
     structures, removed = without_formal_polarization(structures, crystals(structures, 0.1))
@@ -47,11 +47,11 @@ def write_data(material: Material, folder: Path, shares) -> dict[float, int]:
 
 
 def main() -> None:
-    """Train all that is missing."""
+    """Train all models that are missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("study"), help="folder for all results (default: study)")
     parser.add_argument("--material", nargs="+", choices=MATERIALS, default=list(MATERIALS))
-    parser.add_argument("--family", nargs="+", choices=FAMILIES, default=list(FAMILIES))
+    parser.add_argument("--family", nargs="+", choices=[*FAMILIES, *OPTIONAL], default=list(FAMILIES))
     parser.add_argument(
         "--shares", nargs="+", type=float, default=list(SHARES), help="parts of the training structures"
     )
@@ -62,13 +62,15 @@ def main() -> None:
         counts = write_data(material, folder, options.shares)
         for share in sorted(options.shares, reverse=True):
             for family in options.family:
-                for kind in FAMILIES[family]:
+                for kind in (FAMILIES | OPTIONAL)[family]:
                     place = folder / f"{share:g}" / kind
                     if (place / "results.json").exists():
                         continue
                     place.mkdir(parents=True, exist_ok=True)
                     file = place / "train.toml"
-                    file.write_text(configuration(material, kind, folder / f"train{share:g}.extxyz", counts[share]))
+                    file.write_text(
+                        configuration(material, kind, folder / f"train{share:g}.extxyz", counts[share], share)
+                    )
                     print(f"{material.name}, {counts[share]} structures, {family}: {kind}", flush=True)
                     start = time.monotonic()
                     if subprocess.run([program, "train", "-q", file], check=False).returncode:

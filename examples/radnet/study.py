@@ -1,4 +1,4 @@
-"""What the study trains: materials, families of models and their configurations."""
+"""Materials, families of models, and training configurations of the study."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Material:
-    """One crystal, its data and what DFPT gives for it with the settings of the data.
+    """One crystal, its data, and DFPT results with the settings of the data.
 
     Attributes
     ----------
@@ -22,13 +22,15 @@ class Material:
     to : float, in cm^-1
         Transverse optical mode.
     raman : float, in 1/Å
-        ``d eps_yz / d u_x`` of the first species, of the two-atom cell.
+        ``d eps_yz / d u_x`` of the first species in the two-atom cell.
     cutoff, width, sigma : float, in Å
-        Of the radnet model.
+        Parameters of the radnet model.
     tnep : float, in Å
         Cutoff of the TNEP models.
     batch : int
-        Structures per step of radnet: of about 16 atoms.
+        Structures per step of radnet.
+    abinit : float, in s
+        CPU time of ABINIT for P, Z* and eps_inf of one structure of the data, at the lower end of what was seen.
     """
 
     name: str
@@ -43,31 +45,51 @@ class Material:
     sigma: float
     tnep: float
     batch: int
+    abinit: float
 
 
 MATERIALS = {
     "gaas": Material(
-        "GaAs", "GaAs", ("Ga", "As"), HERE / "gaas2.extxyz", 5.600, 268.8988, -12.31404557, 5.0, 5.0, 0.8, 5.0, 8
+        name="GaAs",
+        formula="GaAs",
+        species=("Ga", "As"),
+        file=HERE / "gaas2.extxyz",
+        lattice=5.600,
+        to=268.8988,
+        raman=-12.31404557,
+        cutoff=5.0,
+        width=5.0,
+        sigma=0.8,
+        tnep=5.0,
+        batch=8,
+        abinit=60.0,
     ),
     "bn": Material(
-        "c-BN",
-        "BN",
-        ("B", "N"),
-        HERE.parent / "bn" / "bn8.extxyz",
-        3.589,
-        1061.137,
-        -1.71216258,
-        3.6,
-        4.0,
-        0.6,
-        3.28,
-        4,
+        name="c-BN",
+        formula="BN",
+        species=("B", "N"),
+        file=HERE.parent / "bn" / "bn8.extxyz",
+        lattice=3.589,
+        to=1061.137,
+        raman=-1.71216258,
+        cutoff=3.6,
+        width=4.0,
+        sigma=0.6,
+        tnep=3.28,
+        batch=4,
+        abinit=120.0,
     ),
 }
 FAMILIES = {"radnet": ("radnet",), "TNEP": ("dipole", "polarizability"), "enthalpy": ("enthalpy",)}
 """Models of each family."""
+OPTIONAL = {"paper": ("paper",)}
+"""The polarizability by the paper's network, for the comparison in ``benchmarks/radnet.py``."""
 SHARES = (0.12, 0.25, 0.5, 1.0)
 """Parts of the training structures for the learning curves."""
+STEPS = {"radnet": 2500, "paper": 400, "enthalpy": 2400}
+"""Steps of the trainings that work on batches; TNEP is fitted to all structures at once."""
+FEWEST = 0.3
+"""Parts of the training structures have fewer steps in proportion, but at least this share of them."""
 
 _DATA = """[data]
 files = ["{file}"]
@@ -75,7 +97,7 @@ validation_fraction = 0.0
 test_fraction = 0.0
 
 [model]
-kind = "{kind}"
+kind = "{family}"
 species = {species}
 """
 _OWN = {
@@ -92,6 +114,25 @@ early_stopping = 0
 directory = "."
 report_interval = {report}
 checkpoint_interval = {report}
+""",
+    "paper": """targets = ["polarizability"]
+architecture = "paper"
+points = 15
+cutoff = {m.cutoff}
+width = {m.width}
+sigma = {m.sigma}
+
+[optimizer]
+epochs = {epochs}
+batch = {m.batch}
+lr = 1e-3
+average = 0.9
+early_stopping = 0
+
+[output]
+directory = "."
+report_interval = {report}
+checkpoint_interval = 2
 """,
     "dipole": """radial_cutoff = {m.tnep}
 angular_cutoff = {m.tnep}
@@ -148,20 +189,23 @@ report_interval = {report}
 }
 
 
-def configuration(material: Material, kind: str, file: Path, structures: int) -> str:
+def configuration(material: Material, kind: str, file: Path, structures: int, share: float) -> str:
     """Return the configuration of one model as TOML.
 
     Parameters
     ----------
     material : Material
-    kind : {"radnet", "dipole", "polarizability", "enthalpy"}
+    kind : {"radnet", "paper", "dipole", "polarizability", "enthalpy"}
     file : path
         Training structures.
     structures : int
-        Their number: all trainings of a family have about the same number of steps.
+        Number of training structures.
+    share : float
+        What part of all training structures these are.
     """
-    per_epoch = -(-structures // (material.batch if kind == "radnet" else 2))
-    epochs = max(40, (4000 if kind == "radnet" else 2400) // per_epoch)
-    head = _DATA.format(file=file, kind=kind, species=list(material.species)).replace("'", '"')
+    steps = STEPS.get(kind, 0) * max(share, FEWEST)
+    epochs = max(40, int(steps) // -(-structures // (2 if kind == "enthalpy" else material.batch)))
+    family = "radnet" if kind == "paper" else kind
+    head = _DATA.format(file=file, family=family, species=list(material.species)).replace("'", '"')
     own = {"m": material, "epochs": epochs, "report": max(1, epochs // 50), "enthalpy": max(material.tnep, 4.0)}
     return head + _OWN[kind].format(**own)

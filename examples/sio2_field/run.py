@@ -2,9 +2,9 @@
 
     python examples/sio2_field/run.py model.pt [--output quartz] [--structure cell.extxyz] [--field 0.0363609]
 
-Relaxes the 72-atom cell without a field, then with one along x and along z: the polarization of the first step gives
-eps_inf, that of the last the static dielectric constant.  Then the modes at Gamma of the 9-atom cell, through
-phonopy, and their infrared strengths from the Born charges.  Prints a table beside DFT values.
+Relaxes the 72-atom cell without a field, then in a field along x and along z.  The polarization of the first step gives
+eps_inf, that of the last step the static dielectric constant.  Then computes the modes at Gamma of the 9-atom cell with
+phonopy, and their infrared strengths from the Born charges.  Prints a table with DFT values.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def quartz() -> Atoms:
 
 
 def orthorhombic(atoms: Atoms) -> Atoms:
-    """Return the orthorhombic cell of 8 hexagonal ones, that of the DFT data."""
+    """Return the orthorhombic cell of the DFT data, which has 8 hexagonal cells."""
     cell = make_supercell(atoms, [[2, 0, 0], [1, 2, 0], [0, 0, 2]])
     cell.wrap()
     return cell

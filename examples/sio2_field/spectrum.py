@@ -2,8 +2,8 @@
 
     python examples/sio2_field/spectrum.py model.pt [--output quartz] [--repeat 1] [--time 20]
 
-Equilibrates at 300 K, then runs at constant energy and keeps the dipole of every second step.  The time series goes
-through `tnep ir`; the table compares peaks and drift.  A killed run begins anew.
+Equilibrates at 300 K, then runs at constant energy and keeps the dipole of every second step.  `tnep ir` transforms the
+time series; the table compares peaks and drift.  A killed run starts from scratch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WINDOW = (50.0, 1400.0)  # cm^-1, of the comparison
 
 
 def thermalise(atoms: Atoms, temperature: float, seed: int) -> None:
-    """Draw velocities of twice the temperature, half of which becomes potential energy; the centre of mass rests."""
+    """Draw velocities at twice the temperature, as half becomes potential energy; the centre of mass is at rest."""
     masses = atoms.get_masses()[:, None]
     momenta = np.random.default_rng(seed).normal(size=(len(atoms), 3)) * np.sqrt(2 * masses * BOLTZMANN * temperature)
     atoms.set_momenta(momenta - masses * momenta.sum(0) / masses.sum())
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("quartz"), help="folder for results (default: quartz)")
     parser.add_argument("--repeat", type=int, default=1, help="cells of 72 atoms per axis (default: 1)")
     parser.add_argument("--time", type=float, default=20.0, help="ps at constant energy (default: 20)")
-    parser.add_argument("--seed", type=int, default=1, help="of velocities and thermostat (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of velocities and thermostat (default: 1)")
     options = parser.parse_args()
     if options.time < 4:
         parser.error("--time must be at least 4 ps for a resolution of 20 cm^-1")

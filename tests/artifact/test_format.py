@@ -1,4 +1,4 @@
-"""Artifacts that an earlier version of the package has written still load, and give what they gave."""
+"""Artifacts that an earlier version of the package has written still load, and give the same results."""
 
 import numpy as np
 import pytest

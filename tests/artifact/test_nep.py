@@ -22,7 +22,7 @@ def exported(tmp_path):
 
 
 def rewrite(path, change):
-    """Copy an archive with its metadata changed by ``change(dict)``."""
+    """Copy an archive, with its metadata changed by ``change(dict)``."""
     out = io.BytesIO()
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w") as new:
         for item in old.infolist():
@@ -85,7 +85,7 @@ def test_unreadable_files(exported, tmp_path):
 
 
 def test_damaged_bytes_are_noticed(exported):
-    """A flipped byte anywhere is an error of ours, or lies in padding and changes nothing."""
+    """A flipped byte anywhere gives an error of this package, or is in padding and changes nothing."""
     data, meta, noticed = exported.read_bytes(), read_metadata(exported), 0
     for at in np.random.default_rng(0).integers(0, len(data), 30):
         damaged = bytearray(data)
@@ -109,7 +109,7 @@ def test_newer_format_and_broken_metadata(exported):
     with pytest.raises(ModelFileError, match="written by tnep_calc 9.9, is newer"):
         load_artifact(exported)
     rewrite(exported, lambda m: (m.update(format=FORMAT), m.pop("species")))
-    with pytest.raises(ModelFileError, match="lack species"):
+    with pytest.raises(ModelFileError, match="lacks species"):
         load_artifact(exported)
     rewrite(exported, lambda m: m.pop("format"))
     with pytest.raises(ModelFileError, match="cannot be read"):

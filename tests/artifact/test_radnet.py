@@ -1,4 +1,4 @@
-"""Radnet models as files: the script equals the module, and the calculator takes them in three places."""
+"""Radnet models as files: the scripted model equals the module, and the calculator takes it in three roles."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,8 @@ from helpers.random_radnet import SPECIES, displaced, random_artifact, random_si
 from tnep_calc import TNEPCalculator
 from tnep_calc.artifact import artifact_from_radnet, export_radnet, read_metadata
 from tnep_calc.errors import InputError
+
+pytestmark = pytest.mark.slow
 
 NAMES = (
     "dipole",
@@ -28,7 +30,7 @@ def file(tmp_path_factory):
     return path
 
 
-def test_file_gives_what_the_module_gives(file):
+def test_file_equals_the_module(file):
     meta = read_metadata(file)
     assert (meta.family, meta.kind, meta.species, meta.dtype) == ("radnet", "radnet", SPECIES, "float64")
     assert meta.provenance == {"source": "random numbers"} and meta.cutoff == 3.4

@@ -1,4 +1,4 @@
-"""Ensembles in the calculator: means and standard deviations of everything that it gives."""
+"""Ensembles in the calculator: means and standard deviations of all properties."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_every_property_has_mean_and_error_bar(role, crystal):
         np.testing.assert_array_equal(members[0].get_members(name, crystal)[0], members[0].get_property(name, crystal))
 
 
-def test_error_bars_follow_the_atoms_and_share_the_work(crystal):
+def test_error_bars_are_updated_with_the_atoms_and_reuse_evaluations(crystal):
     calc = crystal.calc = TNEPCalculator(dipole=models("dipole"))
     searches = []
     edges = calc._neighbor_list.edges

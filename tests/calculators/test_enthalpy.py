@@ -120,7 +120,7 @@ def test_field_of_time():
     calc.time = 20.0
     assert calc.time == 20.0 and atoms.get_potential_energy() == fixed.get_potential_energy(atoms) != at_zero
     calc.time = 20.0
-    assert atoms.get_potential_energy() and len(calls) == 2  # the field is the same: results are kept
+    assert atoms.get_potential_energy() and len(calls) == 2  # the field has not changed, so results are kept
     calc.schedule(30.0)
     assert atoms.get_forces() is not None and calc.time == 20.0 and len(calls) == 2
     atoms.positions[0, 0] += 0.01
@@ -133,7 +133,7 @@ def test_field_of_time():
 
 
 def test_time_follows_the_dynamics():
-    """One evaluation per step, of the configuration of step n at the field of t_n; also where nothing moves."""
+    """One evaluation per step, of the configuration of step n in the field at t_n, even if no atom moves."""
     atoms, dt = silica(), 0.5
     seen = []
 
@@ -228,7 +228,7 @@ def test_errors(crystal):
     for models in ({"energy": random_nep()}, {"dipole": random_nep("dipole")}):
         with pytest.raises(InputError, match="efield needs a model of the enthalpy, or"):
             TNEPCalculator(**models, efield=FIELD)
-    with pytest.raises(InputError, match="must be one of enthalpy models"):
+    with pytest.raises(InputError, match="only enthalpy models can form an ensemble"):
         separate(FIELD, energy=[random_nep(seed=1), random_nep(seed=2)])
     calc = TNEPCalculator(enthalpy=model, efield=FIELD)
     with pytest.raises(InputError, match="efield must be three"):

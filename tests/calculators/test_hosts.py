@@ -1,8 +1,11 @@
-"""What other programs do with a calculator: copy it, pickle it, export its results, store it, make it again."""
+"""Use of a calculator by other programs: copying, pickling, exporting results, storing and restoring."""
 
 import copy
 import multiprocessing
+import os
 import pickle
+import subprocess
+import sys
 
 import ase.db
 import numpy as np
@@ -46,7 +49,7 @@ def evaluated(calc):
     return atoms
 
 
-def test_hosts_see_names_they_know(files):
+def test_results_have_only_names_of_ase(files):
     atoms = evaluated(TNEPCalculator(**files))
     assert set(atoms.calc.results) <= set(all_outputs) and "polarizability" in atoms.calc.extra_results
     exported = atoms.calc.export_properties()
@@ -58,14 +61,16 @@ def test_hosts_see_names_they_know(files):
     assert not np.array_equal(atoms.calc.get_property("polarizability", atoms), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["extxyz", "traj", "json"])
-def test_dumps_of_all_that_was_computed(files, tmp_path, suffix):
+def test_all_results_can_be_exported(files, tmp_path, suffix):
     atoms = evaluated(TNEPCalculator(**files))
     write(tmp_path / f"out.{suffix}", atoms)
     back = read(tmp_path / f"out.{suffix}")
     assert back.get_potential_energy() == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [copy.deepcopy, lambda calc: pickle.loads(pickle.dumps(calc))], ids=["copy", "pickle"])
 def test_copies(files, how):
     atoms = evaluated(TNEPCalculator(**files))
@@ -101,6 +106,37 @@ def test_a_fork_after_threads_is_refused(files, monkeypatch):
         atoms.get_potential_energy()
 
 
+FORKING = """
+import multiprocessing, sys
+import torch
+from ase.build import bulk
+from tnep_calc import TNEPCalculator
+torch.set_num_threads(2)
+atoms = bulk("BN", "zincblende", a=3.6, cubic=True).repeat(8)
+atoms.calc = TNEPCalculator(energy=sys.argv[1])
+atoms.get_potential_energy()
+def energy(_):
+    atoms.rattle(0.01)
+    return atoms.get_potential_energy()
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    try:
+        pool.apply_async(energy, (0,)).get(timeout=60)
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.slow
+def test_a_fork_pool_after_a_threaded_evaluation_does_not_hang(files):
+    """4096 atoms are evaluated by two threads, which do not survive the fork; the worker says so within seconds."""
+    command = [sys.executable, "-c", FORKING, str(files["energy"])]
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("InputError this process was forked after an evaluation with several threads")
+
+
+@pytest.mark.slow
 def test_rows_and_trajectories_rebuild_the_calculator(files, tmp_path):
     atoms = evaluated(TNEPCalculator(**files))
     with ase.db.connect(tmp_path / "rows.db") as database:

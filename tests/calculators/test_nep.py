@@ -48,7 +48,7 @@ def test_all_properties(crystal):
     assert set(calc.implemented_properties) >= {"energy", "forces", "stress", "dipole", "born_effective_charges"}
 
 
-def test_results_are_kept_and_renewed(crystal):
+def test_results_are_cached_and_updated(crystal):
     calc = crystal.calc = full_calculator()
     calls = []
     evaluate = calc.evaluate
@@ -152,7 +152,7 @@ def test_errors(tmp_path, crystal):
     export_artifact(random_nep("dipole"), tmp_path / "d.pt", dtype="float32")
     with pytest.raises(InputError, match="exported in float32"):
         TNEPCalculator(dipole=tmp_path / "d.pt", dtype="float64")
-    with pytest.raises(InputError, match="knows its unit"):
+    with pytest.raises(InputError, match="stores its unit"):
         TNEPCalculator(dipole=tmp_path / "d.pt", dipole_unit="debye")
     calc = TNEPCalculator(energy=random_nep())
     with pytest.raises(InputError, match="knows B N, but the structure has C"):

@@ -1,4 +1,4 @@
-"""The current along a trajectory: the time derivative of the dipole, species by species; cells that change."""
+"""The current along a trajectory, the time derivative of the dipole, for each species; cells that change."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def model(tmp_path_factory):
 
 
 def moving(dt, n=3, strain=0.0):
-    """Frames of two atoms that move along straight lines, with their velocities; optionally in a breathing cell."""
+    """Return frames of two atoms that move along straight lines, with velocities, optionally in a breathing cell."""
     rng = np.random.default_rng(1)
     velocity = 0.01 * rng.normal(size=(2, 3))  # Å/fs
     frames = []

@@ -1,4 +1,4 @@
-"""``tnep bench``: what is measured, and the advice made of it."""
+"""``tnep bench``: the measurements, and the advice that follows from them."""
 
 import pytest
 import torch
@@ -30,6 +30,7 @@ def test_table_of_sizes_and_precisions(model, tmp_path, capsys):
     assert [line[1:3] for line in table] == [["float64", "2"], ["float64", "16"], ["float32", "2"], ["float32", "16"]]
     assert {line[3] for line in table} == {"28.0"}  # 4, 12 and 12 neighbours within 3.5 A: 1.56, 2.55 and 2.98 A
     assert all(float(time) > 0 for line in table for time in line[4:6])
+    assert any("RTX 3080 (published)" in " ".join(line) for line in lines)
 
 
 def test_atoms_without_a_structure(model, capsys):
@@ -52,7 +53,7 @@ def test_advice(monkeypatch):
     assert advice([row(2.0), row(1.9, "float32")], "nep") == []
     assert "float32 is 2.0 times as fast on cpu" in advice([row(2.0), row(1.0, "float32")], "nep")[0]
     assert "larger skin" in advice([row(1.0, search=4.0)], "nep")[0]
-    assert "plain torch on a GPU" in advice([row(1.0, device="cuda:0")], "enthalpy")[0]
+    assert "plain torch on a GPU" in advice([row(1.0, device="cuda:0")], "radnet")[0]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert "1 of 4 cores" in advice([row(1.0)], "nep")[0]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)

@@ -7,7 +7,7 @@ from tnep_calc.io.gpumd.nep_txt import write_nep
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command, capsys):
+def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as leaving:
         main([command, "--help"])
     assert leaving.value.code == 0
@@ -20,7 +20,7 @@ def test_general_help_names_all_commands():
     assert all(f"    {name}" in text for name in COMMANDS)
 
 
-def test_wrong_usage_leaves_with_two(capsys):
+def test_wrong_usage_has_exit_status_two(capsys):
     for argv in ([], ["spectrum"], ["export"], ["export", "a", "b", "--dtype", "half"]):
         with pytest.raises(SystemExit) as leaving:
             main(argv)

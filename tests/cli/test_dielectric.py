@@ -10,12 +10,14 @@ from tnep_calc.io.series.timeseries import Sampled, TimeSeries, write_timeseries
 from tnep_calc.spectra.dielectric import fluctuation_factor
 from tnep_calc.units import EPSILON_0
 
+pytestmark = pytest.mark.slow
+
 VOLUME = 1000.0
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """One oscillator at 600 cm^-1 with a static ionic part of 3, eps_inf 2.5, 30 ps."""
+    """Write a series of one oscillator at 600 cm^-1 with a static ionic part of 3, eps_inf 2.5, 30 ps."""
     rng = np.random.default_rng(2)
     position, velocity = Langevin(600.0, 30.0, 3.0 / fluctuation_factor(VOLUME, 300.0)).run(15_000, 2.0, 3, rng)
     alpha = np.eye(3) * 1.5 * EPSILON_0 * VOLUME + 0.01 * rng.normal(size=(15_000, 3, 3))

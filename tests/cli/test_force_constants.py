@@ -12,6 +12,8 @@ from tnep_calc.cli import main
 from tnep_calc.io.linewidths import read_linewidths, write_linewidths
 from tnep_calc.phonons.anharmonic.force_constants import read_force_constants
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--set", "cutoff=5", "--set", "gtinv_maxl=4,4", "--set", "gaussian_params2=[0, 4, 4]"]
 FEW = ["--displacements", "random", "--number", "5", "--amplitude", "0.03"]
 
@@ -23,7 +25,7 @@ def potential_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cells(potential_file):
-    """A file of phono3py with twelve displaced supercells of 16 atoms; the forces are those of a potential."""
+    """Return a phono3py file with twelve displaced supercells of 16 atoms, labelled by a potential."""
     path = potential_file.parent / "phono3py_params.yaml"
     small_cells(potential_file, 12).save(path)
     return str(path)
@@ -31,7 +33,7 @@ def cells(potential_file):
 
 @pytest.fixture(scope="module")
 def folder(cells, tmp_path_factory):
-    """Force constants from six supercells."""
+    """Return a folder with force constants from six supercells."""
     folder = tmp_path_factory.mktemp("fc") / "nacl"
     assert main(["fc", cells, "-o", str(folder), "--ntrain", "6", "--ntest", "2", *SMALL, *FEW]) == 0
     return folder
@@ -53,10 +55,10 @@ def test_folder_of_a_run(cells, folder, capsys):
     ]
     before = (folder / "fc3.hdf5").read_bytes(), (folder / "polymlp.yaml").stat().st_mtime_ns
     assert main(["fc", cells, "-o", str(folder), "--ntrain", "6", "--ntest", "2", *SMALL, *FEW]) == 0
-    assert "polymlp.yaml is used again" in capsys.readouterr().out
+    assert "polymlp.yaml of the previous run" in capsys.readouterr().out
     assert ((folder / "fc3.hdf5").read_bytes(), (folder / "polymlp.yaml").stat().st_mtime_ns) == before
     assert main(["fc", cells, "-o", str(folder), "--ntrain", "8", "--ntest", "2", *SMALL, *FEW]) == 1
-    assert "has a run that differs in ntrain: give another folder, or --restart" in capsys.readouterr().err
+    assert "has a previous run that differs in ntrain: give another folder, or --restart" in capsys.readouterr().err
 
 
 def test_conductivity(folder, tmp_path, capsys):
@@ -79,8 +81,28 @@ def test_conductivity(folder, tmp_path, capsys):
     assert len(widths) == 6 and widths[3] > 0.5 and frequencies[3] == pytest.approx(168, abs=3)
     assert main(command) == 1
     assert "kappa.txt exists; give another name, or --force" in capsys.readouterr().err
-    assert main([*command, "--force", "--no-nac"]) == 0
-    assert "non-analytic" not in capsys.readouterr().out
+    assert main([*command, "--force", "--no-nac", "--json"]) == 0
+    printed, shown = capsys.readouterr()
+    assert "W/(m K)" in shown and "non-analytic" not in shown
+    np.testing.assert_allclose(
+        json.loads(printed)["kappa_W_per_mK"], np.loadtxt(target / "kappa.txt")[:, 1:], atol=1e-4
+    )
+
+
+def test_too_few_supercells_for_a_fit_without_a_potential(potential_file, tmp_path, capsys):
+    """33 + 11 constants need the 45 equations of one supercell of 16 atoms twice, as symfc estimates 48 + 3 of them.
+
+    A supercell and its negative say no more about fc3 than one of them.
+    """
+    cells = small_cells(potential_file, 2)
+    one = cells.displacements[:1]
+    for moves, good in ((one, False), (np.concatenate([one, -one]), False), (cells.displacements, True)):
+        cells.dataset = {"displacements": moves, "forces": -moves}
+        cells.save(tmp_path / "few.yaml")
+        words = ["fc", str(tmp_path / "few.yaml"), "-o", str(tmp_path / "out"), "--potential", "none", "--restart"]
+        assert main(words) == (0 if good else 1)
+        message = f"{tmp_path / 'few.yaml'}: {len(moves)} displaced supercells of 16 atoms are too few for about 51"
+        assert (message in capsys.readouterr().err) != good
 
 
 def test_potential_from_a_file_on_a_bare_structure(potential_file, tmp_path, capsys):
@@ -95,16 +117,20 @@ def test_potential_from_a_file_on_a_bare_structure(potential_file, tmp_path, cap
     assert "give --reference and --supercell for displaced structures, or" in capsys.readouterr().err
 
 
-def test_nep_trained_on_the_supercells(cells, tmp_path, capsys):
-    command = ["fc", cells, "-o", str(tmp_path / "out"), "--potential", "nep", "--ntrain", "4", "--ntest", "2", *FEW]
-    for setting in ("radial_cutoff=4", "angular_cutoff=4", "n_max=2,2", "basis_size=3,3", "neurons=3"):
-        command += ["--set", f"model.{setting}"]
-    assert main([*command, "--set", "optimizer.steps=40", "--set", "optimizer.batch=2"]) == 0
-    errors = json.loads((tmp_path / "out" / "errors.json").read_text())
-    assert errors["test"]["force_rmse"] < errors["test"]["force_spread"]
-    assert read_force_constants(tmp_path / "out").fc3.shape == (2, 16, 16, 3, 3, 3)
-    assert main([*command, "--set", "optimizer.steps=40", "--set", "optimizer.batch=2"]) == 0
-    assert "nep.txt is used again" in capsys.readouterr().out
+def test_nep_fitted_to_the_supercells(cells, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["fc", cells, "-o", str(out), "--potential", "nep", "--ntrain", "8", "--ntest", "2", *FEW]
+    for setting in ("radial_cutoff=4", "angular_cutoff=4", "n_max=3", "basis_size=4,4"):
+        command += ["--set", setting]
+    assert main(command) == 0
+    errors = json.loads((out / "errors.json").read_text())
+    assert errors["test"]["force_rmse"] < 0.03 * errors["test"]["force_spread"]
+    assert sorted(path.name for path in (out / "nep").iterdir()) == ["nep.json", "nep.txt"]
+    assert read_force_constants(out).fc3.shape == (2, 16, 16, 3, 3, 3)
+    capsys.readouterr()
+    assert main([*command, "--json"]) == 0
+    printed, shown = capsys.readouterr()
+    assert "nep.txt of the previous run" in shown and json.loads(printed)["errors"] == errors
 
 
 def test_polynomial_potential_and_widths_in_lattice_dynamics(potential_file, folder, tmp_path, capsys):
@@ -168,7 +194,7 @@ def test_convergence(cells, tmp_path, capsys):
     assert "all 12 supercells without a potential: kappa" in printed
     assert (out / "convergence.png").stat().st_size > 10_000
     shutil.rmtree(out / "n4-1")
-    assert main(command) == 0  # only what is missing
+    assert main(command) == 0  # only the missing part
     assert (out / "n4-1" / "row.json").exists()
 
 
@@ -177,18 +203,18 @@ def test_convergence(cells, tmp_path, capsys):
     (
         (
             ["--ntrain", "21", "--ntest", "2"],
-            "21 supercells for training and 2 for the test are too many: there are 22",
+            f"{NACL}: has 22 supercells, but 21 for training and 2 for the test were asked for",
         ),
-        (["--potential", "none", "--ntrain", "3"], "are for a potential that is trained"),
+        (["--potential", "none", "--ntrain", "3"], "need a potential to be trained"),
         (["--energy", "a", "--calculator", "b"], "give one of --energy and --calculator"),
         (["--set", "cutof=3"], "pypolymlp has no parameter 'cutof'"),
         (["--set", "cutoff"], "--set takes NAME=VALUE, got 'cutoff'"),
-        (["--potential", "nep", "--set", "neurons=3"], "keys like model.neurons"),
+        (["--potential", "nep", "--set", "model.neurons=3"], "has no parameter 'model.neurons'; known: radial_cutoff"),
         (["--convergence", "4,x"], "--convergence takes numbers like 20,40,60"),
-        (["--convergence", "4,30"], "30 supercells for training and 2 for the test are too many"),
+        (["--convergence", "4,30"], f"{NACL}: has 22 supercells, but 30 for training and 2"),
         (["--convergence", "4", "--ntrain", "3"], "leave out --ntrain"),
         (["--fc2-supercell", "two"], "takes integers or 'same', got 'two'"),
-        (["--displacements", "random"], "random displacements need their number"),
+        (["--displacements", "random"], "give the number of supercells for random"),
     ),
 )
 def test_refusals(tmp_path, capsys, options, message):

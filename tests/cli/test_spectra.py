@@ -23,7 +23,7 @@ def table(path, label, values, every):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A folder with dipole.dat (mode at 1050 cm^-1) and pol.dat (modes at 700 and 1300 cm^-1)."""
+    """Return a folder with dipole.dat (mode at 1050 cm^-1) and pol.dat (modes at 700 and 1300 cm^-1)."""
     folder = tmp_path_factory.mktemp("run")
     rng = np.random.default_rng(11)
     t = np.arange(N)
@@ -54,6 +54,7 @@ def test_series(series):
     assert read.temperature == 300.0 and read.dipole.values.shape == (N, 3)
 
 
+@pytest.mark.slow
 def test_infrared_command(series, tmp_path, capsys):
     table, figure = tmp_path / "ir.txt", tmp_path / "ir.png"
     command = ["ir", str(series), "-o", str(table), "--plot", str(figure), "--resolution", "20", "--eps-inf", "series"]
@@ -82,6 +83,7 @@ def test_fast_motion_is_reported(run, tmp_path, capsys):
     assert "Nyquist wavenumber, 1112 cm^-1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_raman_command(series, tmp_path, capsys):
     table = tmp_path / "raman.txt"
     options = ["--resolution", "30", "--porto", "z(xy)-z", "--plot", str(tmp_path / "r.pdf")]
@@ -132,7 +134,8 @@ def test_structure_gives_the_cell(run, tmp_path):
     assert main([*command, "--structure", str(tmp_path / "model.xyz")]) == 0
     assert read_timeseries(tmp_path / "s.h5").volume == pytest.approx(210.0)
     larger = ase.Atoms("He", cell=[5, 6, 8], pbc=True)
-    ase.io.write(tmp_path / "structure.data", larger, format="lammps-data")  # as 'tnep lammps --structure' does
+    # in the same way as 'tnep lammps --structure'
+    ase.io.write(tmp_path / "structure.data", larger, format="lammps-data")
     assert main([*command, "--force", "--structure", str(tmp_path / "structure.data")]) == 0
     assert read_timeseries(tmp_path / "s.h5").volume == pytest.approx(240.0)
     ase.io.write(tmp_path / "molecule.xyz", ase.Atoms("He"))
@@ -160,11 +163,12 @@ def test_mistakes_are_one_line(series, tmp_path, capsys, monkeypatch, command, o
     assert not (tmp_path / "out.txt").exists()
 
 
+@pytest.mark.slow
 def test_missing_quantities(run, tmp_path, capsys):
     path = str(tmp_path / "d.h5")
     assert main(["series", str(run / "dipole.dat"), "-o", path, "--timestep", "0.5"]) == 0
     for command, message in (
-        (["raman", path], "holds no polarizability"),
+        (["raman", path], "has no polarizability"),
         (["ir", path], "--temperature"),
         (["ir", path, "--temperature", "300"], "--volume"),
         (["ir", path, "--temperature", "300", "--volume", "900", "--unwrap"], "--cell"),

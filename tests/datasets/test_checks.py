@@ -1,4 +1,4 @@
-"""Checks before training: every mistake is found where it is, and sound data raise nothing."""
+"""Checks before training: every error in the data is found at its place, and correct data give no warning."""
 
 import re
 from dataclasses import replace
@@ -22,7 +22,7 @@ def found(structures, check):
     return [f for f in check_structures(structures) if f.check == check]
 
 
-def test_sound_data_raise_nothing():
+def test_correct_data_give_no_warning():
     assert check_structures(frames()) == []
     assert check_before_training(frames()) == "data: 40 structures, nothing wrong found"
 
@@ -41,6 +41,8 @@ CASES = [
     ("distances", "warning", "positions", 7, {"positions": lambda s: s.positions * 0.4}, "Å apart"),
     ("missing", "warning", "dipole", 7, {"dipole": None}, "missing here, present in 39"),
     ("units", "warning", "forces", 7, {"forces": lambda s: s.forces * 5000}, "eV/Å"),
+    ("units", "warning", "energy", 7, {"energy": lambda s: s.energy - 1e8 * len(s)}, "1e.08 eV per atom"),
+    ("units", "warning", "dipole", 7, {"dipole": lambda s: s.dipole + 1e6}, "e·Å per atom of a crystal"),
     ("units", "warning", "virial", 7, {"virial": lambda s: s.virial * 160.2}, "is the stress in eV/Å³"),
     ("units", "warning", "born_charges", 7, {"born_charges": lambda s: 0 * s.born_charges}, "all components are zero"),
     (
@@ -59,14 +61,14 @@ CASES = [
         {"polarizability": lambda s: s.polarizability * POLARIZABILITY_TO_BOHR3},
         r"bohr³ \(atomic units\)",
     ),
-    ("units", "warning", "electric_field", 7, {"electric_field": np.array([0, 0, 51.4])}, "as large as 51.4 V/Å"),
+    ("units", "warning", "electric_field", 7, {"electric_field": np.array([0, 0, 51.4])}, "up to 51.4 V/Å"),
     (
         "sum rule",
         "warning",
         "born_charges",
         7,
         {"born_charges": lambda s: s.born_charges + 0.1 * np.eye(3)},
-        "sum over the atoms as large as 0.1 e",
+        "the sum over atoms is up to 0.1 e",
     ),
     ("sign", "warning", "born_charges", None, {"born_charges": lambda s: -s.born_charges}, "mean of O is [+]1.90 e"),
     ("outliers", "warning", "energy", 7, {"energy": lambda s: s.energy + 5}, "energy per atom is"),
@@ -77,9 +79,9 @@ CASES = [
         "energy",
         None,
         {"forces": lambda s: s.forces / 51.4},
-        "51.4 times what the forces give",
+        "51.4 times those expected from the forces",
     ),
-    ("derivatives", "warning", "energy", None, {"forces": lambda s: -s.forces}, "another sign"),
+    ("derivatives", "warning", "energy", None, {"forces": lambda s: -s.forces}, "another unit or sign"),
     (
         "derivatives",
         "warning",
@@ -141,14 +143,15 @@ def test_quantum_jumps_are_noted_and_folded():
     involved = {k for pair, n in zip(pairs.indices, whole, strict=True) if n.any() for k in pair}
     assert {5, 6} <= involved and abs(whole).max() == 2
     ratio, correlation = slope(energy_pairs(s).change, energy_pairs(s).expected)
-    assert ratio == pytest.approx(1, abs=1e-9) and correlation == pytest.approx(1, abs=1e-9)  # exact: it is harmonic
+    # exact, as the crystal is harmonic
+    assert ratio == pytest.approx(1, abs=1e-9) and correlation == pytest.approx(1, abs=1e-9)
 
 
 FIELD = np.array([0.01, -0.02, 0.005])
 
 
 def in_field(s):
-    """The structure in a field, with linear response: H = U(0) + E.dP/2 - E.P."""
+    """Return the structure in a field, with linear response: H = U(0) + E.dP/2 - E.P."""
     change = s.polarizability @ FIELD
     forces = s.forces + np.einsum("i,aij->aj", FIELD, s.born_charges)
     return replace(
@@ -179,7 +182,7 @@ def test_labels_in_a_field(field, labels):
     shifted = replace(
         in_field(s[3]), dipole=in_field(s[3]).dipole + CELL[1], energy=in_field(s[3]).energy - FIELD @ CELL[1]
     )
-    assert check_structures([*s, shifted]) == []  # another branch, but of both
+    assert check_structures([*s, shifted]) == []  # another branch, but for both labels
     wrong = found(changed([*s, in_field(s[3])], 40, **labels), "field")
     assert field in [f.field for f in wrong] and wrong[0].sources == ("h.extxyz, structure 0",)
 
@@ -211,7 +214,7 @@ def test_molecules_and_empty_sets():
 
 @pytest.mark.parametrize("name, count", [("BaTiO3", 65)])
 def test_published_data(name, count):
-    """Labels of DFT: only the jumps by quanta are remarked."""
+    """In DFT labels, only the jumps by quanta are reported."""
     findings = check_structures(read_dataset(shared_data(f"enthalpy/{name}.extxyz.gz")))
     assert [(f.level, f.check) for f in findings] == [("note", "quantum")]
 
@@ -223,7 +226,7 @@ def test_command(tmp_path, capsys):
     assert capsys.readouterr().out == "data: 40 structures, nothing wrong found\n"
     write_dataset(path, changed(frames(), 3, born_charges=lambda s: s.born_charges + np.eye(3)), force=True)
     assert main(["data", "--check", str(path)]) == 0
-    assert f"warning: {path}, structure 3: born_charges: sum over" in capsys.readouterr().out
+    assert f"warning: {path}, structure 3: born_charges: the sum over" in capsys.readouterr().out
     write_dataset(path, changed(frames(), 3, positions=lambda s: s.positions * 0.04), force=True)
     assert main(["data", "--check", str(path)]) == 1
     assert f"error: {path}, structure 3: positions: atoms" in capsys.readouterr().out

@@ -14,6 +14,8 @@ from tnep_calc.io.structures.extxyz import write_dataset
 from tnep_calc.plotting.data import plot_consistency, plot_histograms
 from tnep_calc.units import EPSILON_0, EV_PER_A3_TO_GPA
 
+pytestmark = pytest.mark.slow
+
 
 def test_page(tmp_path):
     structures = changed(frames(), 7, forces=lambda s: s.forces * 5000)
@@ -28,7 +30,7 @@ def test_page(tmp_path):
     assert re.search(r"\|atoms\|+160 \(4 to 4 per structure\)\|", table)
     assert re.search(r"\|species\|+Mg 80, O 80\|", table) and re.search(r"\|Mg2O2\|+40\|", table)
     assert re.search(r"\|in an electric field\|+1\|", table) and re.search(r"\|virial\|+39\|+eV\|", table)
-    assert re.search(r"\|warning\|+units\|+forces\|+as large as \S+ eV/Å\|+f.extxyz, structure 7\|", table)
+    assert re.search(r"\|warning\|+units\|+forces\|+up to \S+ eV/Å\|+f.extxyz, structure 7\|", table)
     assert "&lt;odd&gt;" in text
     with pytest.raises(InputError, match="exists"):
         write_data_report(page, structures)

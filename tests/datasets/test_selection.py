@@ -15,7 +15,7 @@ KINDS = {"energy": "potential", "dipole": "dipole", "susceptibility": "polarizab
 
 
 def frames(n=12, copies=True):
-    """Structures in which the amplitude of displacements grows; every second one is a copy of the one before."""
+    """Return structures with growing displacements; every second one is a copy of the previous one."""
     rng, out = np.random.default_rng(1), []
     for k in range(n):
         atoms = bulk("BN", "zincblende", a=3.6, cubic=True)
@@ -44,7 +44,7 @@ def test_survey(role):
         survey([], calc)
 
 
-def test_descriptors_do_not_spoil_results():
+def test_descriptors_do_not_change_results():
     calc, (first, second) = TNEPCalculator(energy=random_nep()), frames(2, copies=False)
     energy = calc.get_potential_energy(second)
     calc.get_potential_energy(first)
@@ -73,6 +73,7 @@ def test_equal_structures_and_bad_numbers():
         select_structures(same, 0)
 
 
+@pytest.mark.slow
 def test_command(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write("md.extxyz", frames())
@@ -91,8 +92,10 @@ def test_command(tmp_path, capsys, monkeypatch):
         np.testing.assert_allclose(atoms.positions, all_frames[atoms.info["frame"]].positions, atol=1e-7)
         assert atoms.info["uncertainty"] == pytest.approx(values[atoms.info["frame"]], rel=1e-6)
     assert main(command) == 1 and "--force" in capsys.readouterr().err
-    assert main([*command, "--force", "--every", "5", "--known", "out.extxyz"]) == 0
-    assert all(atoms.info["frame"] % 5 == 0 for atoms in read("out.extxyz", ":"))
+    assert main([*command, "--force", "--known", "out.extxyz"]) == 1
+    assert "give another name for the output" in capsys.readouterr().err
+    assert main([*command[:-1], "more.extxyz", "--every", "5", "--known", "out.extxyz"]) == 0
+    assert all(atoms.info["frame"] % 5 == 0 for atoms in read("more.extxyz", ":"))
     for models in (["0.txt"], ["0.txt", "p.txt"]):
         assert main(["select", "md.extxyz", "--models", *models, "-o", "x.extxyz"]) == 1
         assert "two or more models of one kind" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Seeded damage to files: flipped bytes, lost, repeated and cut lines, absurd numbers, swapped words."""
+"""Seeded damage to files: flipped bytes; removed, repeated and cut lines; absurd numbers; swapped words."""
 
 import re
 
@@ -9,7 +9,7 @@ _NUMBER = re.compile(rb"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
 
 def mutations(data: bytes, count: int, seed: int = 0):
-    """Yield `count` damaged copies of a file, the same ones for a seed."""
+    """Yield `count` damaged copies of a file, which depend only on the seed."""
     rng = np.random.default_rng(seed)
     fixed = (b"", data[: len(data) // 2], b"\xff\xfe" + data.decode("latin-1").encode("utf-16-le"), b"\x00" * 64)
     kinds = (_flip, _number, _line, _word, _number, _cut)
@@ -34,7 +34,7 @@ def _number(data, rng):
 
 
 def _line(data, rng):
-    """Leave out, repeat or cut a line."""
+    """Remove, repeat or cut a line."""
     lines = data.split(b"\n")
     k = int(rng.integers(len(lines)))
     lines[k : k + 1] = ([], [lines[k]] * 2, [lines[k][: len(lines[k]) // 2]])[rng.integers(3)]
@@ -50,6 +50,6 @@ def _word(data, rng):
 
 
 def _cut(data, rng):
-    """Cut the file, or a piece out of it."""
+    """Truncate the file, or remove a piece of it."""
     a, b = sorted(rng.integers(len(data) + 1, size=2))
     return data[:a] if rng.integers(2) else data[:a] + data[min(b, a + 400) :]

@@ -1,27 +1,25 @@
-"""Every reader on damaged files: a result, or one line that names what is wrong, within seconds.
+"""Every reader, on damaged files, returns a result or an error of one line within seconds.
 
-``TNEP_MUTATIONS=1000 pytest tests/fuzz`` tries more than the 50 files per format of an ordinary run.
+``TNEP_MUTATIONS=1000 pytest tests/fuzz`` tries more files per format than the 50 of a normal run.
 """
 
 import json
 import lzma
-import os
-import signal
-import zipfile
 from pathlib import Path
 
-import ase
 import h5py
 import numpy as np
 import pytest
 import torch
+from fuzz.attempts import COUNT, attempt, attempt_mutations, sample_of_ase
 from fuzz.mutations import mutations
 
+from helpers.archives import HOSTILE, member, with_member, write_hostile, write_setstate
 from helpers.paths import DATA
 from helpers.random_nep import random_nep
 from helpers.toy_models import write_toy
 from tnep_calc.artifact import METADATA_FILE, load_artifact, read_metadata
-from tnep_calc.errors import DataFileError, ModelFileError, TnepError
+from tnep_calc.errors import DataFileError, ModelFileError
 from tnep_calc.io.gpumd.nep_in import read_nep_in
 from tnep_calc.io.gpumd.nep_txt import format_nep, read_nep
 from tnep_calc.io.series.collect import collect_series
@@ -32,8 +30,8 @@ from tnep_calc.training.common.parity import save_panels
 from tnep_calc.training.nep.config import load_config
 from tnep_calc.training.results.report import read_run
 
-COUNT = int(os.environ.get("TNEP_MUTATIONS", "50"))
-SECONDS = 5
+pytestmark = pytest.mark.slow
+
 XYZ = b"""2
 Lattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3:forces:R:3 energy=-1.5 dipole="0.1 0.2 0.3" pbc="T T T"
 B 0.0 0.0 0.0 0.1 0.2 0.3
@@ -96,13 +94,6 @@ def checkpoint(folder):
     return (folder / "made.pt").read_bytes()
 
 
-def outcar(_):
-    path = Path(ase.__file__).parent / "test" / "testdata" / "vasp" / "OUTCAR_example_1"
-    if not path.is_file():
-        pytest.skip("this ASE comes without its sample files")
-    return path.read_bytes()
-
-
 READERS = {
     "extxyz": ("a.xyz", lambda _: XYZ, structures),
     "nep-txt": ("nep.txt", lambda _: format_nep(random_nep()).encode(), read_nep),
@@ -112,7 +103,7 @@ READERS = {
     "polarizability-out": ("polarizability.out", lambda _: TENSOR, series),
     "hdf5": ("a.h5", small_series, read_timeseries),
     "ase-db": ("a.json", database, structures),
-    "outcar": ("OUTCAR", outcar, structures),
+    "outcar": ("OUTCAR", lambda _: sample_of_ase("vasp", "OUTCAR_example_1"), structures),
     "abinit-output": ("bn.abo", lambda _: abinit("bn.abo.xz"), structures),
     "abinit-ddb": ("bn_DDB", lambda _: abinit("bn_DS3_DDB.xz"), structures),
     "abinit-gsr": ("bn_GSR.nc", lambda _: abinit("bn_DS1_GSR.nc.xz"), structures),
@@ -120,52 +111,19 @@ READERS = {
     "checkpoint": ("checkpoint.pt", checkpoint, load_checkpoint),
     "artifact": ("model.pt", lambda folder: Path(write_toy(folder / "made.pt")).read_bytes(), load_artifact),
 }
-COSTLY = {"outcar": 5, "abinit-output": 3, "abinit-ddb": 3, "abinit-gsr": 2}  # large samples: so many times fewer
-
-
-def attempt(read, path, what):
-    """Read, and fail for anything but a result or an error of one line within the time."""
-
-    def late(*_):
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    try:
-        read(path)
-    except TnepError as error:
-        assert str(error) and "\n" not in str(error).strip(), f"{what}: several lines: {str(error)[:500]}"
-    except Exception as error:
-        pytest.fail(f"{what}: {type(error).__name__}: {str(error)[:300]}")
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+COSTLY = {
+    "outcar": 5,
+    "abinit-output": 3,
+    "abinit-ddb": 3,
+    "abinit-gsr": 2,
+}  # the number of files is divided by this for large samples
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", READERS)
 def test_a_damaged_file_is_a_result_or_one_line(kind, tmp_path):
     name, make, read = READERS[kind]
-    data = make(tmp_path)
-    path = tmp_path / name
-    path.write_bytes(data)
-    read(path)  # the whole file is read
-    for k, damaged in enumerate(mutations(data, max(5, COUNT // COSTLY.get(kind, 1)))):
-        path.write_bytes(damaged)
-        attempt(read, path, f"{kind}, mutation {k}")
-
-
-def with_member(source, target, ending, data):
-    """Copy an archive with one member replaced, whose checksum is then right."""
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
-        for member in old.namelist():
-            new.writestr(member, data if member.endswith(ending) else old.read(member))
-
-
-def member(source, ending):
-    with zipfile.ZipFile(source) as archive:
-        (name,) = [name for name in archive.namelist() if name.endswith(ending)]
-        return archive.read(name)
+    attempt_mutations(kind, make(tmp_path), read, tmp_path / name, max(5, COUNT // COSTLY.get(kind, 1)))
 
 
 def test_damaged_metadata_of_a_model(tmp_path):
@@ -224,58 +182,20 @@ def test_a_series_of_more_rows_than_its_file_holds_is_refused(chunks, tmp_path):
         read_timeseries(tmp_path / "a.h5")
 
 
-HOSTILE = {
-    "file": '    x = torch.from_file("/tmp/x", True, 10)',
-    "method of a tensor": '    vectors.from_file("/tmp/x", True, 10)',
-    "operator by name": '    f = getattr(vectors, "from_file")',
-    "writing": '    torch.save(vectors, "/tmp/x")',
-    "module torch": "    t = torch",
-    "another library": "    ops.image.write_file(vectors, vectors)",
-    "printing": "    ops.prim.Print(vectors)",
-    "class of C++": "    x = __torch__.torch.classes.some.Thing()",
-}
-
-
 @pytest.mark.parametrize("what", HOSTILE)
 def test_code_that_does_more_than_calculate_is_refused(what, tmp_path):
-    source = write_toy(tmp_path / "made.pt")
-    text = member(source, "toy_models.py").decode()
-    changed = text.replace("    return ", HOSTILE[what] + "\n    return ", 1)
-    assert changed != text
-    with_member(source, tmp_path / "model.pt", "toy_models.py", changed)
+    write_hostile(tmp_path / "model.pt", what)
     with pytest.raises(ModelFileError, match="which no model of tnep_calc has"):
         read_metadata(tmp_path / "model.pt")
 
 
-class Hostile(torch.nn.Module):
-    """Writes into a file as soon as it is loaded."""
-
-    def __init__(self, name: str):
-        super().__init__()
-        self.name = name
-
-    @torch.jit.export
-    def __getstate__(self):
-        return self.name
-
-    @torch.jit.export
-    def __setstate__(self, state: str):
-        self.name = state
-        self.training = bool(torch.from_file(state, True, 8).fill_(1.0)[0] > 2)
-
-    def forward(self, x):
-        return x
-
-
 def test_a_setstate_does_not_run(tmp_path):
     target, path = tmp_path / "written", tmp_path / "model.pt"
-    text = member(write_toy(tmp_path / "made.pt"), METADATA_FILE).decode()
-    torch.jit.save(torch.jit.script(Hostile(str(target))), str(path), _extra_files={METADATA_FILE: text})
-    target.unlink(missing_ok=True)
+    write_setstate(path, target)
     with pytest.raises(ModelFileError, match="__[gs]etstate__|from_file"):
         load_artifact(path)
     assert not target.exists()
-    torch.jit.load(str(path))  # this is what the check prevents
+    torch.jit.load(str(path))  # the check must prevent this
     assert target.exists()
 
 
@@ -285,5 +205,5 @@ def test_an_output_is_not_the_series_that_is_read(tmp_path, capsys):
     path = tmp_path / "made.h5"
     before = small_series(tmp_path)
     assert main(["ir", str(path), "-o", str(path), "--force"])
-    assert "is the series that is read" in capsys.readouterr().err
+    assert "is a file that is read" in capsys.readouterr().err
     assert path.read_bytes() == before

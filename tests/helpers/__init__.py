@@ -1,1 +1,1 @@
-"""What tests share: data, models, runs of other programs; no test imports a test."""
+"""Shared code of the tests: data, models, runs of other programs.  Test modules do not import each other."""

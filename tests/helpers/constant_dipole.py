@@ -1,6 +1,6 @@
 """A complete model family in one file: a constant dipole per species, fitted in closed form.
 
-It uses what every family uses (configuration tables, splits, the artifact) and nothing of the other families.
+It uses only the shared code (configuration tables, splits, the artifact), and nothing of the other families.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The native enthalpy operator on random models and structures."""
+"""Inputs of the native enthalpy operator: random models and structures."""
 
 import torch
 
@@ -12,7 +12,7 @@ FIELD = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64)
 
 
 def model(radial=5, channels=4, hidden=8, dtype=torch.float64, n_species=2, zbl=ZBL, seed=0):
-    """A model with every parameter and constant at random."""
+    """Return a model in which every parameter and constant is random."""
     sites = EnthalpySites(SiteShape(n_species, radial, channels, hidden))
     generator = torch.Generator().manual_seed(seed)
 
@@ -36,7 +36,7 @@ def model(radial=5, channels=4, hidden=8, dtype=torch.float64, n_species=2, zbl=
 
 
 def edges(atoms, skin=0.4):
-    """Edges of a structure, with some beyond the cutoff."""
+    """Return the edges of a structure; some are beyond the cutoff."""
     e = NeighborList(CUTOFF, skin).edges(atoms.positions, atoms.cell.array, atoms.pbc)
     species = torch.tensor([SPECIES.index(s) for s in atoms.get_chemical_symbols()])
     return species, torch.arange(len(species)), *(torch.from_numpy(a) for a in (e.offsets, e.neighbors, e.vectors))

@@ -1,4 +1,4 @@
-"""A model of the enthalpy family that makes exact labels, and a configuration that learns from it."""
+"""An enthalpy model that generates exact labels (the teacher), and a training configuration for these labels."""
 
 import numpy as np
 import torch

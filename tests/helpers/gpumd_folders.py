@@ -52,7 +52,7 @@ def write_xyz(path, seeds, virial=True, weight=1, labels=True):
 
 
 def checkpoint_every(monkeypatch, module, steps):
-    """Let a module that trains by gradients write checkpoints every so many steps."""
+    """Make a module that trains by gradients write a checkpoint every `steps` steps."""
     original = module.gradient_config
 
     def config(folder, run):
@@ -69,7 +69,7 @@ def rows(folder):
 def interrupted(folder, row, device="cpu", within=nullcontext):
     """Run in a process that is killed after it has written a row of loss.out.
 
-    The process is a copy of this one (a fork), which need not import torch again.
+    The process is a fork of this one, so it does not import torch again.
     """
 
     def train():

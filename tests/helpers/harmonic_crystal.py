@@ -1,4 +1,4 @@
-"""A data set without a mistake, and changes of its structures."""
+"""A data set without errors, and a function that introduces some."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ SPRING = np.array([3.0, 4.0, 3.0, 4.0])[:, None]
 
 
 def frames(n=40, seed=0):
-    """Harmonic energies and forces, dipoles linear in the displacements, all consistent."""
+    """Return structures with consistent labels: harmonic energies and forces, dipoles linear in the displacements."""
     rng = np.random.default_rng(seed)
     out = []
     for k in range(n):

@@ -1,4 +1,4 @@
-"""Run LAMMPS as a subprocess on a structure, and read what it wrote to full precision."""
+"""Run LAMMPS as a subprocess on a structure, and read its output to full precision."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def script(body, units="metal", boundary="p p p", mass=12.0, ntypes=2):
 
 
 def output(thermo, columns="fx fy fz"):
-    """Commands that write a thermo line and a dump to full precision and evaluate once."""
+    """Return commands that evaluate once, and write a thermo line and a dump to full precision."""
     return (
         f"thermo_style custom step {thermo}\nthermo_modify format float %.17g norm no\n"
         f"dump d all custom 1 dump.txt id {columns}\ndump_modify d format float %.17g sort id\nrun 0\n"
@@ -115,7 +115,7 @@ def _last_dump(path):
 
 
 def crystal(repeat=(1, 1, 1), seed=1):
-    """BN, rattled and sheared: thinner than twice the cutoff in every direction."""
+    """Return BN, rattled and sheared, which is thinner than twice the cutoff in every direction."""
     atoms = bulk("BN", "zincblende", a=3.6, cubic=True).repeat(repeat)
     atoms.rattle(0.1, seed=seed)
     shear = np.eye(3) + [[0.01, 0, 0], [0.12, -0.02, 0], [0.05, -0.08, 0.03]]
@@ -156,7 +156,7 @@ json.dump(answers, open("answers.json", "w"))
 
 
 def refusals(folder, cases):
-    """Run inputs (name -> text) one after the other in one process; return what LAMMPS says to each, None if it runs."""
+    """Run inputs (name -> text) in one process; return the error message of LAMMPS for each, None if it runs."""
     lmp_command(1)
     (folder / "cases.json").write_text(json.dumps(cases))
     done = subprocess.run(

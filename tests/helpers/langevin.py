@@ -19,7 +19,7 @@ class Langevin:
         return envelope * (np.cos(shifted * t) + 0.5 * self.gamma / shifted * np.sin(shifted * t))
 
     def run(self, n, dt, components, rng):
-        """Exact samples of position and velocity, each of shape (n, components)."""
+        """Return exact samples of position and velocity, each of shape (n, components)."""
         step = expm(dt * np.array([[0.0, 1.0], [-(self.w0**2), -self.gamma]]))
         stationary = self.variance * np.diag([1.0, self.w0**2])
         kick = np.linalg.cholesky(stationary - step @ stationary @ step.T)
@@ -38,7 +38,7 @@ class Langevin:
 
 
 def two_bands():
-    """Return two oscillators and, of a run of 60 ps every 1 fs in three directions, dipole and current."""
+    """Return two oscillators, and dipole and current of a run of 60 ps, sampled every 1 fs, in three directions."""
     oscillators = [Langevin(600.0, 40.0, 0.8), Langevin(1650.0, 25.0, 0.3)]
     rng = np.random.default_rng(17)
     runs = [oscillator.run(60_000, 1.0, 3, rng) for oscillator in oscillators]

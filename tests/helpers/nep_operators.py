@@ -9,7 +9,7 @@ from tnep_calc.io.gpumd.nep_txt import NepParameters, descriptor_dim
 from tnep_calc.neighbors import NeighborList
 from tnep_calc.ops.nep_packing import pack
 
-ops.load()  # declares the operators of torch.ops.tnep; whether they are native is for a test to ask
+ops.load()  # declares the operators of torch.ops.tnep; tests check whether they are native
 nep = torch.ops.tnep
 
 

@@ -1,6 +1,6 @@
-"""Reference data that the repository may not contain: what they are for, where they come from, whether they are here.
+"""Reference data that the repository may not contain: their purpose and source, and whether they are present.
 
-They lie in ``data/`` of a folder ``shared`` next to the checkout, under the names given here.
+They are read from ``data/`` of a folder ``shared`` next to the checkout, under the names given here.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ OPTIONAL = {
     "phonons/TiO2-ramannoodle": ("dielectric tensors of displaced geometries", "github.com/wolearyc/ramannoodle (MIT)"),
     "phonons/nacl": ("supercells with forces", "examples of phono3py (BSD-3-Clause)"),
 }
-"""Name: what it is, source."""
+"""Name -> description and source."""
 
 
 def entry_of(name):
@@ -41,7 +41,7 @@ def entry_of(name):
 
 
 def absent(name):
-    """Return why a file or folder cannot be used, or None if it is there."""
+    """Return why a file or folder cannot be used, or None if it is present."""
     key = entry_of(name)
     if (SHARED / "data" / name).exists():
         return None

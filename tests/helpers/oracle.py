@@ -36,7 +36,7 @@ PUBLISHED_KINDS = {
     "si_nep3_5body": "potential",
     "c_2022_nep3": "potential",
 }
-"""Published models and what they give; their files are optional."""
+"""Published models and their quantities; their files are optional."""
 
 
 @functools.cache
@@ -53,9 +53,9 @@ def names(*kinds):
 
 
 def load(name, largest):
-    """Return parameters and, for every structure of at most so many atoms, the arrays of the oracle by name.
+    """Return parameters and, for every structure with at most this many atoms, the arrays of the oracle by name.
 
-    Skips the test where the optional data are absent.
+    Skips the test if the optional data are absent.
     """
     optional, rest = name.startswith("published "), name.removeprefix("published ")
     folder = shared_data("tnep/oracle") if optional else SHIPPED

@@ -9,6 +9,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from tnep_calc.units import EPSILON_0
 
 CUTOFF = 4.2
+SKIN = 0.2  # Å, by which two atoms may approach before the pairs are searched again
 BOND = 1.95  # Å, nearest neighbours of unlike atoms
 
 
@@ -46,13 +47,30 @@ class PolarCrystal(Calculator):
         if hyper is not None:
             self.implemented_properties.append("hyperpolarizability")
         self.hyper = hyper
+        self.searched = None
+
+    def pairs(self, atoms):
+        """Return i, j, distance (Å) and vector (Å) of all ordered pairs of the range."""
+        state = (atoms.numbers.tobytes(), atoms.cell.tobytes(), atoms.pbc.tobytes())
+        if (
+            self.searched is None
+            or self.searched[0] != state
+            or np.abs(atoms.positions - self.searched[1]).max() > SKIN / 4
+        ):
+            i, j, images = neighbor_list("ijS", atoms, CUTOFF + SKIN)
+            self.searched = state, atoms.positions.copy(), i, j, images @ atoms.cell.array
+        _, _, i, j, shift = self.searched
+        v = atoms.positions[j] - atoms.positions[i] + shift
+        r = np.sqrt((v**2).sum(axis=1))
+        near = r < CUTOFF
+        return i[near], j[near], r[near], v[near]
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=tuple(all_changes)):
         super().calculate(atoms, properties, system_changes)
         self.calls += 1
         atoms = self.atoms
         n = len(atoms)
-        i, j, r, v = neighbor_list("ijdD", atoms, CUTOFF)
+        i, j, r, v = self.pairs(atoms)
         unlike = atoms.numbers[i] != atoms.numbers[j]
         # smooth end of all pair functions
         s, ds = (1 - (r / CUTOFF) ** 2) ** 3, -6 * r / CUTOFF**2 * (1 - (r / CUTOFF) ** 2) ** 2
@@ -60,7 +78,7 @@ class PolarCrystal(Calculator):
         phi = 0.5 * k0 * (r - r0) ** 2 * s
         dphi = k0 * (r - r0) * s + 0.5 * k0 * (r - r0) ** 2 * ds
         unit = v / r[:, None]
-        pair = 0.5 * dphi[:, None] * unit  # half: every pair is there twice
+        pair = 0.5 * dphi[:, None] * unit  # half, as the list has every pair twice
         forces = np.zeros((n, 3))
         np.add.at(forces, i, pair)
         np.add.at(forces, j, -pair)
@@ -82,6 +100,18 @@ class PolarCrystal(Calculator):
         b, db = 0.045 * s, 0.045 * ds
         t = np.einsum("ka,kb->kab", unit, unit) - np.eye(3) / 3
         self.results["polarizability"] = np.einsum("k,ab->ab", a, np.eye(3)) + np.einsum("k,kab->ab", b, t)
+        if "polarizability_gradient" in properties:
+            self.results["polarizability_gradient"] = self.gradient(n, i, j, r, unit, b, t, da, db)
+        if atoms.pbc.all():
+            volume = atoms.get_volume()
+            self.results["polarization"] = self.results["dipole"] / volume
+            self.results["dielectric_tensor"] = np.eye(3) + self.results["polarizability"] / (EPSILON_0 * volume)
+        if self.hyper is not None:
+            self.results["hyperpolarizability"] = np.asarray(self.hyper)
+
+    @staticmethod
+    def gradient(n, i, j, r, unit, b, t, da, db):
+        """Return d alpha_ab / d u_kc with indices (k, c, a, b)."""
         across = (np.eye(3) - np.einsum("ka,kb->kab", unit, unit)) / r[:, None, None]  # d unit_a / d v_c
         dt = np.einsum("kac,kb->kcab", across, unit) + np.einsum("ka,kbc->kcab", unit, across)
         dalpha = np.einsum("kc,k,ab->kcab", unit, da, np.eye(3)) + np.einsum("kc,k,kab->kcab", unit, db, t)
@@ -89,10 +119,4 @@ class PolarCrystal(Calculator):
         gradient = np.zeros((n, 3, 3, 3))
         np.add.at(gradient, j, dalpha)
         np.add.at(gradient, i, -dalpha)
-        self.results["polarizability_gradient"] = gradient
-        if atoms.pbc.all():
-            volume = atoms.get_volume()
-            self.results["polarization"] = self.results["dipole"] / volume
-            self.results["dielectric_tensor"] = np.eye(3) + self.results["polarizability"] / (EPSILON_0 * volume)
-        if self.hyper is not None:
-            self.results["hyperpolarizability"] = np.asarray(self.hyper)
+        return gradient

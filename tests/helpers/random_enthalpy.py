@@ -15,7 +15,7 @@ SPECIES, CUTOFF, RADIAL = ("Si", "O"), 4.0, 5
 
 
 def silica(seed=3, repeat=(1, 1, 1)):
-    """Return a triclinic cell of 9 atoms (smaller than twice the cutoff), alpha-quartz pulled out of shape."""
+    """Return a triclinic cell of 9 atoms (smaller than twice the cutoff): distorted alpha-quartz."""
     cell = np.array([[4.9, 0, 0], [-2.4, 4.2, 0.1], [0.2, -0.1, 5.4]])
     silicon = [[0.47, 0, 0], [0, 0.47, 2 / 3], [0.53, 0.53, 1 / 3]]
     oxygen = [
@@ -38,7 +38,7 @@ def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1, dipole_unit=0.2, 
     initialise(sites, frames, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name, parameter in sites.named_parameters():  # all of them, so that tests do not follow the trainer's start
+        for name, parameter in sites.named_parameters():  # also those that the trainer initialises with zero
             size = 0.1 if parameter.dim() == 2 or name == "w3" else 1.0
             draws = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.copy_(size * draws / parameter.shape[-2] ** 0.5 if parameter.dim() > 2 else size * draws)
@@ -51,7 +51,7 @@ def random_sites(dtype=torch.float64, seed=0, energy_unit=0.1, dipole_unit=0.2, 
 
 
 def random_enthalpy(dtype="float64", zbl=0.0, members=1, seed=0, **kwargs):
-    """Return an artifact in memory; of several members the mean."""
+    """Return an artifact in memory; for several members, their mean."""
     sites = [random_sites(seed=seed + k, **kwargs) for k in range(members)]
     return artifact_from_enthalpy(sites, SPECIES, CUTOFF, RADIAL, zbl, dtype)
 

@@ -18,7 +18,7 @@ def random_nep(
     zbl=False,
     seed=0,
 ):
-    """Return NepParameters whose numbers survive the eight digits of a nep.txt."""
+    """Return NepParameters whose numbers are exact with the eight digits of a nep.txt."""
     rng = np.random.default_rng(seed)
     t, dim = len(species), descriptor_dim(n_max, l_max, extra)
     networks, per = (2 if kind == "polarizability" else 1), (1 if version == 3 else t)

@@ -1,4 +1,4 @@
-"""Radnet models with random parameters, and structures that they label."""
+"""Radnet models with random parameters, and structures labelled with their predictions."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ SHAPE = RadnetShape(2, cutoff=3.4, width=3.6, sigma=0.6, points=5, filters=4, hi
 
 
 def random_sites(seed=0, dtype=torch.float64, **changes):
-    """Site functions whose outputs vary by about one with the environment."""
+    """Return site functions whose outputs vary by about one with the environment."""
     sites = RadnetSites(replace(SHAPE, **changes), dtype)
     generator = torch.Generator().manual_seed(seed)
     for network in (*sites.dipole_networks, *sites.polarizability_networks):
@@ -28,19 +28,19 @@ def random_sites(seed=0, dtype=torch.float64, **changes):
 
 
 def random_artifact(seed=0, dtype=torch.float64, **changes):
-    """The same as an artifact in memory."""
+    """Return such site functions as an artifact in memory."""
     return artifact_from_radnet(random_sites(seed, dtype, **changes), SPECIES)
 
 
 def displaced(seed, repeat=(1, 1, 1), sigma=0.05, a=3.6):
-    """Zinc blende BN with displaced atoms."""
+    """Return zinc blende BN with displaced atoms."""
     atoms = bulk("BN", "zincblende", a=a).repeat(repeat)
     atoms.positions += np.random.default_rng(seed).normal(0, sigma, atoms.positions.shape)
     return atoms
 
 
 def labelled(calculator, atoms, name="made up"):
-    """The structure with a calculator's dipole, Born charges and polarizability as labels."""
+    """Return the structure with dipole, Born charges and polarizability of a calculator as labels."""
     dipole, born, alpha = (
         calculator.get_property(x, atoms) for x in ("dipole", "born_effective_charges", "polarizability")
     )
@@ -57,5 +57,5 @@ def labelled(calculator, atoms, name="made up"):
 
 
 def calculator_of(artifact):
-    """An ASE calculator without skin."""
+    """Return an ASE calculator without a skin."""
     return TNEPCalculator(radnet=artifact, skin=0.0)

@@ -8,7 +8,7 @@ from tnep_calc.phonons.anharmonic.polymlp import train_polymlp
 
 NACL = EXAMPLES / "nacl" / "phono3py_params_NaCl.yaml.xz"
 SMALL = {"cutoff": 5.0, "gtinv_maxl": [4, 4], "gaussian_params2": [0, 4, 4]}
-"""Parameters of pypolymlp of a potential that is fitted in a second."""
+"""Parameters of pypolymlp for a potential that can be fitted in a second."""
 
 
 def nacl():
@@ -44,7 +44,7 @@ def small_supercell(found):
 
 
 def small_cells(potential, count):
-    """Return that object with displaced supercells, whose forces and energies are those of a potential file."""
+    """Return the object of `small_supercell` with displaced supercells, labelled by a potential file."""
     from tnep_calc.phonons import PolymlpCalculator
     from tnep_calc.phonons.anharmonic.evaluation import evaluate_supercells
 

@@ -1,8 +1,9 @@
-"""A GPU that is not there: tensors of the CPU that are taken as those of ``cuda:0``, with the rules of one.
+"""A simulated GPU: CPU tensors that are treated as tensors of ``cuda:0``, with the rules of a GPU.
 
-While the mode is on, ``.to("cuda:0")`` and ``device=`` make marked copies, results of marked tensors are marked, and
-what fails on a GPU fails: an operation with tensors of both devices, and a marked tensor as an array or in a file.
-Numbers are those of the CPU, so a run gives what it gives there without native kernels.
+While the mode is on, ``.to("cuda:0")`` and ``device=`` make marked copies, and results of marked tensors are marked.
+Operations that fail on a GPU also fail here: those with tensors of both devices, and converting a marked tensor to an
+array or writing it to a file.  Numbers are computed on the CPU, so a run gives the same as on the CPU without native
+kernels.
 """
 
 from contextlib import ExitStack, contextmanager
@@ -27,7 +28,7 @@ _AS_ARRAY = (Tensor.numpy, Tensor.__array__)
 
 
 class SimulatedGPU(TorchFunctionMode):
-    """The mode; :func:`simulated_gpu` also makes torch find the GPU.
+    """Torch mode of the simulated GPU; :func:`simulated_gpu` also makes torch find the GPU.
 
     Attributes
     ----------
@@ -41,7 +42,7 @@ class SimulatedGPU(TorchFunctionMode):
 
     @staticmethod
     def holds(tensor):
-        """Whether a tensor is on the simulated GPU."""
+        """Return whether a tensor is on the simulated GPU."""
         return hasattr(tensor, "on_simulated_gpu")
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -75,7 +76,7 @@ class SimulatedGPU(TorchFunctionMode):
         return self._mark(func(*args, **{**kwargs, "device": "cpu"}))
 
     def _move(self, func, args, kwargs):
-        """Move a tensor, or make one like it, where the arguments say, if they do."""
+        """Move a tensor, or make one like it, to the device in the arguments, if there is one."""
         source = args[0]
         if func is Tensor.cpu:
             return source.clone() if self.holds(source) else source
@@ -99,7 +100,7 @@ class SimulatedGPU(TorchFunctionMode):
     def _check(self, func, args, tensors):
         if func in _FREE:
             return
-        own = args[:1] + args[2:] if func in _INDEXING else tensors  # an index of the CPU is moved by torch
+        own = args[:1] + args[2:] if func in _INDEXING else tensors  # torch moves an index from the CPU itself
         for x in own:
             if isinstance(x, Tensor) and not self.holds(x) and x.dim() > 0:
                 raise RuntimeError(
@@ -125,7 +126,7 @@ def _tensors(value):
 
 @contextmanager
 def simulated_gpu():
-    """Make torch find one GPU, and follow what is on it; native kernels are not for it."""
+    """Make torch find one GPU, and track the tensors on it; native kernels do not run on it."""
     gpu, save, available = SimulatedGPU(), torch.save, native.available
 
     def checked_save(content, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""Random labelled structures for the tests of training."""
+"""Random labelled structures for training tests."""
 
 import numpy as np
 

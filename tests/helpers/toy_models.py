@@ -1,4 +1,4 @@
-"""Tiny analytic models that satisfy the model contract, and their closed forms in numpy: engine tests need no weights.
+"""Tiny analytic models that satisfy the model contract, and their closed forms in numpy, for tests without weights.
 
 The energy is the Lennard-Jones pair potential shifted to zero at the cutoff (what LAMMPS calls ``lj/cut`` with
 ``pair_modify shift yes``).  Dipole and polarizability are sums over edges with a smooth weight

@@ -1,4 +1,4 @@
-"""Small configurations of the NEP trainer, and runs that stop where a test wants it."""
+"""Small configurations of the NEP trainer, and runs that a test stops at a given step."""
 
 from tnep_calc.training.nep.config import TARGETS, load_config, parse_config
 
@@ -26,11 +26,11 @@ def small_config(kind="potential", base=".", data=(), **tables):
 
 
 class Stop(Exception):
-    """Ends a run where a test wants it."""
+    """Ends a run at the step that a test chooses."""
 
 
 def stop_at(run, step):
-    """Make a run raise ``Stop`` as soon as it has done so many steps."""
+    """Make a run raise ``Stop`` as soon as it has done this many steps."""
     advance = run.advance
 
     def stopping():
@@ -42,7 +42,7 @@ def stop_at(run, step):
 
 
 def start_config(folder, kind, species=("N", "B"), **model):
-    """Configuration that leaves all to the file; ``parse_config`` of the helper wants no architecture."""
+    """Return a configuration without an architecture, which the file to start from fixes."""
     config = small_config(kind, folder, data={"allow_missing": True})
     text = f"""
 [data]

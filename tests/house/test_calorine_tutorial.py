@@ -1,8 +1,8 @@
 """The cells of calorine's susceptibility tutorial, with ``tnep train`` in place of GPUMD's ``nep``.
 
-A data base of structures with the susceptibility from DFT (here cubic boron nitride), bagging, training, and analysis
-with calorine's readers.  The label ``pol`` of a structure is the susceptibility times the number of atoms, which GPUMD
-divides by the number of atoms, so that ``polarizability_*.out`` has the susceptibility.
+The tutorial has a database of structures with the susceptibility from DFT (here cubic boron nitride), bagging, training,
+and analysis with calorine's readers.  The label ``pol`` of a structure is the susceptibility times the number of atoms.
+GPUMD divides it by the number of atoms, so ``polarizability_*.out`` has the susceptibility.
 """
 
 import numpy as np
@@ -75,7 +75,7 @@ def test_loss_curves(root):
 
 
 def test_parity_by_groups_of_components(root):
-    """R2 over all held-out structures; the diagonal and the off-diagonal components are looked at apart."""
+    """R2 over all held-out structures, separately for diagonal and off-diagonal components."""
     frames, count = [], len(read(DATA, ":"))
     for folder in splits(root):
         train, test = calorine.read_structures(str(folder))
@@ -106,7 +106,7 @@ def test_models_are_read_by_calorine_and_by_us(root):
     )
 
 
-def test_a_second_call_finds_everything_done(root, capsys):
+def test_a_second_call_repeats_nothing(root, capsys):
     before = {path: path.read_bytes() for path in root.glob("*/nep.txt")}
     assert len(before) == N_SPLITS + 1
     assert main(["train", *map(str, sorted(root.iterdir())), "--steps", "60", "-q"]) == 0
@@ -115,7 +115,7 @@ def test_a_second_call_finds_everything_done(root, capsys):
     assert "named twice" in capsys.readouterr().err
 
 
-def test_folders_together_are_folders_alone(root, tmp_path):
+def test_folders_trained_together_equal_folders_trained_alone(root, tmp_path):
     source = splits(root)[0]
     for name in ("nep.in", "train.xyz", "test.xyz"):
         (tmp_path / name).write_bytes((source / name).read_bytes())

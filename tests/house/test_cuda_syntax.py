@@ -1,4 +1,4 @@
-"""nvcc compiles every header of the native core, and the CUDA kernels: no GPU is needed for that."""
+"""nvcc compiles every header of the native core and the CUDA kernels; this needs no GPU."""
 
 import shutil
 import subprocess
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from helpers.paths import ROOT
+
+pytestmark = pytest.mark.slow
 
 CSRC = ROOT / "tnep_calc" / "csrc"
 FLAGS = [
@@ -40,7 +42,7 @@ def compile_cuda(tmp_path, source, *flags):
 def test_every_core_header_compiles(tmp_path):
     headers = sorted(p.relative_to(CSRC).as_posix() for p in (CSRC / "core").rglob("*.h"))
     assert len(headers) > 25
-    emulation = "core/cuda/emulation.h"  # the C++ compiler's counterpart of block.h
+    emulation = "core/cuda/emulation.h"  # replaces block.h for C++ compilers
     found = compile_cuda(tmp_path, "".join(f'#include "{h}"\n' for h in headers if h != emulation), "-c")
     assert found.returncode == 0, found.stdout + found.stderr
 
@@ -52,8 +54,8 @@ def test_kernels_compile(tmp_path, name):
         tmp_path, f'#include "core/cuda/{name}"\n', "-ptx", "-Xcicc", "-O0", "-DTNEP_ISA=device", "-DTNEP_MOST_L=1"
     )
     assert found.returncode == 0, found.stdout + found.stderr
-    assert "site_kernel" in (tmp_path / "out").read_text()
+    assert "_kernel" in (tmp_path / "out").read_text()
 
 
-def test_errors_are_seen(tmp_path):
+def test_syntax_errors_are_detected(tmp_path):
     assert compile_cuda(tmp_path, "__global__ void kernel(float* p) { p[0] = undeclared; }\n", "-ptx").returncode != 0

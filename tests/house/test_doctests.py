@@ -1,4 +1,4 @@
-"""The examples in docstrings of the package and of ``training/`` give what they say."""
+"""Run the examples in docstrings of the package and of ``training/``."""
 
 import doctest
 import importlib
@@ -9,7 +9,7 @@ from helpers.paths import ROOT
 
 
 def documented():
-    """Names of the modules whose docstrings hold an example."""
+    """Return the names of the modules whose docstrings hold an example."""
     for package, folder in (("tnep_calc", ROOT / "tnep_calc"), ("tnep_calc.training", ROOT / "training")):
         for path in sorted(folder.rglob("*.py")):
             if ">>> " in path.read_text():

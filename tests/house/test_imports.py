@@ -1,4 +1,4 @@
-"""Dependencies point one way, and importing the package is cheap."""
+"""Modules import only from lower layers, and importing the package is cheap."""
 
 import ast
 import subprocess
@@ -6,16 +6,16 @@ import sys
 
 from helpers.paths import ROOT
 
-ROOMS = [  # a room may import from earlier rows only
-    {"errors", "units", "conventions"},
-    {"families", "structures", "polarization", "neighbors"},
+LAYERS = [  # modules may import only from earlier rows
+    {"errors", "units", "conventions", "progress"},
+    {"families", "structures", "polarization", "neighbors", "parallel"},
     {"spectra"},
     {"io"},
     {"models"},
     {"ops", "device", "threads"},
     {"artifact"},
     {"calculators"},
-    {"phonons", "lammps"},
+    {"phonons", "lammps", "interfaces"},
     {"plotting"},
     {"datasets"},
     {"training"},
@@ -28,8 +28,8 @@ TRAINING = [  # the same inside training; modules of one row do not import each 
     {"results"},
     {"run"},
 ]
-LEVEL = {room: k for k, row in enumerate(ROOMS) for room in row}
-TRAINING_LEVEL = {room: k for k, row in enumerate(TRAINING) for room in row}
+LEVEL = {part: k for k, row in enumerate(LAYERS) for part in row}
+TRAINING_LEVEL = {part: k for k, row in enumerate(TRAINING) for part in row}
 FREE = {"__version__", "__file__"}
 
 
@@ -42,7 +42,7 @@ def modules():
 
 
 def imported(name, path):
-    """Absolute names of everything a module imports, also inside functions."""
+    """Return the absolute names of everything that a module imports, also inside functions."""
     is_package = path.name == "__init__.py"
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -54,7 +54,7 @@ def imported(name, path):
             yield from (f"{origin}.{alias.name}" for alias in node.names)
 
 
-def room(name):
+def part_of(name):
     parts = name.split(".")
     return parts[1] if parts[0] == "tnep_calc" and len(parts) > 1 else None
 
@@ -62,12 +62,12 @@ def room(name):
 def test_dependencies_point_one_way():
     wrong = []
     for name, path in modules():
-        here = room(name)
+        here = part_of(name)
         for target in imported(name, path):
-            there = room(target)
+            there = part_of(target)
             if here is None or there is None or there in FREE or here == there:
                 continue
-            assert there in LEVEL, f"{name} imports {target}: room '{there}' is not in the layout"
+            assert there in LEVEL, f"{name} imports {target}: '{there}' is in no layer"
             if LEVEL[there] >= LEVEL[here]:
                 wrong.append(f"{name} imports {target}")
     assert not wrong, "\n".join(wrong)
@@ -100,11 +100,12 @@ def test_forbidden_imports():
     for name, path in modules():
         roots = {target.split(".")[0] for target in imported(name, path)}
         if (
-            room(name) in ("spectra", "units", "conventions", "errors", "families", "structures", "polarization", "io")
+            part_of(name)
+            in ("spectra", "units", "conventions", "errors", "families", "structures", "polarization", "io")
             and "torch" in roots
         ):
             wrong.append(f"{name} imports torch")
-        if room(name) not in ("plotting", "cli") and "matplotlib" in roots:
+        if part_of(name) not in ("plotting", "cli") and "matplotlib" in roots:
             wrong.append(f"{name} imports matplotlib")
         if (
             name != "tnep_calc.artifact.archive"
@@ -129,7 +130,7 @@ def test_every_public_name_resolves():
 
 def test_no_module_imports_itself_through_others():
     graph: dict[str, set[str]] = {}
-    names = {name for name, _ in modules()} - {"tnep_calc"}  # which has names of others only when they are asked for
+    names = {name for name, _ in modules()} - {"tnep_calc"}  # it imports the names that it re-exports only on access
     for name, path in modules():
         targets = {target if target in names else target.rpartition(".")[0] for target in imported(name, path)}
         graph[name] = {target for target in targets if target in names and target != name}

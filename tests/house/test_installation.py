@@ -1,4 +1,4 @@
-"""What `make test` builds must be there: a missing native library would make other tests skip, not fail."""
+"""The build of `make test` is complete: with a missing native library other tests would be skipped, not fail."""
 
 import os
 
@@ -8,7 +8,7 @@ from tnep_calc import ops
 
 
 @pytest.mark.skipif("TNEP_EXPECT_FULL" not in os.environ, reason="only where the whole build is expected (make test)")
-def test_native_library_and_plugin_are_there():
+def test_native_library_and_plugin_are_installed():
     from tnep_calc_lammps import has_plugin, lmp_command
 
     assert ops.load(), ops.status().detail

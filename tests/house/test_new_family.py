@@ -1,4 +1,4 @@
-"""A family that the package does not know becomes one by its own files and one row of the table of families."""
+"""A new model family needs only its own files and one row in the table of families."""
 
 import sys
 

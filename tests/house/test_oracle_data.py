@@ -1,4 +1,4 @@
-"""The shipped reference models are what their generator makes."""
+"""The shipped reference models equal the output of their generator."""
 
 import gzip
 import importlib.util
@@ -22,7 +22,7 @@ def generator():
 
 
 @pytest.mark.parametrize("name", ["l_max_2", "all_blocks_dipole"])
-def test_made_again(generator, name, tmp_path):
+def test_generator_reproduces_the_files(generator, name, tmp_path):
     entry = generator.make(name, tmp_path)
     file = f"models/{name}.txt.gz"
     assert gzip.open(tmp_path / file).read() == gzip.open(FOLDER / file).read()
@@ -35,7 +35,7 @@ def test_made_again(generator, name, tmp_path):
             np.testing.assert_allclose(made[key], shipped[key], rtol=0, atol=1e-7 * scale, err_msg=key)
 
 
-def test_every_shape_has_its_files(generator):
+def test_every_shape_has_files(generator):
     index = json.loads((FOLDER / "index.json").read_text())
     assert list(index) == list(generator.SHAPES)
     for name, entry in index.items():

@@ -1,4 +1,4 @@
-"""The Python of the README and of the pages in docs/ runs as it stands, one block after the other of a page."""
+"""The Python blocks of the README and of the pages in docs/ run unchanged, in the order of each page."""
 
 import re
 
@@ -26,7 +26,7 @@ PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.m
 
 
 def files(folder):
-    """Models of the names that the pages use."""
+    """Write models under the names that the pages use."""
     for name, kind in KINDS.items():
         export_artifact(random_nep(kind), folder / f"{name}.pt")
     (folder / "quartz").mkdir()
@@ -61,7 +61,7 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
     for text in blocks(page):
-        if "bulk(" not in text:  # the page goes on with atoms that the reader has
+        if "bulk(" not in text:  # the page uses atoms of the reader
             names["atoms"] = silica() if "quartz" in text else bulk("BN", "zincblende", a=3.589)
         text = re.sub(r"\.run\(\d+\)", ".run(5)", text)
         exec(compile(text, f"{page.name}", "exec"), names)

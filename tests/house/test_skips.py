@@ -1,4 +1,4 @@
-"""Where everything is built, only the listed reasons excuse a test."""
+"""In a complete installation, only skips for the listed reasons are allowed."""
 
 import os
 import subprocess
@@ -53,7 +53,7 @@ def test_an_unexpected_skip_is_a_failure(tmp_path, module):
     assert outcome(tmp_path, "no GPU here", module=module)[0] in (0, 5)
 
 
-def test_absent_data_are_named(tmp_path, monkeypatch):
+def test_absent_optional_data_are_listed(tmp_path, monkeypatch):
     monkeypatch.setattr("helpers.optional.SHARED", tmp_path)
     reason = absent("tnep/qm7b/dipole/nep.in")
     assert reason.startswith("optional data tnep/qm7b are absent: ") and "GPL-3.0" in reason

@@ -1,4 +1,4 @@
-"""The tree of tests: rooms as in the package, and what tests share lies in ``helpers``."""
+"""The tree of tests: folders as in the package, and shared code in ``helpers``."""
 
 import ast
 
@@ -25,5 +25,5 @@ def test_no_test_imports_a_test():
     assert not wrong, "\n".join(wrong)
 
 
-def test_every_test_is_in_a_room():
+def test_every_test_is_in_a_folder_of_the_package():
     assert not list(TESTS.glob("test_*.py"))

@@ -1,4 +1,4 @@
-"""A wheel, without its native part, holds all that is needed: it works from an empty folder, far from the sources."""
+"""A wheel without its native part is complete: it works from an empty folder, without the sources."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ print("energy", repr(float(atoms.get_potential_energy())))
 
 
 @pytest.mark.slow
-def test_from_an_empty_folder(tmp_path):
+def test_wheel_works_from_an_empty_folder(tmp_path):
     command = [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""Labelled structures: what is found where, units, signs, and the errors."""
+"""Labelled structures: names of the labels, units, signs, and errors."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.structures.extxyz import from_atoms, read_dataset
+from tnep_calc.io.structures.extxyz import from_atoms, read_dataset, write_dataset
 from tnep_calc.units import EPSILON_0
 
 CELL = [[3.0, 0, 0], [0.4, 3.5, 0], [0.1, -0.2, 4.0]]
@@ -57,6 +57,24 @@ def test_labels_in_info_virial_wins_and_polarizability_wins():
     s = from_atoms(atoms, "x")
     np.testing.assert_array_equal(s.virial, 2 * np.eye(3))
     np.testing.assert_array_equal(s.polarizability, 5 * np.eye(3))
+
+
+def test_gradients_of_the_polarizability(tmp_path):
+    """``epsilon_gradient`` (1/Å) becomes e·Å/V, symmetric; files that are written have the same label."""
+    atoms = frame()
+    slope = np.arange(54.0).reshape(2, 3, 3, 3)  # [atom, displacement, i, j]
+    atoms.arrays["epsilon_gradient"] = slope.reshape(2, 27)
+    write(tmp_path / "a.extxyz", atoms)
+    (s,) = read_dataset(tmp_path / "a.extxyz", require=["polarizability_gradient"])
+    expected = EPSILON_0 * s.volume * (slope + slope.transpose(0, 1, 3, 2)) / 2
+    np.testing.assert_allclose(s.polarizability_gradient, expected, rtol=1e-7)
+    write_dataset(tmp_path / "b.extxyz", [s])
+    (again,) = read_dataset(tmp_path / "b.extxyz")
+    np.testing.assert_allclose(again.polarizability_gradient, s.polarizability_gradient, rtol=1e-11)
+    atoms = Atoms("BN", positions=[[0, 0, 0], [1.1, 0.9, 1.0]])
+    atoms.arrays["epsilon_gradient"] = slope.reshape(2, 27)
+    with pytest.raises(DataFileError, match="'epsilon_gradient' needs a cell with a volume"):
+        from_atoms(atoms, "x")
 
 
 def test_gpumd_style_line(tmp_path):
@@ -153,7 +171,8 @@ def test_all_structures_that_cannot_be_used_are_named(tmp_path):
         frames[k].info["epsilon_inf"] = np.array([[2.0, 1.5, 0], [0.1, 2, 0], [0, 0, 2]])
     write(tmp_path / "a.extxyz", frames)
     message = (
-        r"a\.extxyz, structure 3: 'epsilon_inf' must be symmetric, but of xy and yx one is 1.5, the other 0.1; 2 more "
+        r"a\.extxyz, structure 3: 'epsilon_inf' must be symmetric, but its components xy and yx differ \(0.1, 1.5\): "
+        r"symmetrise it if that is noise; 2 more "
     )
     with pytest.raises(DataFileError, match=message + r"structures of this file cannot be used: 7, 9$"):
         read_dataset(tmp_path / "a.extxyz")
@@ -161,7 +180,7 @@ def test_all_structures_that_cannot_be_used_are_named(tmp_path):
         read_dataset(tmp_path / "a.extxyz", keys={"dipole": "nowhere"})
 
 
-def test_structures_that_make_no_sense(tmp_path):
+def test_invalid_structures(tmp_path):
     flat = frame()
     flat.cell[2] = flat.cell[1]
     with pytest.raises(DataFileError, match="linearly dependent"):
@@ -180,7 +199,7 @@ def test_structures_that_make_no_sense(tmp_path):
         read_dataset(tmp_path / "broken.xyz")
 
 
-def test_reader_leaves_the_ase_object_alone(tmp_path):
+def test_reader_does_not_change_the_ase_object(tmp_path):
     write(tmp_path / "a.extxyz", frame())
     atoms = read(tmp_path / "a.extxyz")
     before = atoms.copy()

@@ -1,4 +1,4 @@
-"""Finite electric fields of ABINIT: a real set of calculations beside perturbation theory, and what is refused."""
+"""Finite electric fields of ABINIT: a real set of calculations against perturbation theory, and refusals."""
 
 import io
 import lzma
@@ -23,7 +23,7 @@ NO_RESPONSE = TEXT.replace("Dielectric tensor, in cart", "").replace("(from elec
 
 
 def only(*datasets):
-    """The output with some of its datasets."""
+    """Return the output with only some of its datasets."""
     parts = re.split(r"^(?=== (?:DATASET|END))", NO_RESPONSE, flags=re.M)
     return "".join(p for p in parts if not p.startswith("== DATASET") or int(p[10:13]) in datasets)
 
@@ -39,12 +39,13 @@ def read(tmp_path, text):
 
 
 def test_differences_agree_with_perturbation_theory(tmp_path):
-    """The derivative by k of this perturbation theory is that of the Berry phase, so no k grid needs to converge."""
+    """The perturbation theory uses the k derivative of the Berry phase, so they agree without k convergence."""
     expected, differences = read_abinit([SET])[0], read(tmp_path, NO_RESPONSE)[0]
     epsilon, other = (s.polarizability / (EPSILON_0 * s.volume) for s in (differences, expected))
     np.testing.assert_allclose(epsilon, other, atol=1e-4)
     np.testing.assert_allclose(differences.born_charges, expected.born_charges, atol=1e-4)
-    assert np.abs(expected.born_charges - expected.born_charges.transpose(0, 2, 1)).max() > 0.01  # so the order is told
+    # so the order can be distinguished
+    assert np.abs(expected.born_charges - expected.born_charges.transpose(0, 2, 1)).max() > 0.01
     assert not np.array_equal(differences.born_charges, expected.born_charges)
 
 
@@ -58,7 +59,7 @@ def test_labels_in_a_field():
         assert s.virial is None and s.born_charges is None and s.polarizability is None
         quanta = (s.dipole - printed("Total:", k)[:3] * base.volume / BOHR**2) @ np.linalg.inv(s.cell)
         np.testing.assert_allclose(quanta, np.round(quanta), atol=1e-7)
-        # etotal has also the energy of the field itself, and P of its own branch
+        # etotal also contains the energy of the field itself, and P of another branch
         shift = s.electric_field @ (np.round(quanta) @ s.cell)
         etotal = printed("total_energy +:", k)[0] * HARTREE
         field_energy = EPSILON_0 * s.volume * E**2 / 2
@@ -71,7 +72,7 @@ def test_labels_in_a_field():
 
 
 def test_one_calculation_alone(tmp_path):
-    """It has its labels on the branch of its own folded dipole."""
+    """Its labels are on the branch of its own folded dipole."""
     from_set = read_abinit([SET])[2]
     (alone,) = read(tmp_path, only(3))
     assert alone.source.endswith("a.abo") and np.array_equal(alone.electric_field, from_set.electric_field)
@@ -81,13 +82,13 @@ def test_one_calculation_alone(tmp_path):
     )
     assert alone.energy == pytest.approx(from_set.energy - alone.electric_field @ shift, abs=1e-9)
     np.testing.assert_array_equal(alone.forces, from_set.forces)
-    older = only(3).replace("kohn_sham           :", "    Kohn-Sham energy=")  # as versions before 9 have it
+    older = only(3).replace("kohn_sham           :", "    Kohn-Sham energy=")  # as in versions before 9
     assert read(tmp_path, older)[0].energy == alone.energy
 
 
-def test_less_than_a_set(tmp_path, caplog):
+def test_incomplete_sets(tmp_path, caplog):
     base, *_ = read(tmp_path, only(1, 3, 5))
-    assert base.born_charges is None and base.polarizability is None and "do not span space" in caplog.text
+    assert base.born_charges is None and base.polarizability is None and "do not span all directions" in caplog.text
     base, *in_field = read(tmp_path, only(1, 3, 5, 7))  # fields of one sign: larger errors
     np.testing.assert_allclose(base.born_charges, read_abinit([SET])[0].born_charges, atol=3e-3)
     no_dipole = re.sub(r"(DATASET +1 .*?)Polarization in cart", r"\1", only(1, 3), count=1, flags=re.S)
@@ -100,22 +101,26 @@ def test_reduced_field_has_no_forces(tmp_path, caplog):
     base, in_x, in_y, _ = read(tmp_path, text)
     assert in_x.forces is None and in_x.energy is not None and in_y.forces is not None
     assert base.born_charges is None and base.polarizability is not None
-    assert "dataset 3: its forces are not those at its field" in caplog.text
+    assert "dataset 3: forces left out: with berryopt = 14" in caplog.text
 
 
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("berryopt3          4", "berryopt3         16", "dataset 3: is in a displacement field .*berryopt = 16"),
+        ("berryopt3          4", "berryopt3         16", "dataset 3: displacement fields .*berryopt = 16"),
         ("berryopt9          0", "berryopt9          4", "dataset 9: is in a constant field, but .* no final values"),
         ("kohn_sham  ", "other  ", "dataset 2: .*no Kohn-Sham energy"),
         ("=>converged", " was not enough SCF cycles to converge", "dataset 1: the SCF cycle has not converged"),
-        ("kohn_sham           : -1.3106418", "kohn_sham           : -1.3106318", "does not belong to its polarization"),
+        (
+            "kohn_sham           : -1.3106418",
+            "kohn_sham           : -1.3106318",
+            "energy and polarization do not fit together",
+        ),
     ],
 )
 def test_errors_name_file_and_dataset(tmp_path, old, new, message):
     assert old in TEXT
-    with pytest.raises(DataFileError, match=rf"a\.abo, {message}|a\.abo, dataset \d: its energy {message}"):
+    with pytest.raises(DataFileError, match=rf"a\.abo, {message}|a\.abo, dataset \d: {message}"):
         read(tmp_path, TEXT.replace(old, new))
 
 
@@ -124,7 +129,7 @@ def test_netcdf_of_a_field_is_refused(tmp_path):
     with h5py.File(content, "r+") as file:
         file["e_elecfield"][()] = 0.005
     (tmp_path / "f_GSR.nc").write_bytes(content.getvalue())
-    with pytest.raises(DataFileError, match=r"f_GSR\.nc: is in a constant field but does not say in which"):
+    with pytest.raises(DataFileError, match=r"f_GSR\.nc: is in a constant field that it does not state"):
         read_abinit([tmp_path / "f_GSR.nc"])
 
 

@@ -1,4 +1,4 @@
-"""``tnep data``: kinds of files told apart, databases, merging, and the command."""
+"""``tnep data``: recognising kinds of files, databases, merging, and the command."""
 
 import gzip
 
@@ -63,7 +63,7 @@ def test_kinds(tmp_path, database):
     assert kind_of(tmp_path / "a.extxyz") == kind_of(tmp_path / "a.xyz.gz") == "extxyz"
     assert kind_of(database) == "ase-db"
     assert all(kind_of(path) == "abinit" for path in ABINIT.glob("*.xz"))
-    with pytest.raises(DataFileError, match=r"README\.md: not a kind of file that is known here"):
+    with pytest.raises(DataFileError, match=r"README\.md: unknown kind of file"):
         kind_of(ABINIT / "README.md")
     with pytest.raises(DataFileError, match="no such file"):
         kind_of(tmp_path / "none")

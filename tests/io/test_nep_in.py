@@ -66,7 +66,7 @@ charge_mode 0
 """
 
 
-def test_every_keyword_is_honoured_and_written_back(tmp_path):
+def test_every_keyword_is_read_and_written_back(tmp_path):
     p = read(tmp_path, ALL)
     expected = {
         "species": ("B", "N"),
@@ -128,7 +128,7 @@ def test_response_models_weigh_only_the_response(tmp_path):
     assert (p.lambda_e, p.lambda_f, p.lambda_v) == (0, 0, 0.3)
 
 
-def test_keywords_without_effect_are_told(tmp_path):
+def test_keywords_without_effect_are_listed(tmp_path):
     text = "type 2 B N\nlambda_q 0.1\nlambda_z 0\noutput_descriptor 1\n"
     charges = {"lambda_q": "only for models with charges"}
     assert read(tmp_path, text).without_effect == charges | {"output_descriptor": "only with 'prediction 1'"}
@@ -196,7 +196,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         ("type 1 H\nsigma0 0", "positive"),
         ("type 1 H\ninitial_para 0", "other than 0"),
         ("type 1 H\nseed -1", "not negative"),
-        ("type 1 H\nmode 1\nmodel_type 1", "line 3: 'model_type': given twice .first in line 2."),
+        ("type 1 H\nmode 1\nmodel_type 1", "line 3: 'model_type': given twice .first on line 2."),
     ],
 )
 def test_errors_name_the_line_and_what_was_expected(tmp_path, text, message):

@@ -1,4 +1,4 @@
-"""Series of other programs: GPUMD's dpdt.out, i-PI, CP2K, VASP, plain columns; what is irregular is named."""
+"""Series of other programs: GPUMD's dpdt.out, i-PI, CP2K, VASP, plain columns; messages about irregular data."""
 
 import numpy as np
 import pytest
@@ -42,6 +42,24 @@ def test_dpdt_gives_current_and_dipole(tmp_path):
         collect_series([write(tmp_path / "dpdt.out", table(t, DIPOLE[:, :1]))])
 
 
+def test_dpdt_of_appended_runs(tmp_path):
+    """Times that begin again are a new run: nothing is dropped, and the integral, zero at its start, is shifted."""
+    t, current = 0.5 * np.arange(20), np.gradient(DIPOLE, 0.5, axis=0)
+    runs = [table(t[:n], current[:n], DIPOLE[:n] - DIPOLE[0] + shift) for n, shift in ((20, 0.0), (12, 7.0))]
+    series, notes = collect_series([write(tmp_path / "dpdt.out", "".join(runs))], temperature=300.0, cell=CELL)
+    assert series.current.starts == series.dipole.starts == (0, 20)
+    assert series.dipole.dt == 0.5
+    np.testing.assert_allclose(series.current.values, np.concatenate([current, current[:12]]), rtol=1e-8)
+    first, second = series.dipole.values[:20], series.dipole.values[20:]
+    np.testing.assert_allclose(first, DIPOLE - DIPOLE[0], rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(second.mean(0), first.mean(0), atol=1e-9)
+    np.testing.assert_allclose(np.diff(second, axis=0), np.diff(DIPOLE[:12], axis=0), atol=1e-8)
+    assert any("2 runs in one file" in note for note in notes)
+    other = write(tmp_path / "dpdt.out", runs[0] + table(2 * t, current, DIPOLE))
+    with pytest.raises(DataFileError, match=r"different sampling intervals \(0.5 and 1 fs\)"):
+        collect_series([other])
+
+
 @pytest.mark.parametrize("unit, factor", [("", BOHR), ("{debye}", DEBYE), ("{eang}", 1.0)])
 @pytest.mark.parametrize("time", ["time{picosecond}", "time", None])
 def test_ipi_properties(tmp_path, unit, factor, time):
@@ -74,7 +92,7 @@ def test_ipi_extras(tmp_path, style):
     count = 19 if style == "cut" else 20
     np.testing.assert_allclose(series.dipole.values, DIPOLE[:count] * BOHR, rtol=1e-8)
     assert series.dipole.dt == 1.25 and bool(notes) == (style == "cut")
-    with pytest.raises(InputError, match="says no unit"):
+    with pytest.raises(InputError, match="states no unit"):
         collect_series([path], timestep=0.25)
 
 
@@ -160,7 +178,7 @@ def test_overlaps_gaps_and_uneven_steps_are_named(tmp_path):
     path.write_text(table(uneven, DIPOLE))
     with pytest.raises(DataFileError, match="the steps are not equal"):
         collect_series([path], **options)
-    # rounded times are equal steps
+    # rounded times count as equal steps
     path.write_text(table(np.round(t / 3, 2), DIPOLE))
     assert collect_series([path], **options)[0].dipole.dt == pytest.approx(1 / 3, rel=2e-3)
 

@@ -12,6 +12,8 @@ from helpers.rock_salt import NACL, displaced, nacl
 from tnep_calc.errors import DataFileError, InputError, MissingComponentError
 from tnep_calc.io.supercells import check_forces, read_supercells, supercell_matrix, training_data
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def crystal():
@@ -19,7 +21,7 @@ def crystal():
 
 
 def frames(data, count):
-    """The first displaced supercells with their labels, wrapped into the cell."""
+    """Return the first displaced supercells with their labels, wrapped into the cell."""
     result = []
     for k in range(count):
         atoms = displaced(data, k)
@@ -67,7 +69,7 @@ def test_outputs_for_the_supercells_of_a_file(crystal, tmp_path):
         write(path, atoms, format="extxyz")
     read = training_data(read_supercells(tmp_path / "phono3py_disp.yaml", outputs), "")
     assert np.allclose(read.forces, data.forces[:3], atol=1e-7)
-    with pytest.raises(DataFileError, match="has 3 displaced supercells, but the outputs 2"):
+    with pytest.raises(DataFileError, match="has 3 displaced supercells, but the outputs have 2"):
         read_supercells(tmp_path / "phono3py_disp.yaml", outputs[:2])
     swapped = [outputs[1], outputs[0], outputs[2]]
     with pytest.raises(DataFileError, match=r"1.extxyz, structure 0 \(supercell 1 of .*: atom \d+ is .* away from"):
@@ -79,7 +81,7 @@ def test_file_of_phonopy():
     found = read_supercells(path)
     assert found.forces.shape == found.displacements.shape
     assert isinstance(found.nac_params["born"], np.ndarray)
-    with pytest.raises(DataFileError, match="MgO.*has no energies, which the training of a potential needs"):
+    with pytest.raises(DataFileError, match="MgO.*has no energies, which are needed to train a potential"):
         training_data(found, path)
     ph = Phonopy(found.unitcell, found.supercell_matrix, primitive_matrix=found.primitive_matrix)
     assert np.allclose(ph.supercell.positions, found.supercell.positions)
@@ -94,7 +96,7 @@ def test_file_of_phonopy():
         (lambda atoms: stretched(atoms), "its cell differs from that of the supercell by 0.112 Å"),
     ),
 )
-def test_structures_that_do_not_fit(crystal, tmp_path, change, message):
+def test_structures_that_do_not_match_the_supercell(crystal, tmp_path, change, message):
     found, data = crystal
     good, bad = frames(data, 2)
     forces = bad.get_forces()
@@ -144,13 +146,15 @@ def test_values_that_are_missing_or_not_finite(crystal):
 
 def test_refusals(tmp_path, monkeypatch):
     (tmp_path / "bad.yaml").write_text("phono3py:\n  version: 4\nsupercell: [\n")
-    with pytest.raises(DataFileError, match=re.escape(str(tmp_path / "bad.yaml")) + ": cannot be read as a file of"):
+    with pytest.raises(
+        DataFileError, match=re.escape(str(tmp_path / "bad.yaml")) + ": damaged, or not a file of phono3py"
+    ):
         read_supercells(tmp_path / "bad.yaml")
     with pytest.raises(InputError, match="has its own reference structure"):
         read_supercells(NACL, supercell=[2])
     with pytest.raises(InputError, match="give the reference unit cell and the supercell matrix"):
         read_supercells(tmp_path / "cells.extxyz")
-    with pytest.raises(DataFileError, match="cannot be read as a BORN file"):
+    with pytest.raises(DataFileError, match="BORN: no such file"):
         read_supercells(NACL, born=tmp_path / "BORN")
     for wrong in ([1, 2], [1.5], [-1]):
         with pytest.raises(InputError, match="supercell"):

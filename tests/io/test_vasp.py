@@ -25,7 +25,7 @@ def table(tensor):
 
 
 def outcar(version=6, **settings):
-    """ASE's sample, as a run with LEPSILON, IBRION and LCALCPOL would go on; VASP 5 and 6 have other headings."""
+    """Return ASE's sample followed by the output of LEPSILON, IBRION and LCALCPOL; VASP 5 and 6 differ in headings."""
     unit, head = (
         ("|e|", "(including local field effects) (in |e|, cummulative output)")
         if version == 6
@@ -89,7 +89,7 @@ def text_in_field(pead, version=5, sign=-1, energy_of="electrons", skip="F", qua
     """
     field = sign * np.asarray(pead, dtype=float)
     change = ALPHA @ field
-    shift = np.asarray(quanta) * 17.93435  # the lattice constant
+    shift = np.asarray(quanta) * 17.93435  # lattice constant
     electrons = P0 - IONS + change + shift
     in_energy = {"electrons": electrons, "all": IONS + electrons, "change": change, "none": 0 * change}[energy_of]
     energy = U0 + field @ change / 2 - field @ in_energy
@@ -99,7 +99,7 @@ def text_in_field(pead, version=5, sign=-1, energy_of="electrons", skip="F", qua
         return "(" + "".join(f"{charge * x:12.5f}" for x in vector) + f" ) {unit} Angst\n"
 
     settings = [f"   LCALCPOL   =     T    calculate macroscopic polarization\n   SKIP_EDOTP =     {skip}\n"]
-    if version == 6:  # has the INCAR
+    if version == 6:  # contains the INCAR
         settings.insert(0, f"   EFIELD_PEAD = {pead[0]} {pead[1]} {pead[2]} (Finite Electric Field)\n")
     settings.append("   EFIELD_PEAD=" + "".join(f"{x:10.4f}" for x in pead) + "\n   LEPSILON=")
     text = OUTCAR.replace("   LEPSILON=", "".join(settings)).replace("-68.22868532 eV", f"{energy:.8f} eV")
@@ -151,7 +151,7 @@ def test_digits_of_the_field(tmp_path):
 
 
 def test_alone_in_a_field(tmp_path):
-    """With SKIP_EDOTP the energy is U, so that no other file is needed."""
+    """With SKIP_EDOTP the energy is U, so no other file is needed."""
     (tmp_path / "OUTCAR").write_text(text_in_field([0.0, 0.0, 0.05], energy_of="none", skip="T"))
     (s,) = read_vasp(tmp_path / "OUTCAR")
     field = np.array([0, 0, -0.05])

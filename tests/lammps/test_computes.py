@@ -53,8 +53,8 @@ def test_closed_forms_per_atom_and_in_total(toys, ranks):
     assert np.abs(alpha.sum(0)).min() > 1e-3 and np.abs(mu.sum(0)).min() > 1e-3
 
 
-def test_group_and_types_that_the_model_does_not_see(toys):
-    """Only atoms of the group are summed but all are neighbours; NULL types are not even neighbours."""
+def test_group_and_null_types(toys):
+    """The sum is over the atoms of the group, but all atoms are neighbours; atoms of NULL types are not."""
     folder, atoms = toys
     mu = toy_dipoles(atoms)
     end = output(THERMO, "c_mu[*]")

@@ -1,4 +1,4 @@
-"""Every refusal of the LAMMPS styles says what was found and what to do; and how LAMMPS is started."""
+"""Every error of the LAMMPS styles says what was found and what to do; ways to start LAMMPS."""
 
 import os
 import subprocess
@@ -136,7 +136,7 @@ def write_files(folder):
 
 @pytest.fixture(scope="module")
 def messages(tmp_path_factory):
-    """What LAMMPS says to each case; one process runs them all."""
+    """Return the message of LAMMPS for each case; one process runs all cases."""
     folder = tmp_path_factory.mktemp("errors")
     write_files(folder)
     cases = {}

@@ -1,4 +1,4 @@
-"""The example inputs of lammps_plugin/ run as they stand."""
+"""The example inputs of lammps_plugin/ run unchanged."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_hybrid(tmp_path):
     assert result.thermo["Step"] == 20
 
 
-def test_nve_writes_what_spectra_need(tmp_path):
+def test_nve_writes_the_series_for_spectra(tmp_path):
     for kind, name in (("potential", "energy"), ("dipole", "dipole"), ("polarizability", "polarizability")):
         write_toy(tmp_path / f"{name}.pt", kind, cutoff=4.0)
     text = "variable steps index 20\nvariable cells index 2\n" + (EXAMPLES / "in.nve").read_text()

@@ -104,8 +104,8 @@ def test_ranks_without_atoms_and_isolated_atoms(tmp_path):
     assert np.abs(result.atoms[:, 1:4] - atoms.get_forces()).max() < 1e-12
 
 
-def test_hybrid_with_types_that_the_model_does_not_see(tmp_path):
-    """hybrid: N atoms by the model, B atoms and the mixed pairs by lj/cut; overlay: both energies are added."""
+def test_hybrid_with_null_types(tmp_path):
+    """hybrid: the model for N atoms, lj/cut for B atoms and mixed pairs; overlay: the sum of both energies."""
     atoms = crystal((2, 1, 1))
     write_data(tmp_path / "data.txt", atoms, types_of(atoms))
     write_toy(tmp_path / "toy.pt")
@@ -158,7 +158,7 @@ def test_units(nep_case, tmp_path, units):
     folder, atoms = nep_case
     length, energy, pressure = UNITS[units]
     write_data(tmp_path / "data.txt", atoms, types_of(atoms), length)
-    body = f"neighbor {length:.17g} bin\n"  # the default skin is meant for another length
+    body = f"neighbor {length:.17g} bin\n"  # the default skin is for another unit of length
     body += f"pair_style tnep\npair_coeff * * {folder}/nep.pt B N\n" + output("pe pxx pyy pzz pxy pxz pyz")
     result = run(tmp_path, script(body, units))
     atoms = atoms.copy()
@@ -173,7 +173,7 @@ def test_units(nep_case, tmp_path, units):
 
 
 def test_lists_that_are_kept_between_rebuilds(nep_case, tmp_path):
-    """The list with its skin gives the trajectory of a list that is built anew in every step; atoms migrate."""
+    """A list with a skin gives the same trajectory as one that is rebuilt in every step; atoms migrate."""
     folder, _ = nep_case
     atoms = crystal((2, 2, 1))
     write_data(tmp_path / "data.txt", atoms, types_of(atoms))
@@ -194,8 +194,8 @@ def test_lists_that_are_kept_between_rebuilds(nep_case, tmp_path):
         assert np.abs(result.atoms[:, 1:] - reference.atoms[:, 1:]).max() < 1e-6
 
 
-def test_types_that_the_model_does_not_see(nep_case, tmp_path):
-    """Atoms of type NULL are neighbours of none, whatever the list holds."""
+def test_null_types(nep_case, tmp_path):
+    """Atoms of type NULL are not neighbours of any atom, even if they are in the list."""
     folder, _ = nep_case
     atoms = crystal((2, 1, 1))
     write_data(tmp_path / "data.txt", atoms, types_of(atoms))

@@ -37,7 +37,7 @@ def test_ranks_agree_with_ase(case, ranks):
     assert np.abs(found.atoms[:, 1:].sum(0) - expected).max() < 1e-12
 
 
-def test_target_that_a_model_does_not_have(case, tmp_path):
+def test_missing_target_is_an_error(case, tmp_path):
     folder, _ = case
     (tmp_path / "data.txt").write_bytes((folder / "data.txt").read_bytes())
     export_radnet(random_sites(targets=("polarizability",)), SPECIES, tmp_path / "model.pt")

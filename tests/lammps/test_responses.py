@@ -1,4 +1,4 @@
-"""Computes of derivatives and descriptors against the ASE calculator, alone and from the pair style's evaluation."""
+"""Computes of derivatives and descriptors against the ASE calculator, alone or sharing the pair style's evaluation."""
 
 import ase.io
 import numpy as np
@@ -69,7 +69,7 @@ def check(result, atoms):
 
 @pytest.mark.parametrize(("ranks", "field"), [(1, False), (2, True), (3, False), (4, True)])
 def test_enthalpy_equals_calculator(folder, ranks, field):
-    """The pair style evaluates all of it with the forces; in a field everything is that at the field."""
+    """The pair style evaluates all quantities with the forces, at the field if there is one."""
     body = PAIR + VELOCITIES + computes("e.pt", "e.pt") + ("fix F all tnep/field 0.05 -0.08 0.11\n" if field else "")
     result = run(folder, script(body + output(THERMO, "vx vy vz c_z[*] c_r[*]")), ranks)
     atoms = ase.io.read(folder / "atoms.traj")
@@ -101,7 +101,7 @@ def test_separate_models_equal_calculator(folder, ranks):
 
 
 def test_group_and_atoms_without_ghosts_of_the_group(folder):
-    """A group has the charges of its atoms; the sum and the current are those of the group."""
+    """Charges are those of the atoms of a group; the sum and the current are over the group."""
     body = PAIR + VELOCITIES + "group some id 2 7\ncompute z some tnep/born/atom e.pt Si O\n"
     body += "compute j some tnep/current e.pt Si O\n"
     quantities = " ".join([f"c_z[{k}]" for k in range(1, 10)] + [f"c_j[{k}]" for k in (1, 2, 3)])
@@ -117,7 +117,7 @@ def test_group_and_atoms_without_ghosts_of_the_group(folder):
 
 
 def test_current_is_the_rate_of_the_dipole(folder):
-    """Its integral along a trajectory is the change of the dipole, from an evaluation that the pair style shares."""
+    """The integral of the current along a trajectory is the change of the dipole; the pair style's evaluation is used."""
     body = PAIR + VELOCITIES + "compute j all tnep/current e.pt Si O\ncompute m all tnep/dipole e.pt Si O\n"
     body += (
         "fix 1 all nve\ntimestep 0.0002\nfix w all ave/time 1 1 1 c_j[*] c_m[*] file jm.txt format ' %.17g'\nrun 60\n"
@@ -132,7 +132,7 @@ def test_current_is_the_rate_of_the_dipole(folder):
 
 
 def test_descriptors(folder):
-    """Of a dipole model beside another pair style, and of the potential of the pair style itself."""
+    """Descriptors of a dipole model with another pair style, and of the potential of the pair style itself."""
     body = "pair_style tnep\npair_coeff * * u.pt Si O\ncompute d all tnep/descriptor/atom u.pt Si O\n"
     body += "compute q all tnep/descriptor/atom mu.pt Si O\n"
     result = run(folder, script(body + output("pe", "c_d[*] c_q[*]")), 2)

@@ -1,4 +1,4 @@
-"""What holds exactly for H(R, E), whatever its parameters: sum rules, path independence, conservation, symmetries."""
+"""Exact properties of H(R, E) for any parameters: sum rules, path independence, conservation, symmetries."""
 
 import numpy as np
 import pytest
@@ -92,8 +92,9 @@ def trajectory(efield, dt, duration=8.0):
     return rows[:, 0], rows[:, 1:4], rows[:, 4:]
 
 
+@pytest.mark.slow
 def test_enthalpy_is_conserved_in_a_constant_field():
-    """Its fluctuation is that of the integrator: of second order in the step, and not larger than without a field."""
+    """Only the integrator makes it fluctuate: in second order of the step, and not more than without a field."""
     errors = {}
     for name, field in (("none", None), ("field", FIELD)):
         for dt in (0.25, 0.125):
@@ -105,6 +106,7 @@ def test_enthalpy_is_conserved_in_a_constant_field():
     assert errors["field", 0.125] < 2 * errors["none", 0.125]
 
 
+@pytest.mark.slow
 def test_work_of_a_field_of_time():
     """dH/dt = -P.dE/dt for KE + H(R, E(t)), to second order in the step."""
 
@@ -182,7 +184,7 @@ def test_isolated_atoms():
 
 
 def test_smooth_at_the_cutoff():
-    """A third atom that enters the cutoff changes the forces in second order of its depth."""
+    """When a third atom enters the cutoff, the forces change in second order of its distance from the cutoff."""
     calc = calculator(FIELD)
 
     def of(distance):

@@ -1,4 +1,4 @@
-"""Enthalpy models with a hyperpolarizability: derivatives, symmetries, files, and which path runs."""
+"""Enthalpy models with a hyperpolarizability: derivatives, symmetries, files, and the path that is used."""
 
 import itertools
 import logging
@@ -43,7 +43,7 @@ def test_the_tensor_is_symmetric_with_both_parts(model):
 
 
 def test_enthalpy_is_a_polynomial_of_third_order(model):
-    """From p, a and b at zero field follow H, P and alpha at any field."""
+    """p, a and b at zero field give H, P and alpha at any field."""
     atoms, names = silica(), ["energy", "dipole", "polarizability", "hyperpolarizability"]
     h0, p, a, b = properties(model, atoms, names)
     for field in (FIELD, -3 * FIELD[::-1]):
@@ -71,6 +71,7 @@ def test_derivatives_by_the_field(model):
     np.testing.assert_allclose(alphas, b, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_derivatives_by_positions_and_strain_in_a_field(model):
     atoms, h = silica(), 1e-5
     calc = atoms.calc = TNEPCalculator(enthalpy=model, efield=FIELD)
@@ -111,7 +112,7 @@ def test_rotations_and_reflections(model, improper):
         np.testing.assert_allclose(found, expected, atol=1e-11)
 
 
-def test_a_centre_of_inversion_has_none(model):
+def test_hyperpolarizability_vanishes_with_inversion_symmetry(model):
     molecule = Atoms("OSiO", positions=[[-1.6, 0.1, 0.2], [0, 0, 0], [1.6, -0.1, -0.2]])
     assert np.abs(properties(model, molecule, ["hyperpolarizability"])[0]).max() < 1e-13
 
@@ -119,6 +120,7 @@ def test_a_centre_of_inversion_has_none(model):
 # ---------------------------------------------------------------- paths and files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_written_and_read(tmp_path, dtype):
     sites = random_sites(hyperpolarizability=True)
@@ -138,7 +140,7 @@ def test_written_and_read(tmp_path, dtype):
 
 
 @pytest.mark.skipif(not ops.load(), reason="the native kernels are not built")
-def test_native_kernels_run_at_zero_field_only(model, monkeypatch):
+def test_native_kernels_run_only_at_zero_field(model, monkeypatch):
     plain = []
     forward = model.module.plain.forward
     monkeypatch.setattr(model.module.plain, "forward", lambda *args: (plain.append(args[5]), forward(*args))[1])
@@ -154,7 +156,7 @@ def test_native_kernels_run_at_zero_field_only(model, monkeypatch):
 
 @pytest.mark.skipif(not ops.load(), reason="the native kernels are not built")
 @pytest.mark.parametrize("third", [False, True])
-def test_the_calculator_says_which_path_runs(third, caplog):
+def test_the_calculator_reports_the_path(third, caplog):
     with caplog.at_level(logging.INFO):
         TNEPCalculator(enthalpy=random_enthalpy(hyperpolarizability=third))
     (line,) = [r.message for r in caplog.records if "enthalpy model" in r.message]
@@ -162,7 +164,7 @@ def test_the_calculator_says_which_path_runs(third, caplog):
     assert line == f"enthalpy: enthalpy model, float64, native kernels{more if third else ''} on cpu"
 
 
-def test_models_of_second_order_are_as_before():
+def test_models_of_second_order_are_unchanged():
     shape = SiteShape(2, 5, 3, 6)
     sites = EnthalpySites(shape)
     assert shape.n_outputs == 2 + 3 * 3 + 3 * 5

@@ -17,12 +17,12 @@ def harmonics(u):
 
 
 def representation():
-    """Matrices D_l with ``Y_l(R u) = D_l Y_l(u)``, from a fit."""
+    """Return matrices D_l with ``Y_l(R u) = D_l Y_l(u)``, from a fit."""
     y, turned = harmonics(UNIT), harmonics(UNIT @ ROTATION.T)
     return [np.linalg.lstsq(y[:, b], turned[:, b], rcond=None)[0].T for b in BLOCKS]
 
 
-def test_harmonics_are_normalised_and_turn_into_each_other():
+def test_harmonics_are_normalised_and_transform_under_rotations():
     y = harmonics(UNIT)
     for l, block in enumerate(BLOCKS):
         np.testing.assert_allclose((y[:, block] ** 2).sum(1), 2 * l + 1, rtol=1e-13)
@@ -44,7 +44,7 @@ def test_gaunt_coefficients_expand_products_and_are_invariant():
         np.testing.assert_allclose(np.einsum("ai,bj,ck,ijk->abc", d[l1], d[l2], d[l3], block), block, atol=1e-12)
 
 
-def test_cartesian_forms_are_the_harmonics():
+def test_cartesian_forms_equal_the_harmonics():
     y = harmonics(UNIT)
     np.testing.assert_allclose(3**0.5 * UNIT, y[:, 1:4] @ cartesian_rank1().T, atol=1e-13)
     np.testing.assert_allclose(np.einsum("mij,pi,pj->pm", cartesian_rank2(), UNIT, UNIT), y[:, 4:9], atol=1e-12)
@@ -64,7 +64,7 @@ def test_cartesian_tensors_are_symmetric_and_traceless():
     assert np.linalg.matrix_rank(rank3.reshape(10, 27)) == 10
 
 
-def test_cartesian_rank3_turns_like_a_tensor():
+def test_cartesian_rank3_transforms_like_a_tensor():
     components = RNG.normal(size=10)
     d = representation()
     moved = np.concatenate([d[1] @ components[:3], d[3] @ components[3:]])

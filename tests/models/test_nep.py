@@ -35,9 +35,10 @@ def test_the_index_is_covered():
     assert set(PUBLISHED_KINDS) == set(index(shared_data("tnep/oracle")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_oracle(name):
-    """Outputs of calorine's C++ code: float64 agreement to round-off; finite differences where it has no gradient."""
+    """Outputs agree with calorine's C++ code to round-off; gradients that it lacks, with finite differences."""
     p, structures = load(name, 260)
     model = NEP(p)
     for get in structures:

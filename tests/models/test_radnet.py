@@ -25,14 +25,14 @@ def values(calculator, atoms):
 
 
 def test_voxels_are_sums_of_gaussians_by_species_of_the_neighbour():
-    """Every grid point by itself, with the Gaussian in three dimensions and its smooth end written out again."""
+    """Compare with a sum at every grid point, with an independent formula of the Gaussian and its smooth end."""
     sigma, cutoff, n = 0.6, 3.0, 5
     voxels = Voxels(2, n, 3.0, sigma, cutoff, torch.float64)
     r = torch.tensor([[1.2, -0.3, 0.4], [-0.9, 1.9, 0.1], [0.2, 0.3, -2.5]], dtype=torch.float64)
     cubes = voxels(torch.tensor([1]), torch.tensor([0, 0, 0]), torch.tensor([0, 1, 0]), r).numpy()[0]
     grid = np.linspace(-1.5, 1.5, n)
 
-    def tail(u):  # exp(-u) less its quadratic expansion about the end
+    def tail(u):  # exp(-u) minus its quadratic expansion about the end
         rest = REACH**2 / 2 - u
         return np.where(rest > 0, np.exp(-u) - np.exp(-(REACH**2) / 2) * (1 + rest + rest**2 / 2), 0.0)
 
@@ -62,7 +62,7 @@ def test_cutoff_and_gaussian_end_with_value_slope_and_curvature():
 
 
 @pytest.mark.parametrize("architecture", ["compact", "paper"])
-def test_derivatives_are_those_of_the_values(architecture):
+def test_derivatives_equal_finite_differences(architecture):
     calculator = calculator_of(random_artifact(architecture=architecture))
     atoms = displaced(1)
     found, h = values(calculator, atoms), 1e-4
@@ -122,7 +122,7 @@ def test_born_charges_and_raman_derivatives_sum_to_zero(dtype):
         assert np.abs(found[name].sum(0)).max() < 1e-13 and np.abs(found[name]).max() > 1e-2
 
 
-def test_nothing_jumps_where_an_atom_enters(calculator):
+def test_an_entering_atom_causes_no_jump(calculator):
     """Across the cutoff, the end of a Gaussian along an axis, and the middle between two grid points."""
     half = 0.5 * SHAPE.width
     grid = np.linspace(-half, half, SHAPE.points)
@@ -139,7 +139,7 @@ def test_nothing_jumps_where_an_atom_enters(calculator):
             assert np.abs(sides[0][k] - sides[1][k]).max() < tolerance
 
 
-def test_species_of_neighbours_are_told_apart(calculator):
+def test_species_of_neighbours_are_distinguished(calculator):
     one, other = (Atoms(f"B{x}", [[0, 0, 0], [1.5, 0, 0]]) for x in "BN")
     assert (
         np.abs(calculator.get_property("polarizability", one) - calculator.get_property("polarizability", other)).max()
@@ -147,8 +147,8 @@ def test_species_of_neighbours_are_told_apart(calculator):
     )
 
 
-def test_centres_in_parts_and_one_by_one():
-    """Any set of centres gives its own share, as the ranks of LAMMPS need it."""
+def test_subsets_of_centres():
+    """Any set of centres gives its part of the sum, as the ranks of LAMMPS need it."""
     from tnep_calc.neighbors import NeighborList
 
     artifact = random_artifact()

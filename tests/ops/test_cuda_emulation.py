@@ -1,32 +1,24 @@
-"""The CUDA kernels, compiled for the CPU (csrc/core/cuda/emulation.h), give what the CPU kernels give.
+"""The CUDA kernels, compiled for the CPU (csrc/core/cuda/emulation.h), give the results of the CPU kernels.
 
-The emulation runs the lines of the kernels in other orders of threads; what a GPU does with them (memory fences between
-blocks, shared memory, speed) is not tested here but by ``benchmarks/gpu.py``.
+The emulation runs the code of the kernels with other orders of threads.  Effects of a GPU (memory fences between
+blocks, shared memory, speed) are not tested here but by ``benchmarks/gpu.py``.
 """
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from helpers.nep_operators import close, edges, model, native, nep, random_model, random_structure
-from tnep_calc import ops
+from helpers.emulation import emulated_operators
+from helpers.nep_operators import close, edges, flat, model, native, nep, random_model, random_structure
 from tnep_calc.io.gpumd.nep_txt import ZBL
 
-if not ops.load():
-    pytest.skip(f"native kernels: {ops.status().detail}", allow_module_level=True)
-LIBRARY = Path(os.environ.get("TNEP_EMULATED_LIBRARY", Path(ops.status().path).with_name("libtnep_emulated.so")))
-if not LIBRARY.exists():
-    pytest.skip("the emulated CUDA kernels were not built (CMake option TNEP_EMULATION)", allow_module_level=True)
-torch.ops.load_library(LIBRARY)
-emulated = torch.ops.tnep_emulated
+emulated = emulated_operators()
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 KINDS = ["potential", "dipole", "polarizability"]
-MOST_L = 4  # larger ones are the same templates; left out to keep the build short
+MOST_L = 4  # larger ones use the same templates, and are left out to keep the build short
 
 
 def structure(parameters, n=8, seed=1, repeat=1):
@@ -49,7 +41,7 @@ def compare(kind, parameters, inputs, dtype, tolerance=None, field=(0.3, -0.2, 0
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
 @pytest.mark.parametrize("l_max", range(1, MOST_L + 1))
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_quantities_are_those_of_the_cpu_kernels(kind, l_max, dtype):
+def test_all_quantities_equal_those_of_the_cpu_kernels(kind, l_max, dtype):
     parameters = random_model(kind, l_max, n_species=1 + l_max % 3)
     compare(kind, parameters, edges(parameters, *structure(parameters)), dtype)
 
@@ -96,10 +88,13 @@ def test_lists_of_neighbours_with_positions(kind):
     packed, r = model(parameters), torch.tensor(positions)
     rest = (True, True) if kind == "potential" else ()
     name = {"potential": "nep_energy_list", "dipole": "nep_dipole_list"}.get(kind, "nep_polarizability_list")
-    args = (*packed, species, centers, offsets, neighbors.to(torch.int32), r, *rest)
-    ours, wanted = getattr(emulated, name)(*args), getattr(nep, name)(*args)
-    for a, b in zip([ours] if kind != "potential" else ours, [wanted] if kind != "potential" else wanted, strict=True):
-        close(a, b, 1e-10)
+    calls = {name: rest}
+    if kind != "potential":
+        calls["nep_field_response_list"] = (torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64), True)
+    for name, rest in calls.items():
+        args = (*packed, species, centers, offsets, neighbors.to(torch.int32), r, *rest)
+        for a, b in zip(flat(getattr(emulated, name)(*args)), flat(getattr(nep, name)(*args)), strict=True):
+            close(a, b, 1e-10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -131,7 +126,7 @@ def test_scratch_memory_in_global_memory():
 
 
 @pytest.mark.parametrize("kind", ["dipole", "polarizability"])
-def test_a_field_of_its_own_at_every_centre(kind):
+def test_a_different_field_at_every_centre(kind):
     parameters = random_model(kind, 2)
     inputs = edges(parameters, *structure(parameters))
     field = torch.tensor(np.random.default_rng(0).normal(size=(len(inputs[1]), 3)))

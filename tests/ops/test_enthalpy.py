@@ -41,12 +41,12 @@ def test_equals_plain_torch(sizes, dtype):
 
 @pytest.mark.parametrize("field", [FIELD, None])
 @pytest.mark.parametrize("sizes", [(5, 4, 8), (6, 19, 33)])
-def test_every_quantity_can_be_asked_for_alone(sizes, field):
+def test_every_quantity_can_be_requested_alone(sizes, field):
     m, inputs = model(*sizes), edges(silica())
     names = [name for name in QUANTITIES if field is not None or name != "field_forces"]
     everything = m(*inputs, names, field)
     asked = [[name] for name in names] + [["energies", "forces", "dipoles"], ["born_charges", "virial"]]
-    for some in asked:  # what is not asked for may be left out, and must not be missed
+    for some in asked:  # quantities that are not requested may be absent, and must not be needed
         out = m(*inputs, some, field)
         assert list(out) == some
         for name in some:
@@ -54,7 +54,7 @@ def test_every_quantity_can_be_asked_for_alone(sizes, field):
             close(out[name], everything[name], 1e-13, scale)
 
 
-def test_only_what_is_asked_for_is_returned():
+def test_only_requested_quantities_are_returned():
     m, inputs = model(), edges(silica())
     n = len(inputs[1])
     for field in (None, FIELD):
@@ -63,11 +63,11 @@ def test_only_what_is_asked_for_is_returned():
             assert sizes == [n, n * (order > 0), n * (order > 1)]
 
 
-def test_scripted_module_takes_the_native_path_and_falls_back():
+def test_scripted_module_uses_the_native_path_and_falls_back():
     scripted = torch.jit.script(model())
     inputs = edges(silica())
     graph = str(scripted.graph)
-    assert "tnep::enthalpy" in graph and "tnep::native_available" in graph
+    assert "tnep::enthalpy" in graph and "tnep::nep_available" in graph
     assert not scripted(*inputs, ["forces"], None)["forces"].requires_grad
     with pytest.raises(torch.jit.Error, match="an enthalpy model gives .* 'born' was asked for"):
         scripted(*inputs, ["born"], None)
@@ -151,6 +151,7 @@ def test_empty_single_and_coincident_atoms():
     assert all(bool(torch.isfinite(t).all()) for t in m(*inputs, list(QUANTITIES), FIELD).values())
 
 
+@pytest.mark.slow
 def test_opcheck_layout_and_repeatability():
     m, inputs = model(), edges(silica())
     spread = tuple(torch.stack([t, t + 1], dim=-1)[..., 0] for t in inputs)
@@ -230,7 +231,7 @@ def test_without_the_library_plain_torch_runs():
 # ---------------------------------------------------------------- wrong input
 
 
-def test_models_packed_before_there_were_means():
+def test_models_packed_before_means_existed():
     m = model()
     rest = (m.params, m.constants, *edges(silica()), FIELD, [0], False)
     now = enthalpy(m.header, *rest)

@@ -24,7 +24,7 @@ def as_set(center, neighbor, shift):
 
 
 def random_case(seed):
-    """Cells from much smaller than the cutoff to much larger, skewed, with atoms outside, any periodicity."""
+    """Return cells from much smaller to much larger than the cutoff, skewed, with atoms outside, and any periodicity."""
     rng = np.random.default_rng(seed)
     n, scale = int(rng.integers(1, 40)), rng.choice([1.5, 3.0, 6.0, 15.0])
     while True:
@@ -53,7 +53,7 @@ def test_equals_vesin(seed):
 def test_large_system_and_threads():
     rng = np.random.default_rng(0)
     positions, cell, pbc = rng.uniform(0, 24, (1500, 3)), 24 * np.eye(3), np.ones(3, dtype=bool)
-    positions[:200] *= 0.1  # crowded: more edges than the first guess
+    positions[:200] *= 0.1  # dense: more edges than the first estimate
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -102,6 +102,7 @@ def test_wrong_input_is_refused():
             op.edge_vectors(r, c, *args)
 
 
+@pytest.mark.slow
 def test_opcheck():
     positions, cell, pbc, cutoff = random_case(1)
     r, c, p = torch.tensor(positions), torch.tensor(cell), torch.tensor(pbc)

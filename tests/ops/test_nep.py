@@ -104,7 +104,7 @@ def test_equals_plain_torch(kind, l_max, version):
     p = random_model(kind, l_max, seed=l_max, version=version)
     inputs = edges(p, *random_structure(p), skin=0.7)  # edges beyond the cutoff included
     field = torch.tensor([0.1, 0.4, -0.3], dtype=torch.float64)
-    if l_max % 2:  # a field of its own for each centre
+    if l_max % 2:  # a different field for each centre
         field = field * torch.linspace(0.5, 1.5, len(inputs[1]), dtype=torch.float64).unsqueeze(1)
     expected = NEP(p)(*inputs, REFERENCE_QUANTITIES[kind], field)
     found = native(kind, model(p), inputs, field, p.dim)
@@ -208,12 +208,13 @@ def test_empty_and_single(kind):
             out = flat(operator(*args))
             assert all(bool(torch.isfinite(t).all()) for t in out)
             if n == 3:
-                assert float((out[0] - out[0][:1]).abs().max()) == 0.0  # isolated atoms are all alike
+                assert float((out[0] - out[0][:1]).abs().max()) == 0.0  # all isolated atoms have the same value
     # atoms but no centres
     for operator, args in operator_calls((zero.repeat(2), none, zero, none, no_edges), p):
         operator(*args)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REFERENCE_QUANTITIES)
 def test_opcheck_layout_and_repeatability(kind):
     p = random_model(kind, 3)
@@ -251,12 +252,16 @@ import sys
 sys.path[:0] = {path!r}
 import torch
 from helpers import nep_operators as t
+rng = t.np.random.default_rng(0)  # a cluster, so that the number of neighbours differs from atom to atom
+grid = t.np.array([(i, j, k) for i in range(4) for j in range(3) for k in range(2)])
+cluster = ([[22, 8, 56][s] for s in rng.integers(0, 3, 24)], 2.3 * grid + rng.normal(scale=0.1, size=(24, 3)))
 for kind in t.REFERENCE_QUANTITIES:
     p = t.random_model(kind, 4, n_species=3)
-    inputs = t.edges(p, *t.random_structure(p))
-    out = t.native(kind, t.model(p), inputs, torch.ones(3, dtype=torch.float64), p.dim)
-    for name in sorted(out):
-        print(kind, name, *(repr(float(v)) for v in out[name].flatten()[:40]))
+    for label, inputs in (("crystal", t.edges(p, *t.random_structure(p))),
+                          ("cluster", t.edges(p, *cluster, 50 * t.np.eye(3), pbc=False))):
+        out = t.native(kind, t.model(p), inputs, torch.ones(3, dtype=torch.float64), p.dim)
+        for name in sorted(out):
+            print(kind + label, name, *(repr(float(v)) for v in out[name].flatten()[:200]))
 print("set", t.ops.status().detail)
 """
 
@@ -307,7 +312,7 @@ def test_without_the_library_operators_are_declared():
     assert "/nonexistent/libtnep_ops.so, which does not exist" in done.stdout
 
 
-def test_scripts_ask_at_run_time_whether_kernels_are_native():
+def test_scripts_check_for_native_kernels_at_run_time():
     code = "def f(x):\n    return torch.ops.tnep.native_available(x)\n"
     unit = torch.jit.CompilationUnit(code)
     assert "tnep::native_available" in str(unit.f.graph)
@@ -362,6 +367,7 @@ def test_wrong_input_is_refused_with_the_received_value():
         nep.nep_descriptors(*good, p.dim + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REFERENCE_QUANTITIES)
 def test_profile_shares_add_up(kind):
     p = random_model(kind, 3)

@@ -1,4 +1,4 @@
-"""The operators for training: schemas and fake kernels, checked on the arguments that training runs give them."""
+"""The training operators: schemas and fake kernels, checked with the arguments of training runs."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ OPERATORS = sorted(s.split("(")[0] for s in ops.schemas() if s.startswith("train
 
 
 class Recorder(TorchDispatchMode):
-    """Keep the arguments of every call of a training operator whose tensors have other shapes than those before."""
+    """Record the arguments of calls of training operators, one call for each combination of tensor shapes."""
 
     def __init__(self):
         super().__init__()
@@ -40,6 +40,7 @@ def calls():
             run = Trainer(small_config(kind, data={"fold_dipole": False}), STRUCTURES)
             run.vector = run.vector.detach().clone().requires_grad_(True)
             run._gradient()
+            run.evaluate("train")
         for dtype in (torch.float32, torch.float64):
             for field in (None, "dipole", "strain"):
                 basis = Basis(("N", "B"), (5.1, 4.7), (3.9, 4.1), (6, 3), 4)
@@ -47,6 +48,7 @@ def calls():
     return recorder.calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATORS)
 def test_schema_and_fake_kernel(calls, name):
     operator = getattr(torch.ops.tnep, name)

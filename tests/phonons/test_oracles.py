@@ -1,4 +1,4 @@
-"""LO-TO, infrared and Raman of modes beside phonopy, Phonopy-Spectroscopy, ramannoodle and ABINIT."""
+"""LO-TO, infrared and Raman of modes against phonopy, Phonopy-Spectroscopy, ramannoodle and ABINIT."""
 
 import json
 
@@ -39,6 +39,7 @@ def crystal(request):
     return phonopy.load(folder / "phonopy_params.yaml.xz", log_level=0), numbers
 
 
+@pytest.mark.slow
 def test_lo_to_in_every_direction(crystal):
     phonon, r = crystal
     found = lo_to(phonon, [entry["q_cart"] for entry in r["gamma_nac"]])
@@ -180,7 +181,7 @@ def gradient_from_displaced_quartz(r, arrays):
 
 
 def test_spectra_of_quartz(quartz):
-    """Their Lorentzians take the linewidths of their table as full widths, which for phono3py's gamma is a mistake."""
+    """Their Lorentzians use the linewidths of their table as full widths, which is wrong for phono3py's gamma."""
     folder, r, modes, _ = quartz
     spectra = np.load(folder / "spectra.npz")
     peaks = [p for p in r["raman_peak_table"]]

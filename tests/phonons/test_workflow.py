@@ -2,7 +2,7 @@
 
 import csv
 import json
-import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from ase.build import bulk
 from helpers.paths import shared_data
 from helpers.polar_crystal import PolarCrystal, wurtzite, zincblende
 from helpers.random_nep import random_nep
+from helpers.ranks import on_two_ranks
 from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.born import read_born, write_born
@@ -26,6 +27,8 @@ from tnep_calc.phonons.raman_crystal import electro_optic_tensor
 from tnep_calc.phonons.raman_source import gradient_from_files
 from tnep_calc.phonons.workflow import Settings, run_phonons
 from tnep_calc.units import EPSILON_0
+
+pytestmark = pytest.mark.slow
 
 phonopy = pytest.importorskip("phonopy")
 SMALL = Settings(length=6)
@@ -50,7 +53,7 @@ class Killed(Exception):
 
 
 class Mortal(PolarCrystal):
-    """Dies after some calls."""
+    """A calculator that fails after some calls."""
 
     def __init__(self, life):
         super().__init__()
@@ -75,45 +78,11 @@ def test_a_killed_run_resumes(tmp_path):
     assert 0 < there < 4
     again = PolarCrystal()
     resumed = run_phonons(wurtzite(), again, tmp_path / "killed", settings, log=silent)
-    assert again.calls <= 4 - there + 2  # missing displacements, the supercell at rest, the response
+    assert again.calls <= 4 - there + 3  # missing displacements, the supercell at rest, charges, Raman derivative
     np.testing.assert_array_equal(resumed.phonon.force_constants, whole.phonon.force_constants)
     with pytest.raises(InputError, match="another calculation"):
         run_phonons(wurtzite(a=3.2), again, tmp_path / "killed", settings, log=silent)
     run_phonons(zincblende(), again, tmp_path / "killed", settings, restart=True, log=silent)
-
-
-class Ranks:
-    """A communicator between threads."""
-
-    def __init__(self, rank, size, board, barrier):
-        self.rank, self.size, self.board, self.barrier = rank, size, board, barrier
-
-    def allgather(self, value):
-        self.board[self.rank] = value
-        self.barrier.wait()
-        found = list(self.board)
-        self.barrier.wait()
-        return found
-
-    def bcast(self, value, root=0):
-        return self.allgather(value)[root]
-
-
-def on_two_ranks(work):
-    board, barrier, results = [None, None], threading.Barrier(2, timeout=60), [None, None]
-
-    def run(rank):
-        try:
-            results[rank] = work(Ranks(rank, 2, board, barrier))
-        except Exception as error:
-            results[rank] = error
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def test_two_ranks_share_the_displacements(tmp_path, result):
@@ -175,7 +144,7 @@ def no_cell():
     return atoms
 
 
-def test_without_charges_there_is_a_word(tmp_path):
+def test_missing_charges_are_reported(tmp_path):
     without = PolarCrystal(without=("born_effective_charges",))
     found = run_phonons(zincblende(), without, tmp_path, SMALL, log=silent)
     assert any("no Born charges" in note for note in found.notes) and found.charges is None
@@ -266,7 +235,7 @@ def test_raman_derivative_from_files(tmp_path):
     assert gradient[0, 0, 1, 2] == pytest.approx(slope, rel=1e-6)
     np.testing.assert_allclose(gradient[1], -gradient[0], atol=1e-10)
     (tmp_path / "large.extxyz").write_text(text.replace("2\n", "2\n", 1).replace(str(lattice[0, 1]), "3.0"))
-    with pytest.raises(InputError, match="not the primitive cell"):
+    with pytest.raises(DataFileError, match="not a multiple of the primitive cell"):
         gradient_from_files([tmp_path / "large.extxyz"], phonon)
 
 
@@ -290,7 +259,7 @@ def bent():
     return atoms
 
 
-def test_molecule_beside_ase(tmp_path):
+def test_molecule_against_ase(tmp_path):
     from ase.vibrations import Infrared
 
     found = vibrations(bent(), PolarCrystal(), fmax=1e-6)
@@ -340,8 +309,8 @@ def test_command(tmp_path, monkeypatch, capsys):
         "0",
         "1",
     ]
-    assert main(words) == 0
-    shown = capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    printed, shown = capsys.readouterr()
     assert "P6_3mc (186)" in shown and "E1" in shown and "[1 0 1]" in shown
     out = tmp_path / "out"
     names = {path.name for path in out.iterdir()}
@@ -362,6 +331,7 @@ def test_command(tmp_path, monkeypatch, capsys):
         "bands.png",
     } <= names
     numbers = json.loads((out / "phonons.json").read_text())
+    assert json.loads(printed) == numbers
     assert numbers["modes"]["irreps"][1:] == ["B1", "E2", "B1", "E2", "A1", "E1"]
     assert numbers["provenance"]["space_group"].startswith("P6_3mc")
     assert abs(numbers["lo_to"][0]["lyddane_sachs_teller"]["deviation"]) < 1e-6
@@ -374,6 +344,7 @@ def test_command(tmp_path, monkeypatch, capsys):
             [
                 "loto",
                 str(out / "phonopy_params.yaml"),
+                "--json",
                 "--angle",
                 "0",
                 "0",
@@ -387,12 +358,16 @@ def test_command(tmp_path, monkeypatch, capsys):
         )
         == 0
     )
-    assert "Lyddane-Sachs-Teller" in capsys.readouterr().out
+    printed, shown = capsys.readouterr()
+    assert "Lyddane-Sachs-Teller" in shown
+    found = json.loads(printed)
+    np.testing.assert_allclose(found["eps_static"], numbers["response"]["eps_static"], rtol=1e-6, atol=1e-9)
+    assert len(found["scan"]) == 46
     assert len((tmp_path / "scan.csv").read_text().splitlines()) == 47
 
 
 def test_a_model_of_an_unstable_crystal(tmp_path, capsys):
-    """A random potential: imaginary modes are named, with what to do, and there are no spectra."""
+    """With a random potential, imaginary modes are listed with advice, and there are no spectra."""
     from tnep_calc import TNEPCalculator, write_nep
 
     small = {"cutoffs": (3.0, 3.0), "n_max": (2, 1), "basis_size": (2, 1), "l_max": 2, "extra": (False,) * 6}
@@ -427,6 +402,24 @@ def test_a_model_of_an_unstable_crystal(tmp_path, capsys):
     assert "less than twice the cutoff" in error and "--length" in error
 
 
+def test_oriented_spectra_need_raman_tensors(result):
+    for wanted in ({"porto": ("z(xx)-z",)}, {"polarization_scans": ("z(x)",)}):
+        with pytest.raises(InputError, match="need Raman tensors: add a susceptibility"):
+            analyse(replace(result, gradient=None), Conditions(bands=False, **wanted))
+
+
+def test_files_that_are_read_last_are_missed_first(tmp_path, monkeypatch, capsys):
+    import tnep_calc.cli.phonons as command
+
+    monkeypatch.setattr(command, "calculator_of", lambda args: (PolarCrystal(), {"models": {}}))
+    wurtzite().write(tmp_path / "w.extxyz")
+    for option in ("--born", "--raman-from"):
+        words = ["phonons", str(tmp_path / "w.extxyz"), "-o", str(tmp_path / "out"), option, str(tmp_path / "nowhere")]
+        assert main(words) == 1
+        assert f"{tmp_path / 'nowhere'}: no such file" in capsys.readouterr().err
+        assert not list(tmp_path.glob("out/forces-*"))
+
+
 def test_usage_errors(tmp_path, capsys):
     (tmp_path / "a.xyz").write_text("nonsense")
     for words, text in (
@@ -436,3 +429,16 @@ def test_usage_errors(tmp_path, capsys):
     ):
         assert main(words) == 1
         assert text in capsys.readouterr().err
+
+
+def test_metals(tmp_path):
+    """One atom per cell has no optical modes; bcc copper of EMT is unstable away from Gamma."""
+    from ase.calculators.emt import EMT
+
+    found = run_phonons(bulk("Cu", "bcc", a=2.85), EMT(), tmp_path, Settings(length=8, relax=False), log=silent)
+    assert any("A metal has none" in note for note in found.notes) and not found.modes.imaginary()
+    analysis = analyse(found)
+    assert any("one atom" in note for note in analysis.notes)
+    (note,) = [note for note in analysis.notes if "imaginary away from Gamma" in note]
+    lowest = min(w.min() for w in analysis.bands.wavenumbers)
+    assert f"{-lowest:.1f}i cm^-1" in note and "larger supercell" in note

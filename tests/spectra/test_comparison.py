@@ -1,4 +1,4 @@
-"""Spectra as objects, in files, and beside a reference."""
+"""Spectra as objects, in files, and compared with a reference."""
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def test_arithmetic():
         a + coarse
     with pytest.raises(InputError, match="beyond"):
         a.on_grid([0.0, 5000.0])
-    with pytest.raises(InputError, match="in common"):
+    with pytest.raises(InputError, match="no column of the same name and unit"):
         a + Spectrum("raman", W, {"VV": W}, {"VV": "1"})
 
 
@@ -95,7 +95,7 @@ def test_plot_draws_on_given_axes():
 
 
 @pytest.mark.parametrize("align, shift, scale", [("none", 0, 1), ("shift", 14, 1), ("scale", 0, 1.02)])
-def test_alignment_finds_what_was_done(align, shift, scale):
+def test_alignment_recovers_shift_and_scale(align, shift, scale):
     model = lines(500.0, 1400.0)
     if align == "scale":
         reference = lines(510.0, 1428.0, factor=7.0)
@@ -107,7 +107,7 @@ def test_alignment_finds_what_was_done(align, shift, scale):
     assert len(found.pairs) == 2 and found.position_error < 2.5
 
 
-def test_scores_tell_good_from_bad():
+def test_scores_distinguish_good_from_bad():
     near = compare(lines(500.0), "absorption", lines(505.0))
     far = compare(lines(500.0), "absorption", lines(900.0))
     assert near.overlap > 0.9 > 0.1 > far.overlap and near.rms < far.rms
@@ -154,6 +154,7 @@ def test_labels_never_overlap():
         assert shift.min() >= 2.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_several_spectra_on_one_scale(layout, tmp_path):
     from matplotlib import pyplot
@@ -164,7 +165,7 @@ def test_several_spectra_on_one_scale(layout, tmp_path):
     limits = {ax.get_ylim() for ax in figure.axes}
     assert len(limits) == 1 and len(figure.axes) == (3 if layout == "panels" else 1)
     pyplot.close(figure)
-    with pytest.raises(InputError, match="one unit"):
+    with pytest.raises(InputError, match="the same unit"):
         other = Spectrum("raman", W, {"VV": W}, {"VV": "1"})
         plot_spectra([spectra[0], other], ["absorption", "VV"], ["a", "b"])
 

@@ -31,14 +31,14 @@ FACTOR = fluctuation_factor(VOLUME, TEMPERATURE)
 
 
 def oscillator(t, position, width, variance=1.0):
-    """Position correlation of a Langevin oscillator; position and damping (FWHM of the band) in cm^-1, t in fs."""
+    """Return the position correlation of a Langevin oscillator; position and damping (FWHM) in cm^-1, t in fs."""
     w0, g = position * INV_CM_TO_RAD_PER_FS, width * INV_CM_TO_RAD_PER_FS
     shifted = np.sqrt(w0**2 - 0.25 * g**2)
     return variance * np.exp(-0.5 * g * t) * (np.cos(shifted * t) + 0.5 * g / shifted * np.sin(shifted * t))
 
 
 def gaussian_process(correlation, shape, rng):
-    """Exact samples, shape (n, components), of a stationary process whose correlation has died out at its end."""
+    """Return exact samples, shape (n, components), of a stationary process with this correlation, which decays to zero."""
     n, components = shape
     even = np.concatenate([correlation, correlation[-2:0:-1]])
     power = np.maximum(np.fft.rfft(even).real, 0.0)
@@ -81,7 +81,7 @@ def test_window_errors():
 # --- correlation
 
 
-def test_autocorrelation_is_the_direct_sum_within_pieces():
+def test_autocorrelation_equals_the_direct_sum_within_pieces():
     rng = np.random.default_rng(0)
     pieces = [rng.normal(size=(n, 3)) for n in (37, 11, 4)]
     expected = []
@@ -91,7 +91,7 @@ def test_autocorrelation_is_the_direct_sum_within_pieces():
     np.testing.assert_allclose(autocorrelation(pieces, 20), expected, atol=1e-13)
 
 
-def test_correlation_tensor_is_the_symmetric_direct_sum():
+def test_correlation_tensor_equals_the_symmetric_direct_sum():
     rng = np.random.default_rng(1)
     pieces = [rng.normal(size=(n, 3)) for n in (37, 11)]
     expected = []
@@ -135,7 +135,7 @@ def test_dielectric_function_of_an_oscillator_in_closed_form():
     assert eps[0] == pytest.approx(2.0)
 
 
-def test_windowed_dielectric_function_is_the_continuous_integral():
+def test_windowed_dielectric_function_equals_the_continuous_integral():
     dt, resolution = 2.0, 15.0
     window = lag_window("gaussian", resolution, dt)
     c = oscillator(dt * np.arange(len(window)), 1500.0, 10.0)
@@ -150,7 +150,7 @@ def test_windowed_dielectric_function_is_the_continuous_integral():
         assert eps[k].imag == pytest.approx(expected.imag, abs=3e-4 * abs(eps).max())
 
 
-def test_static_dielectric_is_the_fluctuation_formula():
+def test_static_dielectric_equals_the_fluctuation_formula():
     rng = np.random.default_rng(3)
     dipole = rng.normal(size=(500, 3)) @ np.diag([1.0, 2.0, 3.0]) + 40.0
     eps = static_dielectric(dipole, VOLUME, TEMPERATURE, eps_inf=2.5).tensor
@@ -373,7 +373,7 @@ def test_unwrapping_follows_a_varying_cell():
     np.testing.assert_allclose(unwrap_dipole(wrapped, cell), np.einsum("ti,tij->tj", reduced, cell), atol=1e-10)
 
 
-def test_runs_on_different_branches_are_brought_together():
+def test_runs_on_different_branches_are_shifted_to_one_branch():
     cell = np.array([[4.0, 0, 0], [1.9, 5.0, 0], [-1.0, 2.2, 6.0]])
     rng = np.random.default_rng(4)
     pieces = [rng.normal(scale=0.2, size=(n, 3)) for n in (30, 40, 50)]

@@ -1,4 +1,4 @@
-"""Partial spectra add up; modes of a harmonic crystal come out with their frequencies and lifetimes."""
+"""Partial spectra add up; frequencies and lifetimes of the modes of a harmonic crystal are recovered."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ VOLUME, TEMPERATURE = 800.0, 300.0
 
 @pytest.fixture(scope="module")
 def crystal():
-    """Four atoms whose modes are four of the twelve coordinates, uncoupled Brownian oscillators."""
+    """Return four atoms, of whose twelve coordinates four are uncoupled Brownian oscillators (the modes)."""
     rng = np.random.default_rng(3)
     masses = np.array([28.0, 28.0, 16.0, 16.0])
     vectors = np.linalg.qr(rng.normal(size=(12, 12)))[0][:4].reshape(4, 4, 3)
@@ -92,7 +92,7 @@ def test_currents_of_atoms_and_groups(crystal):
     np.testing.assert_allclose(along, currents)
     with pytest.raises(InputError, match="exactly one group"):
         group_sums(currents, {"Si": [0, 1], "O": [1, 2, 3]})
-    with pytest.raises(InputError, match="do not belong together"):
+    with pytest.raises(InputError, match="have shapes that do not fit"):
         atomic_currents(charges[:2], velocities)
 
 

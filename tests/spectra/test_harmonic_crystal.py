@@ -1,4 +1,4 @@
-"""A classical harmonic crystal in motion has the infrared spectrum that lattice dynamics gives it."""
+"""The infrared spectrum of a moving classical harmonic crystal equals that of lattice dynamics."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def crystal():
     return modes, born, u, v
 
 
-def test_positions_and_intensities_are_those_of_the_lattice_dynamics(crystal):
+def test_positions_and_intensities_equal_lattice_dynamics(crystal):
     modes, born, u, v = crystal
     strengths = np.trace(oscillator_strengths(mode_charges(born, modes), modes), axis1=1, axis2=2)[3:] / 3
     currents = atomic_currents(born, v)
@@ -56,7 +56,7 @@ def test_positions_and_intensities_are_those_of_the_lattice_dynamics(crystal):
     assert static.mean - 1 == pytest.approx(strengths.sum(), rel=0.01)
 
 
-def test_the_decomposition_by_modes_is_that_of_the_lattice_dynamics(crystal):
+def test_the_decomposition_by_modes_equals_lattice_dynamics(crystal):
     modes, born, u, v = crystal
     currents = atomic_currents(born, v)
     parts = mode_parts(currents, v, modes.masses, modes.eigenvectors[3:], born)

@@ -121,6 +121,7 @@ def test_attenuated_total_reflection():
         (lambda: maxwell_garnett(EPS, 1.0, 1.2), "fraction"),
         (lambda: powder_absorbance(W, EPS, 0.0, 0.1), "thickness"),
         (lambda: powder_absorbance(W, EPS, 1.0, 0.1, model="x"), "maxwell-garnett, bruggeman"),
+        (lambda: powder_absorbance(W, np.zeros((3, 3, 3)), 1.0, 0.1, model="bruggeman"), "not for a tensor"),
         (lambda: layers(W, [1.0, EPS], [1.0]), "need 3 media"),
         (lambda: layers(W, [EPS, 1.0], []), "transparent"),
         (lambda: layers(W, [1.0, EPS, 2.0], [-1.0]), "at least 0"),
@@ -157,9 +158,23 @@ def test_errors(call, match):
         ),
     ],
 )
-def test_two_absorbing_layers_as_the_program_tmm_has_them(light, expected):
+def test_two_absorbing_layers_against_the_program_tmm(light, expected):
     """Numbers of coh_tmm (S. Byrnes, tmm 0.2.0, arXiv:1603.02720): 1.7 µm and 0.6 µm at 40 degrees, on n^2 = 2.33."""
     w = np.array([450.0, 690.0, 720.0, 900.0])
     eps = 2.4 + 5.0e5 / (700.0**2 - w**2 - 15j * w)
     r, t = layers(w, [1.0, eps, (2.0 + 0.1j) ** 2, 2.33], [1.7, 0.6], 40.0, light)
     np.testing.assert_allclose(np.column_stack([r, t]), expected, rtol=2e-8)
+
+
+@pytest.mark.parametrize(
+    "wavenumber, expected",
+    [
+        (450.0, 2.47781365674527 + 0.0027470584663047888j),
+        (720.0, 3.290959565047713 + 1.3282669335006398j),
+        (900.0, 2.143302703468713 + 0.010498066792658767j),
+    ],
+)
+def test_bruggeman_against_the_program_pdielec(wavenumber, expected):
+    """Numbers of bruggeman_iter of PDielec 10.0.0 (spheres, 10 % in eps = 2.33), converged to 1e-8."""
+    eps = 2.4 + 5.0e5 / (700.0**2 - wavenumber**2 - 15j * wavenumber)
+    assert complex(bruggeman(eps, 2.33, 0.1)) == pytest.approx(expected, rel=1e-7)

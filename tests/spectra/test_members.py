@@ -16,6 +16,8 @@ from tnep_calc.io.series.timeseries import Sampled, TimeSeries, read_timeseries,
 from tnep_calc.plotting.spectra import plot_ir, plot_raman
 from tnep_calc.spectra import combine_members, infrared_spectrum, raman_spectrum
 
+pytestmark = pytest.mark.slow
+
 FACTORS = (0.9, 1.0, 1.2)
 
 
@@ -85,7 +87,7 @@ def test_figures_have_both_bands():
 
 
 def test_models_on_a_trajectory(tmp_path, capsys):
-    """Each member gets the series that its model alone gives."""
+    """Each member gets the same series as from its model alone."""
     rng, atoms = np.random.default_rng(3), bulk("BN", "zincblende", a=3.6)
     frames = []
     for _ in range(4):
@@ -107,7 +109,8 @@ def test_models_on_a_trajectory(tmp_path, capsys):
         assert series.dipole.dt == 2.0 and series.temperature == 250.0
         assert series.volume == pytest.approx(atoms.get_volume()) and len(series.dipole.values) == 4
         for frame, dipole, alpha in zip(frames, series.dipole.values, series.polarizability.values, strict=True):
-            turns = (dipole - alone.get_dipole_moment(frame)) @ np.linalg.inv(series.cell)  # members on one branch
+            # all members are on one branch
+            turns = (dipole - alone.get_dipole_moment(frame)) @ np.linalg.inv(series.cell)
             np.testing.assert_allclose(turns, np.round(turns), atol=1e-7)
             np.testing.assert_allclose(alpha, alone.get_property("polarizability", frame), atol=1e-6)
     assert main([*command, *options]) == 1 and "--force" in capsys.readouterr().err

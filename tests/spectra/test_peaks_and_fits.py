@@ -1,4 +1,4 @@
-"""Peaks: none out of noise, and positions, widths, areas with honest errors."""
+"""Peaks: none in noise; positions, widths and areas with correct errors."""
 
 import warnings
 
@@ -16,8 +16,9 @@ from tnep_calc.spectra.peaks import find_peaks, significant_peaks
 VOLUME, TEMPERATURE = 1500.0, 320.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [4, 20])
-def test_no_peaks_out_of_noise(blocks):
+def test_no_peaks_in_noise(blocks):
     """White noise and overdamped motion have many local maxima and no peak."""
     rng = np.random.default_rng(8)
     alarms = 0
@@ -58,6 +59,7 @@ def test_areas_are_integrals(power):
         assert area == pytest.approx(3.0, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_z_scores_of_fitted_parameters():
     """A damped oscillator behind a fine window: position, damping and area with errors of the right size."""
     rng = np.random.default_rng(10)

@@ -1,4 +1,4 @@
-"""Figures: labels with units, error bands, no change of the user's settings."""
+"""Figures: labels with units, error bands, and unchanged settings of the user."""
 
 import subprocess
 import sys
@@ -39,6 +39,7 @@ def test_infrared_figure():
     assert "epsilon" in ax.get_ylabel()
 
 
+@pytest.mark.slow
 def test_raman_figure(tmp_path):
     ax = plot_raman(spectrum("raman", "VV", "VH"))
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["VV", "VH"]
@@ -67,7 +68,8 @@ def test_figure_errors():
         plot_raman(flat)
 
 
-def test_importing_chooses_no_backend_and_no_torch():
+@pytest.mark.slow
+def test_importing_does_not_choose_a_backend_or_import_torch():
     code = (
         "import sys, tnep_calc.plotting.spectra, tnep_calc.spectra, tnep_calc.io.series.collect\n"
         "print('torch' in sys.modules, 'matplotlib.pyplot' in sys.modules)"

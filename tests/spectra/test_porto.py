@@ -34,7 +34,7 @@ def test_notation(text, vectors):
 
 
 @pytest.mark.parametrize("text", ["", "z(xy)", "(xy)", "z(xyz)-z", "a(bc)d", "z(x[0,0,0])-z", "z(x[1,1])-z", "zz(xy)z"])
-def test_what_is_not_porto_notation_is_named(text):
+def test_invalid_porto_notation_is_an_error(text):
     with pytest.raises(InputError) as caught:
         parse_porto(text)
     assert "\n" not in str(caught.value)
@@ -71,7 +71,7 @@ def test_lattice_directions_of_a_hexagonal_cell():
         porto_geometries(args)
 
 
-def test_rotation_leaves_intensities_when_crystal_and_light_turn_together():
+def test_rotating_crystal_and_light_together_keeps_intensities():
     rng = np.random.default_rng(3)
     rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     tensor = rng.normal(size=(3, 3))

@@ -22,7 +22,7 @@ from tnep_calc.units import (
 
 @pytest.fixture(scope="module")
 def tensors():
-    """Symmetric tensors with bands at 700 cm^-1 (totally symmetric) and 1200 cm^-1 (traceless)."""
+    """Return symmetric tensors with bands at 700 cm^-1 (totally symmetric) and 1200 cm^-1 (traceless)."""
     rng = np.random.default_rng(5)
     n = 20_000
     w = np.fft.rfftfreq(n, 1.0) * 33356.40952
@@ -53,7 +53,7 @@ def test_vv_and_vh_are_the_averages_over_all_orientations(tensors):
     np.testing.assert_allclose(powder.values["unpolarised"], vv + vh, rtol=1e-9, atol=1e-12 * vv.max())
 
 
-def test_invariants_are_those_of_the_placzek_theory():
+def test_invariants_equal_those_of_placzek_theory():
     alpha = np.array([[[1.0, 0.2, -0.3], [0.2, 2.0, 0.5], [-0.3, 0.5, -1.0]]])
     mean, anisotropic = invariants(alpha)
     a = alpha[0]
@@ -161,7 +161,7 @@ def harmonic(position, derivative, temperature, n=60_000, dt=1.0):
 
 
 @pytest.mark.parametrize("position, temperature", [(500.0, 300.0), (1600.0, 150.0)])
-def test_cross_section_of_a_mode_is_that_of_placzek(position, temperature):
+def test_cross_section_of_a_mode_equals_placzek_theory(position, temperature):
     """Integral over the band: (2 pi)^4 / 45 (w_L - w)^4 h / (8 pi^2 c w) (45 a^2 + 7 gamma^2) / (1 - exp(-x)), in SI."""
     derivative = np.array([[2.0, 0.3, 0.0], [0.3, 1.0, -0.5], [0.0, -0.5, 0.4]])
     raman = raman_spectrum(

@@ -1,4 +1,4 @@
-"""Dielectric response of Brownian oscillators in closed form, by two routes, with honest error bars."""
+"""Dielectric response of Brownian oscillators against closed forms, by two routes, with correct error bars."""
 
 import numpy as np
 import pytest
@@ -40,8 +40,9 @@ def windowed(oscillators, dt, resolution, window="gaussian"):
     return dielectric_function(sum(o.correlation(t) for o in oscillators) * weights, dt, resolution, FACTOR)
 
 
+@pytest.mark.slow
 def test_z_scores_over_200_runs_are_standard_normal(langevin):
-    """Values and error bars together: (value - exact) / error, at five independent points, for three quantities."""
+    """Test values and error bars together: (value - exact) / error, at five points, for three quantities."""
     rng = np.random.default_rng(1)
     oscillator, runs, dt, n = langevin(600.0, 100.0), 200, 2.0, 9600
     positions = oscillator.run(n, dt, 3 * runs, rng)[0]
@@ -139,6 +140,7 @@ def test_tensor_of_a_rotated_crystal(two_bands):
     assert along.parameters["eps_inf"] == pytest.approx(2.5)
 
 
+@pytest.mark.slow
 def test_kramers_kronig_and_f_sum(two_bands, langevin):
     o = langevin(900.0, 20.0)
     w = np.arange(0.0, 6000.0)
@@ -167,7 +169,7 @@ def test_longitudinal_frequency_is_the_peak_of_the_loss(two_bands):
     assert wavenumber[loss.argmax()] == pytest.approx(expected, rel=0.01)
 
 
-def test_a_signal_read_in_chunks_gives_the_same(two_bands, monkeypatch):
+def test_a_signal_read_in_chunks_gives_the_same_result(two_bands, monkeypatch):
     from tnep_calc.spectra import correlation, streaming
 
     _, dipole, _ = two_bands
@@ -186,6 +188,7 @@ def test_a_signal_read_in_chunks_gives_the_same(two_bands, monkeypatch):
         dielectric_spectrum(1.0, VOLUME, TEMPERATURE, dipole=LazySignal(bad))
 
 
+@pytest.mark.slow
 def test_static_dielectric_error_bar_over_100_runs(langevin):
     rng = np.random.default_rng(2)
     oscillator, runs = langevin(100.0, 40.0), 100
@@ -195,14 +198,14 @@ def test_static_dielectric_error_bar_over_100_runs(langevin):
         found = static_dielectric(positions[:, 3 * run : 3 * run + 3], VOLUME, TEMPERATURE, eps_inf=2.0, dt=5.0)
         assert found.converged
         z.append((found.mean - 2.0 - FACTOR) / found.error)
-    assert abs(np.mean(z)) < 0.4  # a short run sees slightly too little fluctuation
+    assert abs(np.mean(z)) < 0.4  # a short run has slightly too small fluctuations
     assert 0.9 < np.std(z) < 1.3
     assert found.running[-1] == pytest.approx(found.mean) and found.running_time[-1] == pytest.approx(40.0)
-    # <x^2> forgets in the time 2 integral (C / C(0))^2 dt = (for weak damping) 1 / gamma
+    # the correlation time of x^2 is 2 integral (C / C(0))^2 dt = (for weak damping) 1 / gamma
     assert found.correlation_time * 1000 == pytest.approx(1 / oscillator.gamma, rel=0.3)
 
 
-def test_a_slow_run_says_that_it_is_not_converged(langevin):
+def test_an_unconverged_run_is_reported(langevin):
     rng = np.random.default_rng(3)
     found = static_dielectric(np.cumsum(rng.normal(size=(5000, 3)), axis=0), VOLUME, TEMPERATURE)
     assert not found.converged and found.blocks == 5

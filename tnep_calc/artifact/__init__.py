@@ -1,7 +1,7 @@
-"""The exported model file: a TorchScript archive with metadata, which ASE and LAMMPS load alike.
+"""The exported model file: a TorchScript archive with metadata, which both ASE and LAMMPS load.
 
-`metadata` is what a file knows about itself, `archive` reads and writes it, and each model family has a module that
-makes artifacts of its models.
+`metadata` defines the metadata of a file, `archive` reads and writes the file, and each model family has a module that
+turns its models into artifacts.
 """
 
 from .archive import Artifact, is_artifact, load_artifact, read_metadata, save_artifact

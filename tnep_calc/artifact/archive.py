@@ -1,7 +1,8 @@
-"""The exported model file: TorchScript with metadata; the only module that touches ``torch.jit``.
+"""The exported model file: TorchScript with metadata.  Only this module saves and loads TorchScript.
 
-An artifact is a TorchScript archive (a zip file) with one more member, ``extra/tnep_calc.json``: what the model is,
-what it gives, and in which units.  ASE and LAMMPS read the same file and re-type nothing that it knows.
+An artifact is a TorchScript archive (a zip file) with an additional member, ``extra/tnep_calc.json``.  It states the
+kind of the model, its quantities and their units.  ASE and LAMMPS read the same file, so the user need not repeat what
+is stored in it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Artifact:
     metadata: Metadata
 
     def __reduce__(self):
-        """Pickle and deepcopy through the archive's bytes: a script has no other form."""
+        """Pickle and deepcopy a scripted model through the bytes of its archive."""
         if not isinstance(self.module, torch.jit.ScriptModule):
             return Artifact, (self.module, self.metadata)
         buffer = io.BytesIO()
@@ -46,8 +47,8 @@ class Artifact:
         return _from_bytes, (buffer.getvalue(), self.metadata, device)
 
     def __call__(self, species, centers, offsets, neighbors, vectors, quantities, field=None):
-        """Return the wanted quantities by name; arguments and results as in ``tnep_calc.models``."""
-        # Without the profiling executor there is no warm-up of several slow calls, and the steady speed is higher.
+        """Return the requested quantities by name; arguments and results as in ``tnep_calc.models``."""
+        # Without the profiling executor there are no slow first calls, and later calls are faster.
         with torch.enable_grad(), torch.jit.optimized_execution(False):
             return self.module(species, centers, offsets, neighbors, vectors, quantities, field)
 
@@ -59,12 +60,12 @@ def _from_bytes(data, metadata, device):
 
 
 def save_artifact(artifact: Artifact, path) -> None:
-    """Script a model in memory and write it with its metadata; the file appears complete or not at all."""
+    """Script a model in memory and write it with its metadata; the file is written atomically."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         method = getattr(type(artifact.module), "from_positions", None)
         if method is not None:
-            torch.jit.export(method)  # so that the script keeps this method besides forward
+            torch.jit.export(method)  # so that the script keeps this method as well as forward
         scripted = torch.jit.script(artifact.module)
         buffer = io.BytesIO()
         extra = {METADATA_FILE: json.dumps(asdict(artifact.metadata), indent=1)}
@@ -74,7 +75,13 @@ def save_artifact(artifact: Artifact, path) -> None:
 
 
 def is_artifact(path) -> bool:
-    """Tell whether a file starts like an artifact (a zip archive) rather than like a ``nep.txt``."""
+    """Return whether a file starts like an artifact (a zip archive) rather than like a ``nep.txt``.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing or cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             return file.read(2) == b"PK"
@@ -90,7 +97,7 @@ def read_metadata(path) -> Metadata:
     Raises
     ------
     ModelFileError
-        If the file is missing, truncated, not an artifact, of a newer format, or holds code that does more than
+        If the file is missing, truncated, not an artifact, of a newer format, or contains code that does more than
         calculate (see ``artifact.code``).
     """
     if not is_artifact(path):
@@ -127,7 +134,7 @@ def read_metadata(path) -> Metadata:
 
 
 def load_artifact(path, device: str = "cpu") -> Artifact:
-    """Load an artifact.
+    """Load an artifact from a file onto a device.
 
     Parameters
     ----------
@@ -142,7 +149,7 @@ def load_artifact(path, device: str = "cpu") -> Artifact:
     Raises
     ------
     ModelFileError
-        If the file is missing, truncated, foreign, of a newer format, or cannot be run by this torch.
+        If `read_metadata` refuses the file, or this version of torch cannot load it.
     """
     metadata = read_metadata(path)
     try:

@@ -1,9 +1,9 @@
-"""What the code in an artifact may do: calculate, and nothing else.
+"""Check that the code in an artifact only calculates.
 
-The code of a TorchScript archive runs when it is called, and a ``__setstate__`` runs already when it is loaded.  An
-archive is accepted if its code is made of arithmetic on tensors, the operators of this package, and functions that are
-themselves in the archive.  Everything that reaches files, other libraries or objects of C++ is refused before torch
-sees the archive.
+The code of a TorchScript archive runs when the model is called, and a ``__setstate__`` runs as soon as it is loaded.
+An archive is accepted only if its code consists of arithmetic on tensors, the operators of this package, and functions
+that are themselves in the archive.  Code that accesses files, other libraries or C++ objects is refused before torch
+loads the archive.  The LAMMPS plugin applies the same rules (``lammps_plugin/src/shared/archive_check.cpp``).
 """
 
 from __future__ import annotations
@@ -12,55 +12,44 @@ import ast
 import pickletools
 import re
 import zipfile
+from pathlib import Path
 
 import torch
 
 from ..errors import ModelFileError
 
-OPERATORS = frozenset(
-    """
-    __and__ __contains__ __derive_index __getitem__ __is__ __isnot__ __not__ __or__ __range_length
-    __round_to_zero_floordiv __xor__ _cast_Double _set_item abs acos add add_ addmm all allclose amax amin any append
-    arange argmax argmin argsort asin atan atan2 backward baddbmm bernoulli bincount bitwise_and bitwise_not
-    bitwise_or bmm broadcast_to bucketize cat ceil chunk clamp clamp_max clamp_min clone contiguous conv1d conv2d
-    conv3d copy copy_ cos cosh cross cummax cumprod cumsum det detach device diag diag_embed diagonal diff dim div
-    div_ dot dtype einsum empty empty_like endswith eq erf erfc exp expand expand_as expm1 extend eye fill_ flatten
-    flip floor floor_divide floordiv fmod format frac full full_like gather ge gelu grad gt hypot index index_add
-    index_add_ index_copy index_put index_put_ index_select insert inverse is_cuda isfinite isinf isnan item items
-    join keys layer_norm le len lerp lgamma linalg_cross linalg_det linalg_inv linalg_norm linalg_solve
-    linalg_vector_norm linear linspace list log log10 log1p log2 logical_and logical_not logical_or logsumexp lower lt
-    masked_fill masked_fill_ masked_select matmul max maximum mean meshgrid min minimum mm mul mul_ mv narrow ne neg
-    new_zeros nonzero norm numel ones ones_like outer permute polygamma pop pow prod rad2deg reciprocal relu remainder
-    repeat repeat_interleave requires_grad_ reshape roll round rsqrt rsub scatter scatter_add searchsorted select
-    sigmoid sign silu silu_ sin sinh size slice softmax softplus sort split sqrt square squeeze stack startswith std
-    strip sub sub_ sum t tan tanh tensor tensordot to topk trace transpose transpose_ tril triu type_as unbind
-    unflatten unique unsqueeze unsqueeze_ update upper values var view view_as where zero_ zeros zeros_like
-""".split()
-)
+RULES = Path(__file__).with_name("code_rules.inc")
+"""Rules that this module and the LAMMPS plugin share: a raw string of C++ with a section for each list of words."""
+
+
+def read_rules() -> dict[str, list[str]]:
+    """Return the lines of each section of the rules."""
+    sections: dict[str, list[str]] = {}
+    for line in RULES.read_text(encoding="ascii").splitlines()[1:-1]:
+        if line.startswith("[") and line.endswith("]"):
+            lines = sections.setdefault(line[1:-1], [])
+        else:
+            lines.append(line)
+    return sections
+
+
+_RULES = read_rules()
+_WORDS = {name: frozenset(" ".join(lines).split()) for name, lines in _RULES.items()}
+OPERATORS = _WORDS["operators"]
 """Operators (``aten``) that a model may use: arithmetic, shapes, lists and dictionaries."""
-_PRIM = frozenset("RaiseException device dtype is_cuda layout max min abs".split())
-_SPECIAL = frozenset({"__len__", "__contains__", "__getitem__"})  # methods with such names that may be defined
-_ROOTS = {"torch", "ops", "__torch__"}
-_NOT_CALLED = {"fork", "awaitable", "print", "exec", "eval", "open"}
-_MEMBERS = re.compile(
-    r"code/__torch__/[\w/]+\.py(\.debug_pkl)?|code/__torch__\.py(\.debug_pkl)?|(data|constants)\.pkl"
-    r"|(data|constants)/\d+|version|byteorder|\.data/serialization_id|\.format_version|\.storage_alignment|extra/[\w.]+"
-)
-_GLOBALS = re.compile(
-    r"__torch__(?!\.torch\.classes)(\.\w+)* \w+|collections OrderedDict|torch \w+Storage"
-    r"|torch\._utils _rebuild_tensor_v2"
-    r"|torch\.jit\._pickle (build_\w+list|restore_type_tag)"
-)
+_PRIM, _ROOTS, _NOT_CALLED = _WORDS["prim"], _WORDS["roots"], _WORDS["not called"]
+_SPECIAL = _WORDS["methods"]  # special methods that the code may define
+_MEMBERS, _GLOBALS = (re.compile(_RULES[name][0]) for name in ("members", "globals"))
 
 
 def check_code(archive: zipfile.ZipFile, path) -> None:
-    """Raise ModelFileError if an archive holds code or objects beyond those of a model.
+    """Raise ModelFileError if an archive contains code or objects that a model does not need.
 
     Parameters
     ----------
     archive : zipfile.ZipFile
     path : str or path
-        Named in the message.
+        Name of the file for the message.
     """
     names = archive.namelist()
     if len({name.lower() for name in names}) < len(names):
@@ -79,7 +68,7 @@ def check_code(archive: zipfile.ZipFile, path) -> None:
 
 def _refuse(path, what):
     raise ModelFileError(
-        f"{path}: holds {what}, which no model of tnep_calc has, so it is not loaded: export the model with "
+        f"{path}: contains {what}, which no model of tnep_calc has, so it is not loaded: export the model with "
         "'tnep export'"
     )
 
@@ -127,13 +116,13 @@ def _check_call(node, path):
         if node.func.id == "getattr":
             name = node.args[1] if len(node.args) == 2 else None
             if not isinstance(name, ast.Constant) or not _is_harmless(str(name.value)):
-                _refuse(path, "code that asks for an operator by name")
+                _refuse(path, "code that looks up an operator by name")
     elif not isinstance(node.func, ast.Attribute):
         _refuse(path, "code that calls a computed function")
 
 
 def _check_chain(node, inside, path):
-    """Check one dotted name, and note its parts in `inside`."""
+    """Check one dotted name, and add its parts to `inside`, so that they are not checked again."""
     words: list[str] = []
     part = node
     while isinstance(part, ast.Attribute):
@@ -164,7 +153,7 @@ def _check_chain(node, inside, path):
 
 
 def _is_harmless(name):
-    """Return whether a name is that of an allowed operator, or of none at all (which torch then cannot load)."""
+    """Return whether a name is that of an allowed operator, or of no operator at all, so that torch cannot call one."""
     if name in OPERATORS or name in _SPECIAL:
         return True
-    return name not in ("save", "load", "from_file", "__setstate__") and not hasattr(torch.ops.aten, name)
+    return name not in _WORDS["not used"] and not hasattr(torch.ops.aten, name)

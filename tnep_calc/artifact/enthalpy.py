@@ -1,4 +1,4 @@
-"""Electric-enthalpy models as artifacts: one model, or the mean of several that runs wherever one does."""
+"""Artifacts of electric-enthalpy models: of a single model, or of the mean of several, which is used like one model."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..models.enthalpy.sites import EnthalpySites, SiteShape
 from ..ops.enthalpy import NativeEnthalpy
 from .archive import Artifact, load_artifact, save_artifact
 from .metadata import DTYPES, UNITS, Metadata, check_dtype
+from .training_range import TrainingRange, joined
 
 
 def artifact_from_enthalpy(
@@ -23,6 +24,7 @@ def artifact_from_enthalpy(
     zbl: float = 0.0,
     dtype: str = "float64",
     provenance: dict | None = None,
+    training_range: dict | None = None,
 ) -> Artifact:
     """Return an electric-enthalpy model, or the mean of several, as an artifact in memory (not scripted).
 
@@ -36,11 +38,13 @@ def artifact_from_enthalpy(
         Type of the arithmetic.
     provenance : dict, optional
         Where the model comes from.
+    training_range : dict, optional
+        Range of the training data, from :meth:`tnep_calc.artifact.training_range.TrainingRange.table`.
 
     Raises
     ------
     InputError
-        If dtype is unknown, the members differ in their sizes, or species or n_radial are not theirs.
+        If dtype is unknown, the members differ in their sizes, or species or n_radial do not match the members.
     """
     check_dtype(dtype)
     shapes = [sites.shape_ for sites in members]
@@ -68,6 +72,7 @@ def artifact_from_enthalpy(
         dtype=dtype,
         units=units,
         provenance=provenance or {},
+        training_range=training_range,
     )
     return Artifact(module, metadata)
 
@@ -81,25 +86,27 @@ def export_enthalpy(
     path,
     dtype: str = "float64",
     provenance: dict | None = None,
+    training_range: dict | None = None,
 ) -> Metadata:
-    """Write an electric-enthalpy model, or a mean of several, as an artifact; the file appears complete or not at all.
+    """Write an electric-enthalpy model, or the mean of several, as an artifact; the file is written atomically.
 
-    Arguments and errors as of `artifact_from_enthalpy`; `path` is the file to write, usually named ``*.pt``.
+    Arguments and errors are those of `artifact_from_enthalpy`; `path` is the file to write, usually named ``*.pt``.
 
     Returns
     -------
     Metadata
     """
-    artifact = artifact_from_enthalpy(members, species, cutoff, n_radial, zbl, dtype, provenance)
+    artifact = artifact_from_enthalpy(members, species, cutoff, n_radial, zbl, dtype, provenance, training_range)
     save_artifact(artifact, path)
     return artifact.metadata
 
 
 def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict | None = None) -> Metadata:
-    """Write the mean of electric-enthalpy models as one artifact; the file appears complete or not at all.
+    """Write the mean of electric-enthalpy models as one artifact; the file is written atomically.
 
-    Energy, forces, dipole, Born charges, polarizability, ... are the means of those of the models.  Neighbours and
-    densities, which the models share, are computed once: the mean of four costs about three times one.
+    Energy, forces, dipole, Born charges, polarizability and all other quantities are means over the models.  Neighbours
+    and densities, which the models share, are computed once: the mean of four models costs about three times as much as
+    one model.
 
     Parameters
     ----------
@@ -108,7 +115,7 @@ def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict 
     path : path
         File to write, usually named ``*.pt``.
     provenance : dict, optional
-        Where the models come from; files and folders of the models are added.
+        Where the models come from; the last folder and the name of each file are added as ``mean_of``.
 
     Returns
     -------
@@ -119,10 +126,11 @@ def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict 
     ModelFileError
         If a file cannot be read.
     InputError
-        If a model is not of this family, is a mean itself, or the models do not fit together.
+        If a model is not of this family or is itself a mean, or the models differ in their configuration.
     """
     members: list[EnthalpySites] = []
     kinds: dict[tuple, str | Path] = {}
+    ranges: list[TrainingRange | None] = []
     for name in paths:
         artifact = load_artifact(name)
         meta = artifact.metadata
@@ -137,23 +145,33 @@ def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict 
         members += sites
         plain: Any = artifact.module.plain
         zbl = float(plain.zbl_radius)
+        ranges.append(TrainingRange.from_table(meta.training_range, meta.species))
         kinds.setdefault((meta.species, meta.cutoff, zbl, meta.dtype, sites[0].shape_), name)
     if len(kinds) != 1:
         words = [
             f"{name}: {' '.join(species)}, cutoff {cutoff:g} Å, repulsion to {zbl:g} Å, {dtype}, {shape}"
             for (species, cutoff, zbl, dtype, shape), name in kinds.items()
         ]
-        raise InputError("only models of one configuration have a mean, got\n  " + "\n  ".join(words or ["none"]))
+        raise InputError("a mean needs models of the same configuration, got\n  " + "\n  ".join(words or ["none"]))
     ((species, cutoff, zbl, dtype, shape),) = kinds
+    together = joined(ranges)
     own = {"mean_of": ["/".join(Path(name).parts[-2:]) for name in paths], **(provenance or {})}
-    return export_enthalpy(members, species, cutoff, shape.n_radial, zbl, path, dtype, own)
+    return export_enthalpy(
+        members, species, cutoff, shape.n_radial, zbl, path, dtype, own, together.table() if together else None
+    )
 
 
 def members_of(artifact: Artifact) -> list[EnthalpySites]:
-    """Return the site functions of the members of an electric-enthalpy model that was read from a file."""
+    """Return the site functions of the members of an electric-enthalpy model that was read from a file.
+
+    Raises
+    ------
+    InputError
+        If the file was written by an older version of the package, which did not store the members.
+    """
     plain: Any = artifact.module.plain
     if not hasattr(plain, "n_members"):
-        raise InputError("an enthalpy model of an older version: export it again from its training")
+        raise InputError("an enthalpy model from an older version of tnep_calc: export it again from its training")
     state = artifact.module.state_dict()
     members = []
     for k in range(int(plain.n_members)):
@@ -164,3 +182,19 @@ def members_of(artifact: Artifact) -> list[EnthalpySites]:
         members.append(EnthalpySites(shape, DTYPES[artifact.metadata.dtype]))
         members[-1].load_state_dict(own)
     return members
+
+
+def in_precision(artifact: Artifact, dtype: str) -> Artifact:
+    """Return the model with the same weights in another type of the arithmetic.
+
+    Raises
+    ------
+    InputError
+        If the file was written by an older version of the package, see :func:`members_of`.
+    """
+    members, meta, plain = members_of(artifact), artifact.metadata, artifact.module.plain
+    zbl = float(plain.zbl_radius)  # type: ignore[union-attr,arg-type]
+    radial = members[0].shape_.n_radial
+    return artifact_from_enthalpy(
+        members, meta.species, meta.cutoff, radial, zbl, dtype, dict(meta.provenance), meta.training_range
+    )

@@ -1,4 +1,4 @@
-"""What a model file knows about itself: family, quantities, species, cutoff, units, orders, provenance."""
+"""Metadata of a model file: family, kind, quantities, species, cutoff, units, index orders, provenance."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import torch
 
 from .. import __version__
 from ..errors import InputError, ModelFileError
+from .training_range import is_range
 
 FORMAT = 1
-"""Version of the file format that this package writes; older ones are read, newer ones refused."""
+"""Version of the file format that this package writes; older formats are read, newer ones are refused."""
 METADATA_FILE = "tnep_calc.json"
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
-MOST_CUTOFF = 1000.0
-"""Largest cutoff in Å that is taken for one: the lists of neighbours of a larger one fit in no memory."""
+MAX_CUTOFF = 1000.0
+"""Largest cutoff in Å that is accepted: the neighbour lists for a larger one would not fit in memory."""
 UNITS = {"length": "A", "energy": "eV", "dipole": "e*A", "polarizability": "e*A^2/V"}
 CONVENTIONS = {
     "vectors": "r_neighbor - r_center",
@@ -31,17 +32,17 @@ CONVENTIONS = {
 
 @dataclass(frozen=True)
 class Metadata:
-    """What an artifact knows about itself.
+    """Metadata of an artifact.
 
     Attributes
     ----------
     family : str
         Model family, ``"nep"``, ``"enthalpy"`` or ``"radnet"``.
     kind : str
-        ``"potential"``, ``"dipole"``, ``"polarizability"``, ``"enthalpy"`` (all of them in one) or ``"radnet"``
+        ``"potential"``, ``"dipole"``, ``"polarizability"``, ``"enthalpy"`` (all three in one model) or ``"radnet"``
         (dipole, polarizability or both).
     quantities : tuple of str
-        What ``forward`` gives (names of the contract in ``tnep_calc.models``).
+        What ``forward`` can return (names of the contract in ``tnep_calc.models``).
     species : tuple of str
         Chemical symbols in the order of the species index.
     cutoff : float
@@ -50,13 +51,19 @@ class Metadata:
         Type of the arithmetic, ``"float64"`` or ``"float32"`` (results are always float64).
     units : dict
         ``length`` (A), ``energy`` (eV), ``dipole`` (e*A), ``polarizability`` (e*A^2/V, or N*chi for the susceptibility
-        times the number of atoms), ``hyperpolarizability`` (e*A^3/V^2) of enthalpy models of third order in the field.
+        times the number of atoms), and, for enthalpy models of third order in the field, ``hyperpolarizability``
+        (e*A^3/V^2).
     provenance : dict
-        Where the model comes from (free text values).
-    format, package_version, torch_version
-        Version of the file format, of the package and of torch that wrote it.
+        Where the model comes from, as free text.
+    format : int
+        Version of the file format.
+    package_version, torch_version : str
+        Versions of the package and of torch that wrote the file.
     conventions : dict
         Index orders and signs, in words.
+    training_range : dict, optional
+        Range of the environments in the training data, see ``artifact.training_range``.  Files of earlier versions and
+        models that were exported without their data have none.
     """
 
     family: str
@@ -71,10 +78,17 @@ class Metadata:
     package_version: str = __version__
     torch_version: str = torch.__version__
     conventions: dict = field(default_factory=lambda: dict(CONVENTIONS))
+    training_range: dict | None = None
 
     @classmethod
     def from_json(cls, text: str, path) -> Metadata:
-        """Return the metadata of a file, or say what is wrong with them."""
+        """Return the metadata from the text of a file's JSON member.
+
+        Raises
+        ------
+        ModelFileError
+            If the text is not valid JSON, has a newer format, or lacks an entry or has one of the wrong type.
+        """
         try:
             data = json.loads(text)
             version = int(data["format"])
@@ -86,10 +100,10 @@ class Metadata:
                 f"than this tnep_calc {__version__} reads (format {FORMAT}): update the package, or export it again"
             )
         names = {f.name for f in fields(cls)}
-        missing = sorted(names - set(data))
+        missing = sorted(names - set(data) - {"training_range"})
         if missing:
-            raise ModelFileError(f"{path}: its metadata lack {', '.join(missing)}: export the model again")
-        data = {name: data[name] for name in names}
+            raise ModelFileError(f"{path}: its {METADATA_FILE} lacks {', '.join(missing)}: export the model again")
+        data = {name: data.get(name) for name in names}
         for name, (expected, holds) in _EXPECTED.items():
             if not holds(data[name]):
                 raise ModelFileError(
@@ -99,30 +113,31 @@ class Metadata:
         return cls(**{**data, "quantities": tuple(data["quantities"]), "species": tuple(data["species"])})
 
 
-def _is_text(value):
+def _is_string(value):
     return isinstance(value, str)
 
 
-def _are_texts(value):
-    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
+def _is_list_of_strings(value):
+    return isinstance(value, list) and bool(value) and all(map(_is_string, value))
 
 
-def _are_pairs(value):
-    return isinstance(value, dict) and all(map(_is_text, value.values()))
+def _is_table_of_strings(value):
+    return isinstance(value, dict) and all(map(_is_string, value.values()))
 
 
 def _is_cutoff(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < MOST_CUTOFF
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < MAX_CUTOFF
 
 
 _EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    **{name: ("a text", _is_text) for name in ("family", "kind", "dtype", "package_version", "torch_version")},
-    **{name: ("a list of texts", _are_texts) for name in ("quantities", "species")},
-    **{name: ("a table of texts", _are_pairs) for name in ("units", "conventions")},
+    **{name: ("a string", _is_string) for name in ("family", "kind", "dtype", "package_version", "torch_version")},
+    **{name: ("a list of strings", _is_list_of_strings) for name in ("quantities", "species")},
+    **{name: ("a table of strings", _is_table_of_strings) for name in ("units", "conventions")},
     "provenance": ("a table", lambda value: isinstance(value, dict)),
-    "cutoff": (f"a number between 0 and {MOST_CUTOFF:g} (Å)", _is_cutoff),
+    "training_range": ("a range of training data or null", is_range),
+    "cutoff": (f"a number between 0 and {MAX_CUTOFF:g} (Å)", _is_cutoff),
 }
-"""What the entries of a file must be, in words and as a test."""
+"""Entries of a file: a description for messages, and a function that checks the value."""
 
 
 def check_dtype(dtype: str) -> None:

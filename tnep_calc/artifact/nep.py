@@ -1,9 +1,10 @@
-"""NEP and TNEP models as artifacts."""
+"""Artifacts of NEP and TNEP models."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import InputError
 from ..io.gpumd.nep_txt import NepParameters, read_nep
 from ..models.nep.model import QUANTITIES, response_factor
 from ..ops.nep import NativeNEP
@@ -12,7 +13,11 @@ from .metadata import DTYPES, UNITS, Metadata, check_dtype
 
 
 def artifact_from_nep(
-    parameters: NepParameters, dtype: str = "float64", unit: str | None = None, provenance: dict | None = None
+    parameters: NepParameters,
+    dtype: str = "float64",
+    unit: str | None = None,
+    provenance: dict | None = None,
+    training_range: dict | None = None,
 ) -> Artifact:
     """Return a NEP or TNEP model as an artifact in memory (not scripted).
 
@@ -25,6 +30,8 @@ def artifact_from_nep(
         Unit of the training data of a dipole or polarizability model, see ``tnep_calc.models.nep.model.NEP``.
     provenance : dict, optional
         Where the model comes from.
+    training_range : dict, optional
+        Range of the training data, from :meth:`tnep_calc.artifact.training_range.TrainingRange.table`.
 
     Raises
     ------
@@ -45,6 +52,7 @@ def artifact_from_nep(
         dtype=dtype,
         units=units,
         provenance=provenance or {},
+        training_range=training_range,
     )
     return Artifact(NativeNEP(parameters, DTYPES[dtype], unit).eval(), metadata)
 
@@ -56,19 +64,20 @@ def export_artifact(
     unit: str | None = None,
     model_type: str | None = None,
     provenance: dict | None = None,
+    training_range: dict | None = None,
 ) -> Metadata:
-    """Write a model as an artifact for ASE and LAMMPS; the file appears complete or not at all.
+    """Write a NEP or TNEP model as an artifact for ASE and LAMMPS; the file is written atomically.
 
     Parameters
     ----------
     source : str, path or NepParameters
-        A ``nep.txt``, or what was read from one.
+        A ``nep.txt``, or the parameters read from one.
     path : str or path
         File to write, usually named ``*.pt``.
-    dtype, unit, provenance
+    dtype, unit, provenance, training_range
         See `artifact_from_nep`.
     model_type : str, optional
-        Kind of a model whose old ``nep.txt`` does not tell it, see ``read_nep``.
+        Kind of the model, if its ``nep.txt`` is too old to state it, see ``read_nep``.
 
     Returns
     -------
@@ -83,6 +92,14 @@ def export_artifact(
     """
     parameters = source if isinstance(source, NepParameters) else read_nep(source, model_type)
     origin = {} if isinstance(source, NepParameters) else {"source": Path(source).name}
-    artifact = artifact_from_nep(parameters, dtype, unit, {**origin, **(provenance or {})})
+    artifact = artifact_from_nep(parameters, dtype, unit, {**origin, **(provenance or {})}, training_range)
     save_artifact(artifact, path)
     return artifact.metadata
+
+
+def in_precision(artifact: Artifact, dtype: str) -> Artifact:
+    """Raise ``InputError`` that says where the ``nep.txt`` is: an artifact has its weights in one type only."""
+    meta = artifact.metadata
+    origin = meta.provenance.get("source")
+    where = f"the nep.txt that it was made from ({origin})" if origin else "the nep.txt next to it"
+    raise InputError(f"the artifact was exported in {meta.dtype}: for {dtype} give {where}, or export that again")

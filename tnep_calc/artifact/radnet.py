@@ -1,4 +1,4 @@
-"""Radnet models as artifacts."""
+"""Artifacts of radnet models."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from .archive import Artifact, save_artifact
 from .metadata import DTYPES, UNITS, Metadata
 
 
-def artifact_from_radnet(sites: RadnetSites, species: tuple[str, ...], provenance: dict | None = None) -> Artifact:
+def artifact_from_radnet(
+    sites: RadnetSites, species: tuple[str, ...], provenance: dict | None = None, training_range: dict | None = None
+) -> Artifact:
     """Return a radnet model as an artifact in memory (not scripted).
 
     Parameters
     ----------
     sites : RadnetSites
-        Trained site functions, on any device; they are copied.  The artifact has their arithmetic.
+        Trained site functions, on any device; they are copied.  The artifact keeps their dtype.
     species : tuple of str
         Chemical symbols.
     provenance : dict, optional
         Where the model comes from.
+    training_range : dict, optional
+        Range of the training data, from :meth:`tnep_calc.artifact.training_range.TrainingRange.table`.
 
     Raises
     ------
     InputError
-        If there are more or fewer species than in the site functions.
+        If the number of species differs from that of the site functions.
     """
     if len(species) != sites.n_species:
         raise InputError(f"the site functions have {sites.n_species} species, got {len(species)} ({' '.join(species)})")
@@ -41,19 +45,26 @@ def artifact_from_radnet(sites: RadnetSites, species: tuple[str, ...], provenanc
         dtype=dtype,
         units=dict(UNITS),
         provenance=provenance or {},
+        training_range=training_range,
     )
     return Artifact(module, metadata)
 
 
-def export_radnet(sites: RadnetSites, species: tuple[str, ...], path, provenance: dict | None = None) -> Metadata:
-    """Write a radnet model as an artifact for ASE and LAMMPS; the file appears complete or not at all.
+def export_radnet(
+    sites: RadnetSites,
+    species: tuple[str, ...],
+    path,
+    provenance: dict | None = None,
+    training_range: dict | None = None,
+) -> Metadata:
+    """Write a radnet model as an artifact for ASE and LAMMPS; the file is written atomically.
 
-    Arguments and errors as of `artifact_from_radnet`; `path` is the file to write, usually named ``*.pt``.
+    Arguments and errors are those of `artifact_from_radnet`; `path` is the file to write, usually named ``*.pt``.
 
     Returns
     -------
     Metadata
     """
-    artifact = artifact_from_radnet(sites, species, provenance)
+    artifact = artifact_from_radnet(sites, species, provenance, training_range)
     save_artifact(artifact, path)
     return artifact.metadata

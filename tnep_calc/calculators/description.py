@@ -1,4 +1,4 @@
-"""What a calculator says of itself: for ``print``, and to be made again from a database row or a trajectory."""
+"""Describe a calculator for ``print``, and rebuild it from the description in a database row or a trajectory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import InputError, MissingFileError, ModelFileError
 from ..families import ROLES
 from ..io.files import sha256
 
-_OTHER_NAMES = {
+_OTHER_NAMES = {  # likely wrong keyword -> the right one
     "polarizability": "susceptibility",
     "chi": "susceptibility",
     "dielectric_tensor": "susceptibility",
@@ -27,21 +27,21 @@ _OTHER_NAMES = {
     "unit": "dipole_unit",
     "polarizability_unit": "susceptibility_unit",
 }
-_OF_ASE = ("atoms", "label", "restart", "directory", "ignore_bad_restart_file")
+_ASE_KEYWORDS = ("atoms", "label", "restart", "directory", "ignore_bad_restart_file")
 
 
 def check_keywords(given: Collection[str], own: Sequence[str]) -> None:
-    """Raise ``InputError`` for keywords that mean nothing to the calculator; ASE would accept them silently.
+    """Raise ``InputError`` for unknown keywords, which ASE would accept silently.
 
     Parameters
     ----------
     given : collection of str
-        Keywords that are not those of the calculator.
+        Keywords that the calculator does not define; those of ASE's ``Calculator`` are accepted.
     own : sequence of str
-        Keywords of the calculator.
+        Keywords that the calculator defines.
     """
     for name in given:
-        if name in _OF_ASE:
+        if name in _ASE_KEYWORDS:
             continue
         near = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else difflib.get_close_matches(name, own, n=1)
         hint = f"did you mean {near[0]}=?" if near else f"known: {', '.join(own)}"
@@ -49,12 +49,18 @@ def check_keywords(given: Collection[str], own: Sequence[str]) -> None:
 
 
 def describe_sources(sources: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the models of a calculator as plain values: for each role the files with their SHA-256, or a kind.
+    """Return the models of a calculator as plain values that can be stored as JSON.
 
     Parameters
     ----------
     sources : mapping
-        Role -> what was given for it: a file, a model in memory, a list of either, or None.
+        Role -> the value of its keyword: a file, a model in memory, a list of either, or None.
+
+    Returns
+    -------
+    dict
+        Role -> ``{"file": path, "sha256": digest}`` for a file, ``{"in_memory": class name}`` for a model in memory,
+        or a list of these.  Roles whose value is None are left out.
     """
     out: dict[str, Any] = {}
     for role, source in sources.items():
@@ -72,12 +78,17 @@ def _describe(source):
 
 
 def from_description(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keywords of a calculator from its description.
+    """Return the keyword arguments that rebuild a calculator from its description.
+
+    Parameters
+    ----------
+    described : mapping
+        Models as returned by `describe_sources`, and the other keywords with their values.
 
     Raises
     ------
     ModelFileError
-        If a file is missing, or is not the one of that time.
+        If a file is missing or has changed since the description was made.
     InputError
         If a model was not given as a file.
     """
@@ -91,17 +102,17 @@ def from_description(described: Mapping[str, Any]) -> dict[str, Any]:
 
 def _file(role, entry):
     if "file" not in entry:
-        raise InputError(f"{role}= was a model in memory ({entry.get('in_memory')}), which no file can give back")
+        raise InputError(f"{role}= was a model in memory ({entry.get('in_memory')}), which cannot be loaded again")
     path = Path(entry["file"])
     if not path.exists():
-        raise MissingFileError(f"{path}: the file of {role}= is not there any more")
+        raise MissingFileError(f"{path}: the file of {role}= does not exist any more")
     if sha256(path) != entry["sha256"]:
-        raise ModelFileError(f"{path}: the file of {role}= has changed since (its SHA-256 is another one)")
+        raise ModelFileError(f"{path}: the file of {role}= has changed since it was recorded (different SHA-256)")
     return str(path)
 
 
 def describe_models(models: Sequence[Artifact]) -> str:
-    """Return one model, or an ensemble, as words."""
+    """Return a short text that describes one model or an ensemble."""
     meta = models[0].metadata
     count = f"{len(models)} models, " if len(models) > 1 else ""
     return f"{count}{meta.kind} ({meta.family}) of {' '.join(meta.species)}, cutoff {meta.cutoff:g} Å, {meta.dtype}"

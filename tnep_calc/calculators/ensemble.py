@@ -11,19 +11,19 @@ from ..polarization import quanta_in
 
 STD = "_std"
 MEMBERS = "_members"
-"""What the name of a property gets appended for its standard deviation, and for the values of the members."""
+"""Suffixes of a property's name for its standard deviation and for the values of the members."""
 
 
 def combine(members: Sequence[Mapping[str, Any]], cell: np.ndarray, pbc: np.ndarray) -> dict[str, Any]:
     """Return the mean of every property, ``<name>_std`` and ``<name>_members``.
 
-    The dipole of a crystal is defined modulo e times a lattice vector: members are brought to the branch of the first
-    one, as a mean of different branches means nothing.
+    The dipole of a crystal is defined modulo e times a lattice vector.  The dipoles of all members are moved to the
+    branch of the first member, because a mean over different branches is meaningless.
 
     Parameters
     ----------
     members : sequence of mappings, length n >= 2
-        Property -> number or array, of each member.
+        Property -> number or array, one mapping for each member.
     cell : ndarray, shape (3, 3), in Å
         Lattice vectors in rows.
     pbc : ndarray of bool, shape (3,)
@@ -31,7 +31,7 @@ def combine(members: Sequence[Mapping[str, Any]], cell: np.ndarray, pbc: np.ndar
     Returns
     -------
     dict
-        Standard deviations have the divisor ``n - 1``; the values of the members have the shape (n, ...).
+        Standard deviations have the divisor ``n - 1``; the values of the members have shape (n, ...).
     """
     results: dict[str, Any] = {}
     for name in members[0]:

@@ -1,4 +1,4 @@
-"""The electric field of a calculator: constant or a function of time, and what it adds to separate models."""
+"""The electric field of a calculator, constant or a function of time, and its effect on separate models."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..polarization import change_of_branch, quanta_in
 
 
 class AppliedField:
-    """A uniform electric field that may depend on time; none at first.
+    """A uniform electric field that may depend on time.  A new object has no field.
 
     Attributes
     ----------
     source : array, shape (3,), in V/Å, or callable, or None
-        What was set.
+        The value that was set.
     time : float, in fs
-        Time at which the field is taken.
+        Time at which the field is evaluated.
     """
 
     def __init__(self):
@@ -35,7 +35,7 @@ class AppliedField:
         Raises
         ------
         InputError
-            If it does not give three finite numbers.
+                If the field is not three finite numbers.
         """
         before, self.source = self.source, source
         try:
@@ -44,7 +44,7 @@ class AppliedField:
             self.source = before
             raise
         if field is not None and not callable(source):
-            field.setflags(write=False)  # a change in place would leave results of the old field
+            field.setflags(write=False)  # a change in place would leave the results of the old field valid
             self.source = field
 
     def value(self) -> np.ndarray | None:
@@ -53,7 +53,7 @@ class AppliedField:
         Raises
         ------
         InputError
-            If it is not three finite numbers.
+            If the field is not three finite numbers.
         """
         if self.source is None:
             return None
@@ -68,20 +68,21 @@ class AppliedField:
         return field
 
     def schedule(self, time: float) -> None:
-        """Let the next new configuration be at this time (fs)."""
+        """Set the time (fs) of the next new configuration."""
         self._next = time
 
     def advance(self) -> None:
-        """Go to the scheduled time, if there is one: the configuration is new."""
+        """Move to the scheduled time, if there is one; call this when the configuration is new."""
         if self._next is not None:
             self.time, self._next = self._next, None
 
 
 def follow(dynamics, calculator) -> None:
-    """Let the time of a calculator be that of a molecular dynamics of ASE.
+    """Keep the time of a calculator equal to the simulation time of an ASE molecular dynamics.
 
-    Forces are those at the time of the configuration: of step n + 1 in the middle of the step from n to n + 1.  For
-    integrators that evaluate one new configuration per step, as all velocity-Verlet-like ones of ASE do.
+    The field in a force evaluation is that at the time of the configuration.  During the step from n to n + 1, the
+    forces on the new positions are thus evaluated with the field at step n + 1.  This requires an integrator that
+    evaluates one new configuration per step, as all velocity-Verlet-like integrators of ASE do.
 
     Parameters
     ----------
@@ -91,26 +92,26 @@ def follow(dynamics, calculator) -> None:
 
     def schedule():
         now = dynamics.get_time() / fs
-        if abs(calculator.time - now) > 1e-6 * dynamics.dt / fs:  # nothing moved in the step: nothing was new
+        if abs(calculator.time - now) > 1e-6 * dynamics.dt / fs:  # no atom moved, so advance() was not called
             calculator.time = now
         calculator.schedule(now + dynamics.dt / fs)
 
     calculator.time = dynamics.get_time() / fs
-    dynamics.atoms.get_forces(md=True)  # so that the present configuration is not a new one
+    dynamics.atoms.get_forces(md=True)  # so that the present configuration does not count as a new one
     schedule()
     dynamics.attach(schedule, interval=1)
 
 
 def to_one_branch(members: Sequence[dict[str, Any]], cell: np.ndarray, pbc: np.ndarray, field: np.ndarray) -> None:
-    """Bring energies and stresses of ensemble members in a field to the branch of the first member's dipole, in place.
+    """Move energies and stresses of ensemble members in a field to the branch of the first member's dipole, in place.
 
-    The dipole of a crystal is defined modulo e times a lattice vector R, the enthalpy hence modulo ``e E.R``, and its
-    derivative by the strain modulo the symmetric part of ``e E R``.
+    The dipole of a crystal is defined modulo e times a lattice vector R.  The enthalpy is therefore defined modulo
+    ``e E.R``, and its derivative with respect to strain modulo the symmetric part of ``e E R``.
 
     Parameters
     ----------
     members : sequence of dict
-        Property -> value, of each member; the dipoles are left as they are.
+        Property -> value, one mapping for each member; the dipoles are not changed.
     cell : ndarray, shape (3, 3), in Å
     pbc : ndarray of bool, shape (3,)
     field : ndarray, shape (3,), in V/Å
@@ -139,16 +140,18 @@ def separate_in_field(
     Parameters
     ----------
     potential, dipole : mapping
-        Raw results at zero field; of the dipole model also ``dipoles`` and ``field_forces``, maybe ``born_charges``.
+        Raw results: ``energies`` and ``forces`` of the potential at zero field; ``dipole``, ``dipoles``,
+        ``field_forces`` and optionally ``born_charges`` of the dipole model.
     response : mapping or None
-        ``polarizability``, ``polarizabilities`` and ``polarizability_gradient`` in e·Å²/V; None leaves out the terms
-        in alpha.
+        ``polarizability``, ``polarizabilities`` (e·Å²/V) and ``polarizability_gradient`` (e·Å/V); None leaves out the
+        terms in alpha.
     field : ndarray, shape (3,), in V/Å
 
     Returns
     -------
     potential, dipole : dict
-        The same results in the field; no virial.
+        The same results in the field, without a virial: ``energies``, ``energy``, ``forces``; and ``dipole`` and, if
+        it was given, ``born_charges``.
     """
     linear, forces = dipole["dipoles"], potential["forces"] + dipole["field_forces"]
     charges = dipole.get("born_charges")

@@ -1,7 +1,7 @@
-"""From the raw results of a model to the properties of the calculator, in its units and orders.
+"""Convert the raw results of a model to the properties of the calculator, in its units and index orders.
 
-Every function takes the raw results (names of the contract in ``tnep_calc.models``), the atoms, and the names of the
-properties that are wanted, and returns properties by name.
+The functions ``*_properties`` take the raw results (names of the contract in ``tnep_calc.models``) and the atoms, and
+return a dictionary of properties.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Raw = Mapping[str, np.ndarray]
 
 
 def energy_properties(out: Raw, atoms: Atoms) -> dict[str, Any]:
-    """Return energy and forces and, where the cell has three vectors, the stress (eV/Å³, ASE's sign and order)."""
+    """Return energies (eV), forces (eV/Å) and, if the cell has three vectors, the stress (eV/Å³, ASE's convention)."""
     energy = float(out["energy"])
     properties = {"energy": energy, "free_energy": energy, "energies": out["energies"], "forces": out["forces"]}
     if "virial" in out and atoms.cell.rank == 3:
@@ -31,7 +31,12 @@ def energy_properties(out: Raw, atoms: Atoms) -> dict[str, Any]:
 
 
 def dipole_properties(out: Raw, atoms: Atoms) -> dict[str, Any]:
-    """Return the dipole (e·Å), and what can be had of Born charges (e) and polarization (e/Å²)."""
+    """Return the dipole (e·Å) and the properties that depend on the results and the cell.
+
+    These are the Born charges (e, [atom, dipole component, displacement component]) if they were evaluated, the
+    polarization (e/Å²) if the cell has three vectors, and the piezoelectric tensor (e/Å², [dipole component, a, b],
+    symmetric in ab) if both hold for it.
+    """
     properties = {"dipole": out["dipole"]}
     if "born_charges" in out:
         properties["born_effective_charges"] = out["born_charges"]
@@ -44,19 +49,40 @@ def dipole_properties(out: Raw, atoms: Atoms) -> dict[str, Any]:
 
 
 def response_scale(metadata: Metadata, atoms: Atoms) -> float:
-    """Return the factor from the unit of a model's polarizability to e·Å²/V."""
+    """Return the factor from the unit of a model's polarizability to e·Å²/V.
+
+    It is 1, or ``eps0 V / N`` for a model of the susceptibility times the number of atoms.
+    """
     if metadata.units["polarizability"] != "N*chi":
         return 1.0
     return EPSILON_0 * atoms.get_volume() / len(atoms)
 
 
 def response_properties(out: Raw, atoms: Atoms, wanted: Collection[str], metadata: Metadata) -> dict[str, Any]:
-    """Return the polarizability (e·Å²/V) and, of crystals, susceptibility and dielectric tensor.
+    """Return the polarizability (e·Å²/V) and its derivatives, and the susceptibility of a crystal.
+
+    Parameters
+    ----------
+    out : mapping
+        Raw results: ``polarizability`` and optionally ``polarizability_gradient``.
+    atoms : ase.Atoms
+    wanted : collection of str
+        Requested properties; used only for the check that they exist for these atoms.
+    metadata : Metadata
+        Metadata of the model, for its unit.
+
+    Returns
+    -------
+    dict
+        ``polarizability``, shape (3, 3); if evaluated, ``polarizability_gradient`` (e·Å/V, [atom, displacement
+        component, i, j]); for atoms that are periodic in three directions ``susceptibility`` and
+        ``dielectric_tensor``, shape (3, 3), dimensionless.
 
     Raises
     ------
     InputError
-        If a susceptibility is wanted of atoms that are not periodic in three directions.
+        If a susceptibility is requested, or the model is one of the susceptibility, and the atoms are not periodic in
+        three directions.
     """
     normalised = metadata.units["polarizability"] == "N*chi"
     periodic = atoms.pbc.all() and atoms.cell.rank == 3
@@ -77,7 +103,7 @@ def response_properties(out: Raw, atoms: Atoms, wanted: Collection[str], metadat
 
 
 def properties_of(out: Raw, atoms: Atoms, wanted: Collection[str], metadata: Metadata) -> dict[str, Any]:
-    """Return all properties that the raw results give."""
+    """Return all properties that can be computed from the raw results."""
     properties: dict[str, Any] = {}
     if "energy" in out:
         properties |= energy_properties(out, atoms)

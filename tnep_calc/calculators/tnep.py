@@ -7,82 +7,89 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, CalculatorSetupError, PropertyNotImplementedError, all_changes
 from ase.outputs import all_outputs
 
-from ..artifact import DTYPES, Artifact
+from ..artifact import DTYPES
 from ..conventions import HYPERPOLARIZABILITY
 from ..device import resolve
 from ..errors import InputError
 from ..families import ROLES
 from ..neighbors import Edges, NeighborList
-from ..ops.neighbors import native_search
-from ..threads import sized_for
+from ..ops.neighbors import search_on
+from ..threads import check_usable
 from .description import check_keywords, describe_models, describe_sources, from_description
 from .ensemble import MEMBERS, STD, combine
-from .field import AppliedField, separate_in_field, to_one_branch
-from .loading import is_of_third_order, load_model
-from .properties import dipole_properties, energy_properties, properties_of, response_scale
+from .evaluation import evaluate, separate_models
+from .field import AppliedField, to_one_branch
+from .loading import is_of_third_order, load_models
+from .properties import properties_of
+from .range_check import RangeCheck
 
-_KNOWN_TO_ASE = frozenset(all_outputs) - {"born_effective_charges"}  # which the extended xyz writer cannot write
-_ELECTRIC = {*ROLES["energy"].properties, *ROLES["dipole"].properties}  # all that a field changes at first order
+# Born charges are left out, because ASE's extended xyz writer cannot write them.
+_KNOWN_TO_ASE = frozenset(all_outputs) - {"born_effective_charges"}
+# The properties of separate models that a field changes.
+_ELECTRIC = {*ROLES["energy"].properties, *ROLES["dipole"].properties}
 
 
 class TNEPCalculator(Calculator):
     """Energies, forces, stress, dipole, Born charges, polarizability and Raman derivative of trained models.
 
-    Each model is a ``nep.txt`` of GPUMD, an artifact written by ``tnep export``, or what ``read_nep`` or
-    ``load_artifact`` returned.  All derivatives are analytic and their cost is linear in the number of atoms.
+    Each model is a GPUMD ``nep.txt``, an artifact written by ``tnep export``, or the return value of ``read_nep`` or
+    ``load_artifact``.  All derivatives are analytic, and their cost is linear in the number of atoms.
 
-    A list of models is an ensemble: every property is the mean over its members, and their standard deviation is the
-    error bar, as ``get_uncertainty("dipole")``.  All members share one neighbour list.
+    A list of models is an ensemble: every property is the mean over its members.  Their standard deviation is the
+    error bar, which ``get_uncertainty("dipole")`` returns.  All members share one neighbour list.
 
-    ``results`` has what every program with ASE knows.  Polarizability, susceptibility, gradients, error bars and the
-    like are in ``extra_results``; ``get_property`` finds both.
+    ``results`` holds the properties that ASE defines.  Polarizability, susceptibility, gradients, error bars and other
+    properties are in ``extra_results``.  ``get_property`` finds both.
 
-    In an electric field all properties are those at the field: the energy is the enthalpy ``H(R, E)``, the dipole
-    ``-dH/dE`` includes the induced one, and forces and stress are the derivatives of H, from one backward pass.
+    In an electric field all properties are evaluated at the field.  The energy is the enthalpy ``H(R, E)``, the dipole
+    ``-dH/dE`` includes the induced dipole, and forces and stress are derivatives of H.
+
+    If an artifact stores the range of its training data, some configurations are compared with it, and the first one
+    outside is logged as a warning (once for each role, see ``tnep_calc.calculators.range_check``).
 
     Parameters
     ----------
     energy : str, path, NepParameters or Artifact, or a list of them, optional
-        Potential; gives ``energy``, ``energies``, ``free_energy`` (eV), ``forces`` (eV/Å) and, where the cell has
+        Potential; gives ``energy``, ``energies``, ``free_energy`` (eV), ``forces`` (eV/Å) and, if the cell has
         three vectors, ``stress`` (eV/Å³, ASE's sign and order).
     dipole : same, optional
-        Dipole model; gives ``dipole`` (e·Å per cell), ``polarization`` (e/Å², where the cell has three vectors) and
+        Dipole model; gives ``dipole`` (e·Å per cell), ``polarization`` (e/Å², if the cell has three vectors) and
         ``born_effective_charges`` (e, [atom, dipole component, displacement component]).
     susceptibility : same, optional
         Polarizability or susceptibility model; gives ``polarizability`` (e·Å²/V per cell, shape (3, 3)),
         ``susceptibility`` and ``dielectric_tensor`` (dimensionless, ``eps = 1 + alpha / (eps0 V)``, fully periodic
         cells only) and ``polarizability_gradient`` (e·Å/V, [atom, displacement component, i, j]).
     enthalpy : same, optional
-        Electric-enthalpy model; gives all of the above by itself, so it takes no other model beside it, and
-        ``piezoelectric_tensor`` (e/Å², [dipole component, a, b], ``dP_i/d strain_ab / V`` with P the dipole of the
-        cell, symmetric in ab, where the cell has three vectors).  That is the clamped-ion, improper tensor of this
-        normalisation; ``- (delta_ia P_b + delta_ib P_a) / (2 V)`` makes it the proper one, the same for all branches
-        of P.  A model of third order in the field also gives ``hyperpolarizability`` (e·Å^3/V^2 per cell, -d3H/dE3);
-        its dipole is not linear in the field, and its polarizability depends on it.
+        Electric-enthalpy model; gives all of the above, so it cannot be combined with another model.  It also gives
+        ``piezoelectric_tensor`` (e/Å², [dipole component, a, b], symmetric in ab, if the cell has three vectors):
+        ``dP_i/d strain_ab / V`` with P the dipole of the cell, which is the clamped-ion, improper tensor in this
+        normalisation.  Adding ``- (delta_ia P_b + delta_ib P_a) / (2 V)`` gives the proper tensor, which is the same
+        for all branches of P.  A model of third order in the field also gives ``hyperpolarizability`` (e·Å^3/V^2 per
+        cell, -d3H/dE3); its polarizability depends on the field, so its dipole is not linear in it.
     radnet : same, optional
-        Radnet model of dipole and polarizability; gives what `dipole` and `susceptibility` do together, and the
-        ``piezoelectric_tensor``.  One of a single target is given as `dipole` or `susceptibility`.
+        Radnet model of dipole and polarizability; gives the properties of both `dipole` and `susceptibility`, and the
+        ``piezoelectric_tensor``.  A radnet model of only one of them is passed as `dipole` or `susceptibility`.
     efield : array, shape (3,), in V/Å, or callable, optional
-        Uniform field, or a function of time in fs that returns it, for `enthalpy`, or for `energy` and `dipole`
-        together: ``H = U - E.P - E.alpha.E / 2``, with the terms in alpha if there is a `susceptibility` (their
-        forces need all its derivatives, six backward passes).  Separate models have no stress in a field.  That of a
-        crystal, like the energy, is on the branch of the dipole P; ``stress + (E_i P_j + E_j P_i) / (2 V)``, that at
-        constant voltage, is the same for all branches.
+        Uniform field, or a function of time in fs that returns it.  It acts on the `enthalpy` model, or on `energy`
+        and `dipole` together: ``H = U - E.P - E.alpha.E / 2``, with the terms in alpha if there is a `susceptibility`
+        (their forces need all its derivatives, six backward passes).  Separate models give no stress in a field.  The
+        energy and the stress of a crystal in a field depend on the branch of its dipole P.  The stress at constant
+        voltage, ``stress + (E_i P_j + E_j P_i) / (2 V)``, is the same for all branches.
     device : str, default "cpu"
         A torch device, e.g. ``"cuda"``.
     dtype : {"float64", "float32"}, optional
-        Type of the arithmetic (results are float64).  None means float64, for numerical derivatives, relaxations and
-        phonons, except for a NEP artifact that was exported in float32, whose precision stays.  MD may choose float32.
+        Type of the arithmetic (results are float64).  None means float64, which numerical derivatives, relaxations and
+        phonons need; but a NEP artifact that was exported in float32 keeps its precision.  Molecular dynamics may use
+        float32.
     dipole_unit, susceptibility_unit : str, optional
-        Unit in which the model of a ``nep.txt`` was trained (the file does not tell): ``e*A`` (default), ``e*bohr``,
-        ``debye``; and ``e*A^2/V`` (default), ``A^3``, ``bohr^3``, ``N*chi``.  Artifacts know theirs.
+        Unit in which the model of a ``nep.txt`` was trained, because the file does not state it: ``e*A`` (default),
+        ``e*bohr`` or ``debye``; and ``e*A^2/V`` (default), ``A^3``, ``bohr^3`` or ``N*chi``.  Artifacts store theirs.
     skin : float, default 1.0
-        Skin of the neighbour list in Å; lists are rebuilt when atoms have moved half of it.
+        Skin of the neighbour list in Å; the list is rebuilt before a pair that it lacks can come within the cutoff.
     **kwargs
         ``atoms``, ``label``, ``restart`` and ``directory`` of ASE's ``Calculator``; any other keyword is an error.
 
@@ -91,9 +98,9 @@ class TNEPCalculator(Calculator):
     ModelFileError
         If a file cannot be used.
     InputError
-        If no model is given, a model is of the wrong kind, an option does not fit, or the device is not there.  When
-        evaluated: for an element that a model does not know, non-finite or coincident positions, an unsound cell, or a
-        field that is not three finite numbers.
+        If no model is given, a model is of the wrong kind, an option does not fit, or the device is not available.  On
+        evaluation: for an element that a model does not know, non-finite or coincident positions, an invalid cell, or
+        a field that is not three finite numbers.
 
     Examples
     --------
@@ -139,20 +146,7 @@ class TNEPCalculator(Calculator):
             "radnet": radnet,
         }
         units = {"dipole": dipole_unit, "susceptibility": susceptibility_unit}
-        self.models: dict[str, tuple[Artifact, ...]] = {
-            role: tuple(
-                load_model(member, role, self.device, dtype, units.get(role)) for member in _members(source, role)
-            )
-            for role, source in sources.items()
-            if source is not None
-        }
-        if not self.models:
-            names = " or ".join(f"{name}=" for name in sources)
-            raise InputError(f"TNEPCalculator needs at least one model: {names}")
-        if enthalpy is not None and len(self.models) > 1:
-            raise InputError("enthalpy= gives all properties: leave out energy=, dipole=, susceptibility= and radnet=")
-        if radnet is not None and {"dipole", "susceptibility"} & set(self.models):
-            raise InputError("radnet= gives dipole and susceptibility: leave out dipole= and susceptibility=")
+        self.models = load_models(sources, units, self.device, dtype)
         self._field = AppliedField()
         self.efield = efield
         gives = {
@@ -166,34 +160,35 @@ class TNEPCalculator(Calculator):
         self.implemented_properties = [name for names in gives.values() for name in names]
         self.implemented_properties += [n + STD for role in gives if len(self.models[role]) > 1 for n in gives[role]]
         cutoff = max(model.metadata.cutoff for models in self.models.values() for model in models)
-        self._neighbor_list = NeighborList(cutoff, skin, native_search())
-        given = {
-            "device": device,
-            "dtype": dtype,
-            "dipole_unit": dipole_unit,
-            "skin": skin,
-            "susceptibility_unit": susceptibility_unit,
-        }
+        self._neighbor_list = NeighborList(cutoff, skin, search_on(self.device))
+        self.range_check = RangeCheck(self.models)
+        given: dict[str, Any] = {"device": device, "dtype": dtype, "dipole_unit": dipole_unit, "skin": skin}
+        given["susceptibility_unit"] = susceptibility_unit
         self._described = describe_sources(sources) | {k: v for k, v in given.items() if v is not None}
 
     @property
+    def _has_field_model(self) -> bool:
+        """Whether a model takes the field itself."""
+        return any(ROLES[role].field for role in self.models)
+
+    @property
     def efield(self):
-        """The field in V/Å, or the function of time that gives it, or None; setting it discards the results."""
+        """The field in V/Å, or the function of time that returns it, or None; setting it discards the results."""
         return self._field.source
 
     @efield.setter
     def efield(self, source):
-        if source is not None and "enthalpy" not in self.models:
+        if source is not None and not self._has_field_model:
             if not {"energy", "dipole"} <= set(self.models):
                 raise InputError("efield needs a model of the enthalpy, or models of both energy and dipole")
             if any(len(models) > 1 for models in self.models.values()):
-                raise InputError("in a field an ensemble must be one of enthalpy models; give single models otherwise")
+                raise InputError("in a field only enthalpy models can form an ensemble; give single models otherwise")
         self._field.set(source)
         self.results = {}
 
     @property
     def time(self) -> float:
-        """Time in fs at which a time-dependent field is taken; setting it discards results at another field."""
+        """Time in fs at which the field is evaluated; setting it discards the results if the field changes."""
         return self._field.time
 
     @time.setter
@@ -205,14 +200,17 @@ class TNEPCalculator(Calculator):
             self.results = {}
 
     def schedule(self, time: float) -> None:
-        """Let the next new configuration be at this time (fs); results of the present one stay.
+        """Set the time (fs) of the next new configuration; the results of the present one are kept.
 
-        This is what ``tnep_calc.calculators.field.follow(dynamics, calculator)`` does at every step.
+        ``tnep_calc.calculators.field.follow(dynamics, calculator)`` calls this at every step.
         """
         self._field.schedule(time)
 
     def calculate(self, atoms: Atoms | None = None, properties=("energy",), system_changes=tuple(all_changes)):
-        """Evaluate what is asked for, each model at most once; results of earlier calls for the same atoms stay."""
+        """Evaluate the requested properties, each model at most once.
+
+        Results of earlier calls for the same atoms are kept.
+        """
         if atoms is None and self.atoms is None:
             raise CalculatorSetupError("calculate() needs atoms: there are none from an earlier calculation")
         if atoms is not None and not isinstance(atoms, Atoms):
@@ -222,9 +220,9 @@ class TNEPCalculator(Calculator):
             self._field.advance()
         field = self._field.value()
         wanted = {name.removesuffix(STD) for name in properties}
-        edges = self._neighbor_list.edges(self.atoms.positions, self.atoms.cell.array, self.atoms.pbc)
-        if field is not None and "enthalpy" not in self.models and wanted & _ELECTRIC:
-            self._keep(self._separate(edges, wanted, field))
+        edges = self._edges()
+        if field is not None and not self._has_field_model and wanted & _ELECTRIC:
+            self._keep(separate_models(self.evaluate, self.models, self.atoms, edges, wanted, field))
             wanted -= _ELECTRIC
         for role, models in self.models.items():
             if not wanted & set(ROLES[role].properties):
@@ -235,18 +233,24 @@ class TNEPCalculator(Calculator):
                 for k, model in enumerate(models)
             ]
             several = len(members) > 1
-            if several and role == "enthalpy" and field is not None:
+            if several and ROLES[role].field and field is not None:
                 to_one_branch(members, self.atoms.cell.array, self.atoms.pbc, field)
             self._keep(combine(members, self.atoms.cell.array, self.atoms.pbc) if several else members[0])
+        if system_changes:
+            self.range_check.see(edges, self.atoms)
+
+    def _edges(self) -> Edges:
+        check_usable()  # the search would hang in a process that was forked after an evaluation with several threads
+        return self._neighbor_list.edges(self.atoms.positions, self.atoms.cell.array, self.atoms.pbc)
 
     def _keep(self, found):
-        """Sort results into those that every program with ASE knows, and the others."""
+        """Store the properties that ASE defines in ``results`` and the others in ``extra_results``."""
         for name, value in found.items():
             (self.results if name in _KNOWN_TO_ASE else self.extra_results)[name] = value
 
     @property
     def results(self) -> dict[str, Any]:
-        """Results that every program with ASE knows; a new dictionary discards the others, ``extra_results``, too."""
+        """Properties that ASE defines; setting it to a new dictionary also empties ``extra_results``."""
         return self._results
 
     @results.setter
@@ -263,7 +267,12 @@ class TNEPCalculator(Calculator):
         atoms : ase.Atoms, optional
             Default: those of the last calculation.
         allow_calculation : bool, default True
-            Without it, None is returned for what is not there.
+            If False, a property that has not been computed is returned as None.
+
+        Raises
+        ------
+        PropertyNotImplementedError
+            If no model gives the property, or it does not exist for these atoms.
         """
         if name in _KNOWN_TO_ASE or name not in self.implemented_properties:
             return super().get_property(name, atoms, allow_calculation)
@@ -275,32 +284,32 @@ class TNEPCalculator(Calculator):
                 return None
             self.calculate(atoms, [name], changes)
         if name not in self.extra_results:
-            raise PropertyNotImplementedError(f"'{name}' is not there for these atoms, whose cell has no volume")
+            raise PropertyNotImplementedError(f"'{name}' is not defined for these atoms: their cell has no volume")
         value = self.extra_results[name]
         return value.copy() if isinstance(value, np.ndarray) else value
 
     def calculation_required(self, atoms, properties):
-        """Tell whether a property is not there for these atoms."""
+        """Return whether any of the properties has not been computed for these atoms."""
         if self.check_state(atoms):
             return True
         return any(name not in self.results and name not in self.extra_results for name in properties)
 
     def todict(self, skip_default=True) -> dict[str, Any]:
-        """Return what rebuilds the calculator: files with their hashes, units, device, dtype, a constant field.
+        """Return a description of the calculator: files with their hashes, units, device, dtype, a constant field.
 
-        `ase.db` rows and trajectories keep it; :meth:`from_dict` makes the calculator again.
+        `ase.db` rows and trajectories store it.  :meth:`from_dict` rebuilds the calculator from it.
         """
         field = self._field.source
         return self._described | ({"efield": [float(x) for x in field]} if isinstance(field, np.ndarray) else {})
 
     @classmethod
     def from_dict(cls, described: Mapping[str, Any]) -> TNEPCalculator:
-        """Return the calculator that :meth:`todict` has described.
+        """Return the calculator from the description that :meth:`todict` has returned.
 
         Raises
         ------
         ModelFileError
-            If a file is missing, or is not the one of that time.
+            If a file is missing or has changed since then.
         InputError
             If a model was not given as a file.
         """
@@ -318,7 +327,7 @@ class TNEPCalculator(Calculator):
         Raises
         ------
         InputError
-            If no model gives the property, or the one that does is not an ensemble.
+            If no model gives the property, or the model that gives it is not an ensemble.
         """
         role = self._role_of(name)
         if len(self.models[role]) == 1:
@@ -326,7 +335,9 @@ class TNEPCalculator(Calculator):
         return self.get_property(name + STD, atoms)
 
     def get_members(self, name: str, atoms: Atoms | None = None) -> np.ndarray:
-        """Return a property as each model of an ensemble gives it, shape (n_models, ...); one row for a single model.
+        """Return the values of a property from each model of an ensemble, shape (n_models, ...).
+
+        A single model gives one row.
 
         Raises
         ------
@@ -348,11 +359,11 @@ class TNEPCalculator(Calculator):
         role, models = next(iter(self.models.items()))
         known = models[0].metadata
         if "descriptors" not in known.quantities:
-            raise InputError(f"descriptors are those of NEP models, but {role}= is of family {known.family}")
+            raise InputError(f"only NEP models have descriptors, but {role}= is of family {known.family}")
         if atoms is not None and self.check_state(atoms):
             self.reset()
             super().calculate(atoms)
-        edges = self._neighbor_list.edges(self.atoms.positions, self.atoms.cell.array, self.atoms.pbc)
+        edges = self._edges()
         return self.evaluate(role, ["descriptors"], edges)["descriptors"]
 
     def _role_of(self, name):
@@ -365,63 +376,22 @@ class TNEPCalculator(Calculator):
     def evaluate(
         self, role: str, quantities: list[str], edges: Edges, member: int = 0, field: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """Return raw quantities of one model (names of the contract in ``tnep_calc.models``) as numpy arrays."""
+        """Return raw quantities of one model for the present atoms as numpy arrays.
+
+        Parameters
+        ----------
+        role : str
+            Keyword under which the model was given.
+        quantities : list of str
+            Names of the contract in ``tnep_calc.models``, which defines shapes and units.
+        edges : Edges
+            Neighbour list of the atoms.
+        member : int, default 0
+            Index of the model in an ensemble.
+        field : ndarray, shape (3,), in V/Å, optional
+        """
         model = self.models[role][member]
-        species = torch.as_tensor(_species_index(self.atoms, model.metadata.species, role))
-        arguments = [
-            tensor.to(self.device)
-            for tensor in (
-                species,
-                torch.arange(len(species)),
-                torch.from_numpy(edges.offsets),
-                torch.from_numpy(edges.neighbors),
-                torch.from_numpy(edges.vectors),
-            )
-        ]
-        index, centers, offsets, neighbors, vectors = arguments
-        electric = None if field is None else torch.from_numpy(field).to(self.device)
-        with sized_for(len(species)):
-            results = model(index, centers, offsets, neighbors, vectors, quantities, electric)
-        return {name: results[name].detach().cpu().numpy() for name in quantities}
-
-    def _separate(self, edges, wanted, field):
-        """Energy and dipole properties in a field from separate models."""
-        if "stress" in wanted:
-            raise InputError(
-                "separate models of energy and dipole have no stress in a field, as the dipole model does not tell how "
-                "the dipole changes with strain: use an enthalpy model"
-            )
-        models = {role: members[0] for role, members in self.models.items()}
-        charges = ["born_charges"] if "born_effective_charges" in wanted else []
-        response = None
-        if "susceptibility" in models:
-            names = ["polarizability", "polarizabilities", "polarizability_gradient"]
-            scale = response_scale(models["susceptibility"].metadata, self.atoms)
-            response = {k: scale * v for k, v in self.evaluate("susceptibility", names, edges).items()}
-        potential, dipole = separate_in_field(
-            self.evaluate("energy", ["energies", "energy", "forces"], edges),
-            self.evaluate("dipole", ["dipole", "dipoles", "field_forces", *charges], edges, field=field),
-            response,
-            field,
-        )
-        return energy_properties(potential, self.atoms) | dipole_properties(dipole, self.atoms)
-
-
-def _members(source, role):
-    if not isinstance(source, (list, tuple)):
-        return [source]
-    if not source:
-        raise InputError(f"{role}= got an empty list; give at least one model")
-    return source
-
-
-def _species_index(atoms, species, role):
-    numbers = {symbol: k for k, symbol in enumerate(species)}
-    symbols = atoms.get_chemical_symbols()
-    unknown = sorted(set(symbols) - set(species))
-    if unknown:
-        raise InputError(f"the {role} model knows {' '.join(species)}, but the structure has {' '.join(unknown)}")
-    return np.array([numbers[s] for s in symbols], dtype=np.int64)
+        return evaluate(model, role, self.atoms, quantities, edges, self.device, field)
 
 
 _KEYWORDS = [name for name in inspect.signature(TNEPCalculator).parameters if name != "kwargs"]

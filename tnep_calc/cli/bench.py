@@ -1,22 +1,34 @@
-"""``tnep bench``: time per atom of a model, and what to do when it is slow."""
+"""``tnep bench``: time per atom of a model, with advice on how to make it faster."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ..errors import InputError
+from ..families import KINDS
 
 _EPILOG = """
-Times are those of this machine as it is now, other programs included: the least of several evaluations of energies,
-forces and virial (or dipole, or polarizability). "list" is the search for neighbours from nothing, which MD needs once
-in several steps only. Without --structure the atoms are those of the model at random near the points of a lattice, at
---volume cubic Angstroms each: times depend on the number of neighbours, so give a structure of yours.
+Each time is the shortest of several evaluations of energies, forces and virial (or dipole, or polarizability). Other
+programs that run on this machine make the times longer. "list" is a complete neighbour search, which MD needs only
+once in several steps. Without --structure, atoms of the model's species are placed at random near the points of a
+lattice, with --volume cubic Angstroms per atom. Times depend on the number of neighbours: give your own structure for
+realistic ones. Known machines are listed below, with models of their own.
 
 examples:
   tnep bench nep.txt
   tnep bench model.pt --structure relaxed.xyz --atoms 1000 100000
   tnep bench nep.txt --device cuda --dtype float32
 """
+KNOWN = {
+    "nep": [
+        ("AMD EPYC, AVX-512, one thread", "silicon, 28 neighbours, with a search", 4.1, 2.8),
+        ("AMD EPYC, AVX-512, one thread", "C 2024, 274 neighbours, with a search", 10.6, 8.0),
+        ("AMD EPYC, AVX-512, one thread", "water dipole, with a search", 3.3, 2.6),
+        ("GPUMD on an RTX 3080 (published)", "NEP potentials, 0.15 to 0.20", None, 0.2),
+    ],
+    "enthalpy": [("AMD EPYC, AVX-512, one thread", "SiO2, 104 neighbours: energy, forces, dipole", None, 10.3)],
+}
+"""By family: machine, model, and microseconds per atom in float64 and float32 (None: not known); docs/benchmarks.md."""
 _WANTED = ("energies", "forces", "virial", "dipole", "polarizability")
 
 
@@ -31,12 +43,14 @@ def add_arguments(parser):
         nargs="+",
         default=[100, 1000, 10000],
         metavar="N",
-        help="numbers of atoms (about 100 1000 10000)",
+        help="approximate numbers of atoms (default: 100 1000 10000)",
     )
-    parser.add_argument("--volume", type=float, default=12.0, metavar="A^3", help="per atom without --structure (12)")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto (default): the CPU, and a GPU if any")
-    parser.add_argument("--dtype", nargs="+", choices=("float64", "float32"), help="arithmetic (both)")
-    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="time for each line (about 1)")
+    parser.add_argument(
+        "--volume", type=float, default=12.0, metavar="A^3", help="per atom, without --structure (default: 12)"
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto (default): the CPU, and the GPU if any")
+    parser.add_argument("--dtype", nargs="+", choices=("float64", "float32"), help="precision (default: both)")
+    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="time spent on each line (default: 1)")
 
 
 def run(args):
@@ -62,8 +76,13 @@ def run(args):
                     f"{row['evaluation']:10.3f}",
                     flush=True,
                 )
-    for line in advice(rows, model.metadata.family):
+    known = KNOWN.get(model.metadata.family, [])
+    for text in known_machines(known):
+        print(text)
+    lines = advice(rows, model.metadata.family)
+    for line in lines:
         print(line)
+    args.numbers.update(microseconds_per_atom=rows, advice=lines)
 
 
 def _load(path, device, dtype):
@@ -80,7 +99,7 @@ def _load(path, device, dtype):
 
 
 def _structure(args, species, count):
-    """Return about so many atoms: the structure of the file repeated, or those of the model near a lattice."""
+    """Return a structure of about `count` atoms: ``--structure`` repeated, or random species near a lattice."""
     from typing import cast
 
     import numpy as np
@@ -108,7 +127,7 @@ def _structure(args, species, count):
 
 
 def _measure(model, atoms, device, seconds):
-    """Return numbers of atoms and edges, and the times per atom in microseconds."""
+    """Return the number of atoms, the edges per atom, and the times per atom in microseconds."""
     import numpy as np
     import torch
 
@@ -145,7 +164,10 @@ def _measure(model, atoms, device, seconds):
 
 
 def _least_time(run, seconds):
-    """Return the least time of a call, of as many as fit into some seconds, two at least after a first one."""
+    """Return the shortest time (s) of a call of `run`.
+
+    After a warm-up call, calls are repeated until `seconds` have passed, at least twice.
+    """
     import time
 
     run()
@@ -158,15 +180,38 @@ def _least_time(run, seconds):
     return best
 
 
+def known_machines(known) -> list[str]:
+    """Return a table of known machines, one line each, from rows of ``KNOWN``.
+
+    Examples
+    --------
+    >>> for line in known_machines([("some GPU", "silicon", None, 0.2)]):
+    ...     print(line)
+    known machines (us per atom)           float64  float32
+    some GPU                                     -      0.2   silicon
+    """
+    rows = [
+        f"{machine:36} {'-' if double is None else double:>9} {'-' if single is None else single:>8}   {model}"
+        for machine, model, double, single in known
+    ]
+    return [f"{'known machines (us per atom)':36} {'float64':>9} {'float32':>8}", *rows] if rows else []
+
+
 def advice(rows, family) -> list[str]:
-    """Return what would make evaluations faster, one line each, from what was measured.
+    """Return suggestions for faster evaluations, one line each.
 
     Parameters
     ----------
     rows : list of dict
-        ``device``, ``dtype``, ``atoms``, ``list`` and ``evaluation`` of every measurement.
+        One per measurement, by rising number of atoms, with ``device``, ``dtype``, ``atoms``, and the times ``list``
+        and ``evaluation`` in microseconds per atom.
     family : str
         Family of the model.
+
+    Returns
+    -------
+    list of str
+        Empty if nothing was found.
     """
     import os
 
@@ -178,13 +223,13 @@ def advice(rows, family) -> list[str]:
     if not ops.load():
         lines.append(f"the native kernels are not used: {ops.status().detail}")
     on_cpu = [r for r in rows if r["device"] == "cpu"]
-    largest = {(r["device"], r["dtype"]): r for r in rows}  # rows rise in size
+    largest = {(r["device"], r["dtype"]): r for r in rows}  # rows are sorted by size: the last one wins
     for device in {r["device"] for r in rows}:
         double, single = largest.get((device, "float64")), largest.get((device, "float32"))
         if double and single and double["evaluation"] > 1.2 * single["evaluation"]:
             factor = double["evaluation"] / single["evaluation"]
             lines.append(
-                f"float32 is {factor:.1f} times as fast on {device}; MD may use it, derivatives by differences not"
+                f"float32 is {factor:.1f} times as fast on {device}: use it for MD, but not for finite differences"
             )
     cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
     if on_cpu and threads < cores:
@@ -194,7 +239,8 @@ def advice(rows, family) -> list[str]:
     if on_cpu and threads > cores:
         lines.append(f"{threads} threads share {cores} cores: set OMP_NUM_THREADS={cores}")
     if any(r["list"] > 3 * r["evaluation"] for r in largest.values()):
-        lines.append("a search for neighbours takes longer than three evaluations: a larger skin makes it rarer")
-    if family != "nep" and any(r["device"] != "cpu" for r in rows):
+        lines.append("a neighbour search takes longer than three evaluations: a larger skin makes searches rarer")
+    kernels = {device for kind in KINDS.values() if kind.family == family for device in kind.native}
+    if "cuda" not in kernels and any(r["device"] != "cpu" for r in rows):
         lines.append(f"{family} models run on plain torch on a GPU")
     return lines

@@ -1,4 +1,4 @@
-"""``tnep compare``: several spectra, and a reference, in one figure, with scores."""
+"""``tnep compare``: draw several spectra and a reference in one figure, and score them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from ..errors import InputError
 from ..spectra.comparison import ALIGNMENTS
 
 EPILOG = """\
-Draws spectra written by 'tnep ir', 'tnep raman' or 'tnep dielectric' (text, HDF5 or JSON) on one scale: temperatures,
-isotopes, models, geometries. With --reference each is scored against it (two columns of numbers, or a spectrum).
+Draws spectra written by 'tnep ir', 'tnep raman' or 'tnep dielectric' (text, HDF5 or JSON) on one scale, to compare
+temperatures, isotopes, models or geometries. With --reference, each spectrum is scored against the reference, which
+is a file of two columns (cm^-1, intensity) or another spectrum of this program.
 
 example:
   tnep compare ir-100K.txt ir-300K.txt ir-500K.txt --labels 100K 300K 500K --layout waterfall --plot ir.png
@@ -22,20 +23,22 @@ LAYOUTS = ("overlay", "panels", "waterfall")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``tnep compare``."""
     parser.epilog = EPILOG
-    parser.add_argument("spectra", nargs="+", metavar="FILE", help="spectra of this program")
+    parser.add_argument("spectra", nargs="+", metavar="FILE", help="spectra written by this program")
     parser.add_argument(
         "--column", metavar="NAME", help="column to draw (default: the first that all of the spectra have)"
     )
     parser.add_argument(
-        "--labels", nargs="+", metavar="TEXT", help="what the spectra are called (default: their files)"
+        "--labels", nargs="+", metavar="TEXT", help="names of the spectra in the figure (default: their file names)"
     )
-    parser.add_argument("--layout", choices=LAYOUTS, default="overlay", help="of the figure (default: %(default)s)")
+    parser.add_argument(
+        "--layout", choices=LAYOUTS, default="overlay", help="layout of the figure (default: %(default)s)"
+    )
     parser.add_argument("--reference", metavar="FILE", help="two columns (cm^-1, intensity), or a spectrum")
     parser.add_argument(
         "--align",
         choices=ALIGNMENTS,
         default="none",
-        help="before the score, shift the wavenumbers, or scale them, to the best overlap (default: %(default)s)",
+        help="shift or scale the wavenumbers to the best overlap before scoring (default: %(default)s)",
     )
     parser.add_argument("--min", type=float, metavar="CM-1", dest="low", help="first wavenumber")
     parser.add_argument("--max", type=float, metavar="CM-1", dest="high", help="last wavenumber")
@@ -62,14 +65,14 @@ def run(args: argparse.Namespace) -> None:
     if args.html:
         check_html_name(args.html)
     for path in filter(None, (args.plot, args.html)):
-        check_output(path, args.force)
+        check_output(path, args.force, [*args.spectra, *filter(None, [args.reference])])
     spectra = [load_spectrum(path) for path in args.spectra]
     if args.low is not None or args.high is not None:
         low, high = args.low or 0.0, float("inf") if args.high is None else args.high
         spectra = [spectrum.between(low, high) for spectrum in spectra]
     labels = args.labels or [Path(path).stem for path in args.spectra]
     if len(labels) != len(spectra):
-        raise InputError(f"{len(spectra)} spectra need as many labels, got {len(labels)}")
+        raise InputError(f"--labels needs one label per spectrum: expected {len(spectra)}, got {len(labels)}")
     column = args.column or next((n for n in spectra[0].values if all(n in s.values for s in spectra)), None)
     if column is None:
         raise InputError("these spectra have no column in common")
@@ -82,6 +85,8 @@ def run(args: argparse.Namespace) -> None:
         for label, spectrum in zip(labels, spectra, strict=True):
             found.append(compare(spectrum, column, reference, align=args.align))
             print(f"{label}: {found[-1].describe()}")
+            names = ("overlap", "rms", "factor", "shift", "scale", "pairs")
+            args.numbers[label] = {name: getattr(found[-1], name) for name in names}
             for own, other in found[-1].pairs:
                 print(f"  {own:9.2f} cm^-1   reference {other:9.2f}   difference {own - other:+.2f}")
     first = found[0] if found else None

@@ -1,36 +1,40 @@
-"""``tnep data``: convert and merge labelled structures, check them, and describe them in a page."""
+"""``tnep data``: convert, merge and check labelled structures, and describe them on an HTML page."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from ..errors import InputError
 
 LISTED = 10
-"""Structures that are listed below a finding."""
+"""Largest number of structures listed for one finding."""
 
 EPILOG = """\
-Files of any kind are read: extended xyz (also GPUMD's), databases of ASE, VASP (OUTCAR or vasprun.xml, with LEPSILON or
-LCALCEPS), Quantum ESPRESSO (XML of pw.x) and ABINIT (main output, DDB, _GSR.nc, _DDB.nc); .gz, .bz2 and .xz are
-unpacked. The output is extended xyz in eV, A, e, V/A: energy, forces, stress, dipole (e*A per cell, folded),
-born_charges [atom, dipole component, displacement component], polarizability (e*A^2/V per cell), electric_field.
+Inputs may be extended xyz (also GPUMD's), ASE databases, VASP (OUTCAR or vasprun.xml, with LEPSILON or LCALCEPS),
+Quantum ESPRESSO (XML of pw.x) and ABINIT (main output, DDB, _GSR.nc, _DDB.nc). Files that end in .gz, .bz2 or .xz are
+decompressed. The output is extended xyz in eV, A, e and V/A, with energy, forces, stress, dipole (e*A per cell,
+folded), born_charges [atom, dipole component, displacement component], polarizability (e*A^2/V per cell) and
+electric_field.
 
-Runs of one geometry in finite electric fields form a set: that at E = 0 gets the polarizability and Born charges by
-differences, and those in fields become structures with electric_field, dipole, forces, and the enthalpy U - E.P.
+Runs of one geometry in several finite electric fields form a set. The structure at E = 0 gets the polarizability and
+the Born charges from finite differences. Each run in a field becomes a structure with electric_field, dipole, forces,
+and the enthalpy U - E.P as its energy.
   Quantum ESPRESSO  lelfield = .true., at E = 0 with efield_cart = 0 0 0
   ABINIT            berryopt = 4, at E = 0 berryopt = -1; files of the same geometry are merged
-  VASP              OUTCAR with EFIELD_PEAD, at E = 0 with LCALCPOL; forces in a field are left out: use LCALCEPS
+  VASP              OUTCAR with EFIELD_PEAD, at E = 0 with LCALCPOL; forces in a field are not read: use LCALCEPS
 
 examples:
   tnep data train.extxyz SiO2-*.xml                    four XML files per structure
   tnep data train.extxyz fields.abo E*/OUTCAR          all fields in one ABINIT output, one OUTCAR per field
   tnep data all.extxyz old.extxyz run*/OUTCAR.xz bn.db
+  tnep data all.extxyz run*/OUTCAR --skip-bad          lists the files that cannot be used, and goes on
   tnep data all.extxyz chi.db --key susceptibility=chi_dft
   tnep data qm7b.extxyz test.xyz.gz --unit dipole=e*bohr --unit polarizability=bohr^3
   tnep data --check all.extxyz                         duplicates, units, sum rules, polarization jumps, outliers
-  tnep data --report all.html all.extxyz               the same in a page, with histograms
+  tnep data --report all.html all.extxyz               the same on a page, with histograms
 """
 
 
@@ -41,8 +45,8 @@ def add_arguments(parser):
     parser.epilog = EPILOG
     parser.usage = "tnep data OUT.extxyz IN [IN ...] [options] | --check IN [IN ...] | --report PAGE.html IN [IN ...]"
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="output (unless checking), then inputs")
-    parser.add_argument("--check", action="store_true", help="write nothing, print what looks wrong (status 1: errors)")
-    parser.add_argument("--report", type=Path, metavar="PAGE.html", help="write a page about the inputs instead")
+    parser.add_argument("--check", action="store_true", help="only print what looks wrong (exit status 1 after errors)")
+    parser.add_argument("--report", type=Path, metavar="PAGE.html", help="only write a page about the inputs")
     parser.add_argument(
         "--key",
         action="append",
@@ -62,9 +66,12 @@ def add_arguments(parser):
         action="append",
         default=[],
         metavar="LABEL",
-        help="label that every structure without field must have (repeatable)",
+        help="label that every structure at zero field must have (repeatable)",
     )
-    parser.add_argument("--kind", choices=sorted(KINDS), help="kind of the inputs, instead of what they look like")
+    parser.add_argument("--kind", choices=sorted(KINDS), help="kind of the inputs (default: found from their content)")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="list inputs that cannot be used, and go on with the others"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite the output")
 
 
@@ -77,21 +84,36 @@ def run(args):
         _convert(args)
         return 0
     if args.report:
-        check_output(args.report, args.force)
+        check_output(args.report, args.force, args.files)
     structures, _ = _read(args, args.files)
     if args.report:
         from ..datasets.report import write_data_report
 
         write_data_report(args.report, structures, ", ".join(path.name for path in args.files[:3]), args.force)
         print(f"{len(structures)} structures described in {args.report}")
-    return _check(structures) if args.check else 0
+    args.numbers["structures"] = len(structures)
+    return _check(args, structures) if args.check else 0
 
 
 def _read(args, paths):
+    from ..io.structures.problems import Problems
     from ..io.structures.read import convert_units, read_structures
 
     keys, units = (dict(_pair(option, text) for text in getattr(args, option)) for option in ("key", "unit"))
-    structures, sources = read_structures(paths, keys, args.require, args.kind)
+    problems = Problems()
+    structures, sources = read_structures(paths, keys, args.require, args.kind, problems)
+    bad = problems.messages
+    if len(bad) == 1 and not args.skip_bad:
+        raise problems.error()
+    for message in bad:
+        print(f"cannot be used: {message}", file=sys.stderr)
+    if bad and not args.skip_bad:
+        raise InputError(
+            f"{len(bad)} inputs cannot be used (listed above), so nothing was written: mend them, or leave them out "
+            "with --skip-bad"
+        )
+    if not structures:
+        raise InputError("no input can be used")
     return convert_units(structures, units), sources
 
 
@@ -102,21 +124,29 @@ def _convert(args):
 
     output, *inputs = args.files
     if not inputs:
-        raise InputError("give an output file and at least one input; to look at a file: --check or --report")
+        raise InputError("give an output file and at least one input, or use --check or --report to inspect files")
     if output.suffix not in (".extxyz", ".xyz"):
         raise InputError(f"{output}: the output comes first, and its name must end in .extxyz (or .xyz)")
-    check_output(output, args.force)
+    check_output(output, args.force, inputs)
     structures, sources = _read(args, inputs)
     write_dataset(output, without_paths(structures), args.force)
-    for line in _lines(structures, sources):
+    labels = _labels(structures)
+    for line in _lines(labels, sources):
         print(line)
-    print(f"{len(structures)} structures in {output}; 'tnep data --check {output}' looks for mistakes")
+    print(f"{len(structures)} structures in {output}; 'tnep data --check {output}' checks them")
+    args.numbers.update(
+        structures=len(structures),
+        labels=labels,
+        sources=[{"files": s.files, "kind": s.kind, "structures": s.structures} for s in sources],
+        output=output,
+    )
 
 
-def _check(structures):
+def _check(args, structures):
     from ..datasets.checks import check_structures, summary
 
     findings = check_structures(structures)
+    args.numbers["findings"] = [asdict(finding) for finding in findings]
     for finding in findings:
         print(finding)
         for source in finding.sources[1:LISTED]:
@@ -134,14 +164,19 @@ def _pair(option, text):
     return field, name
 
 
-def _lines(structures, sources):
-    from ..io.structures.read import KINDS
+def _labels(structures):
+    """Return the number of structures with each label, without zeros."""
     from ..structures import LABELS
+
+    counts = {label: sum(getattr(s, label) is not None for s in structures) for label in (*LABELS, "electric_field")}
+    return {label: count for label, count in counts.items() if count}
+
+
+def _lines(labels, sources):
+    from ..io.structures.read import KINDS
 
     for source in sources:
         files = f"{len(source.files)} files" if len(source.files) > 1 else str(source.files[0])
         yield f"{source.structures:6d}  {files} ({KINDS[source.kind]})"
-    for label in (*LABELS, "electric_field"):
-        count = sum(getattr(s, label) is not None for s in structures)
-        if count:
-            yield f"{count:6d}  with {label}"
+    for label, count in labels.items():
+        yield f"{count:6d}  with {label}"

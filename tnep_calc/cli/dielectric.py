@@ -21,12 +21,13 @@ The table has eps'(w), eps''(w), n*alpha, refractive index n, extinction k, abso
 incidence), loss -Im(1/eps), emissivity and conductivity, each with its standard error; with --tensor the six components
 of eps as well; with --angle the reflectivity for s and p polarization.
 
-Two routes to the same numbers: the dipole (the mean is removed, --unwrap follows one branch), or the current
-sum_j Z_j . v_j in the series (no branches). Peaks of eps'' are transverse frequencies, peaks of the loss longitudinal
-ones. eps_inf is not in the motion of the ions: give --eps-inf, or the optical quantities are those of the ions alone.
+Two routes give the same numbers: the dipole, whose mean is subtracted and whose branch --unwrap follows, or the current
+sum_j Z_j . v_j in the series, which has no branches. Peaks of eps'' are transverse frequencies, and peaks of the loss
+are longitudinal ones. The motion of the ions does not contain eps_inf. Without --eps-inf the optical quantities
+are those of the ions alone.
 
-No quantum correction is applied, on purpose: the classical fluctuation-dissipation formula is already exact for
-harmonic modes.
+No quantum correction is applied, because the classical fluctuation-dissipation formula is already exact for harmonic
+modes.
 
 example:
   tnep dielectric run.h5 -o eps.txt --eps-inf series --plot eps.png --static eps0.png
@@ -62,32 +63,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="angle of incidence for the reflectivity with s and p polarization (with --tensor: of a crystal with its "
         "surface normal to z, plane of incidence xz)",
     )
-    parser.add_argument("--unwrap", action="store_true", help="follow one branch of the polarization (needs the cell)")
+    parser.add_argument(
+        "--unwrap", action="store_true", help="undo jumps between polarization branches (needs the cell in the series)"
+    )
     parser.add_argument(
         "--parts",
         metavar="FILE",
-        help="also write the absorption as a sum over the species, self and cross terms, from the current of each in "
-        "the series ('tnep series --current')",
+        help="also write the absorption as a sum over species, with self and cross terms, from the currents of the "
+        "species in the series ('tnep series --current')",
     )
     parser.add_argument(
-        "--static", metavar="FILE", help="figure of the static dielectric constant against the length of the run"
+        "--static", metavar="FILE", help="figure to write: static dielectric constant against the length of the run"
     )
 
 
 def electronic(words: list[str] | None, series, volume: float):
-    """Return the electronic dielectric tensor that ``--eps-inf`` means, or None, and print what it is."""
+    """Return the electronic dielectric constant or tensor that ``--eps-inf`` stands for, and print where it is from.
+
+    Parameters
+    ----------
+    words : list of str, optional
+        Words of ``--eps-inf``: one number, three, nine, or ``series``.
+    series : TimeSeries
+        Needs a polarizability for ``series``.
+    volume : float, in Å³
+        Volume of the cell.
+
+    Returns
+    -------
+    float, array of shape (3, 3), or None
+        None if the option was not given.
+
+    Raises
+    ------
+    InputError
+        If the words are not as above, or the series has no polarizability.
+    """
     import numpy as np
 
     from ..spectra import electronic_dielectric
 
     if words is None:
-        print("note: eps_inf is not given (--eps-inf): eps, n, R and loss are those of the ions in vacuum")
+        print("note: without --eps-inf, eps, n, R and the loss are those of the ions in vacuum (eps_inf = 1)")
         return None
     if words == ["series"]:
         if series.polarizability is None:
             raise InputError("--eps-inf series needs a polarizability in the series")
         found = electronic_dielectric(series.polarizability.pieces(), volume)
-        print("eps_inf = 1 + <alpha>/(eps0 V), its standard error, and how far the motion moves it:")
+        print("eps_inf = 1 + <alpha>/(eps0 V), its standard error, and its rms change with the motion of the atoms:")
         for name, k in zip("xyz", range(3), strict=True):
             print(
                 f"  {name}{name} {found.tensor[k, k]:.4f} +- {found.errors[k, k]:.2g}   rms {found.dynamic[k, k]:.2g}"
@@ -138,6 +161,8 @@ def run(args: argparse.Namespace) -> None:
             spectrum.parameters["static_dielectric"] = static.mean
             spectrum.parameters["static_dielectric_error"] = static.error
             print_static(static)
+    if static is not None:
+        args.numbers["static_dielectric"] = {"mean": static.mean, "error": static.error, "tensor": static.tensor}
     shown = ["eps_real", "eps_imag", "reflectivity", "loss"]
     finish(args, spectra, "eps_imag", plot_dielectric, shown, {"loss": "longitudinal peaks"})
     if args.static:
@@ -159,7 +184,7 @@ def write_parts(args: argparse.Namespace, path: str, series, volume: float, temp
     from ..spectra.decomposition import partial_spectra
 
     if not series.current_parts:
-        raise InputError(f"{path} has no currents of species: make it again with 'tnep series --current'")
+        raise InputError(f"{path} has no currents of the species: write it again with 'tnep series --current'")
     parts = {
         name: type(series.current)(part, series.current.dt, series.current.starts).pieces(args.skip)
         for name, part in series.current_parts.items()
@@ -184,7 +209,7 @@ def write_parts(args: argparse.Namespace, path: str, series, volume: float, temp
 
 
 def print_static(found) -> None:
-    """Print a static dielectric constant with its error, and say where the run is too short for one."""
+    """Print a static dielectric constant with its error, and a note if the run is too short for that error."""
     ionic = found.mean - float(found.eps_inf.trace() / 3)
     print(
         f"static dielectric constant {found.mean:.4g} +- {found.error:.2g} (ions {ionic:.4g}), diagonal "
@@ -192,6 +217,6 @@ def print_static(found) -> None:
     )
     if not found.converged:
         print(
-            f"note: the run is short for it: its {found.blocks} blocks of {found.block_length:.3g} ps are less than 10 "
-            f"correlation times ({found.correlation_time:.2g} ps) long, so that the error is a lower bound"
+            f"note: this run is short: its {found.blocks} blocks of {found.block_length:.3g} ps are shorter than 10 "
+            f"correlation times ({found.correlation_time:.2g} ps), so that the error is a lower bound"
         )

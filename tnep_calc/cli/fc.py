@@ -1,4 +1,4 @@
-"""``tnep fc``: second- and third-order force constants, through a machine-learned potential or any calculator."""
+"""``tnep fc``: second- and third-order force constants from a machine-learned potential or any calculator."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ import argparse
 import json
 import logging
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 
 EPILOG = """\
-DATA is a file of phono3py or phonopy with displaced supercells, forces and energies (phono3py_params.yaml, also .xz;
-phonopy_params.yaml; phono3py_disp.yaml followed by the outputs of its supercells), or structures with --reference (a
-unit cell) and --supercell. A potential is fitted to the first --ntrain supercells and tested on the last --ntest. It
-gives the forces of the displacements that phono3py needs, and phono3py turns them into force constants. A unit cell
-with --supercell and a model needs no data at all.
+DATA has displaced supercells with forces and energies. It is one of
+  phono3py_params.yaml or phonopy_params.yaml, also .xz
+  phono3py_disp.yaml, followed by the outputs of its supercells
+  structures, with --reference (a unit cell) and --supercell
+  a unit cell, with --supercell and a model: no data are needed
 
-The folder gets the potential, errors.json, fc2.hdf5, fc3.hdf5, phono3py.yaml and phono3py_mlp_eval_dataset.yaml, which
-phono3py's own commands read, too; 'tnep ltc' computes the thermal conductivity. A run that was killed resumes when it
-is started again the same way; the fit of a polynomial potential then starts from scratch.
+A potential is fitted to the first --ntrain supercells and tested on the last --ntest. It predicts the forces of the
+displacements that phono3py needs, and phono3py turns them into force constants.
 
-'mpiexec -n 4 tnep fc ...' evaluates the forces on all ranks, --processes N on N processes of this machine.
+The folder gets the potential, errors.json, fc2.hdf5, fc3.hdf5, phono3py.yaml and phono3py_mlp_eval_dataset.yaml.
+phono3py's own commands read these files, and 'tnep ltc' computes the thermal conductivity from them. A run that was
+killed resumes when the same command is given again. A finished potential is used again; only a polynomial fit that was
+killed in the middle starts from scratch.
+'--potential nep' fits a NEP for small displacements by linear least squares. It is a nep.txt like any other.
+
+'mpiexec -n 4 tnep fc ...' computes the forces on all ranks, and --processes N on N processes of this machine.
 
 examples:
   tnep fc phono3py_params_NaCl.yaml.xz -o nacl --ntrain 80 --ntest 10
-  tnep fc phono3py_params_NaCl.yaml.xz -o nacl-nep --potential nep --set model.neurons=40
+  tnep fc phono3py_params_NaCl.yaml.xz -o nacl-nep --potential nep --set angular_cutoff=6
   tnep fc phono3py_params_NaCl.yaml.xz -o direct --potential none
   tnep fc supercells.extxyz -o mgo --reference POSCAR --supercell 2 2 2 --displacements random --number 100
   tnep fc POSCAR -o bn --energy model.pt --supercell 3 3 3
@@ -34,7 +40,7 @@ examples:
 """
 
 CHECKPOINTS = ("forces.npz", "forces-fc2.npz")
-"""Forces that are done, until the force constants are."""
+"""Files of the forces computed so far; they are deleted when the force constants are written."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,17 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reference",
         metavar="FILE",
         type=Path,
-        help="unit cell that the structures are displaced from, or the supercell itself with --supercell 1",
+        help="unit cell without displacements, or the supercell itself with --supercell 1",
     )
     parser.add_argument("--supercell", type=int, nargs="+", metavar="N", help="1, 3 or 9 integers")
     parser.add_argument(
         "--fc2-supercell",
         nargs="+",
         metavar="N",
-        help="another supercell for fc2, or 'same' for that of fc3 (default: as in DATA)",
+        help="supercell of fc2, or 'same' for that of fc3 (default: as in DATA)",
     )
     parser.add_argument(
-        "--born", metavar="FILE", type=Path, help="file BORN for the non-analytic term (default: what DATA has)"
+        "--born", metavar="FILE", type=Path, help="file BORN for the non-analytic term (default: that of DATA, if any)"
     )
     parser.add_argument(
         "--symprec",
@@ -76,32 +82,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     potential.add_argument(
         "--potential",
         metavar="KIND|FILE",
-        help="polymlp (pypolymlp, default with DATA), nep (trained here), none (the forces of DATA), "
+        help="polymlp (pypolymlp, default with DATA), nep (fitted here), none (the forces of DATA), "
         "or a file: polymlp.yaml, phono3py.pmlp, nep.txt, an artifact",
     )
     potential.add_argument("--energy", metavar="MODEL", help="the same as --potential MODEL")
     potential.add_argument(
         "--calculator",
         metavar="MODULE:NAME",
-        help="any ASE calculator, made by this class or function without arguments",
+        help="any ASE calculator: a class or function that returns one when called without arguments",
     )
-    potential.add_argument("--ntrain", type=int, metavar="N", help="supercells to train on (default: all but the test)")
-    potential.add_argument("--ntest", type=int, metavar="N", help="supercells of the test (default: a tenth)")
+    potential.add_argument("--ntrain", type=int, metavar="N", help="supercells to train on (default: all but --ntest)")
+    potential.add_argument("--ntest", type=int, metavar="N", help="supercells to test on (default: a tenth)")
     potential.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
         dest="settings",
-        help="parameter of pypolymlp (cutoff=8, gtinv_maxl=8,8, ...), or key of the configuration "
-        "of the NEP training (model.neurons=40, optimizer.lbfgs_steps=500, ...)",
+        help="parameter of pypolymlp (cutoff=8, gtinv_maxl=8,8, ...) or of the fit of a NEP (radial_cutoff, "
+        "angular_cutoff, n_max, basis_size, l_max)",
     )
     moves = parser.add_argument_group("displacements and force constants")
     moves.add_argument(
         "--displacements",
         choices=("systematic", "random"),
         default="systematic",
-        help="single and pair displacements, or all atoms at random (default: %(default)s)",
+        help="displace single atoms and pairs, or all atoms at random (default: %(default)s)",
     )
     moves.add_argument("--number", type=int, metavar="N", help="pairs of random supercells (plus and minus)")
     moves.add_argument(
@@ -111,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A",
         help="length of a displacement in A (default: %(default)g)",
     )
-    moves.add_argument("--seed", type=int, default=0, metavar="N", help="of the random displacements and subsets")
+    moves.add_argument("--seed", type=int, default=0, metavar="N", help="for random displacements and subsets")
     moves.add_argument(
         "--solver",
         choices=("fd", "symfc"),
@@ -130,8 +136,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="mesh of the conductivity (default: 11 11 11)",
     )
-    steps.add_argument("--temperature", type=float, default=300.0, metavar="K", help="(default: %(default)g)")
-    parser.add_argument("--restart", action="store_true", help="discard what a previous run has left in the folder")
+    steps.add_argument(
+        "--temperature", type=float, default=300.0, metavar="K", help="of the conductivity (default: %(default)g)"
+    )
+    parser.add_argument("--restart", action="store_true", help="delete the results of a previous run in the folder")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -168,13 +176,16 @@ def _lead(args, executor) -> None:
     if potential is None and args.potential != "none":
         from ..phonons.anharmonic.accuracy import train_and_test
 
-        train, test = train_and_test(len(data), args.ntrain, args.ntest)
+        train, test = train_and_test(len(data), args.ntrain, args.ntest, args.data)
         potential = fitting(args, data)(train, test, args.output)
-        print_errors(args.output, data, potential, {"train": train, "test": test}, executor)
+        args.numbers["errors"] = print_errors(args.output, data, potential, {"train": train, "test": test}, executor)
     elif potential is not None and data is not None:
-        print_errors(args.output, data, potential, {"all": range(len(data))}, executor)
+        args.numbers["errors"] = print_errors(args.output, data, potential, {"all": range(len(data))}, executor)
     if potential is None:
-        result = force_constants(source, solver=args.solver, cutoff=args.cutoff)
+        try:
+            result = force_constants(source, solver=args.solver, cutoff=args.cutoff)
+        except InputError as error:
+            raise InputError(f"{args.data}: {error}") from error
     else:
         result = force_constants(
             source,
@@ -189,21 +200,23 @@ def _lead(args, executor) -> None:
     for name in CHECKPOINTS:
         (args.output / name).unlink(missing_ok=True)
     print("wrote " + ", ".join(map(str, written)))
+    args.numbers["files"] = written
 
 
 def _source(args, potential):
-    """Return the structure with its data as a phono3py object, and the data for training (None without energies)."""
+    """Return the structure with its data as a phono3py object, and the data for training (None if there are none)."""
     import ase.io
 
     from ..errors import DataFileError
-    from ..io.supercells import bare_structure, is_phonopy_yaml, read_supercells, set_nac, training_data
+    from ..io.phonopy_files import is_phonopy_yaml
+    from ..io.supercells import bare_structure, read_supercells, set_nac, training_data
     from ..phonons.anharmonic.force_constants import with_fc2_supercell
 
     fc2 = None if args.fc2_supercell in (None, ["same"]) else [_integer(word) for word in args.fc2_supercell]
     if args.reference is None and not is_phonopy_yaml(args.data):
         if potential is None or args.supercell is None:
             raise InputError(
-                f"{args.data} is no file of phono3py: give --reference and --supercell for displaced structures, or "
+                f"{args.data} is not a phono3py file: give --reference and --supercell for displaced structures, or "
                 "--supercell and a model (--potential FILE) for a unit cell"
             )
         try:
@@ -244,18 +257,21 @@ def _sizes(args):
     if args.potential not in (None, "polymlp", "nep") or args.energy or args.calculator:
         raise InputError("--convergence trains potentials: use --potential polymlp or nep")
     if args.ntrain is not None:
-        raise InputError("--convergence has the sizes of the training set: leave out --ntrain")
+        raise InputError("--convergence sets the sizes of the training set: leave out --ntrain")
     return sizes
 
 
 def _claim(args, potential) -> None:
-    """Make the folder; raise InputError if it has results of other data or options, or remove them (--restart)."""
+    """Make the output folder and record the options of this run in it.
+
+    Results of other data or options are deleted with ``--restart``. Without it they raise an InputError.
+    """
     from ..io.files import atomic_output, sha256
 
     ours = {
         name: value
         for name, value in vars(args).items()
-        if name not in ("command", "argv", "debug", "restart", "output", "processes")
+        if name not in ("command", "argv", "debug", "json", "numbers", "restart", "output", "processes")
     }
     files = [args.data, *args.outputs, *filter(None, (args.reference, args.born))]
     ours = {name: str(value) for name, value in ours.items() if name not in ("data", "outputs", "reference", "born")}
@@ -272,7 +288,8 @@ def _claim(args, potential) -> None:
         if not args.restart:
             changed = ", ".join(sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)))
             raise InputError(
-                f"{args.output} has a run that differs in {changed}: give another folder, or --restart to discard it"
+                f"{args.output} has a previous run that differs in {changed}: give another folder, or --restart to "
+                "delete it"
             )
         _discard(args.output)
     elif any(args.output.glob("fc[23].hdf5")) and not args.restart:
@@ -314,7 +331,7 @@ def _convergence(args, source, data, sizes, options, executor) -> None:
     from ..plotting.style import save_figure
     from .fc_potential import fitting
 
-    ntest = args.ntest or max(1, len(data) // 10)
+    ntest = max(1, len(data) // 10) if args.ntest is None else args.ntest
     rows, kappa = convergence(
         source,
         data,
@@ -326,6 +343,7 @@ def _convergence(args, source, data, sizes, options, executor) -> None:
         temperature=args.temperature,
         subsets=args.subsets,
         seed=args.seed,
+        source=args.data,
         executor=executor,
         **options,
     )
@@ -350,3 +368,4 @@ def _convergence(args, source, data, sizes, options, executor) -> None:
         print(line)
     print(f"all {len(data)} supercells without a potential: kappa {kappa:.4g} W/(m K)")
     print(f"wrote {table}, {figure}")
+    args.numbers.update(rows=[asdict(row) for row in rows], kappa_without_potential=kappa)

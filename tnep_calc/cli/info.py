@@ -1,4 +1,4 @@
-"""``tnep info``: what is installed, where, and what to do about what is missing."""
+"""``tnep info``: report what is installed and where, and how to install what is missing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 _EPILOG = """
-Each line says what was found and where; a line that starts with '-' says what is missing and the command that
-supplies it. Nothing but torch, ase, numpy, scipy, h5py and vesin is needed for calculators, training and spectra.
+Each line says what was found and where. A line that starts with '-' says what is missing and the command that installs
+it. Calculators, training and spectra need only torch, ase, numpy, scipy, h5py and vesin.
 """
 
 _OPTIONAL = {
@@ -29,8 +29,11 @@ def add_arguments(parser):
 
 def run(args):
     """Print the report."""
-    for line in report():
+    lines = report()
+    for line in lines:
         print(line)
+    for key, mark in (("installed", " "), ("missing", "-")):
+        args.numbers[key] = dict(line[2:].split(maxsplit=1) for line in lines if line[0] == mark)
 
 
 def report() -> list[str]:
@@ -61,7 +64,9 @@ def _torch():
     if torch.cuda.is_available():
         lines.append(f"  GPU        {torch.cuda.get_device_name(0)} (CUDA {torch.version.cuda})")
     elif torch.version.cuda is None:
-        lines.append("- GPU        this is a CPU build of torch; for a GPU install a CUDA build of the same version")
+        lines.append(
+            "- GPU        this is a CPU build of torch; to use a GPU, install a CUDA build of the same version"
+        )
     else:
         lines.append("- GPU        none seen by this CUDA build of torch: check the driver with nvidia-smi")
     return lines
@@ -82,7 +87,7 @@ def _cuda_kernels():
     if not torch.cuda.is_available():
         return []
     if torch.ops.tnep.nep_available(torch.zeros(1, device="cuda")):
-        return ["  CUDA       NEP and TNEP run on CUDA kernels, other models on plain torch"]
+        return ["  CUDA       NEP, TNEP and enthalpy models run on CUDA kernels, radnet on plain torch"]
     rebuild = "with nvcc on the path, pip install --no-build-isolation --no-deps ."
     return [f"- CUDA       plain torch is used on the GPU; to build the CUDA kernels: {rebuild}"]
 
@@ -98,14 +103,14 @@ def _lammps():
     except ImportError:
         return [*lines, "- plugin     not installed: pip install --no-build-isolation --no-deps -e ."]
     if not plugin.has_plugin():
-        return [*lines, f"- plugin     not built, as LAMMPS was missing at build time: {install}"]
+        return [*lines, f"- plugin     not built, because LAMMPS was missing at build time: {install}"]
     return [*lines, f"  plugin     {Path(plugin.plugin_dir()) / plugin.PLUGIN_FILE}"]
 
 
 def _mpi():
     here, first = _beside_python("mpiexec"), shutil.which("mpiexec")
     if here is None:
-        return ["- MPI        no mpiexec beside this python: pip install mpich"]
+        return ["- MPI        no mpiexec next to this python: pip install mpich"]
     lines = [f"  MPI        mpich {_version('mpich')}  ({here})"]
     if first is not None and Path(first).resolve() != Path(here).resolve():
         lines.append(f"- MPI        the shell finds {first} first: use {here}, or activate the environment")

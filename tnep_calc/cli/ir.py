@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import InputError
+from .mode_output import add_mode_argument, infrared_modes
 from .spectra_options import (
     add_route_argument,
     add_spectrum_arguments,
@@ -18,19 +19,22 @@ from .spectra_options import (
 
 EPILOG = """\
 The table has n(w)*alpha(w) in cm^-1 (refractive index times absorption coefficient, base e), eps''(w), and their
-standard errors; with --eps-inf also eps'(w), the refractive index n, alpha itself and the reflectivity.
+standard errors. With --eps-inf it also has eps'(w), the refractive index n, alpha itself and the reflectivity.
+The default is the average over directions (a third of the trace).
 
-No quantum correction is applied, on purpose: the classical fluctuation-dissipation formula for eps'' and n*alpha is
-already exact for harmonic modes. The average over directions (a third of the trace) is the default.
+No quantum correction is applied, because the classical fluctuation-dissipation formula for eps'' and n*alpha is
+already exact for harmonic modes.
 
-From the dipole, or from the current sum_j Z_j . v_j in the series (--route current: the same spectrum, no branches).
+The spectrum is computed from the dipole, or with --route current from the current sum_j Z_j . v_j in the series. Both
+give the same spectrum, but the current has no polarization branches.
 
-A crystal's dipole from DFT, or from a model trained on wrapped polarizations, jumps by e times a lattice vector:
---unwrap follows one branch.
+A crystal's dipole from DFT, or from a model trained on wrapped polarizations, jumps by e times a lattice vector.
+--unwrap undoes these jumps.
 
 example:
   tnep ir run.h5 -o ir.txt --plot ir.png --resolution 10
   tnep ir run.h5 -o ir_z.txt --direction 0 0 1 --eps-inf 4.6 --max 2000
+  tnep ir run.h5 -o ir.txt --modes modes.txt            # every phonon mode: spectrum, shift, lifetime
   tnep ir run-member*.h5 -o ir.txt --plot ir.png        # mean and spread of an ensemble of models
 """
 
@@ -40,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add_spectrum_arguments(parser)
     add_route_argument(parser)
+    add_mode_argument(parser)
     parser.add_argument("--volume", type=float, metavar="A3", help="volume in A^3 (default: that of the series)")
     parser.add_argument(
         "--direction",
@@ -55,12 +60,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "in the series (default: not used)",
     )
     parser.add_argument(
-        "--unwrap", action="store_true", help="follow one branch of the polarization (needs the cell in the series)"
+        "--unwrap", action="store_true", help="undo jumps between polarization branches (needs the cell in the series)"
     )
 
 
 def electronic(text: str | None, series, volume, direction) -> float | None:
-    """Return the electronic dielectric constant that ``--eps-inf`` means."""
+    """Return the electronic dielectric constant that ``--eps-inf`` stands for, along `direction` if that is given.
+
+    Returns
+    -------
+    float or None
+        None if the option was not given.
+
+    Raises
+    ------
+    InputError
+        If the text is neither a number nor ``series``, or the series has no polarizability.
+    """
     import numpy as np
 
     from ..spectra import electronic_dielectric
@@ -108,11 +124,14 @@ def run(args: argparse.Namespace) -> None:
         )
         spectrum.parameters.update(provenance(path, sampled), unwrapped=args.unwrap, skipped_ps=args.skip)
         spectra.append(spectrum)
+        if args.modes:
+            infrared_modes(args, path, series, sampled, pieces, route, volume, temperature)
         if route == "dipole" and args.direction is None:
             static = static_dielectric(pieces, volume, temperature, dt=sampled.dt)
             spread = f" +- {static.error:.2g}" if static.converged else f" +- {static.error:.2g} or more"
     fluctuations = [spectrum.parameters["static_fluctuation"] for spectrum in spectra]
     if len(spectra) > 1:
         spread = f" +- {np.std(fluctuations, ddof=1):.2g} (models)"
+    args.numbers["ionic_static_dielectric"] = np.mean(fluctuations)
     print(f"ionic part of the static dielectric constant, from all frequencies: {np.mean(fluctuations):.4g}{spread}")
     finish(args, spectra, "absorption", plot_ir)

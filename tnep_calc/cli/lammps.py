@@ -1,4 +1,4 @@
-"""``tnep lammps``: a complete input for LAMMPS from a model."""
+"""``tnep lammps``: print a complete LAMMPS input for a model."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from ..errors import InputError
 from ..io.files import atomic_output, check_output
 
 _EPILOG = """
-The input is printed, or written with -o. Elements, cutoff and units are filled in; values that may change
-are variables at its top, which -var changes as well. --structure writes the data file that the input reads.
+The input is printed, or written to the file of -o. Elements, cutoff and units are filled in from the model. Values that
+you may want to change are variables at the top of the input, which LAMMPS's option -var also sets. --structure writes
+the data file that the input reads.
 
 examples:
   tnep lammps quartz.pt --template ir --structure quartz.cif --repeat 4 4 4 -o in.ir
   mpiexec -n 4 lmp -in in.ir
   tnep lammps energy.pt --template field --dipole dipole.pt --polarizability alpha.pt > in.field
 """
-NAMES = ("nve", "npt", "ir", "raman", "field", "dielectric", "hysteresis")
+NAMES = ("nve", "npt", "ir", "raman", "spectrum", "field", "dielectric", "hysteresis")
 
 
 def add_arguments(parser):
@@ -27,8 +28,9 @@ def add_arguments(parser):
         "--template",
         required=True,
         choices=NAMES,
-        help="nve, npt: dynamics; ir, raman: dynamics with the response for spectra; field: dynamics in an electric "
-        "field; dielectric: constants from the response to a field; hysteresis: a cycle of the field",
+        help="nve, npt: dynamics; ir, raman: dynamics with the output for spectra; spectrum: the same without a "
+        "stored series, from correlation functions; field: dynamics in an electric "
+        "field; dielectric: dielectric constants from the response to a field; hysteresis: a cycle of the field",
     )
     parser.add_argument("--dipole", metavar="FILE", help="dipole model, if the model is a potential")
     parser.add_argument("--polarizability", metavar="FILE", help="polarizability model, if the model is a potential")
@@ -37,7 +39,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--structure", metavar="FILE", help="structure (any format of ASE) to write as that data file")
     parser.add_argument(
-        "--repeat", type=int, nargs=3, default=(1, 1, 1), metavar=("X", "Y", "Z"), help="supercell of the structure"
+        "--repeat", type=int, nargs=3, default=(1, 1, 1), metavar=("X", "Y", "Z"), help="repeats of the structure"
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="input to write (default: print it)")
     parser.add_argument("--force", action="store_true", help="overwrite files that exist")
@@ -56,10 +58,10 @@ def run(args):
 
         from ..artifact import read_metadata
 
-        check_output(args.data, args.force)
+        check_output(args.data, args.force, [args.structure])
         try:
             atoms = next(iter(iread(args.structure, index=-1)))
-        except Exception as error:  # ASE raises whatever its readers meet
+        except Exception as error:  # ASE's readers raise exceptions of many types
             raise InputError(f"{args.structure}: ASE cannot read it ({error})") from error
         write_structure(args.data, atoms.repeat(tuple(args.repeat)), read_metadata(args.model).species, args.force)
     if args.output is None:

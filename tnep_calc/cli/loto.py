@@ -1,4 +1,4 @@
-"""``tnep loto``: LO-TO splitting by direction, from models or from files of phonopy."""
+"""``tnep loto``: LO-TO splitting by direction, from models or from phonopy files."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import tempfile
 from pathlib import Path
 
 from ..errors import InputError
+from ..parallel import communicator
 from .phonon_options import (
-    MODELS,
     add_model_arguments,
     add_supercell_arguments,
     born_source,
     calculator_of,
-    communicator,
+    is_finished,
     read_structure,
     settings_of,
 )
 
 EPILOG = """\
-Modes at q -> 0 for directions of q, with the TO mode that each comes from, the share of its dipole along q, the
-Lyddane-Sachs-Teller check, and the sum of the Born charges before and after correction (it moves LO modes).
+Prints the modes at q -> 0 for directions of q, with the TO mode that each comes from, the share of its dipole along q,
+and the Lyddane-Sachs-Teller check. The sum of the Born charges is shown before and after its correction, because the
+correction shifts the LO modes.
 
 examples:
   tnep loto POSCAR --enthalpy model.pt --directions 1 0 0  0 0 1
-  tnep loto phonopy_params.yaml                                 # any calculation of phonopy that has Born charges
+  tnep loto phonopy_params.yaml                                 # any phonopy calculation with Born charges
   tnep loto phonopy_params.yaml --born BORN --angle 0 0 1  1 0 0 --plot angle.png
 """
 
@@ -33,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``tnep loto``."""
     parser.epilog = EPILOG
     parser.add_argument(
-        "structure", type=Path, help="structure for models, or phonopy_params.yaml with force constants"
+        "structure",
+        type=Path,
+        help="structure for models, or force constants (phonopy, q2r.x, ph.x)",
     )
     add_model_arguments(parser)
     add_supercell_arguments(parser)
@@ -50,26 +53,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs=6,
         metavar="Q",
-        help="turn q from one direction to another (six numbers) and write the modes at each angle",
+        help="rotate q from one direction to another (six numbers) and print the modes at each angle",
     )
-    group.add_argument("--all", action="store_true", help="all modes, not only those with a dipole along q")
+    group.add_argument("--all", action="store_true", help="print all modes, not only those with a dipole along q")
     group.add_argument("--csv", type=Path, metavar="FILE", help="write the table (with --angle: the scan)")
     group.add_argument("--plot", type=Path, metavar="FILE", help="draw the scan of --angle (png, pdf, svg)")
-    group.add_argument("--keep", type=Path, metavar="DIR", help="keep forces here, and resume from it")
+    group.add_argument("--keep", type=Path, metavar="DIR", help="keep the forces in this folder, and resume from it")
 
 
 def phonopy_object(args: argparse.Namespace, comm=None):
     """Return the phonopy object of a file, or of a calculation with models."""
-    text = args.structure.read_bytes()[:2000] if args.structure.is_file() else b""
-    if not any(getattr(args, role) for role in MODELS) and (b"phonopy" in text or args.structure.suffix == ".xz"):
-        try:
-            import phonopy
-        except ImportError as error:
-            raise InputError("this needs phonopy: pip install 'tnep_calc[phonons]'") from error
-        try:
-            phonon = phonopy.load(args.structure, log_level=0)
-        except Exception as error:  # phonopy raises anything
-            raise InputError(f"{args.structure}: phonopy cannot load it ({error})") from error
+    if is_finished(args):
+        from ..phonons.loading import load_phonon
+
+        phonon = load_phonon(args.structure)
         if args.born is not None:
             from ..phonons.nac import set_nac
 
@@ -111,28 +108,44 @@ def run(args: argparse.Namespace) -> None:
     from ..phonons.report import loto_sheet, lst_sheet, tensor_text, write_sheet
 
     charges, modes = charges_of(phonon), gamma_modes(phonon)
-    static = static_dielectric(charges.dielectric, mode_charges(charges.used, modes), modes)
+    unstable, static, tensors = modes.imaginary(), None, [charges.dielectric]
+    if not unstable:
+        static = static_dielectric(charges.dielectric, mode_charges(charges.used, modes), modes)
+        tensors.append(static)
     if args.directions is None:
-        axes = principal_axes(static)
-        directions = axes[different_axes([charges.dielectric, static], axes)]
+        axes = principal_axes(tensors[-1])
+        directions = axes[different_axes(tensors, axes)]
     elif len(args.directions) % 3:
         raise InputError(f"--directions needs three numbers for each direction, got {len(args.directions)}")
     else:
         directions = np.array(args.directions).reshape(-1, 3)
-    print(f"eps_inf      {tensor_text(charges.dielectric)}\neps_0        {tensor_text(static)}")
+    print(f"eps_inf      {tensor_text(charges.dielectric)}")
+    if static is None:
+        print(f"eps_0        none, as the structure is unstable: {', '.join(unstable)}; imaginary is negative below")
+    else:
+        print(f"eps_0        {tensor_text(static)}")
     print(
         f"charge sum   {np.abs(charges.sum_before).max():.3e} e before, {np.abs(charges.sum_after).max():.1e} e after: "
         f"{charges.correction}\nmethod       {charges.method}\n"
     )
-    rows = [(q, *assign(phonon, q, modes), lyddane_sachs_teller(phonon, q, modes)) for q in directions]
+    rows = [
+        (q, *assign(phonon, q, modes), None if static is None else lyddane_sachs_teller(phonon, q, modes))
+        for q in directions
+    ]
     sheet = loto_sheet(modes, rows, everything=args.all)
-    print(sheet.text() + "\n\n" + lst_sheet(rows).text())
+    print(sheet.text())
+    if static is not None:
+        print("\n" + lst_sheet(rows).text())
+    args.numbers.update(
+        eps_inf=charges.dielectric, eps_static=static, charge_sum_e=charges.sum_before, modes=sheet.records()
+    )
     if args.angle is not None:
         from ..phonons.report import scan_sheet
 
         scan = angle_scan(phonon, args.angle[:3], args.angle[3:])
         sheet = scan_sheet(scan)
         print("\n" + sheet.text())
+        args.numbers["scan"] = sheet.records()
         if args.plot is not None:
             import matplotlib
 

@@ -10,16 +10,16 @@ from pathlib import Path
 from ..errors import InputError
 
 EPILOG = """\
-DIR has phono3py.yaml, fc2.hdf5 and fc3.hdf5, as 'tnep fc' or phono3py writes them. The results go there too, unless -o
-names another folder: kappa.txt (all components), phono3py's own kappa-m*.hdf5, the figures kappa.png (cumulative over
-frequency) and linewidths.png, and widths-*K.txt with the modes at Gamma:
+DIR has phono3py.yaml, fc2.hdf5 and fc3.hdf5, as written by 'tnep fc' or phono3py. The results are written to the same
+folder, or to that of -o: kappa.txt (all components), phono3py's own kappa-m*.hdf5, the figures kappa.png (cumulative
+over frequency) and linewidths.png, and widths-*K.txt with the modes at Gamma:
 
   # mode  frequency/cm^-1  FWHM/cm^-1
        4       165.103421     3.812345
 
-These widths are full widths at half maximum, 2 Gamma, and the input of --widths of the infrared and Raman spectra of
-lattice dynamics. The non-analytic term is used if phono3py.yaml or --born has Born charges. In the relaxation-time
-approximation a run that was killed resumes; the direct solution always starts from scratch.
+These widths are full widths at half maximum, 2 Gamma. 'tnep phonons --widths' reads them for its infrared and Raman
+spectra. The non-analytic term is used if phono3py.yaml or --born has Born charges. In the relaxation-time
+approximation a run that was killed resumes. The direct solution always starts from scratch.
 
 examples:
   tnep ltc nacl --mesh 15 15 15
@@ -34,8 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder with the force constants")
     grid = parser.add_mutually_exclusive_group(required=True)
     grid.add_argument("--mesh", type=int, nargs=3, metavar="N", help="numbers of grid points")
-    grid.add_argument("--length", type=float, metavar="A", help="the mesh as a length in A: the larger, the denser")
-    parser.add_argument("--temperatures", type=float, nargs="+", default=[300.0], metavar="K", help="(default: 300)")
+    grid.add_argument("--length", type=float, metavar="A", help="mesh given as a length in A: a larger one is denser")
+    parser.add_argument(
+        "--temperatures", type=float, nargs="+", default=[300.0], metavar="K", help="temperatures (default: 300)"
+    )
     parser.add_argument(
         "--method",
         choices=("rta", "direct"),
@@ -44,10 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument("--isotopes", action="store_true", help="scattering by the natural distribution of isotopes")
-    parser.add_argument("--boundary", type=float, metavar="UM", help="mean free path of boundary scattering in um")
+    parser.add_argument(
+        "--boundary", type=float, metavar="UM", help="add boundary scattering with this mean free path in um"
+    )
     nac = parser.add_mutually_exclusive_group()
     nac.add_argument("--born", type=Path, metavar="FILE", help="file BORN for the non-analytic term")
-    nac.add_argument("--no-nac", action="store_true", help="leave the non-analytic term out")
+    nac.add_argument("--no-nac", action="store_true", help="do not use the non-analytic term")
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder for the results (default: DIR)")
     parser.add_argument("--force", action="store_true", help="overwrite results of a previous run")
 
@@ -61,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     from ..io.files import check_output
     from ..io.linewidths import write_linewidths
     from ..io.supercells import set_nac
-    from ..phonons.anharmonic.conductivity import thermal_conductivity
+    from ..phonons.anharmonic.conductivity import COMPONENTS, thermal_conductivity
     from ..phonons.anharmonic.force_constants import read_force_constants
     from ..plotting.conductivity import plot_cumulative, plot_linewidths
     from ..plotting.style import save_figure
@@ -83,6 +87,13 @@ def run(args: argparse.Namespace) -> None:
     lines = _lines(conductivity, phono3py.nac_params is not None, args)
     _write(table, "\n".join(lines) + "\n")
     print("\n".join(lines))
+    args.numbers.update(
+        method=conductivity.method,
+        mesh=conductivity.mesh,
+        temperatures_K=conductivity.temperatures,
+        components=COMPONENTS,
+        kappa_W_per_mK=conductivity.kappa,
+    )
     figures = {"kappa.png": plot_cumulative, "linewidths.png": plot_linewidths}
     for name, plot in figures.items():
         save_figure(plot(conductivity, shown).figure, output / name, force=True)

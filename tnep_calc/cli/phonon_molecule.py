@@ -1,4 +1,4 @@
-"""The part of ``tnep phonons`` for molecules."""
+"""``tnep phonons`` for molecules: vibrations with infrared and Raman activities."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import argparse
 
 
 def run_molecule(args: argparse.Namespace, atoms, calculator, provenance: dict) -> None:
-    """Calculate the vibrations of a molecule, print and write the table of infrared and Raman activities."""
+    """Compute the vibrations of a molecule, and print and write the table of infrared and Raman activities."""
     from ..phonons.analysis import Conditions
     from ..phonons.molecule import vibrations
-    from ..phonons.report import mode_sheet, write_numbers, write_sheet
+    from ..phonons.report import mode_sheet, write_sheet
+    from ..phonons.results import write_numbers
 
     args.output.mkdir(parents=True, exist_ok=True)
     found = vibrations(atoms, calculator, relax=not args.no_relax, fmax=args.fmax, displacement=args.displacement)
@@ -19,8 +20,7 @@ def run_molecule(args: argparse.Namespace, atoms, calculator, provenance: dict) 
         print(note)
     print(sheet.text())
     write_sheet(args.output / "modes.csv", sheet)
-    write_numbers(
-        args.output / "phonons.json",
+    args.numbers.update(
         {
             "provenance": provenance,
             "notes": found.notes,
@@ -30,6 +30,7 @@ def run_molecule(args: argparse.Namespace, atoms, calculator, provenance: dict) 
             "eigenvectors": found.modes.eigenvectors,
             "mode_charges_e_per_sqrt_amu": found.charges,
             "raman_tensors_A2_per_sqrt_amu": found.tensors,
-        },
+        }
     )
+    write_numbers(args.output / "phonons.json", args.numbers)
     print(f"\ntables: {args.output / 'modes.csv'}, {args.output / 'phonons.json'}")

@@ -1,9 +1,8 @@
-"""Options that ``tnep phonons`` and ``tnep loto`` share."""
+"""Options shared by ``tnep phonons`` and ``tnep loto``."""
 
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from ..errors import InputError
@@ -12,16 +11,16 @@ MODELS = ("enthalpy", "energy", "radnet", "dipole", "susceptibility")
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the models and what replaces some of them."""
+    """Add the options that name models, and ``--born``, which replaces a model of the Born charges."""
     group = parser.add_argument_group("models (artifact of tnep, or nep.txt)")
     group.add_argument(
         "--enthalpy",
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="electric enthalpy: gives everything; several are an ensemble",
+        help="electric enthalpy: predicts everything below; several: an ensemble",
     )
-    group.add_argument("--energy", type=Path, nargs="+", metavar="FILE", help="potential: forces; polymlp.yaml too")
+    group.add_argument("--energy", type=Path, nargs="+", metavar="FILE", help="potential: forces; also polymlp.yaml")
     group.add_argument("--radnet", type=Path, nargs="+", metavar="FILE", help="radnet: Born charges, eps_inf and Raman")
     group.add_argument("--dipole", type=Path, nargs="+", metavar="FILE", help="dipole: Born charges")
     group.add_argument(
@@ -31,42 +30,61 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--born",
         type=Path,
         metavar="FILE",
-        help="Born charges and eps_inf from a BORN file, VASP, ABINIT (output, DDB) or extended xyz, instead of models",
+        help="Born charges and eps_inf from a file instead of models: BORN, VASP, ABINIT (output, DDB), "
+        "ph.x (output, dynamical matrix of Gamma) or extended xyz",
     )
 
 
 def add_supercell_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what decides the force constants."""
+    """Add the options of relaxation, supercell and force constants."""
     group = parser.add_argument_group("force constants")
-    group.add_argument("--no-relax", action="store_true", help="keep cell and positions as they are in the file")
-    group.add_argument("--fmax", type=float, default=1e-4, metavar="EV/A", help="largest force left (default: 1e-4)")
+    relaxation = group.add_mutually_exclusive_group()
+    relaxation.add_argument("--no-relax", action="store_true", help="keep cell and positions as they are in the file")
+    relaxation.add_argument("--fixed-cell", action="store_true", help="relax the positions only")
+    group.add_argument(
+        "--fmax", type=float, default=1e-4, metavar="EV/A", help="largest force after relaxation (default: 1e-4)"
+    )
     group.add_argument(
         "--length",
         type=float,
         metavar="A",
         help="smallest height of the supercell (default: twice the cutoff of the model, at least 10)",
     )
-    group.add_argument("--dim", type=int, nargs=3, metavar="N", help="repeats of the conventional cell instead")
-    group.add_argument("--displacement", type=float, default=0.01, metavar="A", help="default: 0.01")
+    group.add_argument(
+        "--dim",
+        type=int,
+        nargs=3,
+        metavar="N",
+        help="supercell as repeats of the conventional cell, instead of --length",
+    )
+    group.add_argument(
+        "--displacement", type=float, default=0.01, metavar="A", help="length of the displacements (default: 0.01)"
+    )
     group.add_argument(
         "--random",
         type=int,
         metavar="N",
         help="N supercells with random displacements, fitted by symfc (default: systematic displacements)",
     )
-    group.add_argument("--symprec", type=float, default=1e-4, metavar="A", help="tolerance of symmetry (default: 1e-4)")
+    group.add_argument("--symprec", type=float, default=1e-4, metavar="A", help="symmetry tolerance (default: 1e-4)")
     group.add_argument(
         "--nac",
         choices=("gonze", "wang"),
         default="gonze",
-        help="non-analytic term: Gonze-Lee (default) or Wang; the same at q -> 0",
+        help="non-analytic term: Gonze-Lee (default) or Wang; both agree at q -> 0",
     )
-    group.add_argument("--no-nac", action="store_true", help="leave Born charges out (metals)")
-    group.add_argument("--restart", action="store_true", help="discard what a previous run has left in the folder")
+    group.add_argument("--no-nac", action="store_true", help="do not use Born charges (metals)")
+    group.add_argument("--restart", action="store_true", help="delete the results of a previous run in the folder")
 
 
 def calculator_of(args: argparse.Namespace):
-    """Return the calculator of the models, and the checksums of their files."""
+    """Return the calculator of the given models, and their provenance (file names and checksums).
+
+    Raises
+    ------
+    InputError
+        If no model gives forces, a file is missing, or models do not fit together.
+    """
     from ..calculators.tnep import TNEPCalculator
     from ..io.files import sha256
     from ..phonons.anharmonic.polymlp import PolymlpCalculator, is_polymlp
@@ -76,23 +94,23 @@ def calculator_of(args: argparse.Namespace):
         raise InputError("forces need a model: --enthalpy FILE or --energy FILE")
     for paths in given.values():
         for path in paths:
-            if not path.is_file():
-                raise InputError(f"{path}: no such file")
+            _check_file(path)
     sources = {role: paths[0] if len(paths) == 1 else paths for role, paths in given.items()}
     known = {role: [{"file": path.name, "sha256": sha256(path)} for path in paths] for role, paths in given.items()}
     if "energy" in given and is_polymlp(given["energy"][0]):
         if given != {"energy": given["energy"][:1]}:
-            raise InputError("a polynomial potential gives forces alone: add --born, and leave other models out")
+            raise InputError("a polynomial potential only gives forces: leave out the other models, and add --born")
         return PolymlpCalculator(given["energy"][0]), {"models": known}
     return TNEPCalculator(**sources), {"models": known}
 
 
 def settings_of(args: argparse.Namespace, raman: bool):
-    """Return the settings of the calculation."""
+    """Return the :class:`tnep_calc.phonons.workflow.Settings` of the options; `raman` asks for Raman tensors."""
     from ..phonons.workflow import Settings
 
     return Settings(
         relax=not args.no_relax,
+        fixed_cell=args.fixed_cell,
         fmax=args.fmax,
         symprec=args.symprec,
         length=args.length,
@@ -105,44 +123,73 @@ def settings_of(args: argparse.Namespace, raman: bool):
 
 
 def read_structure(path: Path):
-    """Return the last structure of any file that ASE reads."""
+    """Return the last structure of a file, in any format of ASE.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or ASE cannot read it.
+    """
     from ase.io import read
 
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
         return read(path)
-    except Exception as error:  # ASE raises anything
+    except Exception as error:  # ASE raises exceptions of many types
         raise InputError(f"{path}: ASE cannot read a structure from it ({error})") from error
 
 
-def communicator():
-    """Return the MPI communicator of a program that was started by mpiexec, else None.
-
-    Raises
-    ------
-    InputError
-        If mpi4py is missing, or belongs to another MPI than mpiexec: all processes would do the same work.
-    """
-    sizes = [os.environ[name] for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS") if name in os.environ]
-    if not sizes or int(sizes[0]) == 1:
-        return None
-    try:
-        from mpi4py import MPI
-    except ImportError as error:
-        raise InputError(f"mpiexec starts several processes, but mpi4py cannot be used: {error}") from error
-    if MPI.COMM_WORLD.Get_size() != int(sizes[0]):
-        raise InputError(
-            f"mpiexec has started {sizes[0]} processes, but mpi4py sees {MPI.COMM_WORLD.Get_size()}: use the mpiexec "
-            "of the MPI that mpi4py belongs to ('tnep info' names it)"
-        )
-    return MPI.COMM_WORLD
-
-
 def born_source(args: argparse.Namespace):
-    """Return the function that reads ``--born`` for a phonopy object, or None."""
+    """Return a function that reads the file of ``--born`` for a phonopy object, or None without that option."""
     if args.born is None:
         return None
+    _check_file(args.born)
     from ..io.born import read_born
 
     return lambda phonon: read_born(args.born, phonon)
+
+
+def _check_file(path: Path) -> None:
+    """Raise InputError before the forces are computed if a file is missing that is read after them."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+
+
+def raman_source(args: argparse.Namespace):
+    """Return a function that reads the files of ``--raman-from`` for a phonopy object, or None without that option."""
+    if args.raman_from is None:
+        return None
+    for path in args.raman_from:
+        _check_file(path)
+    from ..phonons.raman_source import gradient_from_files
+
+    return lambda phonon: gradient_from_files(args.raman_from, phonon)
+
+
+def is_finished(args: argparse.Namespace) -> bool:
+    """Return whether the structure is a file with force constants, and no model is given."""
+    from ..phonons.loading import is_phonon_file
+
+    return not any(getattr(args, role) for role in MODELS) and is_phonon_file(args.structure)
+
+
+def finished_phonons(args: argparse.Namespace):
+    """Return the :class:`tnep_calc.phonons.workflow.Phonons` of a file with force constants."""
+    from ..io.files import sha256
+    from ..phonons.loading import load_phonon
+    from ..phonons.workflow import phonons_of
+
+    provenance = {
+        "structure": args.structure.name,
+        "structure_sha256": sha256(args.structure),
+        "command": "tnep " + " ".join(args.argv),
+    }
+    return phonons_of(
+        load_phonon(args.structure),
+        settings_of(args, not args.no_raman),
+        born=born_source(args),
+        gradient=raman_source(args),
+        provenance=provenance,
+        log=lambda line: print(line, flush=True),
+    )

@@ -1,12 +1,13 @@
-"""The option ``--porto``: scattering geometries of an oriented crystal, the same words in every command."""
+"""The option ``--porto``, shared by all commands: scattering geometries of an oriented crystal."""
 
 from __future__ import annotations
 
 import argparse
 
-HELP = """geometry of an oriented crystal in Porto notation, may be repeated: direction of the incident light, (its
-polarization and the detected one), direction of the scattered light, e.g. "z(xy)-z"; axes x, y, z are Cartesian; any
-direction in brackets, [1,1,0]; write --porto="-z(xx)z" where the first sign is a minus"""
+HELP = """scattering geometry of an oriented crystal in Porto notation (repeatable): A and D are the directions of the
+incident and the scattered light, B and C the incident and the detected polarization, e.g. "z(xy)-z"; x, y and z are
+Cartesian axes, and brackets give any other direction, [1,1,0]; if the first character is a minus, write
+--porto="-z(xx)z\""""
 
 
 def add_porto_argument(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +16,7 @@ def add_porto_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lattice-directions",
         action="store_true",
-        help="brackets in --porto are in lattice vectors instead of Cartesian axes",
+        help="directions in brackets of --porto are in lattice vectors instead of Cartesian axes",
     )
 
 
@@ -25,9 +26,15 @@ def porto_geometries(args: argparse.Namespace, cell=None) -> list:
     Parameters
     ----------
     args : Namespace
-        With what :func:`add_porto_argument` added.
-    cell : array_like, shape (3, 3), optional, in Å
-        Lattice vectors in rows, of a cell that does not change; needed for ``--lattice-directions``.
+        With the options of :func:`add_porto_argument`.
+    cell : ndarray, shape (3, 3), optional, in Å
+        Lattice vectors in rows. ``--lattice-directions`` needs it. The cells of a run at constant pressure, shape
+        (frames, 3, 3), count as unknown.
+
+    Raises
+    ------
+    InputError
+        If ``--lattice-directions`` is used without a cell, or a geometry cannot be read.
     """
     from ..errors import InputError
     from ..spectra.porto import parse_porto

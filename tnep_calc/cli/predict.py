@@ -1,4 +1,4 @@
-"""``tnep predict``: models on the structures of a file, compared with its labels."""
+"""``tnep predict``: evaluate models on the structures of a file and compare with its labels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from ..errors import InputError
 from ..families import ROLES
 
 EPILOG = """\
-Labels that the file has (energy, forces, stress or virial, dipole, born_charges, polarizability or epsilon_inf) are
-compared with the predictions: root mean square and mean absolute error, the former also relative to the spread of the
-label, and R2. Energies, virials, dipoles and polarizabilities count per atom. Dipoles of periodic structures are
-compared modulo e times the lattice vectors; the mean of the Born charges is subtracted from the labels of a structure
-(acoustic sum rule). A model of the enthalpy gives everything; a structure with an electric_field is evaluated in it.
-A radnet model gives dipole and polarizability.
+Predictions are compared with the labels of the file: energy, forces, stress or virial, dipole, born_charges, and
+polarizability or epsilon_inf. The table has the root mean square error (also relative to the spread of the label), the
+mean absolute error and R2. Energies, virials, dipoles and polarizabilities are taken per atom. Dipoles of periodic
+structures are compared modulo e times the lattice vectors. The mean of the Born charges of each structure is subtracted
+from its labels (acoustic sum rule). A model of the electric enthalpy predicts all of these. It evaluates a structure
+with an electric_field in that field. A radnet model predicts dipole and polarizability. If the model stores the range
+of its training data, a note says how many structures are outside of it, and how far.
 
 examples:
   tnep predict test.extxyz --energy energy/model.pt --plot parity.png
@@ -42,7 +43,9 @@ def add_arguments(parser):
     parser.add_argument(
         "--susceptibility-unit", help="the same for the polarizability (default e*A^2/V; also A^3, bohr^3, N*chi)"
     )
-    parser.add_argument("--no-fold", action="store_true", help="do not fold dipoles of periodic structures")
+    parser.add_argument(
+        "--no-fold", action="store_true", help="do not compare dipoles of periodic structures modulo e times the cell"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="predictions to write (extended xyz)")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw parity plots (.png, .pdf or .svg)")
     parser.add_argument("--force", action="store_true", help="overwrite output files")
@@ -60,7 +63,7 @@ def run(args):
     if not models:
         raise InputError("give at least one model: --enthalpy, --radnet, --energy, --dipole or --susceptibility")
     for path in filter(None, (args.output, args.plot)):
-        check_output(path, args.force)
+        check_output(path, args.force, [*args.files, *(model for given in models.values() for model in given)])
     if args.plot:
         check_figure_name(args.plot)
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
@@ -70,6 +73,10 @@ def run(args):
     )
     predictions, compared = compare_ensemble(structures, calculator, fold=not args.no_fold)
     _print_table(compared, len(structures))
+    notes = calculator.range_check.survey(predictions)
+    for line in notes:
+        print(f"note: {line}")
+    args.numbers.update(structures=len(structures), errors=[_numbers(panel) for panel in compared], notes=notes)
     if args.output:
         _write(args.output, predictions, args.force)
     if args.plot:
@@ -81,12 +88,19 @@ def run(args):
         save_figure(plot_parity(compared), args.plot, args.force)
 
 
+def _numbers(panel):
+    """Return the errors of one quantity, in the unit of the label."""
+    (errors,) = panel["splits"].values()
+    scalars = {name: errors[name] for name in ("rmse", "mae", "r2", "std", "spread", "count")}
+    return {"quantity": panel["name"], "unit": panel["unit"], **scalars}
+
+
 def _print_table(compared, count):
     from ..training.common.parity import lines_of
 
     print(f"{count} structure{'s' * (count > 1)}")
     if not compared:
-        print("no label that these models predict is in the file")
+        print("the file has no label that these models predict")
         return
     print("\n".join(lines_of(compared)))
 

@@ -11,11 +11,12 @@ SHOWN = 10
 
 EPILOG = """\
 The models are an ensemble: two or more of one kind, e.g. the members of 'tnep train' with [ensemble]. Structures are
-chosen one by one: each has the largest product of uncertainty (standard deviation over the models) and distance to the
-nearest structure chosen before, so that they are uncertain and differ from each other. With --known, distances to
-structures that have labels already (a training set) count too.
+chosen one by one. Each has the largest product of uncertainty (standard deviation over the models) and distance to the
+nearest structure chosen before, so that the chosen structures are uncertain and differ from each other. With --known,
+the distances to structures that have labels already (a training set) count too.
 
-The output (extended xyz) has 'uncertainty' and 'frame' of every structure; label it and train again.
+The output (extended xyz) has the 'uncertainty' and the 'frame' of every structure. Label these structures with DFT, add
+them to the training set and train again.
 
 example:
   tnep select md.extxyz --models energy/member*/model.pt --n 50 -o to_label.extxyz --plot selection.png
@@ -32,7 +33,7 @@ def add_arguments(parser):
     parser.add_argument("--models", nargs="+", required=True, metavar="MODEL", help="artifacts or nep.txt files")
     parser.add_argument("--n", type=int, default=50, metavar="N", help="number of structures (default: %(default)s)")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="structures (extended xyz)")
-    parser.add_argument("--every", type=int, default=1, metavar="K", help="look at every Kth frame only (default: 1)")
+    parser.add_argument("--every", type=int, default=1, metavar="K", help="use every Kth frame only (default: 1)")
     parser.add_argument("--known", metavar="FILE", help="structures that have labels already, in any format of ASE")
     parser.add_argument("--unit", help="unit in which the models of a nep.txt were trained, see 'tnep export'")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="figure to write (.png, .pdf or .svg)")
@@ -40,7 +41,7 @@ def add_arguments(parser):
 
 
 def run(args):
-    """Survey the trajectory, choose, and write."""
+    """Evaluate the ensemble on the trajectory, choose structures, and write them."""
     from ase.io import write
 
     from ..datasets.selection import MEASURES, select_structures, survey
@@ -48,7 +49,7 @@ def run(args):
     from ..plotting.style import check_figure_name
 
     for path in filter(None, (args.output, args.plot)):
-        check_output(path, args.force)
+        check_output(path, args.force, filter(None, (args.trajectory, args.known, *args.models)))
     if args.plot:
         check_figure_name(args.plot)
     if args.every < 1 or args.n < 1:
@@ -75,12 +76,22 @@ def run(args):
     print(f"{len(values)} structures: mean {values.mean():.4g}, largest {values.max():.4g}")
     print(f"{len(chosen)} selected: mean {values[chosen].mean():.4g}, smallest {values[chosen].min():.4g}")
     if len(chosen) < args.n:
-        print(f"note: {args.n} were asked for, but no more differ from those chosen")
+        print(f"note: fewer than the {args.n} structures of --n, because the others repeat those selected")
     print(f"{'order':>6}{'frame':>8}{'uncertainty':>13}{'distance':>10}")
     for k, row in enumerate(chosen[:SHOWN]):
         print(f"{k + 1:>6}{row * args.every:>8}{values[row]:>13.4g}{distance[k]:>10.3g}")
     if len(chosen) > SHOWN:
         print(f"   ... {len(chosen) - SHOWN} more in {args.output}")
+    args.numbers.update(
+        unit=unit,
+        structures=len(values),
+        mean=values.mean(),
+        selected=[
+            {"frame": row * args.every, "uncertainty": values[row], "distance": distance[k]}
+            for k, row in enumerate(chosen)
+        ],
+        output=args.output,
+    )
     if args.plot:
         import numpy as np
 
@@ -93,7 +104,7 @@ def run(args):
 
 
 def _calculator(paths, unit):
-    """Return the calculator of an ensemble, whose slot is that of the kind of its models."""
+    """Return the calculator of an ensemble of models of one kind."""
     from ..artifact import is_artifact, read_metadata
     from ..calculators.tnep import TNEPCalculator
     from ..io.gpumd.nep_txt import read_nep

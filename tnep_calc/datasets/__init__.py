@@ -1,1 +1,1 @@
-"""Data sets before training: checks, reports, and the selection of structures for the next calculations."""
+"""Data sets before training: checks, reports, and the selection of structures to label next."""

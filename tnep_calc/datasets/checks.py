@@ -1,7 +1,8 @@
 """Checks of labelled structures before training: what is wrong, and where.
 
-Nothing is changed.  An *error* makes training senseless (numbers that are not finite, overlapping atoms), a *warning*
-is very likely a mistake (units, sum rules, outliers, two different labels of one structure), a *note* is worth knowing.
+The structures are not changed.  An *error* makes training pointless (numbers that are not finite, overlapping atoms).
+A *warning* is very likely a mistake (units, sum rules, outliers, two different labels of one structure).  A *note* is
+worth knowing.
 """
 
 from __future__ import annotations
@@ -43,15 +44,16 @@ def check_structures(structures: Sequence[LabelledStructure], units: bool = True
     ----------
     structures : sequence of LabelledStructure
     units : bool, default True
-        Whether the labels are in the units of the package; if not, magnitudes are not judged.
+        Whether the labels are in the units of the package. If not, their magnitudes are not checked.
 
     Returns
     -------
     list of Finding
+        If numbers are not finite or atoms are too dense, only these findings: other checks would be meaningless.
     """
     if not structures:
         return []
-    unsound = list(not_finite(structures)) or list(too_dense(structures))  # would only make nonsense of everything else
+    unsound = list(not_finite(structures)) or list(too_dense(structures))
     checks = [check for check in CHECKS if units or check not in (magnitudes, polarizabilities)]
     findings = unsound or [finding for check in checks for finding in check(structures)]
     return sorted(findings, key=lambda f: LEVELS.index(f.level))
@@ -64,30 +66,30 @@ def check_before_training(
     train: Sequence[int] | np.ndarray | None = None,
     species: Sequence[str] = (),
 ) -> str:
-    """Return a line that sums the findings up, or raise if there is an error among them.
+    """Return one line that summarizes the findings, or raise if any of them is an error.
 
-    Rare species, and those of the model that are missing, are logged as warnings besides.
+    Rare species, and species of the model that no structure has, are also logged as warnings.
 
     Parameters
     ----------
     structures : sequence of LabelledStructure
     in_field : bool, default False
-        Whether the model knows electric fields; if not, labels in a field are an error.
+        Whether the model takes an electric field. If not, labels in a field are an error.
     units : bool, default True
         As in :func:`check_structures`.
     train : sequence of int, optional
-        The structures that are trained on, which rare species are counted in; None = all.
+        Indices of the structures to train on, in which rare species are counted; None = all.
     species : sequence of str, default ()
-        Species of the model, which some of these should have.
+        Species of the model. A species that none of these structures has is a warning.
 
     Raises
     ------
     DataFileError
-        With the first errors.
+        If there are errors; the message lists the first three.
     """
     findings = check_structures(structures, units)
     if not in_field and (inside := [s.source for s in structures if field_of(s).any()]):
-        text = "labels in a field, which this kind of model does not know: leave these structures out"
+        text = "labels in a field, which this kind of model does not take: leave these structures out"
         findings.insert(0, Finding("error", "field", "electric_field", tuple(inside), text))
     _raise_errors(findings)
     chosen = structures if train is None else [structures[k] for k in train]
@@ -100,20 +102,23 @@ def check_before_training(
 def check_before_testing(
     structures: Sequence[LabelledStructure], train: Sequence[LabelledStructure], units: bool = True
 ) -> str:
-    """Return a line that sums up the findings in structures to test with, or raise if there is an error among them.
+    """Return one line that summarizes the findings in test structures, or raise if any of them is an error.
 
-    Structures that are trained on too are logged as a warning besides; rare species do not matter here.
+    Test structures that are also trained on are logged as a warning.  Rare species are not reported.
 
     Parameters
     ----------
-    structures, train : sequence of LabelledStructure
+    structures : sequence of LabelledStructure
+        Test structures.
+    train : sequence of LabelledStructure
+        Structures that are trained on.
     units : bool, default True
         As in :func:`check_structures`.
 
     Raises
     ------
     DataFileError
-        With the first errors.
+        If there are errors; the message lists the first three.
     """
     findings = [f for f in check_structures(structures, units) if f.check != "rare species"]
     _raise_errors(findings)
@@ -121,7 +126,7 @@ def check_before_testing(
     both = [(s.source, known[key]) for s in structures if (key := _geometry(s)) in known]
     if both:
         log.warning(
-            "%d of %d test structures are also trained on: their errors are none of a test (%s is %s)",
+            "%d of %d test structures are also trained on, so that their errors are no test (%s is the same as %s)",
             len(both),
             len(structures),
             *both[0],
@@ -137,16 +142,22 @@ def _raise_errors(findings):
 
 
 def summary(count: int, findings: Sequence[Finding]) -> str:
-    """Return one line about the findings in `count` structures."""
+    """Return one line about the findings in `count` structures: how many, and which checks found them.
+
+    Examples
+    --------
+    >>> summary(2, [Finding("note", "quantum", "dipole", ("a.xyz, structure 0",), "larger than half a quantum")])
+    "data: 2 structures, 1 note: quantum (dipole); 'tnep data --check' lists them"
+    """
     numbers = {level: sum(f.level == level for f in findings) for level in LEVELS}
     words = [f"{n} {level}{'s' * (n > 1)}" for level, n in numbers.items() if n]
-    seen = ", ".join(dict.fromkeys(f"{f.check} ({f.field})" for f in findings if f.level != "note"))
+    seen = ", ".join(dict.fromkeys(f"{f.check} ({f.field})" for f in findings))
     text = f"data: {count} structure{'s' * (count != 1)}, {' and '.join(words) or 'nothing wrong found'}"
     return text + (f": {seen}; 'tnep data --check' lists them" if seen else "")
 
 
 def _geometry(s) -> tuple:
-    """Return what structures of the same geometry (to 0.001 Å) and field have in common."""
+    """Return a key that is equal for structures of the same geometry (to 0.001 Å) and field."""
     arrays = (s.positions, s.cell, field_of(s) * 1000)
     return (s.symbols, tuple(s.pbc), *(np.round(a + 0.0, 3).tobytes() for a in arrays))
 
@@ -180,7 +191,13 @@ def _missing(structures) -> Iterator[Finding]:
 
 
 def energies_per_atom(structures: Sequence[LabelledStructure]) -> np.ndarray:
-    """Return energies per atom (eV) without the best energies of the elements; NaN where there is no energy."""
+    """Return energies per atom relative to a least-squares fit of one energy per element.
+
+    Returns
+    -------
+    ndarray, shape (n_structures,), in eV
+        NaN for a structure without energy.
+    """
     species = sorted({symbol for s in structures for symbol in s.symbols})
     counts = np.array([[s.symbols.count(e) for e in species] for s in structures], dtype=float)
     n = counts.sum(axis=1)
@@ -193,7 +210,7 @@ def energies_per_atom(structures: Sequence[LabelledStructure]) -> np.ndarray:
 
 
 def _outliers(structures) -> Iterator[Finding]:
-    """Outliers among the structures of the same elements (other elements have other values)."""
+    """Outliers, compared only with structures of the same elements because values depend on the elements."""
     per_atom = {s.source: float(e) for s, e in zip(structures, energies_per_atom(structures), strict=True)}
     kinds: dict[frozenset, list[LabelledStructure]] = {}
     for s in structures:
@@ -219,11 +236,13 @@ def _outliers_of_kind(structures, per_atom) -> Iterator[Finding]:
             if s.born_charges is not None and here:
                 mean = np.trace(s.born_charges[here], axis1=1, axis2=2) / 3
                 traces += [(float(z), f"{s.source}, atom {k}") for z, k in zip(mean, here, strict=True)]
-        yield from _far_off("born_charges", f"third of the trace, {element}", "e", traces, 0.1)  # sites differ
+        yield from _far_off(
+            "born_charges", f"third of the trace, {element}", "e", traces, 0.1
+        )  # sites of one element differ
 
 
 def _far_off(name, what, unit, pairs, least: float = 0.0) -> Iterator[Finding]:
-    """Outliers of (value, source) pairs; spreads below `least` are taken for it."""
+    """Outliers among (value, source) pairs; `least` is the smallest spread assumed."""
     values = np.array([p[0] for p in pairs])
     if len(values) < 20:
         return
@@ -252,8 +271,8 @@ def _energies_against_forces(structures) -> Iterator[Finding]:
         yield Finding("warning", "derivatives", "energy", sources, text)
     elif not 0.75 < ratio < 1.33:
         text = (
-            f"differences of similar frames are {ratio:.3g} times what the forces give "
-            "(1 Ha/bohr is 51.4 eV/Å, 1 Ry is 13.6 eV): is one of them in another unit or of another sign?"
+            f"differences of similar frames are {ratio:.3g} times those expected from the forces "
+            "(1 Ha/bohr is 51.4 eV/Å, 1 Ry is 13.6 eV): does one of them have another unit or sign?"
         )
         yield Finding("warning", "derivatives", "energy", sources, text)
 
@@ -286,13 +305,16 @@ def _dipoles_against_born_charges(structures) -> Iterator[Finding]:
     elif rest > 0.3 * size and (abs(correlation) < 0.7 or not 0.8 < ratio < 1.25):
         text = (
             f"differences of similar frames do not follow from the Born charges: {ratio:.3g} times the expected ones, "
-            f"correlation {correlation:.2f}, left {rest:.3g} of {size:.3g} e·Å"
+            f"correlation {correlation:.2f}, rms residual {rest:.3g} of {size:.3g} e·Å"
         )
         yield Finding("warning", "derivatives", "dipole", sources, text)
 
 
 def _labels_in_field(structures) -> Iterator[Finding]:
-    """Energy, dipole and forces in a field against those of the same geometry without, to second order in the field."""
+    """Energy, dipole and forces in a field, compared with those expected from the same geometry at zero field.
+
+    The enthalpy U = E - F.P is expected to change to second order in the field F, dipole and forces to first order.
+    """
     wrong: dict[str, list] = {}
     for a, b in same_geometry_in_field(structures):
         base, inside, field = structures[a], structures[b], field_of(structures[b])
@@ -336,4 +358,4 @@ CHECKS: tuple[Callable[[Sequence[LabelledStructure]], Iterator[Finding]], ...] =
     _dipoles_against_born_charges,
     _labels_in_field,
 )
-"""All checks of finite structures, each from the structures to its findings."""
+"""All checks that need finite numbers; each takes the structures and yields its findings."""

@@ -1,8 +1,8 @@
-"""Labels of similar frames against each other: energies with forces, dipoles with Born charges.
+"""Consistency of the labels of similar frames: energies with forces, and dipoles with Born charges.
 
-Between two frames with the displacement u the trapezoid rule gives ``dE = -(F1 + F2).u / 2`` and
-``dP = (Z1 + Z2).u / 2``.  Wrong units, a wrong sign, a transposed Born charge, and jumps of the polarization by
-quanta (e times a lattice vector) all show up there.
+If two frames differ by the displacement u, the trapezoid rule gives ``dE = -(F1 + F2).u / 2`` and
+``dP = (Z1 + Z2).u / 2``.  Deviations reveal wrong units, a wrong sign, transposed Born charges, and jumps of the
+polarization by quanta (e times a lattice vector).
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ import numpy as np
 from ..structures import LabelledStructure
 
 LARGEST = 0.25
-"""Largest rms displacement (Å) of a pair, with the mean displacement removed."""
+"""Largest rms displacement (Å) of a pair, after subtraction of the mean displacement."""
 MAX_FRAMES = 400
-"""Frames of one kind that are compared with each other, evenly chosen."""
+"""Largest number of frames of the same atoms and cell that are compared; more are thinned out evenly."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Two of each: differences of the labels, and the trapezoid rule for them.
+    """Differences of the labels of pairs of similar frames, and their values from the trapezoid rule.
 
     Attributes
     ----------
     indices : list of (int, int)
-        Places in the list of structures.
+        Indices of the two structures of each pair.
     change : ndarray, shape (n_pairs,) or (n_pairs, 3)
-        Difference of the labels, eV or e·Å (as in the data, not folded).
+        Difference of the energies in eV, or of the dipoles in e·Å (as in the data, not folded): second minus first.
     expected : ndarray, the same shape
-        From the derivatives.
-    transposed : ndarray or None
-        The same with Born charges transposed.
+        The same difference from forces or Born charges.
+    transposed : ndarray, the same shape, or None
+        `expected` with transposed Born charges; None for energies.
     cells : ndarray, shape (n_pairs, 3, 3), in Å
+        Lattice vectors in rows.
     """
 
     indices: list[tuple[int, int]]
@@ -48,7 +49,17 @@ class Pairs:
 
 
 def similar_frames(structures: Sequence[LabelledStructure]) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield the places of frames with their nearest frame of the same cell, and the displacement (n_atoms, 3) in Å."""
+    """Yield pairs of frames at zero field, each a frame and the nearest other frame of the same atoms and cell.
+
+    Pairs further apart than ``LARGEST`` are left out.
+
+    Yields
+    ------
+    first, second : int
+        Indices of the structures.
+    displacement : ndarray, shape (n_atoms, 3), in Å
+        Positions of the second minus those of the first.
+    """
     kinds: dict[tuple, list[int]] = {}
     for k, s in enumerate(structures):
         if s.electric_field is None or not s.electric_field.any():
@@ -74,7 +85,7 @@ def similar_frames(structures: Sequence[LabelledStructure]) -> Iterator[tuple[in
 
 
 def energy_pairs(structures: Sequence[LabelledStructure]) -> Pairs:
-    """Return the differences of energies, and what the forces give for them."""
+    """Return the differences of the energies of similar frames, and those expected from the forces."""
     rows = []
     for a, b, u in similar_frames(structures):
         one, two = structures[a], structures[b]
@@ -92,7 +103,7 @@ def energy_pairs(structures: Sequence[LabelledStructure]) -> Pairs:
 
 
 def dipole_pairs(structures: Sequence[LabelledStructure]) -> Pairs:
-    """Return the differences of dipoles, and what the Born charges give for them."""
+    """Return the differences of the dipoles of similar frames, and those expected from the Born charges."""
     rows = []
     for a, b, u in similar_frames(structures):
         one, two = structures[a], structures[b]
@@ -108,7 +119,7 @@ def dipole_pairs(structures: Sequence[LabelledStructure]) -> Pairs:
 
 
 def same_geometry_in_field(structures: Sequence[LabelledStructure]) -> Iterator[tuple[int, int]]:
-    """Yield the places of structures without field with those of the same geometry (within 0.001 Å) in a field."""
+    """Yield the indices (at zero field, in a field) of structures with the same geometry (to 0.001 Å)."""
     base: dict[tuple, int] = {}
     inside = []
     for k, s in enumerate(structures):
@@ -123,7 +134,19 @@ def same_geometry_in_field(structures: Sequence[LabelledStructure]) -> Iterator[
 
 
 def quanta(change: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Return the whole quanta in differences of dipoles, shape (n, 3), zero where there is no cell."""
+    """Return the polarization quanta, rounded to integers, in differences of dipoles.
+
+    Parameters
+    ----------
+    change : ndarray, shape (n, 3), in e·Å
+    cells : ndarray, shape (n, 3, 3), in Å
+        Lattice vectors in rows.
+
+    Returns
+    -------
+    ndarray, shape (n, 3)
+        Number of quanta along each lattice vector, zero where there is no three-dimensional cell.
+    """
     found = np.zeros_like(change)
     for k, cell in enumerate(cells):
         if abs(np.linalg.det(cell)) > 0:
@@ -132,7 +155,10 @@ def quanta(change: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
 
 def slope(change: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
-    """Return the slope of `change` over `expected` through the origin, and the correlation."""
+    """Return the slope of `change` against `expected` (a line through the origin), and their correlation.
+
+    The correlation is the cosine of the angle between the two arrays; means are not subtracted.
+    """
     x, y = np.ravel(expected), np.ravel(change)
     norm = float(x @ x * (y @ y))
     return float(x @ y / (x @ x)) if x.any() else 0.0, float(x @ y / norm**0.5) if norm > 0 else 0.0

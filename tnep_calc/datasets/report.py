@@ -1,4 +1,4 @@
-"""A page about a data set: what it has, how its labels are distributed, and what looks wrong."""
+"""An HTML page about a data set: its contents, the distributions of its labels, and what looks wrong."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ UNITS = {
     "polarizability": "e·Å²/V",
     "atomic_dipole": "e·Å",
     "atomic_polarizability": "e·Å²/V",
+    "polarizability_gradient": "e·Å/V",
     "electric_field": "V/Å",
 }
 SHOWN = 20
-"""Longest list of formulas, cells or findings' structures on the page."""
+"""Largest number of formulas, files, or structures of one finding that are listed on the page."""
 
 
 def write_data_report(
@@ -62,8 +63,9 @@ def write_data_report(
     pairs = _consistency(structures)
     if pairs:
         text = (
-            "Labels of similar structures (the same cell, nearest in displacement): differences against the mean of "
-            "the derivatives times the displacement. Points far from the line are wrong labels, or large displacements."
+            "Pairs of similar structures (same cell, smallest displacement): difference of the labels against the mean "
+            "of their derivatives times the displacement. Points far from the line are wrong labels or large "
+            "displacements."
         )
         sections.append(Section("Consistency", [text, Picture(plot_consistency(pairs))]))
     write_page(path, title, sections, force)
@@ -116,11 +118,12 @@ def _labels(structures) -> Table:
 
 
 def histograms(structures: Sequence[LabelledStructure]) -> list[dict]:
-    """Return the panels of :func:`tnep_calc.plotting.data.plot_histograms` for all labels that are there.
+    """Return the panels of :func:`tnep_calc.plotting.data.plot_histograms` for all labels of the structures.
 
-    Energies are per atom, without the best energies of the elements; forces are lengths; stresses, susceptibilities
-    (with a cell; per atom and in e·Å²/V without) and dipoles are split into diagonal and off-diagonal, or x, y, z;
-    Born charges are split by species (diagonal) and joined (off-diagonal).
+    Energies are per atom, relative to fitted energies of the elements.  Forces are their lengths.  Stresses are split
+    into diagonal and off-diagonal components, dipoles into x, y and z.  Polarizabilities of periodic structures are
+    shown as susceptibilities, the others per atom in e·Å²/V; both are split into diagonal and off-diagonal components.
+    Born charges are split by species and into diagonal and off-diagonal components.
     """
     panels = []
 
@@ -210,4 +213,4 @@ def _consistency(structures) -> list[dict]:
 def _title(name, change, expected):
     ratio, correlation = slope(change, expected)
     rest = float(np.sqrt(np.mean((change - expected) ** 2)))
-    return f"{name}\nslope {ratio:.3f}, correlation {correlation:.4f}, rms of the rest {rest:.3g}"
+    return f"{name}\nslope {ratio:.3f}, correlation {correlation:.4f}, rms residual {rest:.3g}"

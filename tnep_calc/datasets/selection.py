@@ -1,4 +1,4 @@
-"""Active learning: the structures of a trajectory whose labels would teach an ensemble of models most."""
+"""Active learning: select the structures of a trajectory that an ensemble of models would learn most from."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ MEASURES = {
     "dipole": ("dipole", "e·Å/atom", "standard deviation of the dipole per atom"),
     "susceptibility": ("polarizability", "e·Å²/V/atom", "standard deviation of the polarizability per atom"),
 }
-"""Property that tells the uncertainty of a structure, its unit, and the measure in words, by role of the model."""
-_FLAT = 1e-9  # descriptor components with a smaller spread, relative to the largest, are constants
+"""By role of the model: the property whose spread is the uncertainty, its unit, and a description of the measure."""
+_FLAT = 1e-9  # descriptor components with a smaller spread, relative to the largest spread, count as constant
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What an ensemble makes of some structures.
+    """Uncertainties of an ensemble for a list of structures, and their descriptors.
 
     Attributes
     ----------
     uncertainty : ndarray, shape (n,)
         In the unit of ``MEASURES``.
     descriptors : ndarray, shape (n, T * dim)
-        Sum of the descriptors of the atoms of each species, divided by the number of all atoms.
+        Sums of the descriptors of the atoms of each of the T species of the model, divided by the number of all atoms.
     """
 
     uncertainty: np.ndarray
@@ -39,8 +39,9 @@ class Survey:
 def survey(frames: Iterable[Atoms], calculator: TNEPCalculator) -> Survey:
     """Evaluate an ensemble on structures.
 
-    The uncertainty is the largest norm of the standard deviation of a force (potentials), or the norm of the standard
-    deviation of dipole or polarizability per atom.  The descriptors are those of the first member.
+    The uncertainty of a potential is the standard deviation (norm) of the force of the atom where it is largest.  That
+    of other models is the norm of the standard deviation of dipole or polarizability, per atom.  The descriptors are
+    those of the first member.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def survey(frames: Iterable[Atoms], calculator: TNEPCalculator) -> Survey:
     Raises
     ------
     InputError
-        If there is no frame, or the calculator has something else than one ensemble of NEP models.
+        If there is no frame, or if the calculator does not have exactly one ensemble of NEP models.
     """
     roles = list(calculator.models)
     if len(roles) != 1 or roles[0] not in MEASURES or len(calculator.models[roles[0]]) < 2:
@@ -77,25 +78,26 @@ def survey(frames: Iterable[Atoms], calculator: TNEPCalculator) -> Survey:
 def select_structures(candidates: Survey, n: int, known: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Choose structures that are uncertain and different from each other.
 
-    Greedy: the first is the most uncertain one (with `known`, as the others), every next one has the largest product
-    of uncertainty and distance to the nearest structure chosen before or known.  Distances are Euclidean in the
-    descriptors, each component in units of its spread over the candidates, so a copy of a chosen structure is never
-    chosen.
+    The choice is greedy.  Each structure has the largest product of uncertainty and distance to the nearest structure
+    that is chosen already or known.  Without `known`, the first one is the most uncertain.  Distances are Euclidean
+    distances of descriptors, each component in units of its standard deviation over the candidates.  A copy of a chosen
+    structure is therefore never chosen.
 
     Parameters
     ----------
     candidates : Survey
     n : int
-        Number of structures wanted; there are fewer if no different ones are left.
+        Number of structures to choose. Fewer are returned if the others repeat chosen structures.
     known : ndarray, shape (m, T * dim), optional
         Descriptors of structures that have labels already.
 
     Returns
     -------
-    chosen : ndarray of int
-        In the order of choice.
-    distance : ndarray
-        Of each to the nearest one before it or known (infinite for the first).
+    chosen : ndarray of int, shape (n_chosen,)
+        Indices of the candidates in the order of choice.
+    distance : ndarray, shape (n_chosen,)
+        Distance of each to the nearest structure that was chosen before it or known, in units of standard deviations.
+        Without `known`, that of the first is infinite.
 
     Raises
     ------

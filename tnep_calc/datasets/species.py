@@ -1,4 +1,4 @@
-"""Checks of what the structures are made of: species that are rare or missing."""
+"""Checks of the species of a data set: which are rare or missing."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from ..structures import LabelledStructure
 from .values import Finding
 
 FEW, SHARE = 10, 0.05
-"""A species in fewer structures than both, the number and the share of them, is rare.
+"""A species is rare if it is in fewer than ``FEW`` structures and in less than this ``SHARE`` of all structures.
 
-A species brings as many parameters as any other (a row of descriptor coefficients for each neighbour species, and a
-network of its own), and ten structures hold a handful of independent environments at best.  The share keeps small data
-sets silent, where every species is in a few structures: up to 20 structures nothing is rare.
+Every species has equally many parameters (a row of descriptor coefficients for each neighbour species, and a network),
+and fewer than ten structures have only a handful of independent environments.  The condition on the share avoids
+warnings for small data sets: with up to 20 structures no species is rare.
 """
 
 
 def rare_species(structures: Sequence[LabelledStructure], role: str = "") -> Iterator[Finding]:
-    """Species that hardly any structure has; see ``FEW``.
+    """Yield a warning for each rare species, as defined by ``FEW`` and ``SHARE``.
 
     Parameters
     ----------
     structures : sequence of LabelledStructure
     role : str, default ""
-        Words that say which structures these are, e.g. ``" to train on"``.
+        Text after the word "structures" in the message, e.g. ``" to train on"``.
     """
     total = len(structures)
     having: dict[str, list[str]] = {}
@@ -33,16 +33,16 @@ def rare_species(structures: Sequence[LabelledStructure], role: str = "") -> Ite
     for symbol, sources in sorted(having.items()):
         if len(sources) < FEW and len(sources) < SHARE * total:
             text = (
-                f"{symbol} is in only {len(sources)} of {total} structures{role}: too few to learn from and to judge "
-                "errors by; add structures with it, or leave these out"
+                f"{symbol} is in only {len(sources)} of {total} structures{role}: too few to learn from and test on; "
+                "add structures with it, or leave these out"
             )
             yield Finding("warning", "rare species", "symbols", tuple(sources), text)
 
 
 def missing_species(structures: Sequence[LabelledStructure], species: Sequence[str]) -> Iterator[Finding]:
-    """Species of a model that none of the structures to train on has."""
+    """Yield a warning if some species of a model are in none of the structures to train on."""
     present = {symbol for s in structures for symbol in s.symbols}
     missing = [symbol for symbol in species if symbol not in present]
     if missing:
-        text = f"no structure to train on has {' '.join(missing)}: the model learns nothing about it, leave it out"
+        text = f"no structure to train on has {' '.join(missing)}: the model cannot learn about it, leave it out"
         yield Finding("warning", "missing species", "symbols", (), text)

@@ -13,13 +13,13 @@ from ..structures import LABELS, MAX_DENSITY, LabelledStructure
 from ..units import EPSILON_0, EV_PER_A3_TO_GPA, POLARIZABILITY_TO_A3, POLARIZABILITY_TO_BOHR3
 
 OVERLAP, CLOSE = 0.1, 0.5
-"""Distances relative to the sum of covalent radii, below which atoms overlap (error) or are suspiciously close."""
+"""Distances, relative to the sum of covalent radii, below which atoms overlap (error) or are too close (warning)."""
 SUM_RULE = 0.05
-"""Largest sum of the Born charges in e, per atom."""
+"""Largest accepted component of the sum of the Born charges, in e per atom."""
 CONDENSED = 60.0
-"""Largest volume per atom (Å³) of a periodic structure that is taken for a condensed phase, with eps_inf > 1."""
+"""Largest volume per atom (Å³) of a periodic structure that counts as a condensed phase."""
 MAX_DISTANCE_CHECKS = 2000
-"""Structures whose distances are looked at, evenly chosen."""
+"""Largest number of structures whose distances are checked; more are thinned out evenly."""
 _NEGATIVE = ("F", "O", "Cl", "N")  # by electronegativity: the first one present must have a negative Born charge
 
 
@@ -35,7 +35,7 @@ class Finding:
     field : str
         Field of the structures, e.g. ``"born_charges"``.
     sources : tuple of str
-        The structures ("file, structure k"), the worst first.
+        The structures ("file, structure k"), the worst first. Empty if the finding is about the whole data set.
     message : str
     """
 
@@ -51,7 +51,7 @@ class Finding:
 
 
 def too_dense(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
-    """Cells that cannot be meant, and in which a search for neighbours would not end."""
+    """Yield an error for cells with impossibly many atoms per volume, in which a neighbour search would not end."""
     dense = {s.source: n for s in structures if s.pbc.all() and (n := len(s) / max(s.volume, 1e-30)) > MAX_DENSITY}
     if dense:
         bad = sorted(dense, key=lambda source: -dense[source])
@@ -59,17 +59,17 @@ def too_dense(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
 
 
 def field_of(s: LabelledStructure) -> np.ndarray:
-    """Return the electric field, shape (3,) in V/Å, zero where there is none."""
+    """Return the electric field of a structure, shape (3,), in V/Å; zero if it has none."""
     return s.electric_field if s.electric_field is not None else np.zeros(3)
 
 
 def condensed(s: LabelledStructure) -> bool:
-    """Whether the structure is periodic and dense, so that its polarizability is that of a solid or liquid."""
+    """Return whether a structure is periodic and dense, so that its polarizability is that of a solid or liquid."""
     return bool(s.pbc.all()) and s.volume / len(s) < CONDENSED
 
 
 def not_finite(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
-    """Numbers that are NaN or infinite."""
+    """Yield an error for each label with numbers that are NaN or infinite."""
     for name in ("positions", "cell", "electric_field", *LABELS):
         bad = [s.source for s in structures if (v := getattr(s, name)) is not None and not np.isfinite(v).all()]
         if bad:
@@ -77,7 +77,7 @@ def not_finite(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
 
 
 def distances(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
-    """Atoms that are too close to each other."""
+    """Yield findings for atoms that are too close to each other."""
     found = []
     chosen = np.unique(np.linspace(0, len(structures) - 1, min(len(structures), MAX_DISTANCE_CHECKS)).astype(int))
     for k in chosen:
@@ -96,12 +96,17 @@ def distances(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
 
 
 def _closest(s):
-    """Return the smallest distance over the sum of covalent radii, its atoms and the distance (Å); None if far."""
+    """Return the closest pair of atoms: distance over the sum of covalent radii, both atoms, and distance (Å).
+
+    None if there are no atoms within twice ``CLOSE`` times the largest covalent radius.
+    """
     radii = covalent_radii[[atomic_numbers[symbol] for symbol in s.symbols]]
     cutoff = 2 * CLOSE * radii.max()
     periodic = s.cell[s.pbc]
     heights = 1 / np.linalg.norm(np.linalg.pinv(periodic), axis=0) if len(periodic) else np.array([np.inf])
-    if len(s) <= 400 and heights.min() > 2 * cutoff:  # the image by rounding is the nearest of all that matter
+    if (
+        len(s) <= 400 and heights.min() > 2 * cutoff
+    ):  # rounding then finds the nearest image of all pairs within the cutoff
         centres, neighbors = np.triu_indices(len(s), 1)
         vectors = s.positions[neighbors] - s.positions[centres]
         if len(periodic):
@@ -120,14 +125,21 @@ def _closest(s):
 
 
 def values_of(structures: Sequence[LabelledStructure], name: str, value: Callable) -> list[tuple[float, str]]:
-    """Return the pairs of `value` and source of all structures with a label (and a usable value)."""
+    """Return ``(value(s), source)`` of all structures with the label `name` for which the value is not None."""
     pairs = [(value(s), s.source) for s in structures if getattr(s, name) is not None]
     return [(float(v), source) for v, source in pairs if v is not None]
 
 
 def magnitudes(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
-    """Values that are too large or too small to be in the units of the package."""
+    """Yield warnings for labels that are too large for the units of the package, or zero."""
     for name, value, limit, text in (
+        ("energy", lambda s: abs(s.energy) / len(s), 1e6, "{:.3g} eV per atom in size (all electrons of U have 7.6e5)"),
+        (
+            "dipole",
+            lambda s: np.abs(s.dipole).max() / len(s) if s.pbc.any() else None,
+            1e3,
+            "{:.3g} e·Å per atom of a crystal",
+        ),
         ("forces", lambda s: np.abs(s.forces).max(), 200.0, "{:.3g} eV/Å"),
         (
             "virial",
@@ -146,27 +158,27 @@ def magnitudes(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
     ):
         found = sorted((v for v in values_of(structures, name, value) if v[0] > limit), reverse=True)
         if found:
-            text = "as large as " + text.format(found[0][0])
+            text = "up to " + text.format(found[0][0])
             yield Finding("warning", "units", name, tuple(f[1] for f in found), text)
     for name in ("forces", "dipole", "born_charges", "polarizability"):
         zeros = [s.source for s in structures if (v := getattr(s, name)) is not None and not v.any()]
         if zeros and (name in ("born_charges", "polarizability") or len(zeros) > max(1, len(structures) // 2)):
-            yield Finding("warning", "units", name, tuple(zeros), "all components are zero: a place holder?")
+            yield Finding("warning", "units", name, tuple(zeros), "all components are zero: is it a placeholder?")
 
 
 def charged_dipoles(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
-    """Dipoles of charged systems, which depend on the origin."""
+    """Yield a warning for dipoles of charged systems, which depend on the origin."""
     found = [s.source for s in structures if s.charge and s.dipole is not None]
     if found:
         text = (
-            "the dipole of a charged system depends on the origin, which no model knows: subtract the charge times "
-            "the centre of mass (or of charge) from it, in all structures alike"
+            "the dipole of a charged system depends on the origin, which models cannot know: in all structures, "
+            "subtract the charge times the centre of mass (or of charge) from it"
         )
         yield Finding("warning", "charge", "dipole", tuple(found), text)
 
 
 def polarizabilities(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
-    """Polarizabilities that are not positive, or whose size is that of another unit."""
+    """Yield warnings for polarizabilities that are not positive, or whose size suggests another unit."""
     negative, low, odd = [], [], []
     for s in structures:
         if s.polarizability is None or not s.polarizability.any():
@@ -191,7 +203,7 @@ def polarizabilities(structures: Sequence[LabelledStructure]) -> Iterator[Findin
 
 
 def _guess(s, mean) -> str:
-    """Return in which other unit the polarizability would look right."""
+    """Return a question that names the units in which the mean polarizability would have a usual size."""
     n = len(s)
     units = {"bohr³ (atomic units)": 1 / POLARIZABILITY_TO_BOHR3, "Å³": 1 / POLARIZABILITY_TO_A3}
     if s.volume:
@@ -202,12 +214,12 @@ def _guess(s, mean) -> str:
 
 
 def born_charges(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
-    """Sum over the atoms, and sign."""
+    """Yield warnings for Born charges with a large sum over the atoms or a reversed sign."""
     labelled = [(s, s.born_charges) for s in structures if s.born_charges is not None]
     sums = sorted(((np.abs(z.sum(axis=0)).max() / len(s), s.source) for s, z in labelled), reverse=True)
     bad = [x for x in sums if x[0] > SUM_RULE]
     if bad:
-        text = f"sum over the atoms as large as {bad[0][0]:.3g} e per atom (0 for a neutral cell): converge k points"
+        text = f"the sum over atoms is up to {bad[0][0]:.3g} e per atom (expected: 0, if neutral): converge k points"
         yield Finding("warning", "sum rule", "born_charges", tuple(b[1] for b in bad), text)
     wrong = []
     for s, charges in labelled:
@@ -218,5 +230,5 @@ def born_charges(structures: Sequence[LabelledStructure]) -> Iterator[Finding]:
             if mean > 0.3:
                 wrong.append((mean, s.source, element))
     if wrong:
-        text = f"mean of {wrong[0][2]} is {wrong[0][0]:+.2f} e: is the sign reversed?"
+        text = f"the mean of {wrong[0][2]} is {wrong[0][0]:+.2f} e: is the sign reversed?"
         yield Finding("warning", "sign", "born_charges", tuple(w[1] for w in wrong), text)

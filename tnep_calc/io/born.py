@@ -1,14 +1,17 @@
-"""Born charges and electronic dielectric tensor in files: phonopy's BORN, and outputs of DFT programs."""
+"""Born charges and electronic dielectric tensor from files: phonopy's BORN, and outputs of DFT programs."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataFileError, InputError
 from ..units import COULOMB, EPSILON_0
-from .files import atomic_output, read_text
+from .files import atomic_output, read_text, reading
+from .images import periodic_images
+from .ph_x import is_ph_x, read_ph_x
 
 
 def read_born(path, phonon) -> tuple[np.ndarray, np.ndarray]:
@@ -17,8 +20,9 @@ def read_born(path, phonon) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     path : str or path
-        A BORN file of phonopy, for the same primitive cell; or an output of VASP (OUTCAR, vasprun.xml) or ABINIT (main
-        output, DDB, ``_DDB.nc``), or an extended xyz file, for any cell of the crystal in the same orientation.
+        A BORN file of phonopy for the same primitive cell, or an output of VASP (OUTCAR, vasprun.xml), ABINIT (main
+        output, DDB, ``_DDB.nc``) or Quantum ESPRESSO (output or dynamical-matrix file of ``ph.x``), or an extended xyz
+        file, for any cell of the crystal in the same orientation.
     phonon : phonopy.Phonopy
 
     Returns
@@ -26,29 +30,36 @@ def read_born(path, phonon) -> tuple[np.ndarray, np.ndarray]:
     charges : ndarray, shape (n_atoms, 3, 3), in e
         [atom, dipole component, displacement component].
     dielectric : ndarray, shape (3, 3)
+        Relative to vacuum.
 
     Raises
     ------
     DataFileError
-        If the file cannot be read, or lacks one of both.
+        If the file cannot be read, lacks Born charges or dielectric tensor, or does not fit the primitive cell.
     """
     path = Path(path)
     if _is_born(path):
         return _read_phonopy(path, phonon)
+    if is_ph_x(path):
+        run = read_ph_x(path)
+        if run.born_charges is None or run.dielectric is None:
+            raise DataFileError(f"{path} has no Born charges or dielectric tensor: run ph.x with epsil = .true.")
+        images = periodic_images(phonon.primitive, run.cell, run.positions, run.symbols, str(path), shift_origin=True)
+        return images.average(run.born_charges), run.dielectric
     from .structures.read import read_structures
 
     structures = [s for s in read_structures([path])[0] if s.born_charges is not None]
     if not structures:
         raise DataFileError(f"{path} is neither a BORN file of phonopy nor an output with Born charges")
-    structure = structures[-1]
-    if structure.polarizability is None:
+    s = structures[-1]
+    if s.polarizability is None:
         raise DataFileError(f"{path} has Born charges but no dielectric tensor")
-    eps = np.eye(3) + structure.polarizability / (EPSILON_0 * structure.volume)
-    return _onto(phonon.primitive, structure, path), eps
+    images = periodic_images(phonon.primitive, s.cell, s.positions, s.symbols, str(path), shift_origin=True)
+    return images.average(np.array(s.born_charges)), np.eye(3) + s.polarizability / (EPSILON_0 * s.volume)
 
 
 def _is_born(path: Path) -> bool:
-    """Whether the second line of a text has the nine numbers of a dielectric tensor."""
+    """Return whether the second line of a file has the nine numbers of a dielectric tensor."""
     try:
         lines = read_text(path).splitlines()[:2]
         return len(lines) == 2 and len([float(word) for word in lines[1].split()]) == 9
@@ -59,44 +70,33 @@ def _is_born(path: Path) -> bool:
 def _read_phonopy(path, phonon):
     from phonopy.file_IO import get_born_parameters
 
-    try:
-        with open(path) as stream:
-            found = get_born_parameters(stream, phonon.primitive, phonon.primitive_symmetry)
-    except Exception as error:  # phonopy's own class for it differs between versions
-        raise DataFileError(f"{path} is not a BORN file of this primitive cell: {error}") from error
+    text = io.StringIO(read_text(path))
+    with reading(path, "a BORN file of this primitive cell", caught=(Exception,)):
+        found = get_born_parameters(text, phonon.primitive, phonon.primitive_symmetry)
     return np.array(found["born"]), np.array(found["dielectric"])
 
 
-def _onto(primitive, structure, path):
-    """Charges of a structure in the order of the primitive cell; images of one atom are averaged."""
-    inverse = np.linalg.inv(primitive.cell)
-    symbols = np.array(structure.symbols)
-    charges = []
-    for symbol, position in zip(primitive.symbols, primitive.positions, strict=True):
-        shift = (structure.positions - position) @ inverse
-        distance = np.linalg.norm((shift - np.rint(shift)) @ primitive.cell, axis=1)
-        same = (distance < 0.2) & (symbols == symbol)
-        if not same.any():
-            raise DataFileError(
-                f"{path}: no {symbol} atom within 0.2 A of {np.round(position, 3).tolist()}: the file is of another "
-                "structure, origin or orientation"
-            )
-        charges.append(structure.born_charges[same].mean(axis=0))
-    return np.array(charges)
-
-
 def write_born(path, phonon, force: bool = False) -> None:
-    """Write the charges and the dielectric tensor of a phonopy object as BORN, and read them back.
+    """Write the charges and the dielectric tensor of a phonopy object as BORN.
 
-    The file has the symmetry-independent atoms in phonopy's order, with the digits that phonopy reads.
+    The file has the symmetry-independent atoms in phonopy's order.  Phonopy reads it back before it gets its name.
+
+    Parameters
+    ----------
+    path : path
+    phonon : phonopy.Phonopy
+        With Born charges.
+    force : bool, default False
+        Overwrite an existing file.
 
     Raises
     ------
     InputError
-        If the phonopy object has no charges, or what is read back is not the same to 1e-6 e.
+        If the phonopy object has no charges, if they differ by more than 1e-6 e from those that phonopy reads back, or
+        if the file exists and `force` is not set.
     """
     if phonon.nac_params is None:
-        raise InputError("there are no Born charges to write as BORN")
+        raise InputError("the phonopy object has no Born charges to write to BORN")
     used, eps = np.array(phonon.dynamical_matrix.born), np.array(phonon.dynamical_matrix.dielectric_constant)
     independent = phonon.primitive_symmetry.get_independent_atoms()
     factor = phonon.nac_params.get("factor", COULOMB)
@@ -109,4 +109,4 @@ def write_born(path, phonon, force: bool = False) -> None:
         temporary.write_text("\n".join(lines) + "\n")
         charges, dielectric = _read_phonopy(temporary, phonon)
         if np.abs(charges - used).max() > 1e-6 or np.abs(dielectric - eps).max() > 1e-6:
-            raise InputError("the Born charges do not have the symmetry of the cell: BORN cannot hold them")
+            raise InputError("the Born charges do not have the symmetry of the cell, so BORN cannot store them")

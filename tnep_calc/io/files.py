@@ -1,35 +1,37 @@
-"""Writing without half-written or overwritten files, and what an output says about its inputs."""
+"""Safe reading and writing of files: size checks, clear errors for damaged files, atomic output, and checksums."""
 
 from __future__ import annotations
 
 import bz2
+import glob
 import gzip
 import hashlib
 import lzma
 import os
 import re
+import socket
 import stat
 import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..errors import DataFileError, InputError, TnepError
 
 EXPANSION = 300
-"""Largest size of an unpacked file, as a multiple of the packed one (text packs to between a fifth and a fiftieth)."""
+"""Largest allowed ratio of decompressed to compressed size (for text, 5 to 50 are usual)."""
 SMALL = 1 << 26
-"""An unpacked file of so many bytes is always allowed."""
-_MEMORY_SHARE = 0.5  # of the free memory: the largest file that is read as a whole
+"""Decompressed size in bytes that is always allowed."""
+_MEMORY_SHARE = 0.5  # largest file that is read as a whole, relative to the free memory
 
-_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open}
 COMPRESSED = tuple(_OPENERS)
-"""Suffixes of compressed files that readers unpack."""
-_DAMAGED = (
+"""Suffixes of compressed files that readers decompress."""
+DAMAGED = (
     ArithmeticError,
     AttributeError,
     EOFError,
@@ -45,19 +47,24 @@ _DAMAGED = (
     zipfile.BadZipFile,
     struct.error,
 )
+"""Exceptions that parsers raise on damaged files."""
 
 
 @contextmanager
-def reading(path, what: str, error: type[TnepError] = DataFileError) -> Iterator[None]:
-    """Turn whatever a parser raises on a damaged file into one line that names the file.
+def reading(
+    path, what: str, error: type[TnepError] = DataFileError, caught: tuple[type[Exception], ...] = DAMAGED
+) -> Iterator[None]:
+    """Turn any exception that a parser raises on a damaged file into an error of one line that names the file.
 
     Parameters
     ----------
     path : path
     what : str
-        What the file should be, e.g. ``"a time series (HDF5)"``.
+        Expected content of the file, e.g. ``"a time series (HDF5)"``.
     error : type, default DataFileError
-        The error to raise; errors of the package go through as they are.
+        Class of the error to raise. Errors of the package (``TnepError``) are not changed.
+    caught : tuple of type, default DAMAGED
+        Exceptions to turn into it; ``(Exception,)`` for a library that raises its own.
 
     Examples
     --------
@@ -71,14 +78,45 @@ def reading(path, what: str, error: type[TnepError] = DataFileError) -> Iterator
     except TnepError:
         raise
     except MemoryError as problem:
-        raise error(f"{path}: needs more memory than there is; it may be damaged, or not {what}") from problem
-    except _DAMAGED as problem:
+        raise error(f"{path}: needs more memory than is free; it may be damaged, or not {what}") from problem
+    except caught as problem:
         words = (str(problem).strip().splitlines() or [""])[0][:200]
         raise error(f"{path}: damaged, or not {what} ({type(problem).__name__}: {words})") from problem
 
 
+def files_matching(folder: Path, name: str) -> list[Path]:
+    """Return the file of a name, or all files that match a pattern, sorted by name.
+
+    Parameters
+    ----------
+    folder : path
+        Where relative names start.
+    name : str
+        Name of a file; if there is none of this name, ``*``, ``?`` and ``[...]`` stand for any file that matches, and
+        ``**`` for any folders.
+
+    Raises
+    ------
+    DataFileError
+        If no file matches a pattern.
+    """
+    if not glob.has_magic(name) or (folder / name).exists():
+        return [folder / name]
+    found = sorted(glob.glob(name, root_dir=folder, recursive=True))
+    files = [folder / match for match in found if not (folder / match).is_dir()]
+    if not files:
+        raise DataFileError(f"{folder / name}: no file matches this pattern: correct the pattern, or name the files")
+    return files
+
+
 def check_readable(path) -> Path:
-    """Return the path of a regular file that fits in memory; DataFileError for anything else (pipe, device, folder)."""
+    """Return the path of a regular file that fits in memory.
+
+    Raises
+    ------
+    DataFileError
+        If the file is missing, is a folder, pipe, socket or device, or is larger than half of the free memory.
+    """
     path = Path(path)
     try:
         status = path.stat()
@@ -98,7 +136,7 @@ def check_readable(path) -> Path:
 
 
 def _free_memory():
-    """Return the memory that programs can still have, in bytes: the cache of files counts as free."""
+    """Return the available memory in bytes, in which the file cache counts as free."""
     try:
         found = re.search(r"^MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
     except OSError:
@@ -106,21 +144,54 @@ def _free_memory():
     return int(found[1]) * 1024 if found else 1 << 34
 
 
-def read_bytes(path) -> bytes:
-    """Return the content of a file, unpacked if its name ends in ``.gz``, ``.bz2`` or ``.xz``.
+@contextmanager
+def open_stream(path) -> Iterator[IO[bytes]]:
+    """Open a regular file for reading, decompressed if its name ends in ``.gz``, ``.bz2`` or ``.xz``.
 
     Raises
     ------
     DataFileError
-        If the file is missing, no regular file, cannot be read, is damaged, or unpacks to more than ``EXPANSION``
-        times its size.
+        If the file is missing, is not a regular file, cannot be read, or is a damaged archive.
+    """
+    path = check_readable(path)
+    opener = _OPENERS.get(path.suffix.lower())
+    with reading(path, f"a {path.suffix} archive" if opener else "a readable file"):
+        with (opener or open)(path, "rb") as stream:
+            yield stream
+
+
+def most_bytes(path) -> int:
+    """Return the largest number of bytes that a file may have when it is decompressed."""
+    return max(SMALL, EXPANSION * Path(path).stat().st_size)
+
+
+def check_expansion(path) -> None:
+    """Raise ``DataFileError`` if a compressed file is damaged or unpacks to more than :func:`most_bytes`."""
+    if Path(path).suffix.lower() not in _OPENERS:
+        return
+    with open_stream(path) as stream:
+        left = most_bytes(path)
+        while block := stream.read(1 << 22):
+            left -= len(block)
+            if left < 0:
+                raise DataFileError(f"{path}: unpacks to more than {EXPANSION} times its size, so it is not read")
+
+
+def read_bytes(path) -> bytes:
+    """Return the content of a file, decompressed if its name ends in ``.gz``, ``.bz2`` or ``.xz``.
+
+    Raises
+    ------
+    DataFileError
+        If the file is missing, is not a regular file, cannot be read, is damaged, or is both more than ``EXPANSION``
+        times as large and more than ``SMALL`` bytes when decompressed.
     """
     path = check_readable(path)
     opener = _OPENERS.get(path.suffix.lower())
     with reading(path, f"a {path.suffix} archive" if opener else "a readable file"):
         if opener is None:
             return path.read_bytes()
-        most = max(SMALL, EXPANSION * path.stat().st_size)
+        most = most_bytes(path)
         with opener(path, "rb") as stream:
             data = stream.read(most + 1)
         if len(data) > most:
@@ -129,21 +200,44 @@ def read_bytes(path) -> bytes:
 
 
 def read_text(path) -> str:
-    """Return the text of a file, unpacked as by :func:`read_bytes`; DataFileError if it is not text."""
+    """Return the text (UTF-8) of a file, decompressed as in :func:`read_bytes`; DataFileError if it is not text."""
     return text_of(path, read_bytes(path))
 
 
 def text_of(path, data: bytes) -> str:
-    """Return the content of a file as text; DataFileError if it is none."""
+    """Return `data`, the content of the file `path`, as text (UTF-8); DataFileError if it is not text."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataFileError(f"{path}: is not a text file ({error})") from error
 
 
-def check_output(path, force: bool = False) -> Path:
-    """Return the path of a file to be written; raise InputError if it exists and `force` is not set."""
+def check_output(path, force: bool = False, inputs: Iterable[str | os.PathLike] = ()) -> Path:
+    """Return the path of a file to be written.
+
+    Parameters
+    ----------
+    path : path
+    force : bool, default False
+        Whether an existing file may be overwritten.
+    inputs : iterable of path
+        Files that are read, none of which may be the output.
+
+    Raises
+    ------
+    InputError
+        If the file exists and `force` is not set, its folder does not exist, or the path is not a regular file or is
+        an input (also through a link).
+    """
     path = Path(path)
+    for source in inputs:
+        if (
+            path.resolve() == Path(source).resolve()
+            or path.exists()
+            and os.path.exists(source)
+            and path.samefile(source)
+        ):
+            raise InputError(f"{path} is a file that is read; give another name for the output")
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file")
     if not path.parent.is_dir():
@@ -157,9 +251,15 @@ def check_output(path, force: bool = False) -> Path:
 
 @contextmanager
 def atomic_output(path, force: bool = False) -> Iterator[Path]:
-    """Give a temporary name beside `path`, renamed to it when the block ends well and removed when not.
+    """Provide a temporary file in the same folder, which is renamed to `path` if the block succeeds, else removed.
 
-    The temporary name keeps the suffix, as some writers choose the format by it.
+    The temporary name is ``.STEM.tnep-MACHINE-PROCESS-RANDOM.SUFFIX``; some writers choose the format by the suffix. A
+    process that is killed leaves it behind; it is removed when the same output is written again on that machine.
+
+    Raises
+    ------
+    InputError
+        As :func:`check_output`.
 
     Examples
     --------
@@ -170,7 +270,10 @@ def atomic_output(path, force: bool = False) -> Iterator[Path]:
     'done'
     """
     path = check_output(path, force)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    _remove_left_behind(path)
+    handle, name = tempfile.mkstemp(
+        prefix=f"{_temporary_prefix(path)}{os.getpid()}-", suffix=path.suffix, dir=path.parent
+    )
     os.close(handle)
     temporary = Path(name)
     try:
@@ -183,8 +286,33 @@ def atomic_output(path, force: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def _temporary_prefix(path: Path) -> str:
+    """Return the start of the names of temporary files for an output on this machine, up to the process number."""
+    machine = hashlib.sha256(socket.gethostname().encode(errors="replace")).hexdigest()[:6]
+    return f".{path.stem[:50]}.tnep-{machine}-"
+
+
+def _remove_left_behind(path: Path) -> None:
+    """Remove temporary files of an output whose process on this machine was killed."""
+    name = re.compile(re.escape(_temporary_prefix(path)) + r"(\d+)-\w+" + re.escape(path.suffix))
+    for other in os.listdir(path.parent):
+        found = name.fullmatch(other)
+        if found and not _is_running(int(found[1])):
+            (path.parent / other).unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it belongs to another user
+        pass
+    return True
+
+
 def sha256(path) -> str:
-    """Return the SHA-256 of a file as it lies on disk, in hexadecimal."""
+    """Return the SHA-256 of the bytes of a file (not decompressed), in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(1 << 20):

@@ -1,8 +1,8 @@
-"""Linewidths of modes at Gamma as a text table, the input of ``--widths`` of the spectra of lattice dynamics.
+"""Linewidths of modes at Gamma as a text table, the input of ``tnep phonons --widths``.
 
-A comment line starts with ``#``; every other line is ``mode  frequency/cm^-1  FWHM/cm^-1``.  Modes are counted from 1
-by ascending frequency, those of transverse optical modes (no non-analytic term).  The width is the full width at half
-maximum of the Lorentzian, ``2 Gamma`` with the imaginary part Gamma of the self-energy, which phono3py calls gamma.
+Comment lines start with ``#``.  Every other line is ``mode  frequency/cm^-1  FWHM/cm^-1``.  Modes are counted from 1 by
+ascending frequency, without the non-analytic term (transverse optical modes).  The width is the full width at half
+maximum of the Lorentzian, ``2 Gamma``.  Gamma is the imaginary part of the self-energy, which phono3py calls gamma.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ from .files import atomic_output, read_text
 
 
 def write_linewidths(path, frequencies, widths, parameters: Mapping[str, object] | None = None) -> None:
-    """Write frequencies and widths (both in cm^-1, shape (n_modes,)), with `parameters` as comments."""
+    """Write a table of linewidths; an existing file is replaced.
+
+    Parameters
+    ----------
+    path : path
+    frequencies, widths : array_like, shape (n_modes,), in cm^-1
+        Frequencies and full widths at half maximum, by ascending frequency.
+    parameters : mapping, optional
+        Names and values that are written as comments.
+    """
     lines = [f"# {name} = {value}" for name, value in (parameters or {}).items()]
     lines.append("# mode  frequency/cm^-1  FWHM/cm^-1")
     lines += [f"{k:6d}  {f:15.6f}  {w:11.6f}" for k, (f, w) in enumerate(zip(frequencies, widths, strict=True), 1)]
@@ -26,11 +35,12 @@ def write_linewidths(path, frequencies, widths, parameters: Mapping[str, object]
 
 
 def read_linewidths(path) -> tuple[np.ndarray, np.ndarray]:
-    """Return frequencies and full widths at half maximum of a table that `write_linewidths` wrote.
+    """Read a table of linewidths as written by :func:`write_linewidths`.
 
     Returns
     -------
     frequencies, widths : ndarray, shape (n_modes,), in cm^-1
+        Frequencies and full widths at half maximum.
 
     Raises
     ------
@@ -54,6 +64,6 @@ def read_linewidths(path) -> tuple[np.ndarray, np.ndarray]:
             raise DataFileError(f"{path}, line {number}: frequency and width must be finite, and the width at least 0")
         rows.append((frequency, width))
     if not rows:
-        raise DataFileError(f"{path}: no mode in the file")
+        raise DataFileError(f"{path}: the file has no modes")
     table = np.array(rows)
     return table[:, 0], table[:, 1]

@@ -1,16 +1,13 @@
 """Displaced supercells with forces and energies, read into phono3py objects and checked.
 
 Three kinds of data are read: files of phono3py and phonopy (``*.yaml``, compressed or not), outputs of electronic
-structure codes for the supercells of such a file, and structures together with the reference that they are displaced
-from.
+structure codes for the supercells of such a file, and structures with a reference unit cell without displacements.
 """
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataFileError, InputError, MissingComponentError
-from .files import COMPRESSED, read_text
+from .files import check_readable, reading
+from .phonopy_files import check_units, is_phonopy, is_phonopy_yaml, load_phono3py, load_phonopy
 from .structures.read import read_structures
 
 if TYPE_CHECKING:
@@ -26,13 +24,13 @@ if TYPE_CHECKING:
     from phono3py import Phono3py
 
 LARGEST_DISPLACEMENT = 1.0
-"""In Å; an atom further away from its site than this is taken as another atom."""
+"""Largest distance (Å) of an atom from its site; a larger one means that the atoms are in another order."""
 SAME_POSITION = 1e-3
-"""In Å; tolerance for positions, cells and displacements that have been written and read again."""
+"""Tolerance (Å) for positions, cells and displacements that have been written and read again."""
 
 
 def require_phono3py() -> None:
-    """Raise MissingComponentError, with the remedy, if phono3py or symfc is not installed."""
+    """Raise MissingComponentError, with the command to install it, if phono3py or symfc is not installed."""
     try:
         import phono3py  # noqa: F401
         import symfc  # noqa: F401
@@ -40,24 +38,10 @@ def require_phono3py() -> None:
         raise MissingComponentError(f"{error.name} is not installed: pip install 'phono3py>=4.4' symfc") from error
 
 
-def is_phonopy_yaml(path) -> bool:
-    """Tell from its name whether a file is one of phono3py or phonopy (``.yaml``, possibly compressed)."""
-    path = Path(path)
-    suffix = Path(path.stem).suffix if path.suffix.lower() in {*COMPRESSED, ".lzma"} else path.suffix
-    return suffix.lower() in (".yaml", ".yml")
-
-
-@contextlib.contextmanager
-def empty_folder() -> Iterator[None]:
-    """Work in an empty temporary folder, as phono3py picks up files by name from the current one."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        yield
-
-
 def read_supercells(
     path, outputs: Sequence[str | Path] = (), reference=None, supercell=None, born=None, symprec: float = 1e-5
 ) -> Phono3py:
-    """Return displaced supercells with their forces and, where known, energies as a phono3py object.
+    """Return displaced supercells with their forces, and energies if known, as a phono3py object.
 
     Parameters
     ----------
@@ -65,13 +49,14 @@ def read_supercells(
         ``phono3py_params.yaml``, ``phono3py_disp.yaml``, ``phonopy_params.yaml``, each possibly compressed, or
         structures with labels (extended xyz, ASE database, outputs of VASP, Quantum ESPRESSO, ABINIT).
     outputs : sequence of path, optional
-        Outputs for the supercells of ``phono3py_disp.yaml``, in the order of the supercells.  Kinds as above.
+        Outputs for the supercells of ``phono3py_disp.yaml``, in the order of the supercells, or more structures, of the
+        kinds above.
     reference : path, optional
-        Unit cell that structures are displaced from; the order of the atoms in its supercell is that of phonopy.
-    supercell : sequence of int, shape (3,) or (3, 3), optional
-        Supercell matrix of `reference`.
+        Unit cell without displacements, for structures. Their atoms must be in phonopy's order of its supercell.
+    supercell : sequence of 1, 3 or 9 int, optional
+        Supercell matrix of `reference`, as in :func:`supercell_matrix`.
     born : path, optional
-        File ``BORN`` with dielectric tensor and Born charges; replaces what `path` has.
+        File ``BORN`` with dielectric tensor and Born charges, which replace those of `path`.
     symprec : float, default 1e-5, in Å
         Tolerance of the symmetry search.
 
@@ -84,7 +69,9 @@ def read_supercells(
     ------
     DataFileError
         If a file cannot be read, forces are missing or not finite, or a supercell does not fit the reference; the
-        message names file and supercell (counted from 1, as phono3py does).
+        message names file and supercell (counted from 1, as in phono3py).
+    InputError
+        If `reference` and `supercell` are missing for structures, or given for a file of phono3py.
     MissingComponentError
         If phono3py is not installed.
     """
@@ -105,7 +92,26 @@ def read_supercells(
 
 
 def bare_structure(atoms: Atoms, supercell, symprec: float = 1e-5, fc2_supercell=None) -> Phono3py:
-    """Return a phono3py object of a unit cell (ASE ``Atoms``) without displacements."""
+    """Return a phono3py object of a unit cell without displacements.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        Unit cell.
+    supercell : sequence of 1, 3 or 9 int
+        As in :func:`supercell_matrix`.
+    symprec : float, default 1e-5, in Å
+        Tolerance of the symmetry search.
+    fc2_supercell : sequence of 1, 3 or 9 int, optional
+        Supercell of the second-order force constants, if it is another one.
+
+    Raises
+    ------
+    InputError
+        If the structure has no three-dimensional cell, or a supercell is not valid.
+    MissingComponentError
+        If phono3py is not installed.
+    """
     require_phono3py()
     from phono3py import Phono3py
     from phonopy.structure.atoms import PhonopyAtoms
@@ -119,7 +125,7 @@ def bare_structure(atoms: Atoms, supercell, symprec: float = 1e-5, fc2_supercell
         masses=atoms.get_masses(),
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that "auto", which is asked for here, finds a primitive cell
+        warnings.simplefilter("ignore")  # phono3py warns when "auto" finds a primitive cell
         return Phono3py(
             unitcell,
             supercell_matrix(supercell),
@@ -130,7 +136,12 @@ def bare_structure(atoms: Atoms, supercell, symprec: float = 1e-5, fc2_supercell
 
 
 def supercell_matrix(numbers) -> np.ndarray:
-    """Return a 3 x 3 supercell matrix from 1, 3 or 9 integers.
+    """Return the supercell matrix, shape (3, 3), of 1 (multiple), 3 (diagonal) or 9 (row by row) integers.
+
+    Raises
+    ------
+    InputError
+        If there are other numbers, or the determinant is not positive.
 
     Examples
     --------
@@ -147,28 +158,20 @@ def supercell_matrix(numbers) -> np.ndarray:
 
 
 def set_nac(phono3py: Phono3py, born) -> None:
-    """Set dielectric tensor and Born charges from a file ``BORN`` of phonopy."""
+    """Set dielectric tensor and Born charges from a file ``BORN`` of phonopy; DataFileError if it does not fit."""
     from phonopy.file_IO import parse_BORN
 
-    try:
+    check_readable(born)
+    with reading(born, "a BORN file for this crystal", caught=(Exception,)):
         phono3py.nac_params = parse_BORN(phono3py.primitive, filename=str(born))
-    except Exception as error:  # the parser raises whatever its parts raise
-        raise DataFileError(f"{born}: cannot be read as a BORN file for this crystal ({error})") from error
 
 
 def _from_yaml(path: Path, outputs, symprec) -> Phono3py:
-    text = read_text(path)[:2000]
-    absolute = path.resolve()
-    try:
-        with empty_folder():
-            if text.lstrip().startswith("phonopy:") or "\nphonopy:" in text:
-                found = _from_phonopy(absolute, symprec)
-            else:
-                import phono3py
-
-                found = phono3py.load(absolute, produce_fc=False, symprec=symprec, log_level=0)
-    except Exception as error:  # phono3py and its parsers raise whatever their parts raise
-        raise DataFileError(f"{path}: cannot be read as a file of phono3py or phonopy ({error})") from error
+    if is_phonopy(path):
+        found = _from_phonopy(path, symprec)
+    else:
+        found = load_phono3py(path, produce_fc=False, symprec=symprec)
+        check_units(found, path)
     if outputs:
         _add_outputs(found, path, outputs)
     if found.dataset is None:
@@ -178,10 +181,9 @@ def _from_yaml(path: Path, outputs, symprec) -> Phono3py:
 
 def _from_phonopy(path: Path, symprec) -> Phono3py:
     """Return a phono3py object with the displacements and forces of a phonopy file."""
-    import phonopy
     from phono3py import Phono3py
 
-    phonon = phonopy.load(path, produce_fc=False, symprec=symprec, log_level=0)
+    phonon = load_phonopy(path, produce_fc=False, symprec=symprec)
     found = Phono3py(
         phonon.unitcell, phonon.supercell_matrix, primitive_matrix=phonon.primitive_matrix, symprec=symprec
     )
@@ -199,20 +201,20 @@ def _from_phonopy(path: Path, symprec) -> Phono3py:
 
 
 def _add_outputs(found: Phono3py, path: Path, outputs) -> None:
-    """Set forces and energies from output files, one structure for each supercell of the file, in its order."""
+    """Set forces and energies from output files with one structure per supercell, in the order of the supercells."""
     if found.dataset is None:
-        raise DataFileError(f"{path}: has no displacements that outputs could belong to")
+        raise DataFileError(f"{path}: has no displacements, to which the outputs must belong")
     cells = [cell for cell in found.supercells_with_displacements if cell is not None]
     structures = read_structures([Path(name) for name in outputs])[0]
     if len(structures) != len(cells):
-        raise DataFileError(f"{path} has {len(cells)} displaced supercells, but the outputs {len(structures)}")
+        raise DataFileError(f"{path} has {len(cells)} displaced supercells, but the outputs have {len(structures)}")
     for number, (cell, structure) in enumerate(zip(cells, structures, strict=True), 1):
         where = f"{structure.source} (supercell {number} of {path})"
         shift = displacements_of(structure, cell, where)
         if np.abs(shift).max() > SAME_POSITION:
             atom = int(np.abs(shift).max(axis=1).argmax())
             raise DataFileError(
-                f"{where}: atom {atom + 1} is {np.linalg.norm(shift[atom]):.3g} Å away from where the supercell has it"
+                f"{where}: atom {atom + 1} is {np.linalg.norm(shift[atom]):.3g} Å away from its site in the supercell"
             )
         _require_forces(structure, where)
     found.forces = [structure.forces for structure in structures]
@@ -223,10 +225,9 @@ def _add_outputs(found: Phono3py, path: Path, outputs) -> None:
 def _from_structures(paths, reference, supercell, symprec) -> Phono3py:
     from ase.io import read
 
-    try:
+    check_readable(reference)
+    with reading(reference, "a structure", caught=(Exception,)):
         atoms: Any = read(reference)
-    except Exception as error:
-        raise DataFileError(f"{reference}: cannot be read as a structure ({error})") from error
     found = bare_structure(atoms, supercell, symprec)
     structures = read_structures(paths)[0]
     moved = []
@@ -248,7 +249,7 @@ def _require_forces(structure, where) -> None:
 
 
 def displacements_of(structure, cell, where: str) -> np.ndarray:
-    """Return by how much each atom is displaced from its site, by the nearest image.
+    """Return the displacement of each atom from its site (nearest image).
 
     Parameters
     ----------
@@ -291,9 +292,9 @@ _ORDER = (
 
 
 def check_forces(phono3py: Phono3py, path) -> None:
-    """Raise DataFileError if displacements, forces or energies are missing in part or not finite.
+    """Raise DataFileError if displacements, forces or energies are incomplete or not finite.
 
-    Energies may be missing altogether, as only the training of a potential needs them.
+    All energies may be missing, because only the training of a potential needs them.
     """
     from phono3py.phonon3.dataset import forces_in_dataset
 
@@ -321,7 +322,7 @@ def check_forces(phono3py: Phono3py, path) -> None:
 
 
 def _values(dataset) -> dict[str, list]:
-    """Return displacements, forces and energies of a dataset as one list each; a list without any value is absent."""
+    """Return displacements, forces and energies of a dataset as one list each, without those that have no values."""
     if "displacements" in dataset:
         names = {"displacements": "displacements", "forces": "forces", "energies": "supercell_energies"}
         return {name: list(dataset[key]) for name, key in names.items() if dataset.get(key) is not None}
@@ -368,7 +369,7 @@ def training_data(phono3py: Phono3py, path) -> SupercellData:
     energies = _values(phono3py.dataset).get("energies")
     if energies is None:
         raise DataFileError(
-            f"{path}: has no energies, which the training of a potential needs; write them with "
-            "phono3py's option --sp, or take the forces as they are with the potential 'none'"
+            f"{path}: has no energies, which are needed to train a potential; write them with phono3py's option --sp, "
+            "or use the forces without a potential ('none')"
         )
     return SupercellData(phono3py.supercell, displacements, forces, np.array(energies, dtype=float))

@@ -1,13 +1,21 @@
-"""Derivatives of scalars by edge vectors, and what they are for the positions of the atoms."""
+"""Derivatives of scalars with respect to edge vectors, and their conversion to derivatives by atomic positions."""
 
 import torch
 from torch import Tensor
 
 
 def edge_gradient(value: Tensor, vectors: Tensor, create_graph: bool = False) -> Tensor:
-    """Return the derivative of a scalar by the edge vectors, shape (n_edges, 3); zero where it does not depend on them.
+    """Return the derivative of a scalar with respect to the edge vectors, shape (n_edges, 3).
 
-    The graph of the value stays, so that more than one derivative can be taken.
+    It is zero if the scalar does not depend on the vectors.  The graph of the scalar is kept, so that further
+    derivatives can be taken.
+
+    Parameters
+    ----------
+    value : Tensor, shape ()
+    vectors : Tensor, shape (n_edges, 3)
+    create_graph : bool, default False
+        Whether the derivative can be differentiated again.
     """
     found = torch.autograd.grad([value], [vectors], retain_graph=True, create_graph=create_graph, allow_unused=True)
     gradient = found[0]
@@ -17,13 +25,13 @@ def edge_gradient(value: Tensor, vectors: Tensor, create_graph: bool = False) ->
 
 
 def to_atoms(per_edge: Tensor, origin: Tensor, end: Tensor, n_atoms: int) -> Tensor:
-    """Turn derivatives by edge vectors into derivatives by positions.
+    """Convert derivatives with respect to edge vectors into derivatives with respect to positions.
 
     Parameters
     ----------
     per_edge : Tensor, shape (n_edges, 3)
     origin, end : Tensor of int64, shape (n_edges,)
-        Atoms from which and to which the vectors point.
+        Atoms from which and to which the edge vectors point.
     n_atoms : int
 
     Returns

@@ -1,7 +1,7 @@
 """Real spherical harmonics up to l = 3, their couplings, and the Cartesian form of ranks 1 to 3.
 
-Components of l stand at ``l**2 .. (l+1)**2 - 1`` in the usual order m = -l..l, so l = 1 is (y, z, x).  Normalisation:
-the mean of ``Y_lm^2`` over the sphere is 1, hence ``sum_m Y_lm^2 = 2 l + 1``.
+The components of l have the indices ``l**2 .. (l+1)**2 - 1``, in the usual order m = -l..l, so l = 1 is (y, z, x).  The
+normalisation is such that the mean of ``Y_lm^2`` over the sphere is 1, hence ``sum_m Y_lm^2 = 2 l + 1``.
 """
 
 from functools import cache
@@ -40,7 +40,7 @@ def real_harmonics(u: Tensor) -> Tensor:
 
 @cache
 def _quadrature():
-    """Points and weights that integrate products of three harmonics up to l = 3 exactly (mean over the sphere)."""
+    """Return points (128, 3) and weights (128,) whose weighted mean is exact for products of three harmonics."""
     z, wz = np.polynomial.legendre.leggauss(8)
     phi = 2 * np.pi * np.arange(16) / 16
     rho = np.sqrt(1 - z**2)
@@ -70,7 +70,7 @@ def cartesian_rank1() -> np.ndarray:
 
 @cache
 def cartesian_rank2() -> np.ndarray:
-    """Return M, shape (5, 3, 3): ``Y_2m(u) = u.M_m.u``, each symmetric and traceless."""
+    """Return M, shape (5, 3, 3), with ``Y_2m(u) = u.M_m.u``; each matrix is symmetric and traceless."""
     points, weights = _quadrature()
     y = real_harmonics(torch.from_numpy(points)).numpy()[:, 4:9]
     moment = np.einsum("p,pm,pa,pb->mab", weights, y, points, points)
@@ -79,9 +79,10 @@ def cartesian_rank2() -> np.ndarray:
 
 @cache
 def cartesian_rank3() -> np.ndarray:
-    """Return M, shape (10, 3, 3, 3): ``Y_lm(u) = sum_ijk M[m, i, j, k] u_i u_j u_k`` for l = 1 (three), 3 (seven).
+    """Return M, shape (10, 3, 3, 3), with ``Y_lm(u) = sum_ijk M[m, i, j, k] u_i u_j u_k`` for unit vectors u.
 
-    Each is symmetric in ijk, those of l = 3 have no trace: a basis of all symmetric tensors of rank 3.
+    The first three tensors belong to l = 1, the other seven to l = 3.  Each is symmetric in ijk, and those of l = 3
+    are traceless.  Together they are a basis of all symmetric tensors of rank 3.
     """
     points, weights = _quadrature()
     y = real_harmonics(torch.from_numpy(points)).numpy()

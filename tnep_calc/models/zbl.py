@@ -31,13 +31,25 @@ COVALENT_RADII[87] = 2.41333  # Ra
 
 
 def pair_table(zbl: ZBL, species: tuple[str, ...]) -> np.ndarray:
-    """Return per ordered species pair what the repulsion needs.
+    """Return the parameters of the repulsion for every ordered pair of species.
+
+    Parameters
+    ----------
+    zbl : ZBL
+        Form and radii of the repulsion.
+    species : tuple of str
+        Chemical symbols in the order of the species index, length T.
 
     Returns
     -------
     ndarray, shape (T, T, 12)
         Prefactor ``K Z_i Z_j`` (eV·Å), inverse screening length (1/Å), inner and outer switching radii (Å), then
         four pairs of screening coefficient and exponent.
+
+    Raises
+    ------
+    ModelFileError
+        If the repulsion is typewise and an element is heavier than Pu, for which no radius is defined.
     """
     numbers = np.array([atomic_numbers[s] for s in species])
     if zbl.typewise_factor is not None and numbers.max() > COVALENT_RADII.size:
@@ -60,7 +72,16 @@ def pair_table(zbl: ZBL, species: tuple[str, ...]) -> np.ndarray:
 
 
 class ZBLRepulsion(nn.Module):
-    """Energy of every ordered pair, half of the pair's energy each; without a `zbl` it must not be called."""
+    """ZBL repulsion of ordered pairs; each of the two orders of a pair has half of its energy.
+
+    Parameters
+    ----------
+    zbl : ZBL or None
+        Form and radii; with None the module must not be called.
+    species : tuple of str
+        Chemical symbols in the order of the species index.
+    dtype : torch.dtype
+    """
 
     table: Tensor
 

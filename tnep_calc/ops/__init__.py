@@ -1,10 +1,10 @@
-"""Native CPU kernels of NEP and TNEP models as torch operators in the namespace ``tnep``.
+"""Native kernels as torch operators in the namespace ``tnep``.
 
-``load()`` makes the operators known to torch; every module that calls or unpickles them calls it first.  The library
+``load()`` registers the operators with torch; every module that calls or unpickles them calls it first.  The library
 is ``tnep_calc/lib/libtnep_ops.so`` of the installed package, or the file that the environment variable
-``TNEP_OPS_LIBRARY`` names.  Where it is missing, or was built for another torch, the operators are only declared, so
-that exported models load; ``torch.ops.tnep.native_available(params)`` is then False and models run on plain torch.
-Which of the two happens is logged once.
+``TNEP_OPS_LIBRARY`` names.  If it is missing or was built for another torch, the operators are only declared, so that
+exported models still load; ``torch.ops.tnep.native_available(params)`` is then False and models run on plain torch.
+The outcome is logged once.
 
 The environment variable ``TNEP_SIMD`` (``generic``, ``avx2``, ``avx512``) overrides the choice of instruction set.
 """
@@ -26,7 +26,7 @@ SCHEMAS = Path(__file__).resolve().parent / "schemas.inc"
 _LIBRARY_NAME = "tnep_calc/lib/libtnep_ops.so"
 _logger = logging.getLogger(__name__)
 _status: Status | None = None
-_declared: list[torch.library.Library] = []  # keeps Python definitions alive
+_declared: list[torch.library.Library] = []  # keeps the definitions made in Python alive
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Status:
     Attributes
     ----------
     loaded : bool
-        Whether the native kernels run.
+        Whether the native library is loaded, so that models run on its kernels.
     path : str or None
-        The library that was loaded.
+        Path of the loaded library.
     detail : str
-        Instruction set in use, or why the library is not loaded and what to do.
+        Instruction set in use; or why the library was not loaded, and what to do.
     """
 
     loaded: bool
@@ -49,7 +49,7 @@ class Status:
 
 
 def library_path() -> Path | None:
-    """Return the native library: that of ``TNEP_OPS_LIBRARY``, else the installed one, else None."""
+    """Return the path of the native library: from ``TNEP_OPS_LIBRARY``, else the installed one, else None."""
     override = os.environ.get(LIBRARY_VARIABLE)
     if override:
         return Path(override)
@@ -61,7 +61,7 @@ def library_path() -> Path | None:
 
 
 def status() -> Status:
-    """Load the operators if that was not done before, and return the outcome."""
+    """Load the operators unless they are loaded, and return the outcome."""
     global _status
     if _status is None:
         _status = _load()
@@ -76,7 +76,7 @@ def status() -> Status:
 
 
 def load() -> bool:
-    """Make the operators of the namespace ``tnep`` known to torch; return whether the native kernels run."""
+    """Register the operators of the namespace ``tnep`` with torch; return whether the native library is in use."""
     return status().loaded
 
 
@@ -110,7 +110,7 @@ def _load():
 
 
 def _mismatch(path):
-    """Compare what the file says about itself with the running torch and these schemas, without loading it."""
+    """Return why the library does not match the running torch or these schemas, or None; the file is not loaded."""
     data = path.read_bytes()
     marker = b"tnep built for torch "
     at = data.find(marker)

@@ -1,4 +1,4 @@
-"""An electric-enthalpy model that runs on the native kernels where they are, and on plain torch elsewhere."""
+"""An electric-enthalpy model that runs on the native kernels if they are available, else on plain torch."""
 
 from collections.abc import Sequence
 from typing import Dict, List, Optional
@@ -15,10 +15,10 @@ load()
 
 
 class NativeEnthalpy(nn.Module):
-    """Electric-enthalpy model with two paths: a native operator on the CPU, else the plain torch model inside.
+    """Electric-enthalpy model with two paths: a native operator (CPU, CUDA), and the plain torch model otherwise.
 
-    The operator is of second order in the field: a model of third order takes the plain path in a field, and the native
-    one at zero field, where the term of third order is zero.
+    The operator is of second order in the field.  A model of third order therefore takes the plain path in a field,
+    and the native path at zero field, where the term of third order vanishes.
 
     Both paths take the same arguments and give the same results, see ``tnep_calc.models`` and
     ``tnep_calc.models.enthalpy.model.Enthalpy``.
@@ -26,7 +26,7 @@ class NativeEnthalpy(nn.Module):
     Parameters
     ----------
     members, species, cutoff, n_radial, zbl
-        As of ``tnep_calc.models.enthalpy.model.Enthalpy``.
+        See ``tnep_calc.models.enthalpy.model.Enthalpy``.
     """
 
     header: Tensor
@@ -55,13 +55,13 @@ class NativeEnthalpy(nn.Module):
         quantities: List[str],
         field: Optional[Tensor],
     ) -> Dict[str, Tensor]:
-        """Return the wanted quantities by name, all float64; see ``tnep_calc.models`` for shapes and units."""
+        """Return the requested quantities by name, all float64; see ``tnep_calc.models`` for shapes and units."""
         known = field is not None or "field_forces" not in quantities
         if self.plain.hyperpolarizability:
             known = known and field is None and "hyperpolarizability" not in quantities
         for name in quantities:
             known = known and name in self.quantities
-        if not known or not torch.ops.tnep.native_available(self.params):
+        if not known or not torch.ops.tnep.nep_available(self.params):
             return self.plain(species, centers, offsets, neighbors, vectors, quantities, field)
         virials = "virials" in quantities
         seeds: List[int] = []

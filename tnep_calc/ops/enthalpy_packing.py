@@ -1,4 +1,4 @@
-"""From ``EnthalpySites`` to the flat model of the native kernels; the layout: ``csrc/core/enthalpy/layout.h``."""
+"""Pack ``EnthalpySites`` into the flat arrays of the native kernels (layout: ``csrc/core/enthalpy/layout.h``)."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ _PANEL = 32
 def pack_enthalpy(
     members: Sequence[EnthalpySites], species: tuple[str, ...], zbl: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of site functions as the native kernels read them: to second order in the field.
+    """Return the mean of site functions in the format of the native kernels, up to second order in the field.
 
     Parameters
     ----------
     members : sequence of EnthalpySites
-        One, or several of the same sizes.
+        Site functions of one model, or of several models of the same sizes.
     species : tuple of str
-        Chemical symbols.
+        Chemical symbols in the order of the species index.
     zbl : float
         Outer radius of a ZBL repulsion in Å, 0 for none.
 
     Returns
     -------
     header : ndarray of int64, shape (7,)
+        Version of the layout, sizes of the model, and number of members.
     params : ndarray of float64, shape (n,)
-        Cast it to float32 for single precision arithmetic.
+        Parameters; cast them to float32 for single precision arithmetic.
 
     Raises
     ------
     InputError
-        If the model exceeds what the kernels are made for: up to 32 radial functions.
+        If the model has more than the 32 radial functions that the kernels support.
     """
     shape = members[0].shape_
     if shape.n_radial > MAX_RADIAL:
@@ -63,7 +64,7 @@ def _per_species(name):
 
 
 def _site(p, units, shape):
-    """Blocks of one species of centres."""
+    """Return the blocks of one species of centres."""
     k, hidden = shape.channels, _up(shape.hidden)
     contraction = p["whitening"] @ p["contraction"]
     degree = np.repeat(np.arange(L_MAX + 1), 2 * np.arange(L_MAX + 1) + 1)
@@ -98,7 +99,7 @@ def _site(p, units, shape):
 
 
 def _invariant_rows(k):
-    """For every row of the native invariants the index in those of the model, -1 for padding."""
+    """Return for every row of the native invariants its index in the invariants of the model, -1 for padding."""
     grams = L_MAX * (k * (k + 1) // 2)
     first = np.concatenate([k + np.arange(grams), np.full(-grams % 16, -1)])
     p1, p2 = len(PATHS_1), len(PATHS_2)
@@ -111,7 +112,7 @@ def _invariant_rows(k):
 
 
 def _output_columns(shape):
-    """For every native output the index in those of the model, -1 for padding."""
+    """Return for every native output its index in the outputs of the model, -1 for padding."""
     k = shape.channels
     weights = 2 + np.arange(shape.n_vectors + shape.n_tensors).reshape(-1, k)
     blocks = np.pad(weights, [(0, 0), (0, -k % 16)], constant_values=-1)
@@ -120,7 +121,7 @@ def _output_columns(shape):
 
 
 def _scatter(values, rows, columns):
-    """Rows of `values` at their native places, zeros elsewhere."""
+    """Return the rows of `values` at their positions in the native order, and zeros elsewhere."""
     out = np.zeros((rows.size, columns))
     used = rows >= 0
     out[used, : values.shape[1]] = values[rows[used]]
@@ -136,5 +137,5 @@ def _pad(values, *size):
 
 
 def _panels(matrix):
-    """Matrix (a multiple of 32 columns) as panels of 32 columns."""
+    """Return a matrix, whose number of columns is a multiple of 32, as panels of 32 columns."""
     return matrix.reshape(matrix.shape[0], -1, _PANEL).swapaxes(0, 1).ravel()

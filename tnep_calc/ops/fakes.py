@@ -1,4 +1,4 @@
-"""Fake kernels: shapes and dtypes of the operators' results, for torch.compile and ``torch.library.opcheck``."""
+"""Fake kernels, which give the shapes and dtypes of results, for torch.compile and ``torch.library.opcheck``."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def register() -> None:
     def _(header, params, species, centers, offsets, neighbors, vectors, field):
         return vectors.new_empty(species.shape[0], 3)
 
+    @fake("tnep::nep_field_response_list")
     @fake("tnep::nep_field_response")
     def _(header, params, species, centers, offsets, neighbors, vectors, field, atom_virials=False):
         n = species.shape[0]
@@ -117,6 +118,10 @@ def _register_training(fake) -> None:
     @fake("tnep::training_along_backward")
     def _(g, h, coefficients, near, moments):
         return h.new_empty(h.shape), coefficients.new_empty(coefficients.shape)
+
+    @fake("tnep::training_pairs")
+    def _(radial, angular, c_radial, c_angular, near, counts, gradient, slot, center, neighbor):
+        return radial.new_empty(radial.shape[0], radial.shape[2], 3)
 
     @fake("tnep::training_moments")
     def _(vectors, offsets, centre, neighbor, place, order, near, counts, cutoffs, sizes, field, dtype):

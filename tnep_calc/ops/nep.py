@@ -1,4 +1,4 @@
-"""A NEP model that runs on the native kernels where they are, and on plain torch elsewhere."""
+"""A NEP model that runs on the native kernels if they are available, else on plain torch."""
 
 from typing import Dict, List, Optional, Tuple
 
@@ -12,7 +12,7 @@ from .nep_packing import pack
 
 load()
 
-# Quantities that the kernels give from positions and a list without edge vectors.
+# Quantities that the kernels compute from positions and a neighbour list, without edge vectors.
 DIRECT = (
     "energies",
     "energy",
@@ -23,18 +23,20 @@ DIRECT = (
     "dipole",
     "polarizabilities",
     "polarizability",
+    "field_forces",
+    "field_virials",
 )
 
 
 class NativeNEP(nn.Module):
-    """NEP or TNEP model with two paths: native operators on the CPU, else the plain torch model inside.
+    """NEP or TNEP model with two paths: native operators on the CPU or GPU, and the plain torch model otherwise.
 
     Both paths take the same arguments and give the same results, see ``tnep_calc.models``.
 
     Parameters
     ----------
     parameters, dtype, unit
-        As of ``tnep_calc.models.nep.model.NEP``.
+        See ``tnep_calc.models.nep.model.NEP``.
     """
 
     header: Tensor
@@ -62,7 +64,7 @@ class NativeNEP(nn.Module):
         quantities: List[str],
         field: Optional[Tensor],
     ) -> Dict[str, Tensor]:
-        """Return the wanted quantities by name, all float64; see ``tnep_calc.models`` for shapes and units."""
+        """Return the requested quantities by name, all float64; see ``tnep_calc.models`` for shapes and units."""
         known = True
         for name in quantities:
             known = known and name in self.quantities
@@ -92,18 +94,19 @@ class NativeNEP(nn.Module):
         neighbors: Tensor,
         positions: Tensor,
         quantities: List[str],
+        field: Optional[Tensor] = None,
     ) -> Dict[str, Tensor]:
-        """Return what `forward` gives for vectors that are differences of positions.
+        """Return the same quantities as `forward`, from positions instead of edge vectors.
 
-        The native kernels then make the vectors on the way, which saves their storage: this is how LAMMPS hands over
-        its own list, in which a third of the pairs are longer than the cutoff.
+        The native kernels then compute the vectors on the fly and need not store them.  LAMMPS uses this method to pass
+        its own neighbour list, in which a third of the pairs are longer than the cutoff.
 
         Parameters
         ----------
-        species, centers, offsets, quantities
-            As of `forward`.
+        species, centers, offsets, quantities, field
+            See `forward`.
         neighbors : Tensor
-            int32, shape (n_edges,), atom index; periodic images are atoms of their own.
+            int32, shape (n_edges,), atom indices; periodic images are separate atoms.
         positions : Tensor
             float64, shape (n_atoms, 3), in A.
         """
@@ -114,25 +117,43 @@ class NativeNEP(nn.Module):
             from_atom = torch.repeat_interleave(centers, offsets[1:] - offsets[:-1])
             to_atom = neighbors.long()
             vectors = positions[to_atom] - positions[from_atom]
-            return self.forward(species, centers, offsets, to_atom, vectors, quantities, None)
+            return self.forward(species, centers, offsets, to_atom, vectors, quantities, field)
         if self.kind == "potential":
             gradient, atom_virials = self._wants(quantities)
             energies, forces, virial, virials = torch.ops.tnep.nep_energy_list(
                 self.header, self.params, species, centers, offsets, neighbors, positions, gradient, atom_virials
             )
             return self._energy_results(energies, forces, virial, virials, quantities)
-        if self.kind == "dipole":
+        out: Dict[str, Tensor] = {}
+        if self.kind == "dipole" and ("dipole" in quantities or "dipoles" in quantities):
             dipoles = self.scale * torch.ops.tnep.nep_dipole_list(
                 self.header, self.params, species, centers, offsets, neighbors, positions
             )
-            return {"dipoles": dipoles, "dipole": dipoles.sum(0)}
-        tensors = self.scale * torch.ops.tnep.nep_polarizability_list(
-            self.header, self.params, species, centers, offsets, neighbors, positions
-        )
-        return {"polarizabilities": tensors, "polarizability": tensors.sum(0)}
+            out["dipoles"] = dipoles
+            out["dipole"] = dipoles.sum(0)
+        if self.kind == "polarizability" and ("polarizability" in quantities or "polarizabilities" in quantities):
+            tensors = self.scale * torch.ops.tnep.nep_polarizability_list(
+                self.header, self.params, species, centers, offsets, neighbors, positions
+            )
+            out["polarizabilities"] = tensors
+            out["polarizability"] = tensors.sum(0)
+        if "field_forces" in quantities or "field_virials" in quantities:
+            forces, virials = torch.ops.tnep.nep_field_response_list(
+                self.header,
+                self.params,
+                species,
+                centers,
+                offsets,
+                neighbors,
+                positions,
+                self._known(field),
+                "field_virials" in quantities,
+            )
+            self._field_results(forces, virials, quantities, out)
+        return out
 
     def _wants(self, quantities: List[str]) -> Tuple[bool, bool]:
-        """Return whether gradients, and virials per atom, are needed."""
+        """Return whether gradients are needed, and whether virials per atom are needed."""
         atom_virials = "virials" in quantities
         return atom_virials or "forces" in quantities or "virial" in quantities, atom_virials
 
@@ -183,16 +204,22 @@ class NativeNEP(nn.Module):
         field: Optional[Tensor],
         out: Dict[str, Tensor],
     ) -> None:
-        virials = "field_virials" in quantities
-        if virials or "field_forces" in quantities:
-            if field is None:
-                raise ValueError("field_forces needs a field, shape (3,) or (n_centers, 3), in V/A; got none")
-            forces, per_atom = torch.ops.tnep.nep_field_response(
-                self.header, self.params, species, centers, offsets, neighbors, vectors, field, virials
+        per_atom = "field_virials" in quantities
+        if per_atom or "field_forces" in quantities:
+            forces, virials = torch.ops.tnep.nep_field_response(
+                self.header, self.params, species, centers, offsets, neighbors, vectors, self._known(field), per_atom
             )
-            out["field_forces"] = self.scale * forces
-            if virials:
-                out["field_virials"] = self.scale * per_atom
+            self._field_results(forces, virials, quantities, out)
+
+    def _known(self, field: Optional[Tensor]) -> Tensor:
+        if field is None:
+            raise ValueError("field_forces needs a field, shape (3,) or (n_centers, 3), in V/A; got none")
+        return field
+
+    def _field_results(self, forces: Tensor, virials: Tensor, quantities: List[str], out: Dict[str, Tensor]) -> None:
+        out["field_forces"] = self.scale * forces
+        if "field_virials" in quantities:
+            out["field_virials"] = self.scale * virials
 
     def _polarizability(
         self,

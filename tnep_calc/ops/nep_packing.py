@@ -1,4 +1,4 @@
-"""From ``NepParameters`` to the flat model of the native kernels; its layout: ``csrc/core/nep/layout.h``."""
+"""Pack ``NepParameters`` into the flat arrays of the native kernels (layout: ``csrc/core/nep/layout.h``)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAD = 16
 
 
 def pack(parameters: NepParameters) -> tuple[np.ndarray, np.ndarray]:
-    """Return the model as the native kernels read it.
+    """Return the model in the format of the native kernels.
 
     Parameters
     ----------
@@ -25,13 +25,14 @@ def pack(parameters: NepParameters) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     header : ndarray of int64, shape (14,)
+        Version of the layout, kind and sizes of the model.
     params : ndarray of float64, shape (n,)
-        Cast it to float32 for single precision arithmetic.
+        Parameters; cast them to float32 for single precision arithmetic.
 
     Raises
     ------
     InputError
-        If the model exceeds what the kernels are made for: l_max 1 to 8, up to 32 basis functions.
+        If the model exceeds the limits of the kernels: l_max from 1 to 8, at most 32 basis functions.
     """
     p = parameters
     if not 1 <= p.l_max <= 8 or max(p.basis_size) + 1 > MAX_BASIS:
@@ -82,25 +83,28 @@ def pack(parameters: NepParameters) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _flat(values):
-    """Values as one block, padded with zeros."""
+    """Return the values as one block, padded with zeros."""
     values = np.ravel(values)
     return np.pad(values, (0, -values.size % _PAD))
 
 
 def _rows(values):
-    """Values as one block whose rows (last axis) are padded with zeros."""
+    """Return the values as one block whose rows (last axis) are padded with zeros."""
     return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, -values.shape[-1] % _PAD)]).ravel()
 
 
 def _chebyshev(c):
-    """Coefficients a[ti, tj, n, k] with ``g_n = fc sum_k a T_k`` from c[n, k, ti, tj]: ``f_k = (T_k + 1) fc / 2``."""
+    """Return coefficients a[ti, tj, n, k] of Chebyshev polynomials T_k from those of NEP's basis, c[n, k, ti, tj].
+
+    The basis functions are ``f_k = (T_k + 1) fc / 2`` and ``f_0 = fc``, so that ``g_n = fc sum_k a T_k``.
+    """
     a = 0.5 * c
     a[:, 0] = c[:, 0] + 0.5 * c[:, 1:].sum(axis=1)
     return np.ascontiguousarray(a.transpose(2, 3, 0, 1))
 
 
 def _zbl(zbl, species):
-    """Rows [ti, tj, 10]: radii, then screening terms with the prefactors and the length multiplied in."""
+    """Return rows [ti, tj, 10]: radii, then screening terms with the prefactors and the length multiplied in."""
     table = pair_table(zbl, species)
     rows = table[..., 2:].copy()
     rows[..., 2::2] *= table[..., :1]

@@ -1,4 +1,4 @@
-"""Everything that follows from the phonons of a crystal and their response: modes, splittings, spectra, bands."""
+"""Analysis of the phonons of a crystal and their response: splittings, spectra, bands and density of states."""
 
 from __future__ import annotations
 
@@ -30,11 +30,15 @@ from .loto import (
 )
 from .modes import GammaModes
 from .raman import raman_modes_spectrum, raman_tensors
-from .raman_crystal import porto_spectrum, powder_average
+from .raman_crystal import PolarizationScan, porto_spectrum, powder_average, scan_polarization
 from .workflow import Phonons
 
 POLAR = 1e-7
-"""Modes with a smaller infrared intensity than this (e²/amu) have none."""
+"""Smallest infrared intensity (e²/amu) of a polar mode."""
+
+
+UNSTABLE = 0.01
+"""Smallest imaginary wavenumber along the path, relative to the highest mode, that counts as an instability."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,20 @@ class Conditions:
     widths : float or ndarray, shape (n_modes,), in cm^-1
         Full widths at half maximum.
     directions : array, shape (n, 3), optional
-        Directions of q for the LO-TO table; None: the three principal axes.
+        Cartesian directions of q for the LO-TO table. Default: the principal axes that differ.
     porto : tuple of str
-        Scattering geometries, in Porto notation.
+        Scattering geometries in Porto notation.
+    polarization_scans : tuple of str
+        Direction of the light and polarization at angle 0, e.g. ``"z(x)"``, of scans of the polarization.
     lattice_directions : bool
-        Brackets in them are in lattice vectors of the conventional cell, not Cartesian.
+        Whether brackets in `porto` and `polarization_scans` are in lattice vectors of the conventional cell instead of
+        Cartesian.
     max_wavenumber : float, in cm^-1, optional
-        End of the spectra; None: 1.15 times the highest mode.
+        Last wavenumber of the spectra. Default: 1.15 times the highest mode.
     step : float, in cm^-1
+        Distance of the points of the spectra.
     bands : bool
-        Calculate bands and density of states.
+        Whether to compute bands and density of states.
     """
 
     temperature: float = 300.0
@@ -65,6 +73,7 @@ class Conditions:
     widths: float | np.ndarray = DEFAULT_WIDTH
     directions: np.ndarray | None = None
     porto: tuple[str, ...] = ()
+    polarization_scans: tuple[str, ...] = ()
     lattice_directions: bool = False
     max_wavenumber: float | None = None
     step: float = 0.5
@@ -73,49 +82,65 @@ class Conditions:
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """Results; what the response does not allow is None or empty.
+    """Results of an analysis; those that need missing data are None or empty.
 
     Attributes
     ----------
     axes : ndarray, shape (3, 3)
-        Principal axes of the dielectric tensor as rows.
+        Principal axes of the dielectric tensor in rows.
     charges : ndarray, shape (n_modes, 3), in e/sqrt(amu)
-        Of the modes.
+        Mode charges.
     strengths : ndarray, shape (n_modes, 3, 3)
         Contributions of the modes to the static dielectric tensor.
     static : ndarray, shape (3, 3)
         Static dielectric tensor.
-    splittings : list of (direction, GammaModes, list of Branch, LyddaneSachsTeller)
+    splittings : list of (direction, GammaModes, list of Branch, LyddaneSachsTeller or None)
+        LO-TO splitting for each direction of q; the Lyddane-Sachs-Teller check is None if modes are imaginary.
     scan : AngleScan
-        From the third to the first principal axis.
+        Modes for directions of q from the third to the first principal axis.
     tensors : ndarray, shape (n_modes, 3, 3), in Å²/sqrt(amu)
+        Raman tensors.
     infrared : dict of str to Spectrum
-        ``average`` and one per principal axis that differs.
+        ``average``, and one spectrum for each principal axis that differs, by the name of the axis.
     raman : Spectrum
-        Of a powder.
+        Raman spectrum of a powder.
     oriented : dict of str to tuple (Spectrum, GammaModes, intensities)
-        By Porto notation.
-    bands, dos
+        Raman spectra of oriented crystals, by Porto notation.
+    polarization_scans : dict of str to PolarizationScan
+        By their notation.
+    bands : Bands
+    dos : DensityOfStates
     notes : list of str
+        Remarks on the methods and on missing parts.
     """
 
     axes: np.ndarray
     charges: np.ndarray | None = None
     strengths: np.ndarray | None = None
     static: np.ndarray | None = None
-    splittings: list[tuple[np.ndarray, GammaModes, list[Branch], LyddaneSachsTeller]] = field(default_factory=list)
+    splittings: list[tuple[np.ndarray, GammaModes, list[Branch], LyddaneSachsTeller | None]] = field(
+        default_factory=list
+    )
     scan: AngleScan | None = None
     tensors: np.ndarray | None = None
     infrared: dict[str, Spectrum] = field(default_factory=dict)
     raman: Spectrum | None = None
     oriented: dict[str, tuple] = field(default_factory=dict)
+    polarization_scans: dict[str, PolarizationScan] = field(default_factory=dict)
     bands: Bands | None = None
     dos: DensityOfStates | None = None
     notes: list[str] = field(default_factory=list)
 
 
 def different_axes(tensors, axes) -> list[int]:
-    """Return the indices of principal axes along which any of the symmetric tensors differs from those before it."""
+    """Return the indices of principal axes, without those along which all tensors equal those along an earlier axis.
+
+    Parameters
+    ----------
+    tensors : sequence of array, shape (3, 3)
+    axes : array, shape (3, 3)
+        Axes in rows.
+    """
     found: list[int] = []
     values = np.array([[axis @ t @ axis for axis in axes] for t in tensors])
     for k in range(3):
@@ -126,14 +151,14 @@ def different_axes(tensors, axes) -> list[int]:
 
 
 def analyse(result: Phonons, conditions: Conditions | None = None) -> Analysis:
-    """Return all spectra and tables that a calculation allows.
+    """Return all spectra and tables that the data of a calculation allow.
 
-    Spectra are left out, with a note, where optical modes are imaginary.
+    If optical modes are imaginary, there is LO-TO splitting, but no static dielectric tensor and no spectra.
 
     Parameters
     ----------
     result : Phonons
-        As of `workflow.run_phonons`.
+        Result of :func:`.workflow.run_phonons`.
     conditions : Conditions, optional
 
     Returns
@@ -143,7 +168,7 @@ def analyse(result: Phonons, conditions: Conditions | None = None) -> Analysis:
     Raises
     ------
     InputError
-        If a condition does not fit.
+        If a condition is not valid.
     """
     c = Conditions() if conditions is None else conditions
     modes, phonon, charges = result.modes, result.phonon, result.charges
@@ -161,6 +186,8 @@ def analyse(result: Phonons, conditions: Conditions | None = None) -> Analysis:
     if charges is not None:
         found["charges"] = mode_charges(charges.used, modes)
         found["axes"] = principal_axes(charges.dielectric)
+        if not stable:
+            found |= _splittings(phonon, modes, charges, c, found)
     if charges is not None and stable:
         found["static"] = static_dielectric(charges.dielectric, found["charges"], modes)
         found["axes"] = principal_axes(found["static"])
@@ -171,13 +198,36 @@ def analyse(result: Phonons, conditions: Conditions | None = None) -> Analysis:
         for k in different_axes([charges.dielectric, found["static"]], found["axes"]):
             axis = found["axes"][k]
             found["infrared"][axis_name(axis)] = infrared_modes_spectrum(*arguments, direction=axis)
+    if result.gradient is None and (c.porto or c.polarization_scans):
+        raise InputError(
+            "oriented Raman spectra (--porto, --polarization-scan) need Raman tensors: add a susceptibility, radnet or "
+            "enthalpy model, or --raman-from, and leave out --no-raman"
+        )
     if result.gradient is not None:
         found["tensors"] = raman_tensors(result.gradient, modes)
         if stable:
             found |= _raman(result, found["tensors"], grid, c, found["notes"])
+    if not modes.optical_sets:
+        found["notes"].append("The primitive cell has one atom, so that there are no optical modes at Gamma.")
     if c.bands:
         found |= {"bands": band_structure(phonon), "dos": density_of_states(phonon)}
+        found["notes"] += _imaginary_bands(found["bands"])
     return Analysis(**found)
+
+
+def _imaginary_bands(bands: Bands) -> list[str]:
+    """Return a note on the lowest imaginary wavenumber along the path, if it is more than noise."""
+    lowest = min(range(len(bands.ends)), key=lambda k: bands.wavenumbers[k].min())
+    values = bands.wavenumbers[lowest].min(axis=1)
+    point, top = int(values.argmin()), max(float(w.max()) for w in bands.wavenumbers)
+    if values[point] > -UNSTABLE * top:
+        return []
+    q = ", ".join(f"{x:.3f}" for x in bands.qpoints[lowest][point])
+    return [
+        f"Modes are imaginary away from Gamma: the lowest is {-values[point]:.1f}i cm^-1 at q = ({q}), on the path "
+        f"{bands.ends[lowest][0]}-{bands.ends[lowest][1]}. The crystal is unstable in a larger cell, unless a larger "
+        "supercell (--length) makes it real."
+    ]
 
 
 def axis_name(axis) -> str:
@@ -189,27 +239,30 @@ def axis_name(axis) -> str:
 
 
 def _splittings(phonon, modes, charges, c, found) -> dict:
-    """LO-TO per direction, and the scan of the angle between the third and the first principal axis."""
+    """Return the LO-TO splitting for each direction, and the scan from the third to the first principal axis."""
     axes = found["axes"]
+    tensors = [charges.dielectric, *([found["static"]] if "static" in found else [])]
     if c.directions is None:
-        directions = axes[different_axes([charges.dielectric, found["static"]], axes)]
+        directions = axes[different_axes(tensors, axes)]
     else:
         directions = check_directions(c.directions)
     polar = bool((modes.of_sets((found["charges"] ** 2).sum(axis=1)) > POLAR).any())
     if not polar:
-        found["notes"].append("No mode is polar: there is no LO-TO splitting.")
+        found["notes"].append("No mode is polar, so that there is no LO-TO splitting.")
         return {}
     rows = []
     for q in directions:
         at_q, branches = assign(phonon, q, modes)
-        rows.append((q, at_q, branches, lyddane_sachs_teller(phonon, q, modes)))
+        rows.append((q, at_q, branches, None if modes.imaginary() else lyddane_sachs_teller(phonon, q, modes)))
     return {"splittings": rows, "scan": angle_scan(phonon, axes[2], axes[0], 31)}
 
 
 def _raman(result, tensors, grid, c, notes) -> dict:
-    """Spectrum of a powder, over directions of q where polar modes scatter, and those of oriented crystals."""
+    """Return the Raman spectra of a powder and of oriented crystals.
+
+    If polar modes are Raman active, the powder spectrum is an average over directions of q.
+    """
     modes, phonon = result.modes, result.phonon
-    width = float(np.mean(check_widths(c.widths, modes)[~modes.external]))
     both = [
         k
         for k in modes.optical_sets
@@ -217,26 +270,32 @@ def _raman(result, tensors, grid, c, notes) -> dict:
     ]
     if both:
         powder = powder_average(
-            phonon, result.gradient, grid, c.temperature, c.laser, width, result.hyperpolarizability
+            phonon, result.gradient, grid, c.temperature, c.laser, c.widths, result.hyperpolarizability
         )
         notes.append(
-            "The Raman spectrum of the powder is averaged over directions of q (backscattering), as polar modes "
-            "scatter."
+            "The Raman spectrum of the powder is averaged over directions of q (backscattering), because polar modes "
+            "are Raman active."
             + (
                 ""
                 if result.hyperpolarizability is not None
-                else " The electro-optic term of LO modes is left out: the model has no hyperpolarizability."
+                else " It lacks the electro-optic term of LO modes, because the model has no hyperpolarizability."
             )
         )
     else:
         powder = raman_modes_spectrum(grid, tensors, modes, c.temperature, c.laser, c.widths)
     if np.ndim(c.widths) and (both or c.porto):
-        notes.append(f"Spectra of LO modes use the mean width of all modes, {width:.2f} cm^-1.")
+        notes.append("The widths of LO modes are those of the TO modes, weighted by squared overlaps.")
     lattice = phonon.unitcell.cell if c.lattice_directions else None
     oriented = {
         name: porto_spectrum(
-            phonon, result.gradient, name, grid, c.temperature, c.laser, width, result.hyperpolarizability, lattice
+            phonon, result.gradient, name, grid, c.temperature, c.laser, c.widths, result.hyperpolarizability, lattice
         )
         for name in c.porto
     }
-    return {"raman": powder, "oriented": oriented}
+    scans = {
+        name: scan_polarization(
+            phonon, result.gradient, name, hyperpolarizability=result.hyperpolarizability, cell=lattice
+        )
+        for name in c.polarization_scans
+    }
+    return {"raman": powder, "oriented": oriented, "polarization_scans": scans}

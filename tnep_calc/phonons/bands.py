@@ -1,4 +1,4 @@
-"""Bands along the path of seekpath, and the density of states, with the non-analytic term."""
+"""Phonon bands along the path of seekpath, and the density of states, with the non-analytic term."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ..units import THZ_TO_INV_CM
 
 
 class Bands(NamedTuple):
-    """Bands of a crystal.
+    """Phonon bands of a crystal; each list has one item per segment of the path.
 
     Attributes
     ----------
     distances : list of ndarray, shape (n_points,), in 1/Å (without 2 pi)
-        Along the path, per segment; segments follow each other without gaps.
+        Distances along the path; a segment begins at the distance where the previous one ends.
     wavenumbers : list of ndarray, shape (n_points, 3 n_atoms), in cm^-1
-        Per segment; imaginary ones negative.
+        Imaginary ones are negative.
     qpoints : list of ndarray, shape (n_points, 3)
-        In coordinates of the reciprocal primitive vectors.
+        Coordinates of q in the reciprocal primitive vectors.
     ends : list of tuple of two str
-        Labels of both ends of each segment.
+        Labels of both ends.
     """
 
     distances: list[np.ndarray]
@@ -32,7 +32,16 @@ class Bands(NamedTuple):
 
 
 class DensityOfStates(NamedTuple):
-    """Density of states per primitive cell: ``total`` integrates over wavenumbers to 3 n_atoms."""
+    """Density of states per primitive cell.
+
+    Attributes
+    ----------
+    wavenumbers : ndarray, shape (n,), in cm^-1
+    total : ndarray, shape (n,), per cm^-1
+        Its integral over wavenumbers is 3 n_atoms.
+    elements : dict of str to ndarray, shape (n,), per cm^-1
+        Contributions of the elements.
+    """
 
     wavenumbers: np.ndarray
     total: np.ndarray
@@ -42,18 +51,25 @@ class DensityOfStates(NamedTuple):
 def band_structure(phonon, spacing: float = 0.01) -> Bands:
     """Return the bands along the path that seekpath recommends for the crystal.
 
-    At Gamma each segment has the non-analytic term of its own direction, so that LO and TO are split there.
+    At Gamma the non-analytic term of each segment is that of its direction, so that LO and TO modes are split there.
 
     Parameters
     ----------
     phonon : phonopy.Phonopy
         With force constants.
     spacing : float, in 1/Å (without 2 pi)
-        Distance of neighbouring q along the path.
+        Largest distance of neighbouring q along the path.
 
     Returns
     -------
     Bands
+
+    Raises
+    ------
+    InputError
+        If the spacing is not positive.
+    MissingComponentError
+        If seekpath is not installed.
     """
     try:
         import seekpath
@@ -62,7 +78,7 @@ def band_structure(phonon, spacing: float = 0.01) -> Bands:
     if not spacing > 0:
         raise InputError(f"the spacing of q must be positive, got {spacing}")
     primitive = phonon.primitive
-    # k points in coordinates of this cell, whatever its setting
+    # the points are in coordinates of this cell, not of seekpath's standard cell
     found = seekpath.get_path_orig_cell((primitive.cell, primitive.scaled_positions, primitive.numbers))
     points = found["point_coords"]
     reciprocal = np.linalg.inv(primitive.cell).T
@@ -82,7 +98,7 @@ def band_structure(phonon, spacing: float = 0.01) -> Bands:
 
 
 def density_of_states(phonon, length: float = 50.0, width: float | None = None) -> DensityOfStates:
-    """Return the density of states on a mesh, total and per element, smeared with Gaussians.
+    """Return the density of states on a mesh, total and for each element, broadened by Gaussians.
 
     Parameters
     ----------
@@ -91,12 +107,16 @@ def density_of_states(phonon, length: float = 50.0, width: float | None = None) 
     length : float, in Å
         The mesh has about ``length / |a|`` points along each axis.
     width : float, in cm^-1, optional
-        Standard deviation of the Gaussians; None: 0.8 % of the highest frequency.
+        Standard deviation of the Gaussians. Default: 0.8 % of the highest frequency.
 
     Returns
     -------
     DensityOfStates
-        Per cm^-1 and primitive cell.
+
+    Raises
+    ------
+    InputError
+        If the length or the width is not positive.
     """
     if not (length > 0 and (width is None or width > 0)):
         raise InputError(f"mesh length and width must be positive, got {length} and {width}")

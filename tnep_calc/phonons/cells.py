@@ -1,4 +1,4 @@
-"""Cells of a lattice dynamics calculation: conventional cell, supercell, between ASE and phonopy."""
+"""Cells of a lattice dynamics calculation: conventional cell, supercell, and conversion between ASE and phonopy."""
 
 from __future__ import annotations
 
@@ -9,11 +9,23 @@ import numpy as np
 from ..errors import InputError, MissingComponentError
 
 MINIMUM_LENGTH = 10.0
-"""Shortest height of the supercell in Å where no length is given."""
+"""Smallest height (Å) of the supercell if no length is given."""
 
 
 def conventional_cell(atoms, symprec: float):
-    """Return the conventional cell of a crystal, in the orientation of the structure, and its space group's symbol.
+    """Return the conventional cell of a crystal, in the orientation of the structure, and its space group.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+    symprec : float, in Å
+        Tolerance of the symmetry search.
+
+    Returns
+    -------
+    cell : ase.Atoms
+    group : str
+        Symbol and number of the space group, e.g. ``"F-43m (216)"``.
 
     Raises
     ------
@@ -39,12 +51,9 @@ def conventional_cell(atoms, symprec: float):
         data: Any = spglib.get_symmetry_dataset(cell, symprec=symprec)
         found: Any = None if data is None else spglib.standardize_cell(cell, no_idealize=True, symprec=symprec)
     except Exception as error:  # spglib's error classes differ between versions
-        raise InputError(f"spglib found no space group with a tolerance of {symprec:g} A ({error})") from error
+        raise InputError(_no_space_group(symprec, f" ({error})")) from error
     if found is None:
-        raise InputError(
-            f"spglib found no space group with a tolerance of {symprec:g} A: change --symprec, and check "
-            "that no two atoms coincide"
-        )
+        raise InputError(_no_space_group(symprec))
     lattice, positions, order = found
     result = Atoms(
         [known[k][0] for k in order],
@@ -56,6 +65,13 @@ def conventional_cell(atoms, symprec: float):
     return result, f"{data.international} ({data.number})"
 
 
+def _no_space_group(symprec: float, reason: str = "") -> str:
+    return (
+        f"spglib found no space group with a tolerance of {symprec:g} A{reason}: change --symprec, and check that no "
+        "two atoms coincide"
+    )
+
+
 def supercell_of(atoms, length: float | None, dim, cutoff: float | None) -> tuple[int, int, int]:
     """Return the repeats of the conventional cell.
 
@@ -64,11 +80,11 @@ def supercell_of(atoms, length: float | None, dim, cutoff: float | None) -> tupl
     atoms : ase.Atoms
         Conventional cell.
     length : float, in Å, optional
-        Smallest height of the supercell; None: twice the cutoff, at least `MINIMUM_LENGTH`.
+        Smallest height of the supercell. Default: twice the cutoff, at least ``MINIMUM_LENGTH``.
     dim : sequence of three int, optional
         Repeats, instead of `length`.
     cutoff : float, in Å, optional
-        Of the model.
+        Cutoff of the model.
 
     Returns
     -------
@@ -77,7 +93,8 @@ def supercell_of(atoms, length: float | None, dim, cutoff: float | None) -> tupl
     Raises
     ------
     InputError
-        If a height of the supercell is below twice the cutoff: an atom would interact with its own image.
+        If the length is not positive, or a height of the supercell is below twice the cutoff, so that an atom would
+        interact with its own image.
     """
     heights = 1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)
     shortest = 2 * (cutoff or 0.0)
@@ -97,7 +114,7 @@ def supercell_of(atoms, length: float | None, dim, cutoff: float | None) -> tupl
 
 
 def cutoff_of(calculator) -> float | None:
-    """Return the cutoff of a calculator in Å, or None if it does not tell."""
+    """Return the cutoff of a calculator in Å, or None if it is not known."""
     if isinstance(cutoff := getattr(calculator, "cutoff", None), float):
         return cutoff
     models = getattr(calculator, "models", None)
@@ -108,7 +125,7 @@ def cutoff_of(calculator) -> float | None:
 
 
 def to_phonopy(atoms):
-    """Return ASE atoms as phonopy's."""
+    """Return phonopy's ``PhonopyAtoms`` of an ASE ``Atoms``."""
     from phonopy.structure.atoms import PhonopyAtoms
 
     return PhonopyAtoms(
@@ -120,7 +137,7 @@ def to_phonopy(atoms):
 
 
 def to_ase(cell):
-    """Return phonopy's atoms as ASE's, fully periodic."""
+    """Return the ASE ``Atoms`` of phonopy's ``PhonopyAtoms``, periodic in three directions."""
     from ase import Atoms
 
     return Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True, masses=cell.masses)

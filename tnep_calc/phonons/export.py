@@ -1,4 +1,4 @@
-"""Files for other programs: phonopy, Euphonic and PDielec; each says whether the non-analytic term is inside."""
+"""Files for phonopy, Euphonic and PDielec, with a description that says whether they include the non-analytic term."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CONTENTS = {
     "pdielec": "qpoints.yaml, phonopy.yaml and BORN (of all atoms) for PDielec, which works with TO modes and charges: "
     "without the non-analytic term",
 }
-"""Files and what is in them."""
+"""Files, with descriptions of their content."""
 
 
 def write_exports(phonon, folder, force: bool = True) -> dict[str, str]:
-    """Write all files that the phonopy object has data for.
+    """Write all files for which the phonopy object has data.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ def write_exports(phonon, folder, force: bool = True) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Names of the files and what is in them.
+        Names of the files, with descriptions of their content.
 
     Raises
     ------
     InputError
-        If there are no force constants, or a file that was read back is not what was written.
+        If there are no force constants, a file exists and `force` is not set, or phonopy reads other values back.
     """
     from phonopy.file_IO import get_FORCE_CONSTANTS_lines
 
@@ -69,7 +69,7 @@ def write_exports(phonon, folder, force: bool = True) -> dict[str, str]:
 
 
 def _write_pdielec(phonon, folder, force):
-    """Write the three files of PDielec's reader for phonopy; unlike phonopy's, its BORN has all atoms."""
+    """Write the three files that PDielec reads for phonopy; its BORN has all atoms, unlike that of phonopy."""
     folder.mkdir(exist_ok=True)
     with atomic_output(folder / "qpoints.yaml", force) as temporary:
         phonon.run_qpoints([[0.0, 0.0, 0.0]], with_dynamical_matrices=True).write_yaml(temporary)
@@ -94,5 +94,5 @@ def _check(phonon, folder):
         frequencies.append(np.array(found.frequencies[0]))
     if np.abs(frequencies[0] - frequencies[1]).max() > 1e-3:
         raise InputError(
-            f"{folder / 'phonopy_params.yaml'} does not give the same frequencies when read back: report it"
+            f"{folder / 'phonopy_params.yaml'} does not give the same frequencies when read back: please report this"
         )

@@ -23,32 +23,38 @@ from ..units import (
 from .modes import GammaModes
 
 TO_DEBYE2 = 1.0 / DEBYE**2
-"""(D/Å)²/amu per e²/amu."""
+"""Factor from e²/amu to (D/Å)²/amu."""
 
 TO_KM_PER_MOL = AVOGADRO * ELEMENTARY_CHARGE**2 / (12 * EPSILON_0_SI * SPEED_OF_LIGHT**2 * ATOMIC_MASS) * 1e-3
-"""km/mol per e²/amu: the absorption coefficient (base e) per concentration, integrated over wavenumbers."""
+"""Factor from e²/amu to km/mol, the absorption coefficient (base e) per concentration, integrated over wavenumbers."""
 
 UNITS = {"e2/amu": 1.0, "D2/A2/amu": TO_DEBYE2, "km/mol": TO_KM_PER_MOL}
-"""Units of infrared intensities, as factors to e²/amu."""
+"""Units of infrared intensities, with the factors from e²/amu."""
 
 DEFAULT_WIDTH = 8.0
-"""Full width at half maximum in cm^-1 where nothing better is known."""
+"""Default full width at half maximum in cm^-1."""
 
 
 def mode_charges(born_charges, modes: GammaModes) -> np.ndarray:
     """Return the dipole of a cell per normal coordinate, ``p_m[a] = sum_jb Z[j, a, b] e_m[j, b] / sqrt(m_j)``.
 
-    Gonze and Lee, Phys. Rev. B 55, 10355 (1997), eq. 53.
+    See Gonze and Lee, Phys. Rev. B 55, 10355 (1997), eq. 53.
 
     Parameters
     ----------
     born_charges : array, shape (n_atoms, 3, 3), in e
-        [atom, dipole component, displacement component], used as they are: those of `nac.charges_of` obey the sum rule.
+        [atom, dipole component, displacement component]. They are not corrected here; those of :func:`.nac.charges_of`
+        obey the sum rule.
     modes : GammaModes
 
     Returns
     -------
     ndarray, shape (n_modes, 3), in e/sqrt(amu)
+
+    Raises
+    ------
+    InputError
+        If the shape does not fit.
     """
     born = np.asarray(born_charges, dtype=float)
     if born.shape != (len(modes.masses), 3, 3):
@@ -57,17 +63,23 @@ def mode_charges(born_charges, modes: GammaModes) -> np.ndarray:
 
 
 def intensities(charges, unit: str = "e2/amu") -> np.ndarray:
-    """Return infrared intensities ``|p_m|^2``; of a degenerate set the sum over its modes is meant.
+    """Return the infrared intensities ``|p_m|^2``.  That of a degenerate set is the sum over its modes.
 
     Parameters
     ----------
     charges : array, shape (n_modes, 3), in e/sqrt(amu)
-        As of `mode_charges`.
+        Mode charges (:func:`mode_charges`).
     unit : {"e2/amu", "D2/A2/amu", "km/mol"}
+        Unit of the result.
 
     Returns
     -------
     ndarray, shape (n_modes,)
+
+    Raises
+    ------
+    InputError
+        If the unit is unknown.
 
     Examples
     --------
@@ -75,20 +87,21 @@ def intensities(charges, unit: str = "e2/amu") -> np.ndarray:
     [1.0, 23.0708, 974.8801]
     """
     if unit not in UNITS:
-        raise InputError(f"infrared intensities have the units {', '.join(UNITS)}, got '{unit}'")
+        raise InputError(f"the unit of infrared intensities must be one of {', '.join(UNITS)}, got '{unit}'")
     return UNITS[unit] * (np.asarray(charges, dtype=float) ** 2).sum(axis=-1)
 
 
 def oscillator_strengths(charges, modes: GammaModes) -> np.ndarray:
-    """Return what each mode adds to the static dielectric tensor, ``p_m p_m / (eps0 V w_m^2)``.
+    """Return the contribution of each mode to the static dielectric tensor, ``p_m p_m / (eps0 V w_m^2)``.
 
-    Gonze and Lee, Phys. Rev. B 55, 10355 (1997), eq. 57; zero for the translations.
+    See Gonze and Lee, Phys. Rev. B 55, 10355 (1997), eq. 57.  Translations contribute zero.
 
     Parameters
     ----------
     charges : array, shape (n_modes, 3), in e/sqrt(amu)
+        Mode charges (:func:`mode_charges`).
     modes : GammaModes
-        Of a crystal at Gamma, without the macroscopic field.
+        Modes of a crystal at Gamma, without the macroscopic field.
 
     Returns
     -------
@@ -106,17 +119,24 @@ def oscillator_strengths(charges, modes: GammaModes) -> np.ndarray:
 
 
 def static_dielectric(eps_inf, charges, modes: GammaModes) -> np.ndarray:
-    """Return the static dielectric tensor at fixed cell, ``eps_inf + sum_m p_m p_m / (eps0 V w_m^2)``, shape (3, 3)."""
+    """Return the static dielectric tensor at fixed cell, ``eps_inf + sum_m p_m p_m / (eps0 V w_m^2)``, shape (3, 3).
+
+    Parameters
+    ----------
+    eps_inf : array, shape (3, 3)
+    charges, modes
+        As in :func:`oscillator_strengths`.
+    """
     return np.asarray(eps_inf, dtype=float) + oscillator_strengths(charges, modes).sum(axis=0)
 
 
 def check_widths(widths, modes: GammaModes) -> np.ndarray:
-    """Return full widths at half maximum per mode (cm^-1), equal within each degenerate set.
+    """Return the full width at half maximum of each mode, shape (n_modes,), in cm^-1, averaged over degenerate sets.
 
     Parameters
     ----------
     widths : float or array, shape (n_modes,), in cm^-1
-        phono3py's ``gamma`` is a half width: FWHM = 2 gamma (`widths_of_phono3py`).
+        Full widths at half maximum. (phono3py's ``gamma`` is a half width; see :func:`widths_of_phono3py`.)
     modes : GammaModes
 
     Raises
@@ -146,23 +166,38 @@ def widths_of_phono3py(path, temperature: float) -> np.ndarray:
     Parameters
     ----------
     path : str or path
-        File with ``gamma`` of a grid that has Gamma among its points, or of Gamma alone (``--gp 0``).
+        File with ``gamma`` of a grid that includes Gamma, or of Gamma alone (``--gp 0``).
     temperature : float, in K
-        Must be among those of the file, to 0.5 K.
+        One of the temperatures of the file (to 0.5 K).
 
     Returns
     -------
     ndarray, shape (n_modes,), in cm^-1
+
+    Raises
+    ------
+    DataFileError
+        If the file is not such a file.
+    InputError
+        If the file does not have this temperature, or has no linewidths at Gamma.
     """
     import h5py
 
     from ..errors import DataFileError
+    from ..io.files import check_readable, reading
+    from ..io.hdf5 import read_dataset
+    from ..io.trial import tried
+
+    def read():
+        with h5py.File(path, "r") as file:
+            temperatures, gamma = (read_dataset(file[name], path) for name in ("temperature", "gamma"))
+            points = read_dataset(file["qpoint"], path).reshape(-1, 3) if "qpoint" in file else np.zeros((1, 3))
+        return temperatures, gamma, points
 
     try:
-        with h5py.File(path, "r") as file:
-            temperatures, gamma = np.array(file["temperature"]), np.array(file["gamma"])
-            points = np.array(file["qpoint"]).reshape(-1, 3) if "qpoint" in file else np.zeros((1, 3))
-    except (OSError, KeyError) as error:
+        with reading(path, "a file of phono3py"):
+            temperatures, gamma, points = tried(check_readable(path), "HDF5", read)
+    except DataFileError as error:
         raise DataFileError(f"{path} is not a file of phono3py with 'gamma' and 'temperature' ({error})") from error
     nearest = int(np.abs(temperatures - temperature).argmin())
     if abs(temperatures[nearest] - temperature) > 0.5:
@@ -174,7 +209,7 @@ def widths_of_phono3py(path, temperature: float) -> np.ndarray:
     if row.ndim == 2:
         at = np.flatnonzero(np.abs(points).max(axis=1) < 1e-8)
         if not len(at):
-            raise InputError(f"{path} has no linewidths at Gamma: run phono3py with a grid that has it")
+            raise InputError(f"{path} has no linewidths at Gamma: run phono3py with a grid that includes Gamma")
         row = row[at[0]]
     return 2 * THZ_TO_INV_CM * row
 
@@ -183,22 +218,27 @@ def dielectric_function(wavenumber, eps_inf, charges, modes: GammaModes, widths=
     """Return the complex dielectric tensor of damped harmonic modes.
 
     ``eps(w) = eps_inf + (1 / (eps0 V)) sum_m p_m p_m / (w_m^2 - w^2 - i g_m w)`` (Gonze and Lee, Phys. Rev. B 55,
-    10355 (1997), eq. 55, with damping); the imaginary part is positive for an absorbing medium.
+    10355 (1997), eq. 55, with damping).  The imaginary part is positive in an absorbing medium.
 
     Parameters
     ----------
     wavenumber : array, shape (n,), in cm^-1
     eps_inf : array, shape (3, 3)
     charges : array, shape (n_modes, 3), in e/sqrt(amu)
-        As of `mode_charges`.
+        Mode charges (:func:`mode_charges`).
     modes : GammaModes
-        Of a crystal at Gamma, without the macroscopic field: the zeros of eps(w) are the LO modes.
+        Modes of a crystal at Gamma, without the macroscopic field. The zeros of eps(w) are then the LO modes.
     widths : float or array, shape (n_modes,), in cm^-1
-        Full width at half maximum ``g_m``.
+        Full widths at half maximum ``g_m``.
 
     Returns
     -------
     complex ndarray, shape (n, 3, 3)
+
+    Raises
+    ------
+    InputError
+        If an optical mode is imaginary, or the widths are not valid.
     """
     w = np.asarray(wavenumber, dtype=float)[:, None]
     strength = oscillator_strengths(charges, modes)
@@ -209,9 +249,10 @@ def dielectric_function(wavenumber, eps_inf, charges, modes: GammaModes, widths=
 
 
 def principal_axes(tensor) -> np.ndarray:
-    """Return the principal axes of a symmetric tensor as rows, shape (3, 3); the Cartesian ones if it is diagonal.
+    """Return the principal axes of a symmetric tensor in rows, shape (3, 3); the Cartesian axes if it is diagonal.
 
-    In monoclinic and triclinic crystals the axes of eps(w) turn with w; those of one tensor are then a choice.
+    In monoclinic and triclinic crystals the principal axes of eps(w) depend on w, so that those of one tensor are
+    arbitrary.
     """
     t = np.asarray(tensor, dtype=float)
     t = 0.5 * (t + t.T)
@@ -224,22 +265,22 @@ def principal_axes(tensor) -> np.ndarray:
 def infrared_modes_spectrum(
     wavenumber, eps_inf, charges, modes: GammaModes, widths=DEFAULT_WIDTH, direction=None
 ) -> Spectrum:
-    """Return the optical constants of a crystal for light polarized along a direction (normal incidence).
+    """Return the optical constants of a crystal at normal incidence for light polarized along a direction.
 
     Parameters
     ----------
     wavenumber : array, shape (n,), in cm^-1
     eps_inf, charges, modes, widths
-        As of `dielectric_function`.
+        As in :func:`dielectric_function`.
     direction : array, shape (3,), optional
-        Polarization, a principal axis of the dielectric tensor.  None: a third of the trace, which is the average of a
-        powder only where absorption is weak.
+        Polarization along a principal axis of the dielectric tensor.  Default: a third of the trace, which is the
+        average of a powder only if absorption is weak.
 
     Returns
     -------
     Spectrum
-        ``eps_real``, ``eps_imag``, ``absorption`` (n alpha, cm^-1), and what `spectra.optics.optical_constants` gives:
-        index, extinction, absorption coefficient, reflectivity, emissivity, loss, conductivity.
+        Columns ``eps_real``, ``eps_imag``, ``absorption`` (n alpha, cm^-1), and those of
+        :func:`tnep_calc.spectra.optics.optical_constants`.
     """
     w = np.asarray(wavenumber, dtype=float)
     tensor = dielectric_function(w, eps_inf, charges, modes, widths)

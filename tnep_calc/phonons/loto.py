@@ -1,4 +1,4 @@
-"""LO-TO splitting: frequencies at q -> 0 by direction, their origin among the TO modes, and sum rules."""
+"""LO-TO splitting: frequencies at q -> 0 by direction, the TO modes that they come from, and a sum rule."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .modes import GammaModes, gamma_modes
 from .nac import charges_of
 
 SHIFTED = 0.01
-"""Modes that move by less than this (cm^-1) keep the frequency of their TO mode."""
+"""Shift (cm^-1) below which a mode keeps the frequency of its TO mode."""
 
 
 def check_directions(directions) -> np.ndarray:
-    """Return directions of q as unit vectors, shape (n, 3); InputError if one has no direction."""
+    """Return directions of q as unit vectors, shape (n, 3); InputError if the shape is wrong or one is zero."""
     vectors = np.array(directions, dtype=float)
     if vectors.ndim != 2 or vectors.shape[1] != 3 or not len(vectors):
         raise InputError(f"directions must have the shape (n, 3), Cartesian, got {vectors.shape}")
@@ -30,10 +30,9 @@ def check_directions(directions) -> np.ndarray:
 def lo_to(phonon, directions) -> np.ndarray:
     """Return the frequencies of the modes at q -> 0 for directions of q.
 
-    Modes whose dipole is along q feel the macroscopic field and become longitudinal (LO); the others stay as they are
-    at Gamma (TO).  In between, and in crystals with several coupled polar modes, the frequencies come from the
-    dynamical matrix with the non-analytic term of Gonze and Lee, Phys. Rev. B 55, 10355 (1997), eq. 60, as phonopy
-    builds it.
+    Modes with a dipole along q couple to the macroscopic field and become longitudinal (LO).  Modes with a dipole
+    perpendicular to q are unchanged (TO).  In general, frequencies are those of the dynamical matrix with the
+    non-analytic term of Gonze and Lee, Phys. Rev. B 55, 10355 (1997), eq. 60, as implemented in phonopy.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ def lo_to(phonon, directions) -> np.ndarray:
     Returns
     -------
     ndarray, shape (n, 3 n_atoms), in cm^-1
-        Of the primitive cell, ascending; imaginary frequencies are negative.
+        Frequencies of the primitive cell, ascending; imaginary ones are negative.
 
     Raises
     ------
@@ -58,10 +57,10 @@ def lo_to(phonon, directions) -> np.ndarray:
     >>> phonon = phonopy.load("phonopy_params.yaml")  # doctest: +SKIP
     >>> lo_to(phonon, [[1, 0, 0], [0, 0, 1]])  # doctest: +SKIP
     """
-    charges_of(phonon)  # force constants and charges are there
+    charges_of(phonon)  # raises if force constants or charges are missing
     rows = []
     for q in check_directions(directions):
-        # phonopy takes the direction in coordinates of the reciprocal primitive vectors
+        # phonopy expects the direction in coordinates of the reciprocal primitive vectors
         found = phonon.run_qpoints([[0.0, 0.0, 0.0]], nac_q_direction=phonon.primitive.cell @ q)
         rows.append(np.sort(found.frequencies[0]))
     return np.array(rows) * THZ_TO_INV_CM
@@ -73,9 +72,10 @@ class Branch(NamedTuple):
     Attributes
     ----------
     wavenumber : float
-        In cm^-1, imaginary negative.
+        In cm^-1; negative if imaginary.
     longitudinal : float
-        Share of its dipole along q, ``(q.p)^2 / p.p``: 1 for LO, 0 for TO, between for mixed; 0 without a dipole.
+        Share of its dipole along q, ``(q.p)^2 / p.p``: 1 for LO, 0 for TO, between 0 and 1 for mixed modes, and 0
+        without a dipole.
     origin : int
         Index of the TO mode (at Gamma, without the field) that it comes from.
     overlap : float
@@ -91,8 +91,8 @@ class Branch(NamedTuple):
 def assign(phonon, direction, transverse: GammaModes | None = None) -> tuple[GammaModes, list[Branch]]:
     """Return the modes at q -> 0 along a direction, each with the TO mode that it comes from.
 
-    The assignment is the one-to-one one with the largest sum of squared overlaps of eigenvectors.  Where several polar
-    modes of one symmetry couple, overlaps below 1/2 tell that an LO mode has no single parent.
+    The assignment is one-to-one, with the largest sum of squared overlaps of eigenvectors.  If several polar modes of
+    the same symmetry couple, an LO mode may come from several TO modes; its overlap is then below 1/2.
 
     Parameters
     ----------
@@ -100,14 +100,14 @@ def assign(phonon, direction, transverse: GammaModes | None = None) -> tuple[Gam
         With force constants and ``nac_params``.
     direction : array, shape (3,), Cartesian
     transverse : GammaModes, optional
-        ``gamma_modes(phonon)``, if it is known.
+        ``gamma_modes(phonon)``, if already computed.
 
     Returns
     -------
     modes : GammaModes
-        At q -> 0 along the direction.
+        Modes at q -> 0 along the direction.
     branches : list of Branch
-        One per mode, in its order.
+        One for each of these modes.
     """
     (q,) = check_directions([direction])
     to = gamma_modes(phonon) if transverse is None else transverse
@@ -115,7 +115,7 @@ def assign(phonon, direction, transverse: GammaModes | None = None) -> tuple[Gam
     n = len(to.wavenumbers)
     overlap = (modes.eigenvectors.reshape(n, -1) @ to.eigenvectors.reshape(n, -1).T) ** 2
     spaces = np.zeros_like(overlap)
-    for group in to.sets:  # overlap with the whole space of a degenerate set: free of the choice of its basis
+    for group in to.sets:  # the overlap with the space of a degenerate set does not depend on its basis
         spaces[:, group] = overlap[:, group].sum(axis=1, keepdims=True)
     origins = linear_sum_assignment(spaces, maximize=True)[1]
     dipoles = np.einsum("iab,mib->ma", charges_of(phonon).used, modes.displacements)
@@ -128,7 +128,17 @@ def assign(phonon, direction, transverse: GammaModes | None = None) -> tuple[Gam
 
 
 class LyddaneSachsTeller(NamedTuple):
-    """Both sides of the generalised Lyddane-Sachs-Teller relation along a direction, and their relative deviation."""
+    """Both sides of the generalised Lyddane-Sachs-Teller relation along a direction.
+
+    Attributes
+    ----------
+    frequencies : float
+        ``prod w(q)^2 / w_TO^2`` over the optical modes.
+    dielectric : float
+        ``q.eps_0.q / q.eps_inf.q``.
+    deviation : float
+        Relative deviation of the former from the latter.
+    """
 
     frequencies: float
     dielectric: float
@@ -138,9 +148,10 @@ class LyddaneSachsTeller(NamedTuple):
 def lyddane_sachs_teller(phonon, direction, transverse: GammaModes | None = None) -> LyddaneSachsTeller:
     """Check ``prod w(q)^2 / w_TO^2 = q.eps_0.q / q.eps_inf.q`` over the optical modes.
 
-    For any direction and any number of coupled modes: the determinant of the dynamical matrix with the non-analytic
-    term, a matrix of rank one (Cochran and Cowley, J. Phys. Chem. Solids 23, 447 (1962)).  Frequencies and mode
-    charges enter separately, so that a wrong mass, charge, volume or unit shows.
+    The relation holds for any direction and any number of coupled modes.  It follows from the determinant of the
+    dynamical matrix with the non-analytic term, which is a matrix of rank one (Cochran and Cowley, J. Phys. Chem.
+    Solids 23, 447 (1962)).  Frequencies and mode charges enter separately, so that the check reveals a wrong mass,
+    charge, volume or unit.
 
     Parameters
     ----------
@@ -148,7 +159,7 @@ def lyddane_sachs_teller(phonon, direction, transverse: GammaModes | None = None
         With force constants and ``nac_params``.
     direction : array, shape (3,), Cartesian
     transverse : GammaModes, optional
-        ``gamma_modes(phonon)``, if it is known.
+        ``gamma_modes(phonon)``, if already computed.
 
     Returns
     -------
@@ -157,7 +168,7 @@ def lyddane_sachs_teller(phonon, direction, transverse: GammaModes | None = None
     Raises
     ------
     InputError
-        If an optical mode is imaginary: the relation has no meaning there.
+        If an optical mode is imaginary, for which the relation is not defined.
     """
     (q,) = check_directions([direction])
     charges = charges_of(phonon)
@@ -174,7 +185,7 @@ def lyddane_sachs_teller(phonon, direction, transverse: GammaModes | None = None
 
 
 class AngleScan(NamedTuple):
-    """Frequencies for directions of q that turn from one to another.
+    """Modes at q -> 0 for directions of q between two directions.
 
     Attributes
     ----------
@@ -182,7 +193,7 @@ class AngleScan(NamedTuple):
     directions : ndarray, shape (n, 3)
     wavenumbers : ndarray, shape (n, 3 n_atoms), in cm^-1
     longitudinal : ndarray, shape (n, 3 n_atoms)
-        Share of the dipole of each mode along q (see `Branch`).
+        Share of the dipole of each mode along q (see :class:`Branch`).
     """
 
     angles: np.ndarray
@@ -192,7 +203,7 @@ class AngleScan(NamedTuple):
 
 
 def angle_scan(phonon, start, end, n: int = 46) -> AngleScan:
-    """Return the modes at q -> 0 while q turns from `start` to `end` (extraordinary branches of uniaxial crystals).
+    """Return the modes at q -> 0 while q rotates from `start` to `end`, e.g. extraordinary modes of uniaxial crystals.
 
     Parameters
     ----------

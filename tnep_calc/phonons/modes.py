@@ -1,4 +1,4 @@
-"""Modes at Gamma and at q -> 0: wavenumbers, real eigenvectors, irreps, activity, degenerate sets; molecules."""
+"""Modes at Gamma, at q -> 0 and of molecules: wavenumbers, real eigenvectors, irreps, activity, degenerate sets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..units import SQRT_EV_PER_A2_AMU_TO_INV_CM, THZ_TO_INV_CM
 
 DEGENERATE = 0.01
-"""Modes closer than this, in cm^-1, are taken as degenerate."""
+"""Largest difference of neighbouring wavenumbers, in cm^-1, of a degenerate set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,18 +23,18 @@ class GammaModes:
     wavenumbers : ndarray, shape (n_modes,), in cm^-1
         Ascending; imaginary ones are negative.
     eigenvectors : ndarray, shape (n_modes, n_atoms, 3)
-        Real, orthonormal, mass-weighted.  In a degenerate set they are the ones that `fixed_basis` chooses.
+        Real, orthonormal, mass-weighted.  The basis of a degenerate set is that of :func:`fixed_basis`.
     masses : ndarray, shape (n_atoms,), in amu
     volume : float, in Å³
-        Of the cell; 0 for a molecule.
+        Volume of the cell; 0 for a molecule.
     sets : tuple of tuple of int
         Indices of the modes of each degenerate set, in ascending order.
     labels : tuple of str or None, one per set
-        Irreducible representation (Mulliken symbol); None where it is not known.
+        Irreducible representation (Mulliken symbol); None if unknown.
     infrared_active, raman_active : tuple of bool or None, one per set
-        By symmetry; None where it is not known.
+        Activity by symmetry; None if unknown.
     external : ndarray of bool, shape (n_modes,)
-        Translations of the crystal; translations and rotations of a molecule.
+        Whether a mode is a translation of the crystal, or a translation or rotation of a molecule.
     point_group : str or None
     """
 
@@ -51,7 +51,7 @@ class GammaModes:
 
     @property
     def displacements(self) -> np.ndarray:
-        """Displacements per normal coordinate, ``e / sqrt(m)``, shape (n_modes, n_atoms, 3), in amu^-1/2."""
+        """Displacements per normal coordinate, ``e / sqrt(m)``, shape (n_modes, n_atoms, 3), in amu^(-1/2)."""
         return self.eigenvectors / np.sqrt(self.masses)[:, None]
 
     @property
@@ -69,16 +69,16 @@ class GammaModes:
         return found
 
     def require_stable(self, purpose: str) -> None:
-        """Raise InputError if an optical mode is imaginary; the message lists them and says what to do."""
+        """Raise InputError if an optical mode is imaginary; `purpose` is the subject of the message."""
         found = self.imaginary()
         if found:
             raise InputError(
                 f"{purpose} needs a stable structure, but these modes are imaginary: {', '.join(found)}. Relax the "
-                "structure, displace it along the mode and relax without symmetry, or check the model for it"
+                "structure, or displace it along the mode and relax without symmetry, or check the model"
             )
 
     def of_sets(self, values: np.ndarray) -> np.ndarray:
-        """Return the sums over each degenerate set of values that belong to modes, shape (n_sets, ...)."""
+        """Return the sums over degenerate sets, shape (n_sets, ...), of values of modes, shape (n_modes, ...)."""
         return np.array([np.asarray(values)[list(group)].sum(axis=0) for group in self.sets])
 
 
@@ -90,14 +90,14 @@ def gamma_modes(phonon, direction=None, tolerance: float = DEGENERATE) -> GammaM
     phonon : phonopy.Phonopy
         With force constants; with ``nac_params`` if a direction is given.
     direction : array, shape (3,), optional
-        Of q in Cartesian coordinates.  None: no macroscopic field (TO modes).
+        Cartesian direction of q.  Default: no macroscopic field (TO modes).
     tolerance : float, in cm^-1
-        Modes closer than this are a degenerate set.
+        Largest difference of neighbouring wavenumbers of a degenerate set.
 
     Returns
     -------
     GammaModes
-        Irreps and activity only without a direction, and only where the cell is primitive and has symmetry.
+        Irreps and activity are known only without a direction, for a primitive cell with symmetry.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def gamma_modes(phonon, direction=None, tolerance: float = DEGENERATE) -> GammaM
 
 
 def modes_from(wavenumbers, eigenvectors, masses, volume: float, tolerance: float = DEGENERATE) -> GammaModes:
-    """Return modes at Gamma that another program has calculated.
+    """Return modes at Gamma from the results of another program.
 
     Parameters
     ----------
@@ -148,9 +148,9 @@ def modes_from(wavenumbers, eigenvectors, masses, volume: float, tolerance: floa
         Real, orthonormal, mass-weighted.
     masses : array, shape (n_atoms,), in amu
     volume : float, in Å³
-        Of the cell.
+        Volume of the cell.
     tolerance : float, in cm^-1
-        Modes closer than this are a degenerate set.
+        Largest difference of neighbouring wavenumbers of a degenerate set.
 
     Returns
     -------
@@ -179,7 +179,7 @@ def modes_from(wavenumbers, eigenvectors, masses, volume: float, tolerance: floa
 
 
 def molecular_modes(atoms, hessian, tolerance: float = 0.1) -> GammaModes:
-    """Return the vibrations of a molecule; its translations and rotations have wavenumber zero.
+    """Return the vibrations of a molecule; translations and rotations have the wavenumber zero.
 
     Parameters
     ----------
@@ -187,12 +187,12 @@ def molecular_modes(atoms, hessian, tolerance: float = 0.1) -> GammaModes:
     hessian : array, shape (3 n_atoms, 3 n_atoms), in eV/Å²
         Second derivatives of the energy, e.g. ``ase.vibrations.VibrationsData.get_hessian_2d()``.
     tolerance : float, in cm^-1
-        Modes closer than this are a degenerate set.
+        Largest difference of neighbouring wavenumbers of a degenerate set.
 
     Returns
     -------
     GammaModes
-        Without irreps; the translations and rotations are one external set, projected out of the Hessian.
+        Without irreps. Translations and rotations are projected out of the Hessian and form one external set.
     """
     masses, n = atoms.get_masses(), len(atoms)
     root = np.sqrt(masses)
@@ -219,7 +219,10 @@ def molecular_modes(atoms, hessian, tolerance: float = 0.1) -> GammaModes:
 
 
 def degenerate_sets(wavenumbers, tolerance: float) -> tuple[tuple[int, ...], ...]:
-    """Return the indices of modes that are equal within a tolerance (cm^-1), of ascending wavenumbers."""
+    """Return the indices of the modes of each degenerate set, for ascending wavenumbers, shape (n_modes,), in cm^-1.
+
+    Neighbouring modes of a set differ by at most `tolerance` (cm^-1).
+    """
     breaks = np.flatnonzero(np.diff(wavenumbers) > tolerance) + 1
     return tuple(tuple(map(int, part)) for part in np.split(np.arange(len(wavenumbers)), breaks))
 
@@ -227,9 +230,9 @@ def degenerate_sets(wavenumbers, tolerance: float) -> tuple[tuple[int, ...], ...
 def fixed_basis(eigenvectors: np.ndarray, sets: Sequence[Sequence[int]]) -> np.ndarray:
     """Return eigenvectors that depend only on the space of each degenerate set, not on the eigensolver.
 
-    In each set they diagonalise one and the same operator, the weights ``1, 2, 3`` of the Cartesian axes with a small
-    part that differs between atoms.  Sets of vector-like modes become modes along x, y and z that way.  The sign makes
-    the largest component positive.
+    In each set they diagonalise the same diagonal operator, with weights ``1, 2, 3`` of the Cartesian axes and a small
+    part that differs between atoms.  Sets of vector-like modes thereby become modes along x, y and z.  The sign is
+    chosen such that the largest component is positive.
 
     Parameters
     ----------
@@ -257,20 +260,20 @@ def fixed_basis(eigenvectors: np.ndarray, sets: Sequence[Sequence[int]]) -> np.n
 
 
 def _external(eigenvectors, rigid, sets):
-    """Modes of the sets that lie mostly in the space of the orthonormal `rigid` motions."""
+    """Return a mask of the modes whose sets lie mostly in the space of the orthonormal `rigid` motions."""
     overlap = (np.einsum("mjb,ajb->ma", eigenvectors, rigid) ** 2).sum(axis=1)
     external = np.zeros(len(eigenvectors), dtype=bool)
     for group in sets:
         rows = list(group)
         external[rows] = overlap[rows].mean() > 0.5
-    if external.sum() != len(rigid):  # acoustic and optical modes mixed in one set: take the nearest ones
+    if external.sum() != len(rigid):  # a set mixes acoustic and optical modes: take the largest overlaps
         external[:] = False
         external[np.argsort(-overlap)[: len(rigid)]] = True
     return external
 
 
 def _irreps(phonon, sets, tolerance):
-    """Labels, infrared and Raman activity per set, and the point group, or None where phonopy cannot tell."""
+    """Return labels, infrared and Raman activity of each set, and the point group; None if phonopy finds none."""
     unknown = (None,) * len(sets)
     try:
         found = phonon.run_irreps([0.0, 0.0, 0.0], degeneracy_tolerance=tolerance / THZ_TO_INV_CM)

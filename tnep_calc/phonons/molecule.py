@@ -23,13 +23,14 @@ class Vibrations:
     Attributes
     ----------
     atoms : ase.Atoms
-        As relaxed.
+        The relaxed molecule.
     modes : GammaModes
     charges : ndarray, shape (n_modes, 3), in e/sqrt(amu), or None
-        Derivative of the dipole by the normal coordinates.
+        Derivatives of the dipole with respect to the normal coordinates.
     tensors : ndarray, shape (n_modes, 3, 3), in Å²/sqrt(amu), or None
-        Derivative of the volume polarizability.
+        Derivatives of the volume polarizability with respect to the normal coordinates.
     notes : list of str
+        Remarks on the methods and on missing parts.
     """
 
     atoms: Any
@@ -42,23 +43,25 @@ class Vibrations:
 def vibrations(
     atoms, calculator, relax: bool = True, fmax: float = 1e-4, displacement: float = 0.01, steps: int = 500
 ) -> Vibrations:
-    """Return the vibrations of a molecule with what the calculator gives: dipole and polarizability derivatives.
+    """Return the vibrations of a molecule, and their dipole and polarizability derivatives if the calculator has them.
 
     The Hessian comes from central differences of the forces (ASE).  Derivatives of dipole and polarizability are
-    analytic where the calculator has ``born_effective_charges`` and ``polarizability_gradient``, else central
-    differences of ``dipole`` and ``polarizability``.
+    analytic if the calculator has ``born_effective_charges`` and ``polarizability_gradient``, else central differences
+    of ``dipole`` and ``polarizability``.
 
     Parameters
     ----------
     atoms : ase.Atoms
-        Not periodic.
+        Molecule, which must not be periodic.
     calculator : ase.calculators.calculator.Calculator
     relax : bool
-        Relax the positions first.
+        Whether to relax the positions first.
     fmax : float, in eV/Å
+        Largest force after the relaxation.
     displacement : float, in Å
+        Displacement of the central differences.
     steps : int
-        Most steps of the relaxation.
+        Largest number of steps of the relaxation.
 
     Returns
     -------
@@ -95,7 +98,7 @@ def vibrations(
         born = finite_differences(molecule, calculator, "dipole", displacement).transpose(0, 2, 1)
         notes.append("Infrared intensities: central differences of 'dipole'.")
     else:
-        notes.append("There are no infrared intensities: add a model of the dipole.")
+        notes.append("There are no infrared intensities: add a dipole model.")
     tensors = None
     if known & {"polarizability_gradient", "polarizability"}:
         gradient, how = polarizability_gradient(molecule, calculator)

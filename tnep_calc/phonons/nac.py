@@ -10,26 +10,26 @@ from ..errors import InputError
 from ..units import COULOMB
 
 METHODS = ("gonze", "wang")
-"""Interpolations of the non-analytic term to q away from Gamma; at q -> 0 both are the same."""
+"""Methods to extend the non-analytic term to q away from Gamma; they agree at q -> 0."""
 
 METALLIC = 1000.0
-"""An electronic dielectric constant above this is taken for that of a metal (insulators have 2 to 30)."""
+"""Smallest electronic dielectric constant that counts as that of a metal (insulators have 2 to 30)."""
 
 
 @dataclass(frozen=True)
 class Charges:
-    """Charges of the non-analytic term, as given and as used.
+    """Charges of the non-analytic term, before and after correction.
 
     Attributes
     ----------
     raw, used : ndarray, shape (n_atoms, 3, 3), in e
         [atom, dipole component, displacement component], before and after symmetrization and the charge sum rule.
     dielectric : ndarray, shape (3, 3)
-        As used.
+        Electronic dielectric tensor after symmetrization.
     method : str
         ``gonze`` or ``wang``.
     correction : str
-        What was done to the raw charges.
+        Description of the correction of the charges.
     """
 
     raw: np.ndarray
@@ -45,12 +45,12 @@ class Charges:
 
     @property
     def sum_after(self) -> np.ndarray:
-        """Sum of the charges in use over the atoms, shape (3, 3), in e."""
+        """Sum of the corrected charges over the atoms, shape (3, 3), in e."""
         return self.used.sum(axis=0)
 
 
 def check_response(born_charges, dielectric, n_atoms: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return Born charges and dielectric tensor as arrays.
+    """Return checked Born charges, shape (n_atoms, 3, 3), in e, and dielectric tensor, shape (3, 3), as arrays.
 
     Raises
     ------
@@ -67,29 +67,30 @@ def check_response(born_charges, dielectric, n_atoms: int) -> tuple[np.ndarray, 
     largest = np.abs(eps).max()
     if not np.isfinite(largest) or largest > METALLIC:
         raise InputError(
-            f"eps_inf has a component of {largest:.4g}: a metal has no LO-TO splitting, leave charges out (--no-nac)"
+            f"eps_inf has a component of {largest:.4g}: a metal has no LO-TO splitting, do not use charges (--no-nac)"
         )
     eigenvalues = np.linalg.eigvalsh(0.5 * (eps + eps.T))
     if eigenvalues[0] < 1:
         raise InputError(
-            f"eps_inf has the eigenvalue {eigenvalues[0]:.4g}, but that of an insulator is at least 1: the structure "
-            "is outside what the model knows, or the values are those of the susceptibility"
+            f"eps_inf has the eigenvalue {eigenvalues[0]:.4g}, but must be at least 1: the model does not cover this "
+            "structure, or the values are those of the susceptibility"
         )
     return born, eps
 
 
 def set_nac(phonon, born_charges, dielectric, method: str = "gonze") -> Charges:
-    """Give a phonopy object its Born charges and dielectric tensor.
+    """Set the Born charges and the dielectric tensor of a phonopy object.
 
-    phonopy averages both over the space group and subtracts the mean charge, so that the charges sum to zero.  The
-    sum before that is an error of the model or of the DFT calculation, and moves LO frequencies in first order.
+    phonopy averages both over the space group and subtracts the mean charge, so that the sum of the charges is zero.
+    The sum before this correction is an error of the model or of the DFT calculation, which shifts LO frequencies to
+    first order.
 
     Parameters
     ----------
     phonon : phonopy.Phonopy
         With force constants.
     born_charges : array, shape (n_atoms, 3, 3), in e
-        Of the primitive cell, [atom, dipole component, displacement component].
+        Born charges of the primitive cell, [atom, dipole component, displacement component].
     dielectric : array, shape (3, 3)
         Electronic (high-frequency) dielectric tensor.
     method : {"gonze", "wang"}
@@ -102,7 +103,7 @@ def set_nac(phonon, born_charges, dielectric, method: str = "gonze") -> Charges:
     Raises
     ------
     InputError
-        As of `check_response`, or for an unknown method.
+        As in :func:`check_response`, or if the method is unknown.
     """
     if method not in METHODS:
         raise InputError(f"the method of the non-analytic term must be {' or '.join(METHODS)}, got '{method}'")
@@ -112,17 +113,17 @@ def set_nac(phonon, born_charges, dielectric, method: str = "gonze") -> Charges:
 
 
 def charges_of(phonon) -> Charges:
-    """Return the charges that a phonopy object uses in its non-analytic term, beside those it was given.
+    """Return the charges that a phonopy object uses in its non-analytic term, and those that it was given.
 
     Raises
     ------
     InputError
-        If it has no force constants, or no Born charges.
+        If it has no force constants or no Born charges.
     """
     if phonon.force_constants is None:
         raise InputError("the phonopy object has no force constants: call produce_force_constants() first")
     if phonon.nac_params is None:
-        raise InputError("no Born charges: set phonon.nac_params, or give a BORN file or a model of the dipole")
+        raise InputError("no Born charges: set phonon.nac_params, or give a BORN file or a dipole model")
     dynamical = phonon.dynamical_matrix
     raw = np.array(phonon.nac_params["born"], dtype=float)
     used = np.array(dynamical.born, dtype=float)

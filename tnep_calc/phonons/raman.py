@@ -1,7 +1,7 @@
 """Raman scattering of harmonic modes (Placzek): tensors, invariants, activities, cross-sections, powder spectra.
 
 Tensors are ``A = d alpha / d Q`` with the volume polarizability of the primitive cell in Å³ and the normal coordinate
-in Å sqrt(amu), so their unit is Å²/sqrt(amu); for a crystal that is ``(V / 4 pi) d eps / d Q``.
+in Å sqrt(amu), so that their unit is Å²/sqrt(amu).  For a crystal, ``A = (V / 4 pi) d eps / d Q``.
 """
 
 from __future__ import annotations
@@ -38,13 +38,19 @@ def raman_tensors(gradient, modes: GammaModes) -> np.ndarray:
     Parameters
     ----------
     gradient : array, shape (n_atoms, 3, 3, 3), in e·Å/V
-        Derivative of the polarizability of the primitive cell (or molecule), [atom, displacement component, i, j]: the
-        property ``polarizability_gradient`` of the calculator.
+        Derivative of the polarizability of the primitive cell or molecule, [atom, displacement component, i, j]. This
+        is the property ``polarizability_gradient`` of the calculator.
     modes : GammaModes
 
     Returns
     -------
     ndarray, shape (n_modes, 3, 3), in Å²/sqrt(amu)
+        Symmetric tensors.
+
+    Raises
+    ------
+    InputError
+        If the shape does not fit, or a number is not finite.
     """
     g = np.asarray(gradient, dtype=float)
     if g.shape != (len(modes.masses), 3, 3, 3):
@@ -52,7 +58,7 @@ def raman_tensors(gradient, modes: GammaModes) -> np.ndarray:
             f"the polarizability gradient must have the shape ({len(modes.masses)}, 3, 3, 3), got {g.shape}"
         )
     if not np.isfinite(g).all():
-        raise InputError("the polarizability gradient is not all finite numbers: check the model or the file")
+        raise InputError("the polarizability gradient has numbers that are not finite: check the model or the file")
     tensors = POLARIZABILITY_TO_A3 * np.einsum("jbik,mjb->mik", g, modes.displacements)
     return 0.5 * (tensors + tensors.transpose(0, 2, 1))
 
@@ -68,7 +74,7 @@ def invariants(tensors) -> Invariants:
     """Return the rotational invariants of symmetric tensors, shape (..., 3, 3) -> (...).
 
     ``gamma^2 = [(xx-yy)^2 + (yy-zz)^2 + (zz-xx)^2] / 2 + 3 (xy^2 + yz^2 + zx^2)`` (Long, The Raman Effect, 2002).
-    Both are quadratic: for a degenerate set the sum over its modes is meant, which no choice of its basis changes.
+    Both are quadratic.  For a degenerate set use their sum over its modes, which does not depend on the basis.
 
     Examples
     --------
@@ -90,8 +96,8 @@ def activity(inv: Invariants) -> np.ndarray:
 def depolarization(inv: Invariants, natural: bool = False) -> np.ndarray:
     """Return the depolarization ratio of a powder, liquid or gas; NaN for a mode without activity.
 
-    ``3 g^2 / (45 a^2 + 4 g^2)`` for plane polarized light (at most 3/4); for natural light
-    ``6 g^2 / (45 a^2 + 7 g^2)`` (at most 6/7).
+    It is ``3 g^2 / (45 a^2 + 4 g^2)`` for plane polarized light (at most 3/4), and ``6 g^2 / (45 a^2 + 7 g^2)`` for
+    `natural` light (at most 6/7).
     """
     a, g = inv
     top, bottom = (6 * g, 45 * a + 7 * g) if natural else (3 * g, 45 * a + 4 * g)
@@ -99,7 +105,7 @@ def depolarization(inv: Invariants, natural: bool = False) -> np.ndarray:
 
 
 def cross_section(wavenumber, activities, temperature: float, laser: float = 532.0) -> np.ndarray:
-    """Return the Stokes cross-section at 90 degrees per primitive cell or molecule, without an analyser.
+    """Return the Stokes cross-section at 90 degrees of a primitive cell or molecule, without an analyser.
 
     ``(2 pi)^4 / 45 (nu_L - nu)^4 h / (8 pi^2 c nu) S / (1 - exp(-h c nu / k T))`` (Schrötter and Klöckner, in Raman
     Spectroscopy of Gases and Liquids, ed. Weber, 1979).
@@ -114,6 +120,11 @@ def cross_section(wavenumber, activities, temperature: float, laser: float = 532
     Returns
     -------
     ndarray, in cm²/sr
+
+    Raises
+    ------
+    InputError
+        If a wavenumber, the temperature or the laser wavelength is not positive.
     """
     nu = np.asarray(wavenumber, dtype=float)
     if not (nu > 0).all():
@@ -124,10 +135,17 @@ def cross_section(wavenumber, activities, temperature: float, laser: float = 532
 
 
 def stokes_factor(wavenumber, temperature: float, laser: float = 532.0) -> np.ndarray:
-    """Return ``((nu_L - nu) / nu_L)^4 (n + 1) hbar / (2 w)`` in amu Å²: squared tensors times it are intensities.
+    """Return ``((nu_L - nu) / nu_L)^4 (n + 1) hbar / (2 w)`` in amu Å², the factor from squared tensors to intensities.
 
-    That is the scale of ``tnep_calc.spectra.raman_spectrum``, so that spectra of modes and of molecular dynamics can be
-    compared without a free factor (per primitive cell here, per simulation cell there).
+    The intensities have the scale of :func:`tnep_calc.spectra.raman_spectrum`, so that spectra of modes and of
+    molecular dynamics can be compared without a free factor.  The former are per primitive cell, the latter per
+    simulation cell.
+
+    Parameters
+    ----------
+    wavenumber : array, in cm^-1, positive
+    temperature : float, in K
+    laser : float, in nm
     """
     nu = np.asarray(wavenumber, dtype=float)
     occupied = bose_factor(nu, temperature) / (hc_over_kt(temperature) * nu)  # n + 1
@@ -135,7 +153,7 @@ def stokes_factor(wavenumber, temperature: float, laser: float = 532.0) -> np.nd
 
 
 def lorentzian(wavenumber, centre, fwhm) -> np.ndarray:
-    """Return Lorentzians of unit area, shape (n_wavenumbers, n_modes), in cm."""
+    """Return Lorentzians of unit area, shape (n_wavenumbers, n_modes), in cm, for arguments in cm^-1."""
     half = np.asarray(fwhm, dtype=float) / 2
     return half / np.pi / ((np.asarray(wavenumber, dtype=float)[:, None] - np.asarray(centre)) ** 2 + half**2)
 
@@ -149,10 +167,10 @@ def raman_modes_spectrum(
     ----------
     wavenumber : array, shape (n,), in cm^-1
     tensors : array, shape (n_modes, 3, 3), in Å²/sqrt(amu)
-        As of `raman_tensors`.
+        Raman tensors (:func:`raman_tensors`).
     modes : GammaModes
-        At Gamma.  For polar modes of a crystal without inversion `raman_crystal.powder_average` is right, which also
-        has the LO modes.
+        Modes at Gamma.  For polar modes of a crystal without inversion use :func:`.raman_crystal.powder_average`, which
+        includes LO modes.
     temperature : float, in K
     laser : float, in nm
     widths : float or array, shape (n_modes,), in cm^-1
@@ -161,7 +179,12 @@ def raman_modes_spectrum(
     Returns
     -------
     Spectrum
-        ``VV``, ``VH`` and ``unpolarised`` (VV + VH), in Å⁶ per cm^-1 and primitive cell.
+        Columns ``VV``, ``VH`` and ``unpolarised`` (VV + VH), in Å⁶ per cm^-1 and primitive cell.
+
+    Raises
+    ------
+    InputError
+        If an optical mode is imaginary, or the widths are not valid.
     """
     modes.require_stable("a Raman spectrum")
     use = ~modes.external

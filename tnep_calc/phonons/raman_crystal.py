@@ -1,6 +1,8 @@
-"""Raman scattering of oriented crystals: Porto notation, rotated polarizations, LO modes, average over q."""
+"""Raman scattering of oriented crystals: Porto notation, rotated polarizations, LO modes, and averages over q."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,7 +10,7 @@ from ..errors import InputError, MissingComponentError
 from ..spectra.porto import Geometry, parse_porto
 from ..spectra.record import Spectrum
 from ..units import EPSILON_0, POLARIZABILITY_TO_A3
-from .infrared import DEFAULT_WIDTH, mode_charges
+from .infrared import DEFAULT_WIDTH, check_widths, mode_charges
 from .loto import check_directions
 from .modes import GammaModes, gamma_modes
 from .nac import charges_of
@@ -16,19 +18,20 @@ from .raman import lorentzian, raman_tensors, stokes_factor
 
 
 def longitudinal_tensors(phonon, gradient, direction, hyperpolarizability=None) -> tuple[GammaModes, np.ndarray]:
-    """Return the modes at q -> 0 along a direction and their Raman tensors, those of LO modes included.
+    """Return the modes at q -> 0 along a direction and their Raman tensors, including those of LO modes.
 
     With the hyperpolarizability ``beta = d alpha / d E``, the macroscopic field of a mode, ``E = -q (q.p) / (eps0 V
     q.eps_inf.q)`` per normal coordinate, adds the electro-optic term ``beta . E`` (Johnston, Phys. Rev. B 1, 3494
-    (1970)).  Without it only the part of the displacements is there, and LO modes lack that term.
+    (1970)).  Without it, the tensors of LO modes lack this term.
 
     Parameters
     ----------
     phonon : phonopy.Phonopy
         With force constants and ``nac_params``.
     gradient : array, shape (n_atoms, 3, 3, 3), in e·Å/V
-        As of `raman.raman_tensors`.
+        As in :func:`.raman.raman_tensors`.
     direction : array, shape (3,), Cartesian
+        Direction of q.
     hyperpolarizability : array, shape (3, 3, 3), in e·Å³/V² per primitive cell, optional
 
     Returns
@@ -48,24 +51,56 @@ def longitudinal_tensors(phonon, gradient, direction, hyperpolarizability=None) 
     return modes, tensors
 
 
+def widths_at_q(modes: GammaModes, transverse: GammaModes, widths) -> np.ndarray:
+    """Return the widths of modes at q -> 0 from those of the TO modes, shape (n_modes,), in cm^-1.
+
+    To first order in the damping, a mode ``e_m`` has the width ``sum_k (e_m.e_k)^2 g_k`` over the TO modes ``e_k``.
+    The dielectric function with the widths ``g_k`` has zeros with these widths.
+
+    Parameters
+    ----------
+    modes : GammaModes
+        Modes at q -> 0 (:func:`longitudinal_tensors`).
+    transverse : GammaModes
+        Modes at Gamma without the macroscopic field.
+    widths : float or array, shape (n_modes,), in cm^-1
+        Full widths at half maximum of the TO modes.
+
+    Raises
+    ------
+    InputError
+        As in :func:`.infrared.check_widths`.
+    """
+    n = len(modes.wavenumbers)
+    overlap = modes.eigenvectors.reshape(n, -1) @ transverse.eigenvectors.reshape(n, -1).T
+    return overlap**2 @ check_widths(widths, transverse)
+
+
 def electro_optic_tensor(atoms, calculator) -> np.ndarray:
     """Return the hyperpolarizability ``d alpha / d E`` of a cell, shape (3, 3, 3), in e·Å³/V².
 
     Raises
     ------
     InputError
-        If the calculator has none: only enthalpy models of third order in the field do.
+        If the calculator does not have it; only enthalpy models of third order in the field do.
     """
     if "hyperpolarizability" not in getattr(calculator, "implemented_properties", ()):
         raise InputError(
             "the electro-optic term of LO modes needs 'hyperpolarizability', which only an enthalpy model of third "
-            "order in the field has: train one, or leave the term out"
+            "order in the field has: train one, or compute without this term"
         )
     return np.array(calculator.get_property("hyperpolarizability", atoms))
 
 
 def oriented_intensities(tensors, modes: GammaModes, geometry: Geometry) -> np.ndarray:
-    """Return ``|e_out . A . e_in|^2`` summed over each degenerate set, shape (n_sets,), in Å⁴/amu."""
+    """Return ``|e_out . A . e_in|^2`` summed over each degenerate set, shape (n_sets,), in Å⁴/amu.
+
+    Parameters
+    ----------
+    tensors : array, shape (n_modes, 3, 3), in Å²/sqrt(amu)
+    modes : GammaModes
+    geometry : Geometry
+    """
     return modes.of_sets(geometry.project(tensors) ** 2)
 
 
@@ -76,54 +111,53 @@ def porto_spectrum(
     wavenumber,
     temperature: float = 300.0,
     laser: float = 532.0,
-    widths: float = DEFAULT_WIDTH,
+    widths=DEFAULT_WIDTH,
     hyperpolarizability=None,
     cell=None,
 ) -> tuple[Spectrum, GammaModes, np.ndarray]:
-    """Return the Stokes spectrum of an oriented crystal, with the modes of the q that the geometry selects.
+    """Return the Stokes spectrum of an oriented crystal, with the modes for the direction of q of the geometry.
 
     Parameters
     ----------
     phonon : phonopy.Phonopy
-        With force constants; with ``nac_params`` LO modes appear where they belong.
+        With force constants, and with ``nac_params`` for LO modes.
     gradient : array, shape (n_atoms, 3, 3, 3), in e·Å/V
+        As in :func:`.raman.raman_tensors`.
     notation : str
-        Porto notation, see `spectra.porto.parse_porto`.
+        Porto notation (:func:`tnep_calc.spectra.porto.parse_porto`).
     wavenumber : array, shape (n,), in cm^-1
     temperature : float, in K
     laser : float, in nm
-    widths : float, in cm^-1
-        Full width at half maximum of all modes.
+    widths : float or array, shape (n_modes,), in cm^-1
+        Full widths at half maximum of the TO modes; those of LO modes follow (:func:`widths_at_q`).
     hyperpolarizability : array, shape (3, 3, 3), optional
-        As of `longitudinal_tensors`.
+        As in :func:`longitudinal_tensors`.
     cell : array, shape (3, 3), optional
-        Lattice vectors in rows: brackets in the notation are then directions of the lattice; None: Cartesian.
+        Lattice vectors in rows, in which directions in brackets are then given. Default: Cartesian directions.
 
     Returns
     -------
     spectrum : Spectrum
-        Column ``oriented``, in Å⁶ per cm^-1 and primitive cell.
+        With the column ``oriented``, in Å⁶ per cm^-1 and primitive cell.
     modes : GammaModes
     intensities : ndarray, shape (n_sets,), in Å⁴/amu
         ``|e_out . A . e_in|^2`` of the degenerate sets of `modes`.
     """
     geometry = parse_porto(notation, cell)
-    if phonon.nac_params is None or geometry.q is None:
-        modes = gamma_modes(phonon)
-        tensors = raman_tensors(gradient, modes)
-    else:
-        modes, tensors = longitudinal_tensors(phonon, gradient, geometry.q, hyperpolarizability)
+    transverse = gamma_modes(phonon)
+    modes, tensors = _modes_for(phonon, gradient, geometry.q, hyperpolarizability, transverse)
     modes.require_stable("a Raman spectrum")
     squared = oriented_intensities(tensors, modes, geometry)
     sets = modes.optical_sets
-    centres = np.array([modes.wavenumbers[list(modes.sets[k])].mean() for k in sets])
+    width = widths_at_q(modes, transverse, widths)
+    centres, width = (np.array([x[list(modes.sets[k])].mean() for k in sets]) for x in (modes.wavenumbers, width))
     factor = stokes_factor(centres, temperature, laser)
-    value = lorentzian(wavenumber, centres, widths) @ (factor * squared[sets])
+    value = lorentzian(wavenumber, centres, width) @ (factor * squared[sets])
     parameters = {
         "porto": notation,
         "temperature_K": float(temperature),
         "laser_nm": float(laser),
-        "fwhm_cm-1": float(widths),
+        "fwhm_cm-1": np.asarray(widths, dtype=float).tolist(),
         "q_cartesian": None if geometry.q is None else geometry.q.tolist(),
         "non_analytic_term": phonon.nac_params is not None and geometry.q is not None,
         "electro_optic_term": hyperpolarizability is not None,
@@ -138,8 +172,87 @@ def porto_spectrum(
     return spectrum, modes, squared
 
 
+def _modes_for(phonon, gradient, q, hyperpolarizability, transverse) -> tuple[GammaModes, np.ndarray]:
+    """Return modes and tensors for a direction of q; TO modes without charges or if q is None (forward scattering)."""
+    if phonon.nac_params is None or q is None:
+        return transverse, raman_tensors(gradient, transverse)
+    return longitudinal_tensors(phonon, gradient, q, hyperpolarizability)
+
+
+class PolarizationScan(NamedTuple):
+    """Intensities in backscattering while both polarizations rotate about the direction of the light.
+
+    Attributes
+    ----------
+    angles : ndarray, shape (n,), in degrees
+        Angle of the incident polarization, right-handed about the direction of the incident light.
+    incident, start : ndarray, shape (3,)
+        Direction of the incident light, and polarization at angle 0.
+    modes : GammaModes
+        Modes at q -> 0 along the light, with LO modes if there are Born charges.
+    parallel, crossed : ndarray, shape (n, n_sets), in Å⁴/amu
+        HH (analyser along the polarization) and HV (analyser rotated by 90 degrees), for each degenerate set.
+    """
+
+    angles: np.ndarray
+    incident: np.ndarray
+    start: np.ndarray
+    modes: GammaModes
+    parallel: np.ndarray
+    crossed: np.ndarray
+
+    @property
+    def scattering_sets(self) -> list[int]:
+        """Indices of the degenerate sets that scatter at any angle."""
+        top = np.maximum(self.parallel, self.crossed).max(axis=0)
+        return [k for k in self.modes.optical_sets if top[k] > 1e-6 * max(float(top.max()), 1e-12)]
+
+
+def scan_polarization(
+    phonon, gradient, notation: str, step: float = 5.0, hyperpolarizability=None, cell=None
+) -> PolarizationScan:
+    """Return the intensities of the modes in backscattering against the angle of the polarization, 0 to 360 degrees.
+
+    Parameters
+    ----------
+    phonon : phonopy.Phonopy
+        With force constants, and with ``nac_params`` for LO modes.
+    gradient : array, shape (n_atoms, 3, 3, 3), in e·Å/V
+        As in :func:`.raman.raman_tensors`.
+    notation : str
+        Direction of the light and polarization at angle 0, e.g. ``"z(x)"``, in the notation of
+        :func:`tnep_calc.spectra.porto.parse_porto`.
+    step : float, in degrees
+        Distance of the angles.
+    hyperpolarizability : array, shape (3, 3, 3), optional
+        As in :func:`longitudinal_tensors`.
+    cell : array, shape (3, 3), optional
+        As in :func:`porto_spectrum`.
+
+    Returns
+    -------
+    PolarizationScan
+
+    Raises
+    ------
+    InputError
+        If the notation is not valid, or the polarization is not perpendicular to the light.
+    """
+    light, bracket, field = notation.strip().partition("(")
+    if not (light and bracket and field.endswith(")")):
+        raise InputError(f"a scan of the polarization needs light and polarization, e.g. 'z(x)', got '{notation}'")
+    back = light[1:] if light.startswith("-") else "-" + light
+    geometry = parse_porto(f"{light}({field[:-1]},{field[:-1]}){back}", cell)
+    modes, tensors = _modes_for(phonon, gradient, geometry.q, hyperpolarizability, gamma_modes(phonon))
+    modes.require_stable("a Raman spectrum")
+    angles = np.arange(0.0, 360.0 + step / 2, step)
+    start = geometry.incident_field
+    parallel, crossed = polarization_scan(tensors, modes, geometry.incident, start, angles)
+    return PolarizationScan(angles, geometry.incident, start, modes, parallel, crossed)
+
+
 def polarization_scan(tensors, modes: GammaModes, incident, start, angles) -> tuple[np.ndarray, np.ndarray]:
-    """Return intensities in backscattering while both polarizations turn about the light.
+    """Return intensities in backscattering while both polarizations rotate about the direction of the light.
 
     Parameters
     ----------
@@ -148,14 +261,19 @@ def polarization_scan(tensors, modes: GammaModes, incident, start, angles) -> tu
     incident : array, shape (3,)
         Direction of the light.
     start : array, shape (3,)
-        Polarization at angle 0, perpendicular to it.
+        Polarization at angle 0, perpendicular to `incident`.
     angles : array, shape (n,), in degrees
-        By the right hand about `incident`.
+        Angles of a right-handed rotation about `incident`.
 
     Returns
     -------
     parallel, crossed : ndarray, shape (n, n_sets), in Å⁴/amu
-        HH (analyser along the polarization) and HV (analyser turned by 90 degrees).
+        HH (analyser along the polarization) and HV (analyser rotated by 90 degrees).
+
+    Raises
+    ------
+    InputError
+        If `start` is not perpendicular to `incident`.
     """
     k, e0 = check_directions([incident, start])
     if abs(k @ e0) > 1e-6:
@@ -169,7 +287,20 @@ def polarization_scan(tensors, modes: GammaModes, incident, start, angles) -> tu
 
 
 def sphere(order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return directions and weights (sum 1) of a Lebedev rule that integrates harmonics up to `order` exactly."""
+    """Return a Lebedev rule that integrates spherical harmonics up to `order` exactly.
+
+    Returns
+    -------
+    directions : ndarray, shape (n, 3)
+        Unit vectors.
+    weights : ndarray, shape (n,)
+        Their sum is 1.
+
+    Raises
+    ------
+    MissingComponentError
+        If scipy is older than 1.15.
+    """
     try:
         from scipy.integrate import lebedev_rule
     except ImportError as error:
@@ -184,33 +315,34 @@ def powder_average(
     wavenumber,
     temperature: float = 300.0,
     laser: float = 532.0,
-    widths: float = DEFAULT_WIDTH,
+    widths=DEFAULT_WIDTH,
     hyperpolarizability=None,
     order: int = 23,
 ) -> Spectrum:
-    """Return the backscattering spectrum of a powder with the modes of each direction of q.
+    """Return the backscattering spectrum of a powder, averaged over directions of q with their modes.
 
-    In a powder q takes all directions of the crystal, so that the polar modes of a crystal without inversion scatter at
-    frequencies between TO and LO.  Crystallites are turned about q analytically: with the projection ``[[a, b], [b,
-    c]]`` of a tensor perpendicular to q, ``VV = s^2 + (d^2 + b^2) / 2`` and ``VH = (d^2 + b^2) / 2``, ``s = (a + c) /
-    2``, ``d = (a - c) / 2``.  Directions are those of a Lebedev rule.
+    In a powder q has all directions of the crystal, so that the polar modes of a crystal without inversion scatter at
+    frequencies between TO and LO.  The average over directions of q is a Lebedev rule.  The average over rotations of
+    the crystallites about q is analytic: if ``[[a, b], [b, c]]`` is the projection of a tensor perpendicular to q, then
+    ``VV = s^2 + (d^2 + b^2) / 2`` and ``VH = (d^2 + b^2) / 2`` with ``s = (a + c) / 2`` and ``d = (a - c) / 2``.
 
     Parameters
     ----------
     phonon : phonopy.Phonopy
         With force constants and ``nac_params``.
     gradient, wavenumber, temperature, laser, widths, hyperpolarizability
-        As of `porto_spectrum`.
+        As in :func:`porto_spectrum`.
     order : int, default 23
-        Order of the Lebedev rule (odd, 3 to 131): 194 directions for 23.
+        Order of the Lebedev rule (odd, 3 to 131). Order 23 has 194 directions.
 
     Returns
     -------
     Spectrum
-        ``VV``, ``VH`` and ``unpolarised``, in Å⁶ per cm^-1 and primitive cell.
+        Columns ``VV``, ``VH`` and ``unpolarised`` (VV + VH), in Å⁶ per cm^-1 and primitive cell.
     """
     w = np.asarray(wavenumber, dtype=float)
     vv, vh = np.zeros(len(w)), np.zeros(len(w))
+    transverse = gamma_modes(phonon)
     for q, weight in zip(*sphere(order), strict=True):
         modes, tensors = longitudinal_tensors(phonon, gradient, q, hyperpolarizability)
         modes.require_stable("a Raman spectrum")
@@ -220,13 +352,13 @@ def powder_average(
         s = (projected[:, 0, 0] + projected[:, 1, 1]) / 2
         turning = (((projected[:, 0, 0] - projected[:, 1, 1]) / 2) ** 2 + projected[:, 0, 1] ** 2) / 2
         factor = weight * stokes_factor(modes.wavenumbers[use], temperature, laser)
-        shape = lorentzian(w, modes.wavenumbers[use], widths)
+        shape = lorentzian(w, modes.wavenumbers[use], widths_at_q(modes, transverse, widths)[use])
         vv += shape @ (factor * (s**2 + turning))
         vh += shape @ (factor * turning)
     parameters = {
         "temperature_K": float(temperature),
         "laser_nm": float(laser),
-        "fwhm_cm-1": float(widths),
+        "fwhm_cm-1": np.asarray(widths, dtype=float).tolist(),
         "geometry": "backscattering, average over directions of q",
         "lebedev_order": order,
         "electro_optic_term": hyperpolarizability is not None,

@@ -7,27 +7,30 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import InputError
+from ..io.images import periodic_images
+from ..io.ph_x import is_ph_x, read_ph_x
 from ..units import EPSILON_0, POLARIZABILITY_TO_A3
 
 
 def polarizability_gradient(atoms, calculator, progress: Callable | None = None) -> tuple[np.ndarray, str]:
-    """Return the derivative of the polarizability by the positions, and how it was obtained.
+    """Return the derivative of the polarizability with respect to the positions, and the method used.
 
     Parameters
     ----------
     atoms : ase.Atoms
         Primitive cell or molecule.
     calculator : ase.calculators.calculator.Calculator
-        One with ``polarizability_gradient`` gives the analytic derivative; any other must have ``polarizability``
-        (e·Å²/V per cell) or ``dielectric_tensor``, and is differentiated numerically.
+        The derivative is analytic if it has ``polarizability_gradient``. Otherwise it must have ``polarizability``
+        (e·Å²/V per cell) or ``dielectric_tensor``, which is differentiated numerically.
     progress : callable, optional
-        Called with (done, total) by the finite differences.
+        Called with (done, total) during finite differences.
 
     Returns
     -------
     gradient : ndarray, shape (n_atoms, 3, 3, 3), in e·Å/V
         [atom, displacement component, i, j].
     method : str
+        Description of the method.
 
     Raises
     ------
@@ -43,15 +46,15 @@ def polarizability_gradient(atoms, calculator, progress: Callable | None = None)
             scale = EPSILON_0 * atoms.get_volume() if name == "dielectric_tensor" else 1.0
             return scale * gradient, f"central differences of '{name}'"
     raise InputError(
-        "Raman tensors need a calculator with 'polarizability_gradient', 'polarizability' or 'dielectric_tensor'; this "
-        f"one has {', '.join(known) or 'none'}: add a susceptibility or enthalpy model"
+        "Raman tensors need a calculator with 'polarizability_gradient', 'polarizability' or 'dielectric_tensor', but "
+        f"it has {', '.join(known) or 'nothing'}: add a susceptibility or enthalpy model"
     )
 
 
 def finite_differences(
     atoms, calculator, name: str, displacement: float = 0.01, progress: Callable | None = None
 ) -> np.ndarray:
-    """Return the derivative of a property by central differences, shape (n_atoms, 3) + shape of the property.
+    """Return the derivative of a property with respect to the positions by central differences.
 
     Parameters
     ----------
@@ -60,8 +63,14 @@ def finite_differences(
     name : str
         A property of the calculator, e.g. ``"dipole"`` or ``"polarizability"``.
     displacement : float, in Å
+        Displacement of an atom to each side.
     progress : callable, optional
         Called with (done, total).
+
+    Returns
+    -------
+    ndarray, shape (n_atoms, 3) + shape of the property, in the unit of the property per Å
+        [atom, displacement component, ...].
     """
     moved = atoms.copy()
     rows = []
@@ -80,29 +89,31 @@ def finite_differences(
 
 
 def gradient_from_structures(primitive, displacements, polarizabilities, symprec: float = 1e-5) -> np.ndarray:
-    """Fit the derivative of the polarizability to structures with displaced atoms, with the symmetry of the crystal.
+    """Fit the derivative of the polarizability to structures with displaced atoms, using the symmetry of the crystal.
 
-    The unknowns are the invariants of the space group that also vanish for rigid translations, so that for zincblende
-    one displaced atom is enough.  The fit is linear: give displacements of both signs, or small ones.
+    The unknowns are the components that the space group and the translational sum rule allow, so that for zincblende
+    one displaced atom is enough.  The fit is linear in the displacements: use displacements of both signs, or small
+    ones.
 
     Parameters
     ----------
     primitive : phonopy.structure.atoms.PhonopyAtoms
-        Cell without displacements, in the order of the atoms of the structures.
+        Cell without displacements, with the atoms in the order of the structures.
     displacements : array, shape (n_structures, n_atoms, 3), in Å
     polarizabilities : array, shape (n_structures, 3, 3), in e·Å²/V
-        Of this cell: ``eps0 V (eps - 1)``.
+        Polarizabilities of this cell, ``eps0 V (eps - 1)``.
     symprec : float, in Å
-        Tolerance of the search for symmetry.
+        Tolerance of the symmetry search.
 
     Returns
     -------
     ndarray, shape (n_atoms, 3, 3, 3), in e·Å/V
+        [atom, displacement component, i, j].
 
     Raises
     ------
     InputError
-        If shapes do not fit, or the structures do not determine all invariants.
+        If shapes do not fit, or the structures do not determine all unknowns.
     """
     n = len(primitive)
     u, alpha = np.asarray(displacements, dtype=float), np.asarray(polarizabilities, dtype=float)
@@ -112,7 +123,7 @@ def gradient_from_structures(primitive, displacements, polarizabilities, symprec
         )
     basis = _invariants(primitive, symprec)
     tensors = np.einsum("kjbxy,sjb->sxyk", basis, u)
-    # the tensor without displacement is unknown as well
+    # the polarizability without displacements is also unknown
     still = _invariant_tensors(primitive, symprec)
     constant = np.broadcast_to(np.moveaxis(still, 0, -1), (len(u), 3, 3, len(still)))
     design = np.concatenate([tensors, constant], axis=-1).reshape(9 * len(u), -1)
@@ -121,62 +132,75 @@ def gradient_from_structures(primitive, displacements, polarizabilities, symprec
     if rank < design.shape[1]:
         raise InputError(
             f"{len(u)} displaced structures determine {max(rank - len(still), 0)} of {len(basis)} components of the "
-            "Raman derivative: add structures in which the other independent atoms move"
+            "polarizability gradient: add structures in which other independent atoms are displaced"
         )
     fit = fit / np.where(scale > 0, scale, 1)
     return np.einsum("k,kjbxy->jbxy", fit[: len(basis)], basis)
 
 
 def gradient_from_files(paths, phonon) -> np.ndarray:
-    """Fit the derivative of the polarizability to outputs of a DFT program for displaced structures.
+    """Return the derivative of the polarizability from outputs of a DFT program.
+
+    It is fitted to dielectric tensors of displaced structures, or is that of ``ph.x`` with ``lraman = .true.``.
 
     Parameters
     ----------
     paths : sequence of paths
-        Files that `io.structures.read.read_structures` reads (VASP, ABINIT, extended xyz, ...), with the dielectric
-        tensor of the primitive cell in the orientation of `phonon`, some atoms displaced by less than 0.5 Å.
+        Files for :func:`tnep_calc.io.structures.read.read_structures` (VASP, ABINIT, extended xyz, ...), with the
+        dielectric tensors of the primitive cell in the orientation of `phonon`, with atoms displaced by less than
+        0.5 Å; or one output or dynamical-matrix file of ``ph.x`` with Raman tensors.
     phonon : phonopy.Phonopy
 
     Returns
     -------
     ndarray, shape (n_atoms, 3, 3, 3), in e·Å/V
+        [atom, displacement component, i, j].
 
     Raises
     ------
+    DataFileError
+        If the atoms of a structure are not those of the primitive cell.
     InputError
-        If a structure is not the displaced primitive cell, or they do not determine the derivative.
+        If a structure is not the primitive cell, or the files do not determine the derivative.
     """
     from ..io.structures.read import read_structures
 
     primitive = phonon.primitive
-    inverse = np.linalg.inv(primitive.cell)
+    if is_ph_x(paths[0]):
+        return _gradient_of_ph_x(paths, primitive)
     moved, tensors = [], []
     for s in read_structures(list(paths), require=["polarizability"])[0]:
-        if len(s) != len(primitive) or np.abs(s.cell @ inverse - np.rint(s.cell @ inverse)).max() > 1e-3:
+        if len(s) != len(primitive):
             raise InputError(
                 f"{s.source}: its cell is not the primitive cell of {len(primitive)} atoms: tensors of "
                 "displaced structures must be those of the primitive cell"
             )
-        shift = (s.positions[:, None] - primitive.positions[None]) @ inverse
-        shift = (shift - np.rint(shift)) @ primitive.cell
-        distance = np.linalg.norm(shift, axis=-1)
-        atoms = distance.argmin(axis=1)
-        wrong = np.array(s.symbols) != np.array(primitive.symbols)[atoms]
-        if sorted(atoms) != list(range(len(s))) or wrong.any() or distance.min(axis=1).max() > 0.5:
-            raise InputError(f"{s.source}: its atoms are not those of the primitive cell, displaced by less than 0.5 A")
+        images = periodic_images(primitive, s.cell, s.positions, s.symbols, s.source, 0.5, strain=1e-3)
         displacement = np.empty((len(s), 3))
-        displacement[atoms] = shift[np.arange(len(s)), atoms]
+        displacement[images.atoms] = images.displacements
         moved.append(displacement)
         tensors.append(s.polarizability)
     return gradient_from_structures(primitive, np.array(moved), np.array(tensors))
 
 
+def _gradient_of_ph_x(paths, primitive) -> np.ndarray:
+    """Return the Raman tensors of one file of ``ph.x`` for the atoms of the primitive cell."""
+    if len(paths) > 1:
+        raise InputError(f"Raman tensors of ph.x are in one file, but {len(paths)} were given")
+    run = read_ph_x(paths[0])
+    if run.polarizability_gradient is None:
+        raise InputError(f"{paths[0]} has no Raman tensor: run ph.x with lraman = .true.")
+    images = periodic_images(primitive, run.cell, run.positions, run.symbols, str(paths[0]), shift_origin=True)
+    return symmetrize_gradient(images.average(run.polarizability_gradient), primitive)
+
+
 def symmetrize_gradient(gradients, primitive, symprec: float = 1e-5) -> np.ndarray:
-    """Return gradients averaged over the space group, symmetric in the field indices, zero for rigid translations.
+    """Return gradients averaged over the space group, symmetric in the field indices, and zero for translations.
 
     Parameters
     ----------
     gradients : array, shape (..., n_atoms, 3, 3, 3)
+        [..., atom, displacement component, i, j].
     primitive : phonopy.structure.atoms.PhonopyAtoms
     symprec : float, in Å
 
@@ -200,7 +224,7 @@ def symmetrize_gradient(gradients, primitive, symprec: float = 1e-5) -> np.ndarr
 
 
 def _invariant_tensors(primitive, symprec):
-    """Orthonormal basis of the symmetric tensors that the point group allows, shape (k, 3, 3)."""
+    """Return an orthonormal basis of the symmetric tensors that the point group allows, shape (k, 3, 3)."""
     from phonopy.structure.symmetry import Symmetry
     from phonopy.utils import similarity_transformation
 
@@ -214,7 +238,7 @@ def _invariant_tensors(primitive, symprec):
 
 
 def _invariants(primitive, symprec):
-    """Orthonormal basis of the gradients that the space group allows, shape (k, n_atoms, 3, 3, 3)."""
+    """Return an orthonormal basis of the gradients that the space group allows, shape (k, n_atoms, 3, 3, 3)."""
     n, random = len(primitive), np.random.default_rng(0)
     count = 24
     while True:
@@ -227,11 +251,24 @@ def _invariants(primitive, symprec):
 
 
 def from_dielectric(eps, volume: float) -> np.ndarray:
-    """Return polarizabilities of a cell (e·Å²/V) from dielectric tensors, ``eps0 V (eps - 1)``."""
+    """Return polarizabilities ``eps0 V (eps - 1)`` of a cell, in e·Å²/V, from dielectric tensors, shape (..., 3, 3).
+
+    The volume is in Å³.
+    """
     return EPSILON_0 * volume * (np.asarray(eps, dtype=float) - np.eye(3))
 
 
 def gradient_from_tensors(tensors, modes) -> np.ndarray:
-    """Return the polarizability gradient (e·Å/V) of given Raman tensors (Å²/sqrt(amu)), one for each of all modes."""
+    """Return the polarizability gradient from the Raman tensors of all modes (inverse of ``raman.raman_tensors``).
+
+    Parameters
+    ----------
+    tensors : array, shape (3 n_atoms, 3, 3), in Å²/sqrt(amu)
+    modes : GammaModes
+
+    Returns
+    -------
+    ndarray, shape (n_atoms, 3, 3, 3), in e·Å/V
+    """
     root = np.sqrt(modes.masses)[:, None, None, None]
     return np.einsum("mjb,mik->jbik", modes.eigenvectors, np.asarray(tensors)) * root / POLARIZABILITY_TO_A3

@@ -1,16 +1,14 @@
-"""Tables, ``phonons.json`` and spectra of a calculation as files that other programs read."""
+"""Tables of a phonon calculation for the terminal, the page and CSV files, and its spectra as text files."""
 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import __version__
 from ..io.files import atomic_output
 from ..io.series.spectrum_text import write_spectrum
 from ..units import THZ_TO_INV_CM
@@ -19,11 +17,23 @@ from .infrared import UNITS, intensities
 from .loto import AngleScan
 from .modes import GammaModes
 from .raman import Invariants, activity, cross_section, depolarization, invariants
+from .raman_crystal import PolarizationScan
 from .workflow import Phonons
 
 
 class Sheet(NamedTuple):
-    """A table: name of its file, title, names of columns with units, rows of text and numbers."""
+    """A table.
+
+    Attributes
+    ----------
+    name : str
+        Name of its file, without suffix.
+    title : str
+    columns : sequence of str
+        Names of the columns, with units.
+    rows : sequence of sequences
+        Text and numbers.
+    """
 
     name: str
     title: str
@@ -31,22 +41,26 @@ class Sheet(NamedTuple):
     rows: Sequence[Sequence[Any]]
 
     def text(self) -> str:
-        """Return the table for a terminal."""
-        cells = [[short(value) for value in row] for row in self.rows]
+        """Return the table as aligned text for a terminal."""
+        cells = [[cell_text(value) for value in row] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(self.columns, *cells, strict=True)]
         lines = [self.title] if self.title else []
         for row in (self.columns, *cells):
             lines.append("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)).rstrip())
         return "\n".join(lines)
 
+    def records(self) -> list[dict[str, Any]]:
+        """Return the rows as dictionaries by column."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
 
 def _clean(values: np.ndarray) -> np.ndarray:
-    """Values with rounding errors of zero as zero."""
+    """Return the values with rounding errors replaced by zero."""
     return np.where(np.abs(values) < 1e-10 * np.nanmax(np.abs(values), initial=1e-300), 0.0, values)
 
 
-def short(value) -> str:
-    """Return a value as text: four digits, two decimals for what may be a wavenumber, ``-`` for what is missing."""
+def cell_text(value) -> str:
+    """Return a value as text: two decimals from 10 to 1e5 (e.g. wavenumbers), else four digits, ``-`` if missing."""
     if value is None or (isinstance(value, float) and not np.isfinite(value)):
         return "-"
     if isinstance(value, bool):
@@ -57,18 +71,18 @@ def short(value) -> str:
 
 
 def mode_sheet(modes: GammaModes, charges=None, strengths=None, tensors=None, conditions=None) -> Sheet:
-    """Return the table of modes; a row is a degenerate set, with sums over it.
+    """Return the table of modes, with one row for each degenerate set and sums over its modes.
 
     Parameters
     ----------
     modes : GammaModes
-        Of a crystal or a molecule.
+        Modes of a crystal or a molecule.
     charges : array, shape (n_modes, 3), in e/sqrt(amu), optional
-        As of `infrared.mode_charges`.
+        From :func:`.infrared.mode_charges`.
     strengths : array, shape (n_modes, 3, 3), optional
-        As of `infrared.oscillator_strengths`.
+        From :func:`.infrared.oscillator_strengths`.
     tensors : array, shape (n_modes, 3, 3), in Å²/sqrt(amu), optional
-        As of `raman.raman_tensors`.
+        From :func:`.raman.raman_tensors`.
     conditions : Conditions, optional
         Temperature and laser of the cross-section.
     """
@@ -112,7 +126,16 @@ def mode_sheet(modes: GammaModes, charges=None, strengths=None, tensors=None, co
 
 
 def loto_sheet(modes: GammaModes, splittings, everything: bool = False) -> Sheet:
-    """Return the table of LO-TO splitting: per direction the modes whose dipole has a part along q, or all modes."""
+    """Return the table of LO-TO splitting, for each direction with the modes with a dipole along q, or all modes.
+
+    Parameters
+    ----------
+    modes : GammaModes
+        Modes at Gamma, without the macroscopic field.
+    splittings : list of (direction, GammaModes, list of Branch, LyddaneSachsTeller or None)
+    everything : bool
+        Whether to list all modes.
+    """
     names = {m: modes.labels[k] or "?" for k, group in enumerate(modes.sets) for m in group}
     rows = []
     for q, _, branches, _ in splittings:
@@ -135,22 +158,23 @@ def loto_sheet(modes: GammaModes, splittings, everything: bool = False) -> Sheet
 
 
 def scan_sheet(scan: AngleScan) -> Sheet:
-    """Return the frequencies of a scan of the angle of q."""
+    """Return the table of the frequencies of an angle scan."""
     columns = ["angle_degrees", "qx", "qy", "qz", *(f"mode_{k + 1}_cm-1" for k in range(scan.wavenumbers.shape[1]))]
     rows = np.column_stack([scan.angles, scan.directions, scan.wavenumbers]).tolist()
     return Sheet("loto_angle", "modes against the angle of q", columns, rows)
 
 
 def lst_sheet(splittings) -> Sheet:
-    """Return the table of the Lyddane-Sachs-Teller check."""
-    rows = [[direction_name(q), lst.frequencies, lst.dielectric, lst.deviation] for q, _, _, lst in splittings]
+    """Return the table of the Lyddane-Sachs-Teller check, without rows if modes are imaginary."""
+    found = [(q, lst) for q, _, _, lst in splittings if lst is not None]
+    rows = [[direction_name(q), lst.frequencies, lst.dielectric, lst.deviation] for q, lst in found]
     return Sheet(
         "lst", "Lyddane-Sachs-Teller", ["q", "prod w(q)^2/w_TO^2", "eps_0/eps_inf", "relative deviation"], rows
     )
 
 
 def direction_name(q) -> str:
-    """Return a direction as text: ``[1 0 0]``, or its components."""
+    """Return a direction as text: small integers such as ``[1 0 0]`` if possible, else its components."""
     scaled = np.asarray(q, dtype=float) / np.abs(q).max()
     for factor in (1, 2, 3):
         if np.abs(scaled * factor - np.rint(scaled * factor)).max() < 1e-6:
@@ -159,7 +183,7 @@ def direction_name(q) -> str:
 
 
 def porto_sheet(oriented) -> Sheet:
-    """Return the intensities of oriented scattering geometries, of modes that scatter."""
+    """Return the table of intensities of oriented scattering geometries, without modes that do not scatter."""
     rows = []
     for name, (_, modes, squared) in oriented.items():
         for k in modes.optical_sets:
@@ -168,18 +192,35 @@ def porto_sheet(oriented) -> Sheet:
     return Sheet("porto", "oriented crystal", ["geometry", "cm^-1", "|e_s.A.e_i|^2 A^4/amu"], rows)
 
 
+def polarization_sheet(name: str, scan: PolarizationScan) -> Sheet:
+    """Return the table of a scan of the polarization, with HH and HV of each degenerate set that scatters."""
+    sets = scan.scattering_sets
+    names = [f"{scan.modes.wavenumbers[list(scan.modes.sets[k])].mean():.2f}_cm-1" for k in sets]
+    columns = ["angle_degrees", *(f"{which}_{n}_A^4/amu" for n in names for which in ("HH", "HV"))]
+    values = np.stack([scan.parallel[:, sets], scan.crossed[:, sets]], axis=-1).reshape(len(scan.angles), -1)
+    rows = np.column_stack([scan.angles, _clean(values)]).tolist()
+    return Sheet(f"polarization_{file_word(name)}", f"scan of the polarization {name}", columns, rows)
+
+
+def file_word(name: str) -> str:
+    """Return a notation such as ``z(xy)-z`` as part of a file name."""
+    return "".join(ch if ch.isalnum() else "_" for ch in name).strip("_")
+
+
 def sheets(result: Phonons, analysis: Analysis, conditions: Conditions) -> list[Sheet]:
-    """Return the tables of a crystal."""
+    """Return the tables of a crystal, that of the modes first."""
     found = [mode_sheet(result.modes, analysis.charges, analysis.strengths, analysis.tensors, conditions)]
     if analysis.splittings:
-        found += [loto_sheet(result.modes, analysis.splittings), lst_sheet(analysis.splittings)]
+        found.append(loto_sheet(result.modes, analysis.splittings))
+        if not result.modes.imaginary():
+            found.append(lst_sheet(analysis.splittings))
     if analysis.oriented:
         found.append(porto_sheet(analysis.oriented))
     return found
 
 
-def shown(found: list[Sheet]) -> list[Sheet]:
-    """Return the tables for a terminal or a page: that of the modes in two parts, without its lesser columns."""
+def display_sheets(found: list[Sheet]) -> list[Sheet]:
+    """Return the tables for a terminal or a page, with that of the modes split into infrared and Raman."""
     modes = found[0]
     parts = []
     for title, wanted in (
@@ -194,16 +235,12 @@ def shown(found: list[Sheet]) -> list[Sheet]:
 
 
 def facts(result: Phonons, analysis: Analysis) -> list[tuple[str, str]]:
-    """Return pairs of name and value: crystal, dielectric tensors, charges."""
+    """Return pairs of name and value that describe the crystal, its dielectric tensors and its charges."""
     p = result.provenance
     lines = [
         ("space group", str(p.get("space_group", "?"))),
         ("primitive cell", f"{len(result.phonon.primitive)} atoms, {result.modes.volume:.4f} A^3"),
-        (
-            "supercell",
-            f"{' x '.join(map(str, p.get('supercell', [])))} conventional cells, "
-            f"{len(result.phonon.supercell)} atoms, {p.get('supercells', '?')} displaced",
-        ),
+        ("supercell", _supercell_text(p, len(result.phonon.supercell))),
     ]
     if result.charges is not None:
         c = result.charges
@@ -221,118 +258,26 @@ def facts(result: Phonons, analysis: Analysis) -> list[tuple[str, str]]:
     return lines
 
 
+def _supercell_text(provenance: dict, atoms: int) -> str:
+    """Return the size of the supercell as text, from its repeats or its matrix, and its number of atoms."""
+    repeats = np.array(provenance.get("supercell", []))
+    if repeats.ndim == 2 and (repeats == np.diag(repeats.diagonal())).all():
+        repeats = repeats.diagonal()
+    text = " x ".join(map(str, repeats.tolist())) if repeats.ndim == 1 else f"matrix {repeats.tolist()}"
+    displaced = f", {provenance['supercells']} displaced" if "supercells" in provenance else ""
+    return f"{text} unit cells, {atoms} atoms{displaced}"
+
+
 def tensor_text(tensor) -> str:
-    """Return a symmetric tensor as ``xx yy zz`` with the other components if they are there."""
+    """Return a symmetric tensor as text: xx, yy and zz, and the other components that are not zero."""
     t = np.asarray(tensor)
     text = "xx {:.4f}, yy {:.4f}, zz {:.4f}".format(*t.diagonal())
     rest = [(n, t[i, j]) for n, i, j in (("yz", 1, 2), ("xz", 0, 2), ("xy", 0, 1)) if abs(t[i, j]) > 1e-4]
     return text + "".join(f", {name} {value:.4f}" for name, value in rest)
 
 
-def numbers(result: Phonons, analysis: Analysis, conditions: Conditions, exports: dict[str, str]) -> dict:
-    """Return everything as nested dictionaries for JSON; every key with a unit has it in its name."""
-    modes, cell = result.modes, result.phonon.primitive
-    data: dict[str, Any] = {
-        "program": f"tnep_calc {__version__}",
-        "provenance": result.provenance,
-        "notes": [*result.notes, *analysis.notes],
-        "conventions": {
-            "frequencies": "imaginary ones are negative",
-            "eigenvectors": "[mode][atom][xyz], real, mass-weighted",
-            "born_charges": "[atom][dipole component][displacement component]",
-            "raman_tensors": "(V/4 pi) d eps/dQ in A^2/sqrt(amu), [mode][i][j]",
-            "directions": "Cartesian",
-        },
-        "primitive_cell": {
-            "lattice_A": cell.cell,
-            "symbols": list(cell.symbols),
-            "scaled_positions": cell.scaled_positions,
-            "masses_amu": cell.masses,
-            "volume_A3": modes.volume,
-        },
-        "modes": {
-            "wavenumbers_cm-1": modes.wavenumbers,
-            "eigenvectors": modes.eigenvectors,
-            "degenerate_sets": modes.sets,
-            "irreps": modes.labels,
-            "infrared_active": modes.infrared_active,
-            "raman_active": modes.raman_active,
-            "acoustic": modes.external,
-            "point_group": modes.point_group,
-        },
-        "conditions": {
-            "temperature_K": conditions.temperature,
-            "laser_nm": conditions.laser,
-            "fwhm_cm-1": conditions.widths,
-        },
-        "exports": exports,
-    }
-    if result.charges is not None:
-        c = result.charges
-        data["response"] = {
-            "born_charges_e": c.used,
-            "born_charges_raw_e": c.raw,
-            "charge_sum_before_e": c.sum_before,
-            "charge_sum_after_e": c.sum_after,
-            "correction": c.correction,
-            "nac_method": c.method,
-            "eps_inf": c.dielectric,
-            "eps_static": analysis.static,
-        }
-        data["infrared"] = {
-            "mode_charges_e_per_sqrt_amu": analysis.charges,
-            **{f"intensity_{unit}": intensities(analysis.charges, unit) for unit in UNITS},
-            "delta_eps": analysis.strengths,
-        }
-    data["lo_to"] = [
-        {
-            "q": q,
-            "wavenumbers_cm-1": [b.wavenumber for b in branches],
-            "longitudinal": [b.longitudinal for b in branches],
-            "to_mode": [b.origin for b in branches],
-            "overlap": [b.overlap for b in branches],
-            "lyddane_sachs_teller": lst._asdict(),
-        }
-        for q, _, branches, lst in analysis.splittings
-    ]
-    if analysis.tensors is not None:
-        inv = invariants(analysis.tensors)
-        data["raman"] = {
-            "tensors_A2_per_sqrt_amu": analysis.tensors,
-            "activity_A4_per_amu": activity(inv),
-            "depolarization": depolarization(inv),
-            "hyperpolarizability_eA3_per_V2": result.hyperpolarizability,
-            "oriented": {
-                name: {"wavenumbers_cm-1": at.wavenumbers, "degenerate_sets": at.sets, "intensity_A4_per_amu": squared}
-                for name, (_, at, squared) in analysis.oriented.items()
-            },
-        }
-    return data
-
-
-def plain(value):
-    """Return nested data with arrays as lists and NaN as None, for strict JSON."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, (np.integer, np.floating, np.bool_)):
-        return plain(value.item())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
-
-
-def write_numbers(path, data: dict) -> None:
-    """Write nested data as JSON."""
-    with atomic_output(path, force=True) as temporary:
-        temporary.write_text(json.dumps(plain(data), indent=1, allow_nan=False) + "\n")
-
-
 def write_sheet(path, sheet: Sheet) -> None:
-    """Write a table as CSV, with all digits."""
+    """Write a table as CSV with all digits; an existing file is replaced."""
     with atomic_output(path, force=True) as temporary, open(temporary, "w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(sheet.columns)
@@ -340,10 +285,11 @@ def write_sheet(path, sheet: Sheet) -> None:
 
 
 def write_tables(result: Phonons, analysis: Analysis, conditions: Conditions, folder: Path) -> list[str]:
-    """Write tables (CSV), spectra (text), bands and density of states (CSV); return the names of the files."""
+    """Write tables, bands and density of states (CSV) and spectra (text), and return the names of the files."""
     tables = sheets(result, analysis, conditions)
     if analysis.scan is not None:
         tables.append(scan_sheet(analysis.scan))
+    tables += [polarization_sheet(name, scan) for name, scan in analysis.polarization_scans.items()]
     if analysis.bands is not None:
         b = analysis.bands
         names = [f"band_{k + 1}_cm-1" for k in range(b.wavenumbers[0].shape[1])]
@@ -365,7 +311,7 @@ def write_tables(result: Phonons, analysis: Analysis, conditions: Conditions, fo
     if analysis.raman is not None:
         spectra["raman_powder.txt"] = analysis.raman
     for name, (spectrum, _, _) in analysis.oriented.items():
-        spectra["raman_" + "".join(ch if ch.isalnum() else "_" for ch in name).strip("_") + ".txt"] = spectrum
+        spectra[f"raman_{file_word(name)}.txt"] = spectrum
     for name, spectrum in spectra.items():
         write_spectrum(folder / name, spectrum, force=True)
     return [*(f"{sheet.name}.csv" for sheet in tables), *spectra]

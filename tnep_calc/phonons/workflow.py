@@ -1,4 +1,4 @@
-"""From a structure and a calculator to phonons with charges, dielectric tensor and Raman derivative."""
+"""Compute phonons, Born charges, dielectric tensor and polarizability gradient from a structure and a calculator."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import numpy as np
 
 from ..errors import InputError, MissingComponentError
 from ..io.files import atomic_output
+from ..io.state import check_state
+from ..parallel import Communicator, in_agreement
 from .cells import conventional_cell, cutoff_of, supercell_of, to_ase, to_phonopy
-from .forces import Communicator, check_state, displaced_forces, fingerprint, in_agreement
+from .forces import RESULTS, displaced_forces, fingerprint
 from .modes import GammaModes, gamma_modes
 from .nac import METHODS, Charges, set_nac
 from .raman_source import polarizability_gradient
@@ -23,34 +25,43 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the numbers of a calculation.
+    """Settings of a calculation.
 
     Attributes
     ----------
     relax : bool
-        Relax cell and positions first, with the symmetry of the structure.
+        Whether to relax cell and positions first, with the symmetry of the structure.
+    fixed_cell : bool
+        Whether to relax the positions only, in the cell of the structure.
     fmax : float, in eV/Å
         Largest force (and stress times volume per atom) after relaxation.
     steps : int
-        Most steps of the relaxation.
+        Largest number of steps of the relaxation.
     symprec : float, in Å
-        Tolerance of the search for symmetry.
+        Tolerance of the symmetry search.
     length : float, in Å, optional
-        Smallest height of the supercell; None: twice the cutoff of the calculator, at least 10 Å.
+        Smallest height of the supercell. Default: twice the cutoff of the calculator, at least 10 Å.
     dim : tuple of three int, optional
         Repeats of the conventional cell, instead of `length`.
     displacement : float, in Å
+        Length of the displacements.
     random : int, optional
-        Number of supercells in which all atoms are displaced at random, fitted by symfc; None: systematic ones.
+        Number of supercells with random displacements of all atoms. Default: systematic displacements.
     seed : int
-        Of the random displacements.
+        Seed of the random displacements.
     nac : {"gonze", "wang"} or None
-        Method of the non-analytic term; None leaves Born charges and dielectric tensor out.
+        Method of the non-analytic term; None: Born charges and dielectric tensor are not used.
     raman : bool
-        Calculate the derivative of the polarizability.
+        Whether to compute the derivative of the polarizability.
+
+    Raises
+    ------
+    InputError
+        If a value is not valid.
     """
 
     relax: bool = True
+    fixed_cell: bool = False
     fmax: float = 1e-4
     steps: int = 500
     symprec: float = 1e-4
@@ -63,6 +74,8 @@ class Settings:
     raman: bool = True
 
     def __post_init__(self):
+        if self.fixed_cell and not self.relax:
+            raise InputError("a relaxation at fixed cell needs relax = True")
         for name in ("fmax", "symprec", "displacement"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
@@ -77,23 +90,24 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Phonons:
-    """Phonons of a crystal and its response.
+    """Phonons of a crystal and its response to electric fields.
 
     Attributes
     ----------
     phonon : phonopy.Phonopy
         With force constants, and with ``nac_params`` if there are charges.
     modes : GammaModes
-        At Gamma, without macroscopic field.
+        Modes at Gamma, without the macroscopic field.
     charges : Charges or None
+        Born charges and dielectric tensor.
     gradient : ndarray, shape (n_atoms, 3, 3, 3), in e·Å/V, or None
-        Derivative of the polarizability of the primitive cell.
+        Derivative of the polarizability of the primitive cell, [atom, displacement component, i, j].
     hyperpolarizability : ndarray, shape (3, 3, 3), in e·Å³/V², or None
-        Of the primitive cell.
+        Hyperpolarizability of the primitive cell.
     notes : list of str
-        What a reader must know: imaginary modes, missing parts, methods.
+        Remarks on imaginary modes, missing parts and methods.
     provenance : dict
-        Settings, program versions, files.
+        Settings, versions of programs, and files.
     """
 
     phonon: Any
@@ -106,12 +120,12 @@ class Phonons:
 
 
 def relax(atoms, calculator, settings: Settings, log: Callable[[str], None] = print):
-    """Return the relaxed structure; cell and positions keep the symmetry of the start.
+    """Return the structure with relaxed positions, and cell unless fixed, under the symmetry of the initial structure.
 
     Raises
     ------
     InputError
-        If the forces are not below ``fmax`` after the steps allowed.
+        If the forces are not below ``settings.fmax`` after ``settings.steps`` steps.
     """
     from ase.constraints import FixSymmetry
     from ase.filters import FrechetCellFilter
@@ -123,7 +137,7 @@ def relax(atoms, calculator, settings: Settings, log: Callable[[str], None] = pr
     refine_symmetry(relaxed, settings.symprec)
     relaxed.set_constraint(FixSymmetry(relaxed, symprec=settings.symprec))
     relaxed.calc = calculator
-    moving = FrechetCellFilter(relaxed) if relaxed.pbc.all() else relaxed
+    moving = FrechetCellFilter(relaxed) if relaxed.pbc.all() and not settings.fixed_cell else relaxed
     optimizer: Any = BFGSLineSearch(moving, logfile=None)  # type: ignore[arg-type]
     if not optimizer.run(fmax=settings.fmax, steps=settings.steps):
         raise InputError(
@@ -152,32 +166,33 @@ def run_phonons(
     provenance: dict | None = None,
     log: Callable[[str], None] = print,
 ) -> Phonons:
-    """Relax a crystal and calculate its phonons and their response; a killed calculation resumes from its folder.
+    """Relax a crystal and compute its phonons and their response; a killed calculation resumes from its folder.
 
     Parameters
     ----------
     atoms : ase.Atoms
         Any cell of the crystal.
     calculator : ase.calculators.calculator.Calculator
-        For forces (and stress, to relax the cell); Born charges, dielectric tensor and Raman derivative come from it
-        too, as far as it has ``born_effective_charges``, ``dielectric_tensor`` and ``polarizability_gradient``.
+        Gives forces, and stress to relax the cell. If it has ``born_effective_charges`` and ``dielectric_tensor``, or
+        ``polarizability_gradient`` or ``polarizability``, it also gives the response.
     folder : path
-        Keeps the relaxed structure, the forces and the response.
+        Folder of the relaxed structure and the forces.
     settings : Settings, optional
     born : tuple of two arrays, or callable, optional
-        Born charges (n_atoms, 3, 3) and dielectric tensor (3, 3) of the primitive cell, instead of the calculator's, or
-        a function of the phonopy object that returns both.
+        Born charges (n_atoms, 3, 3), in e, and dielectric tensor (3, 3) of the primitive cell, instead of those of the
+        calculator, or a function of the phonopy object that returns both.
     gradient : ndarray, shape (n_atoms, 3, 3, 3), in e·Å/V, or callable, optional
-        Derivative of the polarizability of the primitive cell, instead of the calculator's, or a function of the
+        Derivative of the polarizability of the primitive cell, instead of that of the calculator, or a function of the
         phonopy object that returns it.
     comm : mpi4py communicator, optional
-        Displacements are shared between its ranks.
+        The displacements are distributed over its ranks.
     restart : bool
-        Discard what the folder has.
+        Delete existing results in the folder.
     provenance : dict, optional
-        Added to the result, and part of what tells two calculations apart: give the checksums of models here.
+        Added to that of the result. It also identifies the calculation when it resumes, so that it should contain
+        checksums of the models.
     log : callable
-        Gets lines about progress, on rank 0.
+        Function that is called with lines of progress, on rank 0.
 
     Returns
     -------
@@ -187,7 +202,7 @@ def run_phonons(
     Raises
     ------
     InputError
-        If the structure, the settings or what the calculator returns cannot be used.
+        If the structure, the settings or results of the calculator cannot be used.
     MissingComponentError
         If a package is missing.
     """
@@ -210,14 +225,14 @@ def run_phonons(
         if comm.rank:
             return None
         conventional_cell(atoms, settings.symprec)
-        check_state(folder, key, restart)
+        check_state(folder, key, RESULTS, restart)
         return _relaxed(atoms, calculator, folder, settings, say)
 
     structure = comm.bcast(in_agreement(comm, prepare))
     unit, group = conventional_cell(structure, settings.symprec)
     if group.startswith("P1 "):
         notes.append(
-            f"No symmetry was found with a tolerance of {settings.symprec:g} A; if the crystal has some, relax "
+            f"No symmetry was found with a tolerance of {settings.symprec:g} A. If the crystal has symmetry, relax "
             "it better or raise --symprec."
         )
     dim = supercell_of(unit, settings.length, settings.dim, cutoff_of(calculator))
@@ -236,19 +251,14 @@ def run_phonons(
     phonon.produce_force_constants(fc_calculator="symfc", show_drift=False)
     modes = gamma_modes(phonon)
     result = _respond(phonon, modes, calculator, settings, born, gradient, notes, comm, say)
-    if modes.imaginary():
-        notes.insert(
-            0,
-            f"The structure is unstable: {', '.join(modes.imaginary())}. Displace it along the mode and relax "
-            "without symmetry, or check whether the model knows this phase.",
-        )
+    _describe(modes, notes)
     largest = float(np.abs(rest).max())
     if largest > 10 * settings.fmax:
         notes.append(
-            f"Forces of up to {largest:.2g} eV/A are left in the structure: its frequencies are not those of a minimum."
+            f"The structure has forces of up to {largest:.2g} eV/A: its frequencies are not those of a minimum."
         )
     versions = {"phonopy": phonopy.__version__, "symfc": symfc.__version__}
-    told = {
+    record = {
         "settings": asdict(settings),
         "space_group": group,
         "supercell": list(dim),
@@ -258,18 +268,74 @@ def run_phonons(
         "versions": versions,
         **(provenance or {}),
     }
-    return replace(result, notes=notes, provenance=told)
+    return replace(result, notes=notes, provenance=record)
+
+
+def phonons_of(
+    phonon,
+    settings: Settings | None = None,
+    *,
+    born: tuple | Callable | None = None,
+    gradient=None,
+    provenance: dict | None = None,
+    log: Callable[[str], None] = print,
+) -> Phonons:
+    """Return the phonons of an existing calculation, with charges and polarizability derivatives from files or arrays.
+
+    Parameters
+    ----------
+    phonon : phonopy.Phonopy
+        With force constants.
+    settings : Settings, optional
+        Only `nac` and `raman` are used.
+    born : tuple of two arrays, or callable, optional
+        As in :func:`run_phonons`. Default: ``nac_params`` of the phonopy object, if it has them.
+    gradient, provenance, log
+        As in :func:`run_phonons`.
+
+    Returns
+    -------
+    Phonons
+    """
+    settings = Settings() if settings is None else settings
+    notes: list[str] = []
+    modes = gamma_modes(phonon)
+    if born is None and phonon.nac_params is not None:
+        born = phonon.nac_params["born"], phonon.nac_params["dielectric"]
+    if settings.nac is None:
+        phonon.nac_params = None
+    result = _respond(phonon, modes, None, settings, born, gradient, notes, Communicator(), log)
+    _describe(modes, notes)
+    dataset = phonon.symmetry.dataset
+    record = {
+        "space_group": "?" if dataset is None else f"{dataset.international} ({dataset.number})",
+        "supercell": np.array(phonon.supercell_matrix).tolist(),
+        "atoms_per_supercell": len(phonon.supercell),
+        "versions": {"phonopy": phonon.version},
+        **(provenance or {}),
+    }
+    return replace(result, notes=notes, provenance=record)
+
+
+def _describe(modes: GammaModes, notes: list[str]) -> None:
+    """Add a note at the beginning if optical modes are imaginary."""
+    if modes.imaginary():
+        notes.insert(
+            0,
+            f"The structure is unstable: {', '.join(modes.imaginary())}. Displace it along the mode and relax "
+            "without symmetry, or check whether the model covers this phase.",
+        )
 
 
 def _relaxed(atoms, calculator, folder, settings, log):
-    """Return the structure of the phonons, relaxed once and kept with all digits."""
+    """Return the structure for the phonons; its relaxation is stored in the folder and reused."""
     from ase.io import read, write
 
     if not settings.relax:
         return atoms.copy()
     path = folder / "relaxed.json"
     if path.exists():
-        log(f"relaxed structure: {path}")
+        log(f"using the relaxed structure of the previous run: {path}")
         return read(path)
     relaxed = relax(atoms, calculator, settings, log)
     with atomic_output(path) as temporary:
@@ -287,7 +353,7 @@ def _displace(phonon, settings):
 
 
 def _respond(phonon, modes, calculator, settings, born, gradient, notes, comm, log) -> Phonons:
-    """Charges, dielectric tensor, Raman derivative and hyperpolarizability of the primitive cell."""
+    """Return phonons with charges, dielectric tensor, polarizability gradient and hyperpolarizability."""
     primitive = to_ase(phonon.primitive)
     known = set(getattr(calculator, "implemented_properties", ()))
     charges = None
@@ -300,13 +366,13 @@ def _respond(phonon, modes, calculator, settings, born, gradient, notes, comm, l
         log(f"Born charges and eps_inf: sum of charges {before:.1e} e before, {after:.1e} e after correction")
     elif settings.nac is not None:
         notes.append(
-            "There are no Born charges: no LO-TO splitting and no infrared intensities. Add a model of dipole and "
-            "susceptibility, an enthalpy model, or a BORN file."
+            "There are no Born charges, hence no LO-TO splitting and no infrared intensities. A metal has none; for an "
+            "insulator add dipole and susceptibility models, an enthalpy model, or a BORN file."
         )
     beta = None
     if settings.raman and gradient is not None:
         gradient = np.array(gradient(phonon) if callable(gradient) else gradient, dtype=float)
-        notes.append("Raman tensors: from given derivatives of the polarizability.")
+        notes.append("Raman tensors: from the given derivatives of the polarizability.")
     if (
         settings.raman
         and gradient is None

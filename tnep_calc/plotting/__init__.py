@@ -1,1 +1,1 @@
-"""Matplotlib figures of results; the only room that plots, and it chooses no backend."""
+"""Matplotlib figures of results.  All plotting code is in this package, and it does not choose a backend."""

@@ -1,7 +1,8 @@
-"""Several spectra in one figure: overlaid, as small multiples, as a waterfall, and beside a reference."""
+"""Several spectra in one figure: overlaid, in separate panels or as a waterfall, optionally with a reference."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from itertools import cycle
 
@@ -10,13 +11,17 @@ import numpy as np
 from ..errors import InputError
 from ..spectra.comparison import Comparison
 from ..spectra.record import Spectrum
+from .labels import legend_above, shortened
 from .spectra import COLOURS, INFRARED_LABELS, WAVENUMBER, curve, mark_peaks
 from .style import GREY, HEIGHT, WIDTH, styled
 
 LAYOUTS = ("overlay", "panels", "waterfall")
 
 STEP = 0.45
-"""Distance of the curves of a waterfall, as a fraction of the highest value."""
+"""Vertical distance of the curves of a waterfall, relative to the highest value."""
+
+LABEL_WIDTH = 18
+"""Most characters in a line of the label of a curve of a waterfall."""
 
 
 def plot_spectra(
@@ -27,24 +32,30 @@ def plot_spectra(
     reference: Comparison | None = None,
     reference_label: str = "reference",
 ):
-    """Draw a column of each of several spectra on one scale.
+    """Draw one column of each of several spectra on one scale.
 
     Parameters
     ----------
     spectra : sequence of Spectrum
     names : sequence of str
-        The column of each.
+        Column to draw of each spectrum.
     labels : sequence of str
-        What each is called.
+        Label of each spectrum.
     layout : {"overlay", "panels", "waterfall"}
-        One pair of axes, one below the other with the same scale, or shifted upwards one by one.
+        All curves in one panel, one panel for each with the same scale, or one panel with curves shifted upwards.
     reference : Comparison, optional
-        Of the first spectrum; its reference, on the scale of the spectrum, is drawn in grey.
+        Comparison with the first spectrum. Its reference, on the scale of the spectrum, is drawn in grey.
     reference_label : str
+        Label of the reference.
 
     Returns
     -------
     matplotlib Figure
+
+    Raises
+    ------
+    InputError
+        If the layout is unknown, there is no spectrum, or the columns have different units.
     """
     if layout not in LAYOUTS:
         raise InputError(f"the layout must be one of {', '.join(LAYOUTS)}, got '{layout}'")
@@ -52,7 +63,7 @@ def plot_spectra(
         raise InputError("there is no spectrum to draw")
     units = {spectrum.units[name] for spectrum, name in zip(spectra, names, strict=True)}
     if len(units) > 1:
-        raise InputError(f"spectra in one figure need one unit, got {', '.join(sorted(units))}")
+        raise InputError(f"spectra in one figure must have the same unit, got {', '.join(sorted(units))}")
     from matplotlib import pyplot
 
     highest = max(float(s.column(name).max()) for s, name in zip(spectra, names, strict=True))
@@ -90,10 +101,8 @@ def plot_spectra(
             ax.margins(y=0.1)
             if min(float(s.column(n).min()) for s, n in zip(spectra, names, strict=True)) > -0.02 * highest:
                 ax.set_ylim(bottom=0.0)
-            if layout == "panels":
-                ax.legend(loc="upper right")
-            elif layout == "overlay":
-                ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4)
+            if layout != "waterfall":
+                legend_above(ax)
         axes[-1].set_xlabel(WAVENUMBER)
         if layout == "waterfall":
             axes[0].margins(y=0.02)
@@ -112,35 +121,35 @@ def plot_spectra(
 
 
 def _shifted(ax, spectrum, name, text, colour, shift):
-    """Draw a curve of a waterfall: filled down to its own zero line, the label at its right end."""
+    """Draw a curve of a waterfall, filled with white down to its zero line, with its label at the right of the axes."""
     values = spectrum.column(name) + shift
     order = 10.0 - len(ax.lines)
     ax.fill_between(spectrum.wavenumber, shift, values, color="white", zorder=order - 0.5, linewidth=0)
     ax.plot(spectrum.wavenumber, values, color=colour, zorder=order)
     ax.annotate(
-        text,
-        (spectrum.wavenumber[-1], values[-max(1, len(values) // 50) :].max()),
-        xytext=(-2, 2),
+        "\n".join(textwrap.wrap(shortened(text), LABEL_WIDTH)),
+        (1.0, shift),
+        xycoords=("axes fraction", "data"),
+        xytext=(3, 0),
         textcoords="offset points",
-        ha="right",
         va="bottom",
         fontsize=7,
         color=colour,
-        zorder=50,
     )
 
 
 def plot_comparison(spectrum: Spectrum, name: str, found: Comparison, reference_label: str = "reference"):
-    """Draw a spectrum over a reference, with the scores of their comparison.
+    """Draw a spectrum and a reference, with the scores of their comparison.
 
     Parameters
     ----------
     spectrum : Spectrum
     name : str
-        Column.
+        Column to draw.
     found : Comparison
-        As :func:`tnep_calc.spectra.comparison.compare` gave it.
+        Result of :func:`tnep_calc.spectra.comparison.compare`.
     reference_label : str
+        Label of the reference.
 
     Returns
     -------
@@ -153,12 +162,12 @@ def plot_comparison(spectrum: Spectrum, name: str, found: Comparison, reference_
     top = np.nanmax(found.reference)
     low, high = ax.get_ylim()
     ax.set_ylim(low, max(high, 1.08 * top))
-    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, fontsize=8, frameon=False)
     words = [f"overlap {found.overlap:.3f}"]
     words += [f"shifted by {found.shift:+.1f} cm$^{{-1}}$"] if found.shift else []
     words += [f"wavenumbers times {found.scale:.4f}"] if found.scale != 1 else []
     words += (
         [f"{len(found.pairs)} peaks within {found.position_error:.1f} cm$^{{-1}}$ on average"] if found.pairs else []
     )
-    ax.set_title(", ".join(words), loc="left", color=GREY, fontsize=7, pad=20)
+    with styled():
+        legend_above(ax, ", ".join(words))
     return figure

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..units import THZ_TO_INV_CM
+from .labels import legend_above
 from .style import BLUE, GREY, ORANGE, RED, axes_or_new, styled
 
 KAPPA = r"$\kappa$ (W m$^{-1}$ K$^{-1}$)"
@@ -14,14 +15,15 @@ FREQUENCY = r"frequency (cm$^{-1}$)"
 
 
 def plot_cumulative(conductivity, temperature: float, ax=None):
-    """Draw the cumulative conductivity and its derivative with frequency.
+    """Draw the cumulative conductivity against the frequency.
 
     Parameters
     ----------
     conductivity : Conductivity
     temperature : float, in K
-        One of those of `conductivity`.
+        One of the temperatures of `conductivity`.
     ax : matplotlib Axes, optional
+        Axes to draw on. Default: those of a new figure.
 
     Returns
     -------
@@ -43,7 +45,20 @@ def plot_cumulative(conductivity, temperature: float, ax=None):
 
 
 def plot_linewidths(conductivity, temperature: float, ax=None):
-    """Draw the full widths at half maximum of all modes against their frequencies; those at Gamma are marked."""
+    """Draw the full widths at half maximum of all modes against their frequencies, with the modes at Gamma marked.
+
+    Parameters
+    ----------
+    conductivity : Conductivity
+    temperature : float, in K
+        The nearest temperature of `conductivity` is used.
+    ax : matplotlib Axes, optional
+        Axes to draw on. Default: those of a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
     index = int(np.abs(conductivity.temperatures - temperature).argmin())
     frequencies = conductivity.frequencies * THZ_TO_INV_CM
     widths = conductivity.widths[index] * THZ_TO_INV_CM
@@ -56,20 +71,20 @@ def plot_linewidths(conductivity, temperature: float, ax=None):
         ax.set_ylabel(r"linewidth, FWHM (cm$^{-1}$)")
         ax.set_xlim(0, None)
         ax.set_ylim(0, None)
-        ax.legend(loc="upper left")
-        ax.set_title(f"{temperature:g} K", loc="left", color=GREY, fontsize=7)
+        legend_above(ax, f"{temperature:g} K")
     return ax
 
 
 def plot_convergence(rows, kappa: float, temperature: float):
-    """Draw kappa, the errors of the force constants and those of the potential against the size of the training set.
+    """Draw kappa and the errors of force constants and potential against the size of the training set.
 
     Parameters
     ----------
     rows : sequence of ConvergenceRow
     kappa : float, in W/(m K)
-        Without a potential; a horizontal line.
+        Conductivity without a potential, drawn as a horizontal line.
     temperature : float, in K
+        Temperature of the conductivities, for the label.
 
     Returns
     -------
@@ -92,11 +107,13 @@ def plot_convergence(rows, kappa: float, temperature: float):
                 ax.errorbar(
                     size, scale * mean, scale * spread, color=colour, marker="o", markersize=3.5, capsize=2, label=title
                 )
+            ax.set_xticks(size)
+            ax.minorticks_off()
             ax.set_xlabel("supercells in training")
             ax.set_ylabel(label)
+            if ax is not axes[0]:
+                ax.set_ylim(0, 1.1 * ax.get_ylim()[1])
         axes[0].axhline(kappa, color=GREY, linewidth=0.8, linestyle="--", label="DFT forces")
         axes[0].legend(loc="best")
-        axes[1].set_ylim(bottom=0)
         axes[1].legend(loc="best")
-        axes[2].set_ylim(bottom=0)
     return figure

@@ -1,4 +1,4 @@
-"""Figures of a data set: histograms of its labels, and differences of labels against their derivatives."""
+"""Figures of a data set: histograms of labels, and differences of labels compared with their derivatives."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from .labels import Readable, readable
 from .style import BLUE, GREEN, GREY, ORANGE, RED, styled
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, GREY, "#CC79A7", "#56B4E9", "#F0E442")
 COLUMNS = 3
-"""Panels in a row."""
+"""Number of panels in a row."""
 SIZE = (2.7, 2.1)
 """Size of a panel in inches."""
 
@@ -22,9 +23,10 @@ def plot_histograms(panels: Sequence[Mapping[str, Any]], bins: int = 50):
     Parameters
     ----------
     panels : sequence of mappings
-        Each with ``name``, ``unit``, ``groups`` (label -> array of values, drawn on common bins) and optionally
-        ``log`` (logarithmic values; only positive ones are shown).
+        Each with ``name``, ``unit``, ``groups`` (label -> array of values, drawn with common bins) and optionally
+        ``log`` (logarithmic axis; only positive values are shown).
     bins : int, default 50
+        Number of bins.
 
     Returns
     -------
@@ -37,7 +39,9 @@ def plot_histograms(panels: Sequence[Mapping[str, Any]], bins: int = 50):
             if panel.get("log"):
                 groups = {label: values[values > 0] for label, values in groups.items()}
             together = np.concatenate(list(groups.values()))
+            axis = readable(together) if together.size and not panel.get("log") else Readable(0.0, 0)
             if together.size:
+                groups, together = {label: axis(values) for label, values in groups.items()}, axis(together)
                 low, high = together.min(), together.max()
                 if low == high:
                     low, high = (low / 2, high * 2) if panel.get("log") else (low - 0.5, high + 0.5)
@@ -46,7 +50,7 @@ def plot_histograms(panels: Sequence[Mapping[str, Any]], bins: int = 50):
                     ax.hist(values, edges, histtype="step", color=COLOURS[k % len(COLOURS)], label=label or None)
             if panel.get("log"):
                 ax.set_xscale("log")
-            ax.set_xlabel(f"{panel['name']} ({panel['unit']})" if panel["unit"] else panel["name"])
+            ax.set_xlabel(axis.label(panel["name"], panel["unit"]))
             ax.set_ylabel("count")
             if any(groups):
                 ax.legend(fontsize=7, handlelength=1)
@@ -54,13 +58,13 @@ def plot_histograms(panels: Sequence[Mapping[str, Any]], bins: int = 50):
 
 
 def plot_consistency(panels: Sequence[Mapping[str, Any]]):
-    """Plot differences of labels between similar structures against what their derivatives give.
+    """Plot differences of labels between similar structures against the differences expected from their derivatives.
 
     Parameters
     ----------
     panels : sequence of mappings
-        Each with ``name``, ``unit``, ``expected`` (from the derivatives) and ``change`` (of the labels), arrays of
-        the same shape, and ``x``, ``y``: what they are.
+        Each with ``name``, ``unit``, the arrays of the same shape ``expected`` (from the derivatives) and ``change``
+        (of the labels), and the axis labels ``x`` and ``y``.
 
     Returns
     -------
@@ -70,12 +74,14 @@ def plot_consistency(panels: Sequence[Mapping[str, Any]]):
     with styled():
         for ax, panel in zip(axes, panels, strict=True):
             x, y = np.ravel(panel["expected"]), np.ravel(panel["change"])
+            axis = readable(np.concatenate([x, y]))
+            x, y = axis(x), axis(y)
             ends = np.array([min(x.min(), y.min()), max(x.max(), y.max())])
             ax.plot(ends, ends, color=GREY, linewidth=0.7)
             ax.plot(x, y, ".", markersize=4, color=BLUE)
             ax.set_title(panel["name"], fontsize=8)
-            ax.set_xlabel(f"{panel['x']} ({panel['unit']})")
-            ax.set_ylabel(f"{panel['y']} ({panel['unit']})")
+            ax.set_xlabel(axis.label(panel["x"], panel["unit"]))
+            ax.set_ylabel(axis.label(panel["y"], panel["unit"]))
     return figure
 
 

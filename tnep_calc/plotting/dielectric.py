@@ -1,4 +1,4 @@
-"""Figures of a dielectric response: dielectric function, optics, loss, and the convergence of the static constant."""
+"""Figures of a dielectric response: dielectric function, optical constants, loss, and the static constant."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 from ..errors import InputError
 from ..spectra.record import Spectrum
 from ..spectra.static import StaticDielectric
+from .labels import legend_above, write_title
 from .spectra import WAVENUMBER, caption, curve, finish_axes, mark_peaks
 from .style import BAND_ALPHA, BLUE, GREEN, GREY, HEIGHT, RED, WIDTH, axes_or_new, styled
 
@@ -14,20 +15,25 @@ DIRECTIONS = (("xx", BLUE), ("yy", RED), ("zz", GREEN))
 
 
 def plot_dielectric(spectrum: Spectrum, peaks: bool = True):
-    """Draw dielectric function, optical constants, reflectivity and loss, one below the other.
+    """Draw dielectric function, optical constants, reflectivity and loss in panels below each other.
 
-    With the components of a tensor the first panels have its diagonal, on one scale.
+    If the spectrum has the components of the tensor, the first two panels show its diagonal.
 
     Parameters
     ----------
     spectrum : Spectrum
         Of kind ``"dielectric"``.
     peaks : bool
-        Whether transverse and longitudinal frequencies are written above the peaks of ``eps''`` and of the loss.
+        Whether to write the frequencies above the peaks of ``eps''`` (transverse) and of the loss (longitudinal).
 
     Returns
     -------
     matplotlib Figure
+
+    Raises
+    ------
+    InputError
+        If the spectrum is of another kind.
     """
     if spectrum.kind != "dielectric":
         raise InputError(f"expected a spectrum of kind 'dielectric', got '{spectrum.kind}'")
@@ -51,8 +57,7 @@ def plot_dielectric(spectrum: Spectrum, peaks: bool = True):
             if f"reflectivity_{light}" in spectrum.values:
                 curve(axes[3], spectrum, f"reflectivity_{light}", colour, f"{light}, {angle:g}°")
         axes[3].set_ylabel("reflectivity")
-        axes[3].set_ylim(0, 1.3)  # room for the legend
-        axes[3].set_yticks([0, 0.5, 1.0])
+        axes[3].set_ylim(0, 1)
         curve(axes[4], spectrum, "loss", BLUE)
         axes[4].set_ylabel(r"$-\mathrm{Im}(1/\epsilon)$")
         for ax, name in ((axes[1], "eps_imag"), (axes[2], "extinction"), (axes[4], "loss")):
@@ -64,11 +69,12 @@ def plot_dielectric(spectrum: Spectrum, peaks: bool = True):
         axes[4].set_xlabel(WAVENUMBER)
         figure.align_ylabels(axes)
         if parts[0][2]:
-            axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
-            axes[2].set_title("below: mean over directions", loc="left", fontsize=7, color=GREY)
-        for ax in axes[2:4]:
-            ax.legend(loc="upper right", ncols=3)
-        axes[0].set_title(caption(spectrum), loc="left", color=GREY, fontsize=7, pad=18 if parts[0][2] else 6)
+            legend_above(axes[0], caption(spectrum))
+            legend_above(axes[2], "below: mean over directions")
+        else:
+            write_title(axes[0], caption(spectrum))
+            legend_above(axes[2])
+        legend_above(axes[3])
         if peaks:
             mark_peaks(axes[1], spectrum, "eps_imag", clear=[f"eps_imag{suffix}" for suffix, _, _ in parts])
             mark_peaks(axes[4], spectrum, "loss")
@@ -82,7 +88,7 @@ def plot_static(found: StaticDielectric, ax=None):
     ----------
     found : StaticDielectric
     ax : matplotlib Axes, optional
-        Where to draw; None: a new figure.
+        Axes to draw on. Default: those of a new figure.
 
     Returns
     -------
@@ -112,5 +118,5 @@ def plot_static(found: StaticDielectric, ax=None):
         ax.set_ylabel(r"static dielectric constant $\epsilon_0$")
         blocks = f"{found.blocks} blocks of {found.block_length:.3g} ps"
         title = rf"$\epsilon_0 = {found.mean:.4g} \pm {found.error:.2g}$, {blocks}"
-        ax.set_title(title, loc="left", color=GREY, fontsize=7)
+        write_title(ax, title)
     return ax

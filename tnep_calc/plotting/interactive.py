@@ -1,4 +1,4 @@
-"""Interactive figures of spectra: one HTML file that works without a network (plotly is written into it)."""
+"""Interactive figures of spectra: one HTML file that contains plotly and works without a network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SUFFIXES = (".html", ".htm")
 
 
 def check_html_name(path) -> None:
-    """Raise InputError if the suffix of a file is not one of HTML."""
+    """Raise InputError if the name of a file does not end in ``.html`` or ``.htm``."""
     if not str(path).lower().endswith(SUFFIXES):
         raise InputError(f"{path}: give the interactive figure a name that ends in .html")
 
@@ -31,24 +31,28 @@ def save_interactive(
     reference_label: str = "reference",
     force: bool = False,
 ) -> None:
-    """Write columns of spectra as an interactive figure, with error bands; zoom, hover and hide in the browser.
+    """Write columns of spectra as an interactive figure with error bands.
 
     Parameters
     ----------
     path : str or path
-        Ends in ``.html``; about 5 MB, as it holds the library.
+        File to write, which ends in ``.html``. It has about 5 MB, because it contains plotly.
     spectra : sequence of Spectrum
     names : sequence of sequence of str
-        Columns of each that are drawn.
+        Columns to draw of each spectrum.
     labels : sequence of str
-        What each spectrum is called.
+        Label of each spectrum.
     reference : Comparison, optional
+        Comparison whose reference is drawn too.
     reference_label : str
+        Label of the reference.
     force : bool
-        Whether an existing file is overwritten.
+        Whether to overwrite an existing file.
 
     Raises
     ------
+    InputError
+        If the file has another suffix, or exists and `force` is not set.
     MissingComponentError
         If plotly is not installed.
     """

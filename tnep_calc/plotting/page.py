@@ -1,4 +1,4 @@
-"""One self-contained page: text, tables and figures (embedded), for reports of data and of training runs."""
+"""Self-contained HTML pages of text, tables and embedded figures, for reports of data, training runs and phonons."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ figure { margin: .8rem 0 } img { max-width: 100% } figcaption, footer { color: #
 
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?")
-"""Text that is a number in full: it stands at the right of its cell, like numbers."""
+"""Text that is a number; it is aligned to the right of its cell, like numbers."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; every cell is text or a number (floats are shown with four digits).
+    """A table whose cells are text or numbers; floats are shown with four digits.
 
     Attributes
     ----------
     columns : sequence of str
-        Heads; an empty sequence leaves the row of heads out.
+        Headings of the columns; empty for a table without headings.
     rows : sequence of sequences
+        Cells of each row.
     caption : str
     """
 
@@ -49,15 +50,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A matplotlib figure with words below it.
+    """A figure with a caption.
 
     Attributes
     ----------
     figure : matplotlib.figure.Figure or bytes
-        Bytes are those of a PNG file.
+        Figure, or content of a PNG file.
     caption : str
     width : int, optional
-        Width on the page in pixels; None: that of the figure.
+        Width on the page in pixels. Default: that of the figure.
     """
 
     figure: Any
@@ -67,13 +68,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page.
+    """A section of the page.
 
     Attributes
     ----------
     title : str
     parts : sequence of str, Table or Picture
-        A str is a paragraph; all text is escaped.
+        A string is a paragraph of plain text.
     """
 
     title: str
@@ -95,7 +96,7 @@ def write_page(path: str | Path, title: str, sections: Sequence[Section], force:
     Raises
     ------
     InputError
-        If the file exists and `force` is off, or its folder does not exist.
+        If the file exists and `force` is not set, or its folder does not exist.
     """
     body = "\n".join(
         f"<section>\n<h2>{escape(section.title)}</h2>\n" + "\n".join(map(_html, section.parts)) + "\n</section>"

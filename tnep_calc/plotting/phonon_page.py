@@ -1,4 +1,4 @@
-"""The HTML page of a calculation of phonons, and its figures as files."""
+"""The HTML page of a phonon calculation, and its figures as files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..phonons.analysis import Analysis, Conditions, axis_name
-from ..phonons.report import facts, sheets, short, shown
+from ..phonons.report import cell_text, display_sheets, facts, file_word, sheets
 from ..phonons.workflow import Phonons
 from ..spectra.record import Spectrum
 from .page import Picture, Section, Table, write_page
@@ -15,6 +15,7 @@ from .phonons import (
     plot_bands,
     plot_infrared_modes,
     plot_modes_dielectric,
+    plot_polarization_scan,
     plot_raman_modes,
     plot_reflectivity,
 )
@@ -24,7 +25,15 @@ from .style import save_figure
 def figures(
     result: Phonons, analysis: Analysis, dynamics: dict[str, Spectrum] | None = None
 ) -> dict[str, tuple[Any, str]]:
-    """Return figures with captions, by the names of their files."""
+    """Return the figures and their captions, by file name without suffix.
+
+    Parameters
+    ----------
+    result : Phonons
+    analysis : Analysis
+    dynamics : dict of str to Spectrum, optional
+        ``infrared`` and ``raman`` spectra from molecular dynamics, which are drawn together with those of the modes.
+    """
     found: dict[str, tuple[Any, str]] = {}
     md = dynamics or {}
     if analysis.bands is not None:
@@ -36,12 +45,12 @@ def figures(
     if analysis.scan is not None:
         found["loto_angle"] = (
             plot_angle_scan(analysis.scan, axis_name(analysis.axes[2]), axis_name(analysis.axes[0])),
-            "Modes at q -> 0 against the direction of q; the colour tells which share of the dipole is along q.",
+            "Modes at q -> 0 against the direction of q. The colour is the share of the dipole along q.",
         )
     if analysis.infrared:
         found["infrared"] = (
             plot_infrared_modes(analysis, result.modes, md.get("infrared")),
-            "Infrared absorption, average of directions (blue), and intensities of the TO modes (red).",
+            "Infrared absorption, averaged over directions (blue), and intensities of the TO modes (red).",
         )
         found["dielectric"] = (
             plot_modes_dielectric(analysis),
@@ -52,6 +61,12 @@ def figures(
         found["raman"] = (
             plot_raman_modes(analysis, result.modes, md.get("raman")),
             "Stokes Raman spectrum of a powder, and activities of the TO modes (red).",
+        )
+    for name, scan in analysis.polarization_scans.items():
+        found[f"polarization_{file_word(name)}"] = (
+            plot_polarization_scan(scan),
+            f"Backscattering {name}: intensity of each mode against the angle of the polarization, with the analyser "
+            "parallel (HH) and crossed (HV); each panel has its own scale, in Å⁴/amu.",
         )
     return found
 
@@ -70,13 +85,18 @@ def write_phonon_page(
     Parameters
     ----------
     folder : path
+        Existing folder.
     title : str
-    result, analysis, conditions
-        As of `workflow.run_phonons` and `analysis.analyse`.
+    result : Phonons
+        Result of :func:`tnep_calc.phonons.workflow.run_phonons`.
+    analysis : Analysis
+        Result of :func:`tnep_calc.phonons.analysis.analyse`.
+    conditions : Conditions
+        Conditions of the analysis.
     files : dict of str to str
-        Other files of the folder and what is in them.
+        Other files of the folder, with a description of their content.
     dynamics : dict of str to Spectrum, optional
-        ``infrared`` and ``raman`` spectra from molecular dynamics, drawn beside those of the modes.
+        ``infrared`` and ``raman`` spectra from molecular dynamics, which are drawn together with those of the modes.
     """
     from matplotlib import pyplot
 
@@ -89,13 +109,13 @@ def write_phonon_page(
         pictures[name] = Picture((folder / f"{name}.png").read_bytes(), caption, width)
     notes = [*result.notes, *analysis.notes]
     sections = [Section("Crystal", [Table((), facts(result, analysis)), *notes])]
-    listed = shown(sheets(result, analysis, conditions))
-    tables = [Table(sheet.columns, [[short(v) for v in row] for row in sheet.rows], sheet.title) for sheet in listed]
+    listed = display_sheets(sheets(result, analysis, conditions))
+    tables = [Table(s.columns, [[cell_text(v) for v in row] for row in s.rows], s.title) for s in listed]
 
     def part(heading, names, *before):
-        shown = [pictures[name] for name in names if name in pictures]
-        if before or shown:
-            sections.append(Section(heading, [*before, *shown]))
+        found = [pictures[name] for name in names if name in pictures]
+        if before or found:
+            sections.append(Section(heading, [*before, *found]))
 
     def named(*names):
         return [table for table, sheet in zip(tables, listed, strict=True) if sheet.name in names]
@@ -105,7 +125,8 @@ def write_phonon_page(
     part("LO-TO splitting", ("loto_angle",), *named("loto", "lst"))
     part("Infrared and dielectric response", ("infrared", "dielectric", "reflectivity"))
     light = [f"{conditions.temperature:g} K, laser {conditions.laser:g} nm"] if raman else []
-    part("Raman", ("raman",), *light, *raman, *named("porto"))
+    scans = [name for name in pictures if name.startswith("polarization_")]
+    part("Raman", ("raman", *scans), *light, *raman, *named("porto"))
     sections.append(Section("Files", [Table(("file", "content"), list(files.items()))]))
     settings = result.provenance.get("settings", {})
     rows = [(key, str(value)) for key, value in {**result.provenance, **settings}.items() if key != "settings"]

@@ -11,11 +11,15 @@ from ..phonons.infrared import intensities
 from ..phonons.loto import AngleScan
 from ..phonons.modes import GammaModes
 from ..phonons.raman import activity, invariants
+from ..phonons.raman_crystal import PolarizationScan
 from ..spectra.record import Spectrum
+from .labels import label_points, staggered, width_of
 from .style import BLUE, GREEN, GREY, ORANGE, RED, WIDTH, axes_or_new, styled
 
 WAVENUMBER = r"wavenumber (cm$^{-1}$)"
 _AXES = {"x": BLUE, "y": GREEN, "z": RED, "average": GREY}
+LABEL_REACH = 0.012
+"""Half width of the label of a mode, relative to the axis; it stands above all sticks within it."""
 _ELEMENTS = (BLUE, RED, GREEN, ORANGE)
 
 
@@ -24,7 +28,7 @@ def _pretty(label: str) -> str:
 
 
 def plot_bands(bands: Bands, dos: DensityOfStates | None = None):
-    """Return a figure of the bands, with the density of states beside them; imaginary frequencies are below zero."""
+    """Return a figure of the bands and, if given, of the density of states; imaginary frequencies are negative."""
     from matplotlib import pyplot
 
     with styled():
@@ -50,7 +54,9 @@ def plot_bands(bands: Bands, dos: DensityOfStates | None = None):
             left.axvline(x, color=GREY, linewidth=0.5)
         left.axhline(0, color=GREY, linewidth=0.5)
         left.set(xlim=(ticks[0], ticks[-1]), ylabel=WAVENUMBER)
-        left.set_xticks(ticks, labels)
+        figure.draw_without_rendering()  # sets the width of the axes
+        scale = width_of(left) / (ticks[-1] - ticks[0])
+        left.set_xticks(ticks, staggered(scale * np.array(ticks), labels, 9.0))
         left.tick_params(axis="x", length=0, which="both")
         low = min(0.0, min(float(values.min()) for values in bands.wavenumbers))
         high = max(float(values.max()) for values in bands.wavenumbers)
@@ -67,16 +73,25 @@ def plot_bands(bands: Bands, dos: DensityOfStates | None = None):
 
 
 def plot_angle_scan(scan: AngleScan, start: str = "", end: str = ""):
-    """Return a figure of the modes at q -> 0 against the angle of q; the colour is the longitudinal share."""
+    """Return a figure of the modes at q -> 0 against the angle of q, with the longitudinal share as colour.
+
+    Imaginary modes are negative.
+
+    Parameters
+    ----------
+    scan : AngleScan
+    start, end : str
+        Names of the first and the last direction, for the axis label.
+    """
     from matplotlib import pyplot
 
     with styled():
         figure, ax = pyplot.subplots()
         for k in range(scan.wavenumbers.shape[1]):
-            if scan.wavenumbers[:, k].max() < 1:
+            if np.abs(scan.wavenumbers[:, k]).max() < 1:
                 continue
             ax.plot(scan.angles, scan.wavenumbers[:, k], color=GREY, linewidth=0.6, zorder=1)
-        optical = scan.wavenumbers > 1
+        optical = np.abs(scan.wavenumbers) > 1
         x = np.broadcast_to(scan.angles[:, None], scan.wavenumbers.shape)
         points = ax.scatter(
             x[optical],
@@ -99,21 +114,13 @@ def plot_angle_scan(scan: AngleScan, start: str = "", end: str = ""):
 
 
 def _label_modes(ax, modes: GammaModes, strengths: np.ndarray, threshold: float = 0.02, most: int = 12):
-    """Irreps above the sticks of the strongest degenerate sets."""
+    """Write irreps above the sticks of the strongest degenerate sets."""
     order = [k for k in np.argsort(-strengths) if strengths[k] > threshold * strengths.max()][:most]
-    for k in order:
-        if modes.labels[k]:
-            w = modes.wavenumbers[modes.sets[k][0]]
-            ax.annotate(
-                _mulliken(modes.labels[k]),
-                (w, strengths[k]),
-                xytext=(0, 2),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize=6.5,
-                color=GREY,
-            )
+    order = [k for k in order if modes.labels[k]]
+    places = np.array([modes.wavenumbers[group[0]] for group in modes.sets])
+    reach = LABEL_REACH * np.ptp(ax.get_xlim())
+    roofs = [strengths[np.abs(places - places[k]) <= reach].max() for k in order]
+    label_points(ax, places[order], roofs, [_mulliken(modes.labels[k]) for k in order], GREY)
 
 
 def _mulliken(label: str) -> str:
@@ -121,22 +128,25 @@ def _mulliken(label: str) -> str:
 
 
 def _with_sticks():
-    """Return a figure with room for curves above and sticks of modes below."""
+    """Return a figure and its two axes: the upper for curves, the lower for sticks of modes."""
     from matplotlib import pyplot
 
     return pyplot.subplots(2, 1, sharex=True, figsize=(WIDTH, 3.8), gridspec_kw={"height_ratios": (2.2, 1)})
 
 
 def _draw_sticks(ax, modes: GammaModes, strengths: np.ndarray, label: str):
-    """Sticks of degenerate sets, with irreps above the strongest ones."""
+    """Draw a stick for each degenerate set, with irreps above the strongest ones."""
     use = [k for k in modes.optical_sets if strengths[k] > 1e-6 * strengths.max()]
     ax.vlines([modes.wavenumbers[modes.sets[k][0]] for k in use], 0, strengths[use], color=RED, linewidth=1.5)
+    ax.set(xlabel=WAVENUMBER, ylabel=label, ylim=(0, 1.05 * strengths.max()))
     _label_modes(ax, modes, np.where(np.isin(np.arange(len(strengths)), use), strengths, 0.0))
-    ax.set(xlabel=WAVENUMBER, ylabel=label, ylim=(0, 1.3 * strengths.max()))
 
 
 def plot_infrared_modes(analysis: Analysis, modes: GammaModes, dynamics: Spectrum | None = None):
-    """Return a figure of the absorption n·alpha (average of directions) and the intensities of the modes in km/mol."""
+    """Return a figure of the absorption n·alpha, averaged over directions, and the intensities of the modes in km/mol.
+
+    `dynamics`, an infrared spectrum from molecular dynamics, is drawn too if given.
+    """
     with styled():
         figure, (ax, sticks) = _with_sticks()
         spectrum = analysis.infrared["average"]
@@ -151,7 +161,7 @@ def plot_infrared_modes(analysis: Analysis, modes: GammaModes, dynamics: Spectru
 
 
 def plot_modes_dielectric(analysis: Analysis):
-    """Return a figure of eps(w), real and imaginary part, and the loss function, per principal axis."""
+    """Return a figure of the real and the imaginary part of eps(w) and of the loss function for each principal axis."""
     from matplotlib import pyplot
 
     with styled():
@@ -181,7 +191,7 @@ def _name(name: str) -> str:
 
 
 def plot_reflectivity(analysis: Analysis, ax=None):
-    """Draw the reflectivity at normal incidence per principal axis."""
+    """Draw the reflectivity at normal incidence for each principal axis, and return the figure."""
     with styled():
         ax = axes_or_new(ax)
         curves = _by_axis(analysis)
@@ -196,10 +206,13 @@ def plot_reflectivity(analysis: Analysis, ax=None):
 
 
 def plot_raman_modes(analysis: Analysis, modes: GammaModes, dynamics: Spectrum | None = None):
-    """Return a figure of the powder spectrum (VV, VH) and the activities of the TO modes."""
+    """Return a figure of the Raman spectrum of a powder (VV, VH) and the activities of the TO modes.
+
+    `dynamics`, a Raman spectrum from molecular dynamics, is drawn too if given, scaled to the same maximum.
+    """
     raman = analysis.raman
     if raman is None:
-        raise InputError("there is no Raman spectrum: the calculation has no derivative of the polarizability")
+        raise InputError("there is no Raman spectrum, because the calculation has no polarizability derivatives")
     with styled():
         figure, (ax, sticks) = _with_sticks()
         scale = 1 / max(raman.values["VV"].max(), raman.values["VH"].max(), 1e-30)
@@ -221,33 +234,33 @@ def plot_raman_modes(analysis: Analysis, modes: GammaModes, dynamics: Spectrum |
     return figure
 
 
-def plot_polarization_scan(angles, parallel, crossed, names):
-    """Return polar plots of the intensity against the angle of the polarization, HH and HV, per mode.
+def plot_polarization_scan(scan: PolarizationScan):
+    """Return a figure with a polar plot for each mode: intensity against the angle of the polarization.
 
-    Parameters
-    ----------
-    angles : array, shape (n,), in degrees
-    parallel, crossed : array, shape (n, n_modes)
-    names : sequence of str
+    HH and HV have the same scale in a panel; its outer circle is the larger maximum, which the title gives.
     """
     from matplotlib import pyplot
 
+    sets = scan.scattering_sets
+    if not sets:
+        raise InputError("no mode scatters in this geometry")
     with styled():
-        n = len(names)
-        columns = min(n, 4)
-        rows = -(-n // columns)
+        columns = min(len(sets), 4)
+        rows = -(-len(sets) // columns)
         figure, axes = pyplot.subplots(
-            rows, columns, figsize=(1.9 * columns, 2.1 * rows), subplot_kw={"projection": "polar"}, squeeze=False
+            rows, columns, figsize=(1.9 * columns, 2.2 * rows), subplot_kw={"projection": "polar"}, squeeze=False
         )
-        for k, ax in enumerate(axes.ravel()):
-            if k >= n:
-                ax.set_axis_off()
-                continue
-            top = max(parallel[:, k].max(), crossed[:, k].max(), 1e-30)
-            for values, colour, label in ((parallel, BLUE, "HH"), (crossed, ORANGE, "HV")):
-                ax.plot(np.radians(angles), values[:, k] / top, color=colour, label=label)
-            ax.set_title(names[k], fontsize=8)
+        for ax in axes.ravel()[len(sets) :]:
+            ax.set_axis_off()
+        for k, ax in zip(sets, axes.ravel(), strict=False):
+            top = max(scan.parallel[:, k].max(), scan.crossed[:, k].max())
+            for values, colour, label, style in ((scan.parallel, BLUE, "HH", "-"), (scan.crossed, ORANGE, "HV", "--")):
+                ax.plot(np.radians(scan.angles), values[:, k] / top, color=colour, label=label, linestyle=style)
+            wavenumber = scan.modes.wavenumbers[list(scan.modes.sets[k])].mean()
+            ax.set_title(f"{wavenumber:.1f} cm$^{{-1}}$\nmax. {top:.3g}", fontsize=7)
+            ax.set(ylim=(0, 1.05), yticks=(0.5, 1.0), xticks=np.radians(np.arange(0, 360, 45)))
             ax.set_yticklabels([])
             ax.tick_params(labelsize=6, pad=-3)
-        axes[0, 0].legend(loc="lower left", fontsize=6, bbox_to_anchor=(-0.25, -0.25))
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=7)
     return figure

@@ -13,13 +13,14 @@ def plot_selection(frames, uncertainty, chosen, descriptors, unit: str):
     Parameters
     ----------
     frames : ndarray of int, shape (n,)
-        Places in the trajectory.
+        Frame numbers in the trajectory.
     uncertainty : ndarray, shape (n,), in `unit`
     chosen : ndarray of int
-        Rows of the chosen structures.
+        Indices of the chosen structures, from 0 to n - 1.
     descriptors : ndarray, shape (n, dim)
-        The map shows their first two principal components.
+        Descriptors of the structures; the map shows their first two principal components.
     unit : str
+        Unit of the uncertainty, for the labels.
 
     Returns
     -------

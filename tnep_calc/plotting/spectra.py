@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError
 from ..spectra.peaks import visible_peaks
 from ..spectra.record import Spectrum
-from .labels import label_points
+from .labels import label_points, legend_above, write_title
 from .style import BAND_ALPHA, BLUE, GREEN, GREY, ORANGE, RED, axes_or_new, styled
 
 COLOURS = (BLUE, RED, GREEN, ORANGE, "#CC79A7", "#56B4E9", GREY)
@@ -25,17 +25,17 @@ INFRARED_LABELS = {
 WAVENUMBER = r"wavenumber (cm$^{-1}$)"
 
 LABEL_REACH = 0.01
-"""Half width of a peak's label as a fraction of the axis."""
+"""Half width of the label of a peak, relative to the axis."""
 
 NEGLIGIBLE = 0.02
-"""Negative excursions (noise) smaller than this fraction of the maximum do not extend the axis."""
+"""Largest negative value (noise), relative to the maximum, for which the axis still begins at zero."""
 
 NEAR_ZERO = 0.3
-"""A curve that comes this near to zero, as a fraction of its maximum, is drawn from zero on."""
+"""If the minimum of a curve, relative to its maximum, is smaller than this, the axis begins at zero."""
 
 
 def curve(ax, spectrum, name, colour, label=None, scale=1.0):
-    """Draw a column with its error bands."""
+    """Draw a column, times `scale`, with its error bands."""
     values = spectrum.column(name) * scale
     ax.plot(spectrum.wavenumber, values, color=colour, label=label)
     for band in _bands(spectrum, name):
@@ -50,7 +50,7 @@ def curve(ax, spectrum, name, colour, label=None, scale=1.0):
 
 
 def _bands(spectrum, name):
-    """Half widths of the bands, wide ones first: whole error, and that of the models alone."""
+    """Return the half widths of the error bands, the widest first: total error, and spread of the models."""
     error, spread = spectrum.errors.get(name), spectrum.spreads.get(name)
     if error is not None and spread is not None:
         return [np.hypot(error, spread), spread]
@@ -58,7 +58,24 @@ def _bands(spectrum, name):
 
 
 def mark_peaks(ax, spectrum, name, scale=1.0, prominence=0.08, most=6, clear=()):
-    """Write positions above the strongest peaks that are more than noise, clear of error bands and columns `clear`."""
+    """Write the positions of the strongest significant peaks above them.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes with the curve and its limits.
+    spectrum : Spectrum
+    name : str
+        Column.
+    scale : float
+        Factor by which the drawn curve is multiplied.
+    prominence : float
+        Smallest prominence, relative to the highest value.
+    most : int
+        Largest number of peaks.
+    clear : sequence of str
+        Other drawn columns, which the labels must not cover.
+    """
     values = spectrum.column(name)
     peaks = [p for p in visible_peaks(spectrum, name, prominence) if p.prominence > prominence * values.max()]
     drawn = (name, *clear)
@@ -72,7 +89,7 @@ def mark_peaks(ax, spectrum, name, scale=1.0, prominence=0.08, most=6, clear=())
 
 
 def finish_axes(ax, spectrum, lowest, highest):
-    """Set limits and the label of the wavenumbers."""
+    """Set the limits of both axes and the label of the wavenumbers; `lowest` and `highest` are values of the curve."""
     step = spectrum.wavenumber[1] - spectrum.wavenumber[0]
     ax.set_xlim(spectrum.wavenumber[0], spectrum.wavenumber[-1] + step)
     ax.set_xlabel(WAVENUMBER)
@@ -86,12 +103,28 @@ def _require(spectrum, kind):
         raise InputError(f"expected a spectrum of kind '{kind}', got '{spectrum.kind}'")
 
 
+def direction_name(direction) -> str:
+    """Return a direction in brackets, with the smallest whole numbers if there are such up to 9.
+
+    Examples
+    --------
+    >>> direction_name([0.4472, 0.0, -0.8944]), direction_name([0.3, 0.21, 0.93])
+    ('[1 0 -2]', '[0.3 0.21 0.93]')
+    """
+    numbers = np.asarray(direction, dtype=float)
+    for factor in range(1, 10):
+        multiple = factor * numbers / np.abs(numbers).max()
+        if np.abs(multiple - np.round(multiple)).max() < 1e-3:
+            return "[" + " ".join(f"{x:.0f}" for x in np.round(multiple) + 0.0) + "]"
+    return "[" + " ".join(f"{x:.3g}" for x in numbers) + "]"
+
+
 def caption(spectrum):
-    """Return what a figure says about its spectrum: temperature, direction, resolution, error bands."""
+    """Return the caption of a spectrum: temperature, direction, laser, resolution and error bands."""
     parameters = spectrum.parameters
     parts = [f"{parameters['temperature_K']:g} K"] if parameters.get("temperature_K") else []
     if parameters.get("direction"):
-        parts.append("field along [" + " ".join(f"{x:.3g}" for x in parameters["direction"]) + "]")
+        parts.append(f"field along {direction_name(parameters['direction'])}")
     if parameters.get("laser_nm"):
         parts.append(f"{parameters['laser_nm']:g} nm")
     if parameters.get("resolution_fwhm_cm-1"):
@@ -114,15 +147,20 @@ def plot_ir(spectrum: Spectrum, ax=None, quantity: str = "absorption", peaks: bo
     spectrum : Spectrum
         Of kind ``"infrared"``.
     ax : matplotlib Axes, optional
-        Where to draw; None: a new figure.
+        Axes to draw on. Default: those of a new figure.
     quantity : str
         Column, e.g. ``"absorption"`` or ``"eps_imag"``.
     peaks : bool
-        Whether the positions of the strongest peaks are written above them.
+        Whether to write the positions of the strongest peaks above them.
 
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    InputError
+        If the spectrum is of another kind or has no such column.
     """
     _require(spectrum, "infrared")
     values = spectrum.column(quantity)
@@ -131,29 +169,34 @@ def plot_ir(spectrum: Spectrum, ax=None, quantity: str = "absorption", peaks: bo
         curve(ax, spectrum, quantity, BLUE)
         finish_axes(ax, spectrum, values.min(), values.max())
         ax.set_ylabel(INFRARED_LABELS.get(quantity, quantity))
-        ax.set_title(caption(spectrum), loc="left", color=GREY, fontsize=7)
+        write_title(ax, caption(spectrum))
         if peaks:
             mark_peaks(ax, spectrum, quantity)
     return ax
 
 
 def plot_raman(spectrum: Spectrum, ax=None, peaks: bool = True):
-    """Draw VV and VH of a Raman spectrum, or its oriented geometries, on one scale with standard errors as bands.
+    """Draw the geometries of a Raman spectrum, or else VV and VH, on one scale with standard errors as bands.
 
-    Intensities are divided by the highest value, as Raman intensities are relative.
+    Intensities are divided by the highest value, because Raman intensities are usually relative.
 
     Parameters
     ----------
     spectrum : Spectrum
         Of kind ``"raman"``.
     ax : matplotlib Axes, optional
-        Where to draw; None: a new figure.
+        Axes to draw on. Default: those of a new figure.
     peaks : bool
-        Whether the positions of the strongest peaks are written above them.
+        Whether to write the positions of the strongest peaks above them.
 
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    InputError
+        If the spectrum is of another kind, or zero everywhere.
     """
     _require(spectrum, "raman")
     names = [label for label in spectrum.parameters.get("geometries") or () if label in spectrum.values]
@@ -167,8 +210,7 @@ def plot_raman(spectrum: Spectrum, ax=None, peaks: bool = True):
             curve(ax, spectrum, name, colour, name, 1.0 / highest)
         finish_axes(ax, spectrum, min(spectrum.column(name).min() for name in names) / highest, 1.0)
         ax.set_ylabel("Raman intensity (arb. units)")
-        ax.set_title(caption(spectrum), loc="left", color=GREY, fontsize=7)
-        ax.legend(loc="upper right")
+        legend_above(ax, caption(spectrum))
         if peaks:
             mark_peaks(ax, spectrum, names[0], 1.0 / highest)
     return ax

@@ -1,4 +1,4 @@
-"""One look for all figures: sizes of a journal column, a palette that colour-blind readers can tell apart."""
+"""Common style of all figures: the size of a journal column, and a palette for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -40,14 +40,15 @@ STYLE: Any = {
 }
 
 BAND_ALPHA = 0.3
+"""Opacity of error bands."""
 
 FORMATS = (".png", ".pdf", ".svg")
-"""Figure formats, by suffix."""
+"""Suffixes of the figure formats."""
 
 
 @contextmanager
 def styled():
-    """Apply the style while a figure is made, leaving the user's own settings as they are."""
+    """Apply the style within a block, without changing the user's settings."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
@@ -70,7 +71,13 @@ def check_figure_name(path) -> None:
 
 
 def save_figure(figure, path, force: bool = False) -> None:
-    """Save a figure (format by suffix: png, pdf, svg); never overwrite without `force`, never leave half a file."""
+    """Save a figure in the format of the suffix (png, pdf, svg); the file appears complete or not at all.
+
+    Raises
+    ------
+    InputError
+        If the suffix is unknown, or the file exists and `force` is not set.
+    """
     check_figure_name(path)
     with atomic_output(path, force) as temporary, styled():
         figure.savefig(temporary)

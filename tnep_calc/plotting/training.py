@@ -7,16 +7,30 @@ from typing import Any
 
 import numpy as np
 
+from .labels import readable
 from .style import BLUE, GREEN, GREY, ORANGE, RED, styled
 
 COLOURS = {"train": BLUE, "validation": ORANGE, "test": RED}
-"""Colour of each split; others are blue."""
+"""Colour of each split."""
 
 MEMBER = "#bbbbbb"
-"""Colour of single members of an ensemble."""
+"""Colour of the curves of single members of an ensemble."""
 
 PANEL = 2.6
 """Side of a parity panel in inches."""
+
+COLUMNS = 3
+"""Most panels in a row: a wider figure could not be read on a page of 1,200 pixels."""
+
+ABOUT_MEAN = (
+    "born_charges",
+    "polarizability",
+    "epsilon_inf",
+    "atomic_dipole",
+    "atomic_polarizability",
+    "polarizability_gradient",
+)
+"""Quantities that are drawn relative to the mean of each component (and species)."""
 
 
 def plot_loss(history: Sequence[Mapping[str, Any]]):
@@ -25,7 +39,7 @@ def plot_loss(history: Sequence[Mapping[str, Any]]):
     Parameters
     ----------
     history : sequence of mappings
-        Rows with ``step`` and ``loss_train`` (and ``loss_validation``), and ``stage`` (e.g. ``lbfgs``).
+        Rows with ``step``, ``loss_train``, optionally ``loss_validation``, and ``stage`` (e.g. ``lbfgs``).
 
     Returns
     -------
@@ -64,7 +78,7 @@ def plot_losses(histories: Sequence[Sequence[Mapping[str, Any]]]):
     Parameters
     ----------
     histories : sequence of sequences of mappings
-        One history, as `plot_loss` takes it, for each member.
+        For each member a history as in :func:`plot_loss`.
 
     Returns
     -------
@@ -82,13 +96,14 @@ def plot_losses(histories: Sequence[Sequence[Mapping[str, Any]]]):
 
 
 def plot_curves(members: Sequence[Mapping[str, tuple[np.ndarray, np.ndarray]]], xlabel: str, ylabel: str):
-    """Plot curves on a logarithmic axis: those of single models in grey and their mean in colour, if there are several.
+    """Plot curves on a logarithmic axis; for several models, single curves in grey and their means in colour.
 
     Parameters
     ----------
     members : sequence of mappings
-        For each model: name of a curve (``"train"``, ``"test"``, ...) -> steps and values, of equal length.
+        For each model, steps and values (of equal length) by name of the curve (``"train"``, ``"test"``, ...).
     xlabel, ylabel : str
+        Labels of the axes.
 
     Returns
     -------
@@ -123,14 +138,14 @@ def _draw_curves(ax, curves, name, colour, style):
 
 
 def plot_enthalpy_histories(histories: Sequence[Sequence[Mapping[str, Any]]], labels: Mapping[str, tuple[str, float]]):
-    """Plot the mean absolute error of every label against the epoch; of several models in grey, and their mean.
+    """Plot the mean absolute error of every label against the epoch; for several models, in grey with their mean.
 
     Parameters
     ----------
     histories : sequence of sequences of mappings
-        Of each model, rows with ``epoch`` and ``mae_{label}_train`` (and ``mae_{label}_validation``).
+        For each model, rows with ``epoch``, ``mae_{label}_train`` and optionally ``mae_{label}_validation``.
     labels : mapping of str to (str, float)
-        Label -> unit to show it in, and the factor to that unit.
+        For each label, the unit in the figure and the factor to that unit.
 
     Returns
     -------
@@ -141,7 +156,10 @@ def plot_enthalpy_histories(histories: Sequence[Sequence[Mapping[str, Any]]], la
     shown = [name for name in labels if f"mae_{name}_train" in histories[0][0]]
     with styled():
         figure = Figure(figsize=(PANEL * 3, PANEL * 0.8 * ((len(shown) + 2) // 3)))
-        for ax, name in zip(figure.subplots((len(shown) + 2) // 3, 3, squeeze=False).flat, shown, strict=False):
+        grid = figure.subplots((len(shown) + 2) // 3, 3, squeeze=False).ravel()
+        for ax in grid[len(shown) :]:
+            ax.remove()
+        for ax, name in zip(grid, shown, strict=False):
             unit, factor = labels[name]
             for split in ("train", "validation"):
                 key = f"mae_{name}_{split}"
@@ -160,14 +178,16 @@ def plot_enthalpy_histories(histories: Sequence[Sequence[Mapping[str, Any]]], la
 
 
 def plot_parity(panels: Sequence[Mapping[str, Any]]):
-    """Plot predictions against labels, one panel per quantity, the held-back data on top.
+    """Plot predictions against labels, with one panel per quantity.
 
     Parameters
     ----------
     panels : sequence of mappings
-        Each with ``name``, ``unit`` and ``splits``: split -> mapping with ``target`` and ``prediction`` (arrays of
-        the same shape, in `unit`) and the numbers ``rmse``, ``mae`` and ``r2``; with ``deviation`` (an array of the
-        same shape, NaN where there is none) the predictions get error bars.
+        Each with ``name``, ``unit`` and ``splits``. The latter has a mapping for each split, with the arrays ``target``
+        and ``prediction`` (of the same shape, in `unit`), the numbers ``rmse``, ``mae`` and ``r2``, and optionally
+        ``deviation``, an array of the same shape that is drawn as error bars (NaN: no error bar). Later splits are
+        drawn on top.  Quantities of ``ABOUT_MEAN`` are drawn relative to ``center``, an array of the same shape,
+        because the distances between the means of the components would hide the errors.
 
     Returns
     -------
@@ -177,43 +197,44 @@ def plot_parity(panels: Sequence[Mapping[str, Any]]):
 
     with styled():
         lines = max(len(panel["splits"]) for panel in panels)
-        figure = Figure(figsize=(PANEL * len(panels) + 0.4, PANEL + 0.4 + 0.15 * lines))
-        for ax, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+        columns = min(COLUMNS, len(panels))
+        rows = -(-len(panels) // columns)
+        figure = Figure(figsize=((PANEL + 0.5) * columns, rows * (PANEL + 0.55 + 0.15 * lines)))
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for ax, panel in zip(grid, panels, strict=False):
             draw_parity(ax, panel)
+        for ax in grid[len(panels) :]:
+            ax.remove()
         figure.axes[0].legend(loc="lower right", markerscale=2)
     return figure
 
 
 def draw_parity(ax, panel: Mapping[str, Any]) -> None:
     """Draw one panel of `plot_parity` on the given axes."""
-    both = [(np.ravel(s["target"]), np.ravel(s["prediction"])) for s in panel["splits"].values()]
-    values = np.concatenate([values for pair in both for values in pair])
-    low, high = values.min(), values.max()
+    relative = panel["name"].split(",")[0] in ABOUT_MEAN and all("center" in s for s in panel["splits"].values())
+    shift = {split: np.ravel(s["center"]) if relative else 0.0 for split, s in panel["splits"].items()}
+    pairs = {
+        split: (np.ravel(s["target"]) - shift[split], np.ravel(s["prediction"]) - shift[split])
+        for split, s in panel["splits"].items()
+    }
+    values = np.concatenate([values for pair in pairs.values() for values in pair])
+    axis = readable(values)
+    low, high = axis([values.min(), values.max()])
     margin = 0.04 * (high - low) or 1.0
     ends = low - margin, high + margin
     ax.plot(ends, ends, color=GREY, linewidth=0.7)
     lines = []
     for split, data in panel["splits"].items():
+        target, prediction = (axis(values) for values in pairs[split])
+        colour = COLOURS.get(split, BLUE)
         if "deviation" in data:
-            ax.errorbar(
-                np.ravel(data["target"]),
-                np.ravel(data["prediction"]),
-                np.ravel(data["deviation"]),
-                fmt="none",
-                elinewidth=0.6,
-                color=COLOURS.get(split, BLUE),
-                alpha=0.5,
-            )
-        ax.plot(
-            np.ravel(data["target"]),
-            np.ravel(data["prediction"]),
-            ".",
-            markersize=3,
-            color=COLOURS.get(split, BLUE),
-            label=split,
-        )
+            bars = np.ravel(data["deviation"]) / 10.0**axis.power
+            ax.errorbar(target, prediction, bars, fmt="none", elinewidth=0.6, color=colour, alpha=0.5)
+        ax.plot(target, prediction, ".", markersize=3, color=colour, label=split)
         lines.append(f"{split}: RMSE {data['rmse']:.3g}, MAE {data['mae']:.3g}, R$^2$ {data['r2']:.4f}")
     ax.set(xlim=ends, ylim=ends, aspect="equal")
-    ax.set_title("\n".join([panel["name"], *lines]), fontsize=6)
-    ax.set_xlabel(f"label ({panel['unit']})")
-    ax.set_ylabel(f"prediction ({panel['unit']})")
+    ax.locator_params(nbins=4)  # more numbers would overlap
+    ax.set_title("\n".join([panel["name"].replace("_", " "), *lines]), fontsize=6.5)
+    minus = " − mean" if relative else ""
+    ax.set_xlabel(axis.label(f"label{minus}", panel["unit"]))
+    ax.set_ylabel(axis.label(f"prediction{minus}", panel["unit"]))

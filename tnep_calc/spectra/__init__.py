@@ -1,16 +1,17 @@
-"""Spectra and dielectric response from time series: numpy in, numpy out; no files, no plots, no torch.
+"""Spectra and dielectric response from time series.
 
-Conventions, used by every function here:
+All functions take and return numpy arrays; files, plots and torch are not used.  Conventions of every function:
 
-* A *signal* is an array whose first axis is time, or a sequence of such arrays (independent pieces with the same
-  sampling interval, such as separate runs); correlations never reach across pieces.
-* Two-sided transform of the classical, stationary correlation function:
+* A *signal* is an array whose first axis is time, or a sequence of such arrays.  These are independent pieces with the
+  same sampling interval, such as separate runs; correlations are never computed across pieces.
+* Spectra are two-sided transforms of classical, stationary correlation functions,
   ``S(w) = integral over all t of <x(0) x(t)> exp(i w t)``, so that ``integral S dw / 2 pi = <x^2>``.
-* Time in fs, wavenumbers in cm^-1, temperature in K, dipole in e·Å and polarizability in e·Å²/V of the whole cell,
-  volume in Å³.
+* Units: time in fs, wavenumbers in cm^-1, temperature in K, volume in Å³, dipole (e·Å) and polarizability (e·Å²/V) of
+  the whole cell.
 """
 
 from ..polarization import align_branches, unwrap_dipole
+from .accumulated import AccumulatedSignal
 from .correlation import autocorrelation, correlation_tensor, split_blocks
 from .dielectric import dielectric_function, dielectric_function_from_current
 from .infrared import infrared_spectrum
@@ -27,6 +28,7 @@ from .streaming import LazySignal
 from .windows import lag_window
 
 __all__ = [
+    "AccumulatedSignal",
     "LazySignal",
     "Peak",
     "Spectrum",

@@ -1,8 +1,8 @@
-"""A spectrum beside a reference, such as an experiment: alignment and scores.
+"""Comparison of a spectrum with a reference, such as an experiment: alignment and scores.
 
-Intensities of experiments are often relative and frequencies of models shifted as a whole.  So the reference is
-brought onto the spectrum with one factor, and the spectrum, if wanted, with one shift or one scale of its wavenumbers.
-What was done is in the result, and the score says how well the two agree after it.
+Experimental intensities are often relative, and frequencies of models are often shifted as a whole.  The reference is
+therefore scaled to the spectrum by one factor.  Optionally, the wavenumbers of the spectrum are shifted or scaled.  The
+result states these changes, and the score measures the agreement after them.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ LARGEST_SCALE = 0.1
 """Largest relative change of the wavenumbers that is tried."""
 
 NEAREST = 50.0
-"""Peaks further apart than this, in cm^-1, are not the same."""
+"""Largest distance of two peaks that are paired, in cm^-1."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a column of a spectrum compares with a reference.
+    """Comparison of a column of a spectrum with a reference.
 
     Attributes
     ----------
     wavenumber : ndarray, shape (n,), in cm^-1
-        Common range, on the grid of the spectrum.
+        Points of the spectrum in the common range.
     values : ndarray, shape (n,)
-        The spectrum after the alignment of its wavenumbers, in its own unit.
+        The spectrum after alignment of its wavenumbers, in its own unit.
     reference : ndarray, shape (n,)
         The reference times `factor`.
     factor : float
         Least-squares factor of the reference.
     shift : float, in cm^-1
-        What was added to the wavenumbers of the spectrum (0 if not asked for).
+        Shift that was added to the wavenumbers of the spectrum (0 without ``align="shift"``).
     scale : float
-        What they were multiplied by (1 if not asked for).
+        Factor that they were multiplied by (1 without ``align="scale"``).
     overlap : float
-        ``integral f g / sqrt(integral f^2 integral g^2)``: 1 for equal shapes, 0 for spectra that share no band.
+        ``integral f g / sqrt(integral f^2 integral g^2)``: 1 for equal shapes, 0 for spectra without a common band.
     rms : float
-        Root mean square difference after alignment, relative to the root mean square of the reference.
+        Root mean square difference after alignment, relative to the root mean square of the scaled reference.
     pairs : list of (float, float)
-        Positions, in cm^-1, of peaks of the spectrum (aligned) and of the reference that belong together.
+        Positions, in cm^-1, of paired peaks of the aligned spectrum and of the reference.
     """
 
     wavenumber: np.ndarray
@@ -70,7 +70,7 @@ class Comparison:
         return float(np.mean([abs(a - b) for a, b in self.pairs])) if self.pairs else float("nan")
 
     def describe(self) -> str:
-        """Return one line for the user."""
+        """Return a summary of one line."""
         moved = f", wavenumbers shifted by {self.shift:+.1f} cm^-1" if self.shift else ""
         moved += f", wavenumbers multiplied by {self.scale:.4f}" if self.scale != 1 else ""
         peaks = f"; {len(self.pairs)} peaks, mean distance {self.position_error:.1f} cm^-1" if self.pairs else ""
@@ -78,7 +78,7 @@ class Comparison:
 
 
 def overlap(f, g) -> float:
-    """Return the cosine of two spectra on one grid.
+    """Return the cosine between two spectra, arrays of shape (n,) on the same grid; 0 if one of them is zero.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def overlap(f, g) -> float:
 
 
 def compare(spectrum: Spectrum, name: str, reference: Spectrum, column: str | None = None, align: str = "none"):
-    """Return how a column of a spectrum compares with a reference.
+    """Compare a column of a spectrum with a reference.
 
     Parameters
     ----------
@@ -99,11 +99,11 @@ def compare(spectrum: Spectrum, name: str, reference: Spectrum, column: str | No
     name : str
         Column of the spectrum.
     reference : Spectrum
-        For example of :func:`tnep_calc.io.series.reference.read_reference`.
+        For example from :func:`tnep_calc.io.series.reference.read_reference`.
     column : str, optional
-        Column of the reference; None: `name` if it has one of that name, else its first.
+        Column of the reference. Default: `name` if the reference has such a column, else its first one.
     align : {"none", "shift", "scale"}
-        Whether the wavenumbers of the spectrum are shifted, or scaled, to the best overlap.
+        Whether the wavenumbers of the spectrum are shifted or scaled to the best overlap.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def compare(spectrum: Spectrum, name: str, reference: Spectrum, column: str | No
     Raises
     ------
     InputError
-        If the two have no range in common, or one of them is zero there.
+        If the alignment is unknown, the two have fewer than three points in common, or one of them is zero there.
 
     Examples
     --------
@@ -173,7 +173,7 @@ def compare(spectrum: Spectrum, name: str, reference: Spectrum, column: str | No
 
 
 def pair_peaks(first, second) -> list[tuple[float, float]]:
-    """Return pairs of positions that are each other's nearest, at most 50 cm^-1 apart, in increasing order.
+    """Return pairs of positions that are each other's nearest neighbours, at most 50 cm^-1 apart, in increasing order.
 
     Examples
     --------

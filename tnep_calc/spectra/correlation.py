@@ -1,4 +1,4 @@
-"""Signals, their blocks, correlation functions and transforms."""
+"""Signals and their blocks, correlation functions, and Fourier transforms."""
 
 from __future__ import annotations
 
@@ -10,32 +10,42 @@ from scipy import fft
 
 from ..errors import InputError
 from ..units import INV_CM_TO_RAD_PER_FS
+from .accumulated import AccumulatedSignal, joined_blocks
 from .streaming import CHUNK, LazySignal, apply, chunks_of
 
-Piece = np.ndarray | LazySignal
+Piece = np.ndarray | LazySignal | AccumulatedSignal
 Signal = Piece | Sequence[Piece]
 
 POINTS_PER_WIDTH = 10
-"""Grid points per resolution width (the padding of the transform)."""
+"""Grid points per resolution width, which determine the zero padding of the transform."""
 
 FULL_WIDTH = 9
-"""Number of components from which on the chunks become shorter."""
+"""Largest number of components for which chunks have their full length; with more, chunks are shorter."""
 
 WINDOWS_PER_CHUNK = 4
-"""Smallest length of the chunks that long series are worked on in, in units of the longest lag."""
+"""Smallest length of the chunks in which long series are processed, in units of the longest lag."""
 
 
 def as_pieces(signal: Signal, shape: tuple[int, ...], name: str) -> list[Piece]:
-    """Return the pieces of a signal as a list of float arrays (or lazy signals) of shape (n,) + `shape`, checked.
+    """Return the checked pieces of a signal as a list of float arrays (or other signals) of shape (n,) + `shape`.
+
+    Parameters
+    ----------
+    signal : ndarray, LazySignal or AccumulatedSignal, or sequence of such
+    shape : tuple of int
+        Expected shape of a sample.
+    name : str
+        Name of the signal, for messages.
 
     Raises
     ------
     InputError
         If a shape is wrong, a value is not finite, or there are fewer than two samples altogether.
     """
-    if isinstance(signal, LazySignal) or (isinstance(signal, np.ndarray) and signal.ndim == len(shape) + 1):
+    other = LazySignal | AccumulatedSignal
+    if isinstance(signal, other) or (isinstance(signal, np.ndarray) and signal.ndim == len(shape) + 1):
         signal = [signal]
-    pieces = [piece if isinstance(piece, LazySignal) else np.asarray(piece, dtype=float) for piece in signal]
+    pieces = [piece if isinstance(piece, other) else np.asarray(piece, dtype=float) for piece in signal]
     expected = "(n, " + ", ".join(map(str, shape)) + ")" if shape else "(n,)"
     for piece in pieces:
         if piece.shape[1:] != shape or piece.ndim != len(shape) + 1:
@@ -49,14 +59,30 @@ def as_pieces(signal: Signal, shape: tuple[int, ...], name: str) -> list[Piece]:
 
 
 def centre(pieces: list[Piece]) -> list[Piece]:
-    """Return the pieces minus their common mean, each of shape (n, components)."""
+    """Return the pieces minus their common mean over time, each flattened to shape (n, components)."""
     flat = [apply(piece, lambda rows: rows.reshape(len(rows), -1)) for piece in pieces]
-    mean = sum(chunk.sum(axis=0) for piece in flat for chunk in chunks_of(piece)) / sum(map(len, flat))
+    mean = sum(_total(piece) for piece in flat) / sum(map(len, flat))
     return [apply(piece, lambda rows: rows - mean) for piece in flat]
 
 
+def _total(piece: Piece) -> np.ndarray:
+    """Return the sum of the samples."""
+    if isinstance(piece, AccumulatedSignal):
+        return piece.total()
+    return sum(chunk.sum(axis=0) for chunk in chunks_of(piece))
+
+
 def _pair_sums(piece: Piece, n_lags: int, tensor: bool) -> np.ndarray:
-    """Return ``sum over t of x(t) x(t + k)``: summed over components, or symmetric tensors, shape (n_lags, c, c)."""
+    """Return ``sum over t of x(t) x(t + k)`` of a piece.
+
+    The result is summed over components, shape (n_lags,), or with `tensor` a symmetric tensor, shape (n_lags, c, c).
+    """
+    if isinstance(piece, AccumulatedSignal):
+        total = piece.within_blocks(n_lags, tensor)
+        for before, after in piece.seams(n_lags):
+            total += _pair_sums(np.concatenate([before, after]), n_lags, tensor)
+            total -= _pair_sums(before, n_lags, tensor) + _pair_sums(after, n_lags, tensor)
+        return total
     n, reach = len(piece), min(len(piece), n_lags)
     components = 1 if piece.ndim == 1 else piece.shape[1]
     chunk = max(CHUNK * FULL_WIDTH // max(FULL_WIDTH, components), WINDOWS_PER_CHUNK * reach)
@@ -81,7 +107,7 @@ def _pair_sums(piece: Piece, n_lags: int, tensor: bool) -> np.ndarray:
 
 
 def _correlate(signal: Signal, n_lags: int, tensor: bool) -> np.ndarray:
-    pieces = [signal] if isinstance(signal, np.ndarray | LazySignal) else list(signal)
+    pieces = [signal] if isinstance(signal, np.ndarray | LazySignal | AccumulatedSignal) else list(signal)
     longest = max(map(len, pieces))
     if n_lags > longest:
         raise InputError(f"{n_lags} lags need a piece of at least {n_lags} samples, the longest has {longest}")
@@ -92,16 +118,16 @@ def _correlate(signal: Signal, n_lags: int, tensor: bool) -> np.ndarray:
 
 
 def autocorrelation(signal: Signal, n_lags: int) -> np.ndarray:
-    r"""Return ``C(k) = <x(0) . x(k)>``, summed over components, without removing a mean.
+    r"""Return ``C(k) = <x(0) . x(k)>``, summed over components, without subtracting the mean.
 
-    The unbiased estimator, ``sum_t x(t) . x(t + k) / number of pairs``, by zero-padded Fourier transforms of chunks
-    (Wiener-Khinchin); pairs never reach from one piece into the next.  The time is linear in the length of the series.
+    This is the unbiased estimator, ``sum_t x(t) . x(t + k) / number of pairs``, from zero-padded Fourier transforms of
+    chunks (Wiener-Khinchin).  Pairs are formed within pieces only.  The cost is linear in the length of the series.
 
     Parameters
     ----------
     signal : ndarray, shape (n,) or (n, components), or a sequence of such
     n_lags : int
-        Number of lags, from 0 on.
+        Number of lags, starting at 0.
 
     Returns
     -------
@@ -121,19 +147,20 @@ def autocorrelation(signal: Signal, n_lags: int) -> np.ndarray:
 
 
 def correlation_tensor(signal: Signal, n_lags: int) -> np.ndarray:
-    """Return ``C_ab(k) = (<x_a(0) x_b(k)> + <x_b(0) x_a(k)>) / 2``, without removing a mean.
+    """Return ``C_ab(k) = (<x_a(0) x_b(k)> + <x_b(0) x_a(k)>) / 2``, without subtracting the mean.
 
-    The symmetric part is the whole correlation where time reversal holds (no magnetic field).  The trace is
+    With time-reversal symmetry (no magnetic field), this symmetric part is the whole correlation.  The trace is
     :func:`autocorrelation`.
 
     Parameters
     ----------
     signal : ndarray, shape (n, components), or a sequence of such
     n_lags : int
+        Number of lags, starting at 0.
 
     Returns
     -------
-    ndarray, shape (n_lags, components, components)
+    ndarray, shape (n_lags, components, components), in the square of the unit of the signal
 
     Raises
     ------
@@ -146,16 +173,17 @@ def correlation_tensor(signal: Signal, n_lags: int) -> np.ndarray:
 def one_sided_transform(correlation: np.ndarray, dt: float, resolution: float) -> tuple[np.ndarray, np.ndarray]:
     """Return wavenumbers and ``F(w) = integral from 0 of C(t) exp(i w t)`` (trapezoid rule).
 
-    The real part is half of the two-sided transform and exact for band-limited signals; the imaginary part has the
+    The real part is half of the two-sided transform, and exact for band-limited signals.  The imaginary part has the
     discretisation error of the trapezoid rule at t = 0 (see :func:`.dielectric.dielectric_function`).
 
     Parameters
     ----------
     correlation : ndarray, shape (n_lags, ...)
-        Windowed correlation function, or an array of such.
+        Windowed correlation functions.
     dt : float, in fs
+        Interval between lags.
     resolution : float, in cm^-1
-        The grid has at least ten points per resolution width, up to the Nyquist wavenumber.
+        Sets the grid, which has at least ten points per resolution width, up to the Nyquist wavenumber.
 
     Returns
     -------
@@ -172,10 +200,11 @@ def one_sided_transform(correlation: np.ndarray, dt: float, resolution: float) -
 
 
 def nyquist_load(pieces: list[Piece]) -> float:
-    """Return how near to the Nyquist wavenumber the motion is: mean ``sin^2(w dt / 2)``, weighted by rate of change.
+    """Return a measure of how close to the Nyquist wavenumber the motion is.
 
-    Near 0 for a well sampled signal, 0.5 for motion at half of the Nyquist frequency, 0.75 for white noise (such as
-    rounding), 1 at the Nyquist frequency; folded bands cannot be told from real ones, but they make it large.
+    It is the mean of ``sin^2(w dt / 2)``, weighted by the square of the change per sample.  It is near 0 for a well
+    sampled signal, 0.5 for motion at half of the Nyquist frequency, 0.75 for white noise (such as rounding), and 1 at
+    the Nyquist frequency.  Aliased bands cannot be distinguished from real ones, but they make it large.
 
     Examples
     --------
@@ -184,6 +213,10 @@ def nyquist_load(pieces: list[Piece]) -> float:
     """
     rate = change = 0.0
     for piece in pieces:
+        if isinstance(piece, AccumulatedSignal):
+            squares = _squared_changes(piece)
+            rate, change = rate + squares[0], change + squares[1]
+            continue
         for rows in chunks_of(piece, overlap=2):
             steps = np.diff(rows, axis=0)
             rate += float(np.vdot(steps[:CHUNK], steps[:CHUNK]))
@@ -192,16 +225,36 @@ def nyquist_load(pieces: list[Piece]) -> float:
     return change / (4 * rate) if rate > 0 else 0.0
 
 
-def split_blocks(pieces: list[Piece], n_blocks: int) -> list[Piece]:
-    """Return at least `n_blocks` equally long consecutive blocks; none reaches across pieces.
+def _squared_changes(piece: AccumulatedSignal) -> tuple[float, float]:
+    """Return the sums of the squares of the first and of the second differences of consecutive samples."""
+    if len(piece) < 3:
+        return 0.0, 0.0
+    s0, s1, s2 = (float(value) for value in _pair_sums(piece, 3, tensor=False))
+    (first, second), (last_but_one, last) = piece.ends()
+    begin, end = first @ first, last @ last
+    rate = 2 * s0 - begin - end - 2 * s1
+    change = 6 * s0 - 5 * (begin + end) - second @ second - last_but_one @ last_but_one
+    return float(rate), float(change - 8 * s1 + 2 * s2 + 4 * (first @ second + last_but_one @ last))
 
-    The block length is the largest that gives `n_blocks` blocks; what is left at the end of a piece is not used.
+
+def split_blocks(pieces: list[Piece], n_blocks: int) -> list[Piece]:
+    """Return at least `n_blocks` consecutive blocks of equal length, none of which spans two pieces.
+
+    The block length is the largest that gives `n_blocks` blocks.  The remainder at the end of a piece is not used.
+
+    Raises
+    ------
+    InputError
+        If there are fewer samples than blocks.
 
     Examples
     --------
     >>> [len(b) for b in split_blocks([np.zeros((10, 3)), np.zeros((7, 3))], 3)]
     [5, 5, 5]
     """
+    accumulated = [piece for piece in pieces if isinstance(piece, AccumulatedSignal)]
+    if accumulated:
+        return list(joined_blocks(accumulated, n_blocks))
     lengths = np.array([len(piece) for piece in pieces])
     low, high = 1, int(lengths.sum()) // n_blocks
     if high < 1:

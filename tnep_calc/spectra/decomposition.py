@@ -1,9 +1,9 @@
-"""A spectrum as a sum over parts of the system: species, molecules, groups, modes; self and cross terms.
+"""Decomposition of a spectrum into parts of the system, such as species, molecules, groups or modes.
 
-The dipole (or current, or polarizability) of the cell is a sum over parts, ``M = sum_g m_g``.  Its spectrum is then the
-sum of the self terms ``S_gg`` and of the cross terms ``S_gh + S_hg`` of all pairs, and the sum is that of the whole to
-rounding (a cross term can be negative).  Contributions ``S_gg + sum over h of Re S_gh``, the correlation of a part with
-the whole, add up to the whole as well, one per part.
+The dipole (or current, or polarizability) of the cell is a sum over parts, ``M = sum_g m_g``.  Its spectrum is the sum
+of the self terms ``S_gg`` and the cross terms ``S_gh + S_hg`` of all pairs, of which the latter may be negative.  The
+sum is exact to rounding.  The contribution of a part is the correlation of the part with the whole,
+``S_gg + sum over h != g of Re S_gh``.  The contributions of all parts add up to the whole as well.
 """
 
 from __future__ import annotations
@@ -45,28 +45,29 @@ def partial_spectra(
     Parameters
     ----------
     parts : mapping of str to ndarray, shape (n, 3), or sequence of such
-        Dipoles (e·Å), or currents (e·Å/fs), of the parts of the cell; pieces must agree among parts.
+        Dipoles (e·Å), or currents (e·Å/fs), of the parts of the cell, all with pieces of the same lengths.
     dt : float, in fs
+        Sampling interval.
     volume : float, in Å³
     temperature : float, in K
     route : {"dipole", "current"}
-        What the parts are.
+        Whether the parts are dipoles or currents.
     resolution, window, blocks, direction, max_wavenumber
         As in :func:`.infrared.infrared_spectrum`.
     pairs : bool
-        Whether self and cross terms are given; without them only the contributions (many parts, such as modes).
+        Whether to compute self and cross terms. For many parts, such as modes, use False: contributions only.
 
     Returns
     -------
     Spectrum
-        Of kind ``"partial"``, in cm^-1: ``total``; ``part_<name>`` for each, which add up to the total; and, with
-        `pairs`, ``self_<name>`` and ``cross_<name>_<name>``, which add up to it as well.  Blanks in names are replaced
-        by underscores.
+        Of kind ``"partial"``, in cm^-1, with the column ``total`` and the contributions ``part_<name>``, which add up
+        to it.  With `pairs`, there are also ``self_<name>`` and ``cross_<name>_<name>``, which add up to the total as
+        well.  Blanks in names are replaced by underscores.
 
     Raises
     ------
     InputError
-        If there is no part, or the parts have different lengths.
+        If the route is unknown, there is no part, names are not unique, or the parts have different lengths.
 
     Examples
     --------
@@ -102,7 +103,7 @@ def partial_spectra(
         wavenumber, total = absorption(own(count))
         values = {"total": total}
         if not pairs:
-            # 2 <g T> = <(g + T)^2> - <g^2> - <T^2>: no correlation of a part with another one is needed
+            # 2 <g T> = <(g + T)^2> - <g^2> - <T^2> needs autocorrelations only
             for g, name in enumerate(names):
                 with_total = 0.5 * (own(count + 1 + g) - own(g) - own(count))
                 values[f"{CONTRIBUTION}_{name}"] = absorption(with_total)[1]
@@ -145,20 +146,20 @@ def partial_spectra(
 
 
 def _joined(parts: Mapping[str, Signal]) -> list[Piece]:
-    """Return pieces with the components of all parts in columns, checked for equal lengths."""
+    """Return pieces with the components of all parts in columns; InputError if lengths differ."""
     columns = {name: as_pieces(signal, (3,), f"part '{name}'") for name, signal in parts.items()}
     lengths = {name: [len(piece) for piece in pieces] for name, pieces in columns.items()}
     first = next(iter(lengths.values()))
     for name, found in lengths.items():
         if found != first:
-            raise InputError(f"part '{name}' has pieces of {found} samples, the first part {first}")
+            raise InputError(f"part '{name}' has pieces of {found} samples, but the first part of {first}")
     if any(isinstance(piece, LazySignal) for pieces in columns.values() for piece in pieces):
-        raise InputError("parts must be arrays: a decomposition is made in memory")
+        raise InputError("parts must be arrays, because a decomposition is computed in memory")
     return [np.hstack([np.asarray(piece) for piece in pieces]) for pieces in zip(*columns.values(), strict=True)]
 
 
 def _with_sums(piece, count: int, axis, pairs: bool) -> np.ndarray:
-    """Return the parts, then their sum, and, if no pairs are wanted, then each part plus the sum, in columns."""
+    """Return columns of the parts, then of their sum, and without `pairs` also of each part plus the sum."""
     parts = piece.reshape(len(piece), count, 3)
     if axis is not None:
         parts = (parts @ axis)[:, :, None]
@@ -179,7 +180,7 @@ def self_and_cross(
     blocks: int | None = None,
     max_wavenumber: float | None = None,
 ) -> Spectrum:
-    """Return the absorption of a liquid as the self term of its molecules, and all cross terms together.
+    """Return the absorption of a liquid as the sum of the self terms of its molecules and of all cross terms.
 
     Parameters
     ----------
@@ -192,6 +193,11 @@ def self_and_cross(
     -------
     Spectrum
         Columns ``total``, ``self`` (sum over molecules of ``S_mm``) and ``cross`` (total minus self), in cm^-1.
+
+    Raises
+    ------
+    InputError
+        If the array has another shape, or the series is too short.
     """
     signal = np.asarray(molecules, dtype=float)
     if signal.ndim != 3 or signal.shape[2] != 3:
@@ -240,21 +246,27 @@ def partial_raman(
 ) -> Spectrum:
     """Return the classical Raman line shape ``S[a] + (7/30) S[tr(B B)]`` (no analyser) as a sum over parts.
 
-    The shape is that of VV + VH without the factors of laser and temperature (:func:`.raman.raman_spectrum`).
+    It is the line shape of VV + VH without the factors of laser and temperature (:func:`.raman.raman_spectrum`).
 
     Parameters
     ----------
     parts : mapping of str to ndarray, shape (n, 3, 3), or sequence of such, in e·Å²/V
         Polarizabilities of the parts of the cell, which add up to that of the cell.
     dt : float, in fs
+        Sampling interval.
     resolution, window, blocks, max_wavenumber
         As in :func:`.infrared.infrared_spectrum`.
 
     Returns
     -------
     Spectrum
-        Of kind ``"partial"``, in Å^6 per cm^-1: ``total``; ``part_<name>``, the correlation of a part with the whole,
-        and ``self_<name>``; the contributions add up to the total.
+        Of kind ``"partial"``, in Å^6 per cm^-1, with the columns ``total``, ``part_<name>`` (correlation of a part with
+        the whole) and ``self_<name>``.  The contributions ``part_<name>`` add up to the total.
+
+    Raises
+    ------
+    InputError
+        If there is no part, names are not unique, or the parts have different lengths.
 
     Examples
     --------
@@ -271,7 +283,7 @@ def partial_raman(
     for name, signal in parts.items():
         pieces = centre(as_pieces(signal, (3, 3), f"part '{name}'"))
         if any(isinstance(piece, LazySignal) for piece in pieces):
-            raise InputError("parts must be arrays: a decomposition is made in memory")
+            raise InputError("parts must be arrays, because a decomposition is computed in memory")
         columns = [np.column_stack(invariants(np.asarray(piece))) for piece in pieces]
         signals.append([POLARIZABILITY_TO_A3 * weights * rows for rows in columns])
     lengths = [[len(piece) for piece in pieces] for pieces in signals]
@@ -315,18 +327,23 @@ def partial_raman(
 
 
 def group_sums(per_atom: np.ndarray, groups: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the sums of per-atom vectors over groups of atoms that make up the whole.
+    """Return the sums of per-atom vectors over groups of atoms.
 
     Parameters
     ----------
     per_atom : ndarray, shape (n, atoms, 3)
         Dipoles, or currents ``Z_j . v_j`` (:func:`atomic_currents`).
     groups : mapping of str to ndarray of int
-        Atoms of each group; every atom belongs to exactly one.
+        Atoms of each group. Every atom must belong to exactly one group.
 
     Returns
     -------
     dict of str to ndarray, shape (n, 3)
+
+    Raises
+    ------
+    InputError
+        If the array has another shape, or an atom is in no group or in several.
 
     Examples
     --------
@@ -339,24 +356,29 @@ def group_sums(per_atom: np.ndarray, groups: Mapping[str, np.ndarray]) -> dict[s
         raise InputError(f"per-atom vectors must have shape (n, atoms, 3), got {per_atom.shape}")
     members = np.sort(np.concatenate([np.asarray(atoms, dtype=int) for atoms in groups.values()]))
     if not np.array_equal(members, np.arange(per_atom.shape[1])):
-        raise InputError(f"every one of the {per_atom.shape[1]} atoms must belong to exactly one group")
+        raise InputError(f"each of the {per_atom.shape[1]} atoms must belong to exactly one group")
     return {name: per_atom[:, np.asarray(atoms, dtype=int)].sum(axis=1) for name, atoms in groups.items()}
 
 
 def atomic_currents(born_charges: np.ndarray, velocities: np.ndarray) -> np.ndarray:
-    """Return ``Z_j . v_j`` of every atom, whose sum is the time derivative of the dipole.
+    """Return ``Z_j . v_j`` of every atom; the sum over atoms is the time derivative of the dipole.
 
     Parameters
     ----------
     born_charges : ndarray, shape (atoms, 3, 3) or (n, atoms, 3, 3), in e
-        ``Z[atom, dipole component, displacement component]``, fixed or along the run (exact).
+        ``Z[atom, dipole component, displacement component]``, constant (an approximation) or of every frame (exact).
     velocities : ndarray, shape (n, atoms, 3), in Å/fs
 
     Returns
     -------
     ndarray, shape (n, atoms, 3), in e·Å/fs
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
     """
     charges, velocities = np.asarray(born_charges, dtype=float), np.asarray(velocities, dtype=float)
     if velocities.ndim != 3 or charges.shape[-3:] != (velocities.shape[1], 3, 3):
-        raise InputError(f"Born charges {charges.shape} and velocities {velocities.shape} do not belong together")
+        raise InputError(f"Born charges {charges.shape} and velocities {velocities.shape} have shapes that do not fit")
     return np.einsum("...jab,...jb->...ja", charges, velocities)

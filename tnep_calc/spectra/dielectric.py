@@ -1,7 +1,8 @@
 """The dielectric function from fluctuations of the dipole or of the current.
 
-Equations: Neumann and Steinhauser, Chem. Phys. Lett. 102, 508 (1983); sign convention ``exp(-i w t)``, so that
-``eps'' >= 0`` is absorption.  Conducting (tin-foil) boundary: a periodic simulation without a macroscopic field.
+The equations are those of Neumann and Steinhauser, Chem. Phys. Lett. 102, 508 (1983).  With the sign convention
+``exp(-i w t)``, absorption is ``eps'' >= 0``.  The boundary is conducting (tin-foil), as in a periodic simulation
+without a macroscopic field.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .quantum import check_temperature
 
 
 def check_volume(volume) -> float:
-    """Return the volume in Å³ as a float; raise InputError where it is missing or not positive."""
+    """Return the volume in Å³ as a float; raise InputError if it is missing or not positive."""
     if volume is None:
         raise InputError("the volume of the cell is not known: give the volume (Å³) or the cell")
     if not (np.isfinite(volume) and volume > 0):
@@ -25,7 +26,7 @@ def check_volume(volume) -> float:
 
 
 def fluctuation_factor(volume: float, temperature: float) -> float:
-    """Return ``1 / (eps0 V k_B T)`` in (e·Å)^-2: dipole fluctuations times it are dimensionless."""
+    """Return ``1 / (eps0 V k_B T)`` in (e·Å)^-2, for a volume in Å³ and a temperature in K."""
     return 1.0 / (EPSILON_0 * check_volume(volume) * BOLTZMANN * check_temperature(temperature))
 
 
@@ -38,9 +39,9 @@ def dielectric_function(
               \left[C(0) + i\omega\int_0^\infty C(t) e^{i\omega t}\,dt\right]
 
     with C(t) the correlation function of one Cartesian component, or of two for a component of the tensor.  Real and
-    imaginary part fulfil the Kramers-Kronig relations by construction.  The trapezoid error of the imaginary part of
-    the integral, which comes from t = 0, is removed for the constant term of C(t); what is left is of order
-    ``(w dt)^2 (w_0 dt)^2 / 240``.
+    imaginary part fulfil the Kramers-Kronig relations by construction.  The trapezoid rule has an error in the
+    imaginary part of the integral, which comes from t = 0.  It is corrected for the constant term of C(t).  The
+    remaining error is of order ``(w dt)^2 (w_0 dt)^2 / 240``.
 
     Parameters
     ----------
@@ -48,9 +49,9 @@ def dielectric_function(
         ``C(k dt)``, multiplied by the window.
     dt : float, in fs
     resolution : float, in cm^-1
-        Only sets the grid.
+        Only sets the grid of wavenumbers.
     factor : float, in (e·Å)^-2
-        :func:`fluctuation_factor`.
+        Result of :func:`fluctuation_factor`.
 
     Returns
     -------
@@ -68,15 +69,15 @@ def dielectric_function_from_current(
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Return wavenumbers and the complex ``eps(w) - eps_inf`` of a windowed current correlation function.
 
-    With ``J = dM/dt = sum_j Z_j . v_j`` (exact also where the Born charges change along the run) there are no branches
-    of the polarization and no constant to subtract:
+    With ``J = dM/dt = sum_j Z_j . v_j``, which is exact also if the Born charges change along the run, there are no
+    branches of the polarization and no mean to subtract:
 
     .. math:: \epsilon(\omega) - \epsilon_\infty = \frac{i}{\omega}\,\frac{1}{\epsilon_0 V k_B T}
               \int_0^\infty \langle J(0) J(t)\rangle e^{i\omega t}\,dt
 
-    (Green-Kubo; the integral over V k_B T is the conductivity).  At zero wavenumber the limit of an insulator,
-    ``- factor * integral of t C(t) dt``, is given; up to about the resolution the imaginary part is 1/w times the noise
-    of the conductivity.
+    (Green-Kubo; the integral divided by V k_B T is the conductivity).  At zero wavenumber the result is the limit of an
+    insulator, ``- factor * integral of t C(t) dt``.  Below about the resolution, the imaginary part is the noise of the
+    conductivity times 1/w.
 
     Parameters
     ----------
@@ -110,21 +111,31 @@ def _along(correlation, wavenumber, dt):
 
 
 def f_sum_rule(wavenumber, eps_imag) -> float:
-    """Return ``(2 / pi) * integral of w eps''(w) dw``: the square of the plasma frequency of the ions, in cm^-2.
+    """Return ``(2 / pi) * integral of w eps''(w) dw``, the square of the plasma frequency of the ions, in cm^-2.
 
-    It equals the current fluctuation ``<J^2> / (3 eps0 V k_B T)``, that is, ``sum_j |Z_j|^2 / (3 m_j eps0 V)`` of a
-    classical system; a spectrum that ends early misses what lies above.
+    It equals the current fluctuation ``<J^2> / (3 eps0 V k_B T)``, which is ``sum_j |Z_j|^2 / (3 m_j eps0 V)`` in a
+    classical system.  Absorption above the last wavenumber is missing.
+
+    Parameters
+    ----------
+    wavenumber : ndarray, shape (n,), in cm^-1
+    eps_imag : ndarray, shape (n,)
     """
     x, y = np.asarray(wavenumber, dtype=float), np.asarray(eps_imag, dtype=float)
     return float(2 / np.pi * trapezoid(x * y, x))
 
 
 def static_sum_rule(wavenumber, eps_imag) -> float:
-    """Return ``(2 / pi) * integral of eps''(w) / w dw``: the ionic part of the static dielectric constant.
+    """Return ``(2 / pi) * integral of eps''(w) / w dw``, the ionic part of the static dielectric constant.
 
-    Trapezoid rule from zero (where ``eps''/w`` is taken from the first point above zero) to the last wavenumber.  For
-    a spectrum up to its Nyquist wavenumber this equals the dipole fluctuation, for any window; what is missing at a
-    lower end is the weight above it.
+    The integral is a trapezoid rule from zero, where ``eps''/w`` is taken from the first point above zero, to the last
+    wavenumber.  For a spectrum up to its Nyquist wavenumber it equals the dipole fluctuation, for any window.  For a
+    shorter spectrum, the contribution of higher wavenumbers is missing.
+
+    Parameters
+    ----------
+    wavenumber : ndarray, shape (n,), in cm^-1
+    eps_imag : ndarray, shape (n,)
     """
     x, y = np.asarray(wavenumber, dtype=float), np.asarray(eps_imag, dtype=float)
     positive = x > 0

@@ -1,9 +1,9 @@
-"""From a signal to a spectrum: what surrounds the formula of each (window, resolution, blocks, error bars, record).
+"""The steps from a signal to a spectrum that all kinds of spectra share: window, resolution, blocks and error bars.
 
-Error bars are those of the jackknife over blocks (Efron, The Jackknife (1982), ch. 3): everything is computed again
-from the correlation functions with one block left out, so that they hold for quantities that are not linear in the
-correlation function (reflectivity, loss, a ratio) too.  For linear ones they equal the standard error of the mean of
-the blocks.
+Error bars are computed by the jackknife over blocks (Efron, The Jackknife (1982), ch. 3): the spectrum is computed
+again from the correlation functions with each block left out.  They are therefore also valid for quantities that are
+not linear in the correlation function (reflectivity, loss, a ratio).  For linear quantities they equal the standard
+error of the mean of the blocks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..units import INV_CM_TO_RAD_PER_FS
+from .accumulated import AccumulatedSignal, stored_blocks
 from .correlation import Piece, autocorrelation, correlation_tensor, nyquist_load, split_blocks
 from .record import Spectrum
 from .windows import lag_window
@@ -23,7 +24,7 @@ AUTO_BLOCKS = 20
 """Largest number of blocks chosen automatically; each is at least two window lengths long."""
 
 FEWEST_BLOCKS = 4
-"""Number of blocks that a resolution chosen automatically leaves room for."""
+"""Smallest number of blocks for which the automatic resolution leaves enough length."""
 
 FINEST = 10.0
 """Finest resolution chosen automatically, in cm^-1."""
@@ -32,11 +33,13 @@ COARSEST = 100.0
 """Coarsest resolution chosen automatically, in cm^-1."""
 
 Correlate = Callable[..., np.ndarray]
-"""``correlate(columns=slice(None), tensor=False)``: windowed correlation function of some columns of the signal,
-summed over them, shape (n_lags,), or as a tensor, shape (n_lags, c, c)."""
+"""``correlate(columns=slice(None), tensor=False)``: windowed correlation function of c columns of the signal.
+
+It is summed over these columns, shape (n_lags,), or with `tensor` a tensor, shape (n_lags, c, c).
+"""
 
 Evaluate = Callable[[Correlate, float], tuple[np.ndarray, dict[str, np.ndarray]]]
-"""The way to correlate, and the resolution in cm^-1 -> wavenumbers and named columns."""
+"""``evaluate(correlate, resolution)``: wavenumbers in cm^-1 and named columns, for a resolution in cm^-1."""
 
 
 class _Correlations:
@@ -52,7 +55,7 @@ class _Correlations:
         return found * (self.weights[:, None, None] if tensor else self.weights)
 
     def left_out(self, block: int | None) -> Correlate:
-        """Return ``correlate`` for the mean over all blocks but one, or for the whole series (None)."""
+        """Return the function ``correlate`` of all blocks except one, or of the whole series (None)."""
 
         def correlate(columns: slice = slice(None), tensor: bool = False) -> np.ndarray:
             key = (columns.start, columns.stop, tensor)
@@ -69,9 +72,12 @@ class _Correlations:
 
 
 def jackknife_error(replicas: np.ndarray) -> np.ndarray:
-    """Return the standard error from values with one of K blocks left out, shape (K, ...).
+    """Return the standard error, ``sqrt((K - 1) / K * sum (x_k - mean)^2)``, shape (...).
 
-    ``sqrt((K - 1) / K * sum (x_k - mean)^2)``.
+    Parameters
+    ----------
+    replicas : array_like, shape (K, ...)
+        Values with each of K blocks left out.
 
     Examples
     --------
@@ -97,46 +103,47 @@ def estimate_spectrum(
     blocks: int | None,
     parameters: Mapping,
 ) -> Spectrum:
-    """Evaluate a spectrum on the whole series, and with each of its blocks left out for the standard errors.
+    """Compute a spectrum of the whole series, and its standard errors from the series with each block left out.
 
     Parameters
     ----------
     kind : str
-        Of the :class:`.record.Spectrum`.
-    pieces : list of ndarray or LazySignal, shape (n, components)
-        The signal, centred.
+        Kind of the :class:`.record.Spectrum`.
+    pieces : list of ndarray, LazySignal or AccumulatedSignal, shape (n, components)
+        The signal, with its mean subtracted if that is wanted.
     dt : float, in fs
+        Sampling interval.
     evaluate : callable
         ``evaluate(correlate, resolution) -> wavenumber, {name: values}``; see :data:`Correlate`.
-    units : mapping
-        Unit of every column that `evaluate` may give.
+    units : mapping of str to str
+        Unit of every column that `evaluate` may return.
     resolution : float, in cm^-1, or None
-        None: see :func:`choose_resolution`.
+        None: chosen by :func:`choose_resolution`.
     window, blocks
         As in :func:`.infrared.infrared_spectrum`.
     parameters : mapping
-        What else the numbers depend on; goes to the record behind what is known here.
+        Other parameters of the spectrum, which are stored in it after those of this function.
 
     Returns
     -------
     Spectrum
-        With standard errors and jackknife replicas (none where there are no blocks).
+        With standard errors and jackknife replicas, if there are blocks.
 
     Raises
     ------
     InputError
-        If the series is shorter than the window, or the wanted blocks shorter than two windows.
+        If the series is shorter than the window, or the requested blocks are shorter than two windows.
     """
     lengths = [len(piece) for piece in pieces]
     chosen = resolution is None
     if resolution is None:
-        resolution = choose_resolution(lengths, window, dt)
+        resolution = choose_resolution(lengths, window, dt, _known_lags(pieces))
     weights = lag_window(window, resolution, dt)
     longest = max(lengths)
     if len(weights) > longest:
         raise InputError(
             f"a resolution of {resolution:g} cm^-1 with the {window} window needs "
-            f"{len(weights) * dt / 1000:.3g} ps without interruption, the series has {longest * dt / 1000:.3g} ps: "
+            f"{len(weights) * dt / 1000:.3g} ps without interruption, but the series has {longest * dt / 1000:.3g} ps: "
             "use a coarser resolution or a longer run"
         )
     parts = choose_blocks(pieces, len(weights), blocks, dt)
@@ -170,8 +177,13 @@ def estimate_spectrum(
     )
 
 
-def choose_resolution(lengths: Sequence[int], window: str, dt: float) -> float:
-    """Return 10 cm^-1, or for a short series the finest resolution that leaves room for four blocks of two windows.
+def _known_lags(pieces: list[Piece]) -> int | None:
+    """Return the number of lags that are known of every piece, None if the samples are known."""
+    return min((piece.lags for piece in pieces if isinstance(piece, AccumulatedSignal)), default=None)
+
+
+def choose_resolution(lengths: Sequence[int], window: str, dt: float, lags: int | None = None) -> float:
+    """Return 10 cm^-1, or for a short series the finest resolution with four blocks of two windows each.
 
     Parameters
     ----------
@@ -179,11 +191,14 @@ def choose_resolution(lengths: Sequence[int], window: str, dt: float) -> float:
         Samples of every uninterrupted piece.
     window : {"gaussian", "hann"}
     dt : float, in fs
+        Sampling interval.
+    lags : int, optional
+        Longest window, in samples, that the result may need. Default: no limit.
 
     Returns
     -------
     float, in cm^-1
-        Rounded up to whole numbers; at most 100.
+        Rounded up to a whole number; at most 100.
 
     Examples
     --------
@@ -191,41 +206,48 @@ def choose_resolution(lengths: Sequence[int], window: str, dt: float) -> float:
     (10.0, 26.0)
     """
 
-    def room(resolution):
+    def fits(resolution):
         n_lags = len(lag_window(window, resolution, dt))
-        return sum(length // (2 * n_lags) for length in lengths) >= FEWEST_BLOCKS
+        known = lags is None or n_lags <= lags
+        return known and sum(length // (2 * n_lags) for length in lengths) >= FEWEST_BLOCKS
 
-    if room(FINEST):
+    if fits(FINEST):
         return FINEST
-    low, high = FINEST, COARSEST
+    coarsest = COARSEST
+    while lags is not None and len(lag_window(window, coarsest, dt)) > lags:
+        coarsest *= 2
+    low, high = FINEST, coarsest
     while high - low > 0.01:
         middle = 0.5 * (low + high)
-        low, high = (low, middle) if room(middle) else (middle, high)
-    return float(min(ceil(high), COARSEST))
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return float(min(ceil(high), coarsest))
 
 
 def choose_blocks(pieces: list[Piece], n_lags: int, blocks: int | None, dt: float) -> list[Piece]:
-    """Return the blocks for error bars, or an empty list where the series is too short for any.
+    """Return the blocks for error bars, or an empty list if the series is too short for two.
 
     Parameters
     ----------
-    pieces : list of ndarray or LazySignal
+    pieces : list of ndarray, LazySignal or AccumulatedSignal
     n_lags : int
         Length of the window; a block must be at least twice as long.
     blocks : int or None
-        Wanted number (0 or 1: no error bars); None: as many as possible, at most 20.
+        Number of blocks (0 or 1: no error bars). None: as many as possible, at most 20.
     dt : float, in fs
-        Only for messages.
+        Sampling interval, for messages.
 
     Raises
     ------
     InputError
-        If the wanted blocks are shorter than two windows.
+        If the number is negative, or the requested blocks are shorter than two windows.
     """
     if blocks is not None and blocks < 0:
         raise InputError(f"the number of blocks must not be negative, got {blocks}")
     if blocks is None:
         blocks = min(AUTO_BLOCKS, sum(len(piece) // (2 * n_lags) for piece in pieces))
+        accumulated = [piece for piece in pieces if isinstance(piece, AccumulatedSignal)]
+        if accumulated:
+            blocks = min(blocks, stored_blocks(accumulated))
         return split_blocks(pieces, blocks) if blocks >= 2 else []
     if blocks < 2:
         return []

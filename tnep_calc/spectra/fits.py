@@ -1,7 +1,7 @@
-"""Line shapes fitted to the peaks of a spectrum: position, width, area, and their errors from the blocks of the run.
+"""Fits of line shapes to the peaks of a spectrum: position, width and area, with errors from the blocks of the run.
 
-All peaks are fitted together.  The errors are those of the jackknife: the linearised fit is repeated with each block
-left out, so that they hold although neighbouring points of a spectrum are not independent.
+All peaks are fitted together.  Errors are computed by the jackknife: the linearised fit is repeated with each block
+left out.  They are valid although neighbouring points of a spectrum are not independent.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from .record import Spectrum
 SHAPES = ("lorentzian", "oscillator", "voigt")
 
 POWERS = {"eps_imag": 1, "isotropic": 0, "anisotropic": 0}
-"""Power of the wavenumber in the damped oscillator's line shape, by column; 2 for absorption and all others."""
+"""Power of the wavenumber in the line shape of a damped oscillator, by column; 2 for all other columns."""
 
 MOST = 12
 """Largest number of peaks that are fitted together."""
 
 REACH = 2.5
-"""Points within this many widths of a peak are fitted."""
+"""Range of fitted points around a peak, in units of its width."""
 
 FLOOR = 0.02
-"""Smallest weight error, as a fraction of the highest value."""
+"""Error that is added (in quadrature) to that of every point in the weights, relative to the highest value."""
 
 FWHM_PER_SIGMA = np.sqrt(8 * np.log(2))
 
@@ -40,14 +40,15 @@ class FittedPeak:
 
     Attributes
     ----------
-    position, width : float, in cm^-1
-        Width: full width at half maximum of the Lorentzian, or damping of the oscillator.
+    position : float, in cm^-1
+    width : float, in cm^-1
+        Full width at half maximum of the Lorentzian, or damping of the oscillator.
     area : float
         Integral over positive wavenumbers, in the unit of the column times cm^-1.
     position_error, width_error, area_error : float
-        Standard errors; NaN where the spectrum has no blocks.
+        Standard errors; NaN if the spectrum has no blocks.
     height : float
-        Value of the fit at the position, this peak alone.
+        Value of this peak alone at its position.
     """
 
     position: float
@@ -71,7 +72,7 @@ def lorentzian(w, position, width, area):
 
 
 def voigt(w, position, width, area, resolution):
-    """Return a Lorentzian of full width `width` behind a Gaussian window of full width `resolution`."""
+    """Return a Lorentzian of full width `width`, convolved with a Gaussian of full width `resolution`."""
     return area * special.voigt_profile(w - position, resolution / FWHM_PER_SIGMA, 0.5 * width)
 
 
@@ -80,7 +81,17 @@ def damped_oscillator(w, position, width, area, power: int = 2):
 
     .. math:: y(w) \propto \frac{\gamma w^p}{(w_0^2 - w^2)^2 + \gamma^2 w^2}
 
-    p = 2: absorption ``n alpha``, power spectrum of a current; 1: ``eps''``; 0: power spectrum of a displacement.
+    The power p is 2 for the absorption ``n alpha`` and the power spectrum of a current, 1 for ``eps''``, and 0 for the
+    power spectrum of a displacement.
+
+    Parameters
+    ----------
+    w : ndarray, in cm^-1
+    position, width : float, in cm^-1
+        Frequency ``w_0`` and damping ``gamma``.
+    area : float
+        Integral over positive wavenumbers.
+    power : {0, 1, 2}
     """
     return area * _oscillator_norm(position, width, power) * w**power / ((position**2 - w**2) ** 2 + (width * w) ** 2)
 
@@ -97,7 +108,7 @@ def _oscillator_norm(position, width, power):
 
 
 def line_shape(shape: str, column: str, resolution: float) -> Callable:
-    """Return the function ``(w, position, width, area) -> values`` of a shape for a column."""
+    """Return the function ``(w, position, width, area) -> values`` of a shape for a column; `resolution` in cm^-1."""
     if shape == "lorentzian":
         return lorentzian
     if shape == "voigt":
@@ -111,7 +122,7 @@ def line_shape(shape: str, column: str, resolution: float) -> Callable:
 def fit_peaks(
     spectrum: Spectrum, name: str, shape: str = "lorentzian", positions: Sequence[float] | None = None
 ) -> list[FittedPeak]:
-    """Return the fitted peaks of a column, by position.
+    """Fit line shapes to the peaks of a column, and return them by rising position.
 
     Parameters
     ----------
@@ -120,10 +131,10 @@ def fit_peaks(
         Column.
     shape : {"lorentzian", "oscillator", "voigt"}
         ``voigt`` has the resolution of the spectrum as its Gaussian width, so that its `width` is that of the band
-        itself, while the width of the other two is that seen through the window.
+        itself. The widths of the other shapes include the broadening by the window.
     positions : sequence of float, optional, in cm^-1
-        Where to begin; None: at the significant peaks (:func:`.peaks.significant_peaks`), or at the most prominent ones
-        of a spectrum without error bars; at most the 12 highest.
+        Initial positions. Default: the 12 highest of the significant peaks (:func:`.peaks.significant_peaks`), or of
+        all prominent peaks for a spectrum without error bars.
 
     Returns
     -------
@@ -133,7 +144,7 @@ def fit_peaks(
     Raises
     ------
     InputError
-        If the shape is unknown, a position lies outside of the spectrum, or the fit does not converge.
+        If the shape is unknown, a position is outside the spectrum, or the fit does not converge.
     """
     w, y = spectrum.wavenumber, spectrum.column(name)
     resolution = float(spectrum.parameters.get("resolution_fwhm_cm-1", w[1] - w[0]))
@@ -173,7 +184,7 @@ def fit_peaks(
 
 
 def _start(w, y, positions, resolution):
-    """Return first guesses (position, width, area of each peak) and which points are fitted."""
+    """Return initial parameters (position, width, area of each peak) and a mask of the points to fit."""
     tops, widths = [], []
     for position in positions:
         near = np.flatnonzero(np.abs(w - position) <= 2 * resolution)
@@ -181,7 +192,7 @@ def _start(w, y, positions, resolution):
         low = np.flatnonzero(y < 0.5 * y[top])
         left, right = low[low < top].max(initial=0), low[low > top].min(initial=len(w) - 1)
         tops.append(top)
-        # the nearer side, as the other one may belong to a neighbour
+        # the half width of the nearer side, because the other side may belong to a neighbour
         widths.append(max(2 * min(w[top] - w[left], w[right] - w[top]), 0.5 * resolution))
     at, width = np.array(tops), np.array(widths)
     area = 0.5 * np.pi * np.maximum(y[at], 1e-3 * np.abs(y).max()) * width

@@ -23,7 +23,7 @@ UNITS = {
 
 
 def unit_vector(direction, name: str = "direction") -> np.ndarray:
-    """Return `direction` (three numbers) at length one; raise InputError if it has no direction."""
+    """Return `direction` (three numbers) as a unit vector, shape (3,); raise InputError if all are zero."""
     vector = np.asarray(direction, dtype=float)
     if vector.shape != (3,) or not np.isfinite(vector).all() or not vector.any():
         raise InputError(f"{name} must be three numbers, not all zero, got {direction}")
@@ -43,49 +43,51 @@ def infrared_spectrum(
     max_wavenumber: float | None = None,
     current: Signal | None = None,
 ) -> Spectrum:
-    r"""Return the infrared spectrum: ``n(w) alpha(w)`` in cm^-1 and the dielectric function.
+    r"""Return the infrared spectrum, ``n(w) alpha(w)`` in cm^-1, and the dielectric function.
 
     .. math:: n(\omega)\alpha(\omega) = \frac{\omega}{c}\epsilon''(\omega), \qquad
               \epsilon''(\omega) = \frac{\omega}{6 \epsilon_0 V k_B T}
               \int_{-\infty}^{\infty} \langle\delta M(0)\cdot\delta M(t)\rangle e^{i\omega t} dt
 
-    (McQuarrie, Statistical Mechanics, ch. 21; per Cartesian direction 2 instead of 6).
+    (McQuarrie, Statistical Mechanics, ch. 21; for one Cartesian direction the factor is 2 instead of 6).
 
-    No quantum correction is applied, and none must be: this classical fluctuation-dissipation form is already exact
-    for harmonic modes.  The factor ``x / (1 - exp(-x))`` that turns the classical fluctuation into the quantum one
-    and the factor ``(1 - exp(-x))`` between fluctuation and net absorption leave ``x``, which is in the formula.
-    Applying the former alone would make a band at 500 cm^-1 and 300 K 2.6 times too strong.
+    No quantum correction must be applied, because this classical fluctuation-dissipation form is already exact for
+    harmonic modes.  The factor ``x / (1 - exp(-x))`` from the classical to the quantum fluctuation and the factor
+    ``(1 - exp(-x))`` from the fluctuation to the net absorption have the product ``x``, which is in the formula.
+    The former alone would make a band at 500 cm^-1 and 300 K 2.6 times too strong.
 
     Parameters
     ----------
     dipole : ndarray, shape (n, 3), or sequence of such, in e·Å; or None
-        Total dipole of the cell on one branch (:func:`.branches.unwrap_dipole`); the mean is removed.  None: from the
-        `current`.
+        Total dipole of the cell on one branch (:func:`tnep_calc.polarization.unwrap_dipole`); its mean is subtracted.
+        None: use the `current`.
     dt : float, in fs
         Sampling interval.
     volume : float, in Å³
     temperature : float, in K
     resolution : float, optional, in cm^-1
-        Full width at half maximum of an infinitely sharp mode; None: 10, or coarser for a short run
+        Full width at half maximum that an infinitely sharp mode gets. Default: 10, or more for a short run
         (:func:`.estimate.choose_resolution`).
     window : {"gaussian", "hann"}
+        Lag window (:mod:`.windows`).
     blocks : int, optional
-        Number of blocks for the error bars; 0 or 1: none; None: up to 20, each at least two windows long.
+        Number of blocks for the error bars; 0 or 1: no error bars. Default: up to 20, each at least two windows long.
     direction : array_like, shape (3,), optional
-        Direction of the field for one component ``n.eps.n``; None: a third of the trace (isotropic average).
+        Direction n of the field, for the component ``n.eps.n``. Default: a third of the trace (isotropic average).
     eps_inf : float, optional
-        Electronic dielectric constant (along `direction`); adds ``eps_real``, the refractive index, the true
-        absorption coefficient ``alpha`` and the reflectivity.
+        Electronic dielectric constant (along `direction`). It adds the columns ``eps_real``, ``refractive_index``,
+        ``absorption_coefficient`` (``alpha`` itself) and ``reflectivity``.
     max_wavenumber : float, optional, in cm^-1
-        Where the result ends; None: the Nyquist wavenumber.
+        Last wavenumber of the result. Default: the Nyquist wavenumber.
     current : ndarray, shape (n, 3), or sequence of such, in e·Å/fs, optional
-        ``dM/dt = sum_j Z_j . v_j`` instead of the dipole: the same spectrum, without branches of the polarization.
+        ``dM/dt = sum_j Z_j . v_j`` instead of the dipole. It gives the same spectrum without polarization branches.
 
     Returns
     -------
     Spectrum
-        Columns ``absorption`` (n·alpha, cm^-1, base e) and ``eps_imag``, and those of `eps_inf`.  The parameters hold
-        ``static_fluctuation``, the value of ``(2 / pi) integral eps''/w dw`` (:func:`.dielectric.static_sum_rule`).
+        Columns ``absorption`` (n·alpha, cm^-1, base e) and ``eps_imag``, and those that `eps_inf` adds.  The parameters
+        contain ``static_fluctuation``, the value of ``(2 / pi) integral eps''/w dw``
+        (:func:`.dielectric.static_sum_rule`).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Spectra of several models of one ensemble, from one trajectory: their mean and their spread."""
+"""Mean and spread of the spectra of an ensemble of models from one trajectory."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from .record import Spectrum
 def combine_members(spectra: Sequence[Spectrum]) -> Spectrum:
     """Return the mean spectrum of the members of an ensemble, with the standard deviation over them.
 
-    The members share a trajectory, so its statistical error is common to them: the standard errors of the blocks are
-    averaged, not reduced.  The spread, with the divisor ``n - 1``, is the error that comes from the models.
+    The members share a trajectory and therefore its statistical error, so that the standard errors of the blocks are
+    averaged, not reduced.  The spread (standard deviation with the divisor ``n - 1``) is the error of the models.
 
     Parameters
     ----------
-    spectra : sequence of Spectrum, one per member
-        Of the same kind, on the same wavenumbers; a single one is returned as it is.
+    spectra : sequence of Spectrum
+        One per member, of the same kind, on the same wavenumbers. A single spectrum is returned unchanged.
 
     Returns
     -------
     Spectrum
-        With ``spreads``; the parameters hold the number of ``models``, and the mean and, as ``<name>_spread``, the
-        standard deviation of numbers that differ.
+        With ``spreads``. The parameters contain the number of ``models``. Parameters that differ between members are
+        replaced by their mean, with their standard deviation as ``<name>_spread``.
 
     Raises
     ------
     InputError
-        If the spectra do not belong together.
+        If the spectra differ in kind, columns, wavenumbers, number of samples or temperature.
     """
     first = spectra[0]
     if len(spectra) == 1:
@@ -41,13 +41,13 @@ def combine_members(spectra: Sequence[Spectrum]) -> Spectrum:
         same = spectrum.wavenumber.shape == first.wavenumber.shape
         if not same or not np.allclose(spectrum.wavenumber, first.wavenumber, rtol=1e-9):
             raise InputError(
-                f"spectrum {k} is on other wavenumbers than the first: all members need one trajectory, sampled alike"
+                f"spectrum {k} has other wavenumbers than the first: all members need the same trajectory and sampling"
             )
         for key in ("samples", "temperature_K"):
             if spectrum.parameters.get(key) != first.parameters.get(key):
                 raise InputError(
                     f"spectrum {k} has {key} = {spectrum.parameters.get(key)}, the first "
-                    f"{first.parameters.get(key)}: all members need one trajectory"
+                    f"{first.parameters.get(key)}: all members need the same trajectory"
                 )
     values = {name: np.array([s.values[name] for s in spectra]) for name in first.values}
     errors = {name: np.mean([s.errors[name] for s in spectra], axis=0) for name in first.errors}

@@ -1,7 +1,7 @@
-"""What light does at a medium of known dielectric function: index, absorption, reflection, loss, conductivity.
+"""Optical constants of a medium from its dielectric function: refractive index, absorption, reflection, loss.
 
-Convention ``exp(-i w t)``: absorption is ``eps'' >= 0`` and ``k >= 0``.  Fresnel's equations: Born and Wolf, Principles
-of Optics, ch. 1.5 and 14.2.
+With the convention ``exp(-i w t)``, absorption is ``eps'' >= 0`` and ``k >= 0``.  Fresnel's equations are in Born and
+Wolf, Principles of Optics, ch. 1.5 and 14.2.
 """
 
 from __future__ import annotations
@@ -20,26 +20,27 @@ UNITS = {
     "emissivity": "1",
     "conductivity": "S/cm",
 }
-"""Units of what :func:`optical_constants` gives."""
+"""Units of the results of :func:`optical_constants`."""
 
 
 def optical_constants(wavenumber, eps) -> dict[str, np.ndarray]:
-    """Return what follows from the dielectric function of an isotropic medium, or along a principal axis.
+    """Return the optical constants of an isotropic medium, or of a crystal along a principal axis.
 
     Parameters
     ----------
     wavenumber : ndarray, shape (n,), in cm^-1
     eps : complex ndarray, shape (n,)
-        Including ``eps_inf``.
+        Dielectric function, including ``eps_inf``.
 
     Returns
     -------
     dict of str to ndarray, shape (n,)
-        ``refractive_index`` n and ``extinction`` k of ``n + i k = sqrt(eps)``; ``absorption_coefficient``
-        ``4 pi k w`` (cm^-1, base e); ``reflectivity`` at normal incidence from vacuum
-        ``R = |(n + i k - 1) / (n + i k + 1)|^2``; ``loss`` ``-Im(1 / eps)``, which peaks at the longitudinal
-        frequencies; ``emissivity`` ``1 - R`` of an opaque body (Kirchhoff), seen along the normal; ``conductivity``
-        ``eps0 w eps''`` (S/cm).
+        * ``refractive_index`` n and ``extinction`` k, from ``n + i k = sqrt(eps)``
+        * ``absorption_coefficient``, ``4 pi k w`` in cm^-1 (base e)
+        * ``reflectivity`` at normal incidence from vacuum, ``R = |(n + i k - 1) / (n + i k + 1)|^2``
+        * ``loss``, ``-Im(1 / eps)``, which has peaks at the longitudinal frequencies
+        * ``emissivity`` of an opaque body along the normal, ``1 - R`` (Kirchhoff)
+        * ``conductivity``, ``eps0 w eps''`` in S/cm
 
     Examples
     --------
@@ -63,14 +64,14 @@ def optical_constants(wavenumber, eps) -> dict[str, np.ndarray]:
 
 
 def check_angle(angle: float) -> float:
-    """Return an angle of incidence in rad; raise InputError if it is not between 0 and 90 degrees."""
+    """Return an angle of incidence (degrees) in rad; raise InputError unless it is at least 0 and below 90 degrees."""
     if not (np.isfinite(angle) and 0 <= angle < 90):
         raise InputError(f"the angle of incidence must be at least 0 and below 90 degrees, got {angle}")
     return float(np.radians(angle))
 
 
 def reflectivity(eps, angle: float = 0.0, polarization: str = "s") -> np.ndarray:
-    r"""Return the power reflectivity of a half space, from vacuum, at an angle.
+    r"""Return the power reflectivity of a half space for light from vacuum at an angle of incidence.
 
     .. math:: r_s = \frac{\cos\theta - \sqrt{\epsilon - \sin^2\theta}}{\cos\theta + \sqrt{\epsilon - \sin^2\theta}},
               \qquad
@@ -80,8 +81,9 @@ def reflectivity(eps, angle: float = 0.0, polarization: str = "s") -> np.ndarray
     Parameters
     ----------
     eps : complex ndarray, shape (n,) or (n, 3, 3)
-        Dielectric function of an isotropic medium, or the tensor of a crystal with x, y and z as principal axes, whose
-        surface is normal to z and whose plane of incidence is xz: s polarization sees ``yy``; p sees ``xx`` and ``zz``,
+        Dielectric function of an isotropic medium, or the tensor of a crystal with principal axes x, y and z. The
+        surface is then normal to z, and the plane of incidence is xz. s polarization depends on ``yy``, and p on ``xx``
+        and ``zz``:
         ``r_p = (sqrt(eps_xx eps_zz) cos - sqrt(eps_zz - sin^2)) / (sqrt(eps_xx eps_zz) cos + sqrt(eps_zz - sin^2))``.
     angle : float, in degrees
         Angle of incidence from the normal.
@@ -95,7 +97,7 @@ def reflectivity(eps, angle: float = 0.0, polarization: str = "s") -> np.ndarray
     Raises
     ------
     InputError
-        If the angle or the polarization is none.
+        If the angle or the polarization is not valid.
 
     Examples
     --------
@@ -120,26 +122,26 @@ def reflectivity(eps, angle: float = 0.0, polarization: str = "s") -> np.ndarray
 
 
 def kramers_kronig(wavenumber, eps_imag) -> np.ndarray:
-    r"""Return ``eps'(w) - eps_inf`` from ``eps''``, a check of spectra that come from elsewhere.
+    r"""Return ``eps'(w) - eps_inf`` from ``eps''``, for example to check spectra from other sources.
 
     .. math:: \epsilon'(\omega) - \epsilon_\infty = \frac{2}{\pi} P\!\!\int_0^\infty
               \frac{\omega' \epsilon''(\omega')}{\omega'^2 - \omega^2} d\omega'
 
-    ``eps''`` is taken to be linear between the grid points, on which the principal value is integrated in closed form.
+    ``eps''`` is interpolated linearly between the grid points, and the principal value is integrated in closed form.
 
     Parameters
     ----------
     wavenumber : ndarray, shape (n,), in cm^-1, increasing
     eps_imag : ndarray, shape (n,)
-        Zero at both ends, or small there.
+        Zero or small at both ends.
 
     Returns
     -------
     ndarray, shape (n,)
     """
     x, y = np.asarray(wavenumber, dtype=float), np.asarray(eps_imag, dtype=float)
-    # eps''(-w) = -eps''(w), so that the integral is that of eps''(s) / (s - w) / pi over the whole axis; by parts, a
-    # function that is linear between grid points gives (change of slope) * u log|u| at each of them, with u = s - w
+    # Because eps''(-w) = -eps''(w), the result is the integral of eps''(s) / (s - w) / pi over all s. Integration by
+    # parts of a piecewise linear function gives (change of slope) * u log|u| at each grid point, with u = s - w.
     grid = np.concatenate([-x[x > 0][::-1], x])
     odd = np.concatenate([-y[x > 0][::-1], y])
     kinks = np.diff(np.diff(odd) / np.diff(grid), prepend=0.0, append=0.0)

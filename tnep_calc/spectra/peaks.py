@@ -1,4 +1,4 @@
-"""Peaks of a spectrum: positions with sub-grid accuracy, and which of them stand out of the noise."""
+"""Peaks of a spectrum: their positions with sub-grid accuracy, and a test of their significance against noise."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..errors import InputError
 from .record import Spectrum
 
 FALSE_ALARM = 0.05
-"""Probability that a spectrum without any peak shows a significant one."""
+"""Probability that a spectrum without any peak has a significant one."""
 
 LOWEST = 1e-3
-"""A minimum beside a peak counts as at least this fraction of the peak (it may be zero, or negative by noise)."""
+"""Smallest value of the minimum next to a peak, relative to the peak; it may be zero, or negative because of noise."""
 
 POOL = 2.0
-"""Errors are pooled over this many resolution widths on either side."""
+"""Range, in resolution widths on either side, over which errors are averaged."""
 
 
 class Peak(NamedTuple):
@@ -29,16 +29,16 @@ class Peak(NamedTuple):
 
 
 def find_peaks(wavenumber, values, prominence: float = 0.05) -> list[Peak]:
-    """Return the peaks of a spectrum, highest first, whether or not they are more than noise.
+    """Return the peaks of a spectrum, highest first, without a test of their significance.
 
-    Position and height come from the parabola through the three highest points of each peak.
+    Position and height are those of the parabola through the three highest points of each peak.
 
     Parameters
     ----------
     wavenumber : ndarray, shape (n,), in cm^-1, equally spaced
     values : ndarray, shape (n,)
     prominence : float
-        Smallest prominence as a fraction of the highest value.
+        Smallest prominence, relative to the highest value.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def find_peaks(wavenumber, values, prominence: float = 0.05) -> list[Peak]:
 
 
 def _with_saddles(wavenumber, values, prominence):
-    """Return peaks, highest first, and for each the indices of its top and of the higher minimum beside it."""
+    """Return peaks, highest first, and for each the indices of its top and of the higher of the minima next to it."""
     x, y = np.asarray(wavenumber, dtype=float), np.asarray(values, dtype=float)
     if x.shape != y.shape or x.ndim != 1:
         raise InputError(f"wavenumber and values must be vectors of one length, got {x.shape} and {y.shape}")
@@ -85,7 +85,7 @@ def _with_saddles(wavenumber, values, prominence):
 
 
 def has_blocks(spectrum: Spectrum, name: str) -> bool:
-    """Return whether a column has errors from blocks of a run, so that peaks can be told from noise."""
+    """Return whether a column has errors from blocks of a run, so that peaks can be distinguished from noise."""
     return name in spectrum.errors and bool(spectrum.parameters.get("blocks"))
 
 
@@ -97,13 +97,13 @@ def visible_peaks(spectrum: Spectrum, name: str, prominence: float = 0.05) -> li
 
 
 def significant_peaks(spectrum: Spectrum, name: str, prominence: float = 0.02) -> list[Peak]:
-    """Return the peaks of a column that are more than noise, highest first.
+    """Return the peaks of a column that are significant against noise, highest first.
 
-    A peak counts if ``log(top / minimum beside it)`` exceeds `z` times the sum of the relative errors of the two
-    (errors of a spectrum are relative, so that its logarithm is nearer to a normal distribution).  `z` is the quantile
-    of Student's t-distribution for a false alarm anywhere in the spectrum with a probability of 5 % (Bonferroni, over
-    as many independent points as resolution widths), with relative errors from the blocks of the run, pooled over
-    neighbouring points.
+    A peak is significant if ``log(top / minimum next to it)`` exceeds `z` times the sum of the relative errors of the
+    two.  The logarithm is used because the errors of a spectrum are relative, so that its distribution is closer to
+    normal.  `z` is the quantile of Student's t-distribution for a probability of 5 % of a false alarm anywhere in the
+    spectrum (Bonferroni correction, with one independent point per resolution width).  Relative errors are those of the
+    blocks of the run, averaged over neighbouring points.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def significant_peaks(spectrum: Spectrum, name: str, prominence: float = 0.02) -
     name : str
         Column.
     prominence : float
-        Smallest prominence as a fraction of the highest value.
+        Smallest prominence, relative to the highest value.
 
     Returns
     -------
@@ -120,11 +120,11 @@ def significant_peaks(spectrum: Spectrum, name: str, prominence: float = 0.02) -
     Raises
     ------
     InputError
-        If the spectrum has no error bars: then peaks cannot be told from noise.
+        If the spectrum has no error bars.
     """
     values = spectrum.column(name)
     if not has_blocks(spectrum, name):
-        raise InputError(f"peaks of '{name}' cannot be told from noise: this spectrum has no error bars")
+        raise InputError(f"peaks of '{name}' cannot be tested against noise: this spectrum has no error bars")
     resolution = float(spectrum.parameters["resolution_fwhm_cm-1"])
     step = spectrum.wavenumber[1] - spectrum.wavenumber[0]
     reach = 2 * max(1, round(POOL * resolution / step)) + 1
@@ -132,8 +132,8 @@ def significant_peaks(spectrum: Spectrum, name: str, prominence: float = 0.02) -
     def pool(column):
         return np.sqrt(np.maximum(ndimage.uniform_filter1d(column**2, reach, mode="nearest"), 0.0))
 
-    # the relative variance of the spectrum of a Gaussian process is the same everywhere, if as many directions take
-    # part: half of what neighbours say, half of what all points say (their median)
+    # The relative variance of the spectrum of a Gaussian process is the same everywhere if equally many directions
+    # contribute. Use the average of the local variance and the median over all points.
     size = pool(values)
     relative = np.divide(pool(spectrum.errors[name]), size, out=np.zeros_like(size), where=size > 0)
     relative = np.sqrt(0.5 * (relative**2 + np.median(relative) ** 2))

@@ -1,11 +1,13 @@
 """Scattering geometries of oriented crystals in Porto notation ``a(bc)d``.
 
-``a`` is the direction in which the incident light travels, ``b`` its polarization, ``c`` the polarization that is
-detected, and ``d`` the direction in which the scattered light travels (Damen, Porto and Tell, Phys. Rev. 142, 570
-(1966)).  A mode of Raman tensor ``A`` scatters with ``|c . A . b|^2``; the phonon takes up ``q = k_a - k_d``.
+``a`` is the direction in which the incident light travels, ``b`` is its polarization, ``c`` is the detected
+polarization, and ``d`` is the direction in which the scattered light travels (Damen, Porto and Tell, Phys. Rev. 142,
+570 (1966)).  The intensity of a mode with the Raman tensor ``A`` is proportional to ``|c . A . b|^2``, and the phonon
+has the wave vector ``q = k_a - k_d``.
 
-Axes are Cartesian: ``x``, ``y``, ``z``; a minus sign or a bar turns one round (``-z``, ``z̄``).  Any direction can be
-given in brackets, ``[1,1,0]`` or ``[1-10]``: Cartesian, or in lattice vectors where a cell is given.
+The axes ``x``, ``y`` and ``z`` are Cartesian.  A minus sign or a bar reverses a direction (``-z``, ``z̄``).  Any other
+direction is given in brackets, ``[1,1,0]`` or ``[1-10]``, as Cartesian components, or in lattice vectors if a cell is
+given.
 """
 
 from __future__ import annotations
@@ -20,10 +22,10 @@ from ..errors import InputError
 
 AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 BARS = "\u0304\u0305"
-"""Combining macron and overline: a bar over the letter before it."""
+"""Combining macron and overline, which put a bar over the preceding letter."""
 
 TRANSVERSE = 1e-4
-"""Largest cosine between a polarization and the direction in which its light travels."""
+"""Largest accepted cosine between a polarization and the direction of its light."""
 
 _DIRECTION = rf"-?(?:[xyz][{BARS}]?|\[[^\[\]()]*\])"
 _PORTO = re.compile(rf"({_DIRECTION})\(({_DIRECTION})[,\s]*({_DIRECTION})\)({_DIRECTION})")
@@ -37,11 +39,16 @@ class Geometry:
     Attributes
     ----------
     label : str
-        As the user wrote it, without blanks.
+        The notation of the user, without blanks.
     incident, scattered : ndarray, shape (3,)
-        Directions in which the incident and the scattered light travel, inside the crystal.
+        Directions in which the incident and the scattered light travel inside the crystal.
     incident_field, scattered_field : ndarray, shape (3,)
-        Polarizations, perpendicular to them.
+        Polarizations, which are perpendicular to these directions.
+
+    Raises
+    ------
+    InputError
+        If a polarization is not perpendicular to its direction.
     """
 
     label: str
@@ -61,17 +68,17 @@ class Geometry:
 
     @property
     def q(self) -> np.ndarray | None:
-        """Direction of the phonon's wave vector, ``k_incident - k_scattered``; None for forward scattering."""
+        """Unit vector along the phonon's wave vector, ``k_incident - k_scattered``; None for forward scattering."""
         transfer = self.incident - self.scattered
         length = np.linalg.norm(transfer)
         return None if length < TRANSVERSE else transfer / length
 
     def project(self, tensor):
-        """Return ``c . A . b`` of tensors, shape (..., 3, 3), real or complex; its absolute square is the intensity."""
+        """Return ``c . A . b``, shape (...), of tensors of shape (..., 3, 3); its absolute square is the intensity."""
         return np.einsum("i,...ij,j->...", self.scattered_field, np.asarray(tensor), self.incident_field)
 
     def rotated(self, rotation) -> Geometry:
-        """Return the geometry with all four vectors turned by a rotation matrix, shape (3, 3)."""
+        """Return the geometry with all four vectors rotated by an orthogonal matrix of shape (3, 3)."""
         matrix = np.asarray(rotation, dtype=float)
         if matrix.shape != (3, 3) or not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-8):
             raise InputError("a rotation must be an orthogonal matrix of shape (3, 3)")
@@ -90,7 +97,7 @@ def parse_direction(text: str, cell=None) -> np.ndarray:
     ----------
     text : str
     cell : array_like, shape (3, 3), optional
-        Lattice vectors in rows.  If given, brackets are lattice directions ``u a + v b + w c``; letters stay Cartesian.
+        Lattice vectors in rows.  If given, brackets mean ``u a + v b + w c``; letters are always Cartesian.
 
     Returns
     -------
@@ -167,26 +174,26 @@ def parse_porto(text: str, cell=None) -> Geometry:
     match = _PORTO.fullmatch(re.sub(r"\s*([()])\s*", r"\1", unicodedata.normalize("NFD", label)))
     if match is None:
         raise InputError(
-            f"'{label}' is not Porto notation a(bc)d, such as z(xy)-z: direction of the incident light, its "
-            "polarization and the detected one in parentheses, direction of the scattered light"
+            f"'{label}' is not in Porto notation a(bc)d, such as z(xy)-z: direction of the incident light, incident "
+            "and detected polarization in parentheses, direction of the scattered light"
         )
     return Geometry(label, *(parse_direction(part, cell) for part in match.groups()))
 
 
 def polarization_settings(incident, vertical, scattered=None) -> dict[str, Geometry]:
-    """Return the four geometries VV, VH, HV and HH of a set-up.
+    """Return the four geometries VV, VH, HV and HH of an experiment.
 
-    The first letter is the polarization of the incident light, the second the one detected.  Horizontal is
-    perpendicular to vertical and to the direction of the light.
+    The first letter is the incident polarization, and the second is the detected one.  Horizontal (H) is perpendicular
+    to vertical (V) and to the direction of the light.
 
     Parameters
     ----------
     incident : array_like, shape (3,)
         Direction in which the incident light travels.
     vertical : array_like, shape (3,)
-        Perpendicular to the directions of both lights (for 90-degree scattering: to the scattering plane).
+        Vertical direction, perpendicular to incident and scattered light.
     scattered : array_like, shape (3,), optional
-        Direction of the scattered light; None: backscattering.
+        Direction in which the scattered light travels. Default: backscattering.
 
     Returns
     -------

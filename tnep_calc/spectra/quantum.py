@@ -1,4 +1,4 @@
-"""Quantum and optical factors that turn a classical line shape into a measured intensity."""
+"""Quantum and optical factors between a classical line shape and a measured intensity."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ NM_INV_CM = 1e7
 
 
 def check_temperature(temperature) -> float:
-    """Return the temperature in K as a float; raise InputError where it is missing or not positive."""
+    """Return the temperature in K as a float; raise InputError if it is missing or not positive."""
     if temperature is None:
-        raise InputError("the temperature (K) of the simulation is not known: give it")
+        raise InputError("the temperature of the simulation is not known: give it in K")
     if not (np.isfinite(temperature) and temperature > 0):
         raise InputError(f"the temperature must be a positive number of K, got {temperature}")
     return float(temperature)
 
 
 def bose_factor(wavenumber, temperature: float) -> np.ndarray:
-    """Return ``x / (1 - exp(-x)) = x (n(w) + 1)``, ``x = h c w / k_B T``, for Stokes scattering.
+    """Return ``x / (1 - exp(-x)) = x (n(w) + 1)`` with ``x = h c w / k_B T``, for Stokes scattering.
 
-    The harmonic quantum correction: it maps the classical fluctuation spectrum of a harmonic mode onto the quantum
-    one, exactly (Ramirez et al., J. Chem. Phys. 121, 3973 (2004)).  It belongs to scattering intensities only:
-    ``eps''`` and the absorption coefficient of the classical fluctuation-dissipation theorem are already exact for
-    harmonic modes, and multiplying them by it is an error.
+    This is the harmonic quantum correction, which converts the classical fluctuation spectrum of a harmonic mode
+    exactly to the quantum one (Ramirez et al., J. Chem. Phys. 121, 3973 (2004)).  It applies to scattering intensities
+    only.  ``eps''`` and the absorption coefficient from the classical fluctuation-dissipation theorem are already exact
+    for harmonic modes and must not be multiplied by it.
 
     Parameters
     ----------
     wavenumber : ndarray, in cm^-1
+        Stokes shift; negative for the anti-Stokes side.
     temperature : float, in K
 
     Returns
@@ -51,13 +52,14 @@ def bose_factor(wavenumber, temperature: float) -> np.ndarray:
 
 
 def laser_factor(wavenumber, laser: float) -> np.ndarray:
-    """Return ``((w_L - w) / w_L)^4``: the frequency dependence of the scattered power, relative to the laser line.
+    """Return ``((w_L - w) / w_L)^4``, the frequency dependence of the scattered power relative to the laser line.
 
     Parameters
     ----------
     wavenumber : ndarray, in cm^-1
-        Stokes shift.
-    laser : float, in nm (vacuum)
+        Stokes shift; negative for the anti-Stokes side.
+    laser : float, in nm
+        Vacuum wavelength of the laser.
 
     Returns
     -------

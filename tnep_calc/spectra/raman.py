@@ -16,7 +16,7 @@ from .record import Spectrum
 from .streaming import apply
 
 INTENSITY = "A^6/cm^-1"
-"""Unit of intensities and line shapes: squared volume polarizability per wavenumber."""
+"""Unit of intensities and line shapes, the squared volume polarizability per wavenumber."""
 
 CROSS_SECTION = "cm^2/sr/cm^-1"
 """Unit of cross-sections per molecule."""
@@ -24,10 +24,10 @@ CROSS_SECTION = "cm^2/sr/cm^-1"
 POWDER = ("VV", "VH", "unpolarised")
 
 VV_ANISOTROPIC = 2.0 / 15.0
-"""Weight of the anisotropic spectrum ``S[tr(B B)]`` in VV: 4/45 of gamma^2 = (3/2) tr(B B)."""
+"""Weight of the anisotropic spectrum ``S[tr(B B)]`` in VV, from (4/45) gamma^2 with gamma^2 = (3/2) tr(B B)."""
 
 VH_ANISOTROPIC = 1.0 / 10.0
-"""Weight of the anisotropic spectrum in VH: 1/15 of gamma^2."""
+"""Weight of the anisotropic spectrum ``S[tr(B B)]`` in VH, from (1/15) gamma^2."""
 
 
 def invariants(polarizability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -36,13 +36,14 @@ def invariants(polarizability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     polarizability : ndarray, shape (n, 3, 3) or (n, 9)
+        Tensors, in any unit, which is also that of the results.
 
     Returns
     -------
     mean : ndarray, shape (n,)
         A third of the trace.
     anisotropic : ndarray, shape (n, 6)
-        Traceless part B as (xx, yy, zz, sqrt2 yz, sqrt2 xz, sqrt2 xy), so that its square is ``tr(B B)``.
+        Traceless part B as (xx, yy, zz, sqrt2 yz, sqrt2 xz, sqrt2 xy), so that its square sum is ``tr(B B)``.
     """
     tensor = polarizability.reshape(-1, 3, 3)
     mean = np.trace(tensor, axis1=1, axis2=2) / 3
@@ -74,49 +75,52 @@ def raman_spectrum(
               \frac{x}{1 - e^{-x}}\, L(\tilde\nu), \qquad x = \frac{h c \tilde\nu}{k_B T}
 
     with the classical line shapes ``L_VV = S[a] + (2/15) S[tr(B B)]`` and ``L_VH = (1/10) S[tr(B B)]``, where
-    ``alpha = a 1 + B``, ``a = tr(alpha) / 3`` (McQuarrie, Statistical Mechanics, ch. 21; with gamma^2 = (3/2) tr(B B)
-    these are the weights (45 a^2 + 4 gamma^2)/45 and gamma^2/15).  VH/VV is at most 3/4.  ``S`` is normalised per
-    wavenumber: ``integral of S[a] over all (positive and negative) wavenumbers = <(a - <a>)^2>``.
+    ``alpha = a 1 + B`` and ``a = tr(alpha) / 3`` (McQuarrie, Statistical Mechanics, ch. 21).  With
+    gamma^2 = (3/2) tr(B B) these are the weights (45 a^2 + 4 gamma^2)/45 and gamma^2/15.  VH/VV is at most 3/4.  ``S``
+    is normalised per wavenumber: the integral of ``S[a]`` over positive and negative wavenumbers is ``<(a - <a>)^2>``.
 
-    An oriented crystal is projected first, ``L = S[e_s . alpha . e_i]`` for each geometry; no average over directions
-    can be made of its spectra.  On the anti-Stokes side the factors are ``((w_L + w) / w_L)^4`` and ``x / (e^x - 1)``.
+    For an oriented crystal the polarizability is projected first, ``L = S[e_s . alpha . e_i]`` for each geometry.  The
+    average over directions cannot be computed from these spectra.  On the anti-Stokes side the factors are
+    ``((w_L + w) / w_L)^4`` and ``x / (e^x - 1)``.
 
-    Intensities are relative to the fourth power of the laser frequency and share one absolute scale: times
-    ``(2 pi w_L)^4`` they are differential cross-sections of the cell (power per power, per solid angle and wavenumber,
-    inside the medium; no local-field factor is applied).  `molecules` gives them per molecule; they integrate to
-    ``(2 pi)^4 (w_L - w)^4 / 45 * (45 a'^2 + 7 gamma'^2) h / (8 pi^2 c w) / (1 - exp(-x))`` for a harmonic mode.
+    All intensities share one absolute scale, in which the fourth power of the laser frequency is left out.  Times
+    ``(2 pi w_L)^4`` they are differential cross-sections of the cell: scattered power per incident power, solid angle
+    and wavenumber inside the medium, without a local-field factor.  `molecules` adds them per molecule; for a harmonic
+    mode they integrate to ``(2 pi)^4 (w_L - w)^4 / 45 * (45 a'^2 + 7 gamma'^2) h / (8 pi^2 c w) / (1 - exp(-x))``.
 
     Parameters
     ----------
     polarizability : ndarray, shape (n, 3, 3), or sequence of such, in e·Å²/V
-        Total polarizability of the cell; the mean (Rayleigh line) is removed.
+        Total polarizability of the cell; its mean (Rayleigh line) is subtracted.
     dt : float, in fs
         Sampling interval.
     temperature : float, in K
     resolution : float, optional, in cm^-1
-        Full width at half maximum of an infinitely sharp mode; None: 10, or coarser for a short run
+        Full width at half maximum that an infinitely sharp mode gets. Default: 10, or more for a short run
         (:func:`.estimate.choose_resolution`).
     window : {"gaussian", "hann"}
+        Lag window (:mod:`.windows`).
     blocks : int, optional
-        Number of blocks for the error bars; 0 or 1: none; None: up to 20, each at least two windows long.
+        Number of blocks for the error bars; 0 or 1: no error bars. Default: up to 20, each at least two windows long.
     laser : float, in nm
         Vacuum wavelength of the exciting laser.
     geometries : sequence of Geometry
-        Of an oriented crystal; each gives a column named by its label (:func:`.porto.parse_porto`), or
-        ``oriented_VV``, ``oriented_VH``, ... for those of :func:`.porto.polarization_settings`.
+        Geometries of an oriented crystal. Each adds a column with the name of its label (:func:`.porto.parse_porto`),
+        or ``oriented_VV``, ``oriented_VH``, ... for those of :func:`.porto.polarization_settings`.
     anti_stokes : bool
-        Whether every intensity is given on the anti-Stokes side as well, as ``anti_stokes_<name>``.
+        Whether to add the anti-Stokes side of every intensity, as ``anti_stokes_<name>``.
     molecules : int, optional
-        Number of molecules in the cell; adds ``cross_section_<name>`` per molecule for VV, VH and unpolarised.
+        Number of molecules in the cell, to add ``cross_section_<name>`` per molecule for VV, VH and unpolarised.
     max_wavenumber : float, in cm^-1
-        Where the result ends (at most the Nyquist wavenumber).
+        Last wavenumber of the result (at most the Nyquist wavenumber).
 
     Returns
     -------
     Spectrum
-        Columns ``VV``, ``VH``, ``unpolarised`` (VV + VH: no analyser) and the classical line shapes ``isotropic``
-        ``S[a]`` and ``anisotropic`` ``S[tr(B B)]`` without the two factors; all in Å^6 per cm^-1 (volume
-        polarizability squared); ``depolarisation``, the ratio VH / VV, which is noise where there is no band.
+        Intensities ``VV``, ``VH`` and ``unpolarised`` (VV + VH, no analyser), and the classical line shapes
+        ``isotropic`` (``S[a]``) and ``anisotropic`` (``S[tr(B B)]``) without the two factors, all in Å^6 per cm^-1
+        (squared volume polarizability).  The column ``depolarisation`` is the ratio VH / VV, which is noise where there
+        is no band.
 
     Raises
     ------
@@ -139,7 +143,7 @@ def raman_spectrum(
     if molecules is not None and not (isinstance(molecules, int) and molecules > 0):
         raise InputError(f"the number of molecules must be a positive integer, got {molecules}")
     labels = [geometry.label for geometry in geometries]
-    # VV and VH are the names of the powder's
+    # the labels VV, VH, ... of a crystal must differ from the columns of the powder
     labels = [f"oriented_{label}" if set(label) <= set("VH") else label for label in labels]
     if len(set(labels)) < len(labels):
         raise InputError(f"a geometry is given twice: {', '.join(labels)}")
@@ -203,7 +207,7 @@ def raman_spectrum(
 
 
 def cross_section_scale(laser: float) -> float:
-    """Return ``(2 pi w_L)^4`` in cm^2 per Å^6: from intensities in Å^6 to cross-sections in cm^2.
+    """Return ``(2 pi w_L)^4`` in cm^2 per Å^6, the factor from intensities to cross-sections; `laser` in nm.
 
     Examples
     --------
@@ -214,5 +218,5 @@ def cross_section_scale(laser: float) -> float:
 
 
 def _ratio(numerator, denominator):
-    """Return a quotient, zero where the denominator is not positive."""
+    """Return the quotient, or zero where the denominator is not positive."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

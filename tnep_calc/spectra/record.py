@@ -1,4 +1,4 @@
-"""The result record that every spectrum function returns, every writer writes and every plot draws."""
+"""The class :class:`Spectrum`, the result of all spectrum functions and the input of all writers and plots."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..errors import InputError
 
 @dataclass(frozen=True)
 class Spectrum:
-    """A spectrum with everything needed to use it again.
+    """A spectrum with its units, errors and parameters.
 
     Attributes
     ----------
     kind : str
-        ``"infrared"``, ``"raman"``, ``"dielectric"``, ``"partial"`` or ``"reference"``.
+        ``"infrared"``, ``"raman"``, ``"dielectric"``, ``"partial"``, ``"modes"`` or ``"reference"``.
     wavenumber : ndarray, shape (n,), in cm^-1
     values : dict of str to ndarray, shape (n,)
         Named columns.
@@ -27,12 +27,12 @@ class Spectrum:
     errors : dict of str to ndarray, shape (n,)
         Standard errors of columns, in the same unit; empty if the series was too short for blocks.
     parameters : dict of str to str, number, list or None
-        Everything that the numbers depend on; names carry their unit.
+        All parameters that the values depend on; their names end in their unit.
     spreads : dict of str to ndarray, shape (n,)
         Standard deviations over the members of an ensemble of models, in the unit of the column; empty for one model.
     replicas : dict of str to ndarray, shape (blocks, n)
-        Columns with one block of the run left out, for the errors of anything derived from them
-        (:func:`.estimate.jackknife_error`); not in text files.
+        Columns with each block of the run left out, for the errors of derived quantities
+        (:func:`.estimate.jackknife_error`). They are not written to text files.
     """
 
     kind: str
@@ -52,16 +52,16 @@ class Spectrum:
                     f"got {np.shape(column)}"
                 )
         if set(self.units) != set(self.values) or not {*self.errors, *self.spreads} <= set(self.values):
-            raise InputError("every column needs a unit, and errors and spreads belong to columns")
+            raise InputError("every column needs a unit, and every error or spread must belong to a column")
 
     def column(self, name: str) -> np.ndarray:
-        """Return a column; an unknown name is an InputError that lists the known ones."""
+        """Return a column, shape (n,); InputError if there is no column of that name."""
         if name not in self.values:
             raise InputError(f"this {self.kind} spectrum has no '{name}', only {', '.join(self.values)}")
         return self.values[name]
 
     def between(self, low: float, high: float) -> Spectrum:
-        """Return the part with ``low <= wavenumber <= high`` (cm^-1)."""
+        """Return the part with ``low <= wavenumber <= high`` (cm^-1); InputError if it has no points."""
         keep = (self.wavenumber >= low) & (self.wavenumber <= high)
         if not keep.any():
             raise InputError(
@@ -84,9 +84,9 @@ class Spectrum:
         ----------
         ax : matplotlib Axes
         columns : str or sequence of str, optional
-            None: the first column.
+            Columns to draw. Default: the first one.
         **style
-            For ``ax.plot``.
+            Arguments of ``ax.plot``.
 
         Returns
         -------
@@ -105,15 +105,15 @@ class Spectrum:
         return ax
 
     def _with(self, other, operate: Callable, error: Callable) -> Spectrum:
-        """Return the result of an operation on every column, with errors of independent spectra."""
+        """Return the result of an operation on every column, with errors as of independent spectra."""
         if isinstance(other, Spectrum):
             same = self.wavenumber.shape == other.wavenumber.shape
             if not same or not np.allclose(self.wavenumber, other.wavenumber, rtol=1e-9, atol=1e-9):
-                raise InputError("spectra on different wavenumbers: bring them to one grid first (Spectrum.on_grid)")
+                raise InputError("the spectra have different wavenumbers: use Spectrum.on_grid first")
             common = [name for name in self.values if self.units[name] == other.units.get(name)]
             if not common:
                 raise InputError(
-                    f"these spectra have no column of one unit in common: {', '.join(self.values)} and "
+                    f"these spectra have no column of the same name and unit: {', '.join(self.values)} and "
                     f"{', '.join(other.values)}"
                 )
             second: dict = other.values
@@ -151,13 +151,23 @@ class Spectrum:
         return self * (1.0 / float(divisor))
 
     def on_grid(self, wavenumber) -> Spectrum:
-        """Return the spectrum on other wavenumbers (cm^-1), by linear interpolation, inside of its own range.
+        """Return the spectrum interpolated linearly to other wavenumbers.
 
-        Errors are interpolated as they are; replicas stay behind.
+        Errors and spreads are interpolated too.  Replicas are dropped.
+
+        Parameters
+        ----------
+        wavenumber : array_like, shape (m,), in cm^-1
+            Increasing wavenumbers within the range of the spectrum.
+
+        Raises
+        ------
+        InputError
+            If the wavenumbers do not increase, or are outside the range of the spectrum.
         """
         grid = np.asarray(wavenumber, dtype=float)
         if grid.ndim != 1 or (np.diff(grid) <= 0).any():
-            raise InputError("a grid is a vector of increasing wavenumbers")
+            raise InputError("the grid must be a vector of increasing wavenumbers")
         if grid[0] < self.wavenumber[0] - 1e-9 or grid[-1] > self.wavenumber[-1] + 1e-9:
             raise InputError(
                 f"the grid, {grid[0]:g} to {grid[-1]:g} cm^-1, reaches beyond the spectrum, {self.wavenumber[0]:g} to "

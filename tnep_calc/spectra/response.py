@@ -45,11 +45,11 @@ def dielectric_spectrum(
     angle: float | None = None,
     max_wavenumber: float | None = None,
 ) -> Spectrum:
-    r"""Return the dielectric function of a run and what follows from it.
+    r"""Return the dielectric function of a run, and the optical constants that follow from it.
 
-    From the dipole, :func:`.dielectric.dielectric_function`, or from the current ``dM/dt = sum_j Z_j . v_j``,
-    :func:`.dielectric.dielectric_function_from_current`: two ways to the same numbers.  No quantum correction is
-    applied: the classical fluctuation-dissipation form is exact for harmonic modes.
+    The dipole (:func:`.dielectric.dielectric_function`) and the current ``dM/dt = sum_j Z_j . v_j``
+    (:func:`.dielectric.dielectric_function_from_current`) give the same result.  No quantum correction is applied,
+    because the classical fluctuation-dissipation form is exact for harmonic modes.
 
     Parameters
     ----------
@@ -58,32 +58,33 @@ def dielectric_spectrum(
     volume : float, in Å³
     temperature : float, in K
     dipole : ndarray, shape (n, 3), or sequence of such, in e·Å
-        Total dipole of the cell on one branch.  Give this or `current`.
+        Total dipole of the cell on one branch; its mean is subtracted.  Give either this or `current`.
     current : ndarray, shape (n, 3), or sequence of such, in e·Å/fs
         Time derivative of the dipole.
     eps_inf : float or ndarray, shape (3, 3), optional
-        Electronic dielectric constant; None: 1, so that the optical quantities are those of the ions alone.
+        Electronic dielectric constant. Default: 1, so that the optical constants are those of the ions alone.
     resolution : float, optional, in cm^-1
-        Full width at half maximum of an infinitely sharp mode; None: 10, or coarser for a short run
+        Full width at half maximum that an infinitely sharp mode gets. Default: 10, or more for a short run
         (:func:`.estimate.choose_resolution`).
     window : {"gaussian", "hann"}
+        Lag window (:mod:`.windows`).
     blocks : int, optional
-        Number of blocks for the error bars; 0 or 1: none; None: up to 20, each at least two windows long.
+        Number of blocks for the error bars; 0 or 1: no error bars. Default: up to 20, each at least two windows long.
     direction : array_like, shape (3,), optional
-        Direction of the field for ``n.eps.n``; None: a third of the trace (isotropic media).
+        Direction n of the field, for ``n.eps.n``. Default: a third of the trace (isotropic media).
     tensor : bool
-        Whether the six components are given as well, ``eps_real_xx`` to ``eps_imag_xy``.
+        Whether to add the six components of the tensor, ``eps_real_xx`` to ``eps_imag_xy``.
     angle : float, optional, in degrees
-        Adds ``reflectivity_s`` and ``reflectivity_p`` at this angle of incidence (:func:`.optics.reflectivity`):
-        of the isotropic medium, or, with `tensor`, of a crystal whose surface is normal to z, plane of incidence xz.
+        Angle of incidence, to add ``reflectivity_s`` and ``reflectivity_p`` (:func:`.optics.reflectivity`) of the
+        isotropic medium, or with `tensor` of a crystal with its surface normal to z and the plane of incidence xz.
     max_wavenumber : float, optional, in cm^-1
-        Where the result ends; None: the Nyquist wavenumber.
+        Last wavenumber of the result. Default: the Nyquist wavenumber.
 
     Returns
     -------
     Spectrum
-        Of kind ``"dielectric"``; columns ``eps_real``, ``eps_imag``, ``absorption`` (n·alpha) and those of
-        :func:`.optics.optical_constants`.  The parameters hold ``static_fluctuation`` (ionic part of the static
+        Of kind ``"dielectric"``, with the columns ``eps_real``, ``eps_imag``, ``absorption`` (n·alpha) and those of
+        :func:`.optics.optical_constants`.  The parameters contain ``static_fluctuation`` (ionic part of the static
         constant) and ``f_sum_cm-2`` (:func:`.dielectric.f_sum_rule` up to the Nyquist wavenumber).
 
     Raises
@@ -102,7 +103,7 @@ def dielectric_spectrum(
     if dipole is not None and current is None:
         pieces, transform = centre(as_pieces(dipole, (3,), "dipole")), dielectric_function
     elif current is not None and dipole is None:
-        # the mean current is the drift of the dipole, of which an insulator has none: it is not removed, but seen
+        # the mean is not subtracted: a drift of the dipole, which an insulator does not have, must remain visible
         pieces, transform = as_pieces(current, (3,), "current"), dielectric_function_from_current
     else:
         raise InputError("give either the dipole or the current")

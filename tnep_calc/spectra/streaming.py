@@ -1,8 +1,8 @@
-"""Signals that are longer than memory: read piece by piece, when they are needed.
+"""Signals that do not fit in memory, which are read in chunks when they are needed.
 
-A :class:`LazySignal` stands where an array may stand in every spectrum function.  It knows where its samples lie (an
-HDF5 dataset, a memory map, anything with a length and slices) and what is done to them; only the chunks that are being
-worked on are in memory, 65,536 samples or four windows at a time.
+Every spectrum function accepts a :class:`LazySignal` instead of an array.  It refers to a source of samples (an HDF5
+dataset, a memory map, or any object with a length and slices) and to a transformation of them.  Only the current chunk
+is in memory, of 65,536 samples or four windows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 
 CHUNK = 1 << 16
-"""Number of samples that are worked on at once."""
+"""Number of samples that are processed at once."""
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -30,12 +30,12 @@ class LazySignal:
     start, stop : int, optional
         Rows of `source` that belong to the signal.
     transform : callable, optional
-        What is done to each chunk of rows; keeps the first axis.
+        Function of a chunk of rows, which must keep the first axis.
 
     Attributes
     ----------
     shape : tuple of int
-        Of the whole signal, after `transform`.
+        Shape of the whole signal after `transform`.
 
     Examples
     --------
@@ -59,7 +59,13 @@ class LazySignal:
         return self.stop - self.start
 
     def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Return the rows from `start` to `stop` (the end) as an array of floats; what is not finite is an error."""
+        """Return the rows from `start` to `stop` (default: the end) as an array of floats.
+
+        Raises
+        ------
+        InputError
+            If a value is not finite.
+        """
         stop = len(self) if stop is None else min(stop, len(self))
         rows = np.asarray(self.source[self.start + start : self.start + stop], dtype=float)
         if not np.isfinite(rows).all():
@@ -68,34 +74,34 @@ class LazySignal:
         return rows if self.transform is None else self.transform(rows)
 
     def map(self, function: Transform) -> LazySignal:
-        """Return the signal with one transformation more, applied chunk by chunk."""
+        """Return the signal with an additional transformation, which is applied to each chunk."""
         before = self.transform
         after = function if before is None else lambda rows: function(before(rows))
         return LazySignal(self.source, self.start, self.stop, after)
 
     def __getitem__(self, key) -> LazySignal:
-        """Return some rows (a slice with step 1), or some columns of all rows (``[:, columns]``)."""
+        """Return a slice of rows with step 1, optionally with some of the columns (``[rows, columns]``)."""
         if isinstance(key, tuple):
             rows, columns = key
             return self[rows].map(lambda chunk: chunk[:, columns])
         first, last, step = key.indices(len(self))
         if step != 1:
-            raise InputError("a signal that is read in chunks has no slices with a step")
+            raise InputError("a signal that is read in chunks cannot be sliced with a step")
         return LazySignal(self.source, self.start + first, self.start + max(first, last), self.transform)
 
 
 def apply(piece, function: Transform):
-    """Return ``function(piece)`` for an array, and the mapped signal for a lazy one."""
-    return piece.map(function) if isinstance(piece, LazySignal) else function(piece)
+    """Return ``function(piece)`` for an array, or else the signal with that transformation."""
+    return function(piece) if isinstance(piece, np.ndarray) else piece.map(function)
 
 
 def rows_of(piece, start: int, stop: int) -> np.ndarray:
-    """Return some rows of an array or a lazy signal as an array."""
+    """Return the rows from `start` to `stop` of an array or a lazy signal as an array."""
     return piece.read(start, stop) if isinstance(piece, LazySignal) else piece[start:stop]
 
 
 def chunks_of(piece, overlap: int = 0, size: int = CHUNK) -> Iterator[np.ndarray]:
-    """Yield a piece in chunks of `size` rows, each with up to `overlap` rows of the next one at its end.
+    """Yield a piece in chunks of `size` rows, each followed by up to `overlap` rows of the next chunk.
 
     Examples
     --------

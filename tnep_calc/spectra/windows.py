@@ -1,11 +1,11 @@
-"""Lag windows: what the correlation function is multiplied with, and the resolution that follows.
+"""Lag windows, by which correlation functions are multiplied, and the resolution that follows from them.
 
-A window ``g(t)`` with ``g(0) = 1`` convolves the spectrum with its transform.  The resolution is the full width at
-half maximum of that transform:
+Multiplication by a window ``g(t)`` with ``g(0) = 1`` convolves the spectrum with the transform of the window.  The
+resolution is the full width at half maximum of that transform:
 
-* Gaussian ``exp(-t^2 / 2 s^2)``: ``FWHM = sqrt(8 ln 2) / (2 pi c s)``; its transform is positive, so that it adds no
-  negative side lobes.  Cut at 5 s, where it is 4e-6.
-* Hann ``cos^2(pi t / 2 T)``, zero from T on: ``FWHM = 1 / (c T)`` exactly; side lobes of -2.7 % of the main one.
+* Gaussian, ``exp(-t^2 / 2 s^2)``: ``FWHM = sqrt(8 ln 2) / (2 pi c s)``.  Its transform is positive, without negative
+  side lobes.  It is cut at 5 s, where it is 4e-6.
+* Hann, ``cos^2(pi t / 2 T)``, zero beyond T: ``FWHM = 1 / (c T)`` exactly.  It has side lobes of -2.7 % of the maximum.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..units import INV_CM_TO_RAD_PER_FS
 WINDOWS = ("gaussian", "hann")
 
 GAUSSIAN_CUT = 5.0
-"""Where the Gaussian window ends, in units of its standard deviation."""
+"""Length of the Gaussian window, in units of its standard deviation."""
 
 
 def window_time(kind: str, resolution: float) -> float:
@@ -58,19 +58,19 @@ def lag_window(kind: str, resolution: float, dt: float) -> np.ndarray:
     ----------
     kind : {"gaussian", "hann"}
     resolution : float, in cm^-1
-        Full width at half maximum of the line that a perfectly sharp mode becomes.
+        Full width at half maximum that an infinitely sharp mode gets.
     dt : float, in fs
         Sampling interval.
 
     Returns
     -------
     ndarray, shape (n_lags,)
-        1 at lag 0; as long as the window (5 standard deviations of a Gaussian), at least two lags.
+        1 at lag 0. The length is that of the window (5 standard deviations of a Gaussian), at least two lags.
 
     Raises
     ------
     InputError
-        For an unknown window, or a resolution or interval that is not positive.
+        If the window is unknown, or the resolution or interval is not positive.
     """
     scale = window_time(kind, resolution)
     if not (np.isfinite(dt) and dt > 0):

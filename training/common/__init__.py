@@ -1,1 +1,1 @@
-"""What the trainings of all model families share; it imports none of them."""
+"""Code that the trainings of all model families share; it imports none of the families."""

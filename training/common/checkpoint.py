@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.files import check_readable
+from tnep_calc.io.files import atomic_output, check_readable
 from tnep_calc.structures import LABELS, LabelledStructure
 
+from . import processes
 from .config import BaseConfig
 from .splits import geometry_groups
 
@@ -34,47 +35,53 @@ def hash_of_data(structures: Iterable[LabelledStructure]) -> str:
     data = hashlib.sha256()
     for s in structures:
         data.update(" ".join(s.symbols).encode())
-        for value in (s.positions, s.cell, s.pbc, s.weight, s.electric_field, *(getattr(s, name) for name in LABELS)):
+        labels = [getattr(s, name) for name in LABELS]
+        if labels[-1] is None:  # structures without the label that was added last have the hash of earlier versions
+            del labels[-1]
+        for value in (s.positions, s.cell, s.pbc, s.weight, s.electric_field, *labels):
             data.update(b"-" if value is None else np.ascontiguousarray(value).tobytes())
     return data.hexdigest()
 
 
 def fingerprint(config: BaseConfig, structures: Sequence[LabelledStructure]) -> dict[str, str]:
-    """Return hashes of what makes a run another one: data and settings, without file names, lengths and intervals."""
+    """Return hashes of data and settings that identify a run: file names, lengths and intervals do not count."""
     groups = geometry_groups(structures)
     found = {"configuration": hash_of_settings(config.identity()), "data": hash_of_data(structures)}
     if len(np.unique(groups)) < len(groups) and (config.data.test_fraction or config.data.validation_fraction):
-        found["split"] = hashlib.sha256(groups.astype("<i8").tobytes()).hexdigest()  # once, these were drawn apart
+        found["split"] = hashlib.sha256(
+            groups.astype("<i8").tobytes()
+        ).hexdigest()  # earlier versions split such geometries
     if config.start is not None:
         found["start"] = hashlib.sha256(config.start.read_bytes()).hexdigest()
     return found
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Call `write` with a temporary name in the same folder, flush it to disk, and rename it to `path`.
-
-    The temporary name is always the same, so that killed runs do not leave a trail of files.
-    """
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
-    write(temporary)
-    with open(temporary, "rb+") as handle:
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
+    """Call `write` with a temporary path in the same folder, flush that file to disk, and rename it to `path`."""
+    with atomic_output(path, force=True) as temporary:
+        write(temporary)
+        with open(temporary, "rb+") as handle:
+            os.fsync(handle.fileno())
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint; a kill at any moment leaves the old or the new file."""
+    """Write a checkpoint; a kill at any moment leaves the old or the new file.
+
+    Of several processes, only the first writes it.
+    """
+    if processes.rank() > 0:
+        return
     content = {"format": FORMAT, **_on_cpu(state)}
 
     def write(temporary):
-        with open(temporary, "wb") as file:  # which says what is wrong with a place, unlike torch
+        with open(temporary, "wb") as file:  # its errors say what is wrong with a path, those of torch do not
             torch.save(content, file)
 
     write_atomically(path, write)
 
 
 def _on_cpu(value: Any) -> Any:
-    """Return nested containers with their tensors on the CPU, so that any machine can go on with them."""
+    """Return nested containers with their tensors on the CPU, so that any machine can resume from them."""
     if isinstance(value, Tensor):
         return value.cpu()
     if isinstance(value, dict):
@@ -94,7 +101,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     check_readable(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the unpickler meets, with advice that does not help here
+    except Exception as error:  # torch raises many types, with advice that does not apply
         words = (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0][:200]
         raise DataFileError(f"{path}: cannot be read as a checkpoint ({words}); {advice}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
@@ -104,13 +111,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_matching(path: Path, fingerprint: Mapping[str, str]) -> dict[str, Any]:
-    """Read the checkpoint of a run, to go on with it; every ``restore`` of a trainer raises what this does.
+    """Read the checkpoint from which a run resumes; every ``restore`` of a trainer raises the errors below.
 
     Parameters
     ----------
     path : path
     fingerprint : mapping of str to str
-        Hashes of what decides the result of the run.
+        Hashes of everything that affects the result of the run.
 
     Raises
     ------
@@ -121,7 +128,7 @@ def load_matching(path: Path, fingerprint: Mapping[str, str]) -> dict[str, Any]:
     """
     state = load_checkpoint(path)
     if not isinstance(state.get("fingerprint"), dict):
-        raise DataFileError(f"{path}: a checkpoint that does not say what it belongs to; use --restart to discard it")
+        raise DataFileError(f"{path}: this checkpoint does not name its run; use --restart to discard it")
     for what in {**fingerprint, **state["fingerprint"]}:
         if state["fingerprint"].get(what) != fingerprint.get(what):
             raise InputError(

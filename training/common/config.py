@@ -1,4 +1,4 @@
-"""Tables of configuration files: TOML parsed into frozen dataclasses, and what all kinds of training share of them.
+"""Tables of configuration files: TOML parsed into frozen dataclasses, and the tables that all trainings share.
 
 Every table of a file is one dataclass, every key one field, and the field's documentation is the key's.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tnep_calc.errors import DataFileError, InputError
+from tnep_calc.io.files import files_matching
 from tnep_calc.structures import FIELDS
 
 
@@ -19,17 +20,18 @@ from tnep_calc.structures import FIELDS
 class BaseDataConfig:
     """Table ``[data]`` of every training.
 
-    The fractions are of structures, but those of one geometry (such as its calculations in several fields) are all in
-    the same part.
+    The fractions are fractions of the structures.  Structures of one geometry, such as calculations in several fields,
+    are always in the same part.
 
     Attributes
     ----------
     files : tuple of str
-        Extended xyz files; relative paths start at the folder of the configuration file.
+        Data files in any format that ``tnep data`` reads; relative paths start at the folder of the configuration file.
+        ``*``, ``?`` and ``[...]`` stand for any file that matches, sorted by name, and ``**`` for any folders.
     validation_fraction : float, default 0.1
-        Part of the structures that is watched but not fitted.
+        Fraction of the structures that are not fitted, but evaluated at every report.
     test_fraction : float, default 0.1
-        Part of the structures that is evaluated once, at the end.
+        Fraction of the structures that are evaluated once, at the end.
     seed : int, default 0
         Seed of the random split.
     fold_dipole : bool, default true
@@ -57,8 +59,8 @@ class BaseOutputConfig:
     report_interval : int, default 20
         Steps or epochs between two lines of progress (and rows of ``log.csv``).
     checkpoint_interval : int, default 50
-        Steps or epochs between two checkpoints.  There is one after 30 s without, too, and when SIGINT (Ctrl-C) or
-        SIGTERM stops the run; none of them changes a number.
+        Steps or epochs between two checkpoints.  A checkpoint is also written when the last one is 30 s old, and when
+        SIGINT (Ctrl-C) or SIGTERM stops the run.  Checkpoints do not change the result.
     """
 
     directory: str
@@ -70,9 +72,9 @@ class BaseOutputConfig:
 class EnsembleConfig:
     """Table ``[ensemble]``: several models of one configuration, each trained on another part of the structures.
 
-    What a member does not train on is its validation set, instead of ``data.validation_fraction``;
-    ``data.test_fraction`` is set aside for all of them.  The draws are those of calorine's ``setup_training``,
-    but structures of one geometry are all trained on by a member or none of them.
+    The structures that a member does not train on are its validation set, instead of ``data.validation_fraction``.
+    ``data.test_fraction`` is set aside for all members.  The draws are those of calorine's ``setup_training``, except
+    that structures of one geometry stay together.
 
     Attributes
     ----------
@@ -81,8 +83,8 @@ class EnsembleConfig:
     method : str, default "bagging"
         ``"bagging"``: random parts of the structures; ``"kfold"``: all but one of `n_splits` equal parts.
     train_fraction : float, default 0.9
-        Part of the structures that a member trains on (bagging).  With 1.0 all train on all of them and differ in
-        their seed alone; there are no validation structures then.
+        Fraction of the structures that a member trains on (bagging).  With 1.0 all members train on all structures and
+        differ only in their seed; there are no validation structures then.
     seed : int, default 42
         Seed of the draws; member k starts from ``model.seed + k``.
     """
@@ -94,7 +96,7 @@ class EnsembleConfig:
 
 
 LENGTHS = ("epochs", "steps", "lbfgs_steps", "restart_steps")
-"""Keys of ``[optimizer]`` that tell how long a run is; a run that exists can be given others."""
+"""Keys of ``[optimizer]`` that set the length of a run; they may be changed for an existing run."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class BaseConfig:
     base : Path
         Folder where relative paths start.
     ensemble : EnsembleConfig
-        Several models instead of one; not in `content`, as a member is what it would be alone.
+        Several models instead of one.  It is not in `content`, as a member equals a single run with its structures.
     """
 
     data: BaseDataConfig
@@ -121,8 +123,12 @@ class BaseConfig:
 
     @property
     def data_files(self) -> list[Path]:
-        """Data files as paths."""
-        return [self.base / name for name in self.data.files]
+        """Data files as paths; a pattern stands for all files that match it, sorted by name.
+
+        A file that several entries name or match is read once.
+        """
+        found = [path for name in self.data.files for path in files_matching(self.base, name)]
+        return list(dict.fromkeys(found))
 
     @property
     def directory(self) -> Path:
@@ -131,11 +137,11 @@ class BaseConfig:
 
     @property
     def start(self) -> Path | None:
-        """File with the parameters to start from as a path, None for random ones."""
+        """Path of the file with the initial parameters; None if they are random."""
         return None
 
     def content(self) -> dict[str, Any]:
-        """Return all that decides the result (no paths, no memory, no threads, no device) as plain values."""
+        """Return every setting that affects the result as plain values: no paths, memory, threads or device."""
         content = {name: asdict(getattr(self, name)) for name in ("data", "model", "loss", "optimizer")}
         del content["data"]["files"]
         for name in ("memory_gb", "threads", "device"):
@@ -143,7 +149,7 @@ class BaseConfig:
         return content
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes a run another one: `content` without lengths, which may grow, and without ``[output]``."""
+        """Return the settings that identify a run: `content` without lengths, which may grow, and ``[output]``."""
         content = self.content()
         content.pop("output", None)
         content["optimizer"] = {name: value for name, value in content["optimizer"].items() if name not in LENGTHS}
@@ -151,7 +157,7 @@ class BaseConfig:
 
 
 Rules = Iterable[tuple[bool, str]]
-"""Conditions on values, each with the message of the error where it does not hold."""
+"""Conditions on values, each with the error message for values that violate it."""
 
 
 def check(rules: Rules) -> None:
@@ -161,19 +167,20 @@ def check(rules: Rules) -> None:
             raise InputError(message)
 
 
+def one_of(key: str, value: str, known: tuple[str, ...]) -> tuple[bool, str]:
+    """Return the rule that a value is one of some words."""
+    return value in known, f"{key} must be {' or '.join(repr(word) for word in known)}, got '{value}'"
+
+
 def common_rules(config: BaseConfig) -> list[tuple[bool, str]]:
-    """Return the rules for ``[data]``, ``[output]`` and ``[ensemble]``."""
-    d, out, ens = config.data, config.output, config.ensemble
+    """Return the rules, other than bounds of numbers, that hold for every training."""
+    d, species = config.data, config.model.species
     return [
         (len(d.files) > 0, "data.files must name at least one file"),
-        (0 <= d.validation_fraction < 1 and 0 <= d.test_fraction < 1, "data fractions must be in [0, 1)"),
+        (len(species) > 0 and len(set(species)) == len(species), "model.species must be different symbols"),
         (d.validation_fraction + d.test_fraction < 1, "data fractions must leave structures to train on"),
         (set(d.keys) <= set(FIELDS), f"data.keys may name only {', '.join(FIELDS)}; got {', '.join(d.keys)}"),
-        (out.report_interval >= 1 and out.checkpoint_interval >= 1, "intervals in [output] must be at least 1"),
-        (ens.n_splits == 0 or ens.n_splits >= 2, "ensemble.n_splits must be at least 2 (or 0 for a single model)"),
-        (ens.method in ("bagging", "kfold"), f"ensemble.method must be 'bagging' or 'kfold', got '{ens.method}'"),
-        (0 < ens.train_fraction <= 1, "ensemble.train_fraction must be in (0, 1]"),
-        (0 <= ens.seed < 2**32, "ensemble.seed must be in [0, 2^32)"),
+        one_of("ensemble.method", config.ensemble.method, ("bagging", "kfold")),
     ]
 
 
@@ -205,7 +212,7 @@ def load(path: str | Path, output: str | None, parse: Callable[[dict[str, Any], 
     path : path
         TOML file.
     output : str or None
-        Replaces ``output.directory``; then relative to the current folder.
+        Replaces ``output.directory``; a relative path starts at the current folder.
     parse : callable
         Makes the configuration from nested mappings and the folder where relative paths start.
 
@@ -214,7 +221,7 @@ def load(path: str | Path, output: str | None, parse: Callable[[dict[str, Any], 
     DataFileError
         If the file cannot be read or is not TOML.
     InputError
-        Of `parse`, with the name of the file in front.
+        If `parse` raises it; the name of the file is added.
     """
     path = Path(path)
     tables = read_tables(path)
@@ -227,14 +234,14 @@ def load(path: str | Path, output: str | None, parse: Callable[[dict[str, Any], 
 
 
 def parse_tables(classes: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the dataclass of every known table, or raise ``InputError`` for what does not fit.
+    """Return the dataclass of every known table, or raise ``InputError`` for unknown or invalid content.
 
     Parameters
     ----------
     classes : mapping
         Name of each known table -> its dataclass.
     tables : mapping
-        Nested mappings, as TOML gives; a table that is not there has the defaults.
+        Nested mappings, as TOML gives; a missing table has the defaults.
     """
     unknown = sorted(set(tables) - set(classes))
     if unknown:
@@ -272,7 +279,7 @@ _TYPES: dict[str, tuple[str, Any]] = {
     "tuple[float, ...]": ("a list of numbers", lambda v: _is_list(v, (int, float))),
     "Mapping[str, str]": ("a table of strings", lambda v: isinstance(v, Mapping) and _is_list([*v.values()], str)),
 }
-"""What the annotation of a field, as text, asks of a value: in words and as a test."""
+"""Annotation of a field, as text -> the expected value in words, and a function that tests a value."""
 
 
 def _is_list(value, of):
@@ -280,7 +287,7 @@ def _is_list(value, of):
 
 
 def _convert(value, annotation, where):
-    if isinstance(annotation, type):  # of a module without postponed annotations
+    if isinstance(annotation, type):  # in a module without postponed annotations
         annotation = annotation.__name__
     annotation = str(annotation)
     expected, fits = _TYPES[annotation]

@@ -1,4 +1,4 @@
-"""The output directory of a training: progress, numbers, figures, and what a previous run has left there."""
+"""The output directory of a training: progress, numbers, figures, and the files of a previous run."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from tnep_calc.errors import InputError
 from tnep_calc.plotting.style import styled
 from tnep_calc.plotting.training import plot_parity
 
+from . import processes
 from .checkpoint import write_atomically
 from .config import BaseConfig
-from .parity import ARRAYS, lines_of, save_panels
+from .parity import ARRAYS, lines_of, overfitting_warning, save_panels
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +32,24 @@ ENSEMBLE = "ensemble.json"
 
 
 class Resumable(Protocol):
-    """What can be taken up from a checkpoint."""
+    """A run that can resume from a checkpoint."""
 
     @property
     def progress(self) -> str:
-        """How far the run is, in words."""
+        """How far the run is, as text for the log."""
 
     def restore(self, path: Path) -> None:
-        """Take up the state of a checkpoint."""
+        """Load the state of a checkpoint."""
+
+    def state(self) -> dict[str, Any]:
+        """Return the state that a checkpoint has."""
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Resume from a state."""
 
 
 class Run(Resumable, Protocol):
-    """What the trainers have in common; see :class:`tnep_calc.training.nep.trainer.Trainer`."""
+    """Interface that all trainers share; see :class:`tnep_calc.training.nep.trainer.Trainer`."""
 
     step: int
     seconds: float
@@ -55,17 +62,26 @@ class Run(Resumable, Protocol):
 
 
 def resume(folder: Path, run: Resumable) -> Path:
-    """Make the directory, take up the checkpoint if there is one, and return its path."""
+    """Make the directory, load its checkpoint if there is one, and return the path of the checkpoint.
+
+    Of several processes the first reads it, and the others get its state.
+    """
     checkpoint = folder / CHECKPOINT
-    folder.mkdir(parents=True, exist_ok=True)
-    if checkpoint.exists():
-        run.restore(checkpoint)
-        log.info("going on from %s after %s", checkpoint, run.progress)
+    first = processes.rank() == 0
+    found = False
+    if first:
+        folder.mkdir(parents=True, exist_ok=True)
+        if found := checkpoint.exists():
+            run.restore(checkpoint)
+            log.info("resuming from %s after %s", checkpoint, run.progress)
+    state = processes.from_first(run.state() if found and processes.size() > 1 else None)
+    if state is not None and not first:
+        run.load_state(state)
     return checkpoint
 
 
 def write_log(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows of progress so far; the columns are those of the first."""
+    """Write all rows of progress to ``log.csv``; the first row determines the columns."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(history[0]))
     writer.writeheader()
@@ -79,7 +95,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_figure(path: Path, figure: Any) -> None:
-    """Write a figure (format by suffix); what a killed run has left of it is overwritten."""
+    """Write a figure in the format of the suffix; an incomplete file of a killed run is overwritten."""
 
     def write(temporary):
         with styled():
@@ -89,7 +105,7 @@ def write_figure(path: Path, figure: Any) -> None:
 
 
 def provenance(config: BaseConfig, fingerprint: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return what an exported model says of its origin: program, configuration and hashes of all that decided it."""
+    """Return the origin of an exported model: program, configuration, and hashes of what affected the result."""
     made = {"program": f"tnep_calc {__version__}", "training": json.dumps(config.content())}
     return made | {f"{what}_sha256": value for what, value in (fingerprint or {}).items()}
 
@@ -97,7 +113,7 @@ def provenance(config: BaseConfig, fingerprint: Mapping[str, str] | None = None)
 def write_results(
     folder: Path, run: Run, compared: Sequence[Mapping[str, Any]], splits: Iterable[str], **own: Any
 ) -> dict[str, Any]:
-    """Write ``results.json`` and what :func:`write_comparison` does, and return what the former has.
+    """Write ``results.json`` and the files of :func:`write_comparison`; return the content of ``results.json``.
 
     Parameters
     ----------
@@ -106,9 +122,9 @@ def write_results(
     compared : sequence of dict
         Panels of the splits, see :func:`tnep_calc.training.common.parity.panels`.
     splits : iterable of str
-        Those that have structures.
+        Names of the splits that have structures.
     **own
-        Entries of this kind of training, which come first.
+        Further entries of this kind of training; they come first.
     """
     results = {
         **own,
@@ -143,23 +159,23 @@ def write_comparison(folder: Path, compared: Sequence[Mapping[str, Any]]) -> Non
     write_figure(folder / "parity.png", plot_parity(compared))
     for line in lines_of(compared):
         log.info(line)
+    if (warning := overfitting_warning(compared)) is not None:
+        log.warning(warning)
 
-
-log = logging.getLogger(__name__)
 
 _FILES = (CHECKPOINT, ARTIFACT, NEP, LOG, RESULTS, ENSEMBLE, "loss.png", "history.png", "parity.npz", "parity.png")
 _ELSEWHERE = "use another output directory, or --restart to discard it"
 
 
 def check_previous(config: BaseConfig, restart: bool) -> None:
-    """Raise ``InputError`` if results of a previous run would be overwritten, or be taken for those of this one.
+    """Raise ``InputError`` if this run would overwrite the results of a previous one, or mix with them.
 
     Parameters
     ----------
     config : BaseConfig
-        Of a single model or an ensemble.
+        Configuration of a single model or an ensemble.
     restart : bool
-        What a previous run has left will be discarded; then only the model to start from must not be among it.
+        The files of a previous run will be discarded.  Then only ``model.start`` must not be one of them.
     """
     folder, n = config.directory, config.ensemble.n_splits
     if restart:
@@ -174,13 +190,13 @@ def check_previous(config: BaseConfig, restart: bool) -> None:
     for number, member in _members_in(folder):
         if 0 < n < number and (member / ARTIFACT).exists():
             raise InputError(
-                f"{member} is of an ensemble of more than {n} members, and 'member*' would name it too: "
+                f"{member} is of an ensemble of more than {n} members, so 'member*' would also match it: "
                 f"move it away, {_ELSEWHERE}"
             )
 
 
 def discard(folder: Path) -> None:
-    """Remove the files that a previous run, of one model or of an ensemble, has left in its output directory."""
+    """Remove the files of a previous run, of one model or of an ensemble, from its output directory."""
     left = _left_in(folder)
     for path in left:
         path.unlink()
@@ -188,7 +204,7 @@ def discard(folder: Path) -> None:
         if not any(member.iterdir()):
             member.rmdir()
     if left:
-        log.info("--restart: %d files of a previous run in %s are discarded", len(left), folder)
+        log.info("--restart: discarded %d files of a previous run in %s", len(left), folder)
 
 
 def _left_in(folder):
@@ -197,6 +213,6 @@ def _left_in(folder):
 
 
 def _members_in(folder):
-    """Numbers and paths of the directories of members."""
+    """Numbers and paths of the member directories in a folder, sorted by number."""
     found = [(re.fullmatch(r"member(\d+)", path.name), path) for path in folder.glob("member*") if path.is_dir()]
     return sorted((int(match[1]), path) for match, path in found if match)

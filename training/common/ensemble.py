@@ -1,4 +1,4 @@
-"""What ensembles of all families share: their members, and what these predict together."""
+"""Ensembles of all families: the splits and configurations of members, and statistics of their predictions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
 from tnep_calc import __version__
@@ -18,8 +19,9 @@ from tnep_calc.structures import LabelledStructure
 
 from .config import BaseConfig, EnsembleConfig
 from .directory import ENSEMBLE, write_comparison, write_json
-from .labels import OF_STRUCTURES
-from .parity import ARRAYS
+from .labels import ABOUT_SPECIES, OF_STRUCTURES, make_labels
+from .labels import spreads as label_spreads
+from .parity import ARRAYS, panels
 from .splits import SPLITS, counted, fill, geometry_groups, outer_indices
 
 log = logging.getLogger(__name__)
@@ -30,9 +32,9 @@ _Config = TypeVar("_Config", bound=BaseConfig)
 def member_splits(groups: ArrayLike, options: EnsembleConfig) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the structures that each member trains on, and those that it does not, as sorted indices.
 
-    The draws are those of calorine's ``setup_training`` (modes ``bagging`` and ``kfold``), so that the same seed
-    gives the same members, but of whole geometries where these have several structures: of bagging, as many as
-    :func:`tnep_calc.training.common.splits.fill` sets aside; of kfold, parts with equal numbers of them.
+    The draws are those of calorine's ``setup_training`` (modes ``bagging`` and ``kfold``), so the same seed gives the
+    same members.  Where geometries have several structures, whole geometries are drawn: for bagging as many as
+    :func:`tnep_calc.training.common.splits.fill` sets aside, for kfold parts with equal numbers of geometries.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ def member_splits(groups: ArrayLike, options: EnsembleConfig) -> list[tuple[np.n
 
 
 def member_indices(structures: Sequence[LabelledStructure], config: BaseConfig) -> list[dict[str, np.ndarray]]:
-    """Return the indices of training, validation and test structures of each member; the test set is that of all."""
+    """Return the indices of training, validation and test structures of each member; all share one test set."""
     whole = outer_indices(structures, config)
     rest = whole["train"]
     return [
@@ -86,9 +88,9 @@ def member_config(config: _Config, k: int) -> _Config:
 
 
 def split_hash(config: BaseConfig, indices: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Return what the fingerprint of a member has beside that of a single run: the hash of its own split.
+    """Return the addition to the fingerprint of a member: the hash of its own split.
 
-    A member with the split that its configuration alone gives is that single run, and has no more than it.
+    It is empty for a member with the split that its configuration alone gives, as that member equals a single run.
     """
     if not config.data.validation_fraction and not len(indices["validation"]):
         return {}
@@ -99,12 +101,12 @@ def split_hash(config: BaseConfig, indices: Mapping[str, np.ndarray]) -> dict[st
 
 
 class MemberValues:
-    """Arrays of the members by split and label, gathered structure by structure.
+    """Arrays of the members by split and label, aligned by structure.
 
     Parameters
     ----------
     structures : sequence of LabelledStructure
-        Of the whole ensemble.
+        All structures of the ensemble.
     """
 
     def __init__(self, structures: Sequence[LabelledStructure]):
@@ -114,7 +116,7 @@ class MemberValues:
         self._values: dict[str, dict[str, list[np.ndarray]]] = {split: {} for split in SPLITS}
 
     def add(self, split: str, name: str, indices: Sequence[int], value: np.ndarray) -> None:
-        """Add a member's array, whose rows are those structures of its split, or their atoms."""
+        """Add the array of a member; its rows are these structures of its split, or their atoms."""
         self._chosen[split].update(map(int, indices))
         everything = np.full((self._total(name), *value.shape[1:]), np.nan)
         everything[self.rows(name, indices)] = value
@@ -124,7 +126,7 @@ class MemberValues:
         return self._count if name in OF_STRUCTURES else self._ends[-1]
 
     def rows(self, name: str, indices: Sequence[int]) -> np.ndarray:
-        """Return the rows of structures in an array of all of them: one each, or one for each of their atoms."""
+        """Return the rows of some structures in an array of all: one per structure, or one for each of its atoms."""
         if name in OF_STRUCTURES:
             return np.asarray(indices, dtype=int)
         return np.concatenate([np.arange(self._ends[k], self._ends[k + 1]) for k in indices])
@@ -150,22 +152,62 @@ def mean_and_deviation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(squares / np.where(count > 1, count - 1, np.nan))
 
 
+def panels_of_mean(
+    structures: Sequence[LabelledStructure], values: MemberValues, config: BaseConfig
+) -> list[dict[str, Any]]:
+    """Return panels of the mean over the members, with their standard deviations as ``deviation``.
+
+    The spread of a label in a split is taken about the mean of each component; that of Born charges and atomic dipoles,
+    about the mean of each species and component.
+
+    Parameters
+    ----------
+    structures : sequence of LabelledStructure
+        All structures of the ensemble, with the labels that the members were trained on.
+    values : MemberValues
+        Predictions of the members, on one branch of the polarization for each structure.
+    config : BaseConfig
+    """
+    means: dict[str, Any] = {}
+    above: dict[str, Any] = {}
+    for split in SPLITS:
+        own = [structures[k] for k in values.chosen(split)]
+        if not own:
+            continue
+        found = {name: mean_and_deviation(members) for name, members in values.stacked(split).items()}
+        labels = make_labels(own, list(found), config.model.species, config.data.fold_dipole)
+        means[split] = own, labels, {name: torch.from_numpy(mean) for name, (mean, _) in found.items()}
+        above[split] = own, labels, {name: torch.from_numpy(mean + off) for name, (mean, off) in found.items()}
+    unknown = {name: np.nan for _, labels, _ in means.values() for name in labels.targets}
+    nothing = torch.zeros(len(config.model.species), dtype=torch.float64)
+    about_species = {split: label_spreads(labels, nothing) for split, (_, labels, _) in means.items()}
+    compared = panels(means, unknown)
+    for panel, other in zip(compared, panels(above, unknown), strict=True):
+        for split, numbers in panel["splits"].items():
+            numbers["deviation"] = other["splits"][split]["prediction"] - numbers["prediction"]
+            target = numbers["target"]
+            numbers["spread"] = float((target - target.mean(axis=0)).std())
+            if panel["name"] in ABOUT_SPECIES:
+                numbers["spread"] = about_species[split][panel["name"]]
+    return compared
+
+
 def write_summary(
     config: BaseConfig,
     indices: Sequence[Mapping[str, np.ndarray]],
     results: Sequence[Mapping[str, Any]],
     compared: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Write ``ensemble.json`` and the comparison of the mean to ``config.directory``, and return what the former has.
+    """Write ``ensemble.json`` and the comparison of the mean to ``config.directory``; return the former's content.
 
     Parameters
     ----------
     config : BaseConfig
-        Of the ensemble.
+        Configuration of the ensemble.
     indices : sequence of mappings
-        Of each member, see :func:`member_indices`.
+        Splits of each member, see :func:`member_indices`.
     results : sequence of mappings
-        What ``results.json`` of each member has.
+        Content of ``results.json`` of each member.
     compared : sequence of mappings
         Panels of the mean (see :func:`tnep_calc.training.common.parity.panels`) with the standard deviations over the
         members as ``deviation``.

@@ -1,4 +1,4 @@
-"""Labels as tensors, errors in physical units, their spread, and the loss."""
+"""Labels as tensors, errors of predictions in physical units, and the spread of labels."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ UNITS = {
     "polarizability": "e·Å²/V/atom",
     "atomic_dipole": "e·Å",
     "atomic_polarizability": "e·Å²/V",
+    "polarizability_gradient": "e·Å/V",
 }
 """Units of errors and spreads; energies, virials, dipoles and polarizabilities are per atom."""
 OF_STRUCTURES: dict[str, tuple[int, ...]] = {"energy": (), "virial": (6,), "dipole": (3,), "polarizability": (6,)}
@@ -33,12 +34,13 @@ OF_ATOMS: dict[str, tuple[int, ...]] = {
     "born_charges": (3, 3),
     "atomic_dipole": (3,),
     "atomic_polarizability": (6,),
+    "polarizability_gradient": (3, 6),
 }
 """Labels of atoms, with the shape of one."""
 _TENSORS = ("virial", "polarizability", "atomic_polarizability")
 WITH_CONSTANTS = ("energy", "polarizability", "atomic_polarizability")
 """Labels to which a constant per species is added (to the diagonal of tensors)."""
-ABOUT_SPECIES = ("born_charges", "atomic_dipole")
+ABOUT_SPECIES = ("born_charges", "atomic_dipole", "polarizability_gradient")
 """Labels whose spread is taken about the mean of each species and component."""
 
 
@@ -49,11 +51,11 @@ class Weighting:
     Attributes
     ----------
     shear : float, default 1.0
-        Factor on errors of off-diagonal components of tensors (its square is on the squared errors).
+        Factor on errors of off-diagonal components of tensors; squared errors get its square.
     species : tuple of float, default ()
         Factor on squared force errors of each species; () = 1.
     force_delta : float, default 0.0, in eV/Å
-        Squared errors of a force F are divided by ``1 + |F| / force_delta``; 0 = not.
+        Squared errors of a force F are divided by ``1 + |F| / force_delta``; 0 = no division.
     """
 
     shear: float = 1.0
@@ -63,14 +65,14 @@ class Weighting:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of some structures; where a structure has none, the target is 0 and counts nothing.
+    """Labels of some structures; where a structure lacks a label, the target is 0 and has no weight.
 
     Attributes
     ----------
     targets : dict of Tensor of float64
         By label, shapes as in :meth:`tnep_calc.training.nep.model.NepOnMoments.predict`.
     known : dict of Tensor of bool, shape ([P,] rows)
-        Which rows of the targets the data have, or (see :meth:`of_models`) each of P models looks at.
+        Mask of rows with a label; with a leading axis, the rows that each of P models is trained on.
     weights : dict of Tensor of float64, shape ([P,] rows, 1 or components)
         Factors on the squared errors; 0 where there is no label.
     counts : Tensor, shape (n_structures,)
@@ -91,14 +93,14 @@ class Labels:
 
     @cached_property
     def rows(self) -> dict[str, Any]:
-        """Number of rows of each label that the data have; of several models a tensor of float64, shape (P,)."""
+        """Number of known rows of each label; for several models a tensor of float64, shape (P,)."""
         return {
             name: int(known.sum()) if known.ndim == 1 else known.sum(dim=1, dtype=torch.float64)
             for name, known in self.known.items()
         }
 
     def of_models(self, chosen: Tensor) -> Labels:
-        """Return the labels as several models see them.
+        """Return the labels with the masks and weights of several models.
 
         Parameters
         ----------
@@ -112,7 +114,7 @@ class Labels:
         return replace(self, known=known, weights=weights)
 
     def to(self, device: torch.device) -> Labels:
-        """Return the same on a device."""
+        """Return the labels on a device."""
 
         def of(values):
             return {name: value.to(device) for name, value in values.items()}
@@ -137,7 +139,7 @@ class Labels:
         )
 
     def per_atom(self, name: str, value: Tensor) -> Tensor:
-        """Divide a total of each structure by its number of atoms; labels of atoms stay."""
+        """Divide totals of structures by the numbers of atoms; labels of atoms are returned unchanged."""
         if name not in OF_STRUCTURES:
             return value
         return value / self.counts.to(value.dtype).reshape(-1, *[1] * len(OF_STRUCTURES[name]))
@@ -158,7 +160,7 @@ class Labels:
     def square_sum(self, name: str, prediction: Tensor, weighted: bool = True) -> Tensor:
         """Return the sum over all rows of squared errors, averaged over components.
 
-        A prediction may have a leading axis (of models), which the result has, too.
+        If a prediction has a leading axis of models, the result has it too.
         """
         squares = self.error(name, prediction).square()
         axes = self.targets[name].ndim - 1
@@ -168,21 +170,28 @@ class Labels:
 
 
 def label_of(structure: LabelledStructure, name: str) -> np.ndarray | None:
-    """Return a label of a structure as the loss takes it, or None if it has none.
+    """Return a label of a structure in the form that the loss uses, or None if it has none.
 
-    Born charges get the acoustic sum rule imposed: the mean over the atoms is subtracted from each.  The dipole model
-    fulfils the rule exactly, so a violation could not be fitted.
+    Tensors become six components in ``STRAIN_ORDER``.  The acoustic sum rule is imposed on Born charges and derivatives
+    of the polarizability: the mean over the atoms is subtracted.  Models fulfil the rule exactly, so a violation could
+    not be fitted.
     """
     value = getattr(structure, name)
     if value is None:
         return None
     if name == "born_charges":
         return value - value.mean(axis=0)
+    if name == "polarizability_gradient":
+        return to_six(value - value.mean(axis=0), STRAIN_ORDER)
     return to_six(value, STRAIN_ORDER) if name in _TENSORS else np.asarray(value)
 
 
 def check_labels(structures: Sequence[LabelledStructure], names: Sequence[str], allow_missing: bool) -> None:
-    """Raise ``DataFileError`` where labels lack: any of them, or (`allow_missing`) all of a structure or of a label."""
+    """Raise ``DataFileError`` for missing labels.
+
+    Without `allow_missing`, every structure must have every label.  With it, every structure must have one label, and
+    every label must occur.
+    """
     for s in structures:
         missing = [name for name in names if getattr(s, name) is None]
         if missing and not allow_missing:
@@ -191,14 +200,14 @@ def check_labels(structures: Sequence[LabelledStructure], names: Sequence[str], 
                 "allow_missing = true in [data]"
             )
         if len(missing) == len(names):
-            raise DataFileError(f"{s.source}: none of the labels that are fitted ({', '.join(names)})")
+            raise DataFileError(f"{s.source}: none of the fitted labels ({', '.join(names)})")
     for name in names:
         if all(getattr(s, name) is None for s in structures):
             raise DataFileError(f"no structure has the label '{name}', which has a weight in the loss")
 
 
 def check_species(structures: Sequence[LabelledStructure], species: Sequence[str]) -> None:
-    """Raise ``DataFileError`` where a structure has an element that the model does not have."""
+    """Raise ``DataFileError`` for a structure with an element that the model does not have."""
     for s in structures:
         unknown = sorted(set(s.symbols) - set(species))
         if unknown:
@@ -212,7 +221,7 @@ def make_labels(
     fold_dipole: bool = True,
     weighting: Weighting | None = None,
 ) -> Labels:
-    """Return the labels of structures, with what is missing marked.
+    """Return the labels of structures, with masks of those that are missing.
 
     Parameters
     ----------
@@ -283,11 +292,17 @@ def site_constants(labels: Labels, name: str, n_species: int) -> Tensor:
 
 
 def spreads(labels: Labels, site: Tensor) -> dict[str, float]:
-    """Return the standard deviation of each label in ``UNITS``, without what a constant could explain.
+    """Return the standard deviation of each label in ``UNITS``, after removing what constants explain.
 
-    Energies and polarizabilities are taken relative to the constants `site` per species, tensors component by
-    component relative to their mean, Born charges and dipoles of atoms relative to the mean of their species.  A label
-    without any spread gets its root mean square (or 1).
+    Energies and polarizabilities are taken relative to the constants per species.  Born charges and atomic dipoles are
+    taken relative to the mean of each species and component; all other labels except forces, relative to the mean of
+    each component.  A label without any spread gets its root mean square (or 1).
+
+    Parameters
+    ----------
+    labels : Labels
+    site : Tensor, shape (T,)
+        Constants per species, see :func:`site_constants`.
     """
     out = {}
     for name, target in labels.targets.items():

@@ -1,4 +1,4 @@
-"""One training at a time in a directory."""
+"""Lock of an output directory: only one training at a time runs in it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from tnep_calc.errors import InputError
 
 LOCK = ".tnep.lock"
-"""Name of the file; it is there while a training runs, and after one that was killed, which does not matter."""
+"""Name of the lock file.  It exists while a training runs; a file left by a killed training is harmless."""
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a directory, which is made if it is not there.
+    """Hold the lock of a directory, which is created if necessary.
 
-    The lock belongs to the open file, so that it ends with the process, however that ends.  Directories that were made
-    are removed if nothing was written there.
+    The lock belongs to the open file, so it ends with the process in any case.  Directories that were created are
+    removed if nothing was written there.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before the lock is released: who waits for this file sees that it is gone
+        path.unlink(missing_ok=True)  # before the lock is released, so that `_acquire` notices
         os.close(handle)
         with suppress(OSError):
             for empty in made:
@@ -52,7 +52,7 @@ def _acquire(path, folder):
                 f"{folder}: another training is running there (process {number}): wait for it, or use another directory"
             ) from None
         with suppress(FileNotFoundError):
-            if os.fstat(handle).st_ino == os.stat(path).st_ino:  # else the one before has just removed it
+            if os.fstat(handle).st_ino == os.stat(path).st_ino:  # else the previous holder has just removed it
                 os.ftruncate(handle, 0)
                 os.write(handle, str(os.getpid()).encode())
                 return handle

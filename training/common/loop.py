@@ -1,7 +1,7 @@
 """The loop of every training: steps, reports and checkpoints by interval and by time, and an orderly stop by a signal.
 
-What is done by time never changes a number: a line of progress only says how far the run is, and a checkpoint is the
-state between two steps, wherever that falls.
+Actions that depend on time do not change the result: a line of progress only says how far the run is, and a checkpoint
+is the state between any two steps.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
+from . import processes
+
 log = logging.getLogger(__name__)
 
 FIRST_LINE, LINE, CHECKPOINT = 5.0, 30.0, 30.0
-"""Seconds after which the first line of progress, a further one and a checkpoint are due, if none came by interval."""
+"""Seconds without a report after which the first and a further line of progress are due; age of a checkpoint."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -25,7 +27,7 @@ class Interrupted(KeyboardInterrupt):
     Attributes
     ----------
     number : int
-        Of the signal.
+        Number of the signal.
     """
 
     def __init__(self, number: int, progress: str):
@@ -34,7 +36,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Steps(Protocol):
-    """What the loop needs of a run."""
+    """Interface of a run that the loop uses."""
 
     seconds: float
 
@@ -62,7 +64,7 @@ class Steps(Protocol):
         """Do some steps."""
 
     def report(self) -> None:
-        """Find the errors of the current parameters."""
+        """Compute the errors of the current parameters."""
 
 
 R = TypeVar("R", bound=Steps)
@@ -75,7 +77,7 @@ def run_steps(
     on_report: Callable[[R], None] | None = None,
     save: Callable[[], None] | None = None,
 ) -> None:
-    """Train to the end, from the present state.
+    """Train from the current state to the end.
 
     Parameters
     ----------
@@ -86,12 +88,12 @@ def run_steps(
         Called with the run after each report.
     save : callable, optional
         Saves the state.  It is called after every interval, when the last checkpoint is ``CHECKPOINT`` seconds old, at
-        the end, and when SIGINT or SIGTERM asks to stop.
+        the end, and after SIGINT or SIGTERM.
 
     Raises
     ------
     Interrupted
-        If a signal asked to stop; the step that was being done is complete and saved.  A second signal stops at once.
+        After SIGINT or SIGTERM, when the current step is complete and saved.  A second signal stops at once.
     """
     begin = line = saved = time.monotonic()
     start, wait = begin - run.seconds, FIRST_LINE
@@ -119,23 +121,24 @@ def run_steps(
                 line, wait = now, LINE
             if save is None:
                 continue
+            (number,) = processes.largest(signals.number or 0)  # a signal to one process stops all after this step
             due = before // save_every != run.step // save_every or time.monotonic() - saved >= CHECKPOINT
-            if due or run.finished or signals.number is not None:
+            if due or run.finished or number:
                 save()
                 saved = time.monotonic()
-            if signals.number is not None and not run.finished:
-                raise Interrupted(signals.number, run.progress)
+            if number and not run.finished:
+                raise Interrupted(number, run.progress)
 
 
 class _Signals:
-    """Notes SIGINT and SIGTERM instead of letting them end the program in the middle of a step.
+    """Records SIGINT and SIGTERM instead of letting them end the program in the middle of a step.
 
-    Only the main thread of a program can do that; in others signals act as before.
+    Only the main thread of a program can do that; in other threads nothing changes.
 
     Attributes
     ----------
     number : int or None
-        The first signal that came.
+        The first signal that arrived.
     """
 
     def __init__(self, catch: bool):
@@ -156,11 +159,11 @@ class _Signals:
         if self.number is not None:
             raise KeyboardInterrupt
         self.number = number
-        log.warning("stopping after this step; a second signal stops at once, without saving it")
+        log.warning("stopping after this step; a second signal stops at once without saving it")
 
 
 def time_left(seconds: float, step: int, total: int) -> str:
-    """Return the time that a run still needs as the end of a line of the log, if `step` of `total` took some seconds.
+    """Return the estimated time left as the end of a log line, from the `seconds` that `step` of `total` steps took.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Errors of a full memory, of a GPU or of the computer, as advice to the user."""
+"""Turn out-of-memory errors, of a GPU or of the computer, into advice to the user."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _CPU_ALLOCATOR = "DefaultCPUAllocator"  # substring of torch's out-of-memory err
 
 
 @contextmanager
-def room_in_memory(advice: str = _STREAM, smaller: str = _SMALLER) -> Iterator[None]:
-    """Turn the errors of a full memory, of a GPU or of the computer, into an ``InputError`` that says what to do.
+def memory_errors_explained(advice: str = _STREAM, smaller: str = _SMALLER) -> Iterator[None]:
+    """Turn out-of-memory errors, of a GPU or of the computer, into an ``InputError`` that says what to do.
 
     Parameters
     ----------
     advice, smaller : str
-        What to do, and what else; the last resort of a GPU is the CPU.
+        First and second thing to try.  The message adds a last one: the CPU for a GPU, else smaller systems.
     """
     try:
         yield
@@ -33,7 +33,7 @@ def room_in_memory(advice: str = _STREAM, smaller: str = _SMALLER) -> Iterator[N
             f"the GPU has too little memory: {str(error).splitlines()[0]}; {advice}, {smaller}, or device = 'cpu'"
         ) from error
     except (MemoryError, RuntimeError) as error:
-        words = str(error).splitlines()[0] if str(error) else "no room"
+        words = str(error).splitlines()[0] if str(error) else "no memory left"
         if isinstance(error, RuntimeError) and _CPU_ALLOCATOR not in words:
             raise
         words = words[max(0, words.find(_CPU_ALLOCATOR)) :].rstrip(".")

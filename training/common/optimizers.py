@@ -1,4 +1,4 @@
-"""Optimizers: Adam or SOAP for the first steps with their learning-rate schedule, then L-BFGS.
+"""Optimizers: Adam or SOAP for the first-order steps with their learning-rate schedule, then L-BFGS.
 
 SOAP is Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al., arXiv:2409.11321).  It is written for
 parameters that are stacks of matrices, shape (..., m, n), with leading axes treated as a batch.  Vectors and one-column
@@ -34,7 +34,7 @@ class SOAP(torch.optim.Optimizer):
     largest : int
         A side longer than this is not preconditioned.
     blocks : list of tuple of int, optional
-        For flat parameters: shapes of the blocks that lie side by side along their last axis.  One of less than two
+        For flat parameters: shapes of the blocks that lie side by side along their last axis.  One of fewer than two
         axes is a vector; axes of the parameters before the last are a batch.
     """
 
@@ -65,7 +65,7 @@ class SOAP(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure=None):
-        """Do one step from the gradients that are there."""
+        """Do one step with the current gradients."""
         loss = None if closure is None else closure()
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -132,7 +132,7 @@ class SOAP(torch.optim.Optimizer):
     def _rotate(state):
         """Move the eigenbasis by one power iteration.
 
-        The mean is that of the same gradients in the new basis; second moments are reordered with their directions.
+        The mean is transformed to the new basis; second moments are only reordered with their directions.
         """
         mean = SOAP._project(state, state["mean"], back=True)
         for side in ("left", "right"):
@@ -150,9 +150,9 @@ class SOAP(torch.optim.Optimizer):
 
 
 def _split(average: Tensor) -> Tensor:
-    """Return the matrices with a small diagonal ramp, which makes the eigenvectors of equal eigenvalues definite.
+    """Return the matrices with a small diagonal ramp, which makes the eigenvectors of equal eigenvalues unique.
 
-    Without it rounding would choose the directions that no gradient has had yet.
+    Without it, rounding errors would determine the directions in which there has been no gradient yet.
     """
     n = average.shape[-1]
     ramp = _RAMP * torch.linspace(1, 2, n, dtype=average.dtype, device=average.device)
@@ -174,7 +174,7 @@ def _blocks(parameter: Tensor, gradient: Tensor, group):
     return found
 
 
-# In few steps short averages, and an eigenbasis that follows the gradients, get further; many steps need less noise.
+# Short runs get further with short averages and an eigenbasis that follows the gradients; long ones need less noise.
 _SHORT = 500
 _ADAM: dict[str, Any] = {"betas": (0.9, 0.99)}
 _SOAP: dict[bool, dict[str, Any]] = {
@@ -182,19 +182,19 @@ _SOAP: dict[bool, dict[str, Any]] = {
     False: {"betas": (0.95, 0.95), "interval": 10},
 }
 LBFGS_CHUNK = 10
-"""Iterations of L-BFGS between two looks at the clock; part of what makes a resumed run exact."""
+"""Iterations of one L-BFGS call, after which a run can be saved; a resumed run is exact only with the same number."""
 
 
 def first_method(
     name: str, steps: int, blocks: list[tuple[int, ...]]
 ) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    """Return the optimizer of the first steps and its options.
+    """Return the optimizer of the first-order steps and its options.
 
     Parameters
     ----------
     name : {"adam", "soap"}
     steps : int
-        Number of these steps.
+        Number of first-order steps.
     blocks : list of tuple of int
         Shapes of the blocks of the parameter vector, see :class:`tnep_calc.training.common.optimizers.SOAP`.
     """
@@ -206,8 +206,8 @@ def first_method(
 def learning_rate(largest: float, done: float, rise: float) -> float:
     """Return the learning rate after a share of the steps: a linear rise, times half a cosine from 1 to 1 %.
 
-    It depends on the share alone.  So a run that is made longer goes on with the rate that the longer schedule has at
-    its step: after all of n steps, with 2 n steps asked for, with 0.505 of the largest rate, which falls again to 1 %.
+    It depends only on the share.  A run that is made longer therefore resumes with the rate that the longer schedule
+    has at its step.  After n of 2 n steps that is 0.505 of the largest rate, from which it falls again to 1 %.
 
     Parameters
     ----------
@@ -215,15 +215,15 @@ def learning_rate(largest: float, done: float, rise: float) -> float:
     done : float
         Share of the steps that are done, from 0 to 1.
     rise : float
-        Share of the linear rise that is done; 1 and above: all of it.
+        Share of the linear rise that is done; 1 or more = the rise is over.
     """
     return largest * min(1.0, rise) * (0.505 + 0.495 * math.cos(math.pi * min(1.0, done)))
 
 
 def lbfgs(history: int) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    """Return L-BFGS and its options, with a number of pairs of steps and gradients that are kept.
+    """Return L-BFGS and its options; `history` is the number of pairs of steps and gradients that it keeps.
 
-    One step of it is ``LBFGS_CHUNK`` iterations; no tolerance ends it before.
+    One call of its ``step`` does ``LBFGS_CHUNK`` iterations; no tolerance ends it earlier.
     """
     return torch.optim.LBFGS, {
         "max_iter": LBFGS_CHUNK,

@@ -19,14 +19,18 @@ from tnep_calc.structures import LabelledStructure
 from tnep_calc.units import EPSILON_0
 
 from .checkpoint import write_atomically
-from .labels import UNITS, Labels
+from .labels import ABOUT_SPECIES, UNITS, Labels
 
 PARITY = "parity.npz"
-"""Name of the file; its arrays are called ``quantity|unit|split|array`` (target, prediction, deviation)."""
-ARRAYS = ("target", "prediction", "deviation")
+"""Name of the file; its arrays are called ``quantity|unit|split|array`` (target, prediction, deviation, center)."""
+ARRAYS = ("target", "prediction", "deviation", "center")
+
+OVERFITTED = 4.0
+"""Ratio of held-back and training errors from which on a warning is given."""
+_NEGLIGIBLE = 0.01  # of the standard deviation of a label
 
 DISPLAY = {"energy": (1e3, "meV/atom"), "virial": (1e3, "meV/atom")}
-"""Factor and unit in which people read a label; all others are shown in ``UNITS``."""
+"""Factor and unit for the display of a label; all others are shown in ``UNITS``."""
 
 
 def panels(
@@ -45,15 +49,15 @@ def panels(
     Returns
     -------
     list of dict
-        As :func:`tnep_calc.plotting.training.plot_parity` takes it.  More numbers per split: ``std``, the standard
-        deviation of all components of the label together; ``spread``, the one given; and ``count``.  Polarizabilities
-        of crystals appear a second time as ``epsilon_inf``, whose spread is that of the first split, per component.
+        Panels for :func:`tnep_calc.plotting.training.plot_parity`.  Each split also has ``std``, the standard deviation
+        of all components of the label together; ``spread``, as given; and ``count``.  Polarizabilities of crystals
+        appear again as ``epsilon_inf``; its spread, about the mean of each component, is that of the first split.
     """
     out: dict[str, dict[str, Any]] = {}
 
-    def add(name, unit, split, target, prediction, spread):
+    def add(name, unit, split, target, prediction, spread, groups=None):
         panel = out.setdefault(name, {"name": name, "unit": unit, "splits": {}})
-        panel["splits"][split] = numbers_of(target, prediction, spread)
+        panel["splits"][split] = numbers_of(target, prediction, spread, centers_of(target, groups))
 
     epsilon_spread = None
     for split, (structures, labels, predictions) in splits.items():
@@ -63,7 +67,8 @@ def panels(
                 continue
             error = labels.error(name, predictions[name]).numpy()[known]
             prediction = labels.per_atom(name, predictions[name]).to(torch.float64).numpy()[known]
-            add(name, UNITS[name], split, prediction - error, prediction, spreads[name])
+            species = labels.species.numpy()[known] if name in ABOUT_SPECIES else None
+            add(name, UNITS[name], split, prediction - error, prediction, spreads[name], species)
             if name == "polarizability" and all(s.pbc.all() for s in structures):
                 scale = np.array([len(s) / (EPSILON_0 * s.volume) for s in structures])[known, None]
                 identity = np.array([1.0, 1, 1, 0, 0, 0])
@@ -74,16 +79,37 @@ def panels(
     return list(out.values())
 
 
-def numbers_of(target: np.ndarray, prediction: np.ndarray, spread: float = math.nan) -> dict[str, Any]:
-    """Return the two arrays, shape (rows, components), and the errors of their panel; see :func:`panels`.
+def centers_of(target: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Return the mean of each component, or of each group of rows and component, in the shape of the target.
 
-    ``r2`` is about the mean of each component, NaN for targets without spread.
+    Parameters
+    ----------
+    target : ndarray, shape (rows, ...)
+    groups : ndarray, shape (rows,), optional
+        Group of each row, e.g. the species of an atom.
+    """
+    out = np.empty_like(target)
+    for group in np.unique(groups) if groups is not None else (None,):
+        rows = slice(None) if groups is None else groups == group
+        out[rows] = target[rows].mean(axis=0)
+    return out
+
+
+def numbers_of(
+    target: np.ndarray, prediction: np.ndarray, spread: float = math.nan, center: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Return two arrays, shape (rows, components), with the errors of their panel; see :func:`panels`.
+
+    ``r2`` is relative to `center` (see :func:`centers_of`; by default the mean of each component), and NaN for targets
+    without spread.
     """
     error = prediction - target
-    total = float(((target - target.mean(axis=0)) ** 2).sum())
+    center = centers_of(target) if center is None else center
+    total = float(((target - center) ** 2).sum())
     return {
         "target": target,
         "prediction": prediction,
+        "center": center,
         "rmse": float(np.sqrt((error**2).mean())),
         "mae": float(np.abs(error).mean()),
         "r2": 1 - float((error**2).sum()) / total if total > 0 else math.nan,
@@ -94,7 +120,7 @@ def numbers_of(target: np.ndarray, prediction: np.ndarray, spread: float = math.
 
 
 def lines_of(compared: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a table, one line per quantity and split; of ensembles with the rms deviation of the models."""
+    """Return a table with one line per quantity and split; for ensembles with the rms deviation of the models."""
     bars = any("deviation" in n for panel in compared for n in panel["splits"].values())
     lines = [
         f"{'quantity':<15}{'structures':<12}{'RMSE':>10}{'MAE':>10} {'unit':<15}{'RMSE/spread':>12}{'R2':>10}"
@@ -109,6 +135,46 @@ def lines_of(compared: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"{ratio:>12}{n['r2']:>10.5f}{_deviation(n, factor) if bars else ''}"
             )
     return lines
+
+
+def overfitting_warning(compared: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return a warning about errors that are many times larger on held-back structures than on training structures.
+
+    Quantities whose held-back error is below a hundredth of the standard deviation of the label do not count.
+
+    Parameters
+    ----------
+    compared : sequence of mappings
+        Panels, see :func:`panels`.
+    """
+    found = []
+    for panel in compared:
+        splits = panel["splits"]
+        for name in splits if "train" in splits else ():
+            ratio = splits[name]["rmse"] / (splits["train"]["rmse"] or math.inf)
+            if name != "train" and splits[name]["rmse"] > _NEGLIGIBLE * splits[name]["std"] > 0:
+                found.append((panel["name"], name, ratio))
+    return warning_of_ratios(found)
+
+
+def warning_of_ratios(ratios: Sequence[tuple[str, str, float]], decay: str = "loss.weight_decay") -> str | None:
+    """Return the warning about quantities whose held-back error is at least ``OVERFITTED`` times the training error.
+
+    Parameters
+    ----------
+    ratios : sequence of tuple
+        Quantity, name of the held-back structures, and ratio of the errors.
+    decay : str, default "loss.weight_decay"
+        Key of the weight decay.
+    """
+    words = [f"{name} {ratio:.1f} times ({split})" for name, split, ratio in ratios if ratio >= OVERFITTED]
+    if not words:
+        return None
+    return (
+        f"warning: held-back errors are much larger than training errors: {', '.join(words)}; the model follows "
+        "details of the training structures: add structures like the held-back ones, or train a smaller model, for "
+        f"fewer steps, or with a larger {decay}"
+    )
 
 
 def _deviation(numbers, factor):
@@ -130,7 +196,7 @@ def save_panels(folder: Path, panels: Sequence[Mapping[str, Any]]) -> None:
 
 
 def load_panels(folder: Path) -> list[dict[str, Any]]:
-    """Read what :func:`save_panels` has written: ``name``, ``unit`` and ``splits`` with arrays.
+    """Read panels that :func:`save_panels` has written: ``name``, ``unit`` and ``splits`` with arrays.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Random parts of the structures: for training, for validation, and for the test at the end.
+"""Random splits of the structures: for training, for validation, and for the test at the end.
 
-Structures of one geometry, such as its calculations in several fields, are never on different sides: the error of one
-of them would be that of training.  So all draws are of whole geometries; where each occurs once, of structures.
+Structures of one geometry, such as calculations in several fields, always stay together.  Otherwise the error of a test
+structure would be close to a training error.  All draws are therefore draws of whole geometries.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ SPLITS = ("train", "validation", "test")
 
 
 def geometry_groups(structures: Sequence[LabelledStructure]) -> np.ndarray:
-    """Return the number of each structure's geometry, counted from 0 in order of first appearance."""
+    """Return the geometry index of each structure, counted from 0 in order of first appearance."""
     numbers: dict[tuple, int] = {}
     keys = (geometry_key(s.symbols, s.positions, s.cell) for s in structures)
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=int)
 
 
 def fill(order: np.ndarray, sizes: np.ndarray, count: int) -> np.ndarray:
-    """Return the groups that make a part of about `count` structures, in this order.
+    """Return groups, in this order, that together have about `count` structures.
 
-    Every group is taken that brings the number of structures nearer to `count`.  If none does, as all are too large,
-    the first of the smallest is taken, so that a part that should have structures has some.
+    A group is taken if it brings the number of structures closer to `count`.  If none does because all are too large,
+    the first of the smallest groups is taken, so that the part is not empty.
 
     Parameters
     ----------
     order : ndarray of int
-        The groups that are left, as drawn.
+        The groups that are left, in random order.
     sizes : ndarray of int
-        Number of structures of each group, of all there are.
+        Number of structures of every group, also of those that are not in `order`.
     count : int
+        Wanted number of structures.
     """
     taken: list[int] = []
     missing = count
@@ -59,8 +60,8 @@ def fill(order: np.ndarray, sizes: np.ndarray, count: int) -> np.ndarray:
 def split_indices(structures: Sequence[LabelledStructure], config: BaseConfig) -> dict[str, np.ndarray]:
     """Return the sorted structure indices of each split, drawn with ``data.seed``.
 
-    Geometries are drawn in a random order, first for the test, then for the validation, see :func:`fill`; the rest is
-    for training.  Configurations with the same fractions and seed give the same splits, whatever they train.
+    Geometries are drawn in a random order, first for the test, then for validation, see :func:`fill`; the rest is for
+    training.  Configurations with the same fractions and seed give the same splits for all kinds of models.
 
     Raises
     ------
@@ -81,14 +82,14 @@ def split_indices(structures: Sequence[LabelledStructure], config: BaseConfig) -
 
 
 def outer_indices(structures: Sequence[LabelledStructure], config: BaseConfig) -> dict[str, np.ndarray]:
-    """Return the splits of a single model; of an ensemble, without what its members set aside for validation."""
+    """Return the splits of a single model; for an ensemble, before its members set validation structures aside."""
     if config.ensemble.n_splits:
         config = replace(config, data=replace(config.data, validation_fraction=0.0))
     return split_indices(structures, config)
 
 
 def counted(groups: np.ndarray) -> str:
-    """Return the number of structures in words, and that of their geometries where it is another."""
+    """Return the number of structures as text, with the number of geometries if that is different."""
     n, different = len(groups), len(np.unique(groups))
     return f"{n} structures" + (f" of {different} geometr{'y' if different == 1 else 'ies'}" if different < n else "")
 
@@ -98,30 +99,30 @@ def log_groups(structures: Sequence[LabelledStructure], config: BaseConfig) -> N
     groups, data = geometry_groups(structures), config.data
     drawn = data.test_fraction > 0 or data.validation_fraction > 0 or config.ensemble.n_splits
     if drawn and groups.max(initial=-1) + 1 < len(groups):
-        log.info("%s: all of a geometry are on the same side of a split", counted(groups))
+        log.info("%s: structures of one geometry stay in the same split", counted(groups))
 
 
 _SHOWN = 20  # pairs in a message
 
 
 def extrapolation_warning(name: str, lacking: Mapping[str, set[int]], total: int, cutoff: str) -> str:
-    """Return the line that names what structures of a split have and none to train on has.
+    """Return the warning that names species and pairs of a split that no training structure has.
 
     Parameters
     ----------
     name : str
-        Of the split.
+        Name of the split.
     lacking : mapping of str to set of int
-        Structures by species or pair.
+        Indices of structures by species or pair.
     total : int
         Number of structures of the split.
     cutoff : str
-        Which one pairs are within.
+        Name of the cutoff that defines pairs.
     """
     ordered = sorted(lacking.items(), key=lambda item: (-len(item[1]), item[0]))
     words = ", ".join(f"{what} in {len(own)}" for what, own in ordered[:_SHOWN])
     words += f", and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else ""
     return (
         f"warning: {len(set().union(*lacking.values()))} of {total} {name} structures have species, or pairs within "
-        f"the {cutoff}, that none to train on has ({words}): predictions for these are extrapolation"
+        f"the {cutoff}, that no training structure has ({words}): predictions for these are extrapolation"
     )

@@ -1,4 +1,4 @@
-"""Storage of large precomputed arrays: in memory, in a temporary file, or computed again when needed."""
+"""Storage of large precomputed arrays: in memory, in a temporary file, or recomputed when needed."""
 
 from __future__ import annotations
 
@@ -19,63 +19,64 @@ from tnep_calc.structures import LabelledStructure
 log = logging.getLogger(__name__)
 
 BLOCK_GB = 0.04
-"""Size of the moments of one block."""
+"""Largest size of the moments of one block on the CPU."""
 GPU_BLOCK_GB = 0.4
-"""The same on a GPU, which needs more work at a time."""
+"""Largest size of the moments of one block on a GPU, which needs more work at a time."""
 _MODELS_OF_BLOCK = 8
 _SPARE_DISK_GB = 1.0  # left free on the disk of the temporary file
 
 
 class Stored(Protocol):
-    """Moments, as a storage takes them; see :class:`tnep_calc.training.nep.moments.Moments` for all of it."""
+    """Interface of moments that a storage uses; see :class:`tnep_calc.training.nep.moments.Moments`."""
 
     @property
     def arrays(self) -> list[Tensor]:
-        """The large tensors, of one type."""
+        """The large tensors, all of one type."""
 
     @property
     def gigabytes(self) -> float:
-        """Their size."""
+        """Size of the large tensors in GB."""
 
     def with_arrays(self, arrays: Sequence[Tensor]) -> Self:
-        """Return the same with other large tensors."""
+        """Return these moments with other large tensors."""
 
     def to(self, device: torch.device) -> Self:
-        """Return the same on a device."""
+        """Return these moments on a device."""
 
 
 M = TypeVar("M", bound=Stored)
 
 
 class Storage:
-    """Keeps moments within a budget: the first ones in memory, then in a temporary file, then not at all.
+    """Keeps moments within a budget: in memory first, then in a temporary file; the rest is recomputed when needed.
 
     Parameters
     ----------
     memory_gb : float
-        Largest size of all moments in memory.
+        Largest size of all moments in memory, in GB.
     folder : path, optional
-        Where the temporary file is made (None: the system's folder for temporary files).
+        Folder of the temporary file (None: the system's folder for temporary files).
     device : torch.device, default the CPU
-        Where the moments are given back; those in memory stay there.
+        Device of the moments that are given back; those in memory stay there.
     models : int, default 1
-        That are trained together; with more than eight of them blocks are smaller, as what a step needs grows.
+        Number of models that are trained together.  With more than eight, blocks are smaller, as the working memory of
+        a step grows with the number of models.
 
     Raises
     ------
     InputError
-        If the folder is not there.
+        If the folder does not exist.
 
     Attributes
     ----------
     budget_gb : float
-        The size given.
+        The given `memory_gb`.
     block_gb : float
-        Largest size of what is computed at a time.
+        Largest size in GB of the moments that are computed at a time.
     left : float
-        Size in GB of what still fits in memory.
+        Size in GB of the moments that still fit in memory.
     memory, disk, computed : float
-        Size in GB of what is in memory, in the file, and computed again every time.
+        Size in GB of the moments in memory, in the file, and recomputed every time.
     """
 
     def __init__(self, memory_gb: float, folder: str | Path | None = None, device: torch.device = CPU, models: int = 1):
@@ -98,12 +99,19 @@ class Storage:
         if gigabytes > self.budget_gb:
             raise InputError(
                 f"{structure.source} ({len(structure)} atoms): its moments need {gigabytes:.3g} GB, more than the "
-                f"{self.budget_gb:.3g} GB that there are for those of all structures: raise optimizer.memory_gb "
-                "(--memory), or use smaller cutoffs or structures of fewer atoms"
+                f"{self.budget_gb:.3g} GB for all structures together: raise optimizer.memory_gb (--memory), or use "
+                "smaller cutoffs or structures of fewer atoms"
             )
 
     def keep(self, moments: M, compute: Callable[[], M]) -> Callable[[], M]:
-        """Take moments, and return the function that gives them back."""
+        """Store moments, and return the function that loads them.
+
+        Parameters
+        ----------
+        moments : Stored
+        compute : callable
+            Computes these moments again if there is no room for them in memory or on the disk.
+        """
         size = moments.gigabytes
         if size <= self.left:
             self.left -= size
@@ -138,7 +146,7 @@ class Storage:
             while data:
                 count = self._file.readinto(data)
                 if not count:
-                    raise OSError(f"the temporary file of the moments in {self._folder} has been cut")
+                    raise OSError(f"the temporary file of the moments in {self._folder} has been truncated")
                 data = data[count:]
             parts = torch.split(flat, sizes)
             return without.with_arrays(
@@ -153,7 +161,7 @@ class Storage:
             for size, where in (
                 (self.memory, "in memory"),
                 (self.disk, f"streamed from a temporary file in {self._folder}"),
-                (self.computed, "computed again in every step (no room in memory or on the disk)"),
+                (self.computed, "recomputed in every step (no space in memory or on the disk)"),
             )
             if size
         ]

@@ -1,1 +1,1 @@
-"""Training of the electric-enthalpy family: precomputed densities, SOAP, one loss on all labels."""
+"""Training of electric-enthalpy models: precomputed densities, the optimizer SOAP, and one loss over all labels."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..common.bounds import COMMON, EPOCHS, WEIGHT, Bounds, check_bounds
 from ..common.config import (
     BaseConfig,
     BaseDataConfig,
@@ -15,6 +16,7 @@ from ..common.config import (
     check,
     common_rules,
     load,
+    one_of,
     parse_tables,
 )
 
@@ -112,7 +114,9 @@ class EnthalpyOptimizerConfig:
         other labels; ``"auto"``: ridge for up to 100 polarizabilities, except with structures in a field, a
         hyperpolarizability or no other labels.  The log says which.
     precision : str, default "float32"
-    threads : int, default 1
+    threads : int, default 0
+        Threads of torch; 0: one for each 2,000 atoms of a step, at least one, and at most ``OMP_NUM_THREADS`` or the
+        number of cores.
     device : str, default "cpu"
         ``"cpu"``, ``"cuda"`` (a GPU), ``"cuda:1"`` (the one of this number), or ``"auto"``: a GPU if there is one.  The
         log says which.  It must have room for the precomputed derivatives.  A resumed run may have another one; it is
@@ -127,7 +131,7 @@ class EnthalpyOptimizerConfig:
     average: float = 0.999
     polarizability: str = "auto"
     precision: str = "float32"
-    threads: int = 1
+    threads: int = 0
     device: str = "cpu"
     memory_gb: float = 8.0
 
@@ -151,6 +155,20 @@ _TABLES: dict[str, Any] = {
 }
 
 
+BOUNDS = {
+    **COMMON,
+    **EPOCHS,
+    "model.cutoff": Bounds(0.5, 30, "usual: 4 to 7 Å"),
+    "model.n_radial": Bounds(2, 100, "usual: 8 to 12"),
+    "model.channels": Bounds(2, 1000, "usual: 8 to 32"),
+    "model.hidden": Bounds(2, 10_000, "usual: 32 to 256"),
+    "model.zbl": Bounds(0, 10, "usual: 0 (none) or 1 to 2 Å"),
+    **{f"loss.{name}": WEIGHT for name in LABELS},
+    "optimizer.memory_gb": Bounds(1e-9, 1e6, "usual: half of the memory of the computer"),
+}
+"""Ranges of all numbers of a configuration."""
+
+
 def parse_enthalpy_config(tables: Mapping[str, Any], base: str | Path = ".") -> EnthalpyConfig:
     """Return the configuration from nested mappings (as TOML gives).
 
@@ -163,22 +181,16 @@ def parse_enthalpy_config(tables: Mapping[str, Any], base: str | Path = ".") -> 
     m, opt, loss = config.model, config.optimizer, config.loss
     rules = [
         *common_rules(config),
-        (m.kind == "enthalpy", f"model.kind must be 'enthalpy' here, got '{m.kind}'"),
-        (len(m.species) > 0 and len(set(m.species)) == len(m.species), "model.species must be different symbols"),
-        (m.cutoff > 0, "model.cutoff must be positive"),
-        (m.n_radial >= 2 and m.channels >= 2 and m.hidden >= 2, "n_radial, channels and hidden must be at least 2"),
-        (0 <= m.zbl < m.cutoff, "model.zbl must be in [0, cutoff)"),
-        (min(asdict(loss).values()) >= 0, "weights in [loss] must not be negative"),
-        (bool(loss.weights()), f"[loss] needs a positive weight: {', '.join(LABELS)}"),
-        (opt.epochs >= 1 and opt.batch >= 1 and opt.threads >= 1, "epochs, batch and threads must be at least 1"),
-        (opt.lr > 0 and opt.memory_gb > 0, "lr and memory_gb must be positive"),
-        (0 <= opt.average < 1, "optimizer.average must be in [0, 1)"),
+        one_of("model.kind", m.kind, ("enthalpy",)),
         (
-            opt.polarizability in ("auto", "ridge", "gradient"),
-            f"optimizer.polarizability must be 'auto', 'ridge' or 'gradient', got '{opt.polarizability}'",
+            m.zbl < m.cutoff,
+            f"model.zbl must be smaller than the cutoff of {m.cutoff:g} Å, got {m.zbl:g}",
         ),
-        (opt.precision in ("float32", "float64"), "optimizer.precision must be 'float64' or 'float32'"),
+        (bool(loss.weights()), f"[loss] needs a positive weight: {', '.join(LABELS)}"),
+        one_of("optimizer.polarizability", opt.polarizability, ("auto", "ridge", "gradient")),
+        one_of("optimizer.precision", opt.precision, ("float64", "float32")),
     ]
+    check_bounds(config, BOUNDS)
     check(rules)
     return config
 

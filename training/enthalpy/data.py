@@ -1,37 +1,27 @@
-"""What an enthalpy training starts from: structures, and their precomputed frames."""
+"""Prepare the data of an enthalpy training: read structures, and precompute their frames."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 from tnep_calc.artifact import DTYPES
-from tnep_calc.datasets.checks import check_before_training
 from tnep_calc.datasets.values import field_of
 from tnep_calc.errors import DataFileError
-from tnep_calc.io.structures import read as importers
 from tnep_calc.structures import LabelledStructure
 
-from ..common.splits import extrapolation_warning, log_groups, outer_indices
+from ..common.reading import read_for_training
+from ..common.splits import extrapolation_warning
 from .config import EnthalpyConfig
 from .frames import Frame, make_frames
 
-log = logging.getLogger(__name__)
-
 
 def read_structures(config: EnthalpyConfig) -> list[LabelledStructure]:
-    """Read and check the data files (of any kind)."""
-    structures, _ = importers.read_structures(config.data_files, config.data.keys)
-    if config.data.fold_dipole:
-        _check_branches(structures)
-    log_groups(structures, config)
-    train = outer_indices(structures, config)["train"]
-    log.info(check_before_training(structures, in_field=True, train=train, species=config.model.species))
-    return structures
+    """Read and check the data files of a configuration, in any supported format."""
+    return read_for_training(config, in_field=True, check=_check_branches if config.data.fold_dipole else None)
 
 
 def _check_branches(structures: Sequence[LabelledStructure]) -> None:
-    """Refuse energies and stresses of crystals in a field whose branch of the polarization is not told."""
+    """Raise ``DataFileError`` for energies and stresses of crystals in a field without a dipole (unknown branch)."""
     for s in structures:
         if field_of(s).any() and s.pbc.any() and s.dipole is None and not (s.energy is None and s.virial is None):
             raise DataFileError(
@@ -41,12 +31,12 @@ def _check_branches(structures: Sequence[LabelledStructure]) -> None:
 
 
 def frames_of(config: EnthalpyConfig, structures: Sequence[LabelledStructure]) -> list[Frame]:
-    """Precompute structures as a configuration has it, whatever its seed and its splits.
+    """Precompute structures with the settings of a configuration; its seed and splits do not matter.
 
     Raises
     ------
     InputError
-        If they do not fit ``optimizer.memory_gb``.
+        If the frames need more than ``optimizer.memory_gb``.
     DataFileError
         If a structure has an unknown species, or no neighbours.
     """
@@ -64,14 +54,14 @@ def frames_of(config: EnthalpyConfig, structures: Sequence[LabelledStructure]) -
 
 
 def unseen_warnings(frames: Mapping[str, Sequence[Frame]], species: Sequence[str]) -> Iterator[str]:
-    """Yield a line for each split with structures that have a species or a pair of which training sees nothing.
+    """Yield a warning for each split with species or pairs that do not occur in training.
 
     Parameters
     ----------
     frames : mapping of str to sequence of Frame
-        By split; ``train`` is the one that others are compared with.
+        Frames of each split; the others are compared with ``train``.
     species : sequence of str
-        Of the model.
+        Species of the model.
     """
     seen = set().union(*(_content(frame, species) for frame in frames["train"]))
     for name, others in frames.items():

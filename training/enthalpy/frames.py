@@ -1,11 +1,12 @@
-"""Training structures as constants: densities of the centres and their derivatives by the neighbours, precomputed.
+"""Precomputed training structures: densities of the centres, and their derivatives with respect to the neighbours.
 
-The density of a centre is linear in functions of each neighbour's position, so for fixed structures it is computed
-once.  A training step then consists of dense products: nothing differentiates through an edge.
+The density of a centre is a sum of functions of each neighbour's position, without trained parameters, so it is
+computed once for each structure.  A training step then consists of dense products, without derivatives of edges.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,10 +20,13 @@ from tnep_calc.models.enthalpy.density import density, edge_functions
 from tnep_calc.models.enthalpy.model import repulsion
 from tnep_calc.models.enthalpy.sites import COMPONENTS
 from tnep_calc.neighbors import NeighborList
+from tnep_calc.progress import tracked
 from tnep_calc.structures import LabelledStructure
 
 from ..common.labels import check_species
 from .config import LABELS
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,19 +63,19 @@ class Frame:
     centers : list of Tensor of int64
         Atoms of each species.
     densities : list of Tensor, shape (16, N, n_species * n)
-        Of the atoms of each species.
+        Densities of the N atoms of each species.
     pairs : list of list of PairBlock
         ``[species of the centre][species of the neighbour]``.
     labels : dict of Tensor
         ``energy`` (), ``forces`` (n, 3), ``virial`` (3, 3), ``dipole`` (3,), ``born_charges`` (n, 3, 3; sum rule
-        imposed), ``polarizability`` (3, 3), as far as they are known.
+        imposed), ``polarizability`` (3, 3); only those that the structure has.
     fold : tuple of Tensor, shape (3, 3), or None
         Cell and its inverse, for dipoles that are defined modulo e times a lattice vector.
     field : Tensor, shape (3,), in V/Å
         Electric field at which the labels were computed.
     volume : float
     weight : float
-        Of the structure: its squared errors count with the square.
+        Weight of the structure; its squared errors are multiplied by the square.
     repulsion : tuple of Tensor
         Energy (), forces (n_atoms, 3) and virial (3, 3) of the ZBL repulsion, which has no parameters.
     """
@@ -90,17 +94,17 @@ class Frame:
 
     @property
     def nbytes(self) -> int:
-        """Size of the constants."""
+        """Size of the densities and their derivatives in bytes."""
         tensors = self.densities + [b for row in self.pairs for p in row for b in (p.gradient, p.vectors)]
         return sum(t.numel() * t.element_size() for t in tensors)
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """Device of the tensors."""
         return self.species.device
 
     def to(self, device: torch.device) -> Frame:
-        """Return the frame on a device: itself if it is there."""
+        """Return the frame on a device; returns itself if it is already there."""
         if self.device == device:
             return self
         energy, forces, virial = self.repulsion
@@ -126,7 +130,28 @@ def make_frame(
     fold_dipole: bool = True,
     zbl: float = 0.0,
 ) -> Frame:
-    """Precompute one structure."""
+    """Precompute one structure.
+
+    Parameters
+    ----------
+    structure : LabelledStructure
+    species : sequence of str
+        Species of the model.
+    cutoff : float, in Å
+    n_radial : int
+        Number of radial functions.
+    dtype : torch.dtype
+        Type of the densities and their derivatives.
+    fold_dipole : bool, default True
+        Compare dipoles modulo e times the lattice vectors.
+    zbl : float, default 0.0, in Å
+        Radius of the ZBL repulsion; 0 = none.
+
+    Raises
+    ------
+    DataFileError
+        If the structure has an unknown species, or no neighbours.
+    """
     check_species([structure], species)
     index = np.array([list(species).index(s) for s in structure.symbols])
     edges = NeighborList(cutoff, 0.0).edges(structure.positions, structure.cell, structure.pbc)
@@ -137,7 +162,7 @@ def make_frame(
     if len(vectors) == 0:
         raise DataFileError(
             f"{structure.source}: no two atoms are closer than the cutoff of {cutoff} Å: leave the structure out, also "
-            "if it is a free atom (the energy of each species is found from the others)"
+            "if it is a free atom (the energy of each species is fitted to the other structures)"
         )
     v = torch.from_numpy(vectors)
     functions, gradients = _with_gradient(v, cutoff, n_radial)
@@ -232,15 +257,17 @@ def _labels(structure):
 def make_frames(
     structures: Sequence[LabelledStructure], species, cutoff, n_radial, dtype, fold_dipole, zbl, memory_gb: float
 ) -> list[Frame]:
-    """Precompute structures, within a limit of memory.
+    """Precompute structures within a memory limit; see :func:`make_frame` for the parameters.
 
     Raises
     ------
     InputError
-        If they do not fit; said before most of the work is done.
+        If the frames need more than `memory_gb`; this is estimated from the first structure.
+    DataFileError
+        If a structure has an unknown species, or no neighbours.
     """
     frames: list[Frame] = []
-    for k, structure in enumerate(structures):
+    for k, structure in enumerate(tracked(structures, log, "structures prepared", len(structures))):
         frames.append(make_frame(structure, species, cutoff, n_radial, dtype, fold_dipole, zbl))
         if k in (0, len(structures) - 1):
             used = sum(frame.nbytes for frame in frames) / 1e9
@@ -254,7 +281,18 @@ def make_frames(
 
 
 def moment_rows(gradient: Tensor, neighbor_species: int, n_species: int) -> Tensor:
-    """Return derivatives by the density, shape (rows, 16, N, n_species * n), for one species, as (N, rows, 16 * n)."""
+    """Return the part of one neighbour species of derivatives by the density.
+
+    Parameters
+    ----------
+    gradient : Tensor, shape (rows, 16, N, n_species * n)
+    neighbor_species : int
+    n_species : int
+
+    Returns
+    -------
+    Tensor, shape (N, rows, 16 * n)
+    """
     rows, _, n_centers, width = gradient.shape
     n = width // n_species
     part = gradient[..., neighbor_species * n : (neighbor_species + 1) * n]

@@ -1,4 +1,4 @@
-"""Initial parameters of the enthalpy model, and the constants that bring everything to order one."""
+"""Initial parameters of the enthalpy model, and the constants that scale all trained numbers to order one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .frames import Frame
 _SMALLEST_MODE = 1.0  # added to the size of a mode of the density, relative to the largest: small modes are rough
 _SMALLEST_SPREAD = 1e-3  # of an invariant, relative to its mean
 _HEAD = 0.1  # size of the last layer: outputs start small
-_GAIN = (0.3, 1.0)  # of the hidden layers: nearly linear at first, bent only as far as the labels ask for
+_GAIN = (0.3, 1.0)  # of the hidden layers: nearly linear at first, bent only as far as the labels require
 _DAMPING = (1.0, 0.3, 0.1)  # of 3-, 4- and 5-body invariants
 
 
@@ -75,7 +75,7 @@ def _damping(sites: EnthalpySites) -> Tensor:
 
 
 def _whitening(rows: Tensor) -> Tensor:
-    """Return W with uncorrelated columns of ``rows @ W``, scaled; small modes are not blown up to spread one."""
+    """Return W such that the columns of ``rows @ W`` are uncorrelated and scaled; small modes are not scaled up."""
     rows = rows.double()
     gram = rows.t() @ rows / len(rows)
     size, modes = torch.linalg.eigh(gram)
@@ -100,7 +100,7 @@ def _site_constants(frames: Sequence[Frame], name: str) -> Tensor:
 def _units(frames: Sequence[Frame], site: Tensor) -> Tensor:
     """Return the sizes of energies, dipoles, polarizabilities and hyperpolarizabilities of a site.
 
-    The last is such that it changes the polarizability in the fields of the frames by the size of that.
+    A hyperpolarizability of this size changes the polarizability, in the fields of the frames, by the latter's size.
     """
 
     def rms(values, fallback):

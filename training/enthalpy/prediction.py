@@ -1,4 +1,4 @@
-"""Predictions of the enthalpy model for precomputed frames, differentiable by its parameters."""
+"""Predictions of the enthalpy model for precomputed frames, differentiable with respect to its parameters."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from .frames import Frame, moment_rows
 def predict(
     sites: EnthalpySites, frames: Sequence[Frame], directions: Tensor | None, create_graph: bool = True
 ) -> list[dict[str, Tensor]]:
-    """Return the labels of each frame as the model gives them.
+    """Return the predictions of the model for each frame.
 
     Parameters
     ----------
     sites : EnthalpySites
     frames : sequence of Frame
-        On the device of the sites, as are the directions.
+        On the device of the sites, like the directions.
     directions : Tensor, shape (n_frames, d, 3), or None
-        Directions e in which Born charges are wanted; None: not at all.
-    create_graph : bool
-        Whether the result is to be differentiated by the parameters.
+        Directions e onto which Born charges are projected; None = no Born charges.
+    create_graph : bool, default True
+        Keep the graph, so that the results can be differentiated with respect to the parameters.
 
     Returns
     -------
     list of dict
-        ``energy`` (of H), ``forces``, ``virial``, ``dipole``, ``polarizability`` and ``born`` (d, n_atoms, 3), which
-        is ``sum_i e_i Z[atom, i, :]``, all at the frame's field, on the device of the frames.
+        At the field and on the device of each frame: ``energy`` (), the enthalpy H of the cell, in eV; ``forces``
+        (n_atoms, 3) in eV/Å; ``virial`` (3, 3) in eV; ``dipole`` (3,) in e·Å; ``polarizability`` (3, 3) in e·Å²/V;
+        with directions ``born`` (d, n_atoms, 3) in e, which is ``sum_i e_i Z[atom, i, :]``.
     """
     t, dtype, device = len(frames[0].centers), sites.w1.dtype, frames[0].device
     counts = [[len(frame.centers[s]) for frame in frames] for s in range(t)]
@@ -122,9 +123,9 @@ def _to_atoms(frame, gradients, rows, dtype):
 def errors(frame: Frame, result: Mapping[str, Tensor], directions: Tensor | None) -> dict[str, Tensor]:
     """Return prediction minus label for every label that the frame has; energy, virial and dipole per cell.
 
-    The dipole is folded to the nearest branch, and with it energy and virial in a field, which have the term -E.P; of
-    the virial, which then has a torque, the symmetric part counts, as in the label.  Born charges are projected on the
-    directions, shape (d, n_atoms, 3).
+    The dipole is compared on the nearest branch, and so are energy and virial in a field, which contain the term -E.P.
+    A field exerts a torque, which makes the virial asymmetric; only its symmetric part is compared, as the label has
+    only this.  Born charges are projected on the directions, shape (d, n_atoms, 3).
     """
     out = {}
     branch = _branch(frame, result)

@@ -1,17 +1,15 @@
-"""Polarizability by ridge regression: the last layer in closed form, on what the network has learned from the rest.
+"""Polarizability by ridge regression: its last layer in closed form, on features learned from the other labels.
 
-The polarizability of a structure is linear in the weights of the last layer that belong to it.  With W the weights of
-one tensor, b its offset, h the second hidden layer less its mean, and T the tensors of
-:mod:`tnep_calc.models.enthalpy.sites`,
+The polarizability of a structure is linear in its weights in the last layer.  With W the weights of one tensor, b its
+offset, h the second hidden layer minus its mean, and T the tensors of :mod:`tnep_calc.models.enthalpy.sites`,
 
 ``alpha_2m = sum_i sum_t (W_t.h_i + b_t) T_t,2m(i)`` (l = 2),   ``tr alpha / 3 = sum_i (w.h_i + constant)`` (l = 0).
 
-A structure has six numbers of polarizability and hundreds of forces and Born charges.  A network that is stepped along
-the gradient of all labels bends its hidden layers until the few tensors are met, which means little elsewhere.  Here
-the hidden layers never see a polarizability: W, b and w minimise the squared error plus a penalty (ridge regression,
-solved with its kernel ``sum_ij (1 + c h_i.h_j) T_i.T_j``).  The penalty, and c, are those with the smallest error of
-structures that are left out, which has a closed form (Rasmussen and Williams, Gaussian Processes for Machine Learning,
-section 5.4.2).
+A structure has six numbers of polarizability, but hundreds of forces and Born charges.  A network that is trained on
+the gradient of all labels adapts its hidden layers to the few polarizabilities, and generalises badly.  Here the hidden
+layers never see a polarizability.  W, b and w minimise the squared error plus a penalty (ridge regression, solved with
+its kernel ``sum_ij (1 + c h_i.h_j) T_i.T_j``).  The penalty and c minimise the leave-one-out error, which has a closed
+form (Rasmussen and Williams, Gaussian Processes for Machine Learning, section 5.4.2).
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ from .frames import Frame
 log = logging.getLogger(__name__)
 
 _LIMIT = 500  # structures: the work grows with the third power of their number
-_FEW = 100  # structures with which ridge regression is the better way (52 of BaTiO3: half the error; 145 of SiO2: not)
+_FEW = 100  # structures up to which ridge regression is better (52 of BaTiO3: half the error; 145 of SiO2: not better)
 _PENALTIES = tuple(10.0 ** (-0.5 * k) for k in range(13))  # 1 to 1e-6, relative to the mean of the kernel's diagonal
 _SHARES = (0.1, 0.3, 1.0, 3.0)  # c: of weights that depend on the hidden layer
 _FREE = 10.0  # of the constants of the trace: nearly without a penalty
@@ -43,17 +41,17 @@ _FREE = 10.0  # of the constants of the trace: nearly without a penalty
 
 @dataclass(frozen=True)
 class RidgeFit:
-    """What :func:`fit_polarizability` chose.
+    """Hyperparameters that :func:`fit_polarizability` chose, and the error.
 
     Attributes
     ----------
     penalty, trace_penalty : float
-        Of the l = 2 part and of the trace, relative to the mean of the diagonal of the kernel.
+        Penalties of the l = 2 part and of the trace, relative to the mean of the diagonal of the kernel.
     share : float
-        c of the kernel of the l = 2 part.
+        c in the kernel of the l = 2 part.
     error : float
-        Root mean square error, over components, of the polarizability of structures that are left out, in e·Å^2/V.
-        The hidden layers know the other labels of these structures: for new ones errors are larger.
+        Leave-one-out root mean square error of the polarizability, over components, in e·Å²/V.  The hidden layers were
+        trained on other labels of the same structures, so errors for new structures are larger.
     """
 
     penalty: float
@@ -62,9 +60,9 @@ class RidgeFit:
     error: float
 
     def words(self) -> str:
-        """Return the numbers for people."""
+        """Return the numbers as text for the log."""
         return (
-            f"RMSE {1e3 * self.error:.3g} me·Å²/V for tensors that are left out, more for structures that are; "
+            f"leave-one-out RMSE {1e3 * self.error:.3g} me·Å²/V (larger for structures that are entirely new); "
             f"penalties {self.penalty:.2g} and {self.trace_penalty:.2g} (trace), "
             f"share of the hidden layer {self.share:g}"
         )
@@ -72,42 +70,42 @@ class RidgeFit:
 
 @dataclass(frozen=True)
 class _Features:
-    """What multiplies the weights of one species, for n structures; sizes are such that one penalty does for all.
+    """Factors of the weights of one species, for n structures, scaled so that one penalty suits all weights.
 
     Attributes
     ----------
     mean : Tensor, shape (hidden,)
-        Of the hidden layer.
+        Mean of the hidden layer.
     tensors : Tensor, shape (n * 5, n_tensors)
         ``sum_i T(i)``, times `tensor_scale`.
-    bent : Tensor, shape (n * 5, hidden * n_tensors)
-        ``sum_i h_i T(i)``, times `bent_scale`.
+    nonlinear : Tensor, shape (n * 5, hidden * n_tensors)
+        ``sum_i h_i T(i)``, times `nonlinear_scale`.
     scalars : Tensor, shape (n, hidden)
         ``sum_i h_i``, times `scalar_scale`.
     """
 
     mean: Tensor
     tensors: Tensor
-    bent: Tensor
+    nonlinear: Tensor
     scalars: Tensor
     tensor_scale: float
-    bent_scale: float
+    nonlinear_scale: float
     scalar_scale: float
 
 
 def by_ridge(config: EnthalpyConfig, structures: Sequence[LabelledStructure]) -> bool:
-    """Tell, and log with the reason, whether the polarizability is fitted in closed form and not by gradients.
+    """Return whether the polarizability is fitted in closed form instead of by gradients, and log the reason.
 
     Parameters
     ----------
     config : EnthalpyConfig
     structures : sequence of LabelledStructure
-        Those to train on.
+        Training structures.
 
     Raises
     ------
     InputError
-        If ``optimizer.polarizability`` is ``"ridge"`` and that cannot be.
+        If ``optimizer.polarizability`` is ``"ridge"`` and ridge regression is not possible.
     """
     weights, wanted = config.loss.weights(), config.optimizer.polarizability
     if "polarizability" not in weights or wanted == "gradient":
@@ -118,23 +116,23 @@ def by_ridge(config: EnthalpyConfig, structures: Sequence[LabelledStructure]) ->
         "structures in a field, whose other labels depend on it": any(field_of(s).any() for s in structures),
         "structures have weights": any(s.weight != 1 for s in structures),
         "nothing else to learn from": len(weights) == 1,
-        f"{count} structures to train on have one, from 2 to {_LIMIT} can be solved": not 2 <= count <= _LIMIT,
+        f"{count} training structures have one (possible: 2 to {_LIMIT})": not 2 <= count <= _LIMIT,
     }
     if wanted == "auto":
-        obstacles[f"{count} structures to train on have one (ridge regression is for up to {_FEW})"] = count > _FEW
+        obstacles[f"{count} training structures have one (ridge regression is used up to {_FEW})"] = count > _FEW
     found = "; ".join(words for words, there in obstacles.items() if there)
     if found and wanted == "ridge":
-        raise InputError(f"optimizer.polarizability = 'ridge' cannot be: {found}; take 'gradient' or 'auto'")
+        raise InputError(f"optimizer.polarizability = 'ridge' is not possible: {found}; use 'gradient' or 'auto'")
     if found:
         log.info("polarizability: by gradients, not by ridge regression: %s", found)
     else:
-        log.info("polarizability: by ridge regression on what is learned from the other labels (%d structures)", count)
+        log.info("polarizability: by ridge regression on features learned from the other labels (%d structures)", count)
     return not found
 
 
 @torch.no_grad()
 def fit_polarizability(sites: EnthalpySites, frames: Sequence[Frame]) -> RidgeFit:
-    """Set the weights of the polarizability from the structures that have one.
+    """Set the weights of the polarizability by ridge regression on the structures that have one.
 
     Parameters
     ----------
@@ -155,16 +153,17 @@ def fit_polarizability(sites: EnthalpySites, frames: Sequence[Frame]) -> RidgeFi
     tensor = label.reshape(n, 9) @ torch.linalg.pinv(rank2)
     species = [s for s in range(counts.shape[1]) if counts[:, s].any()]
     features = [_features(sites, s, known) for s in species]
-    straight = torch.stack([f.tensors @ f.tensors.t() for f in features]).sum(0)
-    bent = torch.stack([f.bent @ f.bent.t() for f in features]).sum(0).double()
+    linear = torch.stack([f.tensors @ f.tensors.t() for f in features]).sum(0)
+    nonlinear = torch.stack([f.nonlinear @ f.nonlinear.t() for f in features]).sum(0).double()
     isotropic = torch.stack([f.scalars @ f.scalars.t() for f in features]).sum(0) + constants**2 * counts @ counts.t()
-    fits = [(_leave_out(straight + c * bent, tensor), c) for c in _SHARES]
+    fits = [(_leave_out(linear + c * nonlinear, tensor), c) for c in _SHARES]
     (error, penalty, dual), share = min(fits, key=lambda fit: float(fit[0][0].square().sum()))
     trace_error, trace_penalty, trace_dual = _leave_out(isotropic, trace[:, None])
     first = 2 + sites.n_vectors
     columns = slice(first, first + sites.n_tensors)
     for s, f in zip(species, features, strict=True):
-        weights = share * f.bent_scale * (f.bent.t() @ dual.to(f.bent.dtype)).double().reshape(-1, sites.n_tensors)
+        products = f.nonlinear.t() @ dual.to(f.nonlinear.dtype)
+        weights = share * f.nonlinear_scale * products.double().reshape(-1, sites.n_tensors)
         sites.w3[s, :, columns] = weights.to(dtype)
         sites.b3[s, columns] = (f.tensor_scale * (f.tensors.t() @ dual) - f.mean @ weights).to(dtype)
         weights = f.scalar_scale * (f.scalars.t() @ trace_dual)
@@ -185,10 +184,11 @@ def _features(sites: EnthalpySites, s: int, frames: Sequence[Frame]) -> _Feature
     size = math.sqrt(float((torch.cat(hidden) - mean.to(gain.dtype)).double().square().sum(1).mean())) or 1.0
     centred = [(h - mean.to(gain.dtype)) / size for h in hidden]
     sums = torch.cat([t.double().sum(1) for t in tensors])
-    bent = torch.cat([torch.einsum("cit,ih->cht", t, h).flatten(1) for t, h in zip(tensors, centred, strict=True)])
+    nonlinear = torch.cat([torch.einsum("cit,ih->cht", t, h).flatten(1) for t, h in zip(tensors, centred, strict=True)])
     scalars = torch.stack([h.double().sum(0) for h in centred])
     scale, scalar_scale = _inverse_size(sums), _inverse_size(scalars)
-    return _Features(mean, scale * sums, bent * scale, scalar_scale * scalars, scale, scale / size, scalar_scale / size)
+    sums, scalars, nonlinear = scale * sums, scalar_scale * scalars, nonlinear * scale
+    return _Features(mean, sums, nonlinear, scalars, scale, scale / size, scalar_scale / size)
 
 
 def _inverse_size(rows: Tensor) -> float:
@@ -198,7 +198,7 @@ def _inverse_size(rows: Tensor) -> float:
 
 
 def _leave_out(kernel: Tensor, label: Tensor) -> tuple[Tensor, float, Tensor]:
-    """Return the errors of structures that are left out, the penalty for which they are smallest, and its solution.
+    """Return the smallest leave-one-out errors over the penalties, with the penalty and the solution.
 
     Parameters
     ----------

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,16 @@ from torch import Tensor
 
 from tnep_calc.artifact import DTYPES
 from tnep_calc.datasets.values import field_of
-from tnep_calc.device import CPU, resolve
+from tnep_calc.device import CPU
 from tnep_calc.errors import InputError
 from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape
 from tnep_calc.structures import LabelledStructure
 
-from ..common.checkpoint import fingerprint, load_matching, save_checkpoint
-from ..common.loop import run_steps
-from ..common.memory import room_in_memory
+from ..common import processes
+from ..common.epochs import ADVICE, EpochTrainer
+from ..common.memory import memory_errors_explained
 from ..common.optimizers import SOAP, learning_rate
-from ..common.splits import SPLITS, split_indices
+from ..common.splits import SPLITS
 from .config import EnthalpyConfig
 from .data import frames_of, read_structures, unseen_warnings
 from .frames import Frame
@@ -38,10 +37,9 @@ _WARM_UP, _OPEN = 0.02, 0.05  # of all steps: rise of the learning rate, and sta
 _AVERAGE = 0.98  # of the running mean squared errors
 _LOOKED_AT = 20  # structures of a split in the progress lines
 _PER_ATOM = ("energy", "virial", "dipole")
-_ROOM = "take fewer structures or a smaller cutoff"  # for a GPU that is full
 
 
-class EnthalpyTrainer:
+class EnthalpyTrainer(EpochTrainer):
     """One training run.
 
     Parameters
@@ -60,6 +58,8 @@ class EnthalpyTrainer:
         Where frames, parameters and the state of the optimizer are; what is compared comes back as arrays.
     pool : sequence of Frame
         All structures; ``frames`` has them by split.
+    training_structures : list of LabelledStructure
+        Structures that the model is trained on.
     sites : EnthalpySites
         The model that is stepped.
     average : EnthalpySites
@@ -68,6 +68,10 @@ class EnthalpyTrainer:
         A row per report: epoch, and RMSE of each label of the averaged model on the splits.
     """
 
+    config: EnthalpyConfig
+    sites: EnthalpySites
+    average: EnthalpySites
+
     def __init__(
         self,
         config: EnthalpyConfig,
@@ -75,23 +79,13 @@ class EnthalpyTrainer:
         indices: Mapping[str, np.ndarray] | None = None,
         pool: Sequence[Frame] | None = None,
     ):
-        torch.set_num_threads(config.optimizer.threads)
-        self.config, opt, model = config, config.optimizer, config.model
-        self.device = resolve(opt.device)
-        self.weights = config.loss.weights()
-        if structures is None:
-            structures = read_structures(config)
-        missing = [name for name in self.weights if all(getattr(s, name) is None for s in structures)]
-        if missing:
-            off = ", ".join(f"loss.{name} = 0" for name in missing)
-            raise InputError(f"no structure has {', '.join(missing)}: set {off}, or give data.keys")
-        self.fingerprint = fingerprint(config, structures)
-        self.indices = dict(indices) if indices is not None else split_indices(structures, config)
-        self.ridge = by_ridge(config, [structures[k] for k in self.indices["train"]])
+        super().__init__(config, config.loss.weights(), structures, indices, read_structures)
+        opt, model, structures = config.optimizer, config.model, self.structures
+        self.ridge = by_ridge(config, self.training_structures)
         if self.ridge:
             del self.weights["polarizability"]
         dtype = DTYPES[opt.precision]
-        if model.hyperpolarizability and not any(field_of(structures[k]).any() for k in self.indices["train"]):
+        if model.hyperpolarizability and not any(field_of(s).any() for s in self.training_structures):
             raise InputError(
                 f"model.hyperpolarizability is learned from structures in a field, but none of the "
                 f"{len(self.indices['train'])} to train on has an electric_field (V/Å): add some, or leave the key out"
@@ -99,9 +93,10 @@ class EnthalpyTrainer:
         shape = SiteShape(len(model.species), model.n_radial, model.channels, model.hidden, model.hyperpolarizability)
         self.sites, self.average = EnthalpySites(shape, dtype), EnthalpySites(shape, dtype)
         pool = frames_of(config, structures) if pool is None else pool
-        with room_in_memory(_ROOM):
+        with memory_errors_explained(ADVICE):
             self.pool = [frame.to(self.device) for frame in pool]
         self.frames = {name: [self.pool[k] for k in self.indices[name]] for name in SPLITS if len(self.indices[name])}
+        self.n_train = len(self.frames["train"])
         for line in unseen_warnings(self.frames, model.species):
             log.warning(line)
         # The start is found on the CPU: signs of eigenvectors, and with them the model, could be others elsewhere.
@@ -117,113 +112,76 @@ class EnthalpyTrainer:
         groups = [{"params": matrices, "weight_decay": decay}, {"params": last}, {"params": vectors, "stacked": 2}]
         self.optimizer = SOAP(groups, lr=opt.lr)
         self.mean_squares: dict[str, float] = {}
-        self.step, self.seconds = 0, 0.0
-        self.history: list[dict[str, Any]] = []
-        self._begin_pass()
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of steps of one pass."""
-        return math.ceil(len(self.frames["train"]) / self.config.optimizer.batch)
-
-    @property
-    def total_steps(self) -> int:
-        """Number of steps of the whole run."""
-        return self.config.optimizer.epochs * self.steps_per_epoch
-
-    @property
-    def epoch(self) -> int:
-        """Number of whole passes that are done."""
-        return self.step // self.steps_per_epoch
-
-    @property
-    def progress(self) -> str:
-        """Epochs that are done, for the log."""
-        return f"{self.step / self.steps_per_epoch:.4g} of {self.config.optimizer.epochs} epochs"
-
-    @property
-    def finished(self) -> bool:
-        """Whether all epochs are done."""
-        return self.step >= self.total_steps
-
-    @property
-    def report_due(self) -> bool:
-        """Whether a report is due before the next step: never, as the first one follows the first epochs."""
-        return False
+        self.begin_pass()
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate: linear rise, then half a cosine to a hundredth."""
         done = step / self.total_steps
         return learning_rate(self.config.optimizer.lr, done, (done + 1e-4) / _WARM_UP)
 
-    # -- running ---------------------------------------------------------------------------------------------------
+    # -- steps -----------------------------------------------------------------------------------------------------
 
-    @room_in_memory(_ROOM)
-    def run(self, on_report: Callable[[EnthalpyTrainer], None] | None = None, checkpoint: Path | None = None) -> None:
-        """Train to the end, from the present state; arguments as :meth:`tnep_calc.training.nep.trainer.Trainer.run`.
-
-        The intervals of ``[output]`` count epochs.
-        """
-        out, length = self.config.output, self.steps_per_epoch
-        save = None if checkpoint is None else lambda: save_checkpoint(checkpoint, self.state())
-        run_steps(self, length * out.report_interval, length * out.checkpoint_interval, on_report, save)
-
-    def _begin_pass(self):
+    def begin_pass(self) -> None:
         """Draw the order of the training frames, and start the directions; they depend on seed and epoch alone."""
         seed = 1_000_003 * self.config.model.seed + self.epoch
-        self._order = np.random.default_rng(seed).permutation(len(self.frames["train"]))
+        self._order = np.random.default_rng(seed).permutation(self.n_train)
         self._generator = torch.Generator("cpu").manual_seed(seed)
 
-    def advance(self) -> None:
-        """Do one step: the next batch of the pass over the training frames."""
-        place, batch = self.step % self.steps_per_epoch, self.config.optimizer.batch
-        if place == 0:
-            self._begin_pass()
-        chosen = self._order[place * batch : (place + 1) * batch]
-        self._step([self.frames["train"][k] for k in chosen], self._generator)
-
-    def _step(self, frames: list[Frame], generator: torch.Generator):
+    def train_on(self, chosen: np.ndarray) -> None:
+        """Do one step on a batch of training frames."""
+        frames = [self.frames["train"][k] for k in chosen]
         directions = None
         if "born_charges" in self.weights:
-            drawn = torch.randn(len(frames), 1, 3, generator=generator, dtype=torch.float64, device="cpu")
+            drawn = torch.randn(len(frames), 1, 3, generator=self._generator, dtype=torch.float64, device="cpu")
             directions = torch.nn.functional.normalize(drawn, dim=2).to(self.device)
-        results = predict(self.sites, frames, directions)
-        sums: dict[str, list[Tensor]] = {name: [] for name in self.weights}
-        for k, (frame, result) in enumerate(zip(frames, results, strict=True)):
-            found = errors(frame, result, None if directions is None else directions[k])
-            for name in self.weights:
-                if name in found:
-                    scale = 1 / frame.n_atoms if name in _PER_ATOM else 1.0
-                    sums[name].append((found[name] * scale * frame.weight).square().mean())
+        sums = self._sums(frames, directions)
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
-        if self._branches_are_open():
-            sums["dipole"] = []
-        means = {name: torch.stack(parts).mean().double() for name, parts in sums.items() if parts}
-        if not means:  # of structures with a polarizability alone, which has its own fit
+        zero = loss.new_zeros(())
+        together = torch.stack([torch.stack([sums[name][0].detach(), zero + sums[name][1]]) for name in self.weights])
+        processes.add_up(together)
+        if not together[:, 1].any():  # of structures with a polarizability alone, which has its own fit
             self.step += 1
             return
-        values = torch.stack([mean.detach() for mean in means.values()]).tolist()  # waits for the device only once
-        for (name, mean), value in zip(means.items(), values, strict=True):
+        for name, (total, count) in zip(self.weights, together.tolist(), strict=True):  # waits for the device only once
+            if not count:
+                continue
+            value = total / count
             if not math.isfinite(value):
                 raise InputError(f"the error of {name} is not finite in step {self.step}: lower optimizer.lr")
             before = self.mean_squares.get(name, value)
             self.mean_squares[name] = _AVERAGE * before + (1 - _AVERAGE) * value
-            loss = loss + self.weights[name] * mean / (self.mean_squares[name] + 1e-30)
+            loss = loss + self.weights[name] * sums[name][0] / (count * (self.mean_squares[name] + 1e-30))
         self.optimizer.zero_grad()
-        loss.backward()
+        if loss.requires_grad:
+            loss.backward()
+        processes.add_up_gradients(self.sites.parameters())
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step)
         self.optimizer.step()
         self.step += 1
-        with torch.no_grad():
-            decay = min(self.config.optimizer.average, (1 + self.step) / (10 + self.step))
-            for mean, parameter in zip(self.average.parameters(), self.sites.parameters(), strict=True):
-                mean.lerp_(parameter, 1 - decay)
+        self.update_average()
+
+    def _sums(self, frames: Sequence[Frame], directions: Tensor | None) -> dict[str, tuple[Tensor, int]]:
+        """Return the sum of the squared errors of each label, and its number of frames, of this process's share."""
+        places = processes.own_places(len(frames))
+        zero = torch.zeros((), dtype=torch.float64, device=self.device)
+        sums = dict.fromkeys(self.weights, (zero, 0))
+        if not places:
+            return sums
+        own = [frames[k] for k in places]
+        along = None if directions is None else directions[places]
+        for k, (frame, result) in enumerate(zip(own, predict(self.sites, own, along), strict=True)):
+            found = errors(frame, result, None if along is None else along[k])
+            for name in self.weights:
+                if name in found and not (name == "dipole" and self._branches_are_open()):
+                    scale = 1 / frame.n_atoms if name in _PER_ATOM else 1.0
+                    total, count = sums[name]
+                    sums[name] = total + (found[name] * scale * frame.weight).square().mean().double(), count + 1
+        return sums
 
     def _branches_are_open(self) -> bool:
         """Whether the model is too young for dipoles that are known up to a quantum: Born charges come first."""
-        early = self.step < _OPEN * self.config.optimizer.epochs * self.steps_per_epoch
-        return early and {"dipole", "born_charges"} <= set(self.weights) and self.config.data.fold_dipole
+        return self.step < _OPEN * self.config.optimizer.epochs * self.steps_per_epoch and self.dipole_can_wait()
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
@@ -271,29 +229,14 @@ class EnthalpyTrainer:
     # -- state -----------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Return all that is needed to go on exactly as if nothing had happened, on this device or another."""
-        return {
-            "fingerprint": self.fingerprint,
-            "step": self.step,
-            "seconds": self.seconds,
-            "generator": self._generator.get_state(),
-            "sites": self.sites.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "mean_squares": self.mean_squares,
-            "history": self.history,
-        }
+        """Return the state of the base class, that of the random directions, and the running errors."""
+        return super().state() | {"generator": self._generator.get_state(), "mean_squares": self.mean_squares}
 
-    def restore(self, path: Path) -> None:
-        """Take up the state of a checkpoint; errors as :meth:`tnep_calc.training.nep.trainer.Trainer.restore`."""
-        state = load_matching(path, self.fingerprint)
-        self.sites.load_state_dict(state["sites"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self._begin_pass()
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Resume from a state that :meth:`state` has returned."""
+        super().load_state(state)
         self._generator.set_state(state["generator"])
-        self.mean_squares, self.history = state["mean_squares"], state["history"]
+        self.mean_squares = state["mean_squares"]
 
 
 def _values(tensor: Tensor) -> np.ndarray:

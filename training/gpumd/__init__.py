@@ -1,1 +1,1 @@
-"""GPUMD training folders: the program ``nep`` replaced, with its evolution strategy."""
+"""Training in GPUMD folders, in place of GPUMD's program ``nep``, by gradients or by its evolution strategy."""

@@ -1,11 +1,12 @@
 """A GPUMD training folder: ``nep.in``, ``train.xyz``, optional ``test.xyz``, and the files that a training writes.
 
-Files are those of GPUMD's ``nep`` program, so that whatever reads its folders reads ours.
+The files are those of GPUMD's ``nep`` program, so other tools can read the folder as one of GPUMD.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from tnep_calc.io.gpumd.xyz import GpumdFrame, read_gpumd_xyz
 from tnep_calc.structures import LabelledStructure
 
 from ..common.config import check
+from ..common.parity import warning_of_ratios
 from .reference import evaluate
 
 log = logging.getLogger(__name__)
@@ -32,40 +34,41 @@ ENGINES = ("gradient", "snes")
 CHECKPOINT, NEP, LOSS, RESTART = "tnep_checkpoint.pt", "nep.txt", "loss.out", "nep.restart"
 """Names of files in the folder; the first is ours, the others are GPUMD's."""
 OLD = ".old"
-"""Ending of files that are moved aside."""
+"""Suffix of files that are moved aside."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What ``nep.in`` has no keyword for.
+    """Options of a run for which ``nep.in`` has no keyword.
 
     Attributes
     ----------
     engine : str, default "gradient"
         ``"gradient"`` or ``"snes"``.
     restart : bool, default False
-        Begin anew: discard our checkpoint, move ``loss.out`` (and ``nep.restart``, from which the evolution strategy
-        goes on otherwise) to ``*.old``, and allow an existing ``nep.txt`` to be overwritten.
+        Start from scratch: discard our checkpoint, move ``loss.out`` and ``nep.restart`` (from which the evolution
+        strategy would resume) to ``*.old``, and allow an existing ``nep.txt`` to be overwritten.
     steps : int or None
-        Steps of Adam or SOAP, and then as many of L-BFGS (gradient engine); None = the defaults of ``tnep train``.  All
-        together are at most ``generation`` of ``nep.in``.
+        Steps of Adam or SOAP, and then as many of L-BFGS (gradient engine); None = the defaults of ``tnep train``.  The
+        total is at most ``generation`` of ``nep.in``.
     precision : str, default "float64"
         Arithmetic of the gradient engine; the evolution strategy is float32 as in GPUMD.
-    threads : int, default 1
-        Threads of torch.
+    threads : int, default 0
+        Threads of torch; 0: one for each 2,000 atoms of a step, at least one, and at most ``OMP_NUM_THREADS`` or the
+        number of cores.
     device : str, default "cpu"
         Where the engine computes; see ``device`` of :class:`tnep_calc.training.nep.config.OptimizerConfig`.
-        Predictions in the files of the folder are made on the CPU.
+        Predictions in the files of the folder are computed on the CPU.
     memory_gb : float, default 4.0
-        Largest size of the precomputed moments in memory in GB; what is more is streamed.
+        Largest size of the precomputed moments in memory in GB; what exceeds it is streamed.
     start : str or path, optional
         A ``nep.txt`` whose parameters the gradient engine starts from, instead of the one that ``fine_tune`` names.
     patience : int, default 0
-        Leave the first steps, and later L-BFGS, after this many rows of ``loss.out`` without a smaller loss on
+        End the first-order steps, and later L-BFGS, after this many rows of ``loss.out`` without a smaller loss on
         ``test.xyz``, and keep the parameters with the smallest one; 0 = all steps, and the last parameters.
     restarts : int, default 1
-        Starts that the gradient engine trains together before it goes on with the best of them: that with the smallest
-        loss on ``train.xyz``, with `patience` on ``test.xyz``.
+        Number of starts that the gradient engine trains together at first.  It then keeps the one with the smallest
+        loss on ``train.xyz``, or, with `patience`, on ``test.xyz``.
     scratch : str or path, optional
         Folder of the temporary file to which moments are streamed; None = the system's.
     """
@@ -74,7 +77,7 @@ class RunOptions:
     restart: bool = False
     steps: int | None = None
     precision: str = "float64"
-    threads: int = 1
+    threads: int = 0
     device: str = "cpu"
     memory_gb: float = 4.0
     start: str | Path | None = None
@@ -84,19 +87,19 @@ class RunOptions:
 
 
 class Folder:
-    """A training folder: what is in it, and how its output files are written.
+    """A training folder: reads its input files and writes its output files.
 
     Parameters
     ----------
     path : str or path
     name_in_log : str, default ""
-        What its lines in the log begin with, where there are several folders.
+        Prefix of its log lines, if there are several folders.
 
     Attributes
     ----------
     options : NepInput
     train, test : list of GpumdFrame
-        ``test`` is empty where there is no ``test.xyz``.
+        ``test`` is empty without ``test.xyz``.
     """
 
     def __init__(self, path: str | Path, name_in_log: str = ""):
@@ -105,7 +108,7 @@ class Folder:
         self.train = self._read("train.xyz")
         self.test: list[GpumdFrame] = []
         if not self.options.prediction:
-            known = self.options.kind == "potential"  # of dipoles and polarizabilities the file does not tell the unit
+            known = self.options.kind == "potential"  # the file does not give the unit of dipoles and polarizabilities
             every, species = range(len(self.train)), () if self.options.fine_tune else self.options.species
             structures = [frame.structure for frame in self.train]
             found = check_before_training(structures, units=known, train=every, species=species)
@@ -121,7 +124,7 @@ class Folder:
 
     @property
     def zbl(self) -> ZBL | None:
-        """The repulsion that ``nep.in`` asks for (potentials only)."""
+        """The ZBL repulsion of ``nep.in`` (potentials only); None without."""
         o = self.options
         if o.zbl is None or o.model_type:
             return None
@@ -140,7 +143,7 @@ class Folder:
         return table_errors(tables, self.options.atomic_v)
 
     def write_test(self, parameters: NepParameters) -> list[float]:
-        """Write ``*_test.out`` if there is a test set, and return its columns of ``loss.out`` (0 without)."""
+        """Write ``*_test.out`` if there is a test set, and return its columns of ``loss.out`` (else 0)."""
         names = self.error_names
         if not self.test:
             return [0.0] * len(names)
@@ -151,14 +154,17 @@ class Folder:
 
     @property
     def error_names(self) -> tuple[str, ...]:
-        """Tables whose errors are in ``loss.out``."""
+        """Names of the tables whose errors are in ``loss.out``."""
         return ("energy", "force", "virial") if self.options.kind == "potential" else (self.options.kind,)
 
     def write_model(self, parameters: NepParameters) -> None:
-        """Write ``nep.txt``, ``*_test.out`` and ``*_train.out``."""
+        """Write ``nep.txt``, ``*_test.out`` and ``*_train.out``; log a warning if test errors are much larger."""
         write_nep(self.path / NEP, parameters)
-        self.write_test(parameters)
-        self.write_train(parameters)
+        test, train = self.write_test(parameters), self.write_train(parameters)
+        held_back = zip(self.error_names, test, strict=True)
+        ratios = [(name, "test.xyz", error / (train[name] or math.inf)) for name, error in held_back]
+        if (warning := warning_of_ratios(ratios, "lambda_2")) is not None:
+            log.warning("%s%s", self.name_in_log, warning)
 
     def report(
         self,
@@ -168,14 +174,14 @@ class Folder:
         parameters: NepParameters,
         more: str = "",
     ):
-        """Write ``nep.txt`` and ``*_test.out``, append to ``loss.out``, and log one line, with `more` at its end."""
+        """Write ``nep.txt`` and ``*_test.out``, append to ``loss.out``, and log one line that ends with `more`."""
         write_nep(self.path / NEP, parameters)
         self.add_row(generation, loss, train, self.write_test(parameters), more)
 
     def add_row(
         self, generation: int, loss: tuple[float, float, float], train: list[float], test: list[float], more: str = ""
     ):
-        """Append to ``loss.out`` and log one line, with `more` at its end."""
+        """Append to ``loss.out`` and log one line that ends with `more`."""
         append_row(self.path / LOSS, loss_row(generation, *loss, train + test))
         words = [
             f"{name} {a:.4g}" + (f"/{b:.4g}" if self.test else "")
@@ -185,7 +191,7 @@ class Folder:
         log.info("%s%8d  loss %.5g  RMSE %s: %s%s", self.name_in_log, generation, loss[0], what, ", ".join(words), more)
 
     def keep_copy(self, generation: int, parameters: NepParameters) -> Path:
-        """Write a copy of the model, named as ``save_potential`` says, and return its path."""
+        """Write a copy of the model under the name that ``save_potential`` selects, and return its path."""
         stem = f"nep_gen{generation}"
         if self.options.save_potential[1] == 1:
             stem = f"nep_{datetime.now():y%Y_m%m_d%d_h%H_m%M_s%S}_generation{generation}"
@@ -193,12 +199,12 @@ class Folder:
         return path
 
     def loss_rows(self) -> int:
-        """Return the number of whole rows of ``loss.out``, those of previous runs included."""
+        """Return the number of complete rows of ``loss.out``, including those of previous runs."""
         path = self.path / LOSS
         return path.read_text(encoding="ascii").count("\n") if path.exists() else 0
 
     def trim_loss(self, rows: int) -> None:
-        """Cut ``loss.out`` to a number of rows: later ones are about to be computed again."""
+        """Truncate ``loss.out`` to a number of rows; the run will write the later ones again."""
         path = self.path / LOSS
         if path.exists():
             text = "".join(path.read_text(encoding="ascii").splitlines(keepends=True)[:rows])
@@ -207,13 +213,13 @@ class Folder:
 
 
 def check_folder(folder: Folder, run: RunOptions) -> None:
-    """Raise ``InputError`` for run options that cannot be, nothing to train, or files that must not be written."""
+    """Raise ``InputError`` for invalid run options, nothing to train, or files that must not be overwritten."""
     options, path = folder.options, folder.path
     by_snes = run.engine == "snes"
     check(
         [
             (run.engine in ENGINES, f"engine must be {' or '.join(ENGINES)}, got '{run.engine}'"),
-            (run.threads >= 1, f"--threads must be at least 1, got {run.threads}"),
+            (run.threads >= 0, f"--threads must be 0 (by the number of atoms) or more, got {run.threads}"),
             (run.memory_gb > 0, f"--memory must be a positive number of GB, got {run.memory_gb:g}"),
             (run.steps is None or run.steps >= 1, f"--steps must be at least 1, got {run.steps}"),
             (run.patience >= 0, f"--patience must be a number of rows of loss.out, got {run.patience}"),
@@ -252,11 +258,11 @@ def check_folder(folder: Folder, run: RunOptions) -> None:
             )
     if (path / RESTART).exists() and not (by_snes or run.restart):
         raise InputError(
-            f"{path / RESTART}: GPUMD and --engine snes go on from this search distribution, which the gradient engine "
-            "does not have: use --engine snes to resume, or --restart to start from scratch (the file becomes "
+            f"{path / RESTART}: GPUMD and --engine snes resume from this search distribution, which the gradient "
+            "engine cannot use: use --engine snes to resume, or --restart to start from scratch (the file becomes "
             f"{RESTART}{OLD})"
         )
-    imports = by_snes and options.import_q_scaler  # nep.txt is there to be read, and then replaced
+    imports = by_snes and options.import_q_scaler  # nep.txt is read first and then replaced
     continues = (path / CHECKPOINT).exists() or (by_snes and (path / RESTART).exists())
     if (path / NEP).exists() and not (continues or imports or run.restart):
         raise InputError(
@@ -265,7 +271,7 @@ def check_folder(folder: Folder, run: RunOptions) -> None:
 
 
 def labelled_structures(frames: Sequence[GpumdFrame]) -> list[LabelledStructure]:
-    """Return the structures with weights and targets of atoms as both trainers have them."""
+    """Return the structures with weights and atomic targets in the form that both trainers use."""
     result = []
     for frame in frames:
         tensors = frame.atomic_polarizability

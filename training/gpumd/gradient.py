@@ -27,46 +27,46 @@ from ..nep.shared_parts import MomentPool
 from ..nep.trainer import Trainer
 from .folder import CHECKPOINT, NEP, Folder, RunOptions, labelled_structures
 from .keywords import describe, gradient_config
-from .reference import as_evaluated, repulsion, take_off
+from .reference import as_evaluated, repulsion, subtract_values
 
 log = logging.getLogger(__name__)
 
 _WRITING = 0.02
-"""Largest share of the time for renewals of ``*_train.out`` during the run."""
+"""Largest share of the time that updates of ``*_train.out`` may take during the run."""
 
 _NAMES = {"adam": "Adam", "soap": "SOAP"}
 
 
 def check_gradient(folder: Folder, run: RunOptions) -> None:
-    """Look for all that keeps the gradient engine from training in a folder, before it starts.
+    """Raise if the gradient engine cannot train in a folder; nothing is written.
 
     Raises
     ------
     InputError
-        If ``nep.in``, ``train.xyz``, the options or a model to start from ask for what it cannot do, or our checkpoint
-        is that of another run.
+        If ``nep.in``, ``train.xyz``, the options or a model to start from need something that the engine does not
+        support, or our checkpoint is that of another run.
     DataFileError, ModelFileError
         If the checkpoint or the model cannot be used.
     """
     config, checkpoint = gradient_config(folder, run), folder.path / CHECKPOINT
-    goes_on, full = checkpoint.exists() and not run.restart, config.model.neurons == MAX_NEURONS
-    if not (goes_on or full):
+    resumes, full = checkpoint.exists() and not run.restart, config.model.neurons == MAX_NEURONS
+    if not (resumes or full):
         return
     targets = Targets(folder, config)
     if full and _have_constants(config, targets.of("train")):
         _check_neurons(MAX_NEURONS + 1, MAX_NEURONS, folder)
-    if goes_on:
+    if resumes:
         load_matching(checkpoint, fingerprint(config, targets.structures) | split_hash(config, targets.indices))
 
 
 def train_gradient(folder: Folder, run: RunOptions) -> None:
-    """Train by gradients, with GPUMD's files; goes on from our checkpoint if there is one.
+    """Train by gradients and write GPUMD's files; resumes from our checkpoint if there is one.
 
-    In ``loss.out`` the generation is the number of steps, the total that of the gradient trainer (squared errors
-    relative to the spread of the targets), L1 is 0 and L2 the penalty; the errors are GPUMD's.  A row is of the
-    parameters of its step.  Files with a model or its predictions are of the last step, or, with ``run.patience``, of
-    the best one so far; ``*_train.out`` are renewed with them, less often where that would take more than 2 % of the
-    time.
+    In ``loss.out`` the generation is the number of steps, and the total is the loss of the gradient trainer (squared
+    errors relative to the spread of the targets).  L1 is 0, L2 is the penalty, and the errors are GPUMD's.  Each row
+    belongs to the parameters of its step.  ``nep.txt`` and the predictions are those of the last step, or, with
+    ``run.patience``, of the best step so far.  ``*_train.out`` are updated less often if that would take more than 2 %
+    of the time.
     """
     config, checkpoint = gradient_config(folder, run), folder.path / CHECKPOINT
     trainer = FolderTrainer(config, Targets(folder, config))
@@ -74,14 +74,14 @@ def train_gradient(folder: Folder, run: RunOptions) -> None:
         trainer.load_state(load_matching(checkpoint, trainer.fingerprint))
     log_summary([trainer], run)
     if not checkpoint.exists():
-        save_checkpoint(checkpoint, trainer.state())  # from here on, a killed run goes on by itself
+        save_checkpoint(checkpoint, trainer.state())  # from here on, a killed run can resume
     reports = Reports(trainer)
     trainer.run(lambda run: reports.write(time_left(run.seconds, run.step, run.total_steps)), checkpoint)
     trainer.finish(run)
 
 
 def _have_constants(config, structures):
-    """Whether the species of a model with random parameters have different constants."""
+    """Whether a model with random initial parameters needs different constants for its species."""
     name = next((name for name in WITH_CONSTANTS if name in config.loss.weights(config.model.kind)), None)
     if name is None or config.model.start:
         return False
@@ -90,29 +90,29 @@ def _have_constants(config, structures):
 
 
 def _check_neurons(written, trained, folder):
-    """Return that ``nep.txt`` has one neuron more than ``nep.in``, or raise if GPUMD would not read it."""
+    """Return a log line if ``nep.txt`` has one neuron more than ``nep.in``; raise if GPUMD cannot read that many."""
     if written == trained:
         return []
     if written > MAX_NEURONS:
         raise InputError(
-            f"{folder.path / 'nep.in'}: 'neuron' is {trained}, and nep.txt needs one more, which carries the constants "
-            f"of the species; GPUMD reads at most {MAX_NEURONS}: use {MAX_NEURONS - 1}, or --engine snes"
+            f"{folder.path / 'nep.in'}: 'neuron' is {trained}, and nep.txt needs one more for the constants of the "
+            f"species; GPUMD reads at most {MAX_NEURONS}: use {MAX_NEURONS - 1}, or --engine snes"
         )
-    return [f"nep.txt has {written} neurons: one more than nep.in, which carries the constants of the species"]
+    return [f"nep.txt has {written} neurons: one more than nep.in, for the constants of the species"]
 
 
 class Targets:
-    """What a folder trains on: targets without the repulsion, with ``test.xyz`` as validation if that decides anything.
+    """Structures of a folder with targets without the ZBL repulsion; with `patience`, ``test.xyz`` is for validation.
 
     Attributes
     ----------
     folder : Folder
     structures : list of LabelledStructure
-        Those to train on, followed by those to validate on.
+        Training structures, followed by validation structures.
     indices : dict of ndarray
         Structures of each split.
     repulsion : dict of ndarray or None
-        What is taken off the targets, by name.
+        The repulsion that is subtracted from the targets, by name.
     """
 
     def __init__(self, folder: Folder, config: TrainingConfig):
@@ -121,7 +121,7 @@ class Targets:
         self.repulsion = None if folder.zbl is None else repulsion(frames, folder.options, folder.zbl)
         self.indices = {"train": np.arange(n), "validation": np.arange(n, len(frames)), "test": np.arange(0)}
         if self.repulsion is not None:
-            frames = take_off(frames, self.repulsion)
+            frames = subtract_values(frames, self.repulsion)
         self.structures = labelled_structures(frames)
 
     def of(self, split: str) -> list[LabelledStructure]:
@@ -132,8 +132,8 @@ class Targets:
 class FolderTrainer(Trainer):
     """Trainer of a folder.
 
-    Its checkpoints know the length of ``loss.out``, and settings for the report; copies of the model are kept as
-    ``save_potential`` says.
+    Its checkpoints also hold the length of ``loss.out`` and settings for the report.  It keeps copies of the model at
+    the interval of ``save_potential``.
     """
 
     def __init__(self, config: TrainingConfig, targets: Targets, pool: MomentPool | None = None):
@@ -145,13 +145,13 @@ class FolderTrainer(Trainer):
         self.stops.append(self._interval)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state` has returned."""
+        """Resume from a state that :meth:`state` has returned."""
         super().load_state(state)
         self.folder.trim_loss(state["loss_rows"])
-        log.info("going on from %s after %s", self.folder.path / CHECKPOINT, self.progress)
+        log.info("resuming from %s after %s", self.folder.path / CHECKPOINT, self.progress)
 
     def describe(self, run: RunOptions) -> list[str]:
-        """Return what is worth knowing of the training, or raise ``InputError`` if GPUMD would not read the result."""
+        """Return lines about the training for the log, or raise ``InputError`` if GPUMD could not read the result."""
         virials = _virials_in_words(self.parts["train"].structures, self.folder)
         written = _check_neurons(self.parameters().neurons, self.config.model.neurons, self.folder)
         return [*describe(self.config, self.folder, run), *virials, *written]
@@ -171,12 +171,12 @@ class FolderTrainer(Trainer):
         self.folder.write_model(self.parameters())
 
     def first_order_step(self, gradient: Callable[[], float]) -> None:
-        """Do one step of the first method, and keep a copy if one is due."""
+        """Do one first-order step, and keep a copy of the model if one is due."""
         super().first_order_step(gradient)
         self._keep_copy()
 
     def lbfgs_step(self, gradient: Callable[[], float]) -> None:
-        """Do a few iterations of L-BFGS, and keep a copy if one is due."""
+        """Do a few iterations of L-BFGS, and keep a copy of the model if one is due."""
         super().lbfgs_step(gradient)
         self._keep_copy()
 
@@ -198,7 +198,7 @@ class FolderTrainer(Trainer):
         return float(self.objective.penalty(self.leader()))
 
     def state(self) -> dict[str, Any]:
-        """Return all that is needed to go on exactly."""
+        """Return everything that is needed to resume exactly."""
         o, loss = self.config.optimizer, self.config.loss
         used = {
             "engine": "gradient",
@@ -215,7 +215,7 @@ class FolderTrainer(Trainer):
 
 
 def log_summary(trainers: Sequence[FolderTrainer], run: RunOptions) -> None:
-    """Log what is trained, once what holds for all; or raise ``InputError`` if GPUMD would not read a result."""
+    """Log what is trained, common lines once; raise ``InputError`` if GPUMD could not read a result."""
     lines, first = [trainer.describe(run) for trainer in trainers], trainers[0]
     common = [line for line in lines[0] if all(line in own for own in lines)]
     for line in common:
@@ -246,13 +246,13 @@ def log_summary(trainers: Sequence[FolderTrainer], run: RunOptions) -> None:
 
 
 class Reports:
-    """What a folder gets at every report of its trainer."""
+    """Writes the files of a folder at every report of its trainer."""
 
     def __init__(self, trainer: FolderTrainer):
         self._folder, self._trainer, self._next = trainer.folder, trainer, 0.0
 
     def write(self, more: str = "") -> None:
-        """Write the row of ``loss.out``, and the files of a new model; `more` ends the line of the log."""
+        """Write the row of ``loss.out`` and the files of a new best model; the log line ends with `more`."""
         folder, trainer = self._folder, self._trainer
         if trainer.step == 0:
             return
@@ -262,7 +262,7 @@ class Reports:
         if trainer.result()[1] == trainer.step:
             write_nep(folder.path / NEP, now)
             write_parity(folder.path, "test", test)
-            self._renew(train)
+            self._update_train_files(train)
         penalty = trainer.penalty()
         errors = [table_errors(tables, folder.options.atomic_v) for tables in (train, test)]
         of_train, of_test = [[found.get(name, 0.0) for name in folder.error_names] for found in errors]
@@ -270,7 +270,7 @@ class Reports:
         folder.add_row(trainer.step, loss, of_train, of_test, more)
 
     def _train_tables(self, now):
-        """Return the tables of ``train.xyz``: from what the trainer predicts, if that is all that is in them."""
+        """Return the tables of ``train.xyz``, from predictions of the trainer if it predicts everything in them."""
         folder, trainer = self._folder, self._trainer
         if len(trainer.weights) < len(folder.error_names):
             return folder.tables(now, folder.train)
@@ -280,8 +280,8 @@ class Reports:
                 predictions[name] = predictions[name] + value[: len(predictions[name])]
         return parity_tables(folder.options.kind, folder.train, predictions, folder.options.atomic_v)
 
-    def _renew(self, tables):
-        """Write ``*_train.out``, unless that was done so shortly before that it would cost too much."""
+    def _update_train_files(self, tables):
+        """Write ``*_train.out``, unless so little time has passed since the last update that it would cost too much."""
         start = time.monotonic()
         if start >= self._next:
             write_parity(self._folder.path, "train", tables)

@@ -1,9 +1,9 @@
 """Keywords of ``nep.in`` as settings: the model of both engines, and the configuration of the gradient trainer.
 
-Keywords of the evolution strategy that mean something for any training are honoured: ``generation`` limits the steps,
-``lambda_1`` and ``lambda_2`` set the penalty, ``output_interval`` and ``save_potential`` count steps.  Of those that
-describe its search distribution, ``initial_para`` and ``sigma0`` must have their defaults; ``population``, which is a
-cost and not a result, is named in the log.
+The gradient engine uses the keywords of the evolution strategy that have a meaning for any training: ``generation``
+limits the steps, ``lambda_1`` and ``lambda_2`` set the penalty, ``output_interval`` and ``save_potential`` count steps.
+Keywords of the search distribution have no such meaning: ``initial_para`` and ``sigma0`` must have their defaults, and
+``population`` is explained in the log.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ..nep.config import LossConfig, ModelConfig, OptimizerConfig, TrainingConfi
 from .folder import NEP, Folder, RunOptions
 
 _MANY, _BATCH = 300, 64
-"""Structures from which on SOAP on batches of so many is the better start."""
+"""Number of structures from which SOAP is better than Adam, and its batch size."""
 
 EVOLUTION_ONLY = ("population", "initial_para", "sigma0")
-"""Keywords that the gradient engine has no use for."""
+"""Keywords that the gradient engine does not use."""
 
 
 def model_config(options: NepInput) -> ModelConfig:
@@ -41,7 +41,7 @@ def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
     Raises
     ------
     InputError
-        If ``nep.in``, ``train.xyz`` or the options of the run ask for what the gradient engine does not have.
+        If ``nep.in``, ``train.xyz`` or the options of the run need something that the engine does not support.
     """
     options = folder.options
     _refuse(folder, run)
@@ -90,7 +90,7 @@ def gradient_config(folder: Folder, run: RunOptions) -> TrainingConfig:
 
 
 def _refuse(folder, run):
-    """Raise ``InputError`` for what the gradient engine cannot do, with the reason."""
+    """Raise ``InputError``, with the reason, for keywords and options that the gradient engine does not support."""
     options, nep_in = folder.options, folder.path / "nep.in"
 
     def refuse(keyword, reason):
@@ -100,7 +100,7 @@ def _refuse(folder, run):
     if options.import_q_scaler:
         refuse(
             "import_q_scaler",
-            f"the gradient engine scales each descriptor by its spread and has no given scaling; {snes}",
+            f"the gradient engine scales each descriptor by its spread and cannot import a scaling; {snes}",
         )
     if min(options.basis_size) == 0:
         refuse("basis_size", "the gradient engine needs at least 1, radial and angular; raise it, or use --engine snes")
@@ -108,14 +108,14 @@ def _refuse(folder, run):
     if options.initial_para != default.initial_para:
         refuse(
             "initial_para",
-            f"{options.initial_para:g} is for the descriptor scaling of the evolution strategy, the "
+            f"{options.initial_para:g} is for the descriptor scaling of the evolution strategy; the "
             f"gradient engine scales each descriptor by its spread; {snes}",
         )
     if options.sigma0 != default.sigma0:
         refuse(
             "sigma0",
             f"{options.sigma0:g} is the initial width of the search distribution of the evolution "
-            f"strategy, the gradient engine has none; {snes}",
+            f"strategy; the gradient engine has none; {snes}",
         )
     if options.save_potential[2]:
         refuse(
@@ -125,20 +125,20 @@ def _refuse(folder, run):
         )
     if run.patience and not folder.test:
         raise InputError(
-            f"{folder.path}: --patience needs a test.xyz, whose loss tells when to stop: give one, or "
+            f"{folder.path}: --patience needs a test.xyz, whose loss decides when to stop: add one, or "
             "train this folder without --patience"
         )
     if run.restarts > 1 and (options.fine_tune or run.start is not None):
         raise InputError(
-            f"{folder.path}: --restarts needs random parameters, and those of a model are given (--start "
-            "or fine_tune): use one of them"
+            f"{folder.path}: --restarts needs random initial parameters, but --start or fine_tune gives those of a "
+            "model: remove one of them"
         )
     if run.restarts > 1 and options.generation < 2:
         refuse("generation", "--restarts needs at least 2: a step before the choice, and one after it")
 
 
 def _steps(folder: Folder, run: RunOptions) -> dict[str, int]:
-    """Return the numbers of steps: those of ``--steps`` or the trainer, in the same proportion up to ``generation``."""
+    """Return the numbers of steps: those of ``--steps`` or the trainer, scaled down to at most ``generation``."""
     own = OptimizerConfig()
     wanted = [own.restart_steps, own.steps, own.lbfgs_steps]
     if run.steps is not None:
@@ -169,23 +169,23 @@ def limited(steps: Sequence[int], most: int) -> list[int]:
 
 
 def weight_decay(options: NepInput) -> float:
-    """Return the weight of the quadratic penalty that ``lambda_1`` and ``lambda_2`` ask for.
+    """Return the weight of the quadratic penalty that corresponds to ``lambda_1`` and ``lambda_2``.
 
-    It is the default of the trainer, times the mean of the two relative to the value that GPUMD gives to both of them
-    where ``nep.in`` does not have them, ``sqrt(1e-6 * number of parameters / number of species)``.
+    It is the default of the trainer times the mean of the two, relative to GPUMD's default for both of them,
+    ``sqrt(1e-6 * number of parameters / number of species)``.
     """
     default = replace(options, lambda_1=None, lambda_2=None).regularisation
     return LossConfig.weight_decay * sum(options.regularisation) / sum(default)
 
 
 def describe(config: TrainingConfig, folder: Folder, run: RunOptions) -> list[str]:
-    """Return lines about what the engine makes of keywords that are those of the evolution strategy by origin."""
+    """Return log lines that explain how the gradient engine treats keywords of the evolution strategy."""
     o, options, given = config.optimizer, folder.options, folder.options.given
     lines = []
     if "population" in given:
         lines.append(
-            f"population {options.population}: samples from which the evolution strategy estimates its "
-            "direction; the gradient engine has the exact one"
+            f"population {options.population}: number of samples from which the evolution strategy estimates its "
+            "direction; the gradient engine computes the exact one"
         )
     if "lambda_1" in given or "lambda_2" in given:
         lambda_1, lambda_2 = options.regularisation
@@ -199,22 +199,22 @@ def describe(config: TrainingConfig, folder: Folder, run: RunOptions) -> list[st
         lines.append(f"generation {total}: the largest number of steps")
     if "output_interval" in given and config.output.report_interval > total:
         lines.append(
-            f"output_interval {options.output_interval}: the run has {total} steps, so that loss.out gets a "
-            "row at the end only"
+            f"output_interval {options.output_interval}: the run has only {total} steps, so loss.out gets one row, at "
+            "the end"
         )
     if options.fine_tune:
         lines.append(f"fine_tune: parameters of {config.start}; {options.fine_tune[1]} is for the evolution strategy")
     if run.patience:
         lines.append(
-            f"patience {run.patience}: after so many rows of loss.out without a smaller loss on test.xyz the "
-            "first steps, and then L-BFGS, are over, and the best model is kept: the errors on test.xyz are a "
-            "little too small"
+            f"patience {run.patience}: after this many rows of loss.out without a smaller loss on test.xyz, the "
+            "first-order steps, and then L-BFGS, end; the best model is kept, so its errors on test.xyz are slightly "
+            "too small"
         )
     return lines
 
 
 def _first_method(folder):
-    """Return method and batch of the first steps; of many structures small batches, unless ``nep.in`` has its own."""
+    """Return method and batch size of the first-order steps; ``batch`` of ``nep.in`` has precedence."""
     options, n = folder.options, len(folder.train)
     many = n >= _MANY
     batch = _BATCH if many and "batch" not in options.given else options.batch
@@ -222,7 +222,7 @@ def _first_method(folder):
 
 
 def _start(folder, run):
-    """Return the file that the parameters start from, checked."""
+    """Return the checked path of the model that training starts from, None for random parameters."""
     if run.start is None and not folder.options.fine_tune:
         return None
     path = folder.path / folder.options.fine_tune[0] if run.start is None else Path(run.start)
@@ -230,12 +230,12 @@ def _start(folder, run):
         raise InputError(f"{path}: the run writes its result there; copy the model to start from to another name")
     parameters = read_nep(path, folder.options.kind)
     if str(parameters.zbl) != str(folder.zbl):
-        raise InputError(f"{path} has the repulsion {parameters.zbl}, nep.in asks for {folder.zbl}: make them equal")
+        raise InputError(f"{path} has the repulsion {parameters.zbl}, but nep.in has {folder.zbl}: make them equal")
     return path
 
 
 def _loss(folder):
-    """Weights of the loss: those of ``nep.in``, of errors relative to the spread of their targets."""
+    """Weights of the loss: those of ``nep.in``, for errors relative to the spread of their targets."""
     options = folder.options
     if options.model_type:
         names = {options.kind: 0.0, f"atomic_{options.kind}": 0.0}

@@ -18,7 +18,7 @@ from tnep_calc.io.gpumd.xyz import GpumdFrame
 from tnep_calc.neighbors import NeighborList
 
 ATOMS_AT_ONCE = 2000
-"""Structures are evaluated together up to about this number of atoms."""
+"""Largest number of atoms in structures that are evaluated together; a larger structure is evaluated alone."""
 
 _PER_ATOM = {
     "potential": ("energies", "forces", "virials"),
@@ -45,8 +45,8 @@ def evaluate(
     -------
     dict of ndarray
         Totals ``energy`` (n_frames,), ``virial`` (n_frames, 3, 3), ``dipole`` (n_frames, 3) or ``polarizability``
-        (n_frames, 3, 3); and of atoms, in the order of the structures, ``energies``, ``forces``, ``dipoles`` (by
-        centre), ``polarizabilities`` (by centre) or ``descriptors``.  Numbers are in the units of the model.
+        (n_frames, 3, 3).  Values of atoms, in the order of the structures: ``energies``, ``forces``, ``virials``,
+        ``dipoles`` (by centre), ``polarizabilities`` (by centre) or ``descriptors``.  Units are those of the model.
 
     Raises
     ------
@@ -95,9 +95,9 @@ def as_evaluated(predictions: Mapping[str, Tensor], atomic: bool = False) -> dic
     Parameters
     ----------
     predictions : mapping of str to Tensor
-        As :meth:`tnep_calc.training.nep.model.NepOnMoments.predict`; those of atoms may have the names of totals.
+        Of :meth:`tnep_calc.training.nep.model.NepOnMoments.predict`; atomic values may have the names of totals.
     atomic : bool, default False
-        Dipoles and polarizabilities are of atoms.
+        Dipoles and polarizabilities are those of atoms.
     """
     out = {}
     for name, value in predictions.items():
@@ -120,7 +120,7 @@ def _batches(frames) -> Iterator[list[GpumdFrame]]:
 
 
 def repulsion(frames: Sequence[GpumdFrame], options: NepInput, zbl: ZBL) -> dict[str, np.ndarray]:
-    """Return energies, forces and virials of the repulsion alone, as :func:`evaluate`."""
+    """Return energies, forces and virials of the ZBL repulsion alone, in the form of :func:`evaluate`."""
     t, pairs = len(options.species), np.broadcast_to(np.array(options.cutoff), (len(options.species), 2))
     alone = NepParameters(
         version=4,
@@ -146,8 +146,8 @@ def repulsion(frames: Sequence[GpumdFrame], options: NepInput, zbl: ZBL) -> dict
     return evaluate(alone, frames)
 
 
-def take_off(frames: Sequence[GpumdFrame], values: dict[str, np.ndarray]) -> list[GpumdFrame]:
-    """Return structures whose energies, forces and virials are without these values of :func:`repulsion`."""
+def subtract_values(frames: Sequence[GpumdFrame], values: dict[str, np.ndarray]) -> list[GpumdFrame]:
+    """Subtract the values of :func:`repulsion` from the energies, forces and virials of structures."""
     forces = np.split(values["forces"], np.cumsum([len(frame) for frame in frames])[:-1])
     result = []
     for k, frame in enumerate(frames):
@@ -161,5 +161,5 @@ def take_off(frames: Sequence[GpumdFrame], values: dict[str, np.ndarray]) -> lis
 
 
 def without_zbl(frames: Sequence[GpumdFrame], options: NepInput, zbl: ZBL) -> list[GpumdFrame]:
-    """Return structures whose energies, forces and virials are those of the network alone, the repulsion taken off."""
-    return take_off(frames, repulsion(frames, options, zbl))
+    """Return structures with energies, forces and virials from which the ZBL repulsion has been subtracted."""
+    return subtract_values(frames, repulsion(frames, options, zbl))

@@ -1,7 +1,7 @@
 """Training and prediction in a GPUMD training folder: ``nep.in``, ``train.xyz``, optional ``test.xyz``.
 
-Two engines: gradients on precomputed moments (the trainer of ``tnep train``), and the evolution strategy with GPUMD's
-definitions.
+There are two engines: gradients on precomputed moments (the trainer of ``tnep train``), and the evolution strategy with
+GPUMD's definitions.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from tnep_calc.errors import InputError, ModelFileError
 from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.io.gpumd.training_output import parity_tables, table_errors, write_parity, write_table
 from tnep_calc.io.gpumd.xyz import GpumdFrame
+from tnep_calc.threads import atoms_of_batch, set_threads
 
 from ..common.lock import locked
 from ..nep.coverage import coverage_of, unseen_warnings
@@ -34,11 +34,11 @@ from .together import group_of, train_together
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 50  # frames whose neighbours are looked at
+_AT_ONCE = 50  # frames whose neighbours are searched at a time
 
 
 def run_directory(path: str | Path, run: RunOptions | None = None) -> list[Path]:
-    """Do what a GPUMD training folder asks for: train, or predict (``prediction 1``).
+    """Train in a GPUMD training folder, or predict if ``nep.in`` has ``prediction 1``.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def run_directory(path: str | Path, run: RunOptions | None = None) -> list[Path]
     Raises
     ------
     InputError
-        If ``nep.in`` asks for something that cannot be done, or files of another run are in the way.
+        If ``nep.in`` needs something that is not supported, or files of another run would be overwritten.
     DataFileError
         If a data file cannot be used.
     """
@@ -64,15 +64,15 @@ def run_directory(path: str | Path, run: RunOptions | None = None) -> list[Path]
 
 
 def check_run(folder: Folder, run: RunOptions) -> None:
-    """Raise for what keeps a folder from being trained, before any file is moved; errors as :func:`run_directory`."""
+    """Raise the errors of :func:`run_directory` if a folder cannot be trained; nothing is written."""
     check_folder(folder, run)
     if not folder.options.prediction:
         (check_snes if run.engine == "snes" else check_gradient)(folder, run)
 
 
 def run_folder(folder: Folder, run: RunOptions) -> list[Path]:
-    """Do what a folder that is read and checked asks for; arguments and result as :func:`run_directory`."""
-    torch.set_num_threads(run.threads)
+    """Train or predict in a folder that has been read and checked; see :func:`run_directory`."""
+    set_threads(run.threads, atoms_of_batch(folder.train, folder.options.batch))
     if folder.options.prediction:
         return predict(folder)
     with locked(folder.path):
@@ -85,7 +85,7 @@ def run_folder(folder: Folder, run: RunOptions) -> list[Path]:
 
 
 def prepare(folder: Folder, run: RunOptions) -> None:
-    """Make room for a training, and say what it does not use or know."""
+    """Move files of a previous run aside, and log warnings about keywords and species before a training."""
     if run.restart:
         _discard(folder)
     if run.engine == "snes" and folder.options.import_q_scaler and not (folder.path / CHECKPOINT).exists():
@@ -94,7 +94,8 @@ def prepare(folder: Folder, run: RunOptions) -> None:
         words = ", ".join(f"{name} ({why})" for name, why in folder.options.without_effect.items())
         log.warning("%s: keywords without effect here: %s", folder.path / "nep.in", words)
     if folder.test:
-        basis = replace(basis_of(model_config(folder.options)), basis_size=(1, 1), l_max=1)  # only to tell neighbours
+        # the smallest basis, as only the neighbours matter
+        basis = replace(basis_of(model_config(folder.options)), basis_size=(1, 1), l_max=1)
         train, test = (_moments(frames, basis) for frames in (folder.train, folder.test))
         for line in unseen_warnings(coverage_of(train, len(basis.species)), {"test": test}, basis.species):
             log.warning("%s%s", folder.name_in_log, line)
@@ -107,7 +108,7 @@ def trained_files(folder: Folder) -> list[Path]:
 
 
 def _discard(folder: Folder) -> None:
-    """Take away what a previous run hands on: our checkpoint, and, moved aside, files that may be of GPUMD itself."""
+    """Remove our checkpoint of a previous run, and move aside the files that may be those of GPUMD itself."""
     (folder.path / CHECKPOINT).unlink(missing_ok=True)
     for name in (LOSS, RESTART):
         if (folder.path / name).exists():
@@ -116,7 +117,7 @@ def _discard(folder: Folder) -> None:
 
 
 def _keep_imported(folder: Folder, run: RunOptions) -> None:
-    """Keep a copy of the ``nep.txt`` whose scaling is imported; begun anew, it may be our own result."""
+    """Keep a copy of the ``nep.txt`` whose scaling is imported; with --restart an existing copy is kept."""
     nep, copy = folder.path / NEP, folder.path / f"{NEP}{OLD}"
     if nep.exists() and not (run.restart and copy.exists()):
         shutil.copyfile(nep, copy)
@@ -124,7 +125,7 @@ def _keep_imported(folder: Folder, run: RunOptions) -> None:
 
 
 def _moments(frames: Sequence[GpumdFrame], basis: Basis) -> Iterator[Moments]:
-    """Yield the moments of some frames after the other."""
+    """Yield the moments of the frames, some frames at a time."""
     for first in range(0, len(frames), _AT_ONCE):
         yield build_moments([frame.structure for frame in frames[first : first + _AT_ONCE]], basis)
 
@@ -134,13 +135,13 @@ def _stems(options):
 
 
 def predict(folder: Folder) -> list[Path]:
-    """Evaluate ``nep.txt`` on ``train.xyz``: ``*_train.out``, and ``descriptor.out`` if asked for.
+    """Evaluate ``nep.txt`` on ``train.xyz``; write ``*_train.out``, and ``descriptor.out`` if ``nep.in`` asks for it.
 
-    Rows of ``descriptor.out`` are scaled descriptors, of atoms or their mean over a structure.
+    Rows of ``descriptor.out`` are scaled descriptors of atoms, or their means over structures.
     """
     options, path = folder.options, folder.path
     parameters = read_nep(path / NEP, None)
-    if parameters.kind != options.kind and parameters.kind == "potential":  # files of before mid-2023 have no kind
+    if parameters.kind != options.kind and parameters.kind == "potential":  # files from before mid-2023 have no kind
         parameters = read_nep(path / NEP, options.kind)
     if (parameters.kind, parameters.species) != (options.kind, options.species):
         raise ModelFileError(
@@ -151,7 +152,7 @@ def predict(folder: Folder) -> list[Path]:
     tables = parity_tables(options.kind, folder.train, predictions, options.atomic_v)
     written = write_parity(path, "train", tables)
     for name, error in table_errors(tables, options.atomic_v).items():
-        log.info("%-14s RMSE %.5g (structures without target do not count)", name, error)
+        log.info("%-14s RMSE %.5g (over structures with a target)", name, error)
     if options.output_descriptor:
         rows = predictions["descriptors"]
         if options.output_descriptor == 1:
@@ -163,12 +164,12 @@ def predict(folder: Folder) -> list[Path]:
 
 
 def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) -> list[Path]:
-    """Train (or predict) in several GPUMD folders; a killed run goes on where it stopped.
+    """Train (or predict) in several GPUMD folders; a run that was stopped resumes.
 
-    Folders that ask the gradient engine for the same model, trained in the same way, are trained together: moments are
-    computed once for the structures of all, and steps are products of all models.  Each folder gets the result that it
-    would have on its own, to rounding; batches are drawn from the structures of all.  Other folders are trained one
-    after the other.
+    Folders with the same model and settings are trained together by the gradient engine: moments are computed once for
+    all structures, and every step is one batched evaluation of all models.  Each folder gets the result that it would
+    get on its own, up to rounding, except that batches are drawn from the structures of all folders.  Other folders are
+    trained in sequence.
 
     Parameters
     ----------
@@ -184,7 +185,7 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
     Raises
     ------
     InputError, DataFileError
-        As :func:`tnep_calc.training.gpumd.run.run_directory`, before any training starts; and if a folder is
+        The errors of :func:`tnep_calc.training.gpumd.run.run_directory`, before any training starts, and if a folder is
         named twice.
     """
     run = run or RunOptions()
@@ -200,7 +201,7 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
         trains = run.engine == "gradient" and not folder.options.prediction
         groups.setdefault(group_of(folder, run) if trains else k, []).append(folder)
     if 1 < len(groups) < len(folders):
-        log.info("%d groups of folders with equal settings, one after the other", len(groups))
+        log.info("%d groups of folders with equal settings, trained in sequence", len(groups))
     written: list[Path] = []
     for group in groups.values():
         log.info("folders: %s", ", ".join(str(folder.path) for folder in group))
@@ -218,7 +219,7 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
 
 
 def _names_in_log(paths: Sequence[Path]) -> list[str]:
-    """Return what tells folders apart in the log: their names if these differ, else their paths."""
+    """Return the prefix of the log lines of each folder: its name if all names differ, else its path."""
     names = [path.name for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]

@@ -1,7 +1,7 @@
-"""GPUMD training folders that are trained in one run of batched products by the gradient engine.
+"""Train several GPUMD training folders together with the gradient engine.
 
-Each folder has a checkpoint of its own, from which it can go on alone as well.  As a kill may come when some are of a
-new state and some of the one before, every checkpoint has both.
+Each folder has a checkpoint of its own, from which it can also resume alone.  The run may be killed when some
+checkpoints hold the new state and others the previous one.  Every checkpoint therefore holds both.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import json
 import logging
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
-
-import torch
 
 from ..common.checkpoint import load_matching, save_checkpoint
 from ..common.loop import time_left
@@ -29,19 +27,18 @@ _TOGETHER = "together"  # entry of the checkpoints
 
 
 def group_of(folder: Folder, run: RunOptions) -> Hashable:
-    """Return what folders that can be trained together have in common: all of the configuration but for the seed."""
+    """Return a key that is equal for folders that can be trained together: the configuration without the seed."""
     content = gradient_config(folder, run).content()
     del content["model"]["seed"]
     return json.dumps(content, sort_keys=True)
 
 
 def train_together(folders: Sequence[Folder], run: RunOptions) -> None:
-    """Train several folders of one group at the same time; each goes on from its checkpoint if there is one.
+    """Train several folders of one group at the same time; each resumes from its checkpoint if there is one.
 
-    Files, errors and the meaning of ``loss.out`` as :func:`tnep_calc.training.gpumd.gradient.train_gradient`.
+    Files, errors and ``loss.out`` are those of :func:`tnep_calc.training.gpumd.gradient.train_gradient`.
     """
-    torch.set_num_threads(run.threads)
-    folders = sorted(folders, key=lambda folder: folder.path.resolve())  # a killed run may be called in another order
+    folders = sorted(folders, key=lambda folder: folder.path.resolve())  # a resumed run may name them in another order
     configs = [gradient_config(folder, run) for folder in folders]
     targets = [Targets(folder, config) for folder, config in zip(folders, configs, strict=True)]
     pool = MomentPool(configs[0], *([t.of(split) for t in targets] for split in ("train", "validation")))
@@ -49,7 +46,7 @@ def train_together(folders: Sequence[Folder], run: RunOptions) -> None:
     checkpoints = _Checkpoints(trainers)
     checkpoints.restore()
     log_summary(trainers, run)
-    checkpoints.save()  # from here on, a killed run goes on by itself
+    checkpoints.save()  # from here on, a killed run can resume
     reports = [Reports(trainer) for trainer in trainers]
     shown = [len(trainer.history) for trainer in trainers]
 
@@ -71,8 +68,8 @@ def train_together(folders: Sequence[Folder], run: RunOptions) -> None:
 class _Checkpoints:
     """The checkpoints of folders that are trained together.
 
-    Beside the state each has the number of the round in which it was written, the state of the round before, and the
-    hash of what decides the result of all.
+    In addition to the state, each holds the number of the round in which it was written, the state of the previous
+    round, and a hash of everything that affects the results of the group.
     """
 
     def __init__(self, trainers: Sequence[FolderTrainer]):
@@ -82,7 +79,7 @@ class _Checkpoints:
         self._group = hashlib.sha256(prints.encode()).hexdigest()
 
     def restore(self) -> None:
-        """Take up the newest states that all folders have; of folders that were in other company, their newest."""
+        """Load the newest round that all folders have; folders last trained in other groups load their newest state."""
         states = {
             k: load_matching(path, trainer.fingerprint)
             for k, trainer in enumerate(self._trainers)
@@ -99,7 +96,7 @@ class _Checkpoints:
         self._round = last
 
     def save(self) -> None:
-        """Write all of them."""
+        """Write the checkpoints of all folders."""
         self._round += 1
         for k, trainer in enumerate(self._trainers):
             together = {"group": self._group, "round": self._round, "before": self._before[k]}

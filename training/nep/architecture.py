@@ -1,4 +1,4 @@
-"""Architecture of an existing ``nep.txt``: the keys of ``[model]`` that it decides in a fine-tuning."""
+"""Read the architecture of an existing ``nep.txt``, which fixes most keys of ``[model]`` in fine-tuning."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tnep_calc.io.gpumd.nep_txt import NepParameters, read_nep
 
 
 def architecture(p: NepParameters) -> dict[str, Any]:
-    """Return the keys of ``[model]`` that a file decides; cutoffs and species are those of all its species."""
+    """Return the keys of ``[model]`` that a file fixes, with all its species and one cutoff for each."""
     p = without_constants(p)[0]
     return {
         "kind": p.kind,
@@ -29,7 +29,14 @@ def architecture(p: NepParameters) -> dict[str, Any]:
 
 
 def with_architecture(table: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    """Return the table ``[model]`` with what the file named by ``start`` decides filled in.
+    """Return the table ``[model]``, completed with the keys that the file named by ``start`` fixes.
+
+    Parameters
+    ----------
+    table : mapping
+        Table ``[model]`` with the key ``start``.
+    base : Path
+        Folder where a relative ``start`` begins.
 
     Raises
     ------
@@ -56,7 +63,7 @@ def with_architecture(table: Mapping[str, Any], base: Path) -> dict[str, Any]:
         asked = table.get(name, value)
         if name in ("radial_cutoff", "angular_cutoff") and not isinstance(asked, (list, tuple)):
             asked = [asked] * len(species)
-        if name == "l_max" and isinstance(asked, (list, tuple)):  # switches that are left out are off
+        if name == "l_max" and isinstance(asked, (list, tuple)):  # missing switches are off
             asked = [asked[0], *(int(bool(flag)) for flag in [*asked[1:], *[0] * 6][:6])]
         if (list(asked) if isinstance(asked, tuple) else asked) != value:
             raise InputError(f"model.{name} is {table[name]}, but the model to start from, {path}, has {value}")
@@ -64,9 +71,13 @@ def with_architecture(table: Mapping[str, Any], base: Path) -> dict[str, Any]:
 
 
 def without_constants(p: NepParameters) -> tuple[NepParameters, np.ndarray]:
-    """Return a model without neurons that have no input, and what these and the biases add to an atom, shape (T,).
+    """Remove the neurons without input and the output biases from a model.
 
-    For a polarizability this is a third of the trace; a dipole has no constants.
+    Returns
+    -------
+    tuple
+        The model without them, and the constant that they added to the site value of each species, shape (T,): to the
+        energy in eV, or to a third of the trace of the polarizability.  A dipole has no such constants; they are 0.
     """
     t = p.n_species
     w0, b0, w1 = (np.repeat(x, t, axis=1) if x.shape[1] == 1 < t else x for x in (p.w0, p.b0, p.w1))

@@ -6,13 +6,14 @@ Every table of the file is one dataclass here, every key one field, and the fiel
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_txt import EXTRA_BLOCKS, KINDS, read_nep
 
+from ..common.bounds import WEIGHT, check_bounds
 from ..common.config import (
     BaseConfig,
     BaseDataConfig,
@@ -21,9 +22,11 @@ from ..common.config import (
     check,
     common_rules,
     load,
+    one_of,
     parse_tables,
 )
 from .architecture import with_architecture
+from .ranges import RANGES
 
 TARGETS = {
     "potential": ("energy", "forces", "virial"),
@@ -32,7 +35,7 @@ TARGETS = {
 }
 """Labels that a model of each kind can be trained on; they are the keys of ``[loss]``."""
 _LR_OF_START = 1e-3
-"""Learning rate that leaves the parameters of a model near what they were; a larger one begins as if anew."""
+"""Default learning rate of fine-tuning; a larger one moves the parameters so far that the start is forgotten."""
 METHODS = ("adam", "soap")
 
 
@@ -43,10 +46,10 @@ class DataConfig(BaseDataConfig):
     Attributes
     ----------
     files, validation_fraction, test_fraction, seed, fold_dipole, keys
-        As of every training, see :class:`tnep_calc.training.common.config.BaseDataConfig`.
+        The same for every training, see :class:`tnep_calc.training.common.config.BaseDataConfig`.
     allow_missing : bool, default false
-        Use structures that lack some of the labels with those they have, and leave out those that have none; otherwise
-        both are an error.  The splits are drawn before anything is left out.
+        Accept structures that lack fitted labels: they are trained on the labels they have, and those without any are
+        left out.  If false, a missing label is an error.  The splits are drawn before structures are left out.
     """
 
     allow_missing: bool = False
@@ -63,7 +66,8 @@ class ModelConfig:
     species : tuple of str
         Chemical symbols; their order is the order in ``nep.txt``.
     radial_cutoff, angular_cutoff : float or tuple of float, default 5.0 and 4.0, in Å
-        The angular one must not be larger.  A list has a number per species; the cutoff of a pair is the mean.
+        The angular cutoff must not be the larger one.  A list has a number per species; the cutoff of a pair is the
+        mean of those of its two species.
     n_max : tuple of 2 int, default [4, 4]
         Radial and angular ``n_max`` (the number of descriptor functions is one more).
     basis_size : tuple of 2 int, default [8, 8]
@@ -75,9 +79,9 @@ class ModelConfig:
     seed : int, default 0
         Seed of the initial parameters.
     start : str, default ""
-        A ``nep.txt`` to start from (fine-tuning), relative to the configuration.  It decides all keys above but the
-        seed, which may then be left out, except that ``species`` may name some of its species.  The weight decay then
-        draws towards its parameters.
+        A ``nep.txt`` to start from (fine-tuning), relative to the configuration.  It fixes all keys above except the
+        seed, so they may be left out; ``species`` may select some of its species.  The weight decay then pulls
+        towards the parameters of this file instead of 0.
     freeze_descriptor : bool, default false
         Keep the descriptor coefficients of `start`, and train the networks only.
     """
@@ -121,22 +125,23 @@ class LossConfig:
 
     A label is fitted if its weight is positive, and then every structure must have it (but see
     ``data.allow_missing``).  Keys of another kind of model are refused unless they are 0.  Energies, virials, dipoles
-    and polarizabilities enter per atom.  Squared errors of a structure that has a ``weight`` count with its square.
+    and polarizabilities enter per atom.  If a structure has a ``weight``, its squared errors are multiplied by the
+    square of that weight.
 
     Attributes
     ----------
     energy, forces, virial : float, default 1.0, 1.0, 0.1
         For a potential.
     dipole, born_charges, atomic_dipole : float, default 1.0, 0.0, 0.0
-        For a dipole model; the last are the shares of the atoms.
+        For a dipole model; ``atomic_dipole`` are the contributions of the atoms.
     polarizability, atomic_polarizability : float, default 1.0, 0.0
         For a polarizability model.
     shear : float, default 1.0
-        Factor on errors of off-diagonal components of virials and polarizabilities (squared on squared errors).
+        Factor on the errors of off-diagonal components of virials and polarizabilities; squared errors get its square.
     species_weights : tuple of float, default []
         Factor on squared force errors of each species, in the order of ``model.species``; [] = 1.
     force_delta : float, default 0.0, in eV/Å
-        Squared errors of a force F are divided by ``1 + F / force_delta``; 0 = not.
+        Squared errors of a force F are divided by ``1 + |F| / force_delta``; 0 = no division.
     weight_decay : float, default 1e-6
         Weight of the mean square of all network weights and descriptor coefficients, in units of their initial
         spread.  Larger values keep the network closer to a linear function of the descriptor.
@@ -162,46 +167,50 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Table ``[optimizer]``: steps of first order, then L-BFGS on all structures at once.
+    """Table ``[optimizer]``: first-order steps, then L-BFGS on all structures at once.
 
     Attributes
     ----------
     method : str, default "adam"
-        Of the first steps.  ``"soap"`` is Adam in the eigenbasis of Shampoo's preconditioner: it reaches the same error
-        in fewer steps, and smaller ones, where there are hundreds of structures; with some tens ``"adam"`` gives
-        smoother models.
+        Method of the first-order steps, ``"adam"`` or ``"soap"``.  SOAP is Adam in the eigenbasis of Shampoo's
+        preconditioner.  With hundreds of structures it reaches the same error in fewer steps, and finally a smaller
+        error.  With some tens of structures Adam gives smoother models.
     steps : int, default 300
-        Number of them.  They and `lbfgs_steps` may be raised for a run that exists, which then resumes: before L-BFGS,
-        with the learning rate that the longer schedule has at its step; in L-BFGS it stays there, up to the new total.
+        Number of first-order steps.  `steps` and `lbfgs_steps` of an existing run may be raised; the run then resumes.
+        Before L-BFGS it resumes with the learning rate of the longer schedule at its step.  If it has reached L-BFGS,
+        it stays in L-BFGS up to the new total.
     batch : int, default 0
-        Structures per step, drawn anew in every epoch; 0 = all of them.
+        Structures per first-order step, drawn again in every epoch; 0 = all of them.
     lr : float, default 0.02, with ``model.start`` 0.001
-        Largest learning rate; it rises over the first tenth and falls as a half cosine to a hundredth.
+        Largest learning rate.  It rises linearly over the first tenth of the steps, and falls as a half cosine to a
+        hundredth.
     lbfgs_steps : int, default 300
         Iterations of L-BFGS with a strong Wolfe line search (each needs one or two evaluations).
     lbfgs_history : int, default 50
-        Pairs of steps and gradients that are kept.
+        Number of pairs of steps and gradients that L-BFGS keeps.
     restarts : int, default 1
-        Number of models with other initial parameters that are trained together by `restart_steps` steps;
-        the one with the smallest validation loss (training loss without validation data) goes on.
+        Number of models with different initial parameters.  They are trained together for `restart_steps` steps; then
+        only the one with the smallest validation loss is kept (training loss if there are no validation data).
     restart_steps : int, default 50
-        Steps before the choice; they come before `steps`.
+        Steps before this choice; they come before `steps`.
     patience : int, default 0
-        After this many reports without a smaller validation loss the first steps are over, and L-BFGS goes on from the
-        best parameters; in L-BFGS, or without it, the run is over; 0 = all steps.
+        After this many reports without a smaller validation loss, training switches to L-BFGS, starting from the best
+        parameters; if it is already in L-BFGS, or none is configured, it stops.  0 = all steps.
     precision : str, default "float64"
         Storage and arithmetic of the moments, ``"float64"`` or ``"float32"`` (half the memory, twice the speed).
-    threads : int, default 1
-        Threads of torch.  A resumed run is the same bit by bit only with the same number.
+    threads : int, default 0
+        Threads of torch; 0: one for each 2,000 atoms of a step, at least one, and at most ``OMP_NUM_THREADS`` or the
+        number of cores.
+        A resumed run is bit for bit the same only with the same number.
     device : str, default "cpu"
         Where the steps are computed: ``"cpu"``; ``"cuda"``, a GPU, or one by its number, ``"cuda:1"``; ``"auto"``, a
-        GPU if there is one (the log says which).  Moments are computed on the CPU.  A GPU does not sum in the same
-        order every time, so its results are not the same bit by bit; a run may be resumed on another device.
+        GPU if there is one (the log says which).  Moments are computed on the CPU.  The order of sums on a GPU varies,
+        so its results are not bit for bit reproducible.  A run may be resumed on another device.
     memory_gb : float, default 4.0
-        Largest size of the precomputed moments in memory in GB (in that of the GPU, with one); what is more is streamed
-        from a temporary file, or computed again in every step where the disk is full.
+        Largest size in GB of the precomputed moments in memory (of the GPU, if one is used).  What exceeds it is
+        streamed from a temporary file, or recomputed in every step if the disk is full.
     scratch : str, default ""
-        Folder of that file, relative to the configuration; "" = the system's folder for temporary files.
+        Folder of the temporary file, relative to the configuration; "" = the system's folder for temporary files.
     """
 
     method: str = "adam"
@@ -214,7 +223,7 @@ class OptimizerConfig:
     restart_steps: int = 50
     patience: int = 0
     precision: str = "float64"
-    threads: int = 1
+    threads: int = 0
     device: str = "cpu"
     memory_gb: float = 4.0
     scratch: str = ""
@@ -227,9 +236,10 @@ class OutputConfig(BaseOutputConfig):
     Attributes
     ----------
     directory, report_interval, checkpoint_interval
-        As of every training, see :class:`tnep_calc.training.common.config.BaseOutputConfig`; the intervals count steps.
+        The same for every training, see :class:`tnep_calc.training.common.config.BaseOutputConfig`; the intervals
+        count steps.
     keep_best : bool, default true
-        Keep the parameters with the smallest validation loss (looked at every report) instead of the last ones.
+        Keep the parameters with the smallest validation loss of all reports instead of the last ones.
     """
 
     keep_best: bool = True
@@ -242,7 +252,7 @@ class TrainingConfig(BaseConfig):
     Attributes
     ----------
     data, model, loss, optimizer, output, ensemble
-        The tables, see there; ``[loss]``, ``[optimizer]`` and ``[ensemble]`` may be left out.
+        The tables; ``[loss]``, ``[optimizer]`` and ``[ensemble]`` may be left out.
     base : Path
         Folder where relative paths start.
     """
@@ -255,16 +265,16 @@ class TrainingConfig(BaseConfig):
 
     @property
     def start(self) -> Path | None:
-        """File with the parameters to start from as a path, None without."""
+        """Path of the file with the initial parameters; None if they are random."""
         return self.base / self.model.start if self.model.start else None
 
     @property
     def scratch(self) -> Path | None:
-        """Folder of the temporary file as a path, None = that of the system."""
+        """Path of the folder for the temporary file; None = the system's folder."""
         return self.base / self.optimizer.scratch if self.optimizer.scratch else None
 
     def content(self) -> dict[str, Any]:
-        """Return all that decides the result (no paths, no memory, no threads, no device) as plain values."""
+        """Return every setting that affects the result as plain values: no paths, memory, threads or device."""
         content = super().content()
         del content["optimizer"]["scratch"]
         content["model"]["start"] = Path(self.model.start).name
@@ -290,7 +300,7 @@ def load_config(path: str | Path, output: str | None = None) -> TrainingConfig:
     path : path
         TOML file.
     output : str, optional
-        Replaces ``output.directory``; then relative to the current folder.
+        Replaces ``output.directory``; a relative path starts at the current folder.
 
     Raises
     ------
@@ -316,7 +326,7 @@ def parse_config(tables: Mapping[str, Any], base: str | Path = ".") -> TrainingC
 
 
 def _check_loss(kind, given):
-    """Raise ``InputError`` for a weight of ``[loss]`` that asks for what a model of this kind does not have."""
+    """Raise ``InputError`` for a key of ``[loss]`` that does not apply to this kind of model."""
     fitted = {"potential": ("shear", "species_weights", "force_delta"), "polarizability": ("shear",)}
     known = (*TARGETS[kind], *fitted.get(kind, ()), "weight_decay")
     foreign = [key for key, value in given.items() if key not in known and value not in (0, [], ())]
@@ -329,19 +339,22 @@ def _check_loss(kind, given):
 def _parse_for_files(tables, base):
     config = parse_config(tables, base)
     if config.start is not None and read_nep(config.start, config.model.kind).zbl is not None:
-        raise InputError(f"model.start: {config.start} has a ZBL repulsion, which only GPUMD folders can have")
+        raise InputError(
+            f"model.start: {config.start} has a ZBL repulsion, which only training in a GPUMD folder keeps"
+        )
     return config
+
+
+BOUNDS = {**RANGES, **{f"loss.{name}": WEIGHT for names in TARGETS.values() for name in names}}
+"""Ranges of all numbers of a configuration."""
 
 
 def _check(config):
     """Raise ``InputError`` for the first value that is out of range."""
     m, loss, opt = config.model, config.loss, config.optimizer
-    species_weights = loss.species_weights
-    weights = [value for name, value in asdict(loss).items() if name != "species_weights"]
     rules = [
         *common_rules(config),
-        (m.kind in KINDS, f"model.kind must be one of {', '.join(KINDS)}; got '{m.kind}'"),
-        (len(m.species) > 0 and len(set(m.species)) == len(m.species), "model.species must be different symbols"),
+        one_of("model.kind", m.kind, tuple(KINDS)),
         (
             len(m.radial_cutoffs) == len(m.angular_cutoffs) == len(m.species),
             "lists of cutoffs must have one number per species",
@@ -350,28 +363,27 @@ def _check(config):
             all(0 < a <= r for r, a in zip(m.radial_cutoffs, m.angular_cutoffs, strict=False)),
             "cutoffs must satisfy 0 < angular_cutoff <= radial_cutoff",
         ),
-        (len(m.n_max) == 2 and min(m.n_max) >= 0, "model.n_max must be two integers, radial and angular, not negative"),
-        (len(m.basis_size) == 2 and min(m.basis_size) >= 1, "model.basis_size must be two positive integers"),
+        (len(m.n_max) == 2, "model.n_max must be two integers, radial and angular"),
+        (
+            len(m.basis_size) == 2,
+            "model.basis_size must be two integers, radial and angular",
+        ),
         (1 <= len(m.l_max) <= 7 and 1 <= m.l_max[0] <= 8, "model.l_max must be l (1 to 8) and up to six switches"),
-        (m.start != "" or not m.freeze_descriptor, "model.freeze_descriptor needs a model.start to take them from"),
-        (not m.start or opt.restarts == 1, "optimizer.restarts must be 1 with model.start: there is one start"),
-        (m.neurons >= 1, "model.neurons must be at least 1"),
-        (min([*weights, *species_weights]) >= 0, "weights in [loss] must not be negative"),
-        (len(species_weights) in (0, len(m.species)), "loss.species_weights must have one number per species"),
-        (opt.steps >= 0 and opt.lbfgs_steps >= 0, "numbers of steps must not be negative"),
+        (
+            m.start != "" or not m.freeze_descriptor,
+            "model.freeze_descriptor needs model.start, whose descriptor it keeps",
+        ),
+        (not m.start or opt.restarts == 1, "optimizer.restarts must be 1 with model.start, which gives only one start"),
+        (len(loss.species_weights) in (0, len(m.species)), "loss.species_weights must have one number per species"),
         (opt.steps + opt.lbfgs_steps > 0, "steps and lbfgs_steps are both 0: nothing to train"),
-        (opt.batch >= 0 and opt.patience >= 0, "optimizer.batch and patience must not be negative"),
-        (opt.restarts >= 1 and opt.restart_steps >= 1, "optimizer.restarts and restart_steps must be at least 1"),
         (
             not opt.patience or config.data.validation_fraction > 0 or config.ensemble.n_splits > 1,
             "optimizer.patience needs validation data: set data.validation_fraction",
         ),
-        (opt.method in METHODS, f"optimizer.method must be one of {', '.join(METHODS)}; got '{opt.method}'"),
-        (opt.lr > 0, "optimizer.lr must be positive"),
-        (opt.lbfgs_history >= 1 and opt.threads >= 1, "optimizer.lbfgs_history and threads must be at least 1"),
-        (opt.precision in ("float64", "float32"), "optimizer.precision must be 'float64' or 'float32'"),
-        (opt.memory_gb > 0, "optimizer.memory_gb must be positive"),
+        one_of("optimizer.method", opt.method, METHODS),
+        one_of("optimizer.precision", opt.precision, ("float64", "float32")),
     ]
+    check_bounds(config, BOUNDS)
     check(rules)
     if not loss.weights(m.kind):
         raise InputError(f"a {m.kind} model needs a positive weight in [loss]: {', '.join(TARGETS[m.kind])}")

@@ -1,4 +1,4 @@
-"""What the structures to train on have: species and pairs, without which a parameter has no gradient."""
+"""Species and pairs that occur in the training structures; parameters of all others have no gradient."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .slots import Group
 
 @dataclass(frozen=True)
 class Coverage:
-    """Species and pairs that some structures have (T species).
+    """Species and pairs that occur in some structures (T species).
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Coverage:
 
 
 def coverage_of(moments: Iterable[Moments], n_species: int) -> Coverage:
-    """Return what the structures of these moments have; reads no further than until they have everything."""
+    """Return the species and pairs that occur in some moments; stops reading as soon as all have occurred."""
     found = Coverage(*(torch.zeros(shape, dtype=torch.bool) for shape in ((n_species,), *[(n_species,) * 2] * 2)))
     for some in moments:
         found.species[some.species.cpu()] = True
@@ -44,14 +44,14 @@ def coverage_of(moments: Iterable[Moments], n_species: int) -> Coverage:
 
 
 def _has_neighbors(group: Group, part: str) -> Tensor:
-    """Whether each centre has neighbours of each species in ``near``, which joined groups do not tell: (near, N)."""
+    """Whether each centre has neighbours of each species in ``near``: (near, N); some have none in joined groups."""
     values = group.radial[:, 0] if part == "radial" else group.angular
     return values.reshape(len(group.near), -1, group.rows.stop - group.rows.start).any(1).cpu()
 
 
 @dataclass
 class _Unseen:
-    """Structures (by number) with a species or pair that is new, and how many structures there are."""
+    """Indices of structures by species or pair that training lacks, and the number of all structures."""
 
     species: dict[int, set[int]] = field(default_factory=dict)
     pairs: dict[tuple[int, int], set[int]] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class _Unseen:
 
 
 def _unseen(moments: Iterable[Moments], seen: Coverage) -> _Unseen:
-    """Find species, and pairs (of species that are seen) within the radial cutoff, that `seen` does not have."""
+    """Find species that `seen` lacks, and pairs of its species within the radial cutoff that it lacks."""
     found = _Unseen()
     for some in moments:
         structures = found.total + some.structure.cpu()
@@ -80,18 +80,18 @@ def _unseen(moments: Iterable[Moments], seen: Coverage) -> _Unseen:
 
 
 def unseen_warnings(seen: Coverage, others: Mapping[str, Iterable[Moments]], species: Sequence[str]) -> Iterator[str]:
-    """Yield a line for each split with structures that have a species or a pair of which training sees nothing.
+    """Yield a warning for each split with species or pairs that do not occur in training.
 
-    Pairs count within the radial cutoff, and as one in both directions.
+    Pairs are those within the radial cutoff; A-B and B-A are the same pair.
 
     Parameters
     ----------
     seen : Coverage
-        Of the structures to train on.
+        Species and pairs of the training structures.
     others : mapping of str to iterable of Moments
-        By the name of the split.
+        Moments of the other splits, by name.
     species : sequence of str
-        Of the model.
+        Species of the model.
     """
     for name, moments in others.items():
         found = _unseen(moments, seen)

@@ -1,4 +1,4 @@
-"""What a training run starts from: structures, and their labels and moments in the parts of the data."""
+"""Prepare the data of a training run: read structures, and compute labels and moments of each split."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from tnep_calc.artifact import DTYPES
-from tnep_calc.datasets.checks import check_before_training
 from tnep_calc.errors import InputError
-from tnep_calc.io.structures import read as importers
 from tnep_calc.structures import LabelledStructure
 
 from ..common.labels import Labels, Weighting, make_labels
-from ..common.splits import SPLITS, log_groups, outer_indices
+from ..common.reading import read_for_training
+from ..common.splits import SPLITS
 from ..common.store import Storage
 from .config import TrainingConfig
 from .features import Basis
@@ -27,22 +26,21 @@ _FIELD = {"potential": "strain", "dipole": "dipole", "polarizability": "strain"}
 
 
 def read_structures(config: TrainingConfig) -> list[LabelledStructure]:
-    """Read and check the data files (of any kind); every structure must have the fitted labels, unless allowed."""
+    """Read and check the data files; every structure must have the fitted labels unless ``data.allow_missing``."""
     required = [] if config.data.allow_missing else list(config.loss.weights(config.model.kind))
-    structures, _ = importers.read_structures(config.data_files, config.data.keys, required)
-    species = config.model.species if config.start is None else ()  # else it has learned them before
-    log_groups(structures, config)
-    names = list(config.loss.weights(config.model.kind))
-    if without := sum(not _has_any(s, names) for s in structures):
-        log.info(
-            "%d of %d structures have none of the labels that are fitted (%s), and are left out",
-            without,
-            len(structures),
-            ", ".join(names),
-        )
-    train = outer_indices(structures, config)["train"]
-    log.info(check_before_training(structures, train=train, species=species))
-    return structures
+    species = config.model.species if config.start is None else ()  # a model to start from knows its species already
+
+    def check(structures: Sequence[LabelledStructure]) -> None:
+        names = list(config.loss.weights(config.model.kind))
+        if without := sum(not _has_any(s, names) for s in structures):
+            log.info(
+                "%d of %d structures have none of the fitted labels (%s) and are left out",
+                without,
+                len(structures),
+                ", ".join(names),
+            )
+
+    return read_for_training(config, required, species, check=check)
 
 
 def _has_any(structure, names):
@@ -57,7 +55,7 @@ def labelled(
     Raises
     ------
     InputError
-        If there is nothing left to train on, but to look at.
+        If no training structure is left, although structures of other splits are.
     """
     if not config.data.allow_missing:
         return dict(indices)
@@ -67,14 +65,14 @@ def labelled(
     }
     if not len(left["train"]) and any(map(len, left.values())):
         raise InputError(
-            f"none of the {len(indices['train'])} structures to train on has any of the labels that are fitted "
-            f"({', '.join(names)}): only {sum(map(len, left.values()))} to validate or test on have one"
+            f"none of the {len(indices['train'])} training structures has any of the fitted labels "
+            f"({', '.join(names)}); {sum(map(len, left.values()))} validation or test structures have one"
         )
     return left
 
 
 def moment_options(config: TrainingConfig) -> dict[str, Any]:
-    """Return the arguments of :func:`tnep_calc.training.nep.moments.build_moments` that a configuration asks for."""
+    """Return the keyword arguments of :func:`tnep_calc.training.nep.moments.build_moments` for a configuration."""
     kind, weights = config.model.kind, config.loss.weights(config.model.kind)
     return {
         "field": None if kind == "potential" and "virial" not in weights else _FIELD[kind],
@@ -84,7 +82,7 @@ def moment_options(config: TrainingConfig) -> dict[str, Any]:
 
 
 def labels_of(config: TrainingConfig, structures: Sequence[LabelledStructure]) -> Labels:
-    """Return the labels of structures with the weights and the folding that a configuration asks for."""
+    """Return the labels of structures, with the weights and the dipole folding of a configuration."""
     loss, names = config.loss, list(config.loss.weights(config.model.kind))
     weighting = Weighting(loss.shear, loss.species_weights, loss.force_delta)
     return make_labels(structures, names, config.model.species, config.data.fold_dipole, weighting)
@@ -97,13 +95,13 @@ def make_parts(
     indices: Mapping[str, np.ndarray],
     storage: Storage,
 ) -> dict[str, Part]:
-    """Return the splits that have structures, with labels and moments.
+    """Return the splits that have structures, with their labels and moments.
 
     Parameters
     ----------
     config : TrainingConfig
     basis : Basis
-        Of the moments.
+        Basis of the moments.
     structures : sequence of LabelledStructure
     indices : mapping of str to array of int
         Structures of each split.

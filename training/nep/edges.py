@@ -1,4 +1,4 @@
-"""Edges of the structures of a data set: what the moments are sums over."""
+"""Find the edges (centre and neighbour within the cutoff) of structures, over which the moments sum."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ class StructureEdges:
 
     Attributes
     ----------
-    types : ndarray, shape (n_atoms,)
-    origin, end : ndarray, shape (n_edges,)
-    vectors : ndarray, shape (n_edges, 3), in Å
+    types : ndarray of int, shape (n_atoms,)
+        Species index of each atom.
+    origin, end : ndarray of int, shape (n_edges,)
+        Atom indices of centre and neighbour.
+    vectors : ndarray of float64, shape (n_edges, 3), in Å
+        From the centre to the neighbour.
     n_slots : int
-        Number of occupied (centre, species of neighbour).
+        Number of different (centre, species of neighbour).
     max_neighbors : tuple of 2 int
+        Largest number of neighbours of an atom within the radial and the angular cutoff.
     """
 
     types: np.ndarray
@@ -38,16 +42,17 @@ class StructureEdges:
 
     @cached_property
     def n_pairs(self) -> int:
-        """Number of (centre, neighbour)."""
+        """Number of different (centre, neighbour); periodic images of a neighbour count once."""
         return len(np.unique(self.origin * len(self.types) + self.end))
 
 
 class EdgeFinder:
-    """Search of the edges of structures, with the checks of their geometry.
+    """Finds the edges of structures, and checks their geometry.
 
     Parameters
     ----------
     basis : Basis
+        Species and cutoffs.
     """
 
     def __init__(self, basis: Basis):

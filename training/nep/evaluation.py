@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ..common import processes
 from ..common.labels import OF_STRUCTURES, Labels
 from .loss import Objective
 from .model import NepOnMoments
@@ -18,25 +19,38 @@ log = logging.getLogger(__name__)
 
 
 def predictions_of(part: Part, model: NepOnMoments, vector: Tensor, wanted: Sequence[str]) -> dict[str, Tensor]:
-    """Return the predictions for a part without gradients, as :meth:`NepOnMoments.predict`, in the part's order.
+    """Return the predictions for a part, as :meth:`NepOnMoments.predict` does but without gradients.
 
-    They are on the CPU, as the labels of a part.  A single vector goes with the constants of the first model, where
-    there are those of several.
+    They are in the order of the part and on the CPU, like its labels.  If `model` has the constants of several models,
+    a single vector is evaluated with those of the first.  Several processes compute a share each, and all get all.
+
+    Parameters
+    ----------
+    part : Part
+    model : NepOnMoments
+    vector : Tensor, shape ([P,] n_parameters)
+    wanted : sequence of str
+        Labels.
     """
     if vector.ndim == 1 and model.scaling.mean.ndim == 3:
         model = model.with_scaling(model.scaling.member(0))
     axis = vector.ndim - 1
     out: dict[str, Tensor] = {}
+    shared = {block.owner for block in part.blocks} >= set(range(processes.size()))
     with torch.no_grad():
         for block in part.blocks:
+            if shared and not processes.mine(block.owner):
+                continue
             for label, found in model.predict(vector, block.load(), list(wanted)).items():
                 value = found.cpu()
                 rows = block.structures if label in OF_STRUCTURES else block.atoms
                 if label not in out:
                     shape = [*value.shape]
                     shape[axis] = len(part.labels.targets[label])
-                    out[label] = value.new_empty(shape)
+                    out[label] = value.new_zeros(shape)
                 out[label].index_copy_(axis, rows, value)
+    if shared:
+        processes.add_up(*(out[label] for label in wanted))
     return out
 
 
@@ -51,16 +65,16 @@ def errors_of(objective: Objective, labels: Labels, predictions: dict[str, Tenso
 
 
 class Clock:
-    """Time of the gradients of this process.
+    """Counts and times the gradients that this process computes.
 
     Attributes
     ----------
     gradients : int
-        Number of them.
+        Number of gradients.
     passes : float
-        Passes over all training structures; a batch is its share.
+        Passes over all training structures; a batch counts as its share of them.
     seconds : float
-        Time of all of them.
+        Total time.
     """
 
     def __init__(self):
@@ -73,15 +87,21 @@ class Clock:
         self.seconds += seconds
 
     def speed(self, part: Part, model: NepOnMoments, models: int) -> dict[str, float]:
-        """Return what a pass costs for a number of models at once, and how fast those of this process were.
+        """Return the cost of a pass over all structures of a part, and the measured speed.
+
+        Parameters
+        ----------
+        part : Part
+        model : NepOnMoments
+        models : int
+            Number of models that are evaluated at once.
 
         Returns
         -------
         dict
-            ``gigabytes``: moments read (once for the predictions, once for the gradient); ``gigaflops``: operations
-            with them (per feature, n functions and C fields: 4 n for the sums, 6 n + 4 C for their changes);
-            ``seconds``, ``gigabytes_per_second``, ``gigaflops_per_second``: means over the gradients of this process,
-            of batches as their share.
+            ``gigabytes``: moments read, once for the predictions and once for the gradient.  ``gigaflops``: operations
+            with them; per feature, with n functions and C fields, 4 n for the sums and 6 n + 4 C for their changes.
+            ``seconds``, ``gigabytes_per_second``, ``gigaflops_per_second``: means over the passes of this process.
         """
         width, rows = torch.finfo(model.dtype).bits // 8, max(model.n_radial, model.n_angular) * models
         seconds = self.seconds / max(1e-30, self.passes)

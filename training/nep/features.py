@@ -13,16 +13,17 @@ from tnep_calc.models.nep.polynomials import angular_tables
 
 @dataclass(frozen=True)
 class Basis:
-    """What fixes the features of the moments.
+    """Settings that define the features of the moments.
 
     Attributes
     ----------
     species : tuple of str
     radial_cutoffs, angular_cutoffs : tuple of float, in Å
-        Per species; the cutoff of a pair is the mean.
+        Per species; the cutoff of a pair is the mean of those of its two species.
     basis_size : tuple of 2 int
         Radial and angular ``basis_size`` (the number of functions is one more).
     l_max : int
+        Largest l of the angular functions.
     """
 
     species: tuple[str, ...]
@@ -33,7 +34,7 @@ class Basis:
 
     @property
     def cutoff(self) -> float:
-        """Largest cutoff of any pair."""
+        """Largest cutoff of any pair, in Å."""
         return max(self.radial_cutoffs)
 
     @property
@@ -53,7 +54,7 @@ class Basis:
 
 
 class Features:
-    """Features of edges and their first and second derivatives by the edge vector.
+    """Computes features of edges and their first and second derivatives with respect to the edge vector.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ class Features:
         self._cutoffs = [torch.tensor(c, dtype=torch.float64) for c in (basis.radial_cutoffs, basis.angular_cutoffs)]
 
     def cutoffs(self, a: Tensor, b: Tensor) -> list[Tensor]:
-        """Return the radial and angular cutoffs of pairs of species."""
+        """Return the radial and the angular cutoff, in Å, of pairs of species indices."""
         return [(c[a] + c[b]) / 2 for c in self._cutoffs]
 
     def __call__(self, vectors: Tensor, a: Tensor, b: Tensor, derivatives: int):
@@ -104,7 +105,15 @@ class Features:
 def along(field: str, vectors: Tensor, d_phi: Tensor) -> Tensor:
     """Return derivatives of the features along the displacement field, shape (n_edges, F, components).
 
-    The field of a dipole is ``-r^2 e_a``; of a strain, ``-r[a] e_b`` made symmetric.
+    The field of a dipole is ``-r^2 e_a``, with components a = x, y, z.  The field of a strain is ``-r[a] e_b``,
+    symmetrised, with components (a, b) in ``STRAIN_ORDER``.
+
+    Parameters
+    ----------
+    field : {"dipole", "strain"}
+    vectors : Tensor, shape (n_edges, 3), in Å
+    d_phi : Tensor, shape (n_edges, F, 3)
+        Gradients of the features.
     """
     if field == "dipole":
         return -(vectors * vectors).sum(1)[:, None, None] * d_phi
@@ -115,7 +124,10 @@ def along(field: str, vectors: Tensor, d_phi: Tensor) -> Tensor:
 
 
 def dipole_gradient(vectors: Tensor, d_phi: Tensor, dd_phi: Tensor) -> Tensor:
-    """Return the gradient of the derivative along the dipole field, shape (n_edges, F, 9), components [a, d]."""
+    """Return the gradient of the derivative along the dipole field, shape (n_edges, F, 9).
+
+    Components are [a, d], row-major: direction a of the field and d of the gradient.
+    """
     change = -(vectors * vectors).sum(1)[:, None, None, None] * dd_phi
     return change.addcmul_(d_phi[:, :, :, None], vectors[:, None, None, :], value=-2.0).flatten(2)
 
@@ -148,7 +160,7 @@ def _sum_of_products(radial, angular):
 
 
 def _radial_derivatives(r, cutoff, k_max, derivatives):
-    """Radial functions and their derivatives as far as wanted, each of shape (n_edges, k_max + 1), else None.
+    """Radial functions and derivatives up to this order, each of shape (n_edges, k_max + 1); None for higher orders.
 
     ``f_0 = f_c`` and ``f_k = (T_k(x) + 1) f_c / 2`` with ``x = 2 (r / rc - 1)^2 - 1``, as in
     :func:`tnep_calc.models.nep.descriptor.radial_basis`; the Chebyshev recurrence gives the derivatives of T_k, too.
@@ -181,7 +193,7 @@ def _radial_derivatives(r, cutoff, k_max, derivatives):
 
 
 def _chebyshev(k_max, terms, x, source=None):
-    """Continue ``t_k = 2 x t_(k-1) - t_(k-2)`` to k_max; `source` (n, k) has what a derivative adds to t_(k+1)."""
+    """Continue ``t_k = 2 x t_(k-1) - t_(k-2)`` to k_max; for derivatives column k of `source` is added to t_(k+1)."""
     terms = terms[: k_max + 1]
     for k in range(2, k_max + 1):
         new = 2 * x * terms[-1] - terms[-2]
@@ -190,9 +202,9 @@ def _chebyshev(k_max, terms, x, source=None):
 
 
 class _Angular:
-    """Angular functions ``Z(z) W(x, y)`` of directions, with derivatives by the vector.
+    """Angular functions ``Z(z) W(x, y)`` of directions, with derivatives with respect to the edge vector.
 
-    The factors are polynomials, so tables give their derivatives by x, y and z as if these were independent; the part
+    The factors are polynomials, so tables give their derivatives with x, y and z taken as independent.  The component
     along the vector is then projected out.
     """
 

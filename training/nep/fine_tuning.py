@@ -1,4 +1,4 @@
-"""Fine-tuning: the parameters of an existing ``nep.txt`` as the start of a training."""
+"""Fine-tuning: start a training from the parameters of an existing ``nep.txt``."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from .scaling import Scaling
 
 
 def start_vector(model: NepOnMoments, blocks: Sequence[Block], path: Path, method: str) -> Tensor:
-    """Return the parameter vector of a file, and set ``model.scaling`` so that the predictions are exactly its own.
+    """Return the parameter vector of a file, and set ``model.scaling`` so that predictions equal those of the file.
 
     Parameters
     ----------
     model : NepOnMoments
-        Of the architecture of the file; its species may be some of those of the file.
+        With the architecture of the file, and all or some of its species.
     blocks : sequence of Block
-        Of the training structures, whose descriptors are brought to zero mean and equal spread.
+        Blocks of the training structures; the scaling gives their descriptors zero mean and equal spread.
     path : path
+        The ``nep.txt``.
     method : {"adam", "soap"}
-        Of the first steps.
+        Method of the first-order steps.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """NEP and TNEP at the centres of precomputed moments: descriptors, networks and labels as dense products.
 
-On the CPU the sums, the site functions and their changes along a field are those of the native kernels
-(:mod:`tnep_calc.training.nep.native`); the same in torch is here for other devices and where the library is not there.
+On the CPU the native kernels (:mod:`tnep_calc.training.nep.native`) compute the sums, the site functions and their
+changes along a field.  The same in torch serves other devices, and installations without the native library.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .moments import Moments
 from .scaling import Scaling
 
 _MANY, _SLOTS_AT_ONCE = 16, 32
-"""Models from which on the pairs of a slot are one matrix in predictions, and slots that are multiplied at a time."""
+"""From this many models on, predictions handle the pairs of a slot as one matrix; number of slots at a time."""
 
 
 class Centres:
-    """All centres of some moments for P models: descriptors, networks, and derivatives by the moments.
+    """Descriptors, networks and derivatives with respect to moments, at all centres of some moments, for P models.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Centres:
     units : Scaling
         Constants in the type of the moments.
     site : Tensor of float64, shape ([P,] T)
-        ``Scaling.site``, which is added in full precision.
+        ``Scaling.site``, which is added in double precision.
     invariants : InvariantDerivatives
     moments : Moments
 
@@ -76,7 +76,7 @@ class Centres:
 
     @cached_property
     def _sites(self):
-        """Site values and their derivatives by the sums from the native kernels; None where these are not there."""
+        """Site values and their derivatives by the sums from the native kernels; None without these kernels."""
         if not native.available(self.angular):
             return None
         blocks, units = self.blocks, self.units
@@ -142,7 +142,7 @@ class Centres:
         return torch.cat(parts, dim=-1)
 
     def value(self):
-        """Output of the last network with the common constant, without those of the species: (P, centres)."""
+        """Output of the last network plus the common constant, without those of the species, shape (P, centres)."""
         last = self.networks - 1
         if self._sites is not None:
             value = self._sites[0]
@@ -210,7 +210,7 @@ class Centres:
         return self._to_moments(radial.unsqueeze(2), angular.unsqueeze(2)).squeeze(2)
 
     def moment_gradient_along(self):
-        """Return the derivative of :meth:`directional` by the moments, fields fixed: (P, slots, components, F)."""
+        """Return the derivative of :meth:`directional` by the moments M at fixed D, shape (P, slots, components, F)."""
         radial, angular = self.radial[:, :, 1:], self._project("along")
         invariants = self.at.along(angular).permute(0, 2, 3, 1, 4).flatten(2, 3)  # blocks, then n
         dq = torch.cat([radial.transpose(1, 2), invariants], dim=2)
@@ -252,6 +252,11 @@ class Centres:
             per_row = self._by_structure(per_center) if total else self._by_atom(per_center).to(torch.float64)
             return per_row + self._constants(total)[:, :, None] * identity.to(torch.float64)
         if name == "forces":
+            if native.available(self.angular) and not torch.is_grad_enabled():
+                m = self.moments
+                pairs = m.pair_gradient, m.pair_slot, m.pair_center, m.pair_neighbor
+                gradient = native.position_gradient(self.pulled, self.coefficients, m.groups, *pairs)
+                return -gradient.index_select(1, m.atom_row)
             return -self._to_atoms(self._at_pairs(self.moment_gradient(), self.moments.pair_gradient))
         if name == "born_charges":
             direct = self._at_pairs(self.moment_gradient(), self.moments.pair_born).unflatten(-1, (3, 3))
@@ -284,9 +289,9 @@ class Centres:
         return torch.bmm(per_pair, by_pair)
 
     def _at_pairs_of_slots(self, slots, by_pair):
-        """As :meth:`_at_pairs`, slots (slots, P, F) first: the pairs of a slot are one matrix, filled up with zeros.
+        """Compute :meth:`_at_pairs` from (slots, P, F), with the pairs of each slot as one matrix padded with zeros.
 
-        So the values of many models are not copied to every pair.  The pairs are in the order of their slots.
+        This avoids a copy of the values of many models for every pair.  The pairs are sorted by slot.
         """
         slot, parts = cast(Tensor, self.moments.pair_slot), []
         counts = torch.bincount(slot, minlength=len(slots))
@@ -297,13 +302,15 @@ class Centres:
             here = counts[first : first + _SLOTS_AT_ONCE]
             last = int(ends[first + len(own) - 1])
             pairs, longest = slice(last - int(here.sum()), last), int(here.max())
+            if not longest:
+                continue
             place = (slot[pairs] - first) * longest + within[pairs]
             filled = by_pair.new_zeros(len(own) * longest, *by_pair.shape[1:])
             filled[place] = by_pair[pairs]
             filled = filled.unflatten(0, (len(own), longest)).transpose(1, 2).flatten(2)  # (slots, F, longest D)
             product = torch.bmm(own, filled).unflatten(2, (longest, -1)).transpose(1, 2).flatten(0, 1)
             parts.append(product[place])
-        return torch.cat(parts)
+        return torch.cat(parts) if parts else by_pair.new_zeros(0, slots.shape[1], by_pair.shape[2])
 
     def _to_atoms(self, per_pair):
         """Turn derivatives by the neighbour of each pair, (n_pairs, P, ...), into those by atoms, (P, n_atoms, ...).

@@ -1,4 +1,4 @@
-"""Initial parameters and the constants that bring everything to order one."""
+"""Draw initial parameters, and compute the constants that scale all trained numbers to order one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .parts import Block
 from .scaling import Scaling
 
 _SMALLEST_SPREAD = 1e-3  # of a descriptor, relative to its mean
-# Neurons start almost linear in the (standardised) descriptor and bend only as far as the labels ask for it.  With a
+# Neurons start almost linear in the (standardised) descriptor and bend only as far as the labels require.  With a
 # gain of order one the response to unseen displacements is dominated by random curvature.
 _GAIN, _BIAS = 0.05, 0.3
-# Added to the size of a mode of the radial functions, relative to the largest.  SOAP steps equally far along all modes,
-# so that the small ones, which are the rough ones, must stay small for it.
+# Added to the size of each mode of the radial functions, as a fraction of the largest size.  SOAP steps equally far
+# along all modes, so the small ones, which are the rough ones, must stay small.
 _SMALLEST_MODE = {"adam": 1e-3, "soap": 0.1}
-# Spread of the scaled descriptor.  The smaller it is, the larger are the numbers in the first layer; SOAP, which steps
-# equally far along all directions, would at first go beyond these by far, most of all for rare species.
+# Spread of the scaled descriptor.  The smaller it is, the larger are the weights of the first layer.  SOAP steps
+# equally far along all directions, so with small weights its first steps would overshoot, most of all for rare species.
 _SPREAD = {"adam": 1.0, "soap": 0.2}
 
 
@@ -38,27 +38,29 @@ def initialise(
 ) -> Tensor:
     """Draw random parameters, set ``model.scaling`` to fit them and the labels, and return the vector.
 
-    Parameters without a gradient start at zero, where they stay: coefficients of pairs, and output weights of species,
-    that no structure has.  Elsewhere such neighbours and atoms then add nothing, instead of something random.
+    Parameters without a gradient start at zero and stay there: coefficients of pairs, and output weights of species,
+    that no training structure has.  In other structures such neighbours and atoms then contribute nothing instead of
+    random values.
 
     Parameters
     ----------
     model : NepOnMoments
     blocks : sequence of Block
-        Of the training structures.
+        Blocks of the training structures.
     labels : Labels
-        Of all of them.
+        Labels of all training structures.
     spreads : mapping
         Spread of each label.
     seen : Coverage
-        What these structures have.
+        Species and pairs of the training structures.
     seed : int
     method : {"adam", "soap"}
-        Of the first steps.
+        Method of the first-order steps.
 
     Returns
     -------
-    Tensor of float64, shape (n_parameters,), on the device of the model; drawn on the CPU, the same for all devices
+    Tensor of float64, shape (n_parameters,)
+        On the device of the model.  The numbers are drawn on the CPU, so they are the same for all devices.
     """
     generator = torch.Generator().manual_seed(seed)
     t = len(model.config.species)
@@ -95,9 +97,9 @@ def initial_spreads(model: NepOnMoments, method: str) -> dict[str, float]:
 
 
 def decay_weights(model: NepOnMoments, method: str) -> Tensor:
-    """Return weights w, shape (n_parameters,), of the penalty ``w.p^2``: the mean square in units of initial spreads.
+    """Return the weights w, shape (n_parameters,), of the penalty ``sum_p w_p p^2``.
 
-    Biases are not penalised.
+    The penalty is the mean square of the parameters in units of their initial spreads.  Biases are not penalised.
     """
     parts = [
         torch.full((math.prod(model.shapes[name]),), 0.0 if name in ("b0", "b1") else spread**-2, dtype=torch.float64)
@@ -108,11 +110,17 @@ def decay_weights(model: NepOnMoments, method: str) -> Tensor:
 
 
 def whitening(model, blocks, method):
-    """Return matrices that make the radial functions uncorrelated and of equal size over the data (nearly, see below).
+    """Return matrices that make the radial functions (nearly) uncorrelated and of equal size over the data.
 
-    Chebyshev functions times the cutoff function are almost linearly dependent on real distances.  Trained
-    coefficients refer to the eigenvectors of their Gram matrix; modes much smaller than the largest are not blown
-    up to its size, as they are the roughest ones.  The eigenvectors are those of the CPU, as their signs are arbitrary.
+    Chebyshev functions times the cutoff function are almost linearly dependent on real distances.  Trained coefficients
+    therefore refer to the eigenvectors of their Gram matrix.  Modes much smaller than the largest are the roughest
+    ones, so they are not scaled up to its size.  The eigenvectors are always computed on the CPU, as their signs are
+    arbitrary.
+
+    Returns
+    -------
+    list of Tensor of float64, shape (k, k)
+        For the radial and the angular part, see :class:`tnep_calc.training.nep.scaling.Scaling`.
     """
     shapes = {"radial": model.basis.n_radial, "angular": model.basis.angular_shape[0]}
     grams = {part: torch.zeros(k, k, dtype=torch.float64, device=model.device) for part, k in shapes.items()}
@@ -133,7 +141,10 @@ def whitening(model, blocks, method):
 
 
 def descriptor_scaling(model, vector, blocks, method):
-    """Return mean and scale (wanted spread over that of the data) of the descriptor per species, on the CPU."""
+    """Return ``mean`` and ``inverse_spread`` of the descriptor, shape (T, dim), on the CPU.
+
+    ``inverse_spread`` is the wanted spread over that of the data.
+    """
     by_species: list[list[Tensor]] = [[] for _ in model.config.species]
     with torch.no_grad():
         for block in blocks:

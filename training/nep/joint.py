@@ -1,8 +1,8 @@
-"""Several models of one configuration, each trained on its own structures, in one run of batched products.
+"""Train several models of one configuration together, each on its own structures.
 
-All of them step at the same time: a gradient is that of the sum of their losses over the blocks of all structures, of
-which each model counts its own.  Their optimizers are their own; where these call for gradients themselves (the line
-searches of L-BFGS), a gradient serves all models that wait for one.
+All models step at the same time.  One batched evaluation over the blocks of all structures gives the gradients of all
+models; each model counts only its own structures.  Every model has an optimizer of its own.  Where optimizers request
+gradients themselves (line searches of L-BFGS), one evaluation serves all models that wait for a gradient.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from tnep_calc.structures import LabelledStructure
 from ..common.checkpoint import load_matching
 from ..common.labels import OF_STRUCTURES
 from ..common.loop import run_steps
-from ..common.memory import room_in_memory
+from ..common.memory import memory_errors_explained
 from .config import TrainingConfig
 from .evaluation import Clock, log_speed, predictions_of
-from .lockstep import answer_together
+from .lockstep import evaluate_in_lockstep
 from .loss import Objective, set_gradient, share_of
 from .model import NepOnMoments
 from .parts import Block
@@ -40,12 +40,12 @@ log = logging.getLogger(__name__)
 
 
 class JointTrainer:
-    """Training runs that do their steps together.
+    """Training runs whose steps are computed together.
 
     Parameters
     ----------
     members : sequence of Trainer
-        Runs of one configuration (but for seed and directory) that are at the same step, with moments of the pool.
+        Runs of one configuration (except for seed and directory) at the same step, with moments from the pool.
     pool : MomentPool
 
     Attributes
@@ -58,8 +58,8 @@ class JointTrainer:
         self.members, self.pool = list(members), pool
         self.config = self.members[0].config
         self.clock = Clock()
-        fits = [pool.membership(member.parts["train"].structures) for member in self.members]
-        self._membership = torch.stack(fits).to(pool.storage.device)
+        rows = [pool.membership(member.parts["train"].structures) for member in self.members]
+        self._membership = torch.stack(rows).to(pool.storage.device)
         self._rows = [self._rows_of(member) for member in self.members]
         self._stacked: tuple[tuple[int, ...], NepOnMoments, Objective] | None = None
 
@@ -79,11 +79,11 @@ class JointTrainer:
         indices : sequence of mapping of str to array of int
             Structures of each split, for each run.
         """
-        trained, looked_at = (
+        trained, evaluated = (
             [[structures[k] for name in names for k in own[name]] for own in indices]
             for names in (("train",), ("validation", "test"))
         )
-        pool = MomentPool(configs[0], trained, looked_at)
+        pool = MomentPool(configs[0], trained, evaluated)
         members = []
         for k, (config, own) in enumerate(zip(configs, indices, strict=True), start=1):
             log.info("member %d of %d: %s", k, len(configs), ", ".join(f"{len(v)} {name}" for name, v in own.items()))
@@ -91,44 +91,44 @@ class JointTrainer:
             members[-1].name_in_log = f"member {k}: "
         return cls(members, pool)
 
-    # -- what the loop asks for ------------------------------------------------------------------------------------
+    # -- interface of the training loop ----------------------------------------------------------------------------
 
     @property
     def active(self) -> list[int]:
-        """Numbers of the members that are not finished."""
+        """Indices of the members that are not finished."""
         return [k for k, member in enumerate(self.members) if not member.finished]
 
     @property
     def moving(self) -> list[int]:
-        """Numbers of the members that do the next step: L-BFGS waits until none does those of the first method."""
+        """Indices of the members that do the next step; L-BFGS waits until no member does first-order steps."""
         active = self.active
         first = [k for k in active if self.members[k].stage != "lbfgs" and not self.members[k].out_of_patience]
         return first or active
 
     @property
     def step(self) -> int:
-        """Steps done by those that move; at the end, by the one that did most."""
+        """Smallest step of the moving members; when all are finished, the largest step of any member."""
         moving = [self.members[k].step for k in self.moving]
         return min(moving) if moving else max(member.step for member in self.members)
 
     @property
     def finished(self) -> bool:
-        """Whether all members are."""
+        """Whether all members are finished."""
         return not self.active
 
     @property
     def report_due(self) -> bool:
-        """Whether the parameters to start from have not been looked at."""
+        """Whether the initial parameters still have to be reported."""
         return not self.has_reported
 
     @property
     def has_reported(self) -> bool:
-        """Whether there was a look at all."""
+        """Whether every member has reported at least once."""
         return all(member.has_reported for member in self.members)
 
     @property
     def progress(self) -> str:
-        """Steps that are done, in words."""
+        """Number of steps done, as text for the log."""
         return f"{self.step} of {self.total_steps} steps"
 
     @property
@@ -138,7 +138,7 @@ class JointTrainer:
 
     @property
     def seconds(self) -> float:
-        """Time of all members, each of which has an equal share."""
+        """Time of all members together; setting it gives each an equal share."""
         return sum(member.seconds for member in self.members)
 
     @seconds.setter
@@ -148,21 +148,21 @@ class JointTrainer:
 
     @property
     def fingerprint(self) -> dict[str, str]:
-        """Hashes of what decides the results of all members."""
+        """Hashes of everything that affects the results, over all members."""
         names = {name for member in self.members for name in member.fingerprint}
         own = {name: [member.fingerprint.get(name, "") for member in self.members] for name in sorted(names)}
         return {name: hashlib.sha256(" ".join(values).encode()).hexdigest() for name, values in own.items()}
 
-    @room_in_memory()
+    @memory_errors_explained()
     def run(
         self, on_report: Callable[[JointTrainer], None] | None = None, save: Callable[[], None] | None = None
     ) -> None:
-        """Train all to the end; arguments as :func:`tnep_calc.training.common.loop.run_steps`."""
+        """Train all members to the end; for the arguments see :func:`tnep_calc.training.common.loop.run_steps`."""
         run_steps(self, self.config.output.report_interval, self.config.output.checkpoint_interval, on_report, save)
         log_speed(self.clock, self.speed())
 
     def advance(self) -> None:
-        """Do a step of the first method, or a few iterations of L-BFGS, with all members that go on."""
+        """Do one first-order step, or a few iterations of L-BFGS, with all moving members."""
         moving = self.moving
         for member in self.members:
             member.predicted = {}
@@ -172,7 +172,7 @@ class JointTrainer:
         first = self.members[moving[0]]
         if first.stage == "lbfgs":
             tasks = [self.members[k].lbfgs_step for k in moving]
-            answer_together(tasks, lambda waiting: self._gradients([moving[k] for k in waiting], None))
+            evaluate_in_lockstep(tasks, lambda waiting: self._gradients([moving[k] for k in waiting], None))
             return
         losses = self._gradients(moving, first.batch(self.pool.fitted))
         for k, loss in zip(moving, losses, strict=True):
@@ -181,9 +181,9 @@ class JointTrainer:
             self._stacked = None  # the best start of each has its own constants
 
     def report(self) -> None:
-        """Add a row to the history of each member that has gone on since its last one.
+        """Add a row to the history of each member that has done steps since its last row.
 
-        Until the next step they know the predictions of their parameters.
+        These members keep their predictions until the next step.
         """
         behind = [
             k
@@ -195,20 +195,24 @@ class JointTrainer:
             self.members[k].report()
 
     def speed(self) -> dict[str, float]:
-        """Return what a gradient over all training structures costs, and how fast those of this process were."""
+        """Return the cost and the measured speed of a pass over all training structures; see :meth:`Clock.speed`."""
         return self.clock.speed(self.pool.fitted, self.members[0].model, len(self.members))
 
     def state(self) -> dict[str, Any]:
-        """Return all that is needed to go on exactly as if nothing had happened."""
+        """Return everything that is needed to resume exactly."""
         return {"fingerprint": self.fingerprint, "members": [member.state() for member in self.members]}
 
     def restore(self, path: Path) -> None:
-        """Load the state of a checkpoint; errors as of :func:`tnep_calc.training.common.checkpoint.load_matching`."""
-        for member, state in zip(self.members, load_matching(path, self.fingerprint)["members"], strict=True):
-            member.load_state(state)
+        """Load a checkpoint; see :func:`tnep_calc.training.common.checkpoint.load_matching` for the errors."""
+        self.load_state(load_matching(path, self.fingerprint))
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Resume from a state that :meth:`state` has returned."""
+        for member, own in zip(self.members, state["members"], strict=True):
+            member.load_state(own)
         self._stacked = None
 
-    # -- products of all models ------------------------------------------------------------------------------------
+    # -- batched evaluation of all models --------------------------------------------------------------------------
 
     def _gradients(self, chosen: list[int], blocks: list[Block] | None) -> list[float]:
         """Set the gradients of some members over blocks of the pool (None: all), and return their losses."""
@@ -238,7 +242,7 @@ class JointTrainer:
         return model, replace(objective, weights=self.members[chosen[0]].objective_now().weights)
 
     def predict(self, chosen: Sequence[int]) -> None:
-        """Give some members the predictions of their parameters for their splits, computed for all of them at once."""
+        """Predict the splits of some members in one batch, and store the results in these members."""
         members = [self.members[k] for k in chosen]
         model = members[0].model.with_scaling(Scaling.stack([m.model.scaling.member(0) for m in members]))
         vectors, wanted = torch.stack([m.leader() for m in members]), list(members[0].weights)
@@ -252,7 +256,7 @@ class JointTrainer:
                 }
 
     def _rows_of(self, member):
-        """Places of a member's structures among those of the pool, and of their atoms, by split."""
+        """Places of a member's structures, and of their atoms, among those of the pool, by split."""
         ends, rows = np.cumsum([0, *(len(s) for part in self.pool.all_parts for s in part.structures)]), {}
         for split, part in member.parts.items():
             structures = self.pool.places(part.structures)

@@ -16,15 +16,15 @@ _ASKS, _IS_DONE, _HAS_FAILED = "asks", "is done", "has failed"
 
 
 class _Cancelled(BaseException):
-    """Ends a function that waits for an answer that will not come."""
+    """Ends a function whose request will not be answered."""
 
 
 class _Asking:
-    """A function in its thread."""
+    """A function in its own thread, which pauses at every request until it is answered."""
 
     def __init__(self, function: Callable[[Callable[[], Any]], None]):
         self._answers: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
-        self._news: SimpleQueue[tuple[str, BaseException | None]] = SimpleQueue()
+        self._events: SimpleQueue[tuple[str, BaseException | None]] = SimpleQueue()
         self._function = function
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -32,35 +32,35 @@ class _Asking:
         try:
             self._function(self._ask)
         except BaseException as error:
-            self._news.put((_HAS_FAILED, error))
+            self._events.put((_HAS_FAILED, error))
         else:
-            self._news.put((_IS_DONE, None))
+            self._events.put((_IS_DONE, None))
 
     def _ask(self):
-        self._news.put((_ASKS, None))
-        there, answer = self._answers.get()
-        if not there:
+        self._events.put((_ASKS, None))
+        answered, answer = self._answers.get()
+        if not answered:
             raise _Cancelled
         return answer
 
     def start(self) -> bool:
-        """Run until it asks (True) or is done (False)."""
+        """Run until the function makes a request (True) or returns (False)."""
         self._thread.start()
         return self._wait()
 
     def answer(self, value: Any) -> bool:
-        """Run on with an answer until it asks again (True) or is done (False)."""
+        """Answer the request, and run until the next one (True) or the end of the function (False)."""
         self._answers.put((True, value))
         return self._wait()
 
     def cancel(self) -> None:
-        """End it where it asks."""
+        """End the function at its pending request."""
         self._answers.put((False, None))
         self._thread.join()
 
     def _wait(self):
-        what, error = self._news.get()
-        if what == _ASKS:
+        event, error = self._events.get()
+        if event == _ASKS:
             return True
         self._thread.join()
         if error is not None:
@@ -68,28 +68,30 @@ class _Asking:
         return False
 
 
-def answer_together(
+def evaluate_in_lockstep(
     functions: Sequence[Callable[[Callable[[], Any]], None]], answers: Callable[[list[int]], Sequence[Any]]
 ) -> None:
-    """Run functions to their ends, each as far as its next question, and answer all that wait at once.
+    """Run functions to their ends, and answer the pending requests of all of them in one call.
+
+    Every function runs to its next request.  When none can run any further, `answers` is called for all that wait.
 
     Parameters
     ----------
     functions : sequence of callable
-        Each is called with a function without arguments that asks, and returns the answer.
+        Each is called with one argument: a function without arguments that makes a request and returns the answer.
     answers : callable
-        Takes the numbers of the functions that wait, in rising order, and returns an answer for each.
+        Takes the indices of the waiting functions, in rising order, and returns an answer for each.
 
     Raises
     ------
     Exception
-        Whatever one of the functions, or `answers`, raises; the other functions are ended where they ask.
+        Whatever one of the functions, or `answers`, raises; the other functions are ended at their requests.
     """
     asking = [_Asking(function) for function in functions]
     waiting: list[int] = []
     try:
-        for k, one in enumerate(asking):
-            if one.start():
+        for k, function in enumerate(asking):
+            if function.start():
                 waiting.append(k)
         while waiting:
             found = dict(zip(waiting, answers(list(waiting)), strict=True))

@@ -1,4 +1,4 @@
-"""The loss of the gradient training, and its gradient over blocks of structures, of one model or of several at once."""
+"""The loss of gradient training, and its gradient over blocks of structures, for one model or several at once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..common import processes
 from ..common.labels import Labels
 from .model import NepOnMoments
 from .parts import Block, Part
@@ -21,11 +22,11 @@ class Objective:
     Attributes
     ----------
     weights, spreads : mapping of str to float
-        By label; of several models spreads are tensors, shape (P,).
+        By label; for several models the spreads are tensors, shape (P,).
     decay : Tensor, shape (n_parameters,)
         ``weight_decay * w``, see :func:`tnep_calc.training.nep.initial.decay_weights`.
     center : Tensor, shape ([P,] n_parameters), or None
-        Parameters that the penalty draws to, instead of 0.
+        Parameters that the penalty pulls towards; None = 0.
     """
 
     weights: Mapping[str, float]
@@ -54,11 +55,12 @@ class Objective:
         ----------
         labels : Labels
         predictions : mapping of Tensor
+            By label, shapes as in :meth:`tnep_calc.training.nep.model.NepOnMoments.predict`.
         weighted : bool, default True
             Apply the weights of rows and components.
         counts : mapping of int or Tensor, optional
-            Number of rows to divide by, if these are not all rows of the mean (of several models a tensor, shape (P,));
-            a label without rows counts 0.
+            Number of rows of each label to divide by, if `labels` are only a part of these rows; for several models a
+            tensor, shape (P,).  A label without rows contributes 0.
         """
         terms = {}
         for name in self.weights:
@@ -95,6 +97,8 @@ def set_gradient(
 ) -> Tensor:
     """Set ``vector.grad`` to the gradient of the loss over some blocks, and return the loss.
 
+    Several processes compute a share each, and all get the sums.
+
     Parameters
     ----------
     vector : Tensor, shape ([P,] n_parameters)
@@ -102,31 +106,37 @@ def set_gradient(
     model : NepOnMoments
     objective : Objective
     blocks : sequence of Block
-        A structure counts as its share of all those in them.
+        The loss is the mean over their structures.
     frozen : int, default 0
-        The first so many parameters get no gradient.
+        Number of parameters, from the first on, whose gradient is set to 0.
     fits : Tensor of bool, shape (P, structures of the part), optional
         Which structures each model is trained on; None = all.
 
     Returns
     -------
-    Tensor of float64, shape ([P])
+    Tensor of float64, shape () or (P,)
+        Loss of each model, with the penalty.
     """
     labels = [block.labels if fits is None else block.labels.of_models(fits[:, block.structures]) for block in blocks]
     counts = {name: sum(own.rows[name] for own in labels) for name in objective.weights}
     values = vector.detach()
     vector.grad = objective.penalty_gradient(values)
     total = objective.penalty(values)
+    if processes.rank() > 0:  # the first process adds the penalty
+        vector.grad, total = torch.zeros_like(vector.grad), torch.zeros_like(total)
     for block, own in zip(blocks, labels, strict=True):
+        if not processes.mine(block.owner):
+            continue
         predictions = model.predict(vector, block.load(), list(objective.weights))
         loss = objective.loss(objective.terms(own, predictions, counts=counts))
         loss.sum().backward()  # type: ignore[no-untyped-call]
         total = total + loss.detach()
+    processes.add_up(vector.grad, total)
     if frozen:
         vector.grad[..., :frozen] = 0.0
     return total
 
 
 def share_of(part: Part, blocks: Sequence[Block]) -> float:
-    """Return the share of the structures of a part that some of its blocks have."""
+    """Return the fraction of the structures of a part that are in some of its blocks."""
     return sum(len(block.structures) for block in blocks) / len(part.structures)

@@ -1,11 +1,11 @@
-"""NEP and TNEP on precomputed moments: predictions as dense products, and the way to a ``nep.txt``.
+"""NEP and TNEP on precomputed moments: predictions as dense products, and export to ``nep.txt``.
 
-Equations as in :mod:`tnep_calc.models.nep.model` (which is the reference), but nothing here loops over neighbours and
-no derivative by position is taken: they are all in the moments.
+The equations are those of :mod:`tnep_calc.models.nep.model`, which is the reference.  Sums over neighbours and
+derivatives with respect to positions are already in the moments, so nothing here computes them.
 
 Internally every trained number is of order one: descriptors are shifted and scaled to zero mean and equal spread per
-species, coefficients are in units of the spread of their moment, outputs in units of the label.  All of that is folded
-into the parameters of the file, where GPUMD's definitions hold exactly.
+species, coefficients are in units of the spread of their moment, outputs in units of the label.  The export folds these
+constants into the parameters, so that the file follows GPUMD's definitions exactly.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def basis_of(config: ModelConfig) -> Basis:
 
 
 class NepOnMoments:
-    """Model of one kind for moments; the parameters are one flat vector.
+    """NEP or TNEP model of one kind that takes moments as input; its parameters are one flat vector.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class NepOnMoments:
     def blocks(self) -> list[tuple[int, ...]]:
         """Shapes of the blocks for the optimizer: coefficients and first layers are matrices, all else is a vector.
 
-        Neighbours of the same kind are one block, as a step costs less with few.
+        Consecutive blocks of the same matrix shape are merged, as a step is cheaper with few blocks.
         """
         found: list[tuple[int, ...]] = []
         for name, shape in self.shapes.items():
@@ -122,7 +122,7 @@ class NepOnMoments:
         return Centres(self.split(vectors.to(self.dtype)), self._units, self.scaling.site, self.invariants, moments)
 
     def descriptors(self, vector: Tensor, moments: Moments) -> Tensor:
-        """Return the unscaled descriptors of all centres, shape (n_atoms, dim), for one or (P, ...) several vectors."""
+        """Return the unscaled descriptors of all centres, shape (n_atoms, dim), or (P, n_atoms, dim) of P vectors."""
         q = self._centres(vector, moments).q.transpose(1, 2)
         return q if vector.ndim == 2 else q[0]
 
@@ -134,18 +134,18 @@ class NepOnMoments:
         vector : Tensor, shape (n_parameters,) or (P, n_parameters)
             Parameters, of one model or of P models at once.
         moments : Moments
-            Holding what the wanted labels need.
+            With the directional and pair moments that the wanted labels need.
         wanted : sequence of str
-            Labels of the kind of model.
+            Labels that this kind of model predicts.
 
         Returns
         -------
         dict
             ``energy`` (n_structures,), ``forces`` (n_atoms, 3), ``virial`` (n_structures, 6), ``dipole``
             (n_structures, 3), ``born_charges`` (n_atoms, 3, 3), ``polarizability`` (n_structures, 6), ``atomic_dipole``
-            (n_atoms, 3), ``atomic_polarizability`` (n_atoms, 6); atoms in the order of the structures, six components
-            in ``STRAIN_ORDER``; units of the labels; float64 for sums over structures.  With a leading axis of models
-            if the vector has one.
+            (n_atoms, 3), ``atomic_polarizability`` (n_atoms, 6).  Atoms are in the order of the structures, six
+            components in ``STRAIN_ORDER``.  Values are totals in the units of the data; sums over structures are
+            float64.  There is a leading axis of models if the vector has one.
         """
         centres = self._centres(vector, moments)
         out = {name: centres.label(name) for name in wanted}
@@ -154,7 +154,13 @@ class NepOnMoments:
     def to_nep(self, vector: Tensor, max_neighbors: tuple[int, int]) -> NepParameters:
         """Return the parameters of a ``nep.txt`` (version 4) that gives exactly these predictions.
 
-        If constants differ between species, one more neuron holds them: it has no input and a saturated bias.
+        If the constants differ between species, an additional neuron holds them: it has no input and a saturated bias.
+
+        Parameters
+        ----------
+        vector : Tensor, shape (n_parameters,)
+        max_neighbors : tuple of 2 int
+            Radial and angular maximum for the header of the file.
         """
         blocks = {name: part.detach().to("cpu", torch.float64) for name, part in self.split(vector).items()}
         scaling = self.scaling.to(torch.float64, CPU)

@@ -37,7 +37,7 @@ __all__ = ["STRAIN_ORDER", "Basis", "Moments", "assemble", "build_moments"]
 
 COMPONENTS = {None: 0, "dipole": 3, "strain": 6}
 """Number of components of each displacement field."""
-_EDGES_AT_ONCE = 1000  # keeps the temporary outer products at a few ten MB
+_EDGES_AT_ONCE = 1000  # keeps the temporary outer products at a few tens of MB
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,20 @@ class Moments:
     composition : Tensor of float64, shape (n_structures, T)
         Numbers of atoms of each species.
     species : Tensor, shape (n_atoms,)
-        Of each centre.
+        Species index of each centre.
     species_slices : tuple of slice
         Centres of each species.
     groups : tuple of Group
         In the order of their rows.
     atom_row : Tensor, shape (n_atoms,)
-        Row among the centres of each atom, structures one after the other in their own order.
+        Row of each atom among the centres; atoms are in the order of the structures.
     structure : Tensor, shape (n_atoms,)
         Structure of each centre.
     pair_center, pair_neighbor : Tensor, shape (n_pairs,), or None
         Rows of the two atoms of a pair.
     pair_slot : Tensor, shape (n_pairs,), or None
-        Place of the centre and the neighbour's species among all slots: groups one after the other, in each the
-        centres, and for each of these the species in ``near``.
+        Slot of the centre and the neighbour's species.  Slots are numbered by group, within a group by centre, and for
+        each centre by the species in ``near``.
     pair_gradient : Tensor, shape (n_pairs, F, 3), or None
     pair_born : Tensor, shape (n_pairs, F, 9), or None
         Components ``[a, d]``, row-major.
@@ -96,7 +96,7 @@ class Moments:
         return [t for t in (*tensors, self.pair_gradient, self.pair_born) if t is not None]
 
     def with_arrays(self, arrays: Sequence[Tensor]) -> Moments:
-        """Return the same with other large tensors, in the order of :attr:`arrays`."""
+        """Return these moments with other large tensors, in the order of :attr:`arrays`."""
         left = iter(arrays)
         groups = tuple(
             replace(group, radial=next(left), angular=next(left), along=None if group.along is None else next(left))
@@ -108,7 +108,7 @@ class Moments:
         )
 
     def to(self, device: torch.device) -> Moments:
-        """Return the same on a device."""
+        """Return these moments on a device."""
         values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         moved: dict[str, Any] = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
         return replace(self, groups=tuple(group.to(device) for group in self.groups), **moved)
@@ -166,12 +166,12 @@ class Moments:
 
 
 def _columns(x: Tensor, chosen: Tensor) -> Tensor:
-    """Return some places of the last axis, four times as fast as by an index."""
+    """Return some entries of the last axis; ``gather`` is four times as fast here as indexing."""
     return x.gather(-1, chosen.expand(*x.shape[:-1], -1))
 
 
 def moment_numbers(edges: StructureEdges, basis: Basis, field: str | None, gradient: bool) -> int:
-    """Return how many numbers the moments of a structure are (a few more where small groups are joined)."""
+    """Return how many numbers the moments of a structure have (joined small groups add a few more)."""
     f, born = basis.n_features, gradient and field == "dipole"
     return edges.n_slots * f * (1 + COMPONENTS[field]) + (edges.n_pairs * f * (3 + 9 * born) if gradient else 0)
 

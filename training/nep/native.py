@@ -1,12 +1,12 @@
-"""The native kernels of training; :mod:`tnep_calc.training.nep.forward` and ``moments`` have the same in torch.
+"""Native kernels of training for the CPU; :mod:`tnep_calc.training.nep.forward` and ``moments`` do the same in torch.
 
-They are for the CPU.  Those of a training step are differentiable functions with first derivatives only, which is all
-that a gradient of a loss needs: the derivatives in forces and dipoles are part of what they compute.
+The kernels of a training step can be differentiated once.  This is enough for the gradient of a loss, as the kernels
+compute the derivatives in forces and dipoles themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -23,21 +23,21 @@ _FIELDS = (None, "dipole", "strain")
 
 
 def available(moments: Tensor) -> bool:
-    """Return whether the kernels are there for moments on this device."""
+    """Return whether native kernels are available for moments on this device."""
     return ops.load() and bool(torch.ops.tnep.native_available(moments))
 
 
 @dataclass(frozen=True)
 class Edges:
-    """Edges of some structures, sorted by the atom where they begin.
+    """Edges of some structures, sorted by centre.
 
     Attributes
     ----------
     vectors : Tensor of float64, shape (n_edges, 3), in Å
     offsets : Tensor, shape (n_atoms + 1,)
-        First edge of each atom, and their number.
+        First edge of each atom, then the number of edges.
     centre, neighbor : Tensor, shape (n_edges,)
-        Species of the two ends.
+        Species indices of centre and neighbour.
     """
 
     vectors: Tensor
@@ -136,7 +136,7 @@ def sites(
     l_max: int,
     extra: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return site values, shape (P, centres), and the derivatives by the radial and angular sums, of shapes as these.
+    """Return site values, shape (P, centres), and derivatives by radial and angular sums, with the shapes of the sums.
 
     The value is that of the last network, the derivatives are those of the first.
 
@@ -155,6 +155,27 @@ def sites(
         Bits of the optional blocks of the descriptor.
     """
     return _Sites.apply(radial, angular, *networks, *scaling, rows, l_max, extra)  # type: ignore[return-value]
+
+
+def position_gradient(
+    by_sums: tuple[Tensor, Tensor], coefficients: Mapping[str, Tensor], groups: Sequence[Group], *pairs: Tensor | None
+) -> Tensor:
+    """Return the derivatives of the sum of all site values by positions, shape (P, centres, 3), without autograd.
+
+    Parameters
+    ----------
+    by_sums : tuple of 2 Tensor, shapes (P, n, centres) and (P, n, S, centres)
+        Derivatives of the site values by the radial and angular sums.
+    coefficients : mapping
+        ``radial`` and ``angular``, each of shape (P, T, T, n, k).
+    groups : sequence of Group
+    *pairs : Tensor
+        ``pair_gradient``, ``pair_slot``, ``pair_center`` and ``pair_neighbor`` of
+        :class:`tnep_calc.training.nep.moments.Moments`.
+    """
+    counts = [group.rows.stop - group.rows.start for group in groups]
+    both = coefficients["radial"], coefficients["angular"]
+    return cast(Tensor, torch.ops.tnep.training_pairs(*by_sums, *both, _near(groups), counts, *pairs))
 
 
 def _near(groups):

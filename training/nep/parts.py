@@ -1,7 +1,7 @@
-"""Moments of a data set in blocks of structures: in memory, in a temporary file, or computed again when needed.
+"""Moments of a data set in blocks of structures: in memory, in a temporary file, or recomputed when needed.
 
-A training step goes through the blocks one by one, so its working memory is that of one block, and blocks are small
-enough for a cache to keep what the backward pass reads a second time.
+A training step goes through the blocks one by one, so its working memory is that of one block.  Blocks are small enough
+that the data which the backward pass reads again are still in the cache.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tnep_calc.progress import Progress
 from tnep_calc.structures import LabelledStructure
 
+from ..common import processes
 from ..common.labels import Labels
 from ..common.store import Storage
 from .edges import EdgeFinder, StructureEdges
@@ -36,16 +39,19 @@ class Block:
         On the device of the moments.
     load : callable
         Returns the moments; they are valid until the next block is loaded.
-    structures : Tensor
-        Their places in the part.
-    atoms : Tensor
-        Places of their atoms among those of the part.
+    structures : Tensor of int
+        Indices of the structures in the part.
+    atoms : Tensor of int
+        Indices of their atoms among the atoms of the part.
+    owner : int or None
+        Process that keeps the moments and computes with them; in the others `load` computes the moments.
     """
 
     labels: Labels
     load: Callable[[], Moments]
     structures: Tensor
     atoms: Tensor
+    owner: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,14 @@ class Part:
     ----------
     structures : list of LabelledStructure
     labels : Labels
-        Of all of them, in their order, on the CPU.
+        Labels of all structures, in their order, on the CPU.
     blocks : list of Block
     batches : list of list of Block
-        Blocks that one step of mini-batch training takes.
+        Blocks of each mini-batch.
     max_neighbors : tuple of 2 int
+        Largest number of radial and angular neighbours of an atom.
     numbers : int
-        How many numbers all moments are.
+        How many numbers the moments have in total.
     """
 
     structures: list[LabelledStructure]
@@ -83,7 +90,7 @@ def make_part(
     batch: int = 0,
     **options: Any,
 ) -> Part:
-    """Divide structures into blocks and compute their moments.
+    """Divide structures into blocks and compute their moments; of several processes, each computes a share of them.
 
     Parameters
     ----------
@@ -94,7 +101,7 @@ def make_part(
     order : ndarray of int
         Order in which structures go into blocks.
     batch : int, default 0
-        No block has structures of two batches of this many; 0 = all structures are one batch.
+        Number of structures in a mini-batch, which has blocks of its own; 0 = all structures are one batch.
     **options
         ``field``, ``gradient`` and ``dtype`` of the moments.
 
@@ -112,25 +119,43 @@ def make_part(
     blocks: list[Block] = []
     batches: list[list[Block]] = []
     numbers, largest = 0, (0, 0)
+    progress = Progress(log, "structures prepared", len(structures))
     for own in np.array_split(order, max(1, -(-len(structures) // batch)) if batch else 1):
         batches.append([])
-        for chosen, edges in chunks_of(own, structures, finder, limit, basis, options):
-            if len(chosen) == 1:  # the only one in a block that may be larger than the limit
+        found = (
+            (owner, chosen, edges)
+            for owner, share in processes.shares(own, [len(structures[k]) for k in own])
+            for chosen, edges in chunks_of(share, structures, finder, limit, basis, options)
+        )
+        for owner, chosen, edges in found:
+            if len(chosen) == 1:  # only a block of one structure may be larger than the limit
                 size = moment_numbers(edges[0], basis, options["field"], options["gradient"])
                 storage.check(structures[chosen[0]], width * size)
 
             def compute(chosen=chosen, edges=None):
                 return assemble(edges or [finder(structures[k]) for k in chosen], basis, **options)
 
-            moments = compute(edges=edges)
-            numbers += sum(a.numel() for a in moments.arrays)
-            largest = tuple(max(pair) for pair in zip(largest, moments.max_neighbors, strict=True))
+            if processes.mine(owner):
+                moments = compute(edges=edges)
+                numbers += sum(a.numel() for a in moments.arrays)
+                largest = tuple(max(pair) for pair in zip(largest, moments.max_neighbors, strict=True))
+                load = storage.keep(moments, compute)
+            else:
+                load = partial(_computed, compute, storage.device)
             atoms = np.concatenate([np.arange(ends[k], ends[k + 1]) for k in chosen])
             own_labels = labels.select(chosen).to(storage.device)
-            block = Block(own_labels, storage.keep(moments, compute), torch.tensor(chosen), torch.from_numpy(atoms))
+            block = Block(own_labels, load, torch.tensor(chosen), torch.from_numpy(atoms), owner)
             batches[-1].append(block)
             blocks.append(block)
-    return Part(structures, labels, blocks, batches, largest, numbers)
+            progress.advance(len(chosen))
+    radial, angular = processes.largest(*largest)
+    total = torch.tensor(numbers)
+    processes.add_up(total)
+    return Part(structures, labels, blocks, batches, (radial, angular), int(total))
+
+
+def _computed(compute, device) -> Moments:
+    return compute().to(device)
 
 
 def chunks_of(
@@ -141,11 +166,14 @@ def chunks_of(
     basis: Basis,
     options: Mapping[str, Any],
 ) -> Iterator[tuple[list[int], list[StructureEdges]]]:
-    """Yield structures, in an order and with their edges, whose moments are at most `limit` numbers (or a single one).
+    """Yield chunks of structures, as indices and edges, whose moments have at most `limit` numbers.
+
+    A structure whose moments have more is a chunk of its own.
 
     Parameters
     ----------
     order : ndarray of int
+        Indices of the structures, in the order in which they go into chunks.
     structures : sequence of LabelledStructure
     finder : EdgeFinder
     limit : float

@@ -1,4 +1,4 @@
-"""How far predictions in single precision are from those in double precision: checked at the end of every training."""
+"""Compare predictions in single and in double precision at the end of a training with ``precision = "float32"``."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 _STRUCTURES = 20
 _NEGLIGIBLE = 0.1
-"""Share of the RMSE: more, added in quadrature, would change it by more than half a per cent."""
+"""Share of the RMSE above which rounding matters; added in quadrature, it changes the RMSE by half a per cent."""
 
 T = TypeVar("T")
 
 
 def sample(structures: Sequence[T]) -> list[T]:
-    """Return the structures that are looked at, evenly from all."""
+    """Return at most 20 structures, evenly spaced in the sequence."""
     places = np.linspace(0, len(structures) - 1, min(_STRUCTURES, len(structures)))
     return [structures[k] for k in places.round().astype(int)]
 
@@ -41,14 +41,14 @@ def share(difference: Tensor, error: Tensor) -> float:
 
 
 def rounding(trainer: Trainer) -> dict[str, float]:
-    """Return what single precision adds to the errors of a result, by label; nothing in double precision.
+    """Return the rounding error of a single-precision result, by label; empty for a double-precision run.
 
-    Structures that are trained on, at most 20, are predicted in both; all else (moments, constants) is the same.
+    At most 20 training structures are predicted in both precisions, with the same moments and constants.
 
     Returns
     -------
     dict of str to float
-        Root mean square of the differences as a share of the RMSE on the same structures.
+        Root mean square of the differences between the precisions, divided by the RMSE on the same structures.
     """
     config, names = trainer.config, list(trainer.weights)
     if config.optimizer.precision == "float64":
@@ -73,15 +73,15 @@ def rounding(trainer: Trainer) -> dict[str, float]:
 
 
 def log_rounding(shares: Mapping[str, float], advice: str, name_in_log: str = "") -> None:
-    """Log what single precision adds to the errors, as a warning with some advice if that is not negligible."""
+    """Log the rounding errors of single precision; if they are not negligible, as a warning with some advice."""
     known = {name: value for name, value in shares.items() if not math.isnan(value)}
     if known:
         words = ", ".join(f"{name} {100 * value:.2g} %" for name, value in known.items())
         bad = max(known.values()) > _NEGLIGIBLE
         log.log(
             logging.WARNING if bad else logging.INFO,
-            "%sfloat32: rounding is, of the RMSE, %s%s",
+            "%sfloat32: rounding error relative to the RMSE: %s%s",
             name_in_log,
             words,
-            f": {advice}" if bad else "",
+            f"; {advice}" if bad else "",
         )

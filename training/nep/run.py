@@ -1,16 +1,16 @@
-"""A whole NEP or TNEP training, of one model or an ensemble: progress, model, figures and numbers.
+"""Run a NEP or TNEP training of one model or an ensemble, from the configuration to models, figures and numbers.
 
 The members of an ensemble are models of one configuration, each trained on another part of the structures.  Moments
 are computed once, and all members step together, see :mod:`tnep_calc.training.nep.joint`.
 
-With ``output.keep_best`` the best step is chosen by the validation structures, so their errors are a little too small;
-the test structures are free of that.
+With ``output.keep_best`` the best step is chosen by the validation structures, so their errors are slightly too small.
+The errors of the test structures do not have this bias.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,29 @@ import numpy as np
 import torch
 
 from tnep_calc.artifact import export_artifact
+from tnep_calc.artifact.training_range import TrainingRange
 from tnep_calc.device import describe, resolve
 from tnep_calc.io.gpumd.nep_txt import write_nep
 from tnep_calc.plotting.training import plot_loss, plot_losses
 from tnep_calc.structures import LabelledStructure
 
-from ..common import directory
+from ..common import directory, processes
 from ..common.checkpoint import save_checkpoint
 from ..common.directory import ARTIFACT, NEP, check_previous, discard, resume, write_figure
-from ..common.ensemble import MemberValues, mean_and_deviation, member_config, member_indices, split_hash, write_summary
-from ..common.labels import ABOUT_SPECIES, UNITS, make_labels
-from ..common.labels import spreads as label_spreads
+from ..common.ensemble import (
+    MemberValues,
+    member_config,
+    member_indices,
+    panels_of_mean,
+    split_hash,
+    write_summary,
+)
+from ..common.labels import UNITS
 from ..common.lock import locked
 from ..common.loop import time_left
-from ..common.memory import room_in_memory
+from ..common.memory import memory_errors_explained
 from ..common.parity import DISPLAY, panels
-from ..common.splits import SPLITS
+from ..common.run import run_single
 from .config import TrainingConfig, load_config
 from .data import labelled, read_structures
 from .joint import JointTrainer
@@ -53,20 +60,20 @@ def train(path: str | Path, output: str | None = None, restart: bool = False) ->
     return config.directory
 
 
-@room_in_memory()
+@memory_errors_explained()
 def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any]:
-    """Train a model and write everything to ``config.directory``; go on where a killed run stopped.
+    """Train a model and write everything to ``config.directory``; a run that was stopped resumes.
 
     Parameters
     ----------
     config : TrainingConfig
     restart : bool, default False
-        Discard what a previous run has left in the output directory, as soon as this one can begin.
+        Discard the files of a previous run in the output directory, once this run is ready to start.
 
     Returns
     -------
     dict
-        What ``results.json`` has.
+        Content of ``results.json``.
 
     Raises
     ------
@@ -76,24 +83,24 @@ def run_training(config: TrainingConfig, restart: bool = False) -> dict[str, Any
     DataFileError
         If data or checkpoint cannot be used.
     """
-    check_previous(config, restart)
-    with locked(config.directory):
-        trainer = Trainer(config)
-        if restart:
-            discard(config.directory)
+
+    def finish(trainer: Trainer) -> dict[str, Any]:
         train_in(config.directory, trainer)
         return write_results(trainer, config.directory)
 
+    return run_single(config, restart, lambda: Trainer(config), finish)
+
 
 def train_in(folder: Path, trainer: Trainer) -> None:
-    """Train to the end with checkpoint and table in a directory, from its checkpoint if there is one."""
+    """Train to the end, with checkpoint and ``log.csv`` in a directory; resume from its checkpoint if it has one."""
     checkpoint = directory.resume(folder, trainer)
     log_start([trainer])
     trainer.run(lambda t: report_progress([t], [folder]), checkpoint)
+    processes.leave()
 
 
 def log_start(trainers: Sequence[Trainer]) -> None:
-    """Log what is trained on what; several runs are those that are trained together."""
+    """Log models, structures and labels of a run, or of several runs that are trained together."""
     first = trainers[0]
     if len(trainers) == 1:
         sizes = ", ".join(f"{len(part.structures)} {name}" for name, part in first.parts.items())
@@ -127,10 +134,10 @@ def log_start(trainers: Sequence[Trainer]) -> None:
 
 
 def report_progress(trainers: Sequence[Trainer], folders: Sequence[Path]) -> None:
-    """Log one line, and rewrite the table of each run; errors are in physical units, train/validation.
+    """Log one line of progress, and rewrite ``log.csv`` of each run.
 
-    Of runs that are trained together the line has means; the step is that of those that have gone furthest and are not
-    finished.
+    Errors are in physical units, train/validation.  For runs that are trained together they are means over the runs,
+    and the step is the largest of the runs that are not finished.
     """
     rows, total = [trainer.history[-1] for trainer in trainers], trainers[0].total_steps
     going = [trainer.history[-1] for trainer in trainers if not trainer.finished]
@@ -161,7 +168,7 @@ def comparison(trainer: Trainer, vector) -> list[dict[str, Any]]:
 
 
 def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
-    """Write ``nep.txt``, the artifact, figures and ``results.json``, and return what the latter has."""
+    """Write ``nep.txt``, the artifact, figures and ``results.json``, and return the content of the latter."""
     vector, step = trainer.result()
     shares = rounding(trainer)
     log_rounding(shares, "use optimizer.precision = 'float64'", trainer.name_in_log)
@@ -170,7 +177,8 @@ def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
     write_nep(folder / NEP, parameters)
     unit = {"potential": None, "dipole": "e*A", "polarizability": "e*A^2/V"}[trainer.config.model.kind]
     origin = directory.provenance(trainer.config, trainer.fingerprint)
-    export_artifact(folder / NEP, folder / ARTIFACT, unit=unit, provenance=origin)
+    known = TrainingRange.of(trainer.parts["train"].structures, parameters.species, parameters.cutoff)
+    export_artifact(folder / NEP, folder / ARTIFACT, unit=unit, provenance=origin, training_range=known.table())
     directory.write_figure(folder / "loss.png", plot_loss(trainer.history))
     return directory.write_results(
         folder,
@@ -179,41 +187,42 @@ def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
         trainer.parts,
         kind=trainer.config.model.kind,
         step_of_result=step,
-        threads=trainer.config.optimizer.threads,
+        threads=trainer.threads,
         device=describe(trainer.device),
         parameters=trainer.model.n_parameters,
         **({"rounding_of_rmse": shares} if shares else {}),
     )
 
 
-@room_in_memory()
+@memory_errors_explained()
 def run_ensemble(config: TrainingConfig, restart: bool = False) -> dict[str, Any]:
-    """Train the members of an ensemble and write everything to ``config.directory``; go on where a killed run stopped.
+    """Train the members of an ensemble and write everything to ``config.directory``; a run that was stopped resumes.
 
-    Every member has a directory ``member1``, ``member2``, ... with what a single run writes (``nep.txt``,
-    ``model.pt``, ...), but for the checkpoint.  That of all is beside them, and ``ensemble.json``, ``loss.png`` of all
-    members, and ``parity.png`` and ``parity.npz`` of their mean.
+    Every member has a directory ``member1``, ``member2``, ... with the files of a single run (``nep.txt``,
+    ``model.pt``, ...) except the checkpoint.  The directory of the ensemble has one checkpoint for all members,
+    ``ensemble.json``, ``loss.png`` of all members, and ``parity.png`` and ``parity.npz`` of their mean.
 
     Parameters
     ----------
     config : TrainingConfig
         With ``ensemble.n_splits`` of at least 2.
     restart : bool, default False
-        Discard what a previous run has left in the directory, as soon as this one can begin.
+        Discard the files of a previous run in the directory, once this run is ready to start.
 
     Returns
     -------
     dict
-        What ``ensemble.json`` has.
+        Content of ``ensemble.json``.
 
     Raises
     ------
     InputError
         If the directory has a run of another configuration or other data, members of a larger ensemble, or models
-        without a checkpoint, or if structures or memory are too few.
+        without a checkpoint, or if there are too few structures or too little memory.
     DataFileError
         If data or a checkpoint cannot be used.
     """
+    processes.refuse_ensembles(config)
     resolve(config.optimizer.device)  # before any work
     check_previous(config, restart)
     with locked(config.directory):
@@ -242,22 +251,21 @@ def _run_ensemble(config, restart):
         log.info("errors of member %d:", k)
         results.append(write_results(trainer, trainer.config.directory))
         collected.add(trainer)
-    compared = collected.panels(config)
+    compared = panels_of_mean(structures, collected.values, config)
     write_figure(config.directory / "loss.png", plot_losses([trainer.history for trainer in together.members]))
     return write_summary(config, indices, results, compared)
 
 
 class _Predictions:
-    """What every member predicts for the structures of each of its splits.
+    """Predictions of every member for the structures of its splits.
 
-    The dipole of a member is compared on the branch of the polarization that is nearest to the label.  So the mean of
-    the members is the label, on the branch of the first member that has the structure, plus the mean error.
+    The dipole of a member is compared with the label on the nearest branch of the polarization.  The mean over the
+    members is therefore the label plus the mean error, on the branch of the first member that has the structure.
     """
 
     def __init__(self, structures: Sequence[LabelledStructure]):
-        self.structures = structures
         self.values = MemberValues(structures)
-        self._quanta: dict[int, torch.Tensor] = {}  # of a structure's first prediction above its label
+        self._quanta: dict[int, torch.Tensor] = {}  # by structure: its first prediction minus the nearest branch
 
     def add(self, trainer: Trainer) -> None:
         """Add the predictions of a member's result."""
@@ -270,36 +278,3 @@ class _Predictions:
                     quanta = zip(chosen, value - near, strict=True)
                     value = near + torch.stack([self._quanta.setdefault(k, own) for k, own in quanta])
                 self.values.add(split, name, chosen, value.numpy())
-
-    def panels(self, config: TrainingConfig) -> list[dict[str, Any]]:
-        """Return panels of the mean over the members, with their standard deviations as ``deviation``.
-
-        The spread of what a split has of a label is taken about the mean of each component, of Born charges and dipoles
-        of atoms about that of each species and component.
-        """
-        means: dict[str, Any] = {}
-        above: dict[str, Any] = {}
-        for split in SPLITS:
-            structures = [self.structures[k] for k in self.values.chosen(split)]
-            if not structures:
-                continue
-            found = {name: mean_and_deviation(values) for name, values in self.values.stacked(split).items()}
-            labels = make_labels(structures, list(found), config.model.species, config.data.fold_dipole)
-            means[split] = structures, labels, _tensors({name: mean for name, (mean, _) in found.items()})
-            above[split] = structures, labels, _tensors({name: mean + off for name, (mean, off) in found.items()})
-        spreads = {name: np.nan for name in config.loss.weights(config.model.kind)}
-        compared = panels(means, spreads)
-        nothing = torch.zeros(len(config.model.species), dtype=torch.float64)
-        about_species = {split: label_spreads(labels, nothing) for split, (_, labels, _) in means.items()}
-        for panel, other in zip(compared, panels(above, spreads), strict=True):
-            for split, numbers in panel["splits"].items():
-                numbers["deviation"] = other["splits"][split]["prediction"] - numbers["prediction"]
-                target = numbers["target"]
-                numbers["spread"] = float((target - target.mean(axis=0)).std())
-                if panel["name"] in ABOUT_SPECIES:
-                    numbers["spread"] = about_species[split][panel["name"]]
-        return compared
-
-
-def _tensors(values: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(value) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""Constants that bring everything that is trained to order one."""
+"""Constants that scale all trained numbers to order one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MATRICES = ("radial", "angular")
 class Scaling:
     """Constants between the trained numbers and the parameters of the file (T species).
 
-    For several models at once there is a leading axis of models; matrices that are the same for all have none.
+    For several models at once there is a leading axis of models, except for matrices that all models share.
 
     Attributes
     ----------
@@ -37,12 +37,12 @@ class Scaling:
     site: Tensor
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Scaling:
-        """Return the same in another type, on a device."""
+        """Return the constants in another type, on a device."""
         return Scaling(**{f.name: getattr(self, f.name).to(device, dtype) for f in fields(self)})
 
     @staticmethod
     def stack(several: Sequence[Scaling]) -> Scaling:
-        """Return the constants of several models."""
+        """Return the constants of several models as one, with a leading axis of models."""
         first, stacked = several[0], {}
         for f in fields(first):
             values = [getattr(scaling, f.name) for scaling in several]

@@ -13,7 +13,7 @@ from tnep_calc.device import chosen_device
 from tnep_calc.structures import LabelledStructure
 
 from ..common.labels import Labels, label_of
-from ..common.memory import room_in_memory
+from ..common.memory import memory_errors_explained
 from ..common.splits import SPLITS
 from ..common.store import Storage
 from .config import TrainingConfig
@@ -24,25 +24,25 @@ from .parts import Block, Part, make_part
 
 
 class MomentPool:
-    """Moments of all structures of several runs, of which every run sees its own.
+    """Moments of the structures of several runs; every run uses those of its own structures.
 
-    A structure that several runs have, with the same labels, is there once.
+    A structure that several runs have, with the same labels, is stored once.
 
     Parameters
     ----------
     config : TrainingConfig
-        Of any of the runs: they differ in their structures, and in the seed of their parameters, only.
+        Configuration of any of the runs, which differ only in structures and ``model.seed``.
     fitted : iterable of sequences of LabelledStructure
-        What each run trains on.
+        Structures that each run trains on.
     others : iterable of sequences of LabelledStructure, default ()
-        What the runs only look at.
+        Structures that the runs evaluate but do not train on.
 
     Attributes
     ----------
     fitted : Part
-        The structures that any run trains on.  Its batches have about ``optimizer.batch`` of those of each run.
+        The structures that any run trains on.  A batch has about ``optimizer.batch`` structures of each run.
     others : Part or None
-        The rest.
+        Structures that no run trains on.
     storage : Storage
 
     Raises
@@ -53,7 +53,7 @@ class MomentPool:
         If the moments of one structure are larger than the budget, or there is no such device or folder.
     """
 
-    @room_in_memory()
+    @memory_errors_explained()
     def __init__(
         self,
         config: TrainingConfig,
@@ -61,7 +61,7 @@ class MomentPool:
         others: Iterable[Sequence[LabelledStructure]] = (),
     ):
         self._config = config
-        self._places: dict[tuple[bytes, int], int] = {}  # of those of `fitted`, then of the others
+        self._places: dict[tuple[bytes, int], int] = {}  # index of each structure: first `fitted`, then `others`
         runs = [*map(list, fitted)]
         optimizer, models = config.optimizer, len(runs) * config.optimizer.restarts
         self.storage = Storage(optimizer.memory_gb, config.scratch, chosen_device(optimizer.device), models)
@@ -72,7 +72,7 @@ class MomentPool:
         self.others = self._part(distinct, len(distinct)) if distinct else None
 
     def _add(self, runs):
-        """Give places to the structures that have none yet, and return these."""
+        """Add the structures that are new to the numbering, and return them."""
         distinct: list[LabelledStructure] = []
         for structures in runs:
             for key, structure in zip(self._keys(structures), structures, strict=True):
@@ -96,7 +96,7 @@ class MomentPool:
         )
 
     def _keys(self, structures) -> Iterator[tuple[bytes, int]]:
-        """Yield what tells structures apart, and how often the same one has come before in this sequence."""
+        """Yield the content of each structure as bytes, and how often the same content has come before."""
         seen: Counter[bytes] = Counter()
         names = [*self._config.loss.weights(self._config.model.kind)]
         for s in structures:
@@ -112,7 +112,7 @@ class MomentPool:
         return [self.fitted] if self.others is None else [self.fitted, self.others]
 
     def membership(self, structures: Sequence[LabelledStructure]) -> torch.Tensor:
-        """Return which structures of :attr:`fitted` are among those of a run, shape (n,), bool."""
+        """Return which structures of :attr:`fitted` a run has, a Tensor of bool, shape (n_fitted,)."""
         chosen = torch.zeros(len(self.fitted.structures), dtype=torch.bool)
         chosen[self.places(structures)] = True
         return chosen

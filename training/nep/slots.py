@@ -1,7 +1,7 @@
-"""Groups of centres: those of one species that have neighbours of the same species.
+"""Groups of centres of one species whose neighbours have the same set of species.
 
-The moments of a group are one matrix whose rows are the coefficients they are multiplied with, so the contraction with
-these is a dense product that reads each moment once, and species that do not occur around a centre cost nothing.
+The moments of a group are one matrix with a row per coefficient.  Their contraction is a dense product that reads each
+moment once, and species that do not occur around a centre cost nothing.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from torch import Tensor
 
 from .features import Basis
 
-_FEW = 24  # centres: a smaller group joins one with more neighbour species, which costs zeros but saves products
+_FEW = 24  # centres; a smaller group joins one with more neighbour species: padded with zeros, but fewer products
 
 
 @dataclass(frozen=True)
 class Group:
-    """Centres of one species that have neighbours of the same species.
+    """Centres of one species whose neighbours have the same set of species.
 
     Attributes
     ----------
     species : int
-        Of the centres.
+        Species index of the centres.
     near : tuple of int
-        Species of the neighbours.
+        Species indices of the neighbours.
     rows : slice
         Rows of the centres.
     radial : Tensor, shape (near k, 1 + components, centres)
@@ -48,11 +48,11 @@ class Group:
 
     @cached_property
     def near_index(self) -> Tensor:
-        """The species of the neighbours as an index, on the device of the moments."""
+        """:attr:`near` as an index tensor on the device of the moments."""
         return torch.tensor(self.near, device=self.radial.device)
 
     def to(self, device: torch.device) -> Group:
-        """Return the same on a device."""
+        """Return the group on a device."""
         along = None if self.along is None else self.along.to(device)
         return replace(self, radial=self.radial.to(device), angular=self.angular.to(device), along=along)
 
@@ -73,9 +73,9 @@ class SlotLayout:
     order, row : ndarray, shape (n_atoms,)
         Atom of each row, and row of each atom.
     parts : list of tuple
-        Species of the centres, of the neighbours, and rows of each group.
+        For each group: species of the centres, species of their neighbours, and rows.
     n_slots : int
-        Number of (centre, species of neighbour), groups one after the other.
+        Number of (centre, species of neighbour); they are numbered group by group.
     """
 
     def __init__(self, types, origin, end_types, n_species):
@@ -106,7 +106,10 @@ class SlotLayout:
 
     @staticmethod
     def _joined(keys, counts):
-        """Return the group that each group belongs to, after small ones have joined the next larger that has all."""
+        """Return the group that each group is merged into.
+
+        A small group joins the one with the fewest neighbour species that include all of its own.
+        """
         target, size = np.arange(len(keys)), counts.copy()
         near = keys[:, 1:]
         for g in np.argsort(near.sum(axis=1), kind="stable"):

@@ -1,4 +1,4 @@
-"""The training loop: Adam or SOAP, then L-BFGS; several starts, early stopping, checkpoints and exact resume."""
+"""Training of one model: Adam or SOAP, then L-BFGS; several starts, early stopping, checkpoints and exact resume."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from tnep_calc.device import chosen_device
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_txt import NepParameters
 from tnep_calc.structures import LabelledStructure
+from tnep_calc.threads import atoms_of_batch, set_threads
 
+from ..common import processes
 from ..common.checkpoint import fingerprint, load_matching, save_checkpoint
 from ..common.labels import WITH_CONSTANTS, check_labels, check_species, site_constants, spreads
 from ..common.loop import run_steps
-from ..common.memory import room_in_memory
+from ..common.memory import memory_errors_explained
 from ..common.optimizers import LBFGS_CHUNK, first_method, lbfgs, learning_rate
 from ..common.splits import split_indices
 from ..common.store import Storage
@@ -41,8 +43,8 @@ from .shared_parts import MomentPool
 
 log = logging.getLogger(__name__)
 
-_SEED_STEP = 1_000_003  # between the seeds of starts and of epochs
-_OPEN = 0.3  # of the first steps: until then, folded dipoles wait for the Born charges
+_SEED_STEP = 1_000_003  # distance between the seeds of successive starts, and of successive epochs
+_OPEN = 0.3  # share of the first-order steps during which folded dipoles are left out, see `objective_now`
 
 
 class Trainer:
@@ -52,30 +54,30 @@ class Trainer:
     ----------
     config : TrainingConfig
     structures : list of LabelledStructure, optional
-        Instead of reading the files of the configuration.
+        Default: those in the files of the configuration.
     indices : mapping of str to array of int, optional
-        Structures of each split, instead of drawing them by the fractions of the configuration.
+        Structures of each split.  Default: drawn with the fractions of the configuration.
     pool : MomentPool, optional
-        Takes the moments from there instead of computing them.
+        Source of the moments.  Default: they are computed.
 
     Attributes
     ----------
     parts : dict of Part
         The splits that have structures.
     vector : Tensor of float64, shape (n_parameters,) or (restarts, n_parameters)
-        Current parameters; of all models until one of several is chosen.
+        Current parameters; of all starts until one is chosen.
     device : torch.device
-        Where parameters and moments are; predictions and results come back to the CPU.
+        Device of parameters and moments; predictions and results are returned on the CPU.
     clock : Clock
         Number and time of the gradients of this process; see :meth:`speed`.
     storage : Storage
         Where the moments are.
     frozen : int
-        The first so many parameters stay as they are.
+        Number of parameters, from the first on, that are not trained.
     name_in_log : str
-        Goes before what the log says of this run; "" where there is one only.
+        Prefix of the log lines of this run; "" if it is trained alone.
     predicted : dict
-        Predictions of the current parameters by split, where somebody has made them already.
+        Predictions of the current parameters by split, if already computed.
     history : list of dict
         Rows of ``log.csv``: step, loss, learning rate, and RMSE of each label on training and validation data.
     choice_step : int
@@ -83,10 +85,10 @@ class Trainer:
     switch : int
         Step at which L-BFGS takes over; a run that is in L-BFGS stays there when it is made longer.
     stops : list of int
-        L-BFGS, which does several steps at a time, stops at multiples of these.
+        L-BFGS does several steps at a time, but always stops at multiples of these numbers.
     """
 
-    @room_in_memory()
+    @memory_errors_explained()
     def __init__(
         self,
         config: TrainingConfig,
@@ -94,7 +96,6 @@ class Trainer:
         indices: Mapping[str, np.ndarray] | None = None,
         pool: MomentPool | None = None,
     ):
-        torch.set_num_threads(config.optimizer.threads)
         self.device = chosen_device(config.optimizer.device) if pool is None else pool.storage.device
         self.config, self.name_in_log = config, ""
         self.weights = config.loss.weights(config.model.kind)
@@ -105,6 +106,9 @@ class Trainer:
         if indices is None:
             indices = labelled(split_indices(structures, config), structures, config)
         self.indices = dict(indices)
+        train_on = [structures[k] for k in self.indices["train"]]
+        atoms = atoms_of_batch(train_on, config.optimizer.batch) / processes.size()
+        self.threads = set_threads(config.optimizer.threads, atoms)
         used = [structures[k] for k in sorted(k for own in indices.values() for k in own)]
         check_labels(used, list(self.weights), config.data.allow_missing)
         self.dtype = DTYPES[config.optimizer.precision]
@@ -168,17 +172,17 @@ class Trainer:
 
     @property
     def progress(self) -> str:
-        """Steps that are done, in words."""
+        """Number of steps done, as text for the log."""
         return f"{self.step} of {self.total_steps} steps"
 
     @property
     def report_due(self) -> bool:
-        """Whether the parameters to start from have not been looked at."""
+        """Whether the initial parameters still have to be reported."""
         return not self.has_reported
 
     @property
     def has_reported(self) -> bool:
-        """Whether the history has begun."""
+        """Whether there has been a report."""
         return bool(self.history)
 
     @property
@@ -202,11 +206,11 @@ class Trainer:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    @room_in_memory()
+    @memory_errors_explained()
     def run(self, on_report: Callable[[Trainer], None] | None = None, checkpoint: Path | None = None) -> None:
-        """Train to the end, from wherever the state is; see :func:`tnep_calc.training.common.loop.run_steps`.
+        """Train from the current state to the end; see :func:`tnep_calc.training.common.loop.run_steps`.
 
-        The state is kept in the file `checkpoint`, if there is one.
+        The state is saved in the file `checkpoint`, if given.
         """
         save = None if checkpoint is None else lambda: save_checkpoint(checkpoint, self.state())
         run_steps(self, self.config.output.report_interval, self.config.output.checkpoint_interval, on_report, save)
@@ -214,13 +218,13 @@ class Trainer:
 
     @property
     def stage(self) -> str:
-        """``"restarts"``, the name of the first method or ``"lbfgs"``: what the next step is done by."""
+        """Method of the next step: ``"restarts"`` (several starts), the first-order method, or ``"lbfgs"``."""
         if self.vector.ndim == 2:
             return "restarts"
         return self.config.optimizer.method if self.step < self.switch else "lbfgs"
 
     def advance(self) -> None:
-        """Do one step of the first method, or a few iterations of L-BFGS."""
+        """Do one first-order step, or a few iterations of L-BFGS."""
         self.predicted = {}
         if self.out_of_patience:
             self.start_lbfgs()
@@ -230,13 +234,13 @@ class Trainer:
             self.first_order_step(lambda: self._gradient(self.batch(self.parts["train"])))
 
     def start_lbfgs(self) -> None:
-        """Leave out the other steps of the first method: L-BFGS goes on from the best parameters."""
-        self._log("no smaller validation loss since step %d: L-BFGS goes on from there", self.best["step"])
+        """Skip the remaining first-order steps: L-BFGS starts from the best parameters."""
+        self._log("no smaller validation loss since step %d: L-BFGS starts from there", self.best["step"])
         self.vector = self.best["vector"].to(self.device, copy=True).requires_grad_(True)
         self.step = self.switch
 
     def first_order_step(self, gradient: Callable[[], float]) -> None:
-        """Do one step of the first method with a function that sets the gradient and returns the loss."""
+        """Do one first-order step with a function that sets the gradient and returns the loss."""
         optimizer = self._first_optimizer()
         optimizer.param_groups[0]["lr"] = self.learning_rate(self.step)
         self._check_finite(gradient())
@@ -267,22 +271,22 @@ class Trainer:
         return self._optimizer
 
     def learning_rate(self, step: int) -> float:
-        """Return the learning rate of the first steps; those of several starts have a schedule of their own."""
+        """Return the learning rate of a first-order step; those of several starts have a schedule of their own."""
         options, first = self.config.optimizer, self.choice_step
         done = step / first if step < first else (step - first) / options.steps
         return learning_rate(options.lr, done, 10 * done + 0.01)
 
     def batch(self, part: Part) -> list[Block]:
-        """Return the blocks of a part for the next of these steps: batches in an order drawn for every epoch."""
+        """Return the batch of a part for the next first-order step; their order is drawn again in every epoch."""
         batches = part.batches
         epoch, place = divmod(self.step, len(batches))
-        generator = torch.Generator().manual_seed(self.config.model.seed + _SEED_STEP * epoch)  # of the CPU
+        generator = torch.Generator().manual_seed(self.config.model.seed + _SEED_STEP * epoch)  # on the CPU
         return batches[int(torch.randperm(len(batches), generator=generator, device="cpu")[place])]
 
     def _gradient(self, blocks: Sequence[Block] | None = None):
         """Set the gradient of the loss over some blocks (None: all), and return the loss, summed over the starts.
 
-        A number, so that a GPU has finished when the time is taken.
+        The loss is returned as a number, so that a GPU has finished when the time is taken.
         """
         start, part = time.perf_counter(), self.parts["train"]
         if blocks is None:
@@ -292,7 +296,7 @@ class Trainer:
         return total
 
     def objective_now(self) -> Objective:
-        """Return the objective, without folded dipoles at first: they would pull a young model to wrong branches."""
+        """Return the current objective; at first without folded dipoles, which would favour wrong branches."""
         config = self.config
         early = self.stage != "lbfgs" and self.step < _OPEN * (self.choice_step or config.optimizer.steps)
         folded = {"dipole", "born_charges"} <= set(self.weights) and self.parts["train"].labels.fold is not None
@@ -301,7 +305,7 @@ class Trainer:
         return replace(self.objective, weights={k: w for k, w in self.weights.items() if k != "dipole"})
 
     def _choose(self):
-        """Go on with the best of several starts."""
+        """Keep only the best of several starts."""
         best = int(torch.argmin(self._watched_losses()))
         self._log("start %d of %d is the best after %d steps", best + 1, len(self.vector), self.step)
         self.model.scaling = self.model.scaling.member(best)
@@ -328,7 +332,7 @@ class Trainer:
     def _log(self, text, *values):
         log.info("%s" + text, self.name_in_log, *values)
 
-    # -- looking ---------------------------------------------------------------------------------------------------
+    # -- evaluation ------------------------------------------------------------------------------------------------
 
     def evaluate(self, name: str, vector: Tensor | None = None) -> dict[str, Tensor]:
         """Return the predictions for a split, without gradients, in the order of its structures.
@@ -337,7 +341,7 @@ class Trainer:
         ----------
         name : {"train", "validation", "test"}
         vector : Tensor, shape (n_parameters,), optional
-            Instead of the current parameters (of the first of several starts).
+            Default: the current parameters (of the first of several starts).
         """
         if vector is None and name in self.predicted:
             return self.predicted[name]
@@ -351,7 +355,7 @@ class Trainer:
         return predictions_of(self.parts[name], self.model, vector, list(self.weights))
 
     def report(self) -> None:
-        """Add a row to the history, and remember the best parameters."""
+        """Add a row to the history, and keep the best parameters."""
         row: dict[str, Any] = {"step": self.step, "stage": self.stage}
         losses = {}
         for name in ("train", "validation"):
@@ -366,14 +370,14 @@ class Trainer:
         if watched < self.best["loss"] and self.vector.ndim == 1:
             self.best = {"step": self.step, "loss": watched, "vector": self.vector.detach().clone()}
         if self.finished and self.step < self.total_steps:
-            self._log("no smaller validation loss since step %d: over after %s", self.best["step"], self.progress)
+            self._log("no smaller validation loss since step %d: stopping after %s", self.best["step"], self.progress)
 
     def speed(self) -> dict[str, float]:
         """Return :meth:`tnep_calc.training.nep.evaluation.Clock.speed` of gradients over all training structures."""
         return self.clock.speed(self.parts["train"], self.model, len(self.vector) if self.vector.ndim == 2 else 1)
 
     def result(self) -> tuple[Tensor, int]:
-        """Return the parameters to keep and their step: the best on validation data if there are any, else the last."""
+        """Return the parameters to keep and their step: the best on validation data if it has any, else the last."""
         if self.config.output.keep_best and "validation" in self.parts:
             if self.vector.ndim == 1 and self.best["step"] >= self.choice_step:
                 return self.best["vector"].cpu(), self.best["step"]
@@ -387,7 +391,7 @@ class Trainer:
     # -- state -----------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Return all that is needed to go on exactly as if nothing had happened."""
+        """Return everything that is needed to resume exactly."""
         return {
             "fingerprint": self.fingerprint,
             "step": self.step,
@@ -402,16 +406,16 @@ class Trainer:
         }
 
     def restore(self, path: Path) -> None:
-        """Load the state of a checkpoint; errors as of :func:`tnep_calc.training.common.checkpoint.load_matching`."""
+        """Load a checkpoint; see :func:`tnep_calc.training.common.checkpoint.load_matching` for the errors."""
         self.load_state(load_matching(path, self.fingerprint))
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state` has returned."""
+        """Resume from a state that :meth:`state` has returned."""
         self.model.scaling = Scaling(**state["scaling"])
         self.vector = state["vector"].to(self.device, copy=True).requires_grad_(True)
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.history = state["best"], state["history"]
-        if self.vector.ndim == 1:  # what is over stays as it was, if the run now has another length
+        if self.vector.ndim == 1:  # the choice of a start is over, even if its length has changed
             self.choice_step = state["choice_step"]
             self.switch = self.choice_step + self.config.optimizer.steps
         if self.step > state["switch"]:

@@ -1,1 +1,1 @@
-"""Training of the radnet family: voxel networks for polarization and dielectric tensor."""
+"""Training of radnet models: convolutional networks on voxels for polarization and dielectric tensor."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..common.bounds import COMMON, EPOCHS, WEIGHT, Bounds, check_bounds
 from ..common.config import (
     BaseConfig,
     BaseDataConfig,
@@ -15,10 +16,11 @@ from ..common.config import (
     check,
     common_rules,
     load,
+    one_of,
     parse_tables,
 )
 
-LABELS = {"dipole": ("dipole", "born_charges"), "polarizability": ("polarizability",)}
+LABELS = {"dipole": ("dipole", "born_charges"), "polarizability": ("polarizability", "polarizability_gradient")}
 """What a model of each target is trained on."""
 ARCHITECTURES = ("compact", "paper")
 NORMALISATIONS = ("common", "component")
@@ -99,6 +101,8 @@ class RadnetLossConfig:
     dipole, born_charges, polarizability : float, default 1.0
         A folded dipole joins after the first steps where there are Born charges: before, it would pull the model to
         wrong branches.
+    polarizability_gradient : float, default 0.0
+        Derivatives of the polarizability with respect to the positions.
     weight_decay : float, default 1e-4
         Decoupled decay of the parameters per unit of learning rate.
     """
@@ -106,6 +110,7 @@ class RadnetLossConfig:
     dipole: float = 1.0
     born_charges: float = 1.0
     polarizability: float = 1.0
+    polarizability_gradient: float = 0.0
     weight_decay: float = 1e-4
 
     def weights(self, targets: tuple[str, ...]) -> dict[str, float]:
@@ -139,7 +144,9 @@ class RadnetOptimizerConfig:
     average : float, default 0.99
         Decay of the moving average of the parameters; the result is the average of the report with the smallest loss.
     precision : str, default "float32"
-    threads : int, default 1
+    threads : int, default 0
+        Threads of torch; 0: one for each 2,000 atoms of a step, at least one, and at most ``OMP_NUM_THREADS`` or the
+        number of cores.
     device : str, default "cpu"
         ``"cpu"``, ``"cuda"`` (a GPU), ``"cuda:1"`` (the one of this number), or ``"auto"``: a GPU if there is one.
     """
@@ -153,7 +160,7 @@ class RadnetOptimizerConfig:
     early_stopping: int = 20
     average: float = 0.99
     precision: str = "float32"
-    threads: int = 1
+    threads: int = 0
     device: str = "cpu"
 
 
@@ -177,6 +184,25 @@ _TABLES: dict[str, Any] = {
 }
 
 
+BOUNDS = {
+    **COMMON,
+    **EPOCHS,
+    "data.symprec": Bounds(1e-6, 2, "usual: 0.01 to 0.3 Å"),
+    "model.cutoff": Bounds(0.5, 30, "usual: 3 to 6 Å"),
+    "model.points": Bounds(3, 101, "usual: 7 to 15"),
+    "model.width": Bounds(0.5, 60, "usual: 3 to 8 Å"),
+    "model.sigma": Bounds(0.01, 10, "usual: 0.3 to 1 Å"),
+    "model.filters": Bounds(1, 1000, "usual: 4 to 32"),
+    "model.hidden": Bounds(1, 10_000, "usual: 16 to 128"),
+    **{f"loss.{name}": WEIGHT for names in LABELS.values() for name in names},
+    "optimizer.patience": Bounds(0, 10**6, "usual: 3 to 10"),
+    "optimizer.factor": Bounds(0.001, 0.999, "usual: 0.5"),
+    "optimizer.min_lr": Bounds(1e-15, 1, "usual: 1e-5"),
+    "optimizer.early_stopping": Bounds(0, 10**6, "usual: 0 (never) or 10 to 50"),
+}
+"""Ranges of all numbers of a configuration."""
+
+
 def parse_radnet_config(tables: Mapping[str, Any], base: str | Path = ".") -> RadnetConfig:
     """Return the configuration from nested mappings (as TOML gives).
 
@@ -189,8 +215,7 @@ def parse_radnet_config(tables: Mapping[str, Any], base: str | Path = ".") -> Ra
     d, m, opt, loss = config.data, config.model, config.optimizer, config.loss
     rules = [
         *common_rules(config),
-        (m.kind == "radnet", f"model.kind must be 'radnet' here, got '{m.kind}'"),
-        (len(m.species) > 0 and len(set(m.species)) == len(m.species), "model.species must be different symbols"),
+        one_of("model.kind", m.kind, ("radnet",)),
         (
             len(m.targets) > 0 and len(set(m.targets)) == len(m.targets) and set(m.targets) <= set(LABELS),
             f"model.targets must be {' or '.join(LABELS)} or both, got {', '.join(m.targets) or 'none'}",
@@ -198,25 +223,13 @@ def parse_radnet_config(tables: Mapping[str, Any], base: str | Path = ".") -> Ra
         one_of("model.architecture", m.architecture, ARCHITECTURES),
         one_of("model.normalisation", m.normalisation, NORMALISATIONS),
         one_of("data.augmentation", d.augmentation, AUGMENTATIONS),
-        (min(m.cutoff, m.width, m.sigma, d.symprec) > 0, "cutoff, width, sigma and symprec must be positive"),
-        (m.points >= 3, f"model.points must be at least 3, got {m.points}"),
-        (m.filters >= 1 and m.hidden >= 1, "filters and hidden must be at least 1"),
-        (min(asdict(loss).values()) >= 0, "weights in [loss] must not be negative"),
         (bool(loss.weights(m.targets)), "[loss] needs a positive weight of a label of model.targets"),
-        (opt.epochs >= 1 and opt.batch >= 1 and opt.threads >= 1, "epochs, batch and threads must be at least 1"),
-        (opt.lr > 0 and 0 < opt.min_lr <= opt.lr, "lr must be positive, and min_lr positive and not larger"),
-        (opt.patience >= 0 and opt.early_stopping >= 0, "patience and early_stopping must not be negative"),
-        (0 < opt.factor < 1, "optimizer.factor must be between 0 and 1"),
-        (0 <= opt.average < 1, "optimizer.average must be in [0, 1)"),
+        (opt.min_lr <= opt.lr, f"optimizer.min_lr must be at most optimizer.lr = {opt.lr:g}, got {opt.min_lr:g}"),
         one_of("optimizer.precision", opt.precision, ("float32", "float64")),
     ]
+    check_bounds(config, BOUNDS)
     check(rules)
     return config
-
-
-def one_of(key: str, value: str, known: tuple[str, ...]) -> tuple[bool, str]:
-    """Return the rule that a value is one of some words."""
-    return value in known, f"{key} must be {' or '.join(repr(word) for word in known)}, got '{value}'"
 
 
 def load_radnet_config(path: str | Path, output: str | None = None) -> RadnetConfig:

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 
 from tnep_calc.artifact import DTYPES
-from tnep_calc.datasets.checks import check_before_training
 from tnep_calc.errors import DataFileError
-from tnep_calc.io.structures import read as importers
 from tnep_calc.neighbors import NeighborList
+from tnep_calc.progress import tracked
 from tnep_calc.structures import LabelledStructure
 
 from ..common.labels import Labels, check_species, make_labels
-from ..common.splits import log_groups, outer_indices
+from ..common.reading import read_for_training
 from .config import LABELS, RadnetConfig
 from .symmetry import Crystal, crystals, without_formal_polarization
 
@@ -27,14 +26,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Edges:
-    """Atoms and edges of one structure, or of several one after the other.
+    """Atoms and edges of one structure, or of several concatenated structures.
 
     Attributes
     ----------
     types : Tensor of int64, shape (n_atoms,)
+        Species index of each atom.
     centers, neighbors : Tensor of int64, shape (n_edges,)
-        Atoms at the two ends of each edge.
+        Atom indices of centre and neighbour.
     vectors : Tensor, shape (n_edges, 3), in Å
+        From the centre to the neighbour.
     atoms : Tensor of int64, shape (n_atoms,)
         Structure of each atom.
     edges : Tensor of int64, shape (n_edges,)
@@ -82,7 +83,7 @@ class Edges:
 
     @classmethod
     def joined(cls, parts: Sequence[Edges]) -> Edges:
-        """Return several structures as one."""
+        """Return the concatenation of several structures."""
         device = parts[0].types.device
         first = np.cumsum([0, *(len(part.types) for part in parts)])
         number = np.cumsum([0, *(part.count for part in parts)])
@@ -102,7 +103,7 @@ class Edges:
         )
 
     def to(self, device: torch.device) -> Edges:
-        """Return the same on a device."""
+        """Return the edges on a device."""
         return Edges(
             self.types.to(device),
             self.centers.to(device),
@@ -121,12 +122,13 @@ class Pool:
     Attributes
     ----------
     structures : list of LabelledStructure
-        With dipoles relative to that of their symmetric crystal.
+        Structures with dipoles relative to that of their symmetric crystal.
     labels : Labels
     edges : list of Edges
     crystals : list of Crystal
     removed : dict
-        See :func:`tnep_calc.training.radnet.symmetry.without_formal_polarization`.
+        Formal polarizations that were subtracted, see
+        :func:`tnep_calc.training.radnet.symmetry.without_formal_polarization`.
     """
 
     structures: list[LabelledStructure]
@@ -137,16 +139,12 @@ class Pool:
 
 
 def read_structures(config: RadnetConfig) -> list[LabelledStructure]:
-    """Read and check the data files (of any kind)."""
-    structures, _ = importers.read_structures(config.data_files, config.data.keys)
-    log_groups(structures, config)
-    train = outer_indices(structures, config)["train"]
-    log.info(check_before_training(structures, train=train, species=config.model.species))
-    return structures
+    """Read and check the data files of a configuration, in any supported format."""
+    return read_for_training(config)
 
 
 def make_pool(config: RadnetConfig, structures: Sequence[LabelledStructure]) -> Pool:
-    """Return the structures as a training needs them; errors as of :meth:`Edges.of` and of spglib."""
+    """Prepare structures for training; raises the errors of :meth:`Edges.of` and :func:`.symmetry.crystals`."""
     model = config.model
     of = crystals(structures, config.data.symprec)
     removed: dict[str, list[float]] = {}
@@ -155,6 +153,7 @@ def make_pool(config: RadnetConfig, structures: Sequence[LabelledStructure]) -> 
     names = [name for target in model.targets for name in LABELS[target]]
     names = [name for name in names if any(getattr(s, name) is not None for s in structures)]
     dtype = DTYPES[config.optimizer.precision]
-    edges = [Edges.of(s, model.species, model.cutoff, dtype) for s in structures]
+    each = tracked(structures, log, "structures prepared", len(structures))
+    edges = [Edges.of(s, model.species, model.cutoff, dtype) for s in each]
     labels = make_labels(structures, names, model.species, config.data.fold_dipole)
     return Pool(list(structures), labels, edges, of, removed)

@@ -16,8 +16,8 @@ from .data import Edges
 from .prediction import tensor_of
 from .symmetry import Crystal, random_operations
 
-_TURNS = 24  # operations for each structure that the mean of the voxels is taken over
-_CHARGE_TO_DIPOLE = 0.3  # scale of a dipole in units of charge times Å
+_TURNS = 24  # random operations of each structure for the mean of the voxels
+_CHARGE_TO_DIPOLE = 0.3  # Å: an atom's dipole has about the size of its Born charge times this length
 _SMALLEST_SPREAD = 1e-3  # of the voxels, relative to the largest mean
 
 
@@ -37,9 +37,9 @@ def initialise(
     ----------
     sites : RadnetSites
     edges, crystals : sequences
-        Of the structures that are trained on.
+        Edges and crystals of the training structures.
     labels : Labels
-        Of the same structures.
+        Labels of the same structures.
     augmentation, normalisation : str
         See :mod:`tnep_calc.training.radnet.config`.
     seed : int
@@ -62,7 +62,7 @@ def initialise(
 
 
 def _set_input(sites, edges, crystals, augmentation, seed):
-    """Mean of the densities over structures and operations, and root mean square of what is left, for each species."""
+    """Set mean and standard deviation of the densities over structures and operations, for each species."""
     rng = np.random.default_rng(seed)
     turns = 1 if augmentation == "none" else _TURNS
     cubes: list[list[Tensor]] = [[] for _ in range(sites.n_species)]
@@ -87,12 +87,13 @@ def _dipole_squares(labels: Labels) -> Tensor:
     """Mean squares of the components of an atom's dipole: from Born charges if there are any, else from dipoles."""
     if "born_charges" in labels.targets:
         return _CHARGE_TO_DIPOLE**2 * labels.targets["born_charges"][labels.known["born_charges"]].square().mean((0, 2))
-    errors = labels.error("dipole", torch.zeros_like(labels.targets["dipole"]))  # the label on the branch next to zero
+    # minus the label, on the branch closest to zero
+    errors = labels.error("dipole", torch.zeros_like(labels.targets["dipole"]))
     return (errors.square() * labels.counts[:, None])[labels.known["dipole"]].mean(0)
 
 
 def _shared(squares: Tensor, normalisation: str) -> Tensor:
-    """Return the scale of each component, or the one that all share."""
+    """Return the scale of each component; unless `normalisation` is "component", all are equal."""
     if normalisation == "component":
         return squares.sqrt().clamp(min=1e-6)
     mean = tensor_of(squares).mean() if len(squares) == 6 else squares.mean()

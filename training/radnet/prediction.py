@@ -1,6 +1,8 @@
-"""Predictions of radnet site functions for whole structures, differentiable by their parameters."""
+"""Predictions of radnet site functions for whole structures, differentiable with respect to their parameters."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -15,32 +17,35 @@ def predict(
     sites: RadnetSites,
     structures: Edges,
     operations: Tensor | None = None,
-    directions: Tensor | None = None,
+    directions: Mapping[str, Tensor] | None = None,
     create_graph: bool = False,
 ) -> dict[str, Tensor]:
-    """Return what the site functions give for some structures.
+    """Return the predictions of the site functions for some structures.
 
     Parameters
     ----------
     sites : RadnetSites
     structures : Edges
     operations : Tensor, shape (n_structures, 3, 3), optional
-        Orthogonal matrices R.  Each structure is turned by its R before the evaluation and the results are turned back,
-        so they are to be compared with the labels as they are.
-    directions : Tensor, shape (n_structures, n_directions, 3), optional
-        Directions e in which Born charges are wanted; None: not at all.
+        Orthogonal matrices R.  Each structure is rotated by its R before the evaluation and the results are rotated
+        back, so they can be compared with the unchanged labels.
+    directions : mapping of str to Tensor, optional
+        Directions along which derivatives are given: for ``born_charges`` directions e of the dipole, shape
+        (n_structures, n_directions, 3); for ``polarizability_gradient`` factors f of the six components of the
+        polarizability, shape (n_structures, n_directions, 6).  None = no derivatives.
     create_graph : bool, default False
-        Whether Born charges are to be differentiated by the parameters.
+        Keep the graph, so that derivatives can be differentiated with respect to the parameters.
 
     Returns
     -------
     dict
-        ``dipole`` (n_structures, 3) and ``polarizability`` (n_structures, 6), xx yy zz yz xz xy, as far as the model
-        has them, and ``born_charges`` (n_atoms, n_directions, 3): ``sum_i e_i Z[atom, i, :]``.
+        ``dipole`` (n_structures, 3) in e·Å and ``polarizability`` (n_structures, 6), xx yy zz yz xz xy, in e·Å²/V, if
+        the model has them; with directions ``born_charges`` (n_atoms, n_directions, 3) in e, which is
+        ``sum_i e_i Z[atom, i, :]``, and ``polarizability_gradient`` (n_atoms, n_directions, 3) in e·Å/V, which is
+        ``sum_k f_k d alpha_k / d u[atom, :]``.
     """
     r = structures.vectors.detach()
-    wanted = directions is not None and sites.has_dipole
-    if wanted:
+    if directions:
         r = r.requires_grad_(True)
     turned = r
     if operations is not None:
@@ -60,14 +65,15 @@ def predict(
         if operations is not None:
             alpha = six_of(operations.transpose(1, 2) @ tensor_of(alpha) @ operations)
         out["polarizability"] = alpha
-    if wanted and directions is not None:
+    for name, along in (directions or {}).items():
+        total = out["dipole" if name == "born_charges" else "polarizability"]
         rows = []
-        for d in range(directions.shape[1]):
-            along = (out["dipole"] * directions[:, d].to(r.dtype)).sum()
-            slope = torch.autograd.grad(along, r, create_graph=create_graph, retain_graph=True)[0]
+        for d in range(along.shape[1]):
+            value = (total * along[:, d].to(r.dtype)).sum()
+            slope = torch.autograd.grad(value, r, create_graph=create_graph, retain_graph=True)[0]
             atoms = torch.zeros(len(structures.types), 3, dtype=r.dtype, device=r.device)
             rows.append(atoms.index_add(0, structures.neighbors, slope).index_add(0, structures.centers, -slope))
-        out["born_charges"] = torch.stack(rows, dim=1)
+        out[name] = torch.stack(rows, dim=1)
     return out
 
 

@@ -1,4 +1,4 @@
-"""The crystal behind a set of displaced structures: its symmetry operations and its formal polarization."""
+"""The symmetric crystal of a set of displaced structures: its point group and its formal polarization."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tnep_calc.structures import LabelledStructure
 
 log = logging.getLogger(__name__)
 
-_POLAR = 1e-6  # of the mean operation of a class that leaves a direction as it is
+_POLAR = 1e-6  # the mean operation of a nonpolar point group is zero up to this
 
 
 @dataclass(frozen=True)
 class Crystal:
-    """What displaced structures with the same symbols have in common.
+    """The symmetric crystal of displaced structures with the same symbols.
 
     Attributes
     ----------
@@ -42,19 +42,21 @@ class Crystal:
 def crystals(structures: Sequence[LabelledStructure], symprec: float) -> list[Crystal]:
     """Return the crystal of each structure; structures with the same symbols and periodic directions share one.
 
-    Displaced atoms have no symmetry of their own, so spglib gets the mean of the structures.  One that is not periodic
-    in three directions has the identity alone.
+    Displaced atoms break the symmetry, so spglib gets the mean of the structures.  The only operation of a structure
+    that is not periodic in three directions is the identity.
 
     Parameters
     ----------
     structures : sequence of LabelledStructure
     symprec : float, in Å
-        Largest distance of symmetric atoms in the mean.
+        Largest distance between symmetry-equivalent atoms in the mean.
 
     Raises
     ------
     DataFileError
-        If spglib finds nothing.
+        If spglib finds no symmetry.
+    MissingComponentError
+        If spglib is not installed.
     """
     kinds: dict[tuple, list[LabelledStructure]] = {}
     for s in structures:
@@ -74,7 +76,7 @@ def _crystal(alike: Sequence[LabelledStructure], symprec: float) -> Crystal:
     found = spglib.get_symmetry((cell, reduced, numbers), symprec=symprec)
     if found is None:
         raise DataFileError(
-            f"{alike[0].source}: spglib finds no symmetry of the mean of the {len(alike)} structures like it: use "
+            f"{alike[0].source}: spglib finds no symmetry in the mean of the {len(alike)} structures of this kind: use "
             "data.augmentation = 'rotations' or 'none', or another data.symprec"
         )
     mean = np.zeros_like(reduced)
@@ -103,7 +105,7 @@ def _spglib():
 
 
 def _between(reduced: np.ndarray, structures: Sequence[LabelledStructure]) -> np.ndarray:
-    """Return the displacements in reduced coordinates from positions to structures, their mean over atoms removed."""
+    """Return displacements from `reduced` positions, in reduced coordinates, minus their mean over the atoms."""
     moved = np.array([s.positions @ np.linalg.inv(s.cell) - reduced for s in structures])
     moved -= moved[:, :1]  # so that atoms moved by the same lattice vectors and translation stay together
     moved -= np.rint(moved)
@@ -117,20 +119,20 @@ def without_formal_polarization(
 
     The dipole of a symmetric crystal without a polar direction need not be zero modulo e times a lattice vector: that
     of the two-atom cell of zinc blende is a quarter of the cell's diagonal.  Such a constant, in reduced coordinates,
-    is no function of the environments of the atoms.  It is taken as the mean of what Born charges and displacements do
-    not explain.
+    is not a function of the environments of the atoms.  It is estimated as the mean of the dipoles minus the products
+    of Born charges and displacements.
 
     Parameters
     ----------
     structures : sequence of LabelledStructure
     of : sequence of Crystal
-        Of each structure.
+        Crystal of each structure.
 
     Returns
     -------
     structures : list of LabelledStructure
     removed : dict of str to list of float
-        What was removed, by formula, in units of e times the lattice vectors.
+        Constant that was subtracted, by formula, in units of e times the lattice vectors.
     """
     kinds: dict[int, list[int]] = {}
     for k, (s, crystal) in enumerate(zip(structures, of, strict=True)):
@@ -153,7 +155,7 @@ def without_formal_polarization(
         formula = "".join(f"{x}{alike[0].symbols.count(x)}" for x in dict.fromkeys(alike[0].symbols))
         removed[formula] = [float(x) for x in phase]
         log.info(
-            "%s: the formal polarization of the symmetric crystal, %s quanta, is not a part of the model",
+            "%s: the formal polarization of the symmetric crystal, %s quanta, is not part of the model",
             formula,
             " ".join(f"{x:.4f}" for x in phase),
         )
@@ -166,7 +168,7 @@ def random_operations(of: Sequence[Crystal], augmentation: str, rng: np.random.G
     Parameters
     ----------
     of : sequence of Crystal
-        Of each structure.
+        Crystal of each structure.
     augmentation : {"point_group", "rotations", "none"}
     rng : numpy.random.Generator
     """

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,14 @@ import torch
 from torch import Tensor
 
 from tnep_calc.artifact import DTYPES
-from tnep_calc.device import resolve
 from tnep_calc.errors import InputError
 from tnep_calc.models.radnet.sites import RadnetShape, RadnetSites
 from tnep_calc.structures import LabelledStructure
 
-from ..common.checkpoint import fingerprint, load_matching, save_checkpoint
+from ..common import processes
+from ..common.epochs import EpochTrainer
 from ..common.labels import site_constants, spreads
-from ..common.loop import run_steps
-from ..common.splits import SPLITS, split_indices
+from ..common.splits import SPLITS
 from .config import RadnetConfig
 from .data import Edges, Pool, make_pool, read_structures
 from .initial import initialise
@@ -32,9 +30,10 @@ from .symmetry import random_operations
 _BRANCHES_OPEN = 0.05  # of the epochs: until then a folded dipole does not count where there are Born charges
 _SMALLER = 1e-3  # relative: a loss that is smaller by less has not become smaller, for plateaus and early stopping
 _AT_ONCE = 64  # structures that are evaluated together for a report
+_DERIVATIVES = {"born_charges": 3, "polarizability_gradient": 6}  # labels that a step compares along one direction
 
 
-class RadnetTrainer:
+class RadnetTrainer(EpochTrainer):
     """One training run.
 
     Parameters
@@ -61,6 +60,12 @@ class RadnetTrainer:
         A row per report: epoch, learning rate, loss and RMSE of each label.
     """
 
+    STATEFUL = ("sites", "average", "result", "optimizer", "schedule")
+    config: RadnetConfig
+    pool: Pool
+    sites: RadnetSites
+    average: RadnetSites
+
     def __init__(
         self,
         config: RadnetConfig,
@@ -68,19 +73,11 @@ class RadnetTrainer:
         indices: Mapping[str, np.ndarray] | None = None,
         pool: Pool | None = None,
     ):
-        torch.set_num_threads(config.optimizer.threads)
-        self.config, opt, model = config, config.optimizer, config.model
-        self.device = resolve(opt.device)
-        self.weights = config.loss.weights(model.targets)
-        structures = read_structures(config) if structures is None else structures
-        missing = [name for name in self.weights if all(getattr(s, name) is None for s in structures)]
-        if missing:
-            off = ", ".join(f"loss.{name} = 0" for name in missing)
-            raise InputError(f"no structure has {', '.join(missing)}: set {off}, or give data.keys")
-        self.fingerprint = fingerprint(config, structures)
-        self.indices = dict(indices) if indices is not None else split_indices(structures, config)
-        self.pool = make_pool(config, structures) if pool is None else pool
+        super().__init__(config, config.loss.weights(config.model.targets), structures, indices, read_structures)
+        opt, model = config.optimizer, config.model
+        self.pool = make_pool(config, self.structures) if pool is None else pool
         train = self.indices["train"]
+        self.n_train = len(train)
         labels = self.pool.labels.select(train.tolist())
         for name in self.weights:
             if not labels.known[name].any():
@@ -119,38 +116,11 @@ class RadnetTrainer:
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, factor=opt.factor, patience=opt.patience, min_lr=opt.min_lr, threshold=_SMALLER, eps=0.0
         )
-        self.step, self.seconds = 0, 0.0
         self.best, self.since_best = math.inf, 0
-        self._begin_pass()
-        self.history: list[dict[str, Any]] = []
+        self.begin_pass()
 
     def _parts(self):
         return [(name, self.indices[name]) for name in SPLITS if len(self.indices[name])]
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of steps of one pass."""
-        return math.ceil(len(self.edges["train"]) / self.config.optimizer.batch)
-
-    @property
-    def total_steps(self) -> int:
-        """Number of steps of the whole run."""
-        return self.config.optimizer.epochs * self.steps_per_epoch
-
-    @property
-    def epoch(self) -> int:
-        """Number of whole passes that are done."""
-        return self.step // self.steps_per_epoch
-
-    @property
-    def progress(self) -> str:
-        """Epochs that are done, for the log."""
-        return f"{self.step / self.steps_per_epoch:.4g} of {self.config.optimizer.epochs} epochs"
-
-    @property
-    def report_due(self) -> bool:
-        """Whether a report is due before the next step: never, as the first one follows the first epochs."""
-        return False
 
     @property
     def stopped(self) -> bool:
@@ -160,73 +130,66 @@ class RadnetTrainer:
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or the training was stopped early."""
-        return self.stopped or self.step >= self.total_steps
+        return self.stopped or super().finished
 
-    # -- running ---------------------------------------------------------------------------------------------------
+    # -- steps -----------------------------------------------------------------------------------------------------
 
-    def run(self, on_report: Callable[[RadnetTrainer], None] | None = None, checkpoint: Path | None = None) -> None:
-        """Train to the end, from wherever the state is; the intervals of ``[output]`` count epochs.
-
-        Parameters
-        ----------
-        on_report : callable, optional
-            Called with the trainer after each report.
-        checkpoint : path, optional
-            File to keep the state in.
-        """
-        out, length = self.config.output, self.steps_per_epoch
-        save = None if checkpoint is None else lambda: save_checkpoint(checkpoint, self.state())
-        run_steps(self, length * out.report_interval, length * out.checkpoint_interval, on_report, save)
-
-    def _begin_pass(self):
+    def begin_pass(self) -> None:
         """Draw the order of the training structures; all that is random depends on seed and epoch alone."""
         self._rng = np.random.default_rng([self.config.model.seed, self.epoch])
-        self._order = self._rng.permutation(len(self.edges["train"]))
+        self._order = self._rng.permutation(self.n_train)
 
-    def advance(self) -> None:
-        """Do one step: the next batch of the pass over the training structures."""
-        place, batch = self.step % self.steps_per_epoch, self.config.optimizer.batch
-        if place == 0:
-            self._begin_pass()
-        self._step(self._order[place * batch : (place + 1) * batch], self._rng)
-
-    def _step(self, chosen: np.ndarray, rng: np.random.Generator):
+    def train_on(self, chosen: np.ndarray) -> None:
+        """Do one step on a batch of training structures, each turned by an operation of its own."""
+        rng = self._rng
         crystals = [self.pool.crystals[self.indices["train"][k]] for k in chosen]
         operations = torch.from_numpy(random_operations(crystals, self.config.data.augmentation, rng))
-        drawn = torch.from_numpy(rng.standard_normal((len(chosen), 1, 3)))
-        directions = torch.nn.functional.normalize(drawn, dim=2).to(self.device)
-        labels = self.labels["train"].select(chosen.tolist())
-        structures = Edges.joined([self.edges["train"][k] for k in chosen])
-        born = "born_charges" in self.weights
-        found = predict(self.sites, structures, operations.to(self.device), directions if born else None, True)
-        if born:
-            found["born_charges"] = found["born_charges"].double() - torch.einsum(
-                "adi,aij->adj", directions[structures.atoms], labels.targets["born_charges"]
-            )
+        directions = {}
+        for name in (name for name in _DERIVATIVES if name in self.weights):
+            drawn = torch.from_numpy(rng.standard_normal((len(chosen), 1, _DERIVATIVES[name])))
+            directions[name] = torch.nn.functional.normalize(drawn, dim=2).to(self.device)
+        known = self.labels["train"].select(chosen.tolist()).known
+        counts = {name: int(known[name].sum()) for name in self.weights}
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
-        for name, weight in self._current_weights().items():
-            error = found[name] if name == "born_charges" else labels.error(name, found[name])
-            share = labels.weights[name][:, :1].reshape(-1, *[1] * (error.ndim - 1))
-            count = labels.known[name].sum()
-            if count:
-                mean = (share * error.square()).sum() / (count * error[0].numel())
-                loss = loss + weight / self.spreads[name] ** 2 * mean
-        if not torch.isfinite(loss):
+        if own := processes.own_places(len(chosen)):
+            along = {name: drawn[own] for name, drawn in directions.items()}
+            loss = loss + self._loss(chosen[own], operations.to(self.device)[own], along, counts)
+        total = loss.detach().clone()
+        processes.add_up(total)
+        if not torch.isfinite(total):
             raise InputError(f"the loss is not finite in step {self.step}: lower optimizer.lr")
         self.optimizer.zero_grad()
-        if loss.requires_grad:  # not if no structure of the batch has a label that counts
+        if loss.requires_grad:
             loss.backward()
+        processes.add_up_gradients(self.sites.parameters())
+        if any(counts[name] for name in self._current_weights()):  # else no structure has a label that counts
             self.optimizer.step()
         self.step += 1
-        with torch.no_grad():
-            decay = min(self.config.optimizer.average, (1 + self.step) / (10 + self.step))
-            for mean, parameter in zip(self.average.parameters(), self.sites.parameters(), strict=True):
-                mean.lerp_(parameter, 1 - decay)
+        self.update_average()
+
+    def _loss(
+        self, chosen: np.ndarray, operations: Tensor, directions: Mapping[str, Tensor], counts: Mapping[str, int]
+    ) -> Tensor:
+        """Return what some training structures add to the loss of a batch with `counts` known rows of each label."""
+        labels = self.labels["train"].select(chosen.tolist())
+        structures = Edges.joined([self.edges["train"][k] for k in chosen])
+        found = predict(self.sites, structures, operations, directions, True)
+        for name, along in directions.items():
+            components = "aij" if name == "born_charges" else "aji"
+            target = torch.einsum(f"adi,{components}->adj", along[structures.atoms], labels.targets[name])
+            found[name] = found[name].double() - target
+        loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        for name, weight in self._current_weights().items():
+            error = found[name] if name in directions else labels.error(name, found[name])
+            share = labels.weights[name][:, :1].reshape(-1, *[1] * (error.ndim - 1))
+            if counts[name]:
+                mean = (share * error.square()).sum() / (counts[name] * error[0].numel())
+                loss = loss + weight / self.spreads[name] ** 2 * mean
+        return loss
 
     def _current_weights(self) -> dict[str, float]:
         """Weights of the labels; without the dipole while Born charges have not yet told its branch."""
-        early = self.epoch < _BRANCHES_OPEN * self.config.optimizer.epochs
-        waits = early and {"dipole", "born_charges"} <= set(self.weights) and self.config.data.fold_dipole
+        waits = self.epoch < _BRANCHES_OPEN * self.config.optimizer.epochs and self.dipole_can_wait()
         return {name: weight for name, weight in self.weights.items() if not (waits and name == "dipole")}
 
     # -- reports ---------------------------------------------------------------------------------------------------
@@ -237,9 +200,14 @@ class RadnetTrainer:
         parts = []
         for first in range(0, len(self.edges[split]), _AT_ONCE):
             some = Edges.joined(self.edges[split][first : first + _AT_ONCE])
-            axes = torch.eye(3, dtype=torch.float64, device=self.device).expand(some.count, 3, 3)
-            born = "born_charges" in self.pool.labels.targets
-            found = predict(sites, some, None, axes if born else None)
+            axes = {
+                name: torch.eye(n, dtype=torch.float64, device=self.device).expand(some.count, n, n)
+                for name, n in _DERIVATIVES.items()
+                if name in self.pool.labels.targets
+            }
+            found = predict(sites, some, None, axes)
+            if "polarizability_gradient" in found:  # from [atom, component, displacement] to the order of the label
+                found["polarizability_gradient"] = found["polarizability_gradient"].transpose(1, 2)
             parts.append({name: value.detach().double().cpu() for name, value in found.items()})
         names = [name for name in parts[0] if name in self.pool.labels.targets]
         return {name: torch.cat([part[name] for part in parts]) for name in names}
@@ -277,28 +245,14 @@ class RadnetTrainer:
     # -- state -----------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Return all that is needed to resume exactly as if nothing had happened, on this device or another."""
-        return {
-            "fingerprint": self.fingerprint,
-            "step": self.step,
-            "seconds": self.seconds,
-            "random": json.dumps(self._rng.bit_generator.state),
-            "sites": self.sites.state_dict(),
-            "average": self.average.state_dict(),
-            "result": self.result.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": {k: v for k, v in self.schedule.state_dict().items() if isinstance(v, (int, float, list))},
-            "best": self.best,
-            "since_best": self.since_best,
-            "history": self.history,
-        }
+        """Return the state of the base class, that of the random numbers, and how long ago the loss was smallest."""
+        state = super().state()
+        kept = {k: v for k, v in state["schedule"].items() if isinstance(v, (int, float, list))}
+        random = json.dumps(self._rng.bit_generator.state)
+        return state | {"schedule": kept, "random": random, "best": self.best, "since_best": self.since_best}
 
-    def restore(self, path: Path) -> None:
-        """Load the state of a checkpoint; errors as :meth:`tnep_calc.training.nep.trainer.Trainer.restore`."""
-        state = load_matching(path, self.fingerprint)
-        for name in ("sites", "average", "result", "optimizer", "schedule"):
-            getattr(self, name).load_state_dict(state[name])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self._begin_pass()
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Resume from a state that :meth:`state` has returned."""
+        super().load_state(state)
         self._rng.bit_generator.state = json.loads(state["random"])
-        self.best, self.since_best, self.history = state["best"], state["since_best"], state["history"]
+        self.best, self.since_best = state["best"], state["since_best"]

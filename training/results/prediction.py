@@ -29,7 +29,8 @@ def predict(calculator: TNEPCalculator, structure: LabelledStructure, member: in
     calculator : TNEPCalculator
     structure : LabelledStructure
     member : int, optional
-        Predictions of this member of the ensembles (a single model is member of any), instead of the mean.
+        Member of the ensembles whose predictions are returned, instead of the mean.  A single model counts as every
+        member.
     """
     atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc)
     if "enthalpy" in calculator.models:
@@ -53,7 +54,7 @@ def predict(calculator: TNEPCalculator, structure: LabelledStructure, member: in
 def compare(
     structures: Sequence[LabelledStructure], predictions: Sequence[LabelledStructure], fold: bool = True
 ) -> list[dict[str, Any]]:
-    """Return :func:`panels` of all labels that both have, with one split ``"all"``.
+    """Return :func:`tnep_calc.training.common.parity.panels` of the labels that both have, with one split ``"all"``.
 
     Parameters
     ----------
@@ -61,8 +62,8 @@ def compare(
     predictions : sequence of LabelledStructure
         The same structures with predictions as labels, see :func:`predict`.
     fold : bool, default True
-        Take dipole errors of periodic structures modulo the polarization quantum, and in a field energies and virials
-        on the branch of the label's dipole.
+        Take dipole errors of periodic structures modulo the polarization quantum.  In a field, also take energies and
+        virials on the branch of the label's dipole.
     """
     if fold:
         predictions = [on_branch(s, p) for s, p in zip(structures, predictions, strict=True)]
@@ -89,9 +90,9 @@ def compare(
 def on_branch(structure: LabelledStructure, prediction: LabelledStructure) -> LabelledStructure:
     """Return a prediction in a field with energy and virial on the branch of the label's dipole.
 
-    With the dipole ``q = sum_k n_k R_k`` (integer n times lattice vectors) above the label's, the enthalpy, which has
-    the term ``-E.P``, is lower by ``E.q``, see :func:`tnep_calc.polarization.change_of_branch`.
-    The dipole itself is left as it is.
+    If the predicted dipole exceeds the label by ``q = sum_k n_k R_k`` (integers n times e and lattice vectors R), the
+    enthalpy is lower by ``E.q``, because it has the term ``-E.P``; see
+    :func:`tnep_calc.polarization.change_of_branch`.  The dipole itself is not changed.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def compare_ensemble(
 ) -> tuple[list[LabelledStructure], list[dict[str, Any]]]:
     """Return the predictions of a calculator, and their comparison with the labels (see :func:`compare`).
 
-    Where the calculator has ensembles, these are the means over the members, and the panels have the standard
+    If the calculator has ensembles, the predictions are means over the members, and the panels have the standard
     deviations (divisor n - 1) as ``deviation``.
     """
     predictions = [predict(calculator, s) for s in structures]
@@ -125,6 +126,6 @@ def compare_ensemble(
         members = [compare(structures, [predict(calculator, s, k) for s in structures], fold) for k in range(count)]
         for panel, *others in zip(compared, *members, strict=True):
             values = np.array([other["splits"]["all"]["prediction"] for other in others])
-            if np.ptp(values, axis=0).any():  # not of a role with a single model
+            if np.ptp(values, axis=0).any():  # a role with a single model has no deviation
                 panel["splits"]["all"]["deviation"] = values.std(axis=0, ddof=1)
     return predictions, compared

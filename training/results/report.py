@@ -1,4 +1,4 @@
-"""Report of training: loss curves, parity by groups of components with their errors, and settings, in one page."""
+"""Report about a training on one page: loss curves, parity plots and errors by groups of components, and settings."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ from ..gpumd.folder import CHECKPOINT
 from ..gpumd.keywords import EVOLUTION_ONLY
 
 LARGEST = 1e100
-"""Larger numbers in the files of a run are damage: figures cannot show them."""
+"""Larger numbers in the files of a run are taken as damage, as figures cannot show them."""
 Curve = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a report needs of one training folder.
+    """Content of one training folder for the report.
 
     Attributes
     ----------
     name : str
     settings : list of (str, str)
+        Names and values.
     axes : (str, str)
-        Labels of the curves.
+        Labels of the two axes of the curves.
     curves : list of dict of str to (steps, values)
         Curves of each model by split; several for an ensemble.
     panels : list of dict
@@ -52,17 +53,17 @@ class Run:
 
 
 def write_report(folders: Sequence[str | Path], output: str | Path | None = None, force: bool = True) -> Path:
-    """Write a page about one or several training folders, which may be of this program or of GPUMD.
+    """Write a page about one or several training folders of this program or of GPUMD.
 
-    Several folders are taken as the members of an ensemble: their curves are drawn together, and the points of their
-    splits are put together.
+    Several folders are treated as the members of an ensemble: their curves are drawn in one figure, and the points of
+    their splits are merged.
 
     Parameters
     ----------
     folders : sequence of str or path
         Folders with ``ensemble.json``, ``results.json``, or ``nep.in`` and ``*_train.out``.
     output : str or path, optional
-        Page to write; None: ``report.html`` in the folder, or beside several ones.
+        Page to write; None: ``report.html`` in the folder, or, for several folders, in the parent of the first one.
     force : bool, default True
         Overwrite an existing page.
 
@@ -74,7 +75,7 @@ def write_report(folders: Sequence[str | Path], output: str | Path | None = None
     Raises
     ------
     InputError
-        If a folder is none of these, or the folders are of different kinds of models.
+        If a folder has none of these files, or the folders have different kinds of models.
     DataFileError
         If a file in a folder cannot be read.
     """
@@ -99,11 +100,11 @@ def read_run(folder: Path) -> Run:
                 run = reader(folder)
                 _check_curves(folder, run)
                 return run
-    raise InputError(f"{folder}: none of {', '.join(readers)} is there: give a folder where 'tnep train' has finished")
+    raise InputError(f"{folder}: found none of {', '.join(readers)}: give a folder in which 'tnep train' has finished")
 
 
 def _check_curves(folder, run):
-    """Raise DataFileError for numbers that no figure can show."""
+    """Raise ``DataFileError`` for numbers that are too large for a figure."""
     drawn = [values for curves in run.curves for pair in curves.values() for values in pair]
     drawn += [
         numbers[what]
@@ -113,7 +114,7 @@ def _check_curves(folder, run):
     ]
     for values in drawn:
         if (np.abs(values[np.isfinite(values)]) > LARGEST).any():
-            raise DataFileError(f"{folder}: the files of the run hold a number above {LARGEST:g}: damaged")
+            raise DataFileError(f"{folder}: a file of the run is damaged: it has a number above {LARGEST:g}")
 
 
 def _read_results(folder):
@@ -142,7 +143,7 @@ def _read_ensemble(folder):
 
 
 def _gpumd_settings(folder, options):
-    """Return whether our gradient engine has trained, and the settings that have decided the result."""
+    """Return whether our gradient engine has trained the model, and the settings that affected the result."""
     text = (folder / "nep.in").read_text(encoding="utf-8-sig")
     words = [line.split("#")[0].split() for line in text.splitlines()]
     settings = [(line[0], " ".join(line[1:])) for line in words if line and line[0] not in options.without_effect]
@@ -151,7 +152,7 @@ def _gpumd_settings(folder, options):
     try:
         state = load_checkpoint(folder / CHECKPOINT)
     except DataFileError:  # of another version, say: the report does not need it
-        return False, [("engine", f"not known: {CHECKPOINT} cannot be read"), *settings]
+        return False, [("engine", f"unknown: {CHECKPOINT} cannot be read"), *settings]
     if "snes" in state:
         return False, [("engine", "snes"), ("generations done", str(state["generation"])), *settings]
     used = {"engine": "gradient", **state.get("used", {}), "steps done": state["step"]}
@@ -207,7 +208,7 @@ def _log_curves(folder):
     if "loss_train" in rows[0]:
         x = "epoch" if "epoch" in rows[0] else "step"
         columns = {name.removeprefix("loss_"): name for name in rows[0] if name.startswith("loss_")}
-    else:  # of an enthalpy model: every label, of held-back structures if there are any
+    else:  # an enthalpy model: every label, for held-back structures if there are any
         split = "validation" if any(name.endswith("_validation") for name in rows[0]) else "train"
         ends = f"_{split}"
         x, columns = (
@@ -229,7 +230,7 @@ def _log_curves(folder):
 
 
 def component_groups(panel: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Split a panel by components: diagonal (i = j) and off-diagonal (i ≠ j) ones of tensors; others stay whole.
+    """Split the panel of a tensor into diagonal (i = j) and off-diagonal (i ≠ j) components; others are not split.
 
     Six components begin with xx, yy, zz in every order of this package and of GPUMD.
     """
@@ -252,12 +253,13 @@ def _with_errors(panel, name, pick):
     splits = {}
     for split, numbers in panel["splits"].items():
         chosen = {key: pick(values) for key, values in numbers.items()}
-        splits[split] = {**numbers_of(chosen["target"], chosen["prediction"]), **chosen}
+        errors = numbers_of(chosen["target"], chosen["prediction"], center=chosen.get("center"))
+        splits[split] = {**errors, **chosen}
     return {**panel, "name": name, "splits": splits}
 
 
 def _merged(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Panels of all runs, with the rows of equal splits put together."""
+    """Panels of all runs, with the rows of equal splits concatenated."""
     if len(runs) == 1:
         return runs[0].panels
     merged = []
@@ -265,7 +267,7 @@ def _merged(runs: Sequence[Run]) -> list[dict[str, Any]]:
         splits: dict[str, dict[str, list[np.ndarray]]] = {}
         for panel in panels:
             for split, numbers in panel["splits"].items():
-                for key in ("target", "prediction"):
+                for key in {"target", "prediction", "center"} & set(numbers):
                     splits.setdefault(split, {}).setdefault(key, []).append(numbers[key])
         joined = {split: {key: np.concatenate(v) for key, v in n.items()} for split, n in splits.items()}
         merged.append({**panels[0], "splits": joined})
@@ -288,7 +290,7 @@ def _sections(runs: Sequence[Run]) -> list[Section]:
     for run in runs:
         sections.append(Section(f"Settings of {run.name}" if len(runs) > 1 else "Settings", [Table((), run.settings)]))
         if len(runs) > 1 and all(other.settings == run.settings for other in runs):
-            sections[-1] = Section("Settings, the same for all", [Table((), run.settings)])
+            sections[-1] = Section("Settings of all runs", [Table((), run.settings)])
             break
     return sections
 
@@ -306,7 +308,8 @@ def _error_table(grouped):
                     row.append(float(np.sqrt(np.square(known).mean())) if known.size else "-")
                 rows.append(row)
     columns = ["quantity", "structures", "numbers", "RMSE", "MAE", "unit", "R²"]
-    words = "Errors by groups of components. R² is about the mean of each component."
+    words = "Errors by groups of components. R² is about the mean of each component (of Born charges, of each "
+    words += "species and component)."
     if bars:
         columns.append("spread of models")
         words += " The last column is the root mean square of the standard deviations over the models."

@@ -1,4 +1,4 @@
-"""Where the LAMMPS plugin is, and how to start LAMMPS with it.
+"""Location of the LAMMPS plugin, and the command that starts LAMMPS with it.
 
 The ``lammps`` package imports this module on every start (entry point group ``lammps.plugins``), so it imports
 nothing heavy, and ``plugin_dir`` never raises: an exception here would break LAMMPS for the whole environment.
@@ -13,9 +13,10 @@ PLUGIN_FILE = "tnepplugin.so"
 
 
 def plugin_dir() -> str:
-    """Return the folder that holds ``tnepplugin.so``; this package's folder if the plugin was not built.
+    """Return the folder that holds ``tnepplugin.so``, or this package's folder if the plugin was not built.
 
-    Also tells the plugin the Python interpreter (variable ``TNEP_CALC_PYTHON``), with which it converts a ``nep.txt``.
+    Also sets the environment variable ``TNEP_CALC_PYTHON``, unless it is set, to the path of this Python interpreter.
+    The plugin starts that interpreter to convert a ``nep.txt``.
     """
     os.environ.setdefault("TNEP_CALC_PYTHON", sys.executable or "")
     for folder in __path__:  # two folders in an editable install: the sources, and what CMake installed
@@ -25,7 +26,7 @@ def plugin_dir() -> str:
 
 
 def has_plugin() -> bool:
-    """Tell whether the plugin was built with this installation (it needs ``lammps`` and ``mpich`` at build time)."""
+    """Return whether the plugin was built with this installation (it needs ``lammps`` and ``mpich`` at build time)."""
     return os.path.isfile(os.path.join(plugin_dir(), PLUGIN_FILE))
 
 

@@ -23,14 +23,13 @@
 
 using namespace LAMMPS_NS;
 
-TnepDriver::TnepDriver(LAMMPS *lmp, std::string style_name) :
-    Pointers(lmp), style(std::move(style_name)), takes_positions(false)
-{
-}
+static constexpr int RANGE_EVERY = 100;
 
-// Rank 0 reads and hands out the bytes: one access to the file system, and all ranks succeed or fail together.
-std::string TnepDriver::read_on_all_ranks(const std::string &kind, const std::string &dtype)
-{
+TnepDriver::TnepDriver(LAMMPS* lmp, std::string style_name)
+    : Pointers(lmp), style(std::move(style_name)), takes_positions(false), takes_field_positions(false) {}
+
+// Rank 0 reads the file and broadcasts its content, so the file is read once and all ranks succeed or fail together.
+std::string TnepDriver::read_on_all_ranks(const std::string& kind, const std::string& dtype) {
   std::string content, failure;
   int size = -1;
   if (comm->me == 0) {
@@ -45,7 +44,7 @@ std::string TnepDriver::read_on_all_ranks(const std::string &kind, const std::st
         try {
           content = tnep_export(path, dtype.empty() ? "float64" : dtype);
           size = static_cast<int>(content.size());
-        } catch (const std::exception &e) {
+        } catch (const std::exception& e) {
           failure = e.what();
         }
       }
@@ -67,42 +66,69 @@ std::string TnepDriver::read_on_all_ranks(const std::string &kind, const std::st
   return content;
 }
 
-void TnepDriver::load(const std::string &name, const std::string &kind, int nelements, char **elements,
-                      const std::string &dtype)
-{
+// Rank of this process among those of its node.  Collective.
+int TnepDriver::local_rank() const {
+  MPI_Comm node;
+  int rank = 0;
+  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  MPI_Comm_rank(node, &rank);
+  MPI_Comm_free(&node);
+  return rank;
+}
+
+void TnepDriver::load(const std::string& name, const std::string& kind, int nelements, char** elements,
+                      const std::string& dtype, const std::string& device) {
   file = name;
   model.reset();
   const std::string content = read_on_all_ranks(kind, dtype);
   fingerprint = std::hash<std::string>{}(content);
+  const int gpus = TnepModel::cuda_devices(), rank = local_rank();
+  int least = gpus;
+  MPI_Allreduce(&gpus, &least, 1, MPI_INT, MPI_MIN, world);
+  const bool on_gpu = device == "cuda" || (device == "auto" && least > 0);
+  if (on_gpu && least == 0)
+    error->all(FLERR, "{}: device cuda: torch {} finds no GPU on every node; use device cpu, or a torch with CUDA",
+               style, TnepModel::torch_running());
+  if (on_gpu && comm->nprocs > gpus && comm->me == 0)
+    error->warning(FLERR, "{}: {} ranks share {} GPU(s) per node; one rank per GPU is fastest", style, comm->nprocs,
+                   gpus);
   std::string failure;
   try {
-    model = std::make_unique<TnepModel>(content, comm->nthreads);
-  } catch (const std::exception &e) {
+    model = std::make_unique<TnepModel>(content, comm->nthreads, on_gpu ? rank % gpus : -1);
+  } catch (const std::exception& e) {
     failure = e.what();
   }
   if (!failure.empty()) error->all(FLERR, "{}: model file {}: {}", style, file, failure);
 
-  takes_positions = model->takes_positions();
-  const auto &meta = model->metadata();
-  if (!kind.empty() && !meta.gives(kind == "potential" ? "forces" : kind))    // the other kinds are named after their quantity
+  takes_positions = model->takes_positions(false);
+  takes_field_positions = model->takes_positions(true);
+  const auto& meta = model->metadata();
+  if (!kind.empty() &&
+      !meta.gives(kind == "potential" ? "forces" : kind))  // the other kinds are named after their quantity
     error->all(FLERR, "{} needs a {} model, but {} is a {} model", style, kind, file, meta.kind);
   if (!dtype.empty() && meta.dtype != dtype)
-    error->all(FLERR, "{}: precision asks for {}, but {} was exported as {}: tnep export nep.txt model.pt --dtype {}", style,
-               dtype, file, meta.dtype, dtype);
+    error->all(FLERR, "{}: precision asks for {}, but {} was exported as {}: tnep export {} model.pt --dtype {}", style,
+               dtype, file, meta.dtype, meta.family == "nep" ? "nep.txt" : file, dtype);
   map_types(nelements, elements);
   check_units();
   if (comm->me == 0)
-    utils::logmesg(lmp, "{}: {} ({} {}, species {}, cutoff {} A, {}), torch {}\n", style, file, meta.family, meta.kind,
-                   tnep_join(meta.species), meta.cutoff, meta.dtype, TnepModel::torch_running());
+    utils::logmesg(lmp, "{}: {} ({} {}, species {}, cutoff {} A, {}), torch {}{}\n", style, file, meta.family,
+                   meta.kind, tnep_join(meta.species), meta.cutoff, meta.dtype, TnepModel::torch_running(),
+                   on_gpu ? ", cuda" : "");
 }
 
-void TnepDriver::map_types(int nelements, char **elements)
-{
-  const auto &known = model->metadata().species;
-  if (nelements != atom->ntypes)
-    error->all(FLERR, "{}: expected one element (or NULL) for each of the {} atom types after {}, got {}; the model "
-               "knows {}", style, atom->ntypes, file, nelements, tnep_join(known));
+void TnepDriver::map_types(int nelements, char** elements) {
+  const auto& known = model->metadata().species;
   species_of_type.assign(atom->ntypes + 1, -1);
+  if (nelements == 0 && atom->ntypes == 1 && known.size() == 1) {
+    species_of_type[1] = 0;
+    return;
+  }
+  if (nelements != atom->ntypes)
+    error->all(FLERR,
+               "{}: expected one element (or NULL) for each of the {} atom types after {}, got {}; the model "
+               "knows {}",
+               style, atom->ntypes, file, nelements, tnep_join(known));
   std::vector<std::string> unknown;
   for (int k = 0; k < nelements; k++) {
     const std::string symbol = elements[k];
@@ -118,16 +144,14 @@ void TnepDriver::map_types(int nelements, char **elements)
     error->all(FLERR, "{}: all atom types are NULL; name at least one of {}", style, tnep_join(known));
 }
 
-void TnepDriver::check_units()
-{
+void TnepDriver::check_units() {
   if (!tnep_units(update->unit_style, units))
     error->all(FLERR, "{}: units {} cannot be converted; use metal, real, electron, si, cgs, micro or nano", style,
                update->unit_style);
 }
 
-// Bonded pairs whose special_bonds factors are 0 are left out of neighbour lists; the model would see a vacancy.
-void TnepDriver::check_exclusions()
-{
+// LAMMPS leaves bonded pairs whose special_bonds factors are 0 out of neighbour lists; the model would see a vacancy.
+void TnepDriver::check_exclusions() {
   int excluded = neighbor->exclude ? 1 : 0;
   if (atom->nspecial)
     for (int i = 0; i < atom->nlocal; i++) {
@@ -138,38 +162,51 @@ void TnepDriver::check_exclusions()
   int any = 0;
   MPI_Allreduce(&excluded, &any, 1, MPI_INT, MPI_BOR, world);
   if (any & 2)
-    error->all(FLERR, "{}: bonded neighbours are excluded from the neighbour list; use special_bonds lj/coul 1.0 1.0 "
-               "1.0", style);
+    error->all(FLERR,
+               "{}: bonded neighbours are excluded from the neighbour list; use special_bonds lj/coul 1.0 1.0 "
+               "1.0",
+               style);
   if ((any & 1) && comm->me == 0)
     error->warning(FLERR, "{}: pairs that neigh_modify exclude removes are missing in the model's neighbourhoods",
                    style);
 }
 
+// Without a check of distances, an atom may come within the cutoff before the list is built again.
+void TnepDriver::check_rebuilds() const {
+  if (comm->me == 0 && !neighbor->dist_check && std::max(neighbor->every, neighbor->delay) > 1)
+    error->warning(FLERR,
+                   "{}: neighbour lists are built every {} steps without a check of distances, so that neighbours may "
+                   "be missed; use 'neigh_modify every 1 delay 0 check yes'",
+                   style, std::max(neighbor->every, neighbor->delay));
+}
+
 // Ghost atoms are chosen when lists are rebuilt and may have moved by half the skin since.
-void TnepDriver::check_ghosts(double cutoff) const
-{
+void TnepDriver::check_ghosts(double cutoff) const {
   const double needed = cutoff + neighbor->skin;
   double present = comm->cutghostuser;
   if (force->pair) present = std::max(present, force->pair->cutforce + neighbor->skin);
   if (present < needed * (1.0 - 1e-12))
-    error->all(FLERR, "{}: cutoff {} of the model plus skin {} exceeds the ghost atom cutoff {}; add "
-               "'comm_modify cutoff {}' to the input", style, cutoff, neighbor->skin, present, needed);
+    error->all(FLERR,
+               "{}: cutoff {} of the model plus skin {} exceeds the ghost atom cutoff {}; add "
+               "'comm_modify cutoff {}' to the input",
+               style, cutoff, neighbor->skin, present, needed);
 }
 
-bigint TnepDriver::count_atoms() const
-{
+bigint TnepDriver::count_atoms() const {
   bigint mine = 0, all = 0;
   for (int i = 0; i < atom->nlocal; i++) mine += sees(atom->type[i]);
   MPI_Allreduce(&mine, &all, 1, MPI_LMP_BIGINT, MPI_SUM, world);
   return all;
 }
 
-void TnepDriver::evaluate(const NeighList &list, int groupbit, const std::vector<std::string> &quantities, bool fresh,
-                          const double *field, bool per_atom)
-{
+void TnepDriver::evaluate(const NeighList& list, int groupbit, const std::vector<std::string>& quantities,
+                          const double* field, bool per_atom) {
+  const bool fresh = neighbor->ago == 0 || neighbor->lastcall != list_step;
+  list_step = neighbor->lastcall;
   const TnepAtoms atoms{atom->nlocal + atom->nghost, atom->x, atom->type, atom->mask};
   model->forget();
-  if (takes_positions && !field) edges.build_list(list, atoms, groupbit, species_of_type, units.length, fresh);
+  if (field ? takes_field_positions : takes_positions)
+    edges.build_list(list, atoms, groupbit, species_of_type, units.length, fresh);
   else edges.build(list, atoms, groupbit, species_of_type, model->metadata().cutoff, units.length);
   if (edges.n_centers() == 0) return;
   TnepFieldView view{field, 0};
@@ -182,55 +219,78 @@ void TnepDriver::evaluate(const NeighList &list, int groupbit, const std::vector
   std::string failure;
   try {
     model->evaluate(edges.graph(), quantities, view);
-  } catch (const std::exception &e) {
+  } catch (const std::exception& e) {
     failure = e.what();
   }
   if (!failure.empty()) error->one(FLERR, "{}: evaluation of {} failed: {}", style, file, failure);
 }
 
-const double *TnepDriver::result(const std::string &quantity, int64_t size)
-{
+const double* TnepDriver::result(const std::string& quantity, int64_t size) {
   std::string failure;
   try {
     return model->result(quantity, size);
-  } catch (const std::exception &e) {
+  } catch (const std::exception& e) {
     failure = e.what();
   }
   error->one(FLERR, "{}: {}: {}", style, file, failure);
 }
 
-int TnepDriver::descriptor_length()
-{
+int TnepDriver::descriptor_length() {
   int length = 0;
   std::string failure;
   try {
-    int64_t species = 0, center = 0, offsets[2] = {0, 0}, neighbor = 0;    // an atom without neighbours
+    int64_t species = 0, center = 0, offsets[2] = {0, 0}, neighbor = 0;  // an atom without neighbours
     double vector[3] = {};
     model->evaluate({1, 1, 0, &species, &center, offsets, &neighbor, vector, nullptr, nullptr}, {"descriptors"});
     length = static_cast<int>(model->size("descriptors"));
-  } catch (const std::exception &e) {
+  } catch (const std::exception& e) {
     failure = e.what();
   }
   if (!failure.empty()) error->all(FLERR, "{}: evaluation of {} failed: {}", style, file, failure);
   return length;
 }
 
-const double *TnepDriver::atom_result(const std::string &quantity, int columns)
-{
+void TnepDriver::watch_range() {
+  const auto& meta = model->metadata();
+  if (range_warned || meta.range.cutoff == 0.0 || range_calls++ % RANGE_EVERY != 0) return;
+  TnepOutside outside;
+  if (edges.n_centers() > 0) outside = tnep_outside(meta.range, edges.graph(), meta.species);
+  int64_t mine[2] = {outside.atoms, edges.n_centers()}, all[2];
+  MPI_Allreduce(mine, all, 2, MPI_INT64_T, MPI_SUM, world);
+  if (all[0] == 0) return;
+  range_warned = true;
+  struct {
+    double excess;
+    int rank;
+  } own{outside.atoms ? outside.excess : -1.0, comm->me}, worst;
+  MPI_Allreduce(&own, &worst, 1, MPI_DOUBLE_INT, MPI_MAXLOC, world);
+  int length = static_cast<int>(outside.words.size());
+  MPI_Bcast(&length, 1, MPI_INT, worst.rank, world);
+  outside.words.resize(length);
+  MPI_Bcast(&outside.words[0], length, MPI_CHAR, worst.rank, world);
+  if (comm->me == 0)
+    error->warning(FLERR,
+                   "{}: {}: {} of {} atoms are outside the range of the training data ({}) on step {}, so the results "
+                   "may be wrong: check the structure, or train on such structures",
+                   style, file, all[0], all[1], outside.words, update->ntimestep);
+}
+
+const double* TnepDriver::atom_result(const std::string& quantity, int columns) {
   if (edges.n_centers() == 0) return nullptr;
   return result(quantity, static_cast<int64_t>(columns) * (atom->nlocal + atom->nghost));
 }
 
-void TnepDriver::require_finite(const double *values, int64_t n, int columns, const char *what, bool by_center)
-{
+void TnepDriver::require_finite(const double* values, int64_t n, int columns, const char* what, bool by_center) {
   double sum = 0.0;
   for (int64_t k = 0; k < n * columns; k++) sum += values[k];
   if (std::isfinite(sum)) return;
   for (int64_t k = 0; k < n * columns; k++) {
     if (std::isfinite(values[k])) continue;
     const int i = by_center ? center(k / columns) : static_cast<int>(k / columns);
-    error->one(FLERR, "{}: {} of atom {} (type {}, position {} {} {}) is not a number on step {}: overlapping atoms, "
-               "or a structure far from the training data", style, what, atom->tag_enable ? atom->tag[i] : i + 1,
-               atom->type[i], atom->x[i][0], atom->x[i][1], atom->x[i][2], update->ntimestep);
+    error->one(FLERR,
+               "{}: {} of atom {} (type {}, position {} {} {}) is not a number on step {}: overlapping atoms, "
+               "or a structure far from the training data",
+               style, what, atom->tag_enable ? atom->tag[i] : i + 1, atom->type[i], atom->x[i][0], atom->x[i][1],
+               atom->x[i][2], update->ntimestep);
   }
 }

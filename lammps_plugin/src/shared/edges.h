@@ -12,25 +12,25 @@ namespace LAMMPS_NS {
 
 class NeighList;
 
-// What LAMMPS knows about the atoms of this rank.
+// The arrays of LAMMPS for the atoms of this rank.
 struct TnepAtoms {
-  int nall;               // owned and ghost
-  const double *const *x;
+  int nall;  // number of local and ghost atoms
+  const double* const* x;
   const int *type, *mask;
 };
 
-// Turns a full neighbour list into the edges of the centres that a model sees.  The buffers grow and are kept.
-// Centres are the atoms of the list whose type has a species and that are in the group; neighbours are all atoms with a
-// species.  `species_of_type` has -1 for types that the model does not see; `length` is the LAMMPS length of 1 Angstrom.
+// Turns a full neighbour list into the edges of the centres that a model sees.  The buffers are reused and only grow.
+// Centres are the atoms of the list that are in the group and whose type has a species; neighbours are all atoms with a
+// species.  `species_of_type` is -1 for types that the model does not see.  `length` is 1 Angstrom in LAMMPS units.
 class TnepEdges {
  public:
-  // Edges as vectors, those within `cutoff` (in Angstrom).
-  void build(const NeighList &list, const TnepAtoms &atoms, int groupbit, const std::vector<int> &species_of_type,
+  // Build the edges as vectors, only those shorter than `cutoff` (in Angstrom).
+  void build(const NeighList& list, const TnepAtoms& atoms, int groupbit, const std::vector<int>& species_of_type,
              double cutoff, double length);
 
-  // Edges as positions and a list, all of them.  The list is copied if `fresh`: the neighbour list, the atoms or their
-  // groups are not those of the last call.
-  void build_list(const NeighList &list, const TnepAtoms &atoms, int groupbit, const std::vector<int> &species_of_type,
+  // Build the edges as positions and a list, without a cutoff.  The list is copied only if `fresh`, which must be true
+  // if the neighbour list, the atoms or their groups have changed since the last call.
+  void build_list(const NeighList& list, const TnepAtoms& atoms, int groupbit, const std::vector<int>& species_of_type,
                   double length, bool fresh);
 
   TnepGraph graph() { return view; }
@@ -43,11 +43,11 @@ class TnepEdges {
   std::vector<double> vectors, scaled;
   TnepGraph view{};
 
-  size_t reserve(const NeighList &list, int nall);
-  void find_species(const TnepAtoms &atoms, const std::vector<int> &species_of_type);
-  void copy_list(const NeighList &list, const TnepAtoms &atoms, int groupbit, const std::vector<int> &species_of_type);
+  size_t reserve(const NeighList& list, int nall);
+  void find_species(const TnepAtoms& atoms, const std::vector<int>& species_of_type);
+  void copy_list(const NeighList& list, const TnepAtoms& atoms, int groupbit, const std::vector<int>& species_of_type);
 };
 
-}    // namespace LAMMPS_NS
+}  // namespace LAMMPS_NS
 
 #endif

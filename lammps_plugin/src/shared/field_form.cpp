@@ -18,29 +18,25 @@
 using namespace LAMMPS_NS;
 
 static constexpr double TWO_PI = 6.283185307179586476925;
-static constexpr int PERIODIC = 0, FIXED = 1;    // codes of domain->boundary
+static constexpr int PERIODIC = 0, FIXED = 1;  // codes of domain->boundary
 
-void TnepFieldForm::expect(int narg, int needed, const char *usage) const
-{
+void TnepFieldForm::expect(int narg, int needed, const char* usage) const {
   if (narg < needed) error->all(FLERR, "{}: expected '{}'", style, usage);
 }
 
-double TnepFieldForm::number(const char *word) const
-{
+double TnepFieldForm::number(const char* word) const {
   const double value = utils::numeric(FLERR, word, false, lmp);
   if (!std::isfinite(value)) error->all(FLERR, "{}: expected a finite number, got '{}'", style, word);
   return value;
 }
 
-void TnepFieldForm::component(int k, const char *word)
-{
+void TnepFieldForm::component(int k, const char* word) {
   if (utils::strmatch(word, "^v_")) variable[k] = word + 2;
   else if (kind == DISPLACEMENT && strcmp(word, "NULL") == 0) present[k] = false;
   else amount[k] = number(word);
 }
 
-int TnepFieldForm::parse(int narg, char **arg)
-{
+int TnepFieldForm::parse(int narg, char** arg) {
   const std::string word = narg > 0 ? arg[0] : "";
   if (word == "rotating") {
     expect(narg, 4, "rotating E period x|y|z");
@@ -85,7 +81,8 @@ int TnepFieldForm::parse(int narg, char **arg)
     kind = DISPLACEMENT;
     first = 1;
   } else
-    expect(narg, 3, "fix ID group tnep/field Ex Ey Ez ...' or one of the forms rotating, pulse, wave, gradient, "
+    expect(narg, 3,
+           "fix ID group tnep/field Ex Ey Ez ...' or one of the forms rotating, pulse, wave, gradient, "
            "displacement instead of 'Ex Ey Ez");
   for (int k = 0; k < 3; k++) component(k, arg[first + k]);
   if (kind == DISPLACEMENT && !present[0] && !present[1] && !present[2])
@@ -93,13 +90,11 @@ int TnepFieldForm::parse(int narg, char **arg)
   return first + 3;
 }
 
-bool TnepFieldForm::varies_in_time() const
-{
+bool TnepFieldForm::varies_in_time() const {
   return kind == ROTATING || kind == PULSE || (kind == WAVE && period != 0.0);
 }
 
-void TnepFieldForm::check(const TnepUnits &in)
-{
+void TnepFieldForm::check(const TnepUnits& in) {
   units = in;
   for (int k = 0; k < 3; k++) {
     if (variable[k].empty()) continue;
@@ -119,29 +114,29 @@ void TnepFieldForm::check(const TnepUnits &in)
     for (int b = 0; b < 3; b++)
       for (int a = 0; a < 3; a++)
         if (slope[a][b] != 0.0 && (domain->boundary[b][0] != FIXED || domain->boundary[b][1] != FIXED))
-          error->all(FLERR, "{}: a field that rises along {} needs a boundary f there; use the form wave in a periodic "
-                     "direction", style, "xyz"[b]);
+          error->all(FLERR,
+                     "{}: a field that rises along {} needs a boundary f there; use the form wave in a periodic "
+                     "direction",
+                     style, "xyz"[b]);
   if (kind == DISPLACEMENT && (domain->nonperiodic || domain->dimension != 3))
     error->all(FLERR, "{}: a displacement needs a volume, hence boundary p p p in three dimensions", style);
 }
 
-double TnepFieldForm::time() const
-{
+double TnepFieldForm::time() const {
   return update->atime + static_cast<double>(update->ntimestep - update->atimestep) * update->dt;
 }
 
-void TnepFieldForm::refresh(int igroup)
-{
+void TnepFieldForm::refresh(int igroup) {
   const double t = time(), to_model = 1.0 / unit();
   for (int k = 0; k < 3; k++) now[k] = amount[k] * to_model;
   if (kind == ROTATING) {
     const double angle = TWO_PI * t / period, e = now[0];
-    for (double &component : now) component = 0.0;
+    for (double& component : now) component = 0.0;
     now[(axis + 1) % 3] = e * cos(angle);
     now[(axis + 2) % 3] = e * sin(angle);
   } else if (kind == PULSE) {
     const double x = (t - start) / width, shape = exp(-0.5 * x * x) * cos(TWO_PI * frequency * (t - start));
-    for (double &component : now) component *= shape;
+    for (double& component : now) component *= shape;
   }
   bool any = false;
   for (int k = 0; k < 3; k++) any = any || index[k] >= 0;
@@ -153,29 +148,25 @@ void TnepFieldForm::refresh(int igroup)
     if (!std::isfinite(now[k])) error->all(FLERR, "{}: variable '{}' is not finite", style, variable[k]);
     if (kind != ATOM) continue;
     if (by_atom[k]) input->variable->compute_atom(index[k], igroup, &per_atom[k], 3, 0);
-    for (int i = 0; i < atom->nlocal; i++)
-      per_atom[3 * i + k] = by_atom[k] ? per_atom[3 * i + k] * to_model : now[k];
+    for (int i = 0; i < atom->nlocal; i++) per_atom[3 * i + k] = by_atom[k] ? per_atom[3 * i + k] * to_model : now[k];
   }
   modify->addstep_compute(update->ntimestep + 1);
 }
 
-void TnepFieldForm::box_centre(double *centre) const
-{
+void TnepFieldForm::box_centre(double* centre) const {
   double half[3] = {0.5, 0.5, 0.5};
   domain->lamda2x(half, centre);
 }
 
 // 2 pi (n.s - t / period) with the fractional coordinates s.
-double TnepFieldForm::phase_at_atom(int i) const
-{
+double TnepFieldForm::phase_at_atom(int i) const {
   double s[3];
   domain->x2lamda(atom->x[i], s);
   const double turns = waves[0] * s[0] + waves[1] * s[1] + waves[2] * s[2];
   return TWO_PI * (turns - (period != 0.0 ? time() / period : 0.0));
 }
 
-void TnepFieldForm::at_atom(int i, double *e) const
-{
+void TnepFieldForm::at_atom(int i, double* e) const {
   if (kind == ATOM) {
     for (int k = 0; k < 3; k++) e[k] = per_atom[3 * static_cast<size_t>(i) + k];
   } else if (kind == WAVE) {
@@ -191,11 +182,10 @@ void TnepFieldForm::at_atom(int i, double *e) const
   }
 }
 
-void TnepFieldForm::gradient_at_atom(int i, double (*g)[3]) const
-{
-  const double *inverse = domain->h_inv;
+void TnepFieldForm::gradient_at_atom(int i, double (*g)[3]) const {
+  const double* inverse = domain->h_inv;
   double k[3] = {};
-  if (kind == WAVE) {    // 2 pi ds/dx in 1/Angstrom
+  if (kind == WAVE) {  // 2 pi ds/dx in 1/Angstrom
     k[0] = waves[0] * inverse[0];
     k[1] = waves[0] * inverse[5] + waves[1] * inverse[1];
     k[2] = waves[0] * inverse[4] + waves[1] * inverse[3] + waves[2] * inverse[2];
@@ -206,8 +196,7 @@ void TnepFieldForm::gradient_at_atom(int i, double (*g)[3]) const
       g[a][b] = kind == GRADIENT ? slope[a][b] * units.length / units.field : now[a] * s * k[b];
 }
 
-void TnepFieldForm::rate_at_atom(int i, double *rate) const
-{
+void TnepFieldForm::rate_at_atom(int i, double* rate) const {
   const double s = kind == WAVE && period != 0.0 ? sin(phase_at_atom(i)) * TWO_PI / period : 0.0;
   for (int k = 0; k < 3; k++) rate[k] = now[k] * s;
 }

@@ -3,28 +3,32 @@
 #ifndef TNEP_METADATA_H
 #define TNEP_METADATA_H
 
+#include "shared/training_range.h"
+
 #include <string>
 #include <vector>
 
 namespace LAMMPS_NS {
 
-// What an exported model says about itself (member tnep_calc.json of the file, written by tnep_calc/artifact.py).
+// Metadata of an exported model: the member tnep_calc.json of the file, written by tnep_calc/artifact/metadata.py.
 struct TnepMetadata {
-  std::string package_version, torch_version;       // that wrote the file
-  std::string family, kind, dtype;                  // e.g. "nep", "dipole", "float64"; see tnep_calc/families.py
-  std::vector<std::string> quantities, species;     // what it gives; symbols in the order of the species index
-  double cutoff = 0.0;                              // largest cutoff in Angstrom
-  std::string polarizability_unit;                  // "e*A^2/V", or "N*chi"
+  std::string package_version, torch_version;  // versions that wrote the file
+  std::string family, kind, dtype;             // e.g. "nep", "dipole", "float64"; see tnep_calc/families.py
+  std::vector<std::string> quantities;         // names of the quantities that the model can compute
+  std::vector<std::string> species;            // element symbols in the order of the species index
+  double cutoff = 0.0;                         // largest cutoff in Angstrom
+  std::string polarizability_unit;             // "e*A^2/V" or "N*chi"
+  TnepTrainingRange range;                     // of the training data; files of earlier versions have none
 
-  // Throws std::runtime_error with a message that names what is wrong.
-  static TnepMetadata parse(const std::string &json);
+  // Throws std::runtime_error with a message that names the faulty entry.
+  static TnepMetadata parse(const std::string& json);
 
-  bool gives(const std::string &quantity) const;
+  bool gives(const std::string& quantity) const;
 };
 
-// Words separated by blanks, for messages.
-std::string tnep_join(const std::vector<std::string> &words);
+// The words separated by spaces, for messages.
+std::string tnep_join(const std::vector<std::string>& words);
 
-}    // namespace LAMMPS_NS
+}  // namespace LAMMPS_NS
 
 #endif

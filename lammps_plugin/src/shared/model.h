@@ -12,52 +12,56 @@
 
 namespace LAMMPS_NS {
 
-// Arguments of a model, see tnep_calc/models/__init__.py; nothing is owned or copied.  Edges are neighbours with
-// vectors (positions is null then), or a list with positions.
+// Arguments of a model, see tnep_calc/models/__init__.py.  The pointers are not owned and nothing is copied.  The edges
+// are either `neighbors` with `vectors` (`list` and `positions` are null), or `list` with `positions`.
 struct TnepGraph {
   int64_t n_atoms, n_centers, n_edges;
-  int64_t *species;      // (n_atoms)
-  int64_t *centers;      // (n_centers)
-  int64_t *offsets;      // (n_centers + 1)
-  int64_t *neighbors;    // (n_edges)
-  double *vectors;       // (n_edges, 3), r_neighbor - r_center in Angstrom
-  int *list;             // (n_edges)
-  double *positions;     // (n_atoms, 3) in Angstrom
+  int64_t* species;    // (n_atoms)
+  int64_t* centers;    // (n_centers)
+  int64_t* offsets;    // (n_centers + 1)
+  int64_t* neighbors;  // (n_edges)
+  double* vectors;     // (n_edges, 3), r_neighbor - r_center in Angstrom
+  int* list;           // (n_edges), neighbours as in a LAMMPS neighbour list
+  double* positions;   // (n_atoms, 3) in Angstrom
 };
 
-// An electric field in V/Angstrom: one for all centres (stride 0) or a row for each (stride 3); null: none.
+// An electric field in V/Angstrom: 3 numbers for all centres (stride 0) or one row per centre (stride 3); null: none.
 struct TnepFieldView {
-  const double *values = nullptr;
+  const double* values = nullptr;
   int stride = 0;
 };
 
-// An exported model.  The only class that knows torch, and it hides it: no other source file includes a torch header.
+// An exported model.  This class hides torch: besides it only the checks of archives include torch headers.
 // All functions throw std::runtime_error with a one-line message, never a torch exception.
 class TnepModel {
  public:
-  // `content` holds the bytes of the file; `threads` is the number of threads of torch operators.
-  TnepModel(const std::string &content, int threads);
+  // `content` holds the bytes of the file; `threads` is the number of threads that torch operators use; `gpu` is the
+  // number of the CUDA device, -1 for the CPU.
+  TnepModel(const std::string& content, int threads, int gpu = -1);
   ~TnepModel();
-  TnepModel(const TnepModel &) = delete;
-  TnepModel &operator=(const TnepModel &) = delete;
+  TnepModel(const TnepModel&) = delete;
+  TnepModel& operator=(const TnepModel&) = delete;
 
-  const TnepMetadata &metadata() const { return meta; }
+  const TnepMetadata& metadata() const { return meta; }
 
-  // Whether the model takes positions and a list (it has the method from_positions, see tnep_calc/ops/native.py).
-  bool takes_positions() const;
+  // Whether the model accepts positions and a list (it has the method from_positions, see tnep_calc/ops/nep.py), also
+  // `with_field`, which artifacts from earlier versions do not.
+  bool takes_positions(bool with_field) const;
 
-  // With a field the edges must be vectors.
-  void evaluate(const TnepGraph &graph, const std::vector<std::string> &quantities, const TnepFieldView &field = {});
-  void forget();    // drops the results
+  // Compute the quantities and keep them until the next call.  The edges must be vectors unless
+  // takes_positions().
+  void evaluate(const TnepGraph& graph, const std::vector<std::string>& quantities, const TnepFieldView& field = {});
+  void forget();  // discards the results
 
-  bool has(const std::string &quantity) const;       // whether the last evaluation gave it
-  int64_t size(const std::string &quantity) const;    // how many numbers
+  bool has(const std::string& quantity) const;      // whether the last evaluation computed it
+  int64_t size(const std::string& quantity) const;  // number of values in the result
 
   // A result of the last evaluation, checked to have `size` numbers; valid until the next one.
-  const double *result(const std::string &quantity, int64_t size) const;
+  const double* result(const std::string& quantity, int64_t size) const;
 
-  static std::string torch_compiled();    // torch version of the headers, "2.13.0"
-  static std::string torch_running();     // torch version of the library in use
+  static int cuda_devices();            // number of GPUs that torch can use on this node
+  static std::string torch_compiled();  // torch version of the headers, "2.13.0"
+  static std::string torch_running();   // torch version of the library in use
 
  private:
   struct Impl;
@@ -65,6 +69,6 @@ class TnepModel {
   std::unique_ptr<Impl> impl;
 };
 
-}    // namespace LAMMPS_NS
+}  // namespace LAMMPS_NS
 
 #endif

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// neigh_request.h where LAMMPS ships it; elsewhere the one (non-virtual, exported) member function that we call on the
-// object that Neighbor::add_request() returns.
+// Includes neigh_request.h if this LAMMPS ships it.  Otherwise declares the one member function (non-virtual, exported)
+// that the styles call on the object returned by Neighbor::add_request().
 
 #ifndef TNEP_NEIGH_REQUEST_API_H
 #define TNEP_NEIGH_REQUEST_API_H
 
 #if __has_include("neigh_request.h")
-#include "neigh_request.h"    // IWYU pragma: export
+#include "neigh_request.h"  // IWYU pragma: export
 #else
 namespace LAMMPS_NS {
 class NeighRequest {
  public:
   void set_cutoff(double cutoff);
 };
-}    // namespace LAMMPS_NS
+}  // namespace LAMMPS_NS
 #endif
 
 #endif

@@ -7,14 +7,14 @@
 
 namespace LAMMPS_NS {
 
-// Whether the content of a file is a nep.txt of GPUMD rather than an artifact.
-bool tnep_is_nep_txt(const std::string &content);
+// Whether the content of a file is a GPUMD nep.txt rather than an artifact.
+bool tnep_is_nep_txt(const std::string& content);
 
-// The artifact that `tnep export` of the Python package makes of a nep.txt; one way of building a model serves ASE and
-// LAMMPS.  The interpreter is that of the `lmp` script (variable TNEP_CALC_PYTHON, see python/tnep_calc_lammps).  Throws
-// std::runtime_error with a one-line message.
-std::string tnep_export(const std::string &path, const std::string &dtype);
+// Convert the nep.txt at `path` with `tnep export` of the Python package, so that ASE and LAMMPS use the same model.
+// Returns the bytes of the artifact.  The interpreter is that of the `lmp` script (variable TNEP_CALC_PYTHON, see
+// python/tnep_calc_lammps).  Throws std::runtime_error with a one-line message.
+std::string tnep_export(const std::string& path, const std::string& dtype);
 
-}    // namespace LAMMPS_NS
+}  // namespace LAMMPS_NS
 
 #endif

@@ -19,85 +19,81 @@
 
 using namespace LAMMPS_NS;
 
-static constexpr int EVERY_ATOM = 1;    // bit of group all
+static constexpr int EVERY_ATOM = 1;  // bit of group all
 
-ComputeTnep::ComputeTnep(LAMMPS *lmp, int narg, char **arg, const char *kind, std::vector<std::string> wanted) :
-    Compute(lmp, narg, arg), driver(std::make_unique<TnepDriver>(lmp, std::string("Compute ") + arg[2])), columns(0),
-    quantities(std::move(wanted)), shared(nullptr), list(nullptr), evaluated(-1), nmax(0)
-{
+ComputeTnep::ComputeTnep(LAMMPS* lmp, int narg, char** arg, const char* kind, std::vector<std::string> wanted)
+    : Compute(lmp, narg, arg),
+      driver(std::make_unique<TnepDriver>(lmp, std::string("Compute ") + arg[2])),
+      columns(0),
+      quantities(std::move(wanted)),
+      shared(nullptr),
+      list(nullptr),
+      evaluated(-1),
+      nmax(0) {
   if (narg < 5)
-    error->all(FLERR, "Compute {}: expected 'compute ID group {} file element1 element2 ...', one element (or NULL) "
-               "for each of the {} atom types", style, style, atom->ntypes);
+    error->all(FLERR,
+               "Compute {}: expected 'compute ID group {} file element1 element2 ...', one element (or NULL) "
+               "for each of the {} atom types",
+               style, style, atom->ntypes);
   dynamic_group_allow = 1;
-  timeflag = 1;    // the pair style must know on which steps it is wanted
+  timeflag = 1;  // so that the pair style can ask on which steps this compute is needed
   driver->load(arg[3], kind, narg - 4, arg + 4);
-  for (const auto &name : quantities)
+  for (const auto& name : quantities)
     if (!driver->metadata().gives(name))
       error->all(FLERR, "Compute {}: {} is a {} {} model, which has no {}", style, arg[3], driver->metadata().family,
                  driver->metadata().kind, name);
 }
 
-ComputeTnep::~ComputeTnep()
-{
+ComputeTnep::~ComputeTnep() {
   delete[] vector;
   memory->destroy(array_atom);
 }
 
-void ComputeTnep::use_vector(int size)
-{
+void ComputeTnep::use_vector(int size) {
   vector_flag = extvector = 1;
   size_vector = size;
   vector = new double[size]();
 }
 
-void ComputeTnep::use_array(int size)
-{
+void ComputeTnep::use_array(int size) {
   peratom_flag = 1;
   size_peratom_cols = columns = size;
 }
 
-void ComputeTnep::init()
-{
+void ComputeTnep::init() {
   driver->check_units();
   check();
   evaluated = -1;
+  driver->forget_list();
   shared = PairTnep::find(force, driver.get());
   if (shared) {
     shared->announce(id, quantities);
     return;
   }
   driver->check_ghosts(driver->cutoff());
-  // A list that is built when asked for; LAMMPS adds no skin to it.
+  // An occasional list, which is built on demand; LAMMPS adds no skin to it.
   neighbor->add_request(this, NeighConst::REQ_FULL | NeighConst::REQ_OCCASIONAL)->set_cutoff(driver->cutoff());
 }
 
-void ComputeTnep::init_list(int /*id*/, NeighList *ptr)
-{
-  list = ptr;
-}
+void ComputeTnep::init_list(int /*id*/, NeighList* ptr) { list = ptr; }
 
-void ComputeTnep::setup()
-{
-  driver->check_exclusions();
-}
+void ComputeTnep::setup() { driver->check_exclusions(); }
 
-TnepDriver &ComputeTnep::results()
-{
+TnepDriver& ComputeTnep::results() {
   if (shared) return shared->results(quantities);
-  neighbor->build_one(list);
-  driver->evaluate(*list, EVERY_ATOM, quantities, true);
+  neighbor->build_one(list);  // does nothing if the list has been built since atoms were last exchanged
+  driver->evaluate(*list, EVERY_ATOM, quantities);
+  driver->watch_range();
   return *driver;
 }
 
-bool ComputeTnep::is_new_step()
-{
+bool ComputeTnep::is_new_step() {
   const bool is_new = evaluated != update->ntimestep;
   evaluated = update->ntimestep;
   return is_new;
 }
 
-void ComputeTnep::clear_array()
-{
+void ComputeTnep::clear_array() {
   if (atom->nmax > nmax || !array_atom) {
     nmax = atom->nmax;
     memory->destroy(array_atom);
@@ -107,16 +103,16 @@ void ComputeTnep::clear_array()
   for (int i = 0; i < nall; i++) std::fill_n(array_atom[i], columns, 0.0);
 }
 
-void ComputeTnep::check_susceptibility()
-{
+void ComputeTnep::check_susceptibility() {
   if (driver->metadata().polarizability_unit == "N*chi" && (domain->nonperiodic || domain->dimension != 3))
-    error->all(FLERR, "Compute {}: a model of the susceptibility needs a volume, hence boundary p p p in three "
-               "dimensions; use a model trained on polarizabilities instead", style);
+    error->all(FLERR,
+               "Compute {}: a model of the susceptibility needs a volume, hence boundary p p p in three "
+               "dimensions; use a model trained on polarizabilities instead",
+               style);
 }
 
-double ComputeTnep::polarizability_factor()
-{
-  const auto &u = driver->units;
+double ComputeTnep::polarizability_factor() {
+  const auto& u = driver->units;
   const double unit = u.charge * u.length * u.length / u.potential;
   if (driver->metadata().polarizability_unit != "N*chi") return unit;
   const bigint n = driver->count_atoms();
@@ -124,7 +120,4 @@ double ComputeTnep::polarizability_factor()
   return n > 0 ? unit * TNEP_EPSILON_0 * volume / static_cast<double>(n) : 0.0;
 }
 
-double ComputeTnep::memory_usage()
-{
-  return static_cast<double>(nmax) * columns * sizeof(double);
-}
+double ComputeTnep::memory_usage() { return static_cast<double>(nmax) * columns * sizeof(double); }

@@ -14,45 +14,45 @@ namespace LAMMPS_NS {
 class PairTnep;
 class TnepDriver;
 
-// What the computes have in common: a model, and one evaluation of it per step.  Where the pair style has the same model,
-// it evaluates the quantities together with the forces, in the field if there is one; else the model is independent of the
-// pair style and has a neighbour list of its own.
+// Base class of the computes that evaluate a model, at most once per step.  If the pair style has the same model, it
+// evaluates the quantities together with the forces, in the field if there is one.  Otherwise the model is independent
+// of the pair style and has its own neighbour list.
 class ComputeTnep : public Compute {
  public:
   ~ComputeTnep() override;
   void init() override;
-  void init_list(int, class NeighList *) override;
+  void init_list(int, class NeighList*) override;
   void setup() override;
   double memory_usage() override;
 
  protected:
-  // `quantities` of the model are what results() must hold.
-  ComputeTnep(class LAMMPS *, int, char **, const char *kind, std::vector<std::string> quantities);
+  // results() will hold the `quantities` of the model.
+  ComputeTnep(class LAMMPS*, int, char**, const char* kind, std::vector<std::string> quantities);
 
-  std::unique_ptr<TnepDriver> driver;    // for units and metadata
-  int columns;                           // of array_atom, 0 for none
+  std::unique_ptr<TnepDriver> driver;  // units and metadata; evaluated unless the pair style has the same model
+  int columns;                         // number of columns of array_atom, 0 for no array
 
   void use_vector(int size);
   void use_array(int size);
 
-  virtual void check() {}      // of settings, at init
-  TnepDriver &results();       // evaluates unless the pair style has
-  bool is_new_step();          // whether results for this step are still to be made; true once per step
-  void clear_array();          // grown to all local and ghost atoms, and zero
+  virtual void check() {}  // called by init() to check the settings of LAMMPS
+  TnepDriver& results();   // the evaluated model: that of the pair style, or this compute's own
+  bool is_new_step();      // true at the first call of each step, when the results must be computed
+  void clear_array();      // grows array_atom to all local and ghost atoms and sets it to zero
 
-  // From the unit of a polarizability model to that of LAMMPS: alpha = eps0 V chi, and the sum over all atoms that the
-  // model sees is N chi.  Collective.
+  // Factor from the unit of the polarizability model to that of LAMMPS.  For models of the susceptibility, whose sum
+  // over all atoms that the model sees is N chi, it includes eps0 V / N.  Collective.
   double polarizability_factor();
   void check_susceptibility();
 
  private:
   std::vector<std::string> quantities;
-  PairTnep *shared;
-  NeighList *list;
-  bigint evaluated;    // time step of the stored results, -1 for none
+  PairTnep* shared;  // the pair style if it has the same model, else null
+  NeighList* list;
+  bigint evaluated;  // time step of the stored results, -1 for none
   int nmax;
 };
 
-}    // namespace LAMMPS_NS
+}  // namespace LAMMPS_NS
 
 #endif

@@ -7,11 +7,12 @@
 
 namespace LAMMPS_NS {
 
-// compute tnep/deviation/atom: sqrt(<|F - <F>|^2>) of the models of pair style tnep per atom, and over all atoms the
-// largest, smallest and mean as a global vector; force.
+// compute tnep/deviation/atom: per atom sqrt(<|F - <F>|^2>) over the models of pair style tnep, and a global vector
+// with the largest, smallest and mean value over all atoms, in units of force, the deviation of the energy per atom,
+// and for enthalpy models that of the dipole.
 class ComputeTnepDeviation : public Compute {
  public:
-  ComputeTnepDeviation(class LAMMPS *, int, char **);
+  ComputeTnepDeviation(class LAMMPS*, int, char**);
   ~ComputeTnepDeviation() override;
   void init() override;
   void compute_vector() override;
@@ -19,10 +20,10 @@ class ComputeTnepDeviation : public Compute {
   double memory_usage() override;
 
  private:
-  class PairTnep *pair;
+  class PairTnep* pair;
   int nmax;
 };
 
-}    // namespace LAMMPS_NS
+}  // namespace LAMMPS_NS
 
 #endif

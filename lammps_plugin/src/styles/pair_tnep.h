@@ -5,6 +5,7 @@
 
 #include "pair.h"
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,62 +18,64 @@ class TnepDriver;
 // pair_style tnep: energies, forces and virials of an exported potential, or of an electric-enthalpy model.
 class PairTnep : public Pair {
  public:
-  PairTnep(class LAMMPS *);
+  PairTnep(class LAMMPS*);
   ~PairTnep() override;
-  void settings(int, char **) override;
-  void coeff(int, char **) override;
+  void settings(int, char**) override;
+  void coeff(int, char**) override;
   void init_style() override;
   void setup() override;
   double init_one(int, int) override;
   void compute(int, int) override;
-  int pack_reverse_comm(int, int, double *) override;
-  void unpack_reverse_comm(int, int *, double *) override;
+  int pack_reverse_comm(int, int, double*) override;
+  void unpack_reverse_comm(int, int*, double*) override;
 
-  // For the fix and the computes that use the evaluations of this style; see also find().
-  TnepDriver &model() { return *driver; }
+  // Functions for the fix and the computes that use the evaluations of this style; see also find().
+  TnepDriver& model() { return *driver; }
   bool is_enthalpy() const;
 
-  // The field of the next evaluations (enthalpy models): null for none, one for all atoms, or a row for every local
-  // atom; V/Angstrom.  The array belongs to the fix and must stay until its next call; with the fix the field is gone.
-  void set_field(const std::string &fix, const double *field, bool per_atom);
+  // Set the field of the following evaluations (enthalpy models), in V/Angstrom: null for none, 3 numbers for all
+  // atoms, or (`per_atom`) one row per local atom.  The array belongs to the fix `fix` and must stay valid until its
+  // next call. The field is dropped when the fix is deleted.
+  void set_field(const std::string& fix, const double* field, bool per_atom);
 
-  // Quantities that compute `id` wants on the steps for which it is announced; forgotten in init_style().
-  void announce(const std::string &id, const std::vector<std::string> &quantities);
+  // Register the quantities that compute `id` needs on the steps on which it will be invoked; cleared by init_style().
+  void announce(const std::string& id, const std::vector<std::string>& quantities);
 
-  // The model with these quantities at the present positions and field: what compute() left, or else evaluated now.
-  TnepDriver &results(const std::vector<std::string> &quantities);
+  // The model with these quantities at the present positions and field; evaluated now unless compute() has done so.
+  TnepDriver& results(const std::vector<std::string>& quantities);
 
   // The same without a field.
-  TnepDriver &results_without_field(const std::vector<std::string> &quantities);
+  TnepDriver& results_without_field(const std::vector<std::string>& quantities);
 
   // Energy of the field per centre (eV) after an evaluation in a field, H_i(E) - H_i(0).
-  const std::vector<double> &field_energies() const { return field_energy; }
+  const std::vector<double>& field_energies() const { return field_energy; }
 
   // Deviation of the models of this style at the present step; collective, needs several().
-  const TnepDeviation &deviation();
+  const TnepDeviation& deviation();
   bool several() const { return !others.empty(); }
 
-  // The pair style tnep in use, alone or as part of a hybrid style, whose model is that of `other` (null: any); or null.
-  static PairTnep *find(class Force *force, const TnepDriver *other = nullptr);
+  // The pair style tnep, alone or as part of a hybrid style, whose model is the same as that of `other` (null: any).
+  // Returns null if there is none.
+  static PairTnep* find(class Force* force, const TnepDriver* other = nullptr);
 
  private:
   std::unique_ptr<TnepDriver> driver;
-  bigint list_step;    // time step at which the neighbour list of the last evaluation was built, -1 for none
-  bigint evaluated;    // time step of the last compute(), -1 for none
+  bigint evaluated;  // time step of the last compute(), -1 for none
   std::string field_fix;
-  const double *field;
+  const double* field;
   bool field_per_atom;
   std::vector<double> field_energy;
 
-  // Ensemble: models besides the first, which drives the dynamics.
+  // The models of an ensemble after the first one, which drives the dynamics unless the mean does.
   std::vector<std::unique_ptr<TnepDriver>> others;
   std::unique_ptr<TnepDeviation> spread;
-  std::string precision, deviation_file;    // dtype asked for, or empty
-  int deviation_every;                      // 0: no file
-  double threshold;                         // of the force, LAMMPS units; negative: none
-  bool threshold_stops;
-  bigint deviated;                          // time step of the present deviation, -1 for none
-  std::vector<double> ensemble_forces;      // (local and ghost atom, model, 3)
+  std::string precision, device, deviation_file, snapshot_file;  // requested dtype, or empty; device; paths or empty
+  int deviation_every;  // number of steps between lines of the file; 0: no file
+  double threshold;     // for the deviation of a force, LAMMPS units; negative: none
+  bool threshold_stops, mean;
+  bigint deviated, others_evaluated;  // time steps of the last deviation and of the other models, -1 for none
+  std::map<std::string, std::vector<double>> means;
+  std::vector<double> ensemble_forces;  // (local and ghost atom, model, 3)
 
   struct Request {
     std::string id;
@@ -81,12 +84,16 @@ class PairTnep : public Pair {
   std::vector<Request> requests;
 
   void allocate();
-  void evaluate(const std::vector<std::string> &quantities);
-  void split_energy(const std::vector<double> &without_field);
+  void evaluate(const std::vector<std::string>& quantities);
+  void split_energy(const std::vector<double>& without_field);
   void add_atom_virials();
   void watch_deviation();
+  bool deviation_is_due() const;
+  std::vector<std::string> ensemble_quantities() const;
+  void evaluate_others(const std::vector<std::string>& quantities);
+  const double* value(const std::string& quantity, int64_t size);
 };
 
-}    // namespace LAMMPS_NS
+}  // namespace LAMMPS_NS
 
 #endif

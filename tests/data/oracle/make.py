@@ -1,10 +1,10 @@
 """Make the reference models and outputs of this folder; see README.md.
 
 python make.py            models of NEP4 and their outputs (calorine 4.1)
-python make.py --nep3     those of NEP3 (calorine 3.0, the last version that reads them)
-python make.py --into DIR somewhere else, to compare
+python make.py --nep3     models of NEP3 (calorine 3.0, the last version that reads them) and their outputs
+python make.py --into DIR write to another folder, to compare
 
-Nothing of ``tnep_calc`` is used: files are written here, and calorine computes.
+This script does not use ``tnep_calc``: it writes the files itself, and calorine computes the outputs.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def dimension(n_max, l_max):
 
 
 def parameters(random, tag, species, n_max, basis, l_max, neurons):
-    """Random parameters in the order of the file; the networks answer of order one to descriptors of order one."""
+    """Return random parameters in the order of the file; descriptors of order one give outputs of order one."""
     t, dim, out = len(species.split()), dimension(n_max, l_max), []
     for _ in range(2 if "polarizability" in tag else 1):
         for _ in range(1 if tag.startswith("nep3") else t):
@@ -81,16 +81,16 @@ def parameters(random, tag, species, n_max, basis, l_max, neurons):
 
 
 def repulsion(random, species):
-    """Constants of the flexible repulsion: ten per pair of species, near those of the universal potential."""
+    """Return constants of the flexible repulsion, ten per pair of species, close to the universal potential."""
     t = len(species.split())
     usual = np.array([0.7, 1.8, 0.18, 3.2, 0.51, 0.94, 0.28, 0.4, 0.028, 0.2])
     return (usual * (1 + 0.1 * random.uniform(-1, 1, size=(t * (t + 1) // 2, 10)))).ravel()
 
 
 def model_text(name, scaler=None):
-    """Content of nep.txt; two digits a number keep the compressed file small."""
+    """Return the content of nep.txt; numbers have two digits to keep the compressed file small."""
     tag, species, cutoff, n_max, basis, l_max, neurons, zbl = SHAPES[name]
-    random = np.random.RandomState(list(SHAPES).index(name))  # a stream that numpy keeps for ever
+    random = np.random.RandomState(list(SHAPES).index(name))  # numpy guarantees that this random stream never changes
     scaler = np.ones(dimension(n_max, l_max)) if scaler is None else scaler
     head = [
         f"{tag} {len(species.split())} {species}",
@@ -108,7 +108,7 @@ def model_text(name, scaler=None):
 
 
 def structures(name):
-    """Small structures: a crystal thinner than the cutoff, a very thin one, a cluster, with repulsion a close pair."""
+    """Return a crystal thinner than the cutoff, a very thin one, a cluster, and, with repulsion, a close pair."""
     species, zbl = SHAPES[name][1].split(), SHAPES[name][7]
     random = np.random.RandomState(1000 + list(SHAPES).index(name))
     spacing = 1.5 if "H" in species else 2.3
@@ -176,7 +176,7 @@ class Calorine:
 
 
 def outputs(path, atoms, kind):
-    """What the tests compare with."""
+    """Return the outputs that the tests compare with."""
     model = Calorine(path, atoms)
     out = {
         "numbers": atoms.numbers,

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -11,7 +13,10 @@ from tnep_calc.phonons import force_constants
 from tnep_calc.phonons.anharmonic import conductivity
 from tnep_calc.phonons.anharmonic.conductivity import thermal_conductivity
 from tnep_calc.phonons.anharmonic.force_constants import read_force_constants, write_force_constants
+from tnep_calc.progress import Progress
 from tnep_calc.units import THZ_TO_INV_CM
+
+pytestmark = pytest.mark.slow
 
 MESH = (4, 4, 4)
 
@@ -39,7 +44,7 @@ def test_same_as_phono3py_alone(files, rta):
     assert np.allclose(rta.kappa[:, 3:], 0, atol=1e-8)
 
 
-def test_silicon_of_a_published_nep_as_with_forces_of_calorine():
+def test_silicon_with_a_published_nep_equals_calorine():
     path = shared_data("tnep/potentials") / "Si_2022_NEP4_3body.txt"
     kappa = []
     for calculator in (TNEPCalculator(energy=path), CPUNEP(str(path))):
@@ -68,7 +73,7 @@ def test_widths_at_gamma_are_twice_the_imaginary_self_energy(files, rta):
     frequencies, widths = rta.at_gamma(300.0)
     optical = slice(3, 6)
     assert np.allclose(widths[optical], 2 * of_modes[optical].mean() * THZ_TO_INV_CM, rtol=0.02)
-    assert np.ptp(widths[optical]) == 0  # modes of one frequency have one width
+    assert np.ptp(widths[optical]) == 0  # degenerate modes have the same width
     assert np.allclose(frequencies[optical], frequencies[3])  # no LO-TO splitting without a direction
     assert frequencies[3] == pytest.approx(168, abs=15)
 
@@ -85,6 +90,19 @@ def test_isotopes_boundary_and_direct_solution(files, rta, tmp_path):
     assert np.allclose(ph.thermal_conductivity.kappa_RTA[0], rta.kappa[1], rtol=1e-6)  # on the way to the solution
     assert np.allclose(direct.mode_kappa.sum(axis=(1, 2)), direct.kappa, rtol=1e-6)
     assert (tmp_path / "kappa-m444.hdf5").exists()
+
+
+def test_progress_of_the_direct_solution(files, monkeypatch, caplog, capsys):
+    monkeypatch.setattr(conductivity, "Progress", partial(Progress, interval=0.0))
+    with caplog.at_level("INFO"):
+        thermal_conductivity(read_force_constants(files), (3, 3, 3), (300.0,), method="direct")
+    assert [line.split(",")[0].strip() for line in caplog.messages[1:]] == [
+        "1 of 4 grid points",
+        "2 of 4 grid points",
+        "3 of 4 grid points",
+        "solving the Boltzmann equation",
+    ]
+    assert "Grid point" not in capsys.readouterr().out
 
 
 def test_a_killed_run_resumes(files, rta, tmp_path, monkeypatch):
@@ -141,7 +159,7 @@ def test_table_of_linewidths(rta, tmp_path):
         ("1 2.0\n", "line 1: expected mode, frequency and width, got '1 2.0'"),
         ("1 2.0 3.0\n3 2.0 3.0\n", "line 2: expected mode 2, got 3"),
         ("1 2.0 -3.0\n", "line 1: frequency and width must be finite"),
-        ("# nothing\n", "no mode in the file"),
+        ("# nothing\n", "the file has no modes"),
     ):
         path.write_text(text)
         with pytest.raises(DataFileError, match=message):

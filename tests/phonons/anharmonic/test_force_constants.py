@@ -20,6 +20,8 @@ from tnep_calc.phonons.anharmonic.force_constants import (
 )
 from tnep_calc.phonons.anharmonic.potential import Potential, potential_of_file
 
+pytestmark = pytest.mark.slow
+
 CUTOFF = 3.0
 """In Å: only pairs of nearest neighbours."""
 
@@ -75,7 +77,7 @@ def test_files_are_read_by_phono3py(result, tmp_path, monkeypatch):
         read_force_constants(tmp_path)
 
 
-def test_nep_through_our_chain_and_through_calorine(tmp_path):
+def test_nep_through_this_package_and_through_calorine(tmp_path):
     write_nep(tmp_path / "nep.txt", random_nep())
     atoms = bulk("BN", "zincblende", a=3.6)
     potential = potential_of_file(tmp_path / "nep.txt")
@@ -142,7 +144,7 @@ def test_a_killed_evaluation_resumes(crystal, potential_file, tmp_path, monkeypa
     assert all(np.array_equal(a, b) for a, b in zip(whole, resumed, strict=True))
     other = Counting(potential_file)
     evaluate_supercells(cells, other, checkpoint=checkpoint, identity="b")
-    assert other.count == 12  # another potential: nothing of the checkpoint is used
+    assert other.count == 12  # with another potential the checkpoint is not used
 
 
 def test_processes_give_the_same(crystal, potential_file):
@@ -161,8 +163,8 @@ def test_refusals(crystal, potential_file, tmp_path):
     with pytest.raises(InputError, match="supercell 3: the potential gives energies or forces that are not finite"):
         evaluate_supercells(cells_of(data, 4), Counting(potential_file, nan=2))
     for options, message in (
-        ({"displacements": "random"}, "random displacements need their number"),
-        ({"number": 5}, "systematic ones have none"),
+        ({"displacements": "random"}, "give the number of supercells for random"),
+        ({"number": 5}, "but not for systematic ones"),
         ({"amplitude": 0.0}, "must be positive, got 0 Å"),
         ({"solver": "alm"}, "must be fd or symfc"),
         ({"displacements": "random", "number": 2, "solver": "fd"}, "finite differences need systematic"),
@@ -173,5 +175,5 @@ def test_refusals(crystal, potential_file, tmp_path):
         force_constants(bulk("NaCl", "rocksalt", a=5.6), calculator)
     with pytest.raises(InputError, match="must be MODULE:NAME"):
         Potential("calculator", "ase.calculators.emt:Nothing")()
-    with pytest.raises(InputError, match="no such file; the potential is polymlp, nep, none, or a file"):
+    with pytest.raises(InputError, match="no such file; the potential must be polymlp, nep, none, or a file"):
         potential_of_file(tmp_path / "missing.txt")

@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
+from fuzz.attempts import COUNT, attempt_mutations
 from phonopy.interface.mlp import PhonopyMLP
 
 from helpers.rock_salt import displaced
@@ -11,6 +12,8 @@ from tnep_calc.errors import InputError, MissingComponentError, ModelFileError
 from tnep_calc.phonons import PolymlpCalculator
 from tnep_calc.phonons.anharmonic.accuracy import potential_errors, train_and_test
 from tnep_calc.phonons.anharmonic.polymlp import is_polymlp, load_polymlp, polymlp_parameters
+
+pytestmark = pytest.mark.slow
 
 
 def test_forces_and_stress_are_derivatives_of_the_energy(crystal, potential_file):
@@ -37,7 +40,7 @@ def test_forces_and_stress_are_derivatives_of_the_energy(crystal, potential_file
     assert np.allclose(numerical, atoms.get_forces()[[0, 7]], atol=1e-6)
 
 
-def test_same_as_phono3py_whatever_the_order_of_the_atoms(crystal, potential_file):
+def test_same_as_phono3py_for_any_order_of_the_atoms(crystal, potential_file):
     found, data = crystal
     cell = data.supercell.copy()
     cell.positions = data.supercell.positions + data.displacements[3]
@@ -58,7 +61,7 @@ def test_errors_on_supercells_that_were_not_fitted(crystal, potential_file):
     assert errors.row("test").split()[1] == "10"
 
 
-def test_print_options_and_output_stay(crystal, potential_file, capfd):
+def test_print_options_and_output_are_not_changed(crystal, potential_file, capfd):
     before = np.get_printoptions()
     PolymlpCalculator(potential_file)
     assert np.get_printoptions() == before
@@ -74,10 +77,14 @@ def test_names_of_phono3py_3_and_compressed_files(potential_file, tmp_path):
         assert np.array_equal(load_polymlp(path).coeffs, load_polymlp(potential_file).coeffs)
 
 
+def test_damaged_files(potential_file, tmp_path):
+    attempt_mutations("polymlp", potential_file.read_bytes(), load_polymlp, tmp_path / "polymlp.yaml", COUNT // 3)
+
+
 def test_refusals(crystal, potential_file, tmp_path, monkeypatch):
     bad = tmp_path / "polymlp.yaml"
     bad.write_text("feature_type: nonsense\n")
-    with pytest.raises(ModelFileError, match="is not a potential that pypolymlp reads"):
+    with pytest.raises(ModelFileError, match="not a potential that pypolymlp reads"):
         load_polymlp(bad)
     atoms = displaced(crystal[1], 0)
     atoms.symbols[0] = "K"
@@ -93,6 +100,11 @@ def test_refusals(crystal, potential_file, tmp_path, monkeypatch):
         polymlp_parameters({"cutof": 6})
     with pytest.raises(InputError, match="needs 3 numbers"):
         polymlp_parameters({"gaussian_params2": [0, 4]})
+    wrong = [("cutoff", "far"), ("cutoff", None), ("cutoff", float("nan")), ("max_p", 2.5), ("gtinv_maxl", ["a"])]
+    wrong += [("atom_energies", 3.0), ("atom_energies", {"Na": "low"}), ("gaussian_params1", [[1], 1, 7])]
+    for name, value in wrong:
+        with pytest.raises(InputError, match=f"parameter '{name}' of pypolymlp must be"):
+            polymlp_parameters({name: value})
     monkeypatch.setitem(sys.modules, "pypolymlp", None)
     with pytest.raises(MissingComponentError, match="pypolymlp is not installed: pip install .*cmeel-eigen"):
         PolymlpCalculator(potential_file)
@@ -101,7 +113,7 @@ def test_refusals(crystal, potential_file, tmp_path, monkeypatch):
 def test_training_and_test_supercells():
     train, test = train_and_test(100, None, None)
     assert train.tolist() == list(range(90)) and test.tolist() == list(range(90, 100))
-    with pytest.raises(InputError, match="95 supercells for training and 10 for the test are too many: there are 100"):
-        train_and_test(100, 95, 10)
-    with pytest.raises(InputError, match="at least one supercell"):
+    with pytest.raises(InputError, match="disp.yaml: has 100 supercells, but 95 for training and 10"):
+        train_and_test(100, 95, 10, "disp.yaml")
+    with pytest.raises(InputError, match="at least one supercell each, got 0 and 1 of 1"):
         train_and_test(1, None, None)

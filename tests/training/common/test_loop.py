@@ -1,4 +1,4 @@
-"""The loop of every training: what is done by interval, by time and by a signal, and one training per directory."""
+"""The training loop: actions by interval, by time and by a signal; the lock of a directory."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from tnep_calc.training.common.loop import Interrupted, run_steps
 
 
 class Counting:
-    """A run whose steps take a second each of a clock that stands otherwise."""
+    """A run on a simulated clock, in which each step takes one second."""
 
     report_due = False
 
@@ -45,7 +45,7 @@ class Counting:
 
 
 def test_intervals(monkeypatch):
-    """Steps that pass a multiple report, also several at once; a report comes before the checkpoint of its step."""
+    """A report follows when steps pass a multiple of the interval; it comes before the checkpoint of its step."""
     run = Counting(monkeypatch, 20, at_once=4)
     run_steps(run, 10, 7, save=run.save)
     assert run.events == [("save", 8), ("report", 12), ("save", 16), ("report", 20), ("save", 20)]
@@ -56,7 +56,7 @@ def test_intervals(monkeypatch):
 
 
 def test_lines_and_checkpoints_by_time(monkeypatch, caplog):
-    """The first line comes within 10 s and a checkpoint every minute, however long the intervals are."""
+    """The first line comes within 10 s, and a checkpoint every minute, even if the intervals are longer."""
     run = Counting(monkeypatch, 100)
     with caplog.at_level(logging.INFO):
         run_steps(run, 1000, 1000, save=run.save)
@@ -69,7 +69,7 @@ def test_lines_and_checkpoints_by_time(monkeypatch, caplog):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_the_step_that_is_being_done(monkeypatch, number):
+def test_a_signal_saves_the_current_step(monkeypatch, number):
     run = Counting(monkeypatch, 10)
     run.killed_at, run.signal = 4, number
     before = signal.getsignal(number)
@@ -77,7 +77,7 @@ def test_a_signal_saves_the_step_that_is_being_done(monkeypatch, number):
         run_steps(run, 2, 100, save=run.save)
     assert error.value.number == number and signal.getsignal(number) is before
     assert run.events == [("report", 2), ("report", 4), ("save", 4)]
-    run.killed_at = 10  # the end is the end
+    run.killed_at = 10
     run_steps(run, 2, 100, save=run.save)
     assert run.events[-1] == ("save", 10)
 

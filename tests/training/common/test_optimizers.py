@@ -21,7 +21,7 @@ def nep_trainer():
 
 
 def nep_rate(done):
-    """The rate of the NEP trainer after a share of its first steps."""
+    """The rate of the NEP trainer after a share of its first-order steps."""
     return nep_trainer().learning_rate(round(done * STEPS))
 
 
@@ -36,7 +36,7 @@ RATES = {"nep": (nep_rate, 0.1), "enthalpy": (enthalpy_rate, 0.02)}
 
 
 @pytest.mark.parametrize("family", RATES)
-def test_it_ends_at_a_hundredth_of_the_largest(family):
+def test_rate_ends_at_a_hundredth_of_the_largest(family):
     rate, rise = RATES[family]
     assert rate(1.0) == pytest.approx(0.01 * LARGEST, rel=1e-12)
     assert rate(0.5) == pytest.approx(0.505 * LARGEST, rel=1e-12)  # the mean of largest and smallest

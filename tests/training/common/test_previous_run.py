@@ -1,4 +1,4 @@
-"""Output directories with something of a previous run: what is refused, and what --restart discards."""
+"""Output directories with files of a previous run: refusals, and the files that --restart discards."""
 
 import logging
 from dataclasses import replace
@@ -7,9 +7,8 @@ import pytest
 
 from helpers.training_runs import small_config
 from tnep_calc.errors import InputError
-from tnep_calc.plotting.training import plot_losses
 from tnep_calc.training.common.config import EnsembleConfig
-from tnep_calc.training.common.directory import check_previous, discard, write_figure
+from tnep_calc.training.common.directory import check_previous, discard
 
 
 def config(folder, n_splits=0, start=""):
@@ -32,7 +31,7 @@ def touch(folder, *names):
         (2, ["checkpoint.pt", "member2/model.pt", "member10/model.pt"], "member10 is of an ensemble of more than 2"),
     ],
 )
-def test_what_is_in_the_way(tmp_path, n_splits, names, words):
+def test_refusals(tmp_path, n_splits, names, words):
     touch(tmp_path, *names)
     with pytest.raises(InputError, match=words):
         check_previous(config(tmp_path, n_splits), restart=False)
@@ -45,15 +44,15 @@ def test_what_is_in_the_way(tmp_path, n_splits, names, words):
         (0, ["checkpoint.pt", "nep.txt"]),
         (2, ["checkpoint.pt", "ensemble.json", "member1/nep.txt", "member2/model.pt", "member3/notes.txt"]),
         (0, []),
-        (3, ["member1/model.pt", "member1/checkpoint.pt"]),  # of an enthalpy ensemble, or finished alone
+        (3, ["member1/model.pt", "member1/checkpoint.pt"]),  # members of an enthalpy ensemble, or finished single runs
     ],
 )
-def test_what_is_not(tmp_path, n_splits, names):
+def test_allowed_leftovers(tmp_path, n_splits, names):
     touch(tmp_path, *names)
     check_previous(config(tmp_path, n_splits), restart=False)
 
 
-def test_discarded_is_what_training_writes_and_no_more(tmp_path, caplog):
+def test_restart_discards_exactly_the_files_of_a_training(tmp_path, caplog):
     touch(
         tmp_path,
         "checkpoint.pt",
@@ -72,21 +71,6 @@ def test_discarded_is_what_training_writes_and_no_more(tmp_path, caplog):
     assert left == {"notes.txt", "member1/notes.txt", "membership/model.pt", "member/nep.txt"}
     assert not (tmp_path / "out" / "member12").exists() and "5 files of a previous run" in caplog.text
     discard(tmp_path / "nothing")
-
-
-@pytest.mark.slow
-def test_killed_runs_leave_one_temporary_figure_at_most(tmp_path):
-    class Figure:
-        def savefig(self, path):
-            path.write_text("half")
-            raise KeyboardInterrupt
-
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            write_figure(tmp_path / "loss.png", Figure())
-    assert [path.name for path in tmp_path.iterdir()] == [".loss.tmp.png"]
-    write_figure(tmp_path / "loss.png", plot_losses([[{"step": k, "loss_train": 1.0} for k in range(2)]]))
-    assert [path.name for path in tmp_path.iterdir()] == ["loss.png"]
 
 
 def test_the_model_to_start_from_is_not_discarded(tmp_path):

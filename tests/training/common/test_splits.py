@@ -1,4 +1,4 @@
-"""Random splits: calculations of one geometry stay together, and without such the plain rule holds."""
+"""Random splits: structures of one geometry stay together; without such structures, splits are plain random draws."""
 
 import logging
 from dataclasses import replace
@@ -27,7 +27,7 @@ FIELDS = 0.01 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 
 
 def runs(count, sizes=(4,)):
-    """Structures of `count` geometries, shuffled, so that those of one are not neighbours."""
+    """Return structures of `count` geometries, shuffled, so that those of one geometry are not adjacent."""
     found = [random_structure(k, "BN") for k in range(count) for _ in range(sizes[k % len(sizes)])]
     found = [replace(s, energy=s.energy + 0.01 * j, electric_field=FIELDS[j % 4]) for j, s in enumerate(found)]
     return [found[k] for k in np.random.default_rng(3).permutation(len(found))]
@@ -46,7 +46,7 @@ def with_members(config, **options):
 
 
 def are_together(structures, indices):
-    """Every structure is in one part, and every geometry."""
+    """Return whether every structure, and every geometry, is in exactly one part."""
     assert sorted(np.concatenate([*indices.values()])) == list(range(len(structures)))
     keys = [
         {geometry_key(structures[k].symbols, structures[k].positions, structures[k].cell) for k in part}
@@ -59,7 +59,7 @@ def sizes_of(indices):
     return tuple(len(indices[name]) for name in ("test", "validation", "train"))
 
 
-def test_geometry_is_told_by_elements_positions_and_cell():
+def test_geometry_depends_on_elements_positions_and_cell():
     first = random_structure(0, "BN")
     others = [
         first,
@@ -75,7 +75,7 @@ def test_geometry_is_told_by_elements_positions_and_cell():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_geometry_is_on_one_side(seed):
+def test_a_geometry_is_in_one_split(seed):
     structures = runs(10)
     indices = split_indices(structures, config_of(0.2, 0.1, seed))
     assert are_together(structures, indices) and sizes_of(indices) == (8, 4, 28)
@@ -86,7 +86,7 @@ def test_a_geometry_is_on_one_side(seed):
 
 
 def test_parts_are_as_large_as_whole_geometries_allow():
-    """12 structures of 3 geometries: a part that should have one structure has one geometry, and the rest is trained on."""
+    """12 structures of 3 geometries: a part for one structure gets one geometry, and the rest is for training."""
     structures = runs(3)
     for fractions, sizes in {
         (0.1, 0.1): (4, 4, 4),
@@ -102,7 +102,7 @@ def test_parts_are_as_large_as_whole_geometries_allow():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_single_structures_are_drawn_by_the_plain_rule(seed):
+def test_single_structures_are_drawn_at_random(seed):
     structures = [random_structure(k, "BN") for k in range(23)]
     config = config_of(0.1, 0.3, seed)
     order = np.random.default_rng(seed).permutation(23)
@@ -125,7 +125,7 @@ def test_single_structures_are_drawn_by_the_plain_rule(seed):
 
 
 @pytest.mark.parametrize("method", ["bagging", "kfold"])
-def test_members_hold_whole_geometries_back(method):
+def test_members_hold_back_whole_geometries(method):
     structures = runs(10)
     members = member_indices(structures, with_members(config_of(0.2), n_splits=4, method=method, train_fraction=0.75))
     for own in members:
@@ -141,7 +141,9 @@ def test_few_geometries_of_members():
     groups = np.repeat([0, 1], 4)
     for train, held in member_splits(groups, EnsembleConfig(3, train_fraction=0.9)):
         assert len(train) == len(held) == 4
-    for train, held in member_splits(groups[:4], EnsembleConfig(3, train_fraction=1.0)):  # differ in their seeds
+    for train, held in member_splits(
+        groups[:4], EnsembleConfig(3, train_fraction=1.0)
+    ):  # members differ in their seeds
         assert len(train) == 4 and not len(held)
     for labels, options in ((groups, EnsembleConfig(3, "kfold")), (groups[:4], EnsembleConfig(2, train_fraction=0.9))):
         with pytest.raises(InputError, match=r"structures of \d geometr.* are too few"):
@@ -149,7 +151,7 @@ def test_few_geometries_of_members():
 
 
 def test_runs_of_one_geometry_in_fields(tmp_path):
-    """As imported and written to a file, they are still of one geometry."""
+    """Imported runs written to a file and read again still have one geometry."""
     folder = shared_data("enthalpy/qe_example")
     structures = [
         s for name in ("SiO2-T300", "BaTiO3") for s in read_espresso([folder / f"{name}-E{k}-0.xml.xz" for k in "0xyz"])
@@ -161,8 +163,9 @@ def test_runs_of_one_geometry_in_fields(tmp_path):
         assert {*map(tuple, (indices["test"], indices["train"]))} == {(0, 1, 2, 3), (4, 5, 6, 7)}
 
 
+@pytest.mark.slow
 def test_trainers_and_log(tmp_path, caplog):
-    """It is said once per run, and only where geometries repeat and something is drawn."""
+    """The message is logged once per run, only if geometries repeat and a split is drawn."""
     structures = runs(4)
     enthalpy = parse_enthalpy_config(
         {
@@ -181,21 +184,22 @@ def test_trainers_and_log(tmp_path, caplog):
         tmp_path,
     )
     write_dataset(tmp_path / "data.extxyz", structures)
-    said = "16 structures of 4 geometries: all of a geometry are on the same side of a split"
+    message = "16 structures of 4 geometries: structures of one geometry stay in the same split"
     with caplog.at_level(logging.INFO):
         indices = EnthalpyTrainer(enthalpy).indices
-    assert are_together(structures, indices) and sizes_of(indices) == (4, 4, 8) and caplog.messages.count(said) == 1
+    assert are_together(structures, indices) and sizes_of(indices) == (4, 4, 8) and caplog.messages.count(message) == 1
 
     write_dataset(tmp_path / "data.extxyz", without_fields(structures), force=True)
     for fraction, count in ((0.25, 1), (0.0, 0)):
         caplog.clear()
         with caplog.at_level(logging.INFO):
             indices = Trainer(small_config("dipole", tmp_path, data={"test_fraction": fraction})).indices
-        assert are_together(structures, indices) and caplog.messages.count(said) == count
+        assert are_together(structures, indices) and caplog.messages.count(message) == count
 
 
-def test_resume_and_the_draw_of_before(tmp_path):
-    """A checkpoint goes on; one that was drawn structure by structure has no hash of the geometries, and is refused."""
+@pytest.mark.slow
+def test_resume_and_checkpoints_of_another_draw(tmp_path):
+    """A checkpoint resumes; one of a draw by structures has no hash of the geometries, and is refused."""
     write_dataset(tmp_path / "data.extxyz", without_fields(runs(4)))
     config = small_config("dipole", tmp_path, data={"test_fraction": 0.25})
     first = run_training(config)

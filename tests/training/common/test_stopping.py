@@ -1,4 +1,4 @@
-"""A real signal stops a real training of each kind: its state is saved, the words say so, and it resumes exactly."""
+"""A real signal stops a real training of each kind: the state is saved, a message says so, and it resumes exactly."""
 
 import csv
 import json
@@ -52,7 +52,7 @@ steps = {}
 lbfgs_steps = 0
 """,
 }
-# Signals itself after some steps, which the test does not have to time.
+# The process signals itself after some steps, so the test needs no timing.
 CODE = """
 import os, signal, sys
 import {module} as module
@@ -92,9 +92,9 @@ def test_a_configuration(kind, number, tmp_path):
     (tmp_path / "run.toml").write_text(TABLES.format(KINDS[kind].format(6)))
     run, whole, cut = str(tmp_path / "run.toml"), tmp_path / "whole", tmp_path / "cut"
     assert main(["train", run, "-q", "-o", str(whole)]) == 0
-    said = stopped(kind, number, run, "-o", str(cut))
+    output = stopped(kind, number, run, "-o", str(cut))
     done = "1.5 of 6 epochs" if kind == "enthalpy" else "3 of 6 steps"
-    assert f"stopped after {done}, and the state is saved: the same command, without --restart, resumes" in said
+    assert f"stopped after {done}, and the state is saved: the same command, without --restart, resumes" in output
     assert sorted(path.name for path in cut.iterdir() if path.name != "log.csv") == ["checkpoint.pt"]
     assert main(["train", run, "-q", "-o", str(cut)]) == 0
     rows = [list(csv.DictReader((folder / "log.csv").open())) for folder in (whole, cut)]
@@ -112,8 +112,8 @@ def test_a_folder_of_the_evolution_strategy(tmp_path):
         write_xyz(tmp_path / name / "train.xyz", range(5))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert main(["train", str(whole), "--engine", "snes", "-q"]) == 0
-    said = stopped("snes", signal.SIGTERM, str(cut), "--engine", "snes")
-    assert "stopped after 3 of 6 generations, and the state is saved" in said
+    output = stopped("snes", signal.SIGTERM, str(cut), "--engine", "snes")
+    assert "stopped after 3 of 6 generations, and the state is saved" in output
     assert main(["train", str(cut), "--engine", "snes", "-q"]) == 0
     for name in ("nep.txt", "nep.restart", "loss.out", "dipole_train.out"):
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), name

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the enthalpy family."""
+"""Fixtures of the tests of enthalpy training."""
 
 import pytest
 

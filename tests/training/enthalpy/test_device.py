@@ -1,6 +1,6 @@
-"""Training of the enthalpy family on a GPU: all of a step is there, and what a run gives comes back.
+"""Training of the enthalpy family on a GPU: a step runs entirely there, and results return to the CPU.
 
-A simulated GPU has the numbers of the CPU, so all must be equal, bit by bit; where there is a GPU it is tried, too.
+A simulated GPU computes on the CPU, so all numbers must be equal bit for bit.  A real GPU is tested if there is one.
 """
 
 import json
@@ -24,6 +24,7 @@ from helpers.enthalpy_teacher import (
     geometry,
     labelled,
 )
+from helpers.grid import grid
 from helpers.simulated_gpu import simulated_gpu
 from tnep_calc.artifact import load_artifact
 from tnep_calc.errors import InputError
@@ -31,7 +32,7 @@ from tnep_calc.models.enthalpy.model import Enthalpy
 from tnep_calc.models.enthalpy.sites import EnthalpySites
 from tnep_calc.training.common.checkpoint import fingerprint
 from tnep_calc.training.enthalpy.frames import Frame, make_frame
-from tnep_calc.training.enthalpy.run import predictions, train_in, write_results
+from tnep_calc.training.enthalpy.run import EnthalpyRun
 from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
 
 pytestmark = pytest.mark.slow
@@ -61,7 +62,7 @@ def trainer_of(case, model, **optimizer):
 
 
 def looked_at(trainer):
-    """Everything that a training gives, as one mapping of arrays."""
+    """Return all results of a training as one mapping of arrays."""
     found = {
         f"{split} {name}": np.concatenate([x.ravel() for x in parts])
         for split in trainer.frames
@@ -89,7 +90,7 @@ def assert_same(one, other):
         assert np.array_equal(found[name], value) and np.isfinite(value).all(), name
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", grid(CASES, ["ridge", "third order", "single precision"]))
 def test_a_whole_run_is_on_the_gpu(teacher, case):
     """Steps, reports (with the ridge fit) and comparisons."""
     plain = trainer_of(case, teacher)
@@ -104,7 +105,7 @@ def test_a_whole_run_is_on_the_gpu(teacher, case):
         assert_same(there, plain)
 
 
-def test_a_run_comes_back_from_the_gpu_and_goes_on(teacher, tmp_path, monkeypatch):
+def test_a_run_on_the_gpu_resumes_on_the_cpu(teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(Figure, "savefig", lambda figure, target, **options: getattr(target, "touch", int)())
     plain = trainer_of("ridge", teacher, epochs=6)
     plain.run()
@@ -113,9 +114,10 @@ def test_a_run_comes_back_from_the_gpu_and_goes_on(teacher, tmp_path, monkeypatc
         killed.run(_interrupt, tmp_path / "checkpoint.pt")
     with simulated_gpu() as gpu:
         there = trainer_of("ridge", teacher, epochs=6, device="auto")
-        train_in(tmp_path, there)
+        run = EnthalpyRun(there.config)
+        run.train_in(tmp_path, there)
         assert gpu.holds(there.average.w3)
-        write_results(there, tmp_path, predictions(there))
+        run.write_results(there, tmp_path, run.predictions(there))
         assert gpu.holds(there.average.w3)
     assert json.loads((tmp_path / "results.json").read_text())["device"] == "cuda:0 (simulated)"
     exported = load_artifact(tmp_path / "model.pt").module.state_dict()
@@ -132,7 +134,7 @@ def _interrupt(trainer):
 
 
 @pytest.mark.parametrize("order", [2, 3])
-def test_the_model_computes_where_its_input_is(teacher, order):
+def test_the_model_computes_on_the_device_of_its_input(teacher, order):
     sites = EnthalpySites(replace(SHAPE, hyperpolarizability=order == 3))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -171,8 +173,8 @@ def test_members_share_the_frames_on_the_device(teacher):
     assert all(a is b for a, b in zip(first.pool, second.pool, strict=True))
 
 
-def test_frames_that_do_not_fit(teacher, monkeypatch):
-    def full(frame, device):
+def test_frames_that_exceed_the_memory(teacher, monkeypatch):
+    def full(*arguments):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     structures, words = [labelled(teacher, k) for k in range(5)], "out of memory.; take fewer structures"
@@ -180,13 +182,13 @@ def test_frames_that_do_not_fit(teacher, monkeypatch):
     monkeypatch.setattr(Frame, "to", full)
     with pytest.raises(InputError, match=words):
         EnthalpyTrainer(config(), structures)
-    monkeypatch.setattr(trainer, "_step", full)
+    monkeypatch.setattr(trainer, "train_on", full)
     with pytest.raises(InputError, match=words):
         trainer.run()
 
 
 def test_names_of_devices(teacher, tmp_path, caplog):
-    """The device decides nothing of a run: with another one, its checkpoint goes on."""
+    """The device does not identify a run: its checkpoint resumes on another device."""
     structures = [labelled(teacher, k) for k in range(5)]
     assert "device" not in config().content()["optimizer"]
     assert fingerprint(config(optimizer={"device": "cuda:1"}), structures) == fingerprint(config(), structures)
@@ -196,20 +198,20 @@ def test_names_of_devices(teacher, tmp_path, caplog):
         config(optimizer={"device": 1})
     caplog.set_level(logging.INFO)
     trainer = EnthalpyTrainer(config(optimizer={"device": "auto", "epochs": 1}), structures)
-    train_in(tmp_path, trainer)
+    EnthalpyRun(trainer.config).train_in(tmp_path, trainer)
     assert f"steps per epoch on {trainer.device}" in caplog.text
     assert trainer.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there(teacher):
+def test_an_absent_gpu(teacher):
     with pytest.raises(InputError, match="finds no GPU"):
         EnthalpyTrainer(config(optimizer={"device": "cuda"}), [labelled(teacher, k) for k in range(5)])
 
 
 @GPU
 @pytest.mark.parametrize("case", CASES)
-def test_a_gpu_gives_the_same(teacher, case, tmp_path):
+def test_a_gpu_gives_the_same_results(teacher, case, tmp_path):
     here, there = trainer_of(case, teacher), trainer_of(case, teacher, device="cuda")
     assert {t.device for t in tensors_in([there.pool, list(there.sites.parameters())])} == {there.device}
     single = case == "single precision"
@@ -222,7 +224,7 @@ def test_a_gpu_gives_the_same(teacher, case, tmp_path):
     same(1e-4 if single else 1e-9)
     here.run()
     there.run(checkpoint=tmp_path / "c.pt")
-    if not single:  # whose rounding has grown by then
+    if not single:  # rounding differences grow during training
         same(1e-3)
     assert {t.device for t in tensors_in(torch.load(tmp_path / "c.pt"))} == {CPU}
     again = trainer_of(case, teacher)

@@ -1,4 +1,4 @@
-"""Ensembles of enthalpy models: members are single runs, shared frames, errors of the mean, and a killed run that goes on."""
+"""Ensembles of enthalpy models: members equal single runs, shared frames, errors of the mean, resuming a killed run."""
 
 import json
 import shutil
@@ -12,18 +12,20 @@ from ase import Atoms
 from ase.io import read, write
 from matplotlib.figure import Figure
 
+from helpers.grid import grid
 from helpers.paths import EXAMPLES
 from tnep_calc import TNEPCalculator
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError
 from tnep_calc.io.structures.extxyz import read_dataset
 from tnep_calc.plotting.training import plot_enthalpy_histories
+from tnep_calc.training.common import epochs
 from tnep_calc.training.common.checkpoint import fingerprint
+from tnep_calc.training.common.ensemble import MemberValues
 from tnep_calc.training.common.parity import load_panels
 from tnep_calc.training.enthalpy import frames, trainer
-from tnep_calc.training.enthalpy import run as ensemble
 from tnep_calc.training.enthalpy.config import load_enthalpy_config, parse_enthalpy_config
-from tnep_calc.training.enthalpy.run import SHOWN, run_enthalpy_ensemble
+from tnep_calc.training.enthalpy.run import SHOWN, EnthalpyRun, mean_of
 from tnep_calc.training.results.report import read_run
 
 pytestmark = pytest.mark.slow
@@ -56,7 +58,7 @@ FRACTIONS = {"all": 1.0, "parts": 0.7}
 
 @pytest.fixture(scope="module", autouse=True)
 def _figures_are_not_drawn():
-    """Drawing takes three quarters of the time of these runs."""
+    """Do not draw figures, which take three quarters of the time of these runs."""
 
     def savefig(figure, target, **options):
         if not hasattr(target, "write"):
@@ -69,7 +71,7 @@ def _figures_are_not_drawn():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with data, configurations, and finished ensembles in ``all`` and ``parts``."""
+    """Return a folder with data, configurations, and finished ensembles in ``all`` and ``parts``."""
     path = tmp_path_factory.mktemp("ensemble")
     structures = read(DATA, "1:9")
     structures[0].info["electric_field"] = np.array([0.02, -0.01, 0.03])
@@ -92,7 +94,7 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_a_member_is_the_single_run_of_its_seed(folder, monkeypatch, tmp_path):
+def test_a_member_equals_the_single_run_with_its_seed(folder, monkeypatch, tmp_path):
     single = folder / "single.toml"
     single.write_text(SINGLE.format(seed=4))
     assert main(["train", str(single), "-q", "-o", str(tmp_path / "single")]) == 0
@@ -101,7 +103,7 @@ def test_a_member_is_the_single_run_of_its_seed(folder, monkeypatch, tmp_path):
     assert same(second, alone["average"]) and not same(first, second) and not same(second, third)
     assert {p.name for p in (folder / "all" / "member2").iterdir()} == {p.name for p in (tmp_path / "single").iterdir()}
 
-    # nothing is trained again, whether it was a member or a single run
+    # neither finished members nor finished single runs are trained again
     shutil.copytree(folder / "all", tmp_path / "again")
     shutil.rmtree(tmp_path / "again" / "member2")
     shutil.move(tmp_path / "single", tmp_path / "again" / "member2")
@@ -111,11 +113,11 @@ def test_a_member_is_the_single_run_of_its_seed(folder, monkeypatch, tmp_path):
     assert summary_of(tmp_path / "again")["errors"] == summary_of(folder / "all")["errors"]
 
 
-@pytest.mark.parametrize("killed_at", [6, 8])
-def test_a_killed_ensemble_goes_on_exactly(folder, monkeypatch, tmp_path, killed_at):
+@pytest.mark.parametrize("killed_at", grid([6, 8], [6]))
+def test_a_killed_ensemble_resumes_exactly(folder, monkeypatch, tmp_path, killed_at):
     """Killed after some checkpoints of 4 per member: in the second one, and between it and the third."""
     config = load_enthalpy_config(folder / "all.toml", str(tmp_path / "killed"))
-    save, written = trainer.save_checkpoint, []
+    save, written = epochs.save_checkpoint, []
 
     def killed(path, state):
         save(path, state)
@@ -124,18 +126,18 @@ def test_a_killed_ensemble_goes_on_exactly(folder, monkeypatch, tmp_path, killed
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trainer, "save_checkpoint", killed)
-        run_enthalpy_ensemble(config)
+        patch.setattr(epochs, "save_checkpoint", killed)
+        EnthalpyRun(config).run()
     assert not (tmp_path / "killed" / "ensemble.json").exists()
-    monkeypatch.setattr(trainer, "save_checkpoint", lambda path, state: (save(path, state), written.append(path)))
-    run_enthalpy_ensemble(config)
+    monkeypatch.setattr(epochs, "save_checkpoint", lambda path, state: (save(path, state), written.append(path)))
+    EnthalpyRun(config).run()
     assert len(written) == 12
     assert all(same(a, b) for a, b in zip(models(tmp_path / "killed"), models(folder / "all"), strict=True))
     assert summary_of(tmp_path / "killed")["errors"] == summary_of(folder / "all")["errors"]
 
 
 def test_bagging_draws_the_documented_splits(folder):
-    """Those of calorine, out of what is not in the test set that all have."""
+    """Splits are those of calorine, drawn from the structures that are not in the common test set."""
     summary = summary_of(folder / "parts")
     order = np.random.default_rng(0).permutation(8)
     test, rest = np.sort(order[:2]), np.sort(order[2:])
@@ -154,7 +156,7 @@ def test_bagging_draws_the_documented_splits(folder):
 
 
 def by_hand(calculator, s):
-    """Errors of one model: energy in eV per atom, the dipole folded to the branch of the label."""
+    """Return the errors of one model: energy in eV per atom, the dipole folded to the branch of the label."""
     atoms = Atoms(s.symbols, s.positions, cell=s.cell, pbc=s.pbc)
     calculator.efield = s.electric_field
     found = {
@@ -177,7 +179,7 @@ def by_hand(calculator, s):
 @pytest.mark.parametrize(
     ("name", "split"), [("all", "test"), ("all", "train"), ("parts", "validation"), ("parts", "train")]
 )
-def test_errors_are_those_of_the_mean(folder, name, split):
+def test_errors_of_the_mean(folder, name, split):
     summary = summary_of(folder / name)
     structures = read_dataset(folder / "data.extxyz")
     calculators = [TNEPCalculator(enthalpy=folder / name / f"member{k}" / "model.pt") for k in (1, 2, 3)]
@@ -217,15 +219,15 @@ def test_errors_are_those_of_the_mean(folder, name, split):
 
 
 def test_members_on_other_branches_of_the_polarization():
-    """The mean is taken on the branch of the first member; only errors count, which are folded."""
+    """The mean is taken on the branch of the first member; its errors are folded."""
     structures = read_dataset(DATA)[:2]
     pool = [SimpleNamespace(labels=("dipole",)), SimpleNamespace(labels=())]  # the second structure has no label
-    gathered = ensemble._Predictions(structures)
+    gathered, run = MemberValues(structures), EnthalpyRun(None)
     for branch, error in ((0.0, 0.1), (3.6, 0.3), (-7.2, -0.1)):
         target = np.array([[1.0, 2.0, 3.0]]) + branch
         member = SimpleNamespace(indices={"test": np.array([0, 1])}, pool=pool)
-        gathered.add(member, {"test": {"dipole": (target, target + error, np.zeros(1, dtype=int))}})
-    found, deviations = gathered.mean()
+        run.add_member(gathered, member, {"test": {"dipole": (target, target + error, np.zeros(1, dtype=int))}})
+    found, deviations = mean_of(gathered)
     target, prediction, _ = found["test"]["dipole"]
     np.testing.assert_allclose(target, [[1, 2, 3]])
     np.testing.assert_allclose(prediction, [[1.1, 2.1, 3.1]])
@@ -236,12 +238,12 @@ def test_frames_are_computed_once_and_within_the_limit(folder, monkeypatch, tmp_
     made, make = [], frames.make_frame
     monkeypatch.setattr(frames, "make_frame", lambda *args, **kw: made.append(args[0].source) or make(*args, **kw))
     shutil.copytree(folder / "parts", tmp_path / "parts")
-    run_enthalpy_ensemble(load_enthalpy_config(folder / "parts.toml", str(tmp_path / "parts")))
+    EnthalpyRun(load_enthalpy_config(folder / "parts.toml", str(tmp_path / "parts"))).run()
     assert len(made) == len(set(made)) == 8
     small = (folder / "parts.toml").read_text().replace("epochs", "memory_gb = 1e-6\nepochs")
     (folder / "small.toml").write_text(small)
     with pytest.raises(InputError, match="the derivatives of 8 structures need .*memory_gb"):
-        run_enthalpy_ensemble(load_enthalpy_config(folder / "small.toml", str(tmp_path / "small")))
+        EnthalpyRun(load_enthalpy_config(folder / "small.toml", str(tmp_path / "small"))).run()
 
 
 def test_another_split_is_refused_unless_restarted(folder, tmp_path, capsys):
@@ -291,7 +293,7 @@ def test_figure_of_histories():
     )
 
 
-def test_an_ensemble_does_not_change_what_a_member_is(folder):
+def test_an_ensemble_does_not_change_the_identity_of_a_member(folder):
     config = load_enthalpy_config(folder / "all.toml")
     (folder / "plain.toml").write_text(SINGLE.format(seed=3))
     assert fingerprint(config, []) == fingerprint(load_enthalpy_config(folder / "plain.toml"), [])

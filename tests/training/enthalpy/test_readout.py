@@ -1,4 +1,4 @@
-"""Polarizability in closed form: against plain least squares, explicit leaving out, and a teacher of the same form."""
+"""Polarizability in closed form: against plain least squares, explicit leave-one-out, and a teacher of the same form."""
 
 import logging
 
@@ -33,7 +33,7 @@ def polarizabilities(sites, frames):
     return torch.stack([predict(sites, [f], None, create_graph=False)[0]["polarizability"].detach() for f in frames])
 
 
-def test_leaving_out_in_closed_form_is_leaving_out():
+def test_closed_form_equals_explicit_leave_one_out():
     rng = np.random.default_rng(3)
     features = torch.from_numpy(rng.normal(size=(24, 7)))
     label = torch.from_numpy(rng.normal(size=(8, 3)))
@@ -49,8 +49,9 @@ def test_leaving_out_in_closed_form_is_leaving_out():
     assert torch.allclose(kernel @ dual + ridge * dual, label.flatten(), atol=1e-10)
 
 
-def test_weights_are_found_that_made_the_labels(teacher):
-    """Labels that the last layer can give exactly: then the few directions that have data are determined."""
+@pytest.mark.slow
+def test_weights_that_made_the_labels_are_recovered(teacher):
+    """If the last layer can give the labels exactly, the weights are recovered in all directions with data."""
     frames = frames_of([labelled(teacher, k, drop=("born_charges",)) for k in range(60)])
     sites = EnthalpySites(SHAPE)
     initialise(sites, frames, 5)
@@ -77,7 +78,8 @@ def test_weights_are_found_that_made_the_labels(teacher):
         assert bool(same.all()), name
 
 
-def test_training_never_shows_the_polarizability_to_the_hidden_layers(teacher):
+@pytest.mark.slow
+def test_the_polarizability_does_not_affect_the_hidden_layers(teacher):
     structures = [labelled(teacher, k) for k in range(8)]
     trainers = {}
     for name, loss in (("with", {}), ("without", {"polarizability": 0.0})):
@@ -98,7 +100,7 @@ def test_training_never_shows_the_polarizability_to_the_hidden_layers(teacher):
     assert history[-1]["rmse_polarizability_validation"] > 0
 
 
-def test_ridge_where_it_can_be(teacher, caplog):
+def test_conditions_of_ridge_regression(teacher, caplog):
     plain = [labelled(teacher, k) for k in range(3)]
     caplog.set_level(logging.INFO)
     assert by_ridge(config(), plain)
@@ -110,8 +112,8 @@ def test_ridge_where_it_can_be(teacher, caplog):
     cases = [
         (config(), in_field, "in a field"),
         (only, plain, "nothing else to learn"),
-        (config(), [*without, plain[0]], "1 structures"),
-        (config(), plain * 167, "501 structures"),
+        (config(), [*without, plain[0]], "1 training structures"),
+        (config(), plain * 167, "501 training structures"),
         (config(model={"hyperpolarizability": True}), plain, "hyperpolarizability"),
     ]
     many = plain * 34
@@ -124,12 +126,13 @@ def test_ridge_where_it_can_be(teacher, caplog):
         tables = {"loss": vars(made.loss), "model": vars(made.model), "optimizer": {"polarizability": "ridge"}}
         with pytest.raises(InputError, match=words):
             by_ridge(config(**tables), structures)
-    with pytest.raises(InputError, match="'auto', 'ridge' or 'gradient', got 'rigde'"):
+    with pytest.raises(InputError, match="'auto' or 'ridge' or 'gradient', got 'rigde'"):
         config(optimizer={"polarizability": "rigde"})
 
 
+@pytest.mark.slow
 def test_steps_without_a_label_that_is_fitted_by_gradients(teacher):
-    """Structures that have a polarizability alone make batches in which nothing is left to step along."""
+    """Structures that have only a polarizability make batches without a label for a gradient step."""
     structures = [labelled(teacher, k) for k in range(2)]
     structures += [labelled(teacher, k, drop=QUANTITIES[:-1]) for k in range(2, 4)]
     trainer = EnthalpyTrainer(config(data={"validation_fraction": 0.0}, optimizer={"batch": 1}), structures)

@@ -24,7 +24,7 @@ ONLY_RESPONSES = {name: 0.0 for name in QUANTITIES} | dict.fromkeys(RESPONSES, 1
 
 
 def displaced(seed):
-    """A crystal without inversion, near one configuration."""
+    """Return a crystal without inversion symmetry, close to one configuration."""
     positions, cell = geometry(1)
     return positions + 0.04 * np.random.default_rng(seed).normal(size=positions.shape), cell
 
@@ -50,7 +50,7 @@ def teacher():
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter, size in ((sites.w3, 0.1), (sites.b3, 0.3)):
-            of_field = parameter[..., 2:]  # all but energy and trace
+            of_field = parameter[..., 2:]  # all except energy and trace
             of_field += size * torch.randn(of_field.shape, generator=generator, dtype=torch.float64)
     return Enthalpy([sites.requires_grad_(False)], SPECIES, CUTOFF, RADIAL, ZBL)
 
@@ -79,7 +79,7 @@ def rms(x):
     return float(np.sqrt(np.square(x).mean()))
 
 
-def test_frames_give_what_the_model_gives(teacher):
+def test_frames_give_the_predictions_of_the_model(teacher):
     structure = labelled(teacher, 1, fields(1)[0], QUANTITIES)
     frame, directions = frame_of(structure), torch.eye(3, dtype=torch.float64)
     result = predict(teacher.members[0], [frame, frame], directions.expand(2, 3, 3), create_graph=False)
@@ -90,6 +90,7 @@ def test_frames_give_what_the_model_gives(teacher):
     assert np.abs(second - structure.polarizability).max() > 0.1
 
 
+@pytest.mark.extended
 def test_training_recovers_the_nonlinear_response(teacher):
     drawn = fields(8)
     structures = [labelled(teacher, k, scale * drawn[k]) for k in range(8) for scale in (1, 0)]
@@ -110,7 +111,7 @@ def test_training_recovers_the_nonlinear_response(teacher):
     seen, unseen = (range(8), drawn), (range(100, 104), fields(4)[::-1])
     assert wrong(3, "dipole", *seen) < 0.5 * wrong(2, "dipole", *seen)
     for name in ("curved", "alpha"):
-        assert wrong(2, name, *unseen) == pytest.approx(1)  # linear whatever it learned
+        assert wrong(2, name, *unseen) == pytest.approx(1)  # a model of second order is linear
         assert wrong(3, name, *seen) < 0.35
         assert wrong(3, name, *unseen) < 0.6
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from helpers.enthalpy_teacher import CUTOFF, FIELD, QUANTITIES, RADIAL, SPECIES, ZBL, config, labelled
+from helpers.grid import grid
 from helpers.training_runs import Stop, stop_at
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.structures.extxyz import write_dataset
@@ -16,16 +17,18 @@ from tnep_calc.training.enthalpy.frames import make_frame
 from tnep_calc.training.enthalpy.prediction import errors, predict
 from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("field", [None, FIELD])
-def test_frames_give_what_the_model_gives(teacher, field):
+def test_frames_give_the_predictions_of_the_model(teacher, field):
     structure = labelled(teacher, 1, field)
     frame = make_frame(structure, SPECIES, CUTOFF, RADIAL, torch.float64, zbl=ZBL)
     directions = torch.eye(3, dtype=torch.float64)
     result = predict(teacher.members[0], [frame, frame], directions.expand(2, 3, 3), create_graph=False)
     found = errors(frame, result[1], directions)
     assert set(found) == set(QUANTITIES)
-    # the label of the Born charges has the sum rule imposed, which the teacher fulfils
+    # labels of Born charges have the sum rule imposed, which the teacher obeys
     assert max(float(error.detach().abs().max()) for error in found.values()) < 1e-10
     assert float(frame.repulsion[0]) > 1e-3 and float(frame.repulsion[1].abs().max()) > 1e-3
 
@@ -61,9 +64,9 @@ def test_resume_is_exact(teacher, tmp_path):
         other.restore(tmp_path / "c.pt")
 
 
-@pytest.mark.parametrize("steps", [1, 7, 13])
+@pytest.mark.parametrize("steps", grid([1, 7, 13], [7]))
 def test_resume_within_a_pass_is_exact(teacher, tmp_path, monkeypatch, steps):
-    """A checkpoint by time falls anywhere between two steps; a pass has 5 of them."""
+    """A checkpoint by time can fall between any two steps; a pass has 5 steps."""
     structures = [labelled(teacher, k) for k in range(6)]
     made = config(optimizer={"batch": 1})
     straight = EnthalpyTrainer(made, structures)
@@ -85,7 +88,7 @@ def test_resume_within_a_pass_is_exact(teacher, tmp_path, monkeypatch, steps):
 
 
 def test_a_run_is_made_longer(teacher, tmp_path):
-    """From its step on it is a run of the new length: the learning rate is the one that the longer schedule has."""
+    """From then on it equals a run of the new length: the learning rate is that of the longer schedule."""
     structures = [labelled(teacher, k) for k in range(6)]
     short = EnthalpyTrainer(config(optimizer={"epochs": 2}), structures)
     short.run(checkpoint=tmp_path / "c.pt")
@@ -95,7 +98,7 @@ def test_a_run_is_made_longer(teacher, tmp_path):
     assert longer.learning_rate(longer.step) == pytest.approx(0.01 * (0.505 + 0.495 * np.cos(np.pi / 3)), rel=1e-12)
     longer.run()
     assert [row["epoch"] for row in longer.history] == [2, 3, 4, 5, 6]
-    again = EnthalpyTrainer(config(optimizer={"epochs": 1}), structures)  # less than is done: finished
+    again = EnthalpyTrainer(config(optimizer={"epochs": 1}), structures)  # fewer than done: finished
     again.restore(tmp_path / "c.pt")
     assert again.finished
 
@@ -140,7 +143,7 @@ def test_folded_dipole(teacher):
 def test_weights_of_structures(teacher):
     def trained(*weights):
         structures = [replace(labelled(teacher, k), weight=w) for k, w in enumerate(weights)]
-        optimizer = {"epochs": 2, "polarizability": "gradient"}  # which weights ask for
+        optimizer = {"epochs": 2, "polarizability": "gradient"}  # as the weights require
         trainer = EnthalpyTrainer(config(data={"validation_fraction": 0.0}, optimizer=optimizer), structures)
         trainer.run()
         return trainer.sites.w1.detach()

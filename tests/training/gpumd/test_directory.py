@@ -1,4 +1,4 @@
-"""Training folders of GPUMD: both engines, prediction, interruption, and what other programs read from the results."""
+"""Training folders of GPUMD: both engines, prediction, interruption, and reading the results with other programs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +40,9 @@ def test_other_programs_read_the_results(make, kind, engine):
         for name, column in zip(names[kind], columns, strict=True):
             data = calorine.get_parity_data(structures, name, flatten=True)
             rmse = float(np.sqrt(((data.predicted - data.target) ** 2).mean()))
-            if split == "test" or engine == "gradient":  # in training, SNES has the error of the last batch only
+            if (
+                split == "test" or engine == "gradient"
+            ):  # during training, SNES reports only the error of the last batch
                 assert loss[column].iloc[-1] == pytest.approx(rmse, abs=2e-5), (split, name)
     for k, structure in enumerate(test):
         if kind == "dipole":
@@ -54,14 +56,14 @@ def test_stress_is_the_virial_over_the_volume_in_gpa(make):
     virial, stress = np.loadtxt(folder / "virial_train.out"), np.loadtxt(folder / "stress_train.out")
     factors = [len(s) / s.volume * 160.21766 for s in (random_structure(k, SYMBOLS[k % 3]) for k in range(5))]
     np.testing.assert_allclose(stress, virial * np.array(factors)[:, None], rtol=2e-5)
-    assert rows(folder)[-1][7:] == [0, 0, 0]  # no test set
+    assert rows(folder)[-1][7:] == [0, 0, 0]  # without a test set
 
 
 @pytest.mark.parametrize("row", [1, 3])
-def test_a_killed_evolution_goes_on_bit_by_bit(make, row):
+def test_a_killed_evolution_resumes_bit_for_bit(make, row):
     folders = [make("dipole", name=name) for name in ("whole", "killed")]
     for folder in folders:
-        (folder / "loss.out").write_text(HISTORY)  # rows of a previous run stay
+        (folder / "loss.out").write_text(HISTORY)  # rows of a previous run are kept
     run = RunOptions(engine="snes")
     run_directory(folders[0], run)
     interrupted(folders[1], row)
@@ -90,14 +92,14 @@ def test_more_generations_and_restarts(make):
         run_directory(folder, run)
 
 
-def test_restart_begins_anew(make, caplog):
+def test_restart_starts_from_scratch(make, caplog):
     folder = make("dipole", test=False)
     run = RunOptions(engine="snes")
     names = ("nep.restart", "loss.out", "nep.txt")
     run_directory(folder, run)
     first = {name: (folder / name).read_bytes() for name in names}
     (folder / "tnep_checkpoint.pt").unlink()
-    run_directory(folder, run)  # as GPUMD does: from nep.restart, with generations counted anew
+    run_directory(folder, run)  # like GPUMD: from nep.restart, counting generations from 0
     assert [row[0] for row in rows(folder)] == [2, 4, 6, 8] * 2
     second = (folder / "nep.restart").read_bytes()
     assert second != first["nep.restart"]
@@ -117,7 +119,7 @@ def test_restart_begins_anew(make, caplog):
 @pytest.mark.parametrize(
     ("kind", "changes", "run", "message"),
     [
-        ("dipole", {}, {"threads": 0}, "--threads must be at least 1, got 0"),
+        ("dipole", {}, {"threads": -1}, r"--threads must be 0 \(by the number of atoms\) or more, got -1"),
         ("dipole", {}, {"memory_gb": -1.0}, "--memory must be a positive number of GB, got -1"),
         ("dipole", {}, {"steps": 0}, "--steps must be at least 1, got 0"),
         ("dipole", {"generation": 0}, {"engine": "snes"}, "'generation' is 0: nothing to train"),
@@ -140,7 +142,7 @@ def test_restart_begins_anew(make, caplog):
         ),
     ],
 )
-def test_what_cannot_be_is_said_in_words_of_the_folder(make, kind, changes, run, message):
+def test_errors_name_options_and_files_of_the_folder(make, kind, changes, run, message):
     folder = make(kind, **changes)
     with pytest.raises(InputError, match=message):
         run_directory(folder, RunOptions(**run))
@@ -149,7 +151,7 @@ def test_what_cannot_be_is_said_in_words_of_the_folder(make, kind, changes, run,
 
 @pytest.mark.parametrize("engine", ["snes", "gradient"])
 def test_cutoffs_of_species(make, engine):
-    """Errors while training are those of the finished file, whose cutoffs are read by the reference model."""
+    """Errors during training equal those of the final file, evaluated by the reference model."""
     folder = make("dipole", generation=4, batch=100, cutoff=((3.7, 3.4), (3.1, 3.0)))
     run_directory(folder, RunOptions(engine=engine, steps=4 if engine == "gradient" else None))
     np.testing.assert_array_equal(read_nep(folder / "nep.txt").angular_cutoffs, [3.4, 3.0])
@@ -159,7 +161,7 @@ def test_cutoffs_of_species(make, engine):
 
 
 def test_fine_tuning(make, tmp_path, caplog):
-    """A run goes on from a model of more species; what it would do first is what that model predicts."""
+    """A run starts from a model of more species; its initial predictions are those of that model."""
     caplog.set_level("INFO")
     first = make("dipole", test=False, name="first", species=("B", "H", "N"), generation=40)
     run_directory(first, RunOptions(steps=20))
@@ -188,7 +190,7 @@ def test_fine_tuning(make, tmp_path, caplog):
 
 
 @pytest.mark.parametrize("engine", ["snes", "gradient"])
-def test_targets_of_atoms(make, engine):
+def test_atomic_targets(make, engine):
     folder = make("dipole", atomic_v=True, generation=4)
     run_directory(folder, RunOptions(engine=engine, steps=4 if engine == "gradient" else None))
     table = np.loadtxt(folder / "dipole_test.out")
@@ -267,8 +269,8 @@ def test_copies_and_import_of_the_scaling(make):
     scale = read_nep(folder / "nep.txt").q_scaler
     other = make("dipole", test=False, name="other", import_q_scaler=True, save_potential=(4, 1, 0))
     (other / "nep.txt").write_text((folder / "nep.txt").read_text())
-    write_xyz(other / "train.xyz", range(2))  # fewer structures would give another scaling
-    for restart in (False, True):  # the copy is of what was imported, not of a result
+    write_xyz(other / "train.xyz", range(2))  # fewer structures would give a different scaling
+    for restart in (False, True):  # the copy is the imported file, not a result
         run_directory(other, RunOptions(engine="snes", restart=restart))
         assert (other / "nep.txt.old").read_bytes() == (folder / "nep.txt").read_bytes()
     np.testing.assert_array_equal(read_nep(other / "nep.txt").q_scaler, scale)
@@ -291,10 +293,10 @@ def test_the_report_has_the_settings_that_were_used(make):
     assert report.axes[0] == "generation" and settings["engine"] == "snes" and settings["generations done"] == "8"
     assert settings["population"] == "10" and settings["lambda_1"] == "0.5"
     (folder / "tnep_checkpoint.pt").write_bytes(b"")
-    assert dict(read_run(folder).settings)["engine"].startswith("not known")
+    assert dict(read_run(folder).settings)["engine"].startswith("unknown")
 
 
-def test_an_interrupted_command_says_how_it_goes_on(make, capsys, monkeypatch):
+def test_an_interrupted_command_says_how_to_resume(make, capsys, monkeypatch):
     import tnep_calc.training.gpumd.folder as module
 
     def stop(path, text):
@@ -302,7 +304,7 @@ def test_an_interrupted_command_says_how_it_goes_on(make, capsys, monkeypatch):
 
     monkeypatch.setattr(module, "append_row", stop)
     assert main(["train", str(make("dipole")), "--engine", "snes", "-q"]) == 130
-    assert "the same command, without --restart, goes on from the last checkpoint" in capsys.readouterr().err
+    assert "the same command, without --restart, resumes from the last checkpoint" in capsys.readouterr().err
 
 
 def test_command_line(make, capsys):

@@ -31,7 +31,7 @@ def lines(caplog, word):
 
 @pytest.mark.parametrize("kind", ["dipole", "polarizability"])
 def test_the_best_model_is_kept(make, caplog, monkeypatch, kind):
-    """Five structures say little of others: the error on test.xyz soon rises, and the rows of loss.out show it."""
+    """Five training structures overfit: the error on test.xyz soon rises, and the rows of loss.out show it."""
     caplog.set_level(logging.INFO)
     folder = make(kind, **LONG)
     write, so_far = folder_module.append_row, []
@@ -54,15 +54,15 @@ def test_the_best_model_is_kept(make, caplog, monkeypatch, kind):
     assert rmse(folder / f"{kind}_test.out") == pytest.approx(table[best, 5], abs=2e-5)
     assert rmse(folder / f"{kind}_train.out") == pytest.approx(table[best, 4], abs=2e-5)
     (line,) = lines(caplog, "patience")
-    assert line.endswith("the errors on test.xyz are a little too small")
+    assert line.endswith("so its errors on test.xyz are slightly too small")
     steps = int(table[-1, 0]), int(table[best, 0])
     assert lines(
         caplog, f"stopped after {steps[0]} of 400 steps; nep.txt is that of step {steps[1]}, with the smallest"
     )
 
 
-def test_a_start_that_is_never_bettered_is_the_result(make):
-    """A model on its own training structures, while it is trained on others."""
+def test_initial_parameters_that_are_never_improved_are_the_result(make):
+    """test.xyz has the training structures of the model to start from, train.xyz has others."""
     first = make("dipole", name="first", test=False, generation=200)
     run_directory(first)
     folder = make("dipole", name="second", generation=200, output_interval=5)
@@ -75,7 +75,7 @@ def test_a_start_that_is_never_bettered_is_the_result(make):
     )
 
 
-def test_a_model_that_gets_better_is_trained_to_the_end(make, caplog):
+def test_a_model_that_keeps_improving_is_trained_to_the_end(make, caplog):
     caplog.set_level(logging.INFO)
     folder = make("dipole", generation=20, output_interval=5)
     (folder / "test.xyz").write_text((folder / "train.xyz").read_text())
@@ -86,7 +86,7 @@ def test_a_model_that_gets_better_is_trained_to_the_end(make, caplog):
 
 
 def test_a_potential_with_repulsion(make):
-    """The targets of test.xyz are without the repulsion in training too: its error is that of train.xyz here."""
+    """The repulsion is subtracted from the targets of test.xyz too: here its error equals that of train.xyz."""
     folder = make("potential", zbl=2.0, generation=12, output_interval=4)
     (folder / "test.xyz").write_text((folder / "train.xyz").read_text())
     run_directory(folder, RunOptions(patience=2))
@@ -97,7 +97,7 @@ def test_a_potential_with_repulsion(make):
 
 
 @pytest.mark.parametrize("atomic", [False, True])
-def test_without_patience_all_steps_are_made_and_the_last_is_kept(make, atomic):
+def test_without_patience_all_steps_are_done_and_the_last_is_kept(make, atomic):
     folder = make("dipole", generation=100, output_interval=5, atomic_v=atomic)
     run_directory(folder)
     table = np.array(rows(folder))
@@ -106,16 +106,16 @@ def test_without_patience_all_steps_are_made_and_the_last_is_kept(make, atomic):
     assert rmse(folder / "dipole_test.out") * factor == pytest.approx(table[-1, 5], abs=2e-5)
 
 
-def test_without_test_set_there_is_nothing_to_watch(make):
+def test_patience_needs_a_test_set(make):
     first, second = make("dipole", name="first"), make("dipole", name="second", test=False)
     before = sorted(path.name for path in first.iterdir())
-    with pytest.raises(InputError, match="second: --patience needs a test.xyz, whose loss tells when to stop"):
+    with pytest.raises(InputError, match="second: --patience needs a test.xyz, whose loss decides when to stop"):
         run_directories([first, second], RunOptions(patience=3))
     assert sorted(path.name for path in first.iterdir()) == before
 
 
-def test_folders_together_are_folders_alone(make):
-    """What they share has the structures of test.xyz, too; without batches, which are drawn from those of all."""
+def test_folders_trained_together_equal_folders_trained_alone(make):
+    """The shared moments include test.xyz; there are no batches here, as these are drawn from all folders."""
     run = RunOptions(patience=3, restarts=2)
     folders = [make("dipole", name=name, **{**LONG, "batch": 10}) for name in ("first", "second", "alone")]
     for folder in folders[1:]:
@@ -129,8 +129,8 @@ def test_folders_together_are_folders_alone(make):
 
 
 @pytest.mark.parametrize("patience", [0, 100])
-def test_the_best_of_several_starts_goes_on(make, caplog, monkeypatch, patience):
-    """It is chosen by the loss on train.xyz, with patience by that on test.xyz."""
+def test_the_best_of_several_starts_is_kept(make, caplog, monkeypatch, patience):
+    """It is chosen by the loss on train.xyz, or, with patience, by that on test.xyz."""
     from tnep_calc.training.nep.trainer import Trainer
 
     caplog.set_level(logging.INFO)
@@ -153,14 +153,14 @@ def test_the_best_of_several_starts_goes_on(make, caplog, monkeypatch, patience)
     assert lines(caplog, f"start {best} of 5 is the best after 50 steps")
     assert rows(folder)[-1][0] == 70 and rows(folder)[9][0] == 50
     if not patience:
-        assert losses["train"][best - 1] < losses["train"][0]  # else one start would do
+        assert losses["train"][best - 1] < losses["train"][0]  # else the test would pass with a single start
 
 
-def test_a_model_to_start_from_is_one_start(make):
+def test_a_model_to_start_from_excludes_several_starts(make):
     first = make("dipole", name="first", test=False)
     run_directory(first)
     folder = make("dipole", name="second", test=False)
-    with pytest.raises(InputError, match="--restarts needs random parameters, and those of a model are given"):
+    with pytest.raises(InputError, match="--restarts needs random initial parameters, but --start or fine_tune"):
         run_directory(folder, RunOptions(start=first / "nep.txt", restarts=2))
 
 
@@ -175,7 +175,7 @@ def test_moments_are_streamed_to_the_given_folder(make, tmp_path, monkeypatch, c
 
     monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
     (tmp_path / "scratch").mkdir()
-    monkeypatch.chdir(tmp_path)  # where a relative path starts
+    monkeypatch.chdir(tmp_path)  # relative paths start here
     folder = make("dipole")
     run_directory(
         folder, RunOptions(scratch="scratch", memory_gb=1e-4 if engine == "gradient" else 2e-5, engine=engine)

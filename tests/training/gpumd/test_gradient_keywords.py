@@ -1,4 +1,4 @@
-"""Keywords of nep.in that are those of the evolution strategy by origin, with the gradient engine: honoured or refused."""
+"""Keywords of the evolution strategy in nep.in, with the gradient engine: each is used or refused."""
 
 import logging
 from types import SimpleNamespace
@@ -73,7 +73,7 @@ def test_the_steps_of_several_starts_count_too(make):
         config(folder, restarts=3)
 
 
-def test_a_run_makes_no_more_steps(make, caplog):
+def test_a_run_does_not_exceed_the_limit(make, caplog):
     caplog.set_level(logging.INFO)
     folder = make("dipole", generation=8, output_interval=4, test=False)
     run_directory(folder)
@@ -93,13 +93,13 @@ def test_weight_decay_by_default_and_without(lambdas, expected):
 
 
 def test_weight_decay_of_the_published_dipole_model():
-    """0.001 and 0.001, of a default of sqrt(1e-6 * 8605 / 6): the file has so many numbers but for the scaling."""
+    """0.001 and 0.001, with a default of sqrt(1e-6 * 8605 / 6): 8605 numbers are in the file without the scaling."""
     given = read_nep_in(shared_data("tnep/qm7b/dipole/nep.in"))
     assert weight_decay(given) == pytest.approx(1e-6 * 0.001 / np.sqrt(1e-6 * 8605 / 6), rel=1e-12)
 
 
-def test_the_penalty_is_what_is_minimised(make, caplog):
-    """A large penalty draws all parameters to 0, and loss.out has it as L2; none leaves them alone."""
+def test_the_penalty_is_minimised(make, caplog):
+    """A large penalty pulls all parameters to 0, and loss.out has it as L2; without one they are not pulled."""
     caplog.set_level(logging.INFO)
     sizes = []
     for name, value in (("none", 0.0), ("much", 1e6)):
@@ -125,7 +125,7 @@ def without(folder, keyword):
     ("interval", "expected"), [(3, [3, 6, 9, 12, 15, 18, 21, 24, 27, 28]), (7, [7, 14, 21, 28]), (None, [20, 28])]
 )
 def test_rows_at_every_interval(make, caplog, interval, expected):
-    """Also in L-BFGS, from step 14 on, which does several steps at a time."""
+    """Rows come at every interval, also in L-BFGS (from step 14 on), which does several steps at a time."""
     caplog.set_level(logging.INFO)
     folder = make("dipole", generation=28, output_interval=interval or 5)
     if interval is None:
@@ -141,14 +141,14 @@ def test_an_interval_larger_than_the_run(make, caplog):
     run_directory(folder)
     assert [row[0] for row in rows(folder)] == [28]
     (line,) = lines(caplog, "output_interval")
-    assert line.endswith("output_interval 1000: the run has 28 steps, so that loss.out gets a row at the end only")
+    assert line.endswith("output_interval 1000: the run has only 28 steps, so loss.out gets one row, at the end")
 
 
 @pytest.mark.parametrize(
     ("naming", "pattern"), [(0, "nep_gen{}.txt"), (1, "nep_y20??_m??_d??_h??_m??_s??_generation{}.txt")]
 )
 def test_copies_of_the_model(make, naming, pattern):
-    """Copies come between rows of loss.out too, with L-BFGS at exactly these steps."""
+    """Copies are also written between rows of loss.out; L-BFGS stops at exactly these steps."""
     folder = make("dipole", generation=28, output_interval=9, save_potential=(6, naming, 0), test=False)
     run_directory(folder)
     kept = {n: list(folder.glob(pattern.format(n))) for n in (6, 12, 18, 24)}
@@ -169,8 +169,8 @@ def test_copies_of_the_model(make, naming, pattern):
 
 
 @pytest.mark.parametrize("kind", ["potential", "dipole", "polarizability"])
-def test_tables_of_training_are_renewed_while_it_runs(make, monkeypatch, kind):
-    """With the model and the row of loss.out; of a potential with what the repulsion adds."""
+def test_tables_of_training_are_updated_during_the_run(make, monkeypatch, kind):
+    """They are updated with the model and the row of loss.out; those of a potential include the repulsion."""
     changes = {"zbl": 2.0} if kind == "potential" else {}
     folder = make(kind, generation=8, output_interval=4, **changes)
     seen = []
@@ -197,7 +197,7 @@ def test_tables_of_training_are_renewed_while_it_runs(make, monkeypatch, kind):
 
 
 def test_tables_of_training_do_not_take_more_than_their_share(make, monkeypatch):
-    """A renewal of 1 s is followed by one only 50 s later."""
+    """After an update that took 1 s, the next one comes 50 s later."""
     from tnep_calc.training.gpumd import gradient
 
     clock, written = [0.0], []
@@ -212,7 +212,7 @@ def test_tables_of_training_do_not_take_more_than_their_share(make, monkeypatch)
     reports = gradient.Reports(SimpleNamespace(folder=Folder(make("dipole"))))
     for now in (0.0, 10.0, 50.9, 51.1, 60.0, 103.0):
         clock[0] = now
-        reports._renew({})
+        reports._update_train_files({})
     assert written == [1.0, 52.1, 104.0]
 
 
@@ -233,7 +233,7 @@ def test_a_neuron_for_the_constants_of_species(make, caplog, kind):
     assert not (folder / "tnep_checkpoint.pt").exists()
 
 
-# -- what has no meaning -------------------------------------------------------------------------------------------
+# -- refusals ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -250,15 +250,15 @@ def test_a_neuron_for_the_constants_of_species(make, caplog, kind):
         ),
     ],
 )
-def test_what_cannot_be_honoured_is_refused(make, changes, message):
+def test_unsupported_keywords_are_refused(make, changes, message):
     folder = make("potential", **changes)
     with pytest.raises(InputError, match=message):
         run_directory(folder, RunOptions(steps=2))
     assert sorted(path.name for path in folder.iterdir()) == ["nep.in", "test.xyz", "train.xyz"]
 
 
-def test_defaults_that_are_written_out_pass(make, caplog):
-    """As calorine's tutorials write them; nothing is a warning, and population is explained once."""
+def test_explicit_defaults_are_accepted(make, caplog):
+    """calorine's tutorials write them; there is no warning, and population is explained once."""
     caplog.set_level(logging.INFO)
     folder = make("dipole", test=False)
     text = format_nep_in(options("dipole")) + "initial_para 1.0\nsigma0 0.1\nsave_potential 100000 1 0\n"
@@ -266,23 +266,23 @@ def test_defaults_that_are_written_out_pass(make, caplog):
     run_directory(folder)
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
     (line,) = lines(caplog, "population")
-    assert line.endswith("the gradient engine has the exact one")
+    assert line.endswith("the gradient engine computes the exact one")
 
 
 def test_a_folder_of_the_evolution_strategy(make, caplog):
-    """One message says what is there, and both ways to go on."""
+    """One message names the file and both ways to continue."""
     folder = make("dipole", generation=4, test=False)
     run_directory(folder, RunOptions(engine="snes"))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(InputError) as error:
         run_directory(folder)
     assert str(error.value) == (
-        f"{folder / 'nep.restart'}: GPUMD and --engine snes go on from this search distribution, which the gradient "
-        "engine does not have: use --engine snes to resume, or --restart to start from scratch (the file becomes nep.restart.old)"
+        f"{folder / 'nep.restart'}: GPUMD and --engine snes resume from this search distribution, which the gradient "
+        "engine cannot use: use --engine snes to resume, or --restart to start from scratch (the file becomes nep.restart.old)"
     )
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     (folder / "tnep_checkpoint.pt").unlink()  # as GPUMD leaves it
-    with pytest.raises(InputError, match="nep.restart: GPUMD and --engine snes go on"):
+    with pytest.raises(InputError, match="nep.restart: GPUMD and --engine snes resume"):
         run_directory(folder)
     run_directory(folder, RunOptions(restart=True))
     assert (folder / "nep.restart.old").read_bytes() == before["nep.restart"]

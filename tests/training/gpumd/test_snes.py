@@ -19,7 +19,7 @@ from tnep_calc.io.gpumd.xyz import GpumdFrame, read_gpumd_xyz
 from tnep_calc.training.common.checkpoint import save_checkpoint
 from tnep_calc.training.gpumd.keywords import model_config
 from tnep_calc.training.gpumd.reference import evaluate
-from tnep_calc.training.gpumd.snes.fitness import Fitness, deal
+from tnep_calc.training.gpumd.snes.fitness import Fitness, deal_batches
 from tnep_calc.training.gpumd.snes.parameters import ParameterOrder
 from tnep_calc.training.gpumd.snes.strategy import SNES, sigma_rate, utilities
 from tnep_calc.training.gpumd.snes.trainer import SnesTrainer
@@ -91,7 +91,7 @@ def published(name):
 
 
 @pytest.mark.parametrize("name", ["qm7b/dipole", "qm7b/polarizability", "pbte"])
-def test_the_order_of_parameters_is_that_of_the_file(name):
+def test_parameters_are_in_the_order_of_the_file(name):
     folder, _, layout, vector, q_scaler, _ = published(name)
     reference = read_nep(folder / "nep.txt")
     text = format_nep(layout.to_nep(vector, q_scaler, reference.max_neighbors))
@@ -100,7 +100,7 @@ def test_the_order_of_parameters_is_that_of_the_file(name):
 
 # The output biases count in GPUMD's polarizability examples (of 2023), but not in that for a potential, nor in 5.6.
 @pytest.mark.parametrize(("name", "biases"), [("qm7b/dipole", 0), ("pbte", 0), ("qm7b/polarizability", 2)])
-def test_regularisation_is_that_of_the_published_loss(name, biases):
+def test_regularisation_equals_the_published_loss(name, biases):
     _, given, layout, vector, _, last = published(name)
     snes = SNES(layout.labels, len(given.species), given.population, given.sigma0, 0)
     l1, l2 = (float(values[0, -1]) for values in snes.regularisation(vector[None]))
@@ -133,7 +133,7 @@ def test_labels_and_regularisation_by_species():
 
 
 @pytest.mark.parametrize("kind", ["potential", "dipole", "polarizability", "atomic dipole", "atomic polarizability"])
-def test_errors_are_those_of_the_model_file(kind):
+def test_errors_equal_those_of_the_model_file(kind):
     atomic, kind = "atomic" in kind, kind.split()[-1]
     given, frames = options(kind, atomic_v=atomic), make_frames(atomic=atomic)
     layout = ParameterOrder(model_config(given))
@@ -153,8 +153,8 @@ def test_errors_are_those_of_the_model_file(kind):
 
 
 @pytest.mark.parametrize("kind", ["potential", "dipole", "polarizability"])
-def test_a_population_has_the_predictions_of_its_model_files(kind):
-    """More individuals than are predicted at a time, with centres that have no neighbours among them."""
+def test_predictions_of_a_population_equal_those_of_model_files(kind):
+    """With more individuals than are predicted at a time, and some centres without neighbours."""
     given = options(kind, l_max=(4, 2, 1, 1, 1, 1, 1))
     layout = ParameterOrder(model_config(given))
     frames = [*make_frames(), GpumdFrame(random_structure(9, "B", pbc=False))]
@@ -185,12 +185,12 @@ def test_errors_of_a_species_are_those_of_the_structures_that_have_it():
         assert float(rmse[0, t]) == pytest.approx(float(alone[0, -1]), rel=1e-6)
 
 
-def test_a_population_is_evaluated_like_its_members_and_batches_like_the_whole():
+def test_errors_of_populations_and_batches_equal_those_of_single_evaluations():
     given = options("polarizability", batch=2)
     layout, frames = ParameterOrder(model_config(given)), make_frames()
     population = draw(layout, 7)
     fitness = Fitness(layout, given, frames, 1.0)
-    assert fitness.batches == deal(frames, 2) and sorted(map(len, fitness.batches)) == [1, 2, 2]
+    assert fitness.batches == deal_batches(frames, 2) and sorted(map(len, fitness.batches)) == [1, 2, 2]
     together = fitness.errors(population, [0, 1, 2])[0]["polarizability"]
     whole = Fitness(layout, replace(given, batch=9), frames, 1.0)
     for p in range(7):
@@ -241,10 +241,10 @@ def test_batches_are_dealt_by_energy_per_atom():
     frames = make_frames()
     energies = [-1.0, -5.0, -3.0, -2.0, -4.0]
     frames = [replace(f, structure=replace(f.structure, energy=e * len(f))) for f, e in zip(frames, energies)]  # noqa: B905
-    assert deal(frames, 2) == [[1, 3], [4, 0], [2]]
-    assert deal(frames, 5) == [[1, 4, 2, 3, 0]]
+    assert deal_batches(frames, 2) == [[1, 3], [4, 0], [2]]
+    assert deal_batches(frames, 5) == [[1, 4, 2, 3, 0]]
     unlabelled = [replace(f, structure=replace(f.structure, energy=None)) for f in frames]
-    assert deal(unlabelled, 3) == [[0, 2, 4], [1, 3]]
+    assert deal_batches(unlabelled, 3) == [[0, 2, 4], [1, 3]]
 
 
 def test_descriptor_scaling_spans_all_atoms():
@@ -264,7 +264,7 @@ def test_descriptor_scaling_spans_all_atoms():
 # -- training --------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_generation_moves_by_regularisation_alone():
+def test_only_regularisation_moves_the_first_generation():
     given = options("dipole", lambda_1=0.3, lambda_2=0.2)
     trainer = SnesTrainer(given, make_frames())
     reference = SNES(trainer.layout.labels, 2, given.population, given.sigma0, trainer.seed)
@@ -287,7 +287,7 @@ def test_the_first_generation_moves_by_regularisation_alone():
     assert trainer.train_errors() == pytest.approx([float(rmse[best, -1])], rel=1e-5)
 
 
-def test_the_bias_of_a_potential_takes_off_the_mean_error():
+def test_the_bias_of_a_potential_removes_the_mean_error():
     trainer = SnesTrainer(options("potential"), make_frames())
     for _ in range(3):
         trainer.step()
@@ -299,7 +299,7 @@ def test_the_bias_of_a_potential_takes_off_the_mean_error():
     assert trainer.train_errors() == pytest.approx(expected, rel=1e-3)
 
 
-def test_training_lowers_the_error_and_is_repeated_by_its_seed():
+def test_training_lowers_the_error_and_is_reproducible():
     # targets that a model of the same shape can give: the susceptibility convention is a matter of the data alone
     given = options("polarizability", population=20, lambda_1=1e-4, lambda_2=1e-4, batch=3)
     layout, frames = ParameterOrder(model_config(given)), make_frames()
@@ -320,7 +320,7 @@ def test_training_lowers_the_error_and_is_repeated_by_its_seed():
     assert not torch.equal(short[0].snes.mu, short[2].snes.mu)
 
 
-def test_a_published_restart_goes_on_where_gpumd_stopped(tmp_path):
+def test_a_published_restart_continues_where_gpumd_stopped(tmp_path):
     folder = shared_data("tnep/atomic_dipole_water")
     given = replace(read_nep_in(folder / "nep.in"), population=20)
     frames = read_gpumd_xyz(folder / "train.xyz.gz", given.species, given.kind, atomic=True)[:1]
@@ -335,7 +335,7 @@ def test_a_published_restart_goes_on_where_gpumd_stopped(tmp_path):
     assert trainer.train_errors()[0] == pytest.approx(last[4], rel=0.2)  # of 1 structure instead of 80
 
 
-def test_a_state_has_all_that_decides_what_comes_next(tmp_path):
+def test_a_state_is_complete(tmp_path):
     given, frames = options("dipole", import_q_scaler=True, batch=2), make_frames()
     n = given.n_parameters
     start = np.linspace(-1, 1, n), np.linspace(0.1, 0.2, n)
@@ -372,7 +372,7 @@ def test_full_batches_use_all_structures_in_every_generation():
 
 @pytest.mark.parametrize("zero", [{"lambda_v": 0.0}, {"lambda_f": 0.0}, {"lambda_e": 0.0, "lambda_v": 0.0}])
 def test_errors_of_zero_weight_are_reported_too(zero):
-    """In the columns of loss.out are errors of the elite on its batch, whatever they weigh in training."""
+    """loss.out has all errors of the elite on its batch, also those without a weight."""
     given, frames = options("potential", batch=3, **zero), make_frames()
     trainer = SnesTrainer(given, frames)
     for _ in range(2):
@@ -384,9 +384,9 @@ def test_errors_of_zero_weight_are_reported_too(zero):
     assert min(expected) > 0 and trainer.train_errors() == pytest.approx(expected, rel=1e-3)
 
 
-def test_targets_must_be_of_a_sound_size():
+def test_targets_must_be_finite_and_moderate():
     bad = [replace(f, structure=replace(f.structure, dipole=np.full(3, 1e30))) for f in make_frames()]
     trainer = SnesTrainer(options("dipole"), bad)
     trainer.step()
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(InputError, match="no loss of generation 1 is finite"):
         trainer.step()

@@ -1,6 +1,6 @@
-"""The evolution strategy on a GPU: losses are computed there, all that decides the run stays on the CPU.
+"""The evolution strategy on a GPU: losses are computed there, random numbers and the state stay on the CPU.
 
-A simulated GPU has the numbers of the CPU, so all must be equal, bit by bit; where there is a GPU it is tried, too.
+A simulated GPU computes on the CPU, so all numbers must be equal bit for bit.  A real GPU is tested if there is one.
 """
 
 import logging
@@ -44,7 +44,7 @@ RUNS = {
     "dipoles of atoms": ("dipole", {"atomic_v": True}),
     "polarizabilities of atoms, streamed": ("polarizability", {"atomic_v": True}),
 }
-"""Kind and changes of ``nep.in`` of runs that differ in what is on the device."""
+"""Kind and changes of ``nep.in`` of runs with different data on the device."""
 
 
 def trainer(name, device="cpu", memory_gb=None):
@@ -62,7 +62,7 @@ def go_on(run, generations=6):
 
 
 def outcome(run):
-    """Return all that a run leaves; arrays, so that all of it is on the CPU."""
+    """Return all results of a run as arrays, which shows that they are on the CPU."""
     arrays = [run.snes.mu.numpy(), run.snes.sigma.numpy(), run.elite.vector.numpy(), run.fitness.q_scaler.numpy()]
     return [run.elite.total, run.train_errors(), format_nep(run.parameters())], arrays
 
@@ -74,7 +74,7 @@ def assert_same(one, other):
 
 
 def tensors_of(chunk):
-    """Yield what a generation needs of a chunk."""
+    """Yield the tensors of a chunk that a generation needs."""
     moments = chunk.load()
     yield from (*moments.arrays, moments.structure, moments.atom_row, moments.species, *chunk.targets.values())
     yield from (x for x in (chunk.known, chunk.structure, chunk.counts, chunk.weights, chunk.members))
@@ -83,7 +83,7 @@ def tensors_of(chunk):
 
 @pytest.fixture(autouse=True)
 def torch_only(monkeypatch):
-    """The native kernels are for the CPU alone; without them a run there has the numbers of another device."""
+    """Turn off the native kernels, which only the CPU has, so that a CPU run gives the numbers of another device."""
     monkeypatch.setattr(native, "available", lambda moments: False)
 
 
@@ -110,8 +110,8 @@ def test_a_whole_run_is_on_the_gpu(name):
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if "again" not in name])  # moments are computed on the CPU
-def test_generations_say_where_their_tensors_are(name):
-    """What is made without a device is on "meta", which has no values and goes with nothing else."""
+def test_generations_name_the_device_of_their_tensors(name):
+    """Tensors made without a device are on "meta", which has no values and cannot be combined with other devices."""
     plain, run = go_on(trainer(name)), trainer(name)
     torch.set_default_device("meta")
     try:
@@ -125,7 +125,7 @@ def test_generations_say_where_their_tensors_are(name):
 
 @pytest.mark.parametrize("first, second", [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")])
 @pytest.mark.parametrize("name", ["energies, forces, virials", "dipole", "polarizability", "potential, streamed"])
-def test_a_run_goes_on_on_another_device(name, first, second, tmp_path):
+def test_a_run_resumes_on_another_device(name, first, second, tmp_path):
     plain = go_on(trainer(name), 7)
     with simulated_gpu() as gpu:
         before = go_on(trainer(name, first), 3)
@@ -146,8 +146,8 @@ def test_a_structure_beyond_the_budget_is_refused():
 
 @pytest.mark.parametrize("name", ["energies, forces, virials", "dipoles of atoms", "polarizability"])
 @pytest.mark.parametrize("where", ["disk", "computed"])
-def test_moments_beyond_the_budget_change_nothing_but_rounding(name, where, monkeypatch):
-    """A batch is then several chunks, whose errors are added."""
+def test_moments_beyond_the_budget_change_only_rounding(name, where, monkeypatch):
+    """A batch then has several chunks, whose errors are added."""
     if where == "computed":
         monkeypatch.setattr(store, "_SPARE_DISK_GB", 1e9)
     whole = trainer(name)
@@ -188,7 +188,7 @@ def make_folder(path, kind="dipole", **changes):
 
 @pytest.mark.parametrize("kind", ["potential", "dipole", "polarizability"])
 def test_gpumd_folders(kind, tmp_path, caplog):
-    """Its files are those of the CPU, which also takes up the checkpoint."""
+    """Files equal those of the CPU, which can also resume from the checkpoint."""
     plain, there = (make_folder(tmp_path / name, kind) for name in ("plain", "there"))
     assert main(["train", plain, "--engine", "snes", "--quiet"]) == 0
     with simulated_gpu() as gpu, caplog.at_level(logging.INFO):
@@ -208,7 +208,7 @@ def test_gpumd_folders(kind, tmp_path, caplog):
     assert (tmp_path / "plain" / "nep.txt").read_bytes() == (tmp_path / "there" / "nep.txt").read_bytes()
 
 
-def test_a_killed_run_on_the_gpu_goes_on_bit_by_bit(tmp_path):
+def test_a_killed_run_on_the_gpu_resumes_bit_for_bit(tmp_path):
     whole, killed = (make_folder(tmp_path / name) for name in ("whole", "killed"))
     assert main(["train", whole, "--engine", "snes", "--quiet"]) == 0
     interrupted(killed, 3, "cuda", simulated_gpu)
@@ -219,7 +219,7 @@ def test_a_killed_run_on_the_gpu_goes_on_bit_by_bit(tmp_path):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
 
 
-def test_devices_that_are_not_there(tmp_path, monkeypatch, capsys):
+def test_absent_devices(tmp_path, monkeypatch, capsys):
     folder = make_folder(tmp_path / "run")
     with simulated_gpu():
         with pytest.raises(InputError, match="device 'cuda:1': there is no such GPU; there are cuda:0"):
@@ -252,7 +252,7 @@ def test_a_full_gpu_says_what_to_do(name, tmp_path, monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("name", RUNS)
 def test_a_real_gpu(name, tmp_path):
-    """Scaling and losses of a population are those of the CPU; a run goes on there."""
+    """Scaling and losses of a population equal those of the CPU; a run resumes there."""
     cpu, gpu = trainer(name), trainer(name, "cuda")
     assert {x.device for batch in gpu.fitness._data for chunk in batch for x in tensors_of(chunk)} == {gpu.device}
     go_on(cpu, 1)

@@ -28,7 +28,7 @@ SNES = RunOptions(engine="snes")
 WHOLE = ("B", "H", "N")
 FILES = ("../whole/model.txt", "../whole/model.restart")
 CUTOFFS = ((3.1, 3.0), (3.5, 3.2), (3.7, 3.0))
-"""Of the three species."""
+"""Cutoffs of the three species."""
 
 
 def foundation(folder, kind, zbl=None, seed=1, **changes):
@@ -52,7 +52,7 @@ def student(folder, kind, descriptor=(), **changes):
 
 @pytest.mark.parametrize("kind", ["potential", "dipole", "polarizability"])
 @pytest.mark.parametrize("species", [("N", "B"), ("N", "B", "H"), ("N",)])
-def test_the_means_predict_what_the_model_does(tmp_path, kind, species):
+def test_the_means_predict_the_same_as_the_model(tmp_path, kind, species):
     zbl = ZBL(1.0, 2.0, 0.7) if kind == "potential" else None
     whole = foundation(tmp_path / "whole", kind, zbl, cutoff=CUTOFFS)
     folder = student(tmp_path / "run", kind)
@@ -71,12 +71,12 @@ def test_the_means_predict_what_the_model_does(tmp_path, kind, species):
     for name, values in theirs.items():
         np.testing.assert_allclose(ours[name], values, rtol=0, atol=2e-6 * np.abs(values).max(), err_msg=name)
     assert tuned.species == species and set(ours) == set(theirs)
-    pairs = dict(np.loadtxt(whole / "model.restart"))  # a width goes with its mean
+    pairs = dict(np.loadtxt(whole / "model.restart"))  # widths are selected with their means
     np.testing.assert_array_equal(start.distribution[1], [pairs[m] for m in start.distribution[0]])
 
 
 @pytest.mark.parametrize("kind", ["potential", "dipole", "polarizability"])
-def test_the_distribution_is_the_one_that_calorine_cuts_out(tmp_path, kind):
+def test_the_distribution_equals_that_of_calorine(tmp_path, kind):
     calorine = pytest.importorskip("calorine.nep")
     whole, folder = foundation(tmp_path / "whole", kind), student(tmp_path / "run", kind, species=("B", "N"))
     model = calorine.read_model(str(whole / "model.txt"))
@@ -87,7 +87,7 @@ def test_the_distribution_is_the_one_that_calorine_cuts_out(tmp_path, kind):
 
 @pytest.fixture
 def trained(tmp_path):
-    """A finished run of our own with three species, in a folder beside those that go on from it."""
+    """Return the folder of a finished run with three species, from which the other folders start."""
     folder = tmp_path / "whole"
     folder.mkdir()
     write_nep_in(folder / "nep.in", options("dipole", species=WHOLE))
@@ -99,11 +99,11 @@ def trained(tmp_path):
 
 
 @pytest.mark.parametrize("descriptor", [(), ("1",), ("0",)])
-def test_coefficients_stay_if_they_are_not_trained(tmp_path, trained, descriptor, caplog):
+def test_frozen_coefficients_do_not_change(tmp_path, trained, descriptor, caplog):
     folder = student(tmp_path / "run", "dipole", descriptor)
     with caplog.at_level("INFO"):
         run_directory(folder, SNES)
-    start = find_start(Folder(folder), anew=True)
+    start = find_start(Folder(folder), restart=True)
     mu, sigma = read_restart(folder / "nep.restart", len(start.distribution[0]))
     layout = ParameterOrder(model_config(options("dipole")))
     same = mu == start.distribution[0]
@@ -118,7 +118,7 @@ def test_coefficients_stay_if_they_are_not_trained(tmp_path, trained, descriptor
     np.testing.assert_array_equal(nep.q_scaler, given.q_scaler)
     n = layout.n_parameters - layout.n_networks
     assert (f"{n} of {layout.n_parameters} parameters have the width 0 and keep" in caplog.text) == fixed
-    (folder / "tnep_checkpoint.pt").unlink()  # a file with widths of 0 is one to start from, too
+    (folder / "tnep_checkpoint.pt").unlink()  # a file with some widths of 0 can also be a start
     write_nep_in(folder / "nep.in", options("dipole", import_q_scaler=True, generation=3), force=True)
     run_directory(folder, SNES)
     later = read_restart(folder / "nep.restart", layout.n_parameters)[0]
@@ -126,19 +126,19 @@ def test_coefficients_stay_if_they_are_not_trained(tmp_path, trained, descriptor
 
 
 @pytest.mark.parametrize("descriptor", ["0", "1"])
-def test_a_killed_run_goes_on_bit_by_bit(tmp_path, trained, descriptor):
+def test_a_killed_run_resumes_bit_for_bit(tmp_path, trained, descriptor):
     folders = [student(tmp_path / name, "dipole", (descriptor,)) for name in ("one", "two")]
     run_directory(folders[0], SNES)
     interrupted(folders[1], 2)
     for name in ("model.txt", "model.restart"):
-        (trained / name).unlink()  # all that matters is in the checkpoint
+        (trained / name).unlink()  # the checkpoint is complete
     run_directory(folders[1], SNES)
     for name in ("nep.txt", "nep.restart", "loss.out", "dipole_train.out"):
         assert (folders[0] / name).read_text() == (folders[1] / name).read_text(), name
 
 
 def test_a_few_generations_lower_the_loss(tmp_path):
-    """Towards a model that is near the first one, from whose errors the run begins."""
+    """Labels come from a model close to the first one; the run begins with the errors of the first one."""
     whole = foundation(tmp_path / "whole", "dipole")
     folder = student(
         tmp_path / "run", "dipole", lambda_1=0.0, lambda_2=0.0, population=20, batch=5, output_interval=1, generation=40
@@ -174,7 +174,7 @@ def test_a_few_generations_lower_the_loss(tmp_path):
         ),
     ],
 )
-def test_what_does_not_fit_is_said(tmp_path, changes, message):
+def test_unsuitable_structures_and_settings_are_refused(tmp_path, changes, message):
     foundation(tmp_path / "whole", "potential")
     folder = student(tmp_path / "run", "potential")
     write_nep_in(folder / "nep.in", replace(options("potential", fine_tune=FILES), **changes), force=True)
@@ -184,7 +184,7 @@ def test_what_does_not_fit_is_said(tmp_path, changes, message):
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
-def test_files_that_do_not_fit(tmp_path, capsys):
+def test_unsuitable_files_are_refused(tmp_path, capsys):
     whole, folder = foundation(tmp_path / "whole", "potential"), student(tmp_path / "run", "potential")
 
     def refused(run=SNES):
@@ -195,18 +195,18 @@ def test_files_that_do_not_fit(tmp_path, capsys):
     text = (whole / "model.restart").read_text()
     (whole / "model.restart").write_text(text[: len(text) - 32])
     n = text.count("\n")
-    assert f"model.txt asks for {n} rows of mean and width, found an array of shape ({n - 1}, 2)" in refused()
+    assert f"model.txt needs {n} rows of mean and width, found an array of shape ({n - 1}, 2)" in refused()
     (whole / "model.restart").write_text("".join(f"{m} 0\n" for m in range(n)))
     assert "model.restart: the width of every parameter is 0" in refused()
     (whole / "model.restart").unlink()
-    assert "model.restart: cannot be read as a nep.restart" in refused()
+    assert "model.restart: no such file" in refused()
     (whole / "model.restart").write_text(text)
     nep = read_nep(whole / "model.txt")
     write_nep(whole / "model.txt", replace(nep, version=5, species_bias=np.zeros((1, 3))))
-    assert "model.txt: expected a model of version 4, as a nep.restart is of one, found nep5" in refused()
+    assert "model.txt: expected a model of version 4, like its nep.restart, found nep5" in refused()
     write_nep(whole / "model.txt", nep)
     (folder / "nep.restart").write_text(text)
-    assert "nep.restart exists, but fine_tune of nep.in asks to start from" in refused()
+    assert "nep.restart exists, but fine_tune of nep.in starts from" in refused()
     assert "--start model.txt: only with the gradient engine" in refused(replace(SNES, start="model.txt"))
     assert main(["train", str(folder), "--engine", "snes", "--start", str(whole / "model.txt")]) == 1
     assert (
@@ -220,13 +220,11 @@ def test_files_that_do_not_fit(tmp_path, capsys):
     assert (folder / "nep.restart.old").read_text() == text
 
 
-def test_what_is_not_taken_from_nep_in_is_said(tmp_path, caplog):
+def test_unused_keywords_are_named(tmp_path, caplog):
     foundation(tmp_path / "whole", "dipole")
     folder = student(tmp_path / "run", "dipole", species=("N", "B", "H"), sigma0=0.2, initial_para=0.5, generation=2)
     run_directory(folder, SNES)
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     (line,) = [w for w in warnings if "without effect" in w]
     assert "sigma0 (widths are those of " in line and "initial_para (the descriptor scaling is given)" in line
-    assert any(
-        "no structure of train.xyz has H: their parameters follow the regularisation alone" in w for w in warnings
-    )
+    assert any("no structure of train.xyz has H: regularisation alone changes the parameters" in w for w in warnings)

@@ -1,4 +1,4 @@
-"""What the evolution strategy cannot do in a GPUMD folder is said before the first of several folders is trained."""
+"""Errors of the evolution strategy in any of several GPUMD folders are raised before the first one is trained."""
 
 import pytest
 
@@ -35,11 +35,11 @@ def make(folder, kind, virial=True, energy_weight=1, zbl_in=False, restart=None,
         ),
         ("potential", {"zbl": 2.0, "zbl_in": True}, "zbl.in: the flexible ZBL repulsion is not supported"),
         ("dipole", {"fine_tune": ("nep.txt", "nep.restart")}, "the run writes its result there"),
-        ("dipole", {"restart": "1 1\n"}, "nep.restart: nep.in asks for"),
+        ("dipole", {"restart": "1 1\n"}, "nep.restart: nep.in needs"),
         ("dipole", {"import_q_scaler": True}, "second/nep.txt"),
     ],
 )
-def test_before_any_training(tmp_path, kind, changes, message):
+def test_errors_before_any_training(tmp_path, kind, changes, message):
     first, second = make(tmp_path / "first", kind), make(tmp_path / "second", kind, **changes)
     before = sorted(path.name for path in first.iterdir())
     with pytest.raises(TnepError, match=message):
@@ -49,7 +49,7 @@ def test_before_any_training(tmp_path, kind, changes, message):
         run_directory(second, RunOptions(engine="snes"))
 
 
-def test_what_does_not_matter_is_no_error(tmp_path):
+def test_irrelevant_settings_are_no_errors(tmp_path):
     """The energy has no weight in the training of a dipole, and folders that predict need no training."""
     folder = make(tmp_path / "a", "dipole", energy_weight=2, generation=2)
     assert run_directories([folder], RunOptions(engine="snes"))

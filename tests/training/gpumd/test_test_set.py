@@ -1,4 +1,4 @@
-"""Checks of test.xyz of a GPUMD folder: those of train.xyz, and whether it is one of its own."""
+"""Checks of test.xyz of a GPUMD folder: those of train.xyz, and whether it has structures of train.xyz."""
 
 import pytest
 

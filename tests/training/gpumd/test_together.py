@@ -1,4 +1,4 @@
-"""GPUMD folders that are trained together: each gets its own result, and a killed run goes on wherever it was."""
+"""GPUMD folders that are trained together: each gets its own result, and a killed run resumes at any point."""
 
 import logging
 import os
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.gpumd_folders import checkpoint_every, rows, write_xyz
+from helpers.grid import grid
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.training.gpumd import together as module
@@ -34,7 +35,7 @@ def folders(make):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_folder_has_the_result_that_it_has_alone(folders, caplog, kind):
+def test_each_folder_has_the_same_result_as_alone(folders, caplog, kind):
     caplog.set_level(logging.INFO)
     changes = {"batch": 10, "zbl": 2.0} if kind == "potential" else {"batch": 10}
     group, alone = folders(kind, **changes), folders(kind, "alone ", **changes)
@@ -58,7 +59,7 @@ def outcome(folder):
 
 
 def run_until(monkeypatch, saved, folders, run=None):
-    """Interrupt a run when so many checkpoints have been written, and return the steps of these."""
+    """Interrupt a run after this many checkpoints, and return their steps."""
     original, steps = module.save_checkpoint, []
 
     def save(path, state):
@@ -74,9 +75,9 @@ def run_until(monkeypatch, saved, folders, run=None):
     return steps
 
 
-@pytest.mark.parametrize("saved", [1, 2, 5, 7, 9])
+@pytest.mark.parametrize("saved", grid([1, 2, 5, 7, 9], [2, 7]))
 def test_a_kill_between_two_checkpoints(folders, monkeypatch, caplog, saved):
-    """Each round of checkpoints is of three files; some kills leave files of two rounds."""
+    """Each round of checkpoints has three files; some kills leave files of two rounds."""
     changes = {"generation": 30, "output_interval": 3, "batch": 2}
     whole, killed = folders("potential", "whole ", **changes), folders("potential", "killed ", **changes)
     checkpoint_every(monkeypatch, module, 7)
@@ -84,16 +85,16 @@ def test_a_kill_between_two_checkpoints(folders, monkeypatch, caplog, saved):
     run_until(monkeypatch, saved, killed)
     caplog.set_level(logging.INFO)
     caplog.clear()
-    run_directories(killed[::-1])  # in another order, too
-    steps = re.findall(r"going on from .* after (\d+) of 30 steps", caplog.text)
+    run_directories(killed[::-1])  # and in another order
+    steps = re.findall(r"resuming from .* after (\d+) of 30 steps", caplog.text)
     assert len(steps) == min(saved, 3) and len(set(steps)) == 1
     for one, other in zip(whole, killed, strict=True):
         assert outcome(one) == outcome(other)
 
 
-@pytest.mark.parametrize("saved", [10, 23, 28, 40])
+@pytest.mark.parametrize("saved", grid([10, 23, 28, 40], [10, 28]))
 def test_a_kill_while_some_wait_for_others(folders, monkeypatch, saved):
-    """Out of patience at different steps, the first folders wait for L-BFGS; a run that goes on gives the same files."""
+    """Folders that are out of patience wait for L-BFGS; a run that resumes gives the same files."""
     changes = {"generation": 60, "output_interval": 2}
     whole, killed = folders("dipole", "whole ", **changes), folders("dipole", "killed ", **changes)
     for group in (whole, killed):
@@ -128,7 +129,7 @@ def test_other_settings_are_trained_on_their_own(folders, make, caplog):
 
 
 @pytest.mark.parametrize("engine", ["gradient", "snes"])
-def test_a_checkpoint_of_another_run_stops_all_before_any_training(folders, make, engine):
+def test_a_checkpoint_of_another_run_is_an_error_before_any_training(folders, make, engine):
     group, other = folders("dipole"), make("dipole", name="other", **{**SETTINGS, "neuron": 3})
     run_directories([other], RunOptions(engine=engine))
     text = (other / "nep.in").read_text()
@@ -140,7 +141,7 @@ def test_a_checkpoint_of_another_run_stops_all_before_any_training(folders, make
 
 
 @pytest.mark.parametrize("kind", ["potential", "polarizability"])
-def test_too_many_neurons_stop_all_before_any_training(folders, make, kind):
+def test_too_many_neurons_are_an_error_before_any_training(folders, make, kind):
     group, other = folders(kind), make(kind, name="other", **{**SETTINGS, "neuron": 120})
     with pytest.raises(InputError, match="other/nep.in: 'neuron' is 120, and nep.txt needs one more"):
         run_directories([*group, other])
@@ -148,7 +149,7 @@ def test_too_many_neurons_stop_all_before_any_training(folders, make, kind):
 
 
 @pytest.mark.parametrize("closed", ["", "loss.out"])
-def test_a_place_that_is_closed_stops_all_before_any_training(folders, monkeypatch, closed):
+def test_a_read_only_folder_is_an_error_before_any_training(folders, monkeypatch, closed):
     group = folders("dipole")
     (group[2] / "loss.out").write_text("")
     monkeypatch.setattr(os, "access", lambda path, mode: path != group[2] / closed)
@@ -157,7 +158,7 @@ def test_a_place_that_is_closed_stops_all_before_any_training(folders, monkeypat
     assert not list(group[0].glob("tnep*"))
 
 
-def test_the_log_names_folders_says_things_once_and_when_it_ends(folders, caplog):
+def test_the_log_names_folders_and_ends_and_has_common_lines_once(folders, caplog):
     caplog.set_level(logging.INFO)
     group = folders("dipole", population=20, lambda_1=0.1)
     run_directories(group, RunOptions(patience=20, restarts=2))
@@ -173,14 +174,14 @@ def test_the_log_names_folders_says_things_once_and_when_it_ends(folders, caplog
 
 
 @pytest.mark.parametrize("engine", ["gradient", "snes"])
-def test_a_single_folder_says_when_it_ends(make, caplog, engine):
+def test_the_end_of_a_single_folder_is_logged(make, caplog, engine):
     caplog.set_level(logging.INFO)
     run_directories([make("dipole", **SETTINGS)], RunOptions(engine=engine))
     rows = [line for line in caplog.messages if "  RMSE train/test: " in line]
     assert [bool(re.search(r"^ +\d+  loss .*, \d+ s left$", line)) for line in rows] == [True, True, True, False]
 
 
-def test_folders_of_one_name_have_their_paths_in_the_log(folders, caplog, tmp_path):
+def test_folders_with_the_same_name_are_logged_by_path(folders, caplog, tmp_path):
     caplog.set_level(logging.INFO)
     one = folders("dipole")[1]
     (tmp_path / "deep").mkdir()

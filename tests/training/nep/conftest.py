@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 @pytest.fixture(scope="module", autouse=True)
 def figures_are_not_drawn():
-    """Leave empty files for figures, most of the time of a small run; ``test_run.py`` draws them."""
+    """Write empty files instead of figures, which take most of the time of a small run; ``test_run.py`` draws them."""
 
     def savefig(figure, target, **options):
         Path(target).touch()

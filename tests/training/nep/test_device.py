@@ -1,6 +1,6 @@
-"""Training on a GPU: nothing of a step is left on the CPU, results come back, and runs go on on another device.
+"""Training on a GPU: a step runs entirely there, results return to the CPU, and runs resume on another device.
 
-A simulated GPU has the numbers of the CPU, so all must be equal, bit by bit; where there is a GPU it is tried, too.
+A simulated GPU computes on the CPU, so all numbers must be equal bit for bit.  A real GPU is tested if there is one.
 """
 
 import json
@@ -16,6 +16,7 @@ from ase.io import write
 
 from helpers.ensemble_runs import TOML, smooth_structures
 from helpers.gpumd_folders import SYMBOLS, options, write_xyz
+from helpers.grid import grid
 from helpers.simulated_gpu import simulated_gpu
 from helpers.structures import random_structure
 from helpers.training_runs import small_config, start_config
@@ -61,12 +62,12 @@ RUNS = {
     ),
     "polarizability, single precision": ("polarizability", {"optimizer": {"precision": "float32"}}),
 }
-"""Kind and tables of runs that differ in what is on the device."""
+"""Kind and tables of runs with different data on the device."""
 
 
 @pytest.fixture(autouse=True)
 def torch_only(monkeypatch):
-    """The native kernels are for the CPU alone; without them a run there has the numbers of another device."""
+    """Turn off the native kernels, which only the CPU has, so that a CPU run gives the numbers of another device."""
     monkeypatch.setattr(native, "available", lambda moments: False)
 
 
@@ -82,7 +83,7 @@ def trainer(name, device="cpu"):
 
 
 def outcome(run):
-    """Return all that a run leaves; arrays, so that all of it is on the CPU."""
+    """Return all results of a run as arrays, which shows that they are on the CPU."""
     vector, step = run.result()
     arrays = [vector.numpy(), *(value.numpy() for value in run.evaluate("train", vector).values())]
     p = run.parameters()
@@ -122,8 +123,8 @@ def default_device(name):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_steps_say_where_their_tensors_are(name):
-    """What is made without a device is on "meta", which has no values and goes with nothing else."""
+def test_steps_name_the_device_of_their_tensors(name):
+    """Tensors made without a device are on "meta", which has no values and cannot be combined with other devices."""
     plain, run = trainer(name), trainer(name)
     run.advance()  # torch puts the counter of Adam on the default device
     with default_device("meta"):
@@ -147,7 +148,7 @@ def test_steps_say_where_their_tensors_are(name):
     assert_same(outcome(plain), outcome(run))
 
 
-@pytest.mark.parametrize("first, second", [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")])
+@pytest.mark.parametrize("first, second", grid([("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")], [("cuda", "cpu")]))
 @pytest.mark.parametrize(
     "name, stop",
     [
@@ -157,7 +158,7 @@ def test_steps_say_where_their_tensors_are(name):
         ("potential, streamed", 14),
     ],
 )
-def test_a_run_goes_on_on_another_device(name, stop, first, second, tmp_path):
+def test_a_run_resumes_on_another_device(name, stop, first, second, tmp_path):
     plain = trainer(name)
     plain.run()
     with simulated_gpu():
@@ -175,8 +176,8 @@ def test_a_run_goes_on_on_another_device(name, stop, first, second, tmp_path):
     assert plain.history[-1] == other.history[-1]
 
 
-def test_labels_that_lack_and_pairs_that_are_new(caplog):
-    """Masks of labels, and what is looked for in the moments, are on the device, too."""
+def test_missing_labels_and_unseen_pairs(caplog):
+    """Masks of labels, and the search for unseen pairs in the moments, work on the device."""
     structures = [replace(s, forces=None) if k % 2 else s for k, s in enumerate(STRUCTURES[:6])]
     structures += [random_structure(seed, "BN", pbc=False) for seed in (20, 21)]
     indices = {"train": np.array([6, 7]), "validation": np.arange(6), "test": np.arange(0)}
@@ -226,7 +227,7 @@ def test_an_ensemble_and_its_files(tmp_path, caplog):
 
 
 def test_gpumd_folders(tmp_path):
-    """Two folders with shared moments; the checkpoint of the first is taken up by the CPU."""
+    """Two folders with shared moments; the CPU resumes from the checkpoint of the first."""
     for name in ("a", "b", "plain"):
         (tmp_path / name).mkdir()
         write_nep_in(tmp_path / name / "nep.in", options("potential", generation=10))
@@ -244,7 +245,7 @@ def test_gpumd_folders(tmp_path):
     assert main(["train", folders[0], "--steps", "5", "--quiet"]) == 0
 
 
-def test_names_and_devices_that_are_not_there(tmp_path, monkeypatch, capsys):
+def test_unknown_and_absent_devices(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve("cpu") == resolve("auto") == torch.device("cpu") and describe(resolve("auto")) == "cpu"
     for name in ("gpu", "cuda:x", "meta", "mps", ""):
@@ -308,7 +309,7 @@ def test_a_full_computer_says_what_to_do(words, fill, monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("name", RUNS)
 def test_a_real_gpu(name, tmp_path):
-    """Gradients and predictions are those of the CPU; a run goes on there."""
+    """Gradients and predictions are those of the CPU; a run resumes there."""
     cpu, gpu = trainer(name), trainer(name, "cuda")
     size = 1e-4 if "single" in name else 1e-9
     torch.testing.assert_close(gpu.vector.detach().cpu(), cpu.vector.detach(), rtol=size, atol=size)
@@ -334,7 +335,7 @@ def test_a_real_gpu(name, tmp_path):
     ],
 )
 def test_models_together_are_on_the_gpu(options):
-    """L-BFGS is in threads, where the simulated GPU does not look; its gradients are not."""
+    """L-BFGS runs in threads, which the simulated GPU does not track; its gradients do not."""
     splits = [
         {"train": np.array(t), "validation": np.array(v), "test": np.zeros(0, dtype=int)}
         for t, v in (([0, 1, 3, 5], [2, 4]), ([2, 3, 4], [0]))

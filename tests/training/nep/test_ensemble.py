@@ -1,4 +1,4 @@
-"""Ensembles trained in one run: members, their splits, shared moments, files, and a killed run that goes on."""
+"""Ensembles trained in one run: members, their splits, shared moments, files, and a killed run that resumes."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ from tnep_calc.cli import main
 from tnep_calc.errors import InputError
 from tnep_calc.io.structures.extxyz import read_dataset
 from tnep_calc.training.common.config import EnsembleConfig
-from tnep_calc.training.common.ensemble import member_config, member_indices, member_splits
+from tnep_calc.training.common.ensemble import member_config, member_indices, member_splits, panels_of_mean
 from tnep_calc.training.common.labels import make_labels, spreads
 from tnep_calc.training.nep import run as ensemble
 from tnep_calc.training.nep.config import load_config
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with data, configuration, and the finished ensemble in ``out``."""
+    """Return a folder with data, configuration, and the finished ensemble in ``out``."""
     path = tmp_path_factory.mktemp("ensemble")
     write(path / "data.extxyz", smooth_structures())
     (path / "config.toml").write_text(TOML)
@@ -86,8 +86,8 @@ def test_splits_cover_and_do_not_overlap(folder):
             member_splits(range(n), options)
 
 
-def test_a_member_is_an_ordinary_run(folder, summary):
-    """Shared moments and products change nothing: the member is the model trained alone on its split."""
+def test_a_member_equals_a_single_run(folder, summary):
+    """Shared moments and batched products change nothing: a member equals a model trained alone on its split."""
     config = load_config(folder / "config.toml")
     structures = read_dataset(config.data_files)
     k = 1
@@ -133,7 +133,7 @@ def test_files_and_errors_of_the_mean(folder, summary):
 
 
 def test_dipoles_are_compared_on_the_branch_of_the_first_member():
-    """Labels are on any branch; those of the table are on that of the model, so that quanta do not count as spread."""
+    """Labels may be on any branch; the table has them on the model's branch, so quanta do not count as spread."""
     rng = np.random.default_rng(4)
     symbols = ("BN", "BNB")
     clean = [random_structure(k, symbols[k % 2]) for k in range(6)]
@@ -157,7 +157,7 @@ def test_dipoles_are_compared_on_the_branch_of_the_first_member():
                 ),
             )
         )
-    panels = {panel["name"]: panel["splits"]["train"] for panel in collected.panels(config)}
+    panels = {panel["name"]: panel["splits"]["train"] for panel in panels_of_mean(structures, collected.values, config)}
     counts = np.array([[len(s)] for s in clean])
     expected = np.array([s.dipole for s in clean])
     expected[5] += 2 * clean[5].cell[1]  # only the second member has it
@@ -172,7 +172,7 @@ def test_dipoles_are_compared_on_the_branch_of_the_first_member():
     assert panels["born_charges"]["spread"] == spreads(labels, torch.zeros(2))["born_charges"]
 
 
-def test_a_killed_ensemble_goes_on_exactly(folder):
+def test_a_killed_ensemble_resumes_exactly(folder):
     config = str(folder / "config.toml")
     code = "import sys; from tnep_calc.cli import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
@@ -214,8 +214,9 @@ def test_the_log_names_members(folder, tmp_path, caplog):
     for k, member in enumerate(summary["members"], start=1):
         results = json.loads((tmp_path / "out" / member["directory"] / "results.json").read_text())
         steps[k] = results["steps"]
-        over = [line for line in lines if line.startswith(f"member {k}: no smaller") and "over after" in line]
-        assert len(over) == (results["steps"] < 65) and all(f"over after {results['steps']} of 65" in s for s in over)
+        ends = [line for line in lines if line.startswith(f"member {k}: no smaller") and "stopping after" in line]
+        assert len(ends) == (results["steps"] < 65)
+        assert all(f"stopping after {results['steps']} of 65" in line for line in ends)
     assert min(steps.values()) < max(steps.values())
     assert f"step {max(steps.values())}/65" in [line for line in lines if " step " in line and "/65" in line][-1]
 
@@ -226,7 +227,7 @@ def test_another_split_is_refused(folder, capsys):
     assert "another split" in capsys.readouterr().err
 
 
-def test_moments_that_find_no_memory_say_what_to_do(folder, monkeypatch, capsys):
+def test_too_little_memory_for_moments_says_what_to_do(folder, monkeypatch, capsys):
     monkeypatch.setattr(ensemble.JointTrainer, "of", lambda *_, **__: np.empty(10**15))
     assert main(["train", str(folder / "config.toml"), "-q"]) == 1
     assert "the computer has too little memory: Unable to allocate" in capsys.readouterr().err

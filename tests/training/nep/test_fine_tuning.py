@@ -1,4 +1,4 @@
-"""Fine-tuning: the predictions of the first step are those of the model that it starts from."""
+"""Fine-tuning: the initial predictions are those of the model that it starts from."""
 
 from dataclasses import replace
 
@@ -24,11 +24,11 @@ PER_SPECIES = [[3.7, 3.1], [3.5, 3.0], [3.3, 2.8]]
 @pytest.mark.parametrize("version", [3, 4, 5])
 @pytest.mark.parametrize("kind", LABELS)
 def test_the_start_has_the_predictions_of_the_file(kind, version, tmp_path):
-    """Any version, species in another order and fewer of them, cutoffs of species, several neurons without input."""
+    """Any version, fewer species in another order, a cutoff for each species, several neurons without input."""
     structures = [random_structure(seed, ("BNB", "BN", "NNB")[seed % 3], pbc=seed > 0) for seed in range(4)]
     parameters = random_nep(kind, ("B", "C", "N"), version, PER_SPECIES, (2, 2), (3, 3), 3, neurons=5)
     w0 = parameters.w0.copy()
-    w0[:, :, 3] = 0.0  # a neuron that is a constant
+    w0[:, :, 3] = 0.0  # a neuron without input, which is a constant
     parameters = replace(parameters, w0=w0)
     write_nep(tmp_path / "nep.txt", parameters)
     parameters = read_nep(tmp_path / "nep.txt", kind)
@@ -53,7 +53,8 @@ def test_the_start_has_the_predictions_of_the_file(kind, version, tmp_path):
     assert float(trainer.objective.penalty(trainer.vector.detach())) == 0
 
 
-def test_the_descriptor_can_be_kept_and_a_run_goes_on(tmp_path):
+@pytest.mark.slow
+def test_the_descriptor_can_be_kept_and_a_run_resumes(tmp_path):
     structures = [random_structure(seed, "BNB") for seed in range(4)]
     write_nep(tmp_path / "nep.txt", random_nep("dipole", ("N", "B"), 4, (3.7, 3.0), (2, 2), (3, 3), 3))
     for freeze in (False, True):
@@ -70,7 +71,7 @@ def test_the_descriptor_can_be_kept_and_a_run_goes_on(tmp_path):
         Trainer(start_config(tmp_path, "dipole", freeze_descriptor=True), structures).restore(tmp_path / "True.pt")
 
 
-def test_what_does_not_fit_is_refused(tmp_path):
+def test_another_architecture_is_refused(tmp_path):
     write_nep(tmp_path / "nep.txt", random_nep("potential", ("N", "B"), 4, (3.7, 3.0), (2, 2), (3, 3), 3, zbl=True))
     with pytest.raises(InputError, match="has a ZBL repulsion"):
         start_config(tmp_path, "potential")
@@ -82,7 +83,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"model\.radial_cutoff is 4, but .* has \[3\.7, 3\.7\]"):
         start_config(tmp_path, "potential", radial_cutoff=4)
     assert start_config(tmp_path, "potential", radial_cutoff=3.7, l_max=[3, 2]).model.l_max[:2] == (3, 1)
-    with pytest.raises(InputError, match=r"freeze_descriptor needs a model\.start"):
+    with pytest.raises(InputError, match=r"freeze_descriptor needs model\.start"):
         small_config(model={"freeze_descriptor": True})
 
 
@@ -95,8 +96,9 @@ def test_idle_neurons_become_constants():
     np.testing.assert_allclose(constants, p.w1[0, :, 1] * np.tanh(-p.b0[0, :, 1]) - p.b1[0])
 
 
-def test_a_model_is_not_thrown_away(tmp_path):
-    """The learning rate of a random start takes a fitted model farther from its data than that of a start."""
+@pytest.mark.slow
+def test_the_default_learning_rate_keeps_a_fitted_model(tmp_path):
+    """The default rate of random starts moves a fitted model farther from its data than that of fine-tuning."""
     structures = [random_structure(seed, ("BNB", "BN", "NNB")[seed % 3]) for seed in range(6)]
     only = {"loss": {"born_charges": 0.0}, "optimizer": {"steps": 60, "lbfgs_steps": 60}}
     base = Trainer(small_config("dipole", **only), structures)

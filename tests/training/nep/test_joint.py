@@ -1,4 +1,4 @@
-"""Models that are trained together: each is what it would be alone, with gradients of products of all of them."""
+"""Models that are trained together, with batched gradients, each equal the model trained alone."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -12,9 +12,11 @@ from helpers.training_runs import Stop, small_config, stop_at
 from tnep_calc.errors import InputError
 from tnep_calc.training.common.checkpoint import save_checkpoint
 from tnep_calc.training.nep.joint import JointTrainer
-from tnep_calc.training.nep.lockstep import answer_together
+from tnep_calc.training.nep.lockstep import evaluate_in_lockstep
 from tnep_calc.training.nep.shared_parts import MomentPool
 from tnep_calc.training.nep.trainer import Trainer
+
+pytestmark = pytest.mark.slow
 
 SPLITS = [
     {"train": np.array([0, 2, 3, 5, 6]), "validation": np.array([1, 4]), "test": np.array([7])},
@@ -39,7 +41,7 @@ def close(a, b, tolerance=1e-9):
 
 
 @pytest.mark.parametrize("kind", LABELS)
-def test_members_start_and_predict_as_alone(kind):
+def test_members_start_and_predict_like_single_models(kind):
     joint, alone = together(kind)
     joint.report()
     for member, one in zip(joint.members, alone, strict=True):
@@ -55,7 +57,7 @@ def test_members_start_and_predict_as_alone(kind):
 
 @pytest.mark.parametrize("restarts", [1, 2])
 @pytest.mark.parametrize("kind", LABELS)
-def test_gradients_are_those_of_each_alone(kind, restarts):
+def test_gradients_equal_those_of_single_models(kind, restarts):
     own = structures()
     if kind == "dipole":  # some labels are missing
         own[2], own[5] = replace(own[2], born_charges=None), replace(own[5], dipole=None)
@@ -70,7 +72,7 @@ def test_gradients_are_those_of_each_alone(kind, restarts):
 
 @pytest.mark.parametrize("method", ["adam", "soap"])
 @pytest.mark.parametrize("kind", LABELS)
-def test_steps_are_those_of_each_alone(kind, method):
+def test_steps_equal_those_of_single_models(kind, method):
     joint, alone = together(kind, optimizer={"method": method, "steps": 6, "lbfgs_steps": 10})
     joint.run()
     for member, one in zip(joint.members, alone, strict=True):
@@ -79,7 +81,7 @@ def test_steps_are_those_of_each_alone(kind, method):
         close(member.vector.detach(), one.vector.detach(), 1e-6)
 
 
-def test_batches_have_every_structure_of_a_member_once_in_an_epoch():
+def test_batches_have_every_structure_of_a_member_once_per_epoch():
     joint, _ = together("polarizability", optimizer={"batch": 2, "steps": 12, "lbfgs_steps": 0})
     batches = joint.pool.fitted.batches
     assert len(batches) == 2  # twelve structures of three members, two of each at a time
@@ -93,7 +95,7 @@ def test_batches_have_every_structure_of_a_member_once_in_an_epoch():
         assert len(own) == len(set(own)) == len(split["train"])
 
 
-def test_the_pool_has_a_structure_once_and_tells_labels_apart():
+def test_the_pool_stores_a_structure_once_and_distinguishes_labels():
     first = [random_structure(k, "BN") for k in (1, 2, 3)]
     other = replace(first[1], polarizability=np.eye(3))
     second = [other, random_structure(4, "NB"), first[0], first[0]]
@@ -103,7 +105,7 @@ def test_the_pool_has_a_structure_once_and_tells_labels_apart():
 
 
 @pytest.mark.parametrize("lbfgs_steps", [0, 20])
-def test_patience_ends_a_stage_of_a_member_while_the_others_go_on(lbfgs_steps):
+def test_patience_ends_a_stage_of_a_member_while_the_others_continue(lbfgs_steps):
     options = {"patience": 1, "steps": 40, "lbfgs_steps": lbfgs_steps, "lr": 0.2}
     joint, alone = together(
         "polarizability", data={"validation_fraction": 0.1}, optimizer=options, output={"report_interval": 2}
@@ -123,7 +125,7 @@ def test_patience_ends_a_stage_of_a_member_while_the_others_go_on(lbfgs_steps):
 
 
 @pytest.mark.parametrize("stop", [3, 9, 26])
-def test_a_stopped_run_goes_on_exactly(tmp_path, stop):
+def test_a_stopped_run_resumes_exactly(tmp_path, stop):
     options = {"steps": 6, "lbfgs_steps": 30, "restarts": 2, "restart_steps": 5}
     tables = {"optimizer": options, "output": {"checkpoint_interval": 1, "report_interval": 2}}
     whole, _ = together("polarizability", **tables)
@@ -145,7 +147,7 @@ def test_a_stopped_run_goes_on_exactly(tmp_path, stop):
         other.restore(tmp_path / "checkpoint.pt")
 
 
-def test_answers_reach_all_that_wait_at_once():
+def test_one_call_answers_all_waiting_functions():
     log = []
 
     def asking(name, count):
@@ -161,13 +163,13 @@ def test_answers_reach_all_that_wait_at_once():
         rounds.append(waiting)
         return [len(rounds)] * len(waiting)
 
-    answer_together([asking("a", 1), asking("b", 3), asking("c", 0), asking("d", 2)], answers)
+    evaluate_in_lockstep([asking("a", 1), asking("b", 3), asking("c", 0), asking("d", 2)], answers)
     assert rounds == [[0, 1, 3], [1, 3], [1]]
     assert log == [("a", 1), ("b", 1), ("d", 1), ("b", 2), ("d", 2), ("b", 3)]
 
 
 @pytest.mark.parametrize("where", ["function", "answers"])
-def test_an_error_ends_all_that_wait(where):
+def test_an_error_ends_all_waiting_functions(where):
     ended = []
 
     def waiting(ask):
@@ -188,12 +190,12 @@ def test_an_error_ends_all_that_wait(where):
         return numbers
 
     with pytest.raises(InputError, match="no"):
-        answer_together([waiting, failing, waiting], answers)
+        evaluate_in_lockstep([waiting, failing, waiting], answers)
     assert ended == [True, True]
 
 
-def test_the_slowest_of_those_that_move_counts_for_intervals():
-    """A report or checkpoint is due when all that move have done the steps, and at the end when the last one has."""
+def test_the_slowest_moving_member_counts_for_intervals():
+    """A report or checkpoint is due when all moving members have done the steps, and when the last one ends."""
 
     def step(*members):
         names = ("step", "stage", "finished", "out_of_patience")
@@ -203,6 +205,8 @@ def test_the_slowest_of_those_that_move_counts_for_intervals():
 
     assert step((30, "adam", False, False), (20, "adam", False, False)) == 20
     assert step((70, "lbfgs", False, False), (60, "lbfgs", False, False), (10, "lbfgs", True, False)) == 60
-    assert step((70, "lbfgs", False, False), (20, "adam", False, False)) == 20  # L-BFGS waits for the first method
-    assert step((5, "adam", False, True), (20, "adam", False, False)) == 20  # who is out of patience waits, too
+    # L-BFGS waits until all first-order steps are done
+    assert step((70, "lbfgs", False, False), (20, "adam", False, False)) == 20
+    # a member that is out of patience waits, too
+    assert step((5, "adam", False, True), (20, "adam", False, False)) == 20
     assert step((70, "lbfgs", True, False), (90, "lbfgs", True, False)) == 90

@@ -34,7 +34,7 @@ def test_dipole_errors_are_folded_in_any_cell(structures):
     assert float(unfolded.error("dipole", prediction).abs().max()) > 1
 
 
-def test_folding_leaves_molecules_and_open_directions_alone():
+def test_folding_does_not_change_molecules_and_open_directions():
     molecule = random_structure(1, "BN", pbc=False)
     slab = replace(random_structure(2, "BN"), pbc=np.array([True, True, False]))
     labels = make_labels([molecule, slab], ["dipole"], SPECIES)
@@ -63,7 +63,7 @@ def test_sum_rule_is_imposed_on_born_charges_per_structure(structures):
     np.testing.assert_allclose((first[0] - first[1]).numpy(), raw[0] - raw[1], atol=1e-12)
 
 
-def test_spreads_leave_out_what_constants_explain(structures):
+def test_spreads_exclude_constants(structures):
     names = ["energy", "forces", "born_charges", "polarizability"]
     labels = make_labels(structures, names, SPECIES)
     before = {name: value.clone() for name, value in labels.targets.items()}
@@ -106,7 +106,7 @@ def test_loss_is_the_weighted_sum(structures):
 
 
 def test_weights_and_missing_labels(structures):
-    """Terms are those of the formula, written out structure by structure."""
+    """Terms equal the formula, written out structure by structure."""
     some = [
         replace(s, weight=1.0 + 0.5 * k, virial=None if k == 2 else s.virial, forces=None if k == 3 else s.forces)
         for k, s in enumerate(structures)
@@ -148,7 +148,7 @@ def test_missing_labels_are_refused_unless_allowed(structures):
     check_labels(some, ["energy", "forces"], True)
     with pytest.raises(DataFileError, match=r"x\.xyz, structure 1: no forces; .* allow_missing = true"):
         check_labels(some, ["energy", "forces"], False)
-    with pytest.raises(DataFileError, match=r"x\.xyz, structure 1: none of the labels that are fitted \(forces\)"):
+    with pytest.raises(DataFileError, match=r"x\.xyz, structure 1: none of the fitted labels \(forces\)"):
         check_labels(some, ["forces"], True)
     with pytest.raises(DataFileError, match="no structure has the label 'forces'"):
         check_labels(some[1:], ["energy", "forces"], True)

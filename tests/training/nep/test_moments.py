@@ -1,4 +1,4 @@
-"""Predictions from precomputed moments are those of the reference model, and their gradients are right."""
+"""Predictions from precomputed moments equal those of the reference model; gradients equal finite differences."""
 
 from dataclasses import replace
 
@@ -54,7 +54,8 @@ def structures():
 @pytest.mark.parametrize("kind", LABELS)
 def test_predictions_are_those_of_the_reference(kind, l_max, structures):
     model, moments, vector = make(kind, structures, l_max=l_max)
-    vector = vector + 0.3 * torch.sin(torch.arange(len(vector), dtype=torch.float64))  # not the almost linear start
+    # not the initial parameters, which are almost linear
+    vector = vector + 0.3 * torch.sin(torch.arange(len(vector), dtype=torch.float64))
     predictions = model.predict(vector, moments, LABELS[kind])
     parameters = model.to_nep(vector, moments.max_neighbors)
     start = 0
@@ -122,7 +123,7 @@ def test_invariants_and_their_derivatives():
 
 
 def test_file_has_the_same_model(tmp_path, structures):
-    """Eight digits are enough, and different species constants survive in one more neuron."""
+    """Eight digits are enough; different constants of the species are held by an additional neuron."""
     model, moments, vector = make("potential", structures)
     site = torch.tensor([-270.0, -70.0, -150.0], dtype=torch.float64)
     model.scaling = replace(model.scaling, site=site)
@@ -176,7 +177,7 @@ def test_unknown_species_and_coincident_atoms_name_the_structure(structures):
 
 @pytest.mark.parametrize("kind", LABELS)
 def test_moments_of_some_structures(kind, structures):
-    """Predictions from selected moments are the predictions for those structures, in the order asked for."""
+    """Predictions from selected moments are the predictions for those structures, in the given order."""
     model, moments, vector = make(kind, structures)
     everything = model.predict(vector, moments, LABELS[kind])
     chosen = [3, 0, 2]
@@ -190,7 +191,7 @@ def test_moments_of_some_structures(kind, structures):
 
 @pytest.mark.parametrize("kind", LABELS)
 def test_several_models_at_once(kind, structures):
-    """Each of several parameter vectors has the predictions that it has alone, with constants of its own."""
+    """Each of several parameter vectors, with its own constants, gives the same predictions as alone."""
     model, moments, vector = make(kind, structures, l_max=ALL_BLOCKS)
     vectors = torch.stack([vector, vector + 0.1 * torch.sin(torch.arange(len(vector), dtype=torch.float64))])
     one = model.scaling
@@ -209,7 +210,7 @@ def test_several_models_at_once(kind, structures):
 
 @pytest.mark.parametrize("few", [0, 24], ids=["apart", "joined"])
 def test_groups_of_centres(few, structures, monkeypatch):
-    """Joining small groups changes the size of the moments only."""
+    """Joining small groups changes only the size of the moments."""
     import tnep_calc.training.nep.slots as module
 
     monkeypatch.setattr(module, "_FEW", few)

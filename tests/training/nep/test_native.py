@@ -1,8 +1,12 @@
 """The native kernels of training: the same losses and gradients as in torch, on any number of threads."""
 
+import itertools
+from dataclasses import replace
+
 import pytest
 import torch
 
+from helpers.grid import grid
 from helpers.structures import random_structure
 from helpers.training_runs import small_config
 from tnep_calc.training.nep import native
@@ -17,7 +21,7 @@ STRUCTURES = [random_structure(k, "BNBN"[: 2 + k % 3]) for k in range(9)] + [
 
 
 def trainer(kind, l_max=(3, 1, 1), **options):
-    model = {"l_max": list(l_max), "n_max": [3, 9]}  # more functions than the kernels take at once
+    model = {"l_max": list(l_max), "n_max": [3, 9]}  # more functions than the kernels process at a time
     return Trainer(small_config(kind, model=model, data={"fold_dipole": False}, **options), STRUCTURES)
 
 
@@ -40,6 +44,7 @@ def far_from_start(run, size=0.4):
     return run.vector.detach() + size * noise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", [1, 3])
 @pytest.mark.parametrize("l_max", [(1, 0, 1), (3, 1, 0, 1, 1, 1), (4, 1, 1, 1, 1, 1, 1), (8, 1)])
 @pytest.mark.parametrize("kind", ["potential", "dipole", "polarizability"])
@@ -60,6 +65,71 @@ def test_predictions_are_those_of_torch_in_single_precision(monkeypatch, kind):
     assert set(ours) == set(plain)
     for name, value in plain.items():
         torch.testing.assert_close(ours[name], value, rtol=0, atol=2e-5 * float(value.abs().max()))
+
+
+@pytest.mark.parametrize("precision, tolerance", [("float64", 1e-12), ("float32", 1e-5)])
+@pytest.mark.parametrize("models", [1, 3, 9, 21, 70])
+def test_forces_of_many_models_are_those_of_torch(monkeypatch, models, precision, tolerance):
+    """Pairs of some are beyond the angular cutoff, and their angular part is left out."""
+    run = trainer("potential", optimizer={"precision": precision})
+    start = run.vector.detach()
+    noise = torch.randn(models, len(start), generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    vectors, moments = start + 0.3 * noise, run.parts["train"].blocks[0].load()
+    near = (moments.pair_gradient[:, run.model.basis.n_radial :] != 0).flatten(1).any(1)
+    assert near.any() and not near.all()
+
+    def forces():
+        with torch.no_grad():
+            return run.model.predict(vectors, moments, ["forces"])["forces"]
+
+    ours, plain = both_ways(monkeypatch, forces)
+    assert ours.shape == plain.shape == (models, moments.n_atoms, 3)
+    torch.testing.assert_close(ours, plain, rtol=0, atol=tolerance * float(plain.abs().max()))
+    assert float(ours.sum(1).abs().max()) < 100 * tolerance * float(plain.abs().max())  # no net force
+
+
+def test_forces_of_many_models_on_two_threads():
+    run = Trainer(small_config("potential"), STRUCTURES * 9)
+    noise = torch.randn(5, len(run.vector), generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    vectors, moments = run.vector.detach() + 0.3 * noise, run.parts["train"].blocks[0].load()
+    with torch.no_grad():
+        single = run.model.predict(vectors, moments, ["forces"])["forces"]
+        torch.set_num_threads(2)
+        try:
+            double = run.model.predict(vectors, moments, ["forces"])["forces"]
+        finally:
+            torch.set_num_threads(1)
+    torch.testing.assert_close(double, single, rtol=0, atol=1e-13 * float(single.abs().max()))
+
+
+@pytest.mark.parametrize("wrong", ["order", "row", "counts", "shape"])
+def test_pairs_that_do_not_fit(wrong):
+    run = trainer("potential")
+    moments = run.parts["train"].blocks[0].load()
+    radial = torch.zeros(2, 4, moments.n_atoms, dtype=torch.float64)
+    angular = torch.zeros(2, 10, 15, moments.n_atoms, dtype=torch.float64)
+    basis = run.model.basis
+    coefficients = {
+        "radial": torch.zeros(2, 2, 2, 4, basis.n_radial, dtype=torch.float64),
+        "angular": torch.zeros(2, 2, 2, 10, basis.angular_shape[0], dtype=torch.float64),
+    }
+
+    def gradient():
+        m = moments
+        pairs = m.pair_gradient, m.pair_slot, m.pair_center, m.pair_neighbor
+        return native.position_gradient((radial, angular), coefficients, m.groups, *pairs)
+
+    assert gradient().shape == (2, moments.n_atoms, 3)
+    if wrong == "order":
+        moments, message = replace(moments, pair_slot=moments.pair_slot.flip(0)), "sorted by slot"
+    elif wrong == "row":
+        moments, message = replace(moments, pair_center=moments.pair_center + moments.n_atoms), "center must be from 0"
+    elif wrong == "counts":
+        moments, message = replace(moments, groups=moments.groups[:-1]), "add up to the number of centres"
+    else:
+        angular, message = angular[:, :9], "c_angular must be a"
+    with pytest.raises(RuntimeError, match=message):
+        gradient()
 
 
 @pytest.mark.slow
@@ -93,12 +163,23 @@ def test_gradients_agree_with_finite_differences():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gradient", [False, True])
-@pytest.mark.parametrize("field", [None, "dipole", "strain"])
-@pytest.mark.parametrize("l_max", [1, 4, 8])
+@pytest.mark.parametrize(
+    "l_max, field, gradient",
+    grid(
+        itertools.product([1, 4, 8], [None, "dipole", "strain"], [False, True]),
+        [
+            (1, None, True),
+            (1, "strain", False),
+            (4, "dipole", True),
+            (4, "strain", True),
+            (8, None, False),
+            (8, "dipole", True),
+        ],
+    ),
+)
 def test_moments_are_those_of_torch(monkeypatch, l_max, field, gradient):
     basis = Basis(("N", "B"), (5.1, 4.7), (3.9, 4.1), (6, 3), l_max)
-    structures = STRUCTURES * 5  # more centres of a group than are taken at once
+    structures = STRUCTURES * 5  # more centres in a group than are processed at a time
     options = {"field": field, "gradient": gradient}
     ours, plain = both_ways(monkeypatch, lambda: build_moments(structures, basis, **options))
     single = build_moments(structures, basis, dtype=torch.float32, **options)

@@ -1,4 +1,4 @@
-"""Blocks of moments: in memory, streamed, computed again; mini-batches, several starts, early stopping."""
+"""Blocks of moments: in memory, streamed, recomputed; mini-batches, several starts, early stopping."""
 
 from collections import namedtuple
 from dataclasses import replace
@@ -30,7 +30,7 @@ def flat_history(trainer):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("where", ["disk", "computed"])
 def test_a_small_budget_gives_the_same_result(kind, where, structures, tmp_path, monkeypatch):
-    """Blocks that do not fit in memory are streamed from a file, or computed again where the disk is full."""
+    """Blocks that do not fit in memory are streamed from a file, or recomputed if the disk is full."""
     whole = Trainer(small_config(kind, optimizer={"steps": 3, "lbfgs_steps": 0}), structures)
     assert len(whole.parts["train"].blocks) == 1 and whole.storage.disk == whole.storage.computed == 0
     if where == "computed":
@@ -43,7 +43,7 @@ def test_a_small_budget_gives_the_same_result(kind, where, structures, tmp_path,
     assert len(small.parts["train"].blocks) > 3
     assert storage.memory <= budget / 2 and getattr(storage, where) > budget / 3
     assert storage.memory + storage.disk + storage.computed == pytest.approx(whole.storage.memory, rel=0.1)
-    assert ("streamed from a temporary file" if where == "disk" else "computed again") in str(storage)
+    assert ("streamed from a temporary file" if where == "disk" else "recomputed in every step") in str(storage)
     for trainer in (whole, small):
         trainer.run()
     torch.testing.assert_close(small.vector, whole.vector, rtol=0, atol=1e-9)
@@ -55,7 +55,7 @@ def test_a_small_budget_gives_the_same_result(kind, where, structures, tmp_path,
 
 
 def test_a_structure_larger_than_the_budget_is_refused_at_once(structures, monkeypatch):
-    """No block is smaller than a structure, so the budget would be exceeded without a word."""
+    """No block is smaller than a structure, so without the error the budget would be exceeded silently."""
     some = [structures[0], replace(random_structure(3, "BNBN"), source="x.xyz, structure 2")]
     sizes = [Trainer(small_config(), [s]).storage.memory for s in some]
     assert sizes[1] > sizes[0]
@@ -75,7 +75,7 @@ def test_a_missing_scratch_folder_is_named(structures, tmp_path):
 
 
 def test_single_precision_is_accurate_enough(structures):
-    """Gradients of float32 moments are those of float64 to a few parts in a million."""
+    """Gradients from float32 moments equal those from float64 to a few parts in a million."""
     for kind in KINDS:
         double, single = (
             Trainer(small_config(kind, optimizer={"precision": p}), structures) for p in ("float64", "float32")
@@ -91,7 +91,7 @@ def test_single_precision_is_accurate_enough(structures):
 
 
 def interrupted(config, structures, stop, path):
-    """Stop a run at a step, and return a fresh trainer that goes on from its checkpoint."""
+    """Stop a run at a step, and return a new trainer that has resumed from its checkpoint."""
     first = Trainer(config, structures)
     stop_at(first, stop)
     with pytest.raises(Stop):
@@ -103,8 +103,9 @@ def interrupted(config, structures, stop, path):
     return second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [3, 8, 14])
-def test_batches_and_starts_go_on_bit_by_bit(structures, tmp_path, stop):
+def test_batches_and_starts_resume_bit_for_bit(structures, tmp_path, stop):
     config = small_config(
         "dipole",
         data={"validation_fraction": 0.25},
@@ -138,7 +139,7 @@ def test_an_epoch_takes_every_batch_once(structures):
 
 
 def test_the_best_start_is_chosen(structures):
-    """Starts are trained as if alone, each from its own seed, and the best on validation data goes on."""
+    """Starts are trained as if alone, each from its own seed, and the best on validation data is kept."""
     optimizer = {"steps": 1, "lbfgs_steps": 0, "restarts": 3, "restart_steps": 7}
     config = small_config("polarizability", data={"validation_fraction": 0.25}, optimizer=optimizer)
     together = Trainer(config, structures)
@@ -170,7 +171,7 @@ def test_the_best_start_is_chosen(structures):
 
 
 def test_patience(structures):
-    """Random labels: the validation loss soon stops falling, and so does the run."""
+    """With random labels, the validation loss soon stops falling, and the run stops."""
     config = small_config(
         "dipole",
         data={"validation_fraction": 0.5},
@@ -183,7 +184,8 @@ def test_patience(structures):
     assert trainer.result()[1] == trainer.best["step"]
 
 
-def test_lbfgs_takes_over_from_the_best_parameters_when_patience_runs_out(structures):
+@pytest.mark.slow
+def test_lbfgs_starts_from_the_best_parameters_when_patience_runs_out(structures):
     config = small_config(
         "dipole",
         data={"validation_fraction": 0.5},

@@ -33,7 +33,7 @@ def trained(kind, **optimizer):
 
 @pytest.mark.parametrize("kind", LABELS)
 def test_the_share_is_that_of_the_reference_model(kind):
-    """The file, evaluated in double precision with neighbours, beside what the trainer predicts."""
+    """Compare the file, evaluated in double precision with neighbours, with the predictions of the trainer."""
     trainer = trained(kind, precision="float32", restarts=2, restart_steps=2)
     shares = rounding(trainer)
     assert set(shares) == set(LABELS[kind]) and all(0 < value < 1e-3 for value in shares.values())
@@ -47,10 +47,10 @@ def test_the_share_is_that_of_the_reference_model(kind):
     difference = labels.per_atom(name, single[name].double() - single[name].new_tensor(values).double())
     error = labels.error(name, single[name])
     expected = float((difference.square().mean() / error.square().mean()).sqrt())
-    assert shares[name] == pytest.approx(expected, rel=0.5)  # the rest is the order of sums
+    assert shares[name] == pytest.approx(expected, rel=0.5)  # the remaining difference is due to the order of sums
 
 
-def test_double_precision_has_none():
+def test_double_precision_has_no_rounding_errors():
     assert rounding(trained("dipole")) == {}
 
 
@@ -69,11 +69,11 @@ def test_the_evolution_strategy(kind, atomic, monkeypatch):
     trainer.fitness.q_scaler = trainer.fitness.q_scaler.clone()
     parameters = trainer.parameters()
     monkeypatch.setattr(trainer, "parameters", lambda: replace(parameters, w1=1.01 * parameters.w1))
-    wrong = snes_rounding(trainer)  # would be a mistake of the kernels
+    wrong = snes_rounding(trainer)  # more would be an error in the kernels
     assert all(value > 20 * shares[name] for name, value in wrong.items())
 
 
-def test_only_what_is_trained_and_known_is_looked_at():
+def test_only_trained_and_known_labels_are_compared():
     trainer = SnesTrainer(options("potential", lambda_f=0.0, lambda_v=0.0), make_frames())
     trainer.step()
     assert set(snes_rounding(trainer)) == {"energy"}
@@ -83,18 +83,19 @@ def test_only_what_is_trained_and_known_is_looked_at():
     assert all(0 < value < 1e-4 for value in snes_rounding(trainer).values())
 
 
-def test_the_log_warns_where_it_matters(caplog):
+def test_the_log_warns_of_large_rounding_errors(caplog):
     caplog.set_level(logging.INFO)
     log_rounding({"energy": 0.0123, "virial": float("nan")}, "do something", "one: ")
     log_rounding({"energy": 0.0123, "forces": 0.2}, "do something")
     log_rounding({}, "do something")
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
-        ("INFO", "one: float32: rounding is, of the RMSE, energy 1.2 %"),
-        ("WARNING", "float32: rounding is, of the RMSE, energy 1.2 %, forces 20 %: do something"),
+        ("INFO", "one: float32: rounding error relative to the RMSE: energy 1.2 %"),
+        ("WARNING", "float32: rounding error relative to the RMSE: energy 1.2 %, forces 20 %; do something"),
     ]
 
 
-def test_where_it_is_said(make, caplog, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_rounding_is_logged_and_written(make, caplog, tmp_path, monkeypatch):
     caplog.set_level(logging.INFO)
     results = write_results(trained("dipole", precision="float32"), tmp_path)
     assert results["rounding_of_rmse"] == json.loads((tmp_path / "results.json").read_text())["rounding_of_rmse"]
@@ -102,14 +103,16 @@ def test_where_it_is_said(make, caplog, tmp_path, monkeypatch):
     for engine, run in (("gradient", {"precision": "float32"}), ("gradient", {}), ("snes", {})):
         caplog.clear()
         run_directory(make("dipole", name=f"{engine}{len(run)}"), RunOptions(engine=engine, **run))
-        said = [line for line in caplog.messages if line.startswith("float32: rounding is, of the RMSE, dipole")]
-        assert len(said) == (engine == "snes" or bool(run))
+        logged = [
+            line for line in caplog.messages if line.startswith("float32: rounding error relative to the RMSE: dipole")
+        ]
+        assert len(logged) == (engine == "snes" or bool(run))
     monkeypatch.setattr(snes_module, "share", lambda *_: 0.3)
     run_directory(make("dipole", name="bad"), RunOptions(engine="snes"))
-    assert caplog.records[-1].levelname == "WARNING" and "30 %: --engine gradient" in caplog.messages[-1]
+    assert caplog.records[-1].levelname == "WARNING" and "30 %; --engine gradient" in caplog.messages[-1]
 
 
-def test_what_is_looked_at():
+def test_the_sample_is_evenly_spaced():
     assert sample(range(5)) == [0, 1, 2, 3, 4]
     many = sample(range(1000))
     assert len(set(many)) == 20 and (many[0], many[-1]) == (0, 999)

@@ -1,4 +1,4 @@
-"""Species that are rare, and pairs of species that no training structure has: said beforehand, and without effect."""
+"""Rare species, and pairs of species that no training structure has: warnings, and no effect on predictions."""
 
 import logging
 from dataclasses import replace
@@ -39,7 +39,7 @@ def config(kind="potential", base=".", **tables):
 
 
 def split(n, validation=0, test=0):
-    """The last structures are for validation and for the test."""
+    """Return indices; the last structures are for validation and for the test."""
     limits = np.split(np.arange(n), [n - validation - test, n - test])
     return dict(zip(("train", "validation", "test"), limits, strict=True))
 
@@ -49,7 +49,7 @@ def warnings_of(caplog):
 
 
 def pairs_within(structures, cutoff):
-    """Which species have which within a cutoff, from plain distances of images."""
+    """Return which species have which neighbours within a cutoff, from distances of all images."""
     found = np.zeros((len(SPECIES), len(SPECIES)), dtype=bool)
     shifts = np.array(np.meshgrid(*[range(-2, 3)] * 3)).reshape(3, -1).T
     for s in structures:
@@ -60,7 +60,7 @@ def pairs_within(structures, cutoff):
     return found
 
 
-# -- what is said ----------------------------------------------------------------------------------------------------
+# -- warnings ------------------------------------------------------------------------------------------------------
 
 
 def many(n_rare, n=300):
@@ -79,7 +79,7 @@ def test_rare_species_are_found(n, rare, found):
         assert findings[0].sources == tuple(f"random, structure {seed}" for seed in range(rare))
 
 
-def test_they_are_counted_among_those_to_train_on(caplog):
+def test_rare_species_are_counted_in_the_training_structures(caplog):
     structures = many(9)
     line = check_before_training(structures, units=False, train=range(4, 300), species=("N", "B", "C", "O"))
     rare, missing = warnings_of(caplog)
@@ -88,13 +88,14 @@ def test_they_are_counted_among_those_to_train_on(caplog):
     )
     assert "no structure to train on has O:" in missing
     assert "rare species (symbols), missing species (symbols)" in line
-    assert f" {len(check_structures(structures, units=False)) + 1} warnings" in line  # the rare one is not there twice
+    # the rare species is not listed twice
+    assert f" {len(check_structures(structures, units=False)) + 1} warnings" in line
     caplog.clear()
     check_before_training(many(10), units=False, train=range(300), species=("N", "B", "C"))
     assert not caplog.records
 
 
-def test_a_configuration_counts_those_that_it_trains_on(tmp_path, caplog):
+def test_a_configuration_counts_its_training_structures(tmp_path, caplog):
     write_dataset(tmp_path / "data.extxyz", [replace(s, weight=1.0) for s in many(9)])
     fractions = {"validation_fraction": 0.2, "test_fraction": 0.1, "allow_missing": True}
     plain = config("dipole", tmp_path, data=fractions, model={"species": ["N", "B", "C"]})
@@ -105,7 +106,7 @@ def test_a_configuration_counts_those_that_it_trains_on(tmp_path, caplog):
     assert f"C is in only {rare} of 210 structures to train on" in line
 
 
-def test_an_enthalpy_training_says_the_same(tmp_path, caplog):
+def test_an_enthalpy_training_warns_too(tmp_path, caplog):
     write_dataset(tmp_path / "data.extxyz", [replace(s, weight=1.0) for s in many(9)])
     tables = {
         "data": {"files": ["data.extxyz"], "validation_fraction": 0.0, "test_fraction": 0.3},
@@ -136,7 +137,7 @@ def enthalpy_trainer(structures, indices):
 
 
 @pytest.mark.parametrize("trainer, cutoff", [(nep_trainer, "radial cutoff"), (enthalpy_trainer, "cutoff")])
-def test_what_only_held_back_structures_have_is_said(trainer, cutoff, caplog):
+def test_species_and_pairs_of_held_back_structures_only_are_named(trainer, cutoff, caplog):
     held = [
         random_structure(7, "BNC"),
         random_structure(8, "BN"),
@@ -146,9 +147,9 @@ def test_what_only_held_back_structures_have_is_said(trainer, cutoff, caplog):
     ]
     trainer([*SEEN, *held], split(11, validation=2, test=3))
     of_validation, of_test = warnings_of(caplog)
-    start = f"warning: 1 of 2 validation structures have species, or pairs within the {cutoff}, that none"
+    start = f"warning: 1 of 2 validation structures have species, or pairs within the {cutoff}, that no "
     assert of_validation.startswith(start)
-    assert "that none to train on has (B-C in 1): predictions for these are extrapolation" in of_validation
+    assert "that no training structure has (B-C in 1): predictions for these are extrapolation" in of_validation
     assert "3 of 3 test structures" in of_test and "(B-C in 2, O in 2)" in of_test
     caplog.clear()
     trainer([*SEEN, *SEEN[:3]], split(9, validation=1, test=2))
@@ -156,7 +157,7 @@ def test_what_only_held_back_structures_have_is_said(trainer, cutoff, caplog):
     assert not warnings_of(caplog)
 
 
-# -- what is done ----------------------------------------------------------------------------------------------------
+# -- parameters and predictions ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("optimizer", [{}, {"method": "soap", "batch": 2}, {"restarts": 2, "restart_steps": 3}])
@@ -169,8 +170,8 @@ def test_coefficients_of_unseen_pairs_stay_zero(optimizer, precision, tmp_path):
         [random_structure(0, "BNCO", cell=0.7 * np.diag([3.1, 3.4, 3.7]))],
     )
     drawn = whole.vector.detach().reshape(before.shape)
-    assert (whole.model.split(drawn)["c_angular"] != 0).all()  # here all species meet
-    assert torch.equal(before[before != 0], drawn[before != 0])  # other parameters are drawn as ever
+    assert (whole.model.split(drawn)["c_angular"] != 0).all()  # all species are neighbours of each other here
+    assert torch.equal(before[before != 0], drawn[before != 0])  # other parameters are drawn as without unseen pairs
     trainer.run()
     write_nep(tmp_path / "nep.txt", trainer.parameters())
     nep = read_nep(tmp_path / "nep.txt", "potential")
@@ -185,7 +186,7 @@ def test_coefficients_of_unseen_pairs_stay_zero(optimizer, precision, tmp_path):
 
 
 def evaluate(parameters, structure, names, without=()):
-    """Reference model on one structure, without the neighbours of some pairs."""
+    """Evaluate the reference model on one structure, without the neighbours of some pairs."""
     edges = NeighborList(parameters.cutoff).edges(structure.positions, structure.cell, structure.pbc)
     origin = np.repeat(np.arange(len(structure)), np.diff(edges.offsets))
     symbols = np.array(structure.symbols)
@@ -198,7 +199,7 @@ def evaluate(parameters, structure, names, without=()):
 
 
 @pytest.mark.parametrize("kind", LABELS)
-def test_neighbours_of_unseen_pairs_do_not_count(kind):
+def test_neighbours_of_unseen_pairs_contribute_nothing(kind):
     trainer = Trainer(config(kind), SEEN)
     trainer.run()
     nep, structure = trainer.parameters(), random_structure(20, "NBBC")
@@ -212,7 +213,7 @@ def test_neighbours_of_unseen_pairs_do_not_count(kind):
 
 @pytest.mark.parametrize("kind", LABELS)
 def test_atoms_of_a_missing_species_add_a_constant(kind):
-    """Nothing random: with any seed the same, up to the constant that all species share."""
+    """The contribution is not random: it is the same for any seed, up to the constant that all species share."""
     trainer = Trainer(config(kind), SEEN)
     nep, structure = trainer.parameters(), random_structure(21, "NBO")
     assert (nep.w1[:, 3, :5] == 0).all()
@@ -230,7 +231,7 @@ def test_atoms_of_a_missing_species_add_a_constant(kind):
         assert np.abs(atoms["dipole"]).max() < 1e-12
 
 
-def test_a_start_keeps_what_it_has(tmp_path, caplog):
+def test_fine_tuning_keeps_parameters_of_unseen_pairs(tmp_path, caplog):
     write_nep(tmp_path / "nep.txt", random_nep("dipole", SPECIES, 4, (RADIAL, ANGULAR), (2, 2), (3, 3), 3))
     start = read_nep(tmp_path / "nep.txt", "dipole")
     fine = config(
@@ -244,7 +245,7 @@ def test_a_start_keeps_what_it_has(tmp_path, caplog):
 
 
 def test_a_lonely_atom_has_no_pair():
-    """Its centre is seen; that it is filed under its own species does not make it a neighbour."""
+    """The species of the centre is seen; its group lists its own species, but it is not its own neighbour."""
     basis = Trainer(config("dipole"), SEEN).model.basis
     seen = coverage_of([build_moments([s], basis) for s in (random_structure(0, "O", pbc=False), SEEN[0])], 4)
     assert seen.species.tolist() == [True, True, False, True]
@@ -266,7 +267,7 @@ def write_xyz(path, structures):
 
 
 @pytest.mark.parametrize("engine", ["gradient", "snes"])
-def test_folders_say_and_do_the_same(engine, tmp_path, caplog):
+def test_folders_behave_like_configurations(engine, tmp_path, caplog):
     given = NepInput(
         SPECIES,
         model_type=1,

@@ -1,4 +1,4 @@
-"""Whole runs: threshold reached, files written, and a killed run that goes on as if nothing had happened."""
+"""Whole runs: errors below a threshold, files, and a killed run that resumes exactly."""
 
 import csv
 import json
@@ -70,7 +70,7 @@ def lennard_jones(n=16):
 
 @pytest.fixture(scope="module", autouse=True)
 def figures_are_not_drawn():
-    """Here they are."""
+    """Draw the figures, other than in the other modules."""
 
 
 @pytest.fixture
@@ -108,31 +108,30 @@ def test_command_trains_and_writes_everything(folder, caplog, capsys):
     assert not list((folder / "out").glob(".*")), "temporary files are left"
 
 
-def test_killed_run_goes_on_exactly(folder, caplog):
-    """A real SIGKILL, once in Adam and once in L-BFGS; the end result and the log are those of one go."""
+def test_killed_run_resumes_exactly(folder, caplog):
+    """A real SIGKILL in L-BFGS; result and log equal those of an uninterrupted run."""
     config = str(folder / "config.toml")
     assert main(["train", config, "--quiet", "--output", str(folder / "whole")]) == 0
-    for line_of_death in ("step 10/", "step 70/"):
-        code = "import sys; from tnep_calc.cli import main; sys.exit(main(sys.argv[1:]))"
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, "train", config, "--output", "killed"],
-            cwd=folder,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for line in process.stderr:
-            if line_of_death in line:
-                process.send_signal(signal.SIGKILL)
-                break
-        process.communicate(timeout=60)
-        assert process.returncode == -signal.SIGKILL
+    code = "import sys; from tnep_calc.cli import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "train", config, "--output", "killed"],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    for line in process.stderr:
+        if "step 70/" in line:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
     assert not (folder / "killed" / "nep.txt").exists()
     step = load_checkpoint(folder / "killed" / "checkpoint.pt")["step"]
     assert 60 <= step < 100
     with caplog.at_level(logging.INFO):
         assert main(["train", config, "--output", str(folder / "killed")]) == 0
-    assert f"going on from {folder / 'killed' / 'checkpoint.pt'} after {step} of 100 steps" in caplog.text
+    assert f"resuming from {folder / 'killed' / 'checkpoint.pt'} after {step} of 100 steps" in caplog.text
     for name in ("nep.txt", "log.csv"):
         assert (folder / "killed" / name).read_bytes() == (folder / "whole" / name).read_bytes(), name
 
@@ -140,7 +139,7 @@ def test_killed_run_goes_on_exactly(folder, caplog):
 @pytest.mark.parametrize("kind", LABELS)
 @pytest.mark.parametrize("stop", [7, 25], ids=["adam", "lbfgs"])
 def test_state_is_complete(tmp_path, kind, stop):
-    """Every kind goes on bit by bit from any checkpoint, also within L-BFGS (history and line search)."""
+    """Every kind resumes bit for bit from any checkpoint, also within L-BFGS (history and line search)."""
     structures = [random_structure(seed, "BNB") for seed in range(6)]
     config = small_config(
         kind,
@@ -157,7 +156,7 @@ def test_state_is_complete(tmp_path, kind, stop):
     with pytest.raises(Stop):
         first.run(checkpoint=tmp_path / "c.pt")
     second = Trainer(config, structures)
-    second.vector.data += 1.0  # nothing of a fresh start may matter
+    second.vector.data += 1.0  # the initial parameters of the new trainer must not matter
     second.restore(tmp_path / "c.pt")
     assert stop <= second.step < 50
     second.run()
@@ -198,7 +197,7 @@ def test_other_configuration_or_data_is_refused(tmp_path):
         trainer.restore(tmp_path / "c.pt")
 
 
-def test_foreign_model_is_not_overwritten(tmp_path):
+def test_model_of_another_run_is_not_overwritten(tmp_path):
     write(tmp_path / "data.extxyz", lennard_jones(4))
     config = small_config(base=tmp_path, model={"species": ["Ne", "Ar"]})
     config.directory.mkdir()
@@ -217,7 +216,9 @@ def test_missing_labels_name_file_structure_and_field(tmp_path):
 
 
 def test_best_on_validation_is_kept():
-    structures = [random_structure(seed, "BNB") for seed in range(8)]  # random labels: the more steps, the worse
+    structures = [
+        random_structure(seed, "BNB") for seed in range(8)
+    ]  # random labels: more steps increase the validation error
     config = small_config(
         data={"validation_fraction": 0.5}, optimizer={"steps": 5, "lbfgs_steps": 60}, output={"report_interval": 5}
     )
@@ -244,9 +245,11 @@ def test_splits():
         split_indices(structures[:1], small_config(data={"validation_fraction": 0.9}))
 
 
-def test_loss_that_is_not_finite_is_said():
+def test_loss_that_is_not_finite_is_an_error():
     structures = [random_structure(seed, "BN") for seed in range(3)]
-    trainer = Trainer(small_config(optimizer={"lr": 1e300}), structures)
+    config = small_config()
+    object.__setattr__(config.optimizer, "lr", 1e300)  # a configuration file cannot have it
+    trainer = Trainer(config, structures)
     with pytest.raises(InputError, match="loss is not finite after"):
         trainer.run()
 
@@ -263,7 +266,7 @@ def test_mixed_periodicity_trains():
 
 @pytest.mark.parametrize("kind", ["potential", "dipole"])
 def test_structures_are_used_with_the_labels_they_have(tmp_path, kind):
-    """Labels of atoms of some structures, of the whole of others: the same loss as from both sets apart."""
+    """Some structures have labels of atoms, others totals: the loss is that of both sets separately."""
     whole, of_atoms = ("energy", "forces") if kind == "potential" else ("dipole", "born_charges")
     structures = [random_structure(seed, ("BNB", "BN")[seed % 2]) for seed in range(6)]
     mixed = [
@@ -293,7 +296,7 @@ def test_structures_are_used_with_the_labels_they_have(tmp_path, kind):
 
 
 def test_structures_without_labels_are_left_out(tmp_path, caplog):
-    """They change neither the splits of the others nor the numbers by which these are called."""
+    """They change neither the splits nor the indices of the other structures."""
     config = small_config("dipole", data={"allow_missing": True, "validation_fraction": 0.3, "test_fraction": 0.3})
     structures = [random_structure(seed, ("BNB", "BN")[seed % 2]) for seed in range(10)]
     whole = Trainer(config, structures).indices
@@ -306,7 +309,7 @@ def test_structures_without_labels_are_left_out(tmp_path, caplog):
     with pytest.raises(DataFileError, match="no dipole"):
         Trainer(replace(config, data=replace(config.data, allow_missing=False)), mixed)
     mixed = [replace(s, dipole=None, born_charges=None) if k in whole["train"] else s for k, s in enumerate(structures)]
-    with pytest.raises(InputError, match="none of the 4 structures to train on has any of the labels"):
+    with pytest.raises(InputError, match="none of the 4 training structures has any of the fitted labels"):
         Trainer(config, mixed)
     mixed = [replace(s, dipole=None, born_charges=None) for s in structures]
     with pytest.raises(DataFileError, match="no structure has the label 'dipole'"):
@@ -334,11 +337,11 @@ def test_soap_lowers_the_loss_and_resumes_exactly(batch, tmp_path):
     whole, resumed = trained(), trained(stop=33)
     assert torch.equal(whole.vector, resumed.vector)
     assert whole.history[-1]["loss_train"] < 0.7 * start.history[-1]["loss_train"]
-    with pytest.raises(InputError, match="optimizer.method must be one of adam, soap"):
+    with pytest.raises(InputError, match="optimizer.method must be 'adam' or 'soap'"):
         small_config(optimizer={"method": "sgd"})
 
 
-def test_soap_trains_several_models_as_it_does_one():
+def test_soap_trains_several_models_like_one():
     structures = [random_structure(seed, ("BNB", "BN", "NNB")[seed % 3]) for seed in range(12)]
     options = {"method": "soap", "batch": 4, "lbfgs_steps": 0}
     one = Trainer(small_config(optimizer={**options, "steps": 20}), structures)
@@ -352,7 +355,7 @@ def test_soap_trains_several_models_as_it_does_one():
 
 @pytest.mark.parametrize("options", [{}, {"method": "soap"}, {"restarts": 2, "restart_steps": 10}])
 def test_folded_dipoles_wait_for_the_born_charges(options):
-    """In the first steps they have no say, except where they are not folded or a model is there to start from."""
+    """They are left out of the first steps, unless they are not folded or training starts from a model."""
     structures = [random_structure(seed, "BNB") for seed in range(4)]
     shifted = [replace(s, dipole=s.dipole + 0.4) for s in structures]
 
@@ -372,11 +375,11 @@ def test_folded_dipoles_wait_for_the_born_charges(options):
 
 
 def test_no_step_of_soap_overshoots_the_initial_parameters():
-    """Its steps are as large in all directions, so all weights must be of a size: the first layer, too."""
+    """Its steps are equally large in all directions, so all weights, also of the first layer, must have one size."""
     structures = [random_structure(seed, ("BNB", "BN", "NNB")[seed % 3]) for seed in range(12)]
     trainer = Trainer(small_config(optimizer={"method": "soap", "steps": 10}), structures)
     before = trainer.model.split(trainer.vector.detach().clone())
-    for _ in range(2):  # the first one only starts the preconditioner
+    for _ in range(2):  # the first step only starts the preconditioner
         trainer.advance()
     after = trainer.model.split(trainer.vector.detach())
     for name in ("c_radial", "c_angular", "w0"):

@@ -1,4 +1,6 @@
-"""A teacher of the same form, whose labels are exact."""
+"""Fixtures: a teacher model of the same form, which gives exact labels, and configurations."""
+
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +12,19 @@ from tnep_calc.training.radnet.config import parse_radnet_config
 def structures():
     calculator = calculator_of(random_artifact())
     return [labelled(calculator, displaced(k, sigma=0.05), f"teacher, structure {k}") for k in range(10)]
+
+
+@pytest.fixture(scope="session")
+def with_gradients():
+    """Return structures that also have the derivative of the polarizability."""
+    calculator = calculator_of(random_artifact())
+    made = []
+    for k in range(4):
+        atoms = displaced(k, sigma=0.05)
+        slope = calculator.get_property("polarizability_gradient", atoms)
+        structure = labelled(calculator, atoms, f"teacher with gradients, structure {k}")
+        made.append(replace(structure, polarizability_gradient=slope))
+    return made
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A whole radnet training by the command: files, ensemble, resume, report, and the commands that use the model."""
+"""A whole radnet training by command: files, ensemble, resuming, report, and the commands that use the model."""
 
 import json
 
@@ -9,6 +9,8 @@ from helpers.random_radnet import SPECIES
 from tnep_calc import TNEPCalculator
 from tnep_calc.cli import main
 from tnep_calc.io.structures.extxyz import write_dataset
+
+pytestmark = pytest.mark.slow
 
 CONFIG = """
 [data]
@@ -50,7 +52,8 @@ def test_files_of_a_run(folder):
     assert {"loss.png", "parity.png", "parity.npz", "log.csv", "checkpoint.pt", "model.pt"} <= {
         p.name for p in out.iterdir()
     }
-    assert TNEPCalculator(radnet=out / "model.pt").models["radnet"][0].metadata.species == SPECIES
+    metadata = TNEPCalculator(radnet=out / "model.pt").models["radnet"][0].metadata
+    assert metadata.species == SPECIES and set(metadata.training_range["low"]) == set(SPECIES)
 
 
 def test_finished_run_is_not_repeated(folder):

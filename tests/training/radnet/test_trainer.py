@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.random_radnet import random_sites
 from helpers.training_runs import Stop, stop_at
 from tnep_calc.errors import InputError
 from tnep_calc.training.common import loop
 from tnep_calc.training.radnet.trainer import RadnetTrainer
+
+pytestmark = pytest.mark.slow
 
 
 def test_training_approaches_the_teacher(structures, config):
@@ -23,7 +26,7 @@ def test_training_approaches_the_teacher(structures, config):
 
 @pytest.mark.parametrize("steps", [1, 5])
 def test_resume_within_a_pass_is_exact(structures, config, tmp_path, monkeypatch, steps):
-    """A checkpoint by time falls anywhere between two steps."""
+    """A checkpoint by time can fall between any two steps."""
     made = config(data={"augmentation": "point_group"}, optimizer={"epochs": 4, "batch": 3})
     straight, killed, again = (RadnetTrainer(made, structures) for _ in range(3))
     straight.run()
@@ -64,7 +67,7 @@ def test_resume_is_exact(structures, config, tmp_path):
 
 
 def test_plateaus_and_early_stopping(structures, config):
-    """A learning rate at which nothing improves is lowered by the factor, and the training ends after its patience."""
+    """Without improvement the learning rate is reduced by the factor, and training ends after `early_stopping` reports."""
     options = {
         "epochs": 60,
         "lr": 1e-9,
@@ -128,8 +131,42 @@ def test_one_target_and_normalisation_by_component(structures, config):
     assert len(set(common.polarizability_scale.tolist())) == len(set(common.dipole_scale.tolist())) == 1
 
 
+def test_the_teacher_has_no_error(with_gradients, config):
+    """The labels, among them the derivatives of the polarizability, are those of the teacher."""
+    made = config(
+        loss={"polarizability_gradient": 1.0, "weight_decay": 0.0},
+        data={"validation_fraction": 0.0, "fold_dipole": False},
+    )
+    trainer = RadnetTrainer(made, with_gradients)
+    for sites in (trainer.sites, trainer.average):
+        sites.load_state_dict(random_sites().state_dict())
+    trainer.report()
+    errors = [trainer.history[0][f"rmse_{name}_train"] for name in trainer.weights]
+    assert len(errors) == 4 and max(errors) < 1e-12 and trainer.spreads["polarizability_gradient"] > 1e-3
+    trainer.train_on(np.arange(4))
+    assert max(float(p.grad.abs().max()) for p in trainer.sites.parameters()) < 1e-9
+
+
+def test_derivatives_of_the_polarizability_are_learned(with_gradients, config):
+    weights = {"polarizability": 0.0, "polarizability_gradient": 1.0}
+    made = config(
+        model={"targets": ["polarizability"]},
+        loss=weights,
+        data={"validation_fraction": 0.0},
+        optimizer={"epochs": 60, "lr": 0.02, "average": 0.0},
+        output={"report_interval": 20},
+    )
+    trainer = RadnetTrainer(made, with_gradients)
+    trainer.report()
+    trainer.run()
+    errors = [row["rmse_polarizability_gradient_train"] for row in trainer.history]
+    assert errors[-1] < 0.3 * errors[0]
+    with pytest.raises(InputError, match="no structure has polarizability_gradient"):
+        RadnetTrainer(made, [replace(s, polarizability_gradient=None) for s in with_gradients])
+
+
 def test_untrained_model_gives_the_mean_of_the_polarizability(structures, config):
-    """Constants bring everything to order one: voxels have mean zero, and outputs are small about the constants."""
+    """Initial constants scale everything to order one: voxels have mean zero, outputs are close to the constants."""
     trainer = RadnetTrainer(config(), structures)
     found = trainer.evaluate("train")["polarizability"]
     labels = trainer.pool.labels.select(trainer.indices["train"]).targets["polarizability"]
@@ -149,7 +186,7 @@ def test_untrained_model_gives_the_mean_of_the_polarizability(structures, config
             "data.augmentation must be 'point_group' or 'rotations' or 'none', got 'all'",
         ),
         ("loss", {"dipole": 0.0, "born_charges": 0.0, "polarizability": 0.0}, "needs a positive weight"),
-        ("optimizer", {"factor": 1.0}, "optimizer.factor must be between 0 and 1"),
+        ("optimizer", {"factor": 1.0}, "optimizer.factor must be from 0.001 to 0.999, got 1"),
     ],
 )
 def test_configurations_that_cannot_work(config, table, values, message):

@@ -27,7 +27,7 @@ ROLES = {"potential": "energy", "dipole": "dipole", "polarizability": "susceptib
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """One untrained model of each kind, as nep.txt."""
+    """Write an untrained model of each kind as nep.txt."""
     folder = tmp_path_factory.mktemp("models")
     structures = [random_structure(seed, "BN") for seed in range(3)]
     words = []
@@ -58,7 +58,7 @@ def rows(text):
     return {m[1]: float(m[2]) for m in re.finditer(r"^(\w+)\s+all\s+(\S+)", text, re.M)}
 
 
-def test_own_predictions_are_without_error(tmp_path, models, capsys):
+def test_labels_from_the_model_have_no_error(tmp_path, models, capsys):
     structures = [random_structure(k, "BNB", pbc=k != 4) for k in range(3, 6)]
     write_structures(tmp_path / "labels.extxyz", structures)
     out = tmp_path / "predictions.extxyz"
@@ -75,7 +75,7 @@ def test_own_predictions_are_without_error(tmp_path, models, capsys):
     assert max(rows(capsys.readouterr().out).values()) < 1e-5
 
 
-def test_dipoles_are_folded_unless_told_not_to(tmp_path, models, capsys):
+def test_dipoles_are_folded_by_default(tmp_path, models, capsys):
     structures = [random_structure(k, "BNB") for k in range(3)]
     write_structures(tmp_path / "labels.extxyz", structures)
     main(["predict", str(tmp_path / "labels.extxyz"), *models[2:4], "-o", str(tmp_path / "p.extxyz")])

@@ -10,6 +10,7 @@ from ase.io import read, write
 
 from helpers.ensemble_runs import TOML, smooth_structures
 from helpers.paths import EXAMPLES, shared_data
+from tnep_calc.artifact import read_metadata
 from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.training.common.parity import load_panels, numbers_of
@@ -61,6 +62,8 @@ def test_single_run_and_ensemble(ensemble, capsys):
         assert numbers_of(arrays["target"], arrays["prediction"])["rmse"] == pytest.approx(
             numbers["polarizability"]["rmse"], rel=1e-6
         )
+    trained = len(results["splits"]["train"])
+    assert read_metadata(ensemble / "member1" / "model.pt").training_range["structures"] == trained
     assert main(["report", str(ensemble / "member1")]) == 0
     assert capsys.readouterr().out.strip() == str(ensemble / "member1" / "report.html")
     assert main(["report", str(ensemble / "member1")]) == 1 and "--force" in capsys.readouterr().err
@@ -75,7 +78,7 @@ def test_single_run_and_ensemble(ensemble, capsys):
 
 
 def test_folders_of_gpumd(tmp_path):
-    """The published QM7B models: errors of the page are those of their loss.out."""
+    """For the published QM7B models, the errors on the page are those of their loss.out."""
     import gzip
 
     source = shared_data("tnep/qm7b/polarizability")
@@ -93,7 +96,7 @@ def test_folders_of_gpumd(tmp_path):
     assert page == tmp_path / "report.html"
     text = page.read_text()
     assert (
-        "Settings, the same for all" in text
+        "Settings of all runs" in text
         and f'<td class="number">{2 * 3 * len(panel["splits"]["test"]["target"])}' in text
     )
 
@@ -107,7 +110,7 @@ def test_bad_folders(tmp_path, ensemble):
 
 
 def test_enthalpy_model(tmp_path):
-    """A report of the other family: mean absolute errors of every label instead of a loss."""
+    """The report of an enthalpy training has mean absolute errors of every label instead of a loss."""
     frames = read(DATA, ":6")
     write(tmp_path / "data.extxyz", frames, format="extxyz")
     (tmp_path / "config.toml").write_text(
@@ -120,3 +123,4 @@ def test_enthalpy_model(tmp_path):
     assert {"forces", "born_charges"} <= {panel["name"] for panel in run.panels}
     text = write_report([tmp_path / "out"]).read_text()
     assert "born_charges, i ≠ j" in text and "model.channels" in text
+    assert read_metadata(tmp_path / "out" / "model.pt").training_range["structures"] == 5

@@ -1,5 +1,6 @@
-# tnep_install_build_info(): writes tnep_calc/lib/build_info.json, which `tnep info` shows.
-# Uses TNEP_TORCH_VERSION, TNEP_TORCH_CUDA and, where the plugin is built, the global property TNEP_LAMMPS_VERSION.
+# tnep_install_build_info() writes tnep_calc/lib/build_info.json, which `tnep info` shows.
+# It uses TNEP_TORCH_VERSION, TNEP_TORCH_CUDA and the global properties TNEP_LAMMPS_VERSION (if the plugin is built) or
+# TNEP_LAMMPS_SKIPPED (the reason why it is not).
 include_guard(GLOBAL)
 
 function(tnep_install_build_info)

@@ -1,9 +1,10 @@
-# Settings of all native libraries, and torch without find_package(Torch): with a CUDA build of torch that asks for the
-# whole CUDA toolkit, which nothing here needs.  The paths are asked from the Python interpreter instead.
+# Settings of all native libraries, and a search for torch that does not use find_package(Torch): with a CUDA build of
+# torch, that would require the whole CUDA toolkit.  The paths are obtained from the Python interpreter instead.
 #
-#   tnep_find_torch()                       interface target tnep_torch; TNEP_TORCH_DIR, TNEP_TORCH_VERSION, TNEP_TORCH_CUDA
-#   tnep_set_rpath(target relative...)      where the installed library looks for others
-#   tnep_python_query(variable code)        what the Python of the build prints; empty if it fails
+#   tnep_find_torch()                       creates the interface target tnep_torch, and sets TNEP_TORCH_DIR,
+#                                           TNEP_TORCH_VERSION and TNEP_TORCH_CUDA
+#   tnep_set_rpath(target relative...)      sets the folders in which the installed library looks for other libraries
+#   tnep_python_query(variable code)        sets the variable to the output of Python code; empty if the code fails
 include_guard(GLOBAL)
 
 set(CMAKE_CXX_STANDARD 17)
@@ -26,7 +27,7 @@ function(tnep_python_query variable code)
   set(${variable}_ERROR "${message}" PARENT_SCOPE)
 endfunction()
 
-# A macro, so that the variables reach the caller whatever the folder.
+# This is a macro, so that the variables are set in the scope of the caller.
 macro(tnep_find_torch)
   if(NOT TARGET tnep_torch)
     tnep_python_query(tnep_found
@@ -42,14 +43,15 @@ macro(tnep_find_torch)
     add_library(tnep_torch INTERFACE)
     target_include_directories(tnep_torch SYSTEM INTERFACE
       "${TNEP_TORCH_DIR}/include" "${TNEP_TORCH_DIR}/include/torch/csrc/api/include")
-    # libtorch must stay NEEDED although no symbol is taken from it: on CUDA builds it brings libtorch_cuda.
+    # libtorch must stay NEEDED although none of its symbols is used: in CUDA builds it loads libtorch_cuda.
     target_link_directories(tnep_torch INTERFACE "${TNEP_TORCH_DIR}/lib")
     target_link_options(tnep_torch INTERFACE LINKER:--no-as-needed)
     target_link_libraries(tnep_torch INTERFACE c10 torch_cpu torch)
   endif()
 endmacro()
 
-# First beside the installed file (one site-packages for all), then where the build saw torch (editable installs).
+# Libraries are searched for first next to the installed file (everything in one site-packages), then where the build
+# found torch (editable installs).
 function(tnep_set_rpath target)
   list(TRANSFORM ARGN PREPEND "$ORIGIN/" OUTPUT_VARIABLE relative)
   set_target_properties(${target} PROPERTIES

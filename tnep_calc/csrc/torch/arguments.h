@@ -1,4 +1,4 @@
-// What the operators share: checks of their arguments.
+// Checks of the arguments of operators.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,7 +18,7 @@ inline void check_vector(const Tensor& t, const char* name, at::ScalarType type,
               type_name, " tensor on the CPU, got ", t.scalar_type(), " of shape ", t.sizes(), " on ", t.device());
 }
 
-// The shape in words may come in pieces.
+// The arguments `shape` are pieces of the text that describes the shape.
 template <class... Text>
 void check_doubles(const Tensor& t, const char* name, bool right_shape, const Text&... shape) {
   TORCH_CHECK(right_shape && t.scalar_type() == at::kDouble && t.device().is_cpu(), name,
@@ -29,7 +29,7 @@ void check_doubles(const Tensor& t, const char* name, bool right_shape, const Te
 template <class I>
 void check_range(const Tensor& t, const char* name, int64_t limit, const char* limit_name) {
   const I* p = t.const_data_ptr<I>();
-  int64_t outside = 0;  // its sign bit is set by any value below 0 or above limit - 1
+  int64_t outside = 0;  // any value below 0 or above limit - 1 sets its sign bit
   for (int64_t i = 0; i < t.numel(); i++) outside |= p[i] | (limit - 1 - p[i]);
   if (outside >= 0) return;
   const auto [low, high] = std::minmax_element(p, p + t.numel());
@@ -37,12 +37,12 @@ void check_range(const Tensor& t, const char* name, int64_t limit, const char* l
               *high);
 }
 
-// A packed model and the edges of centres, as most operators take them.
+// Arguments of most operators: a packed model and the edges of centres.
 struct ModelAndEdges {
   Tensor header, params, species, centers, offsets, neighbors;
 };
 
-// Check what the kernels rely on, but for the model and the values of `neighbors`, and make the arrays contiguous.
+// Check everything that the kernels rely on except the model and the values of `neighbors`, and make arrays contiguous.
 inline void check_edges(ModelAndEdges& a, at::ScalarType neighbor_type, const char* neighbor_type_name) {
   check_vector(a.header, "header", at::kLong, "int64");
   check_vector(a.species, "species", at::kLong, "int64");
@@ -61,8 +61,8 @@ inline void check_edges(ModelAndEdges& a, at::ScalarType neighbor_type, const ch
   const int64_t* o = a.offsets.const_data_ptr<int64_t>();
   bool ordered = o[0] == 0;
   for (int64_t c = 0; c < n_centers; c++) ordered = ordered && o[c] <= o[c + 1];
-  TORCH_CHECK(ordered && o[n_centers] == n_edges, "offsets must rise from 0 to the number of edges ", n_edges,
-              ", got ", o[0], " to ", o[n_centers]);
+  TORCH_CHECK(ordered && o[n_centers] == n_edges, "offsets must rise from 0 to the number of edges ", n_edges, ", got ",
+              o[0], " to ", o[n_centers]);
   check_range<int64_t>(a.centers, "centers", n_atoms, "n_atoms");
 }
 

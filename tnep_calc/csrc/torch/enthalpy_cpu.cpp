@@ -23,7 +23,7 @@ struct Arguments : ModelAndEdges {
   int64_t order;
 };
 
-// Check everything that the kernels rely on, but for the model, and make the arrays contiguous.
+// Check everything that the kernels rely on except the model, and make the arrays contiguous.
 void check(Arguments& a) {
   check_edge_vectors(a.vectors, a.neighbors);
   check_edges(a, at::kLong, "int64");
@@ -43,7 +43,7 @@ void check(Arguments& a) {
               "atom_virials needs the enthalpy, 0, as the first of the seeds");
 }
 
-// Evaluate in one chunk of centres per thread.
+// Evaluate all centres, one chunk per thread.
 template <class R>
 void run(const Arguments& a, EnthalpyTask task, const EnthalpyOutputs& out) {
   EnthalpyModel<R> m;
@@ -94,7 +94,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> enthalpy(
     const Tensor& offsets, const Tensor& neighbors, const Tensor& vectors, const std::optional<Tensor>& field,
     at::IntArrayRef seeds, bool atom_virials, int64_t order) {
   Arguments a{{header, params, species, centers, offsets, neighbors},
-              constants, vectors, field ? *field : Tensor(), seeds.vec(), atom_virials, order};
+              constants,
+              vectors,
+              field ? *field : Tensor(),
+              seeds.vec(),
+              atom_virials,
+              order};
   check(a);
   const int64_t atoms = species.size(0), n = centers.size(0), s = int64_t(seeds.size());
   const auto options = a.vectors.options();
@@ -116,8 +121,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> enthalpy(
                             atom_virials ? virials.mutable_data_ptr<double>() : nullptr};
   if (a.params.scalar_type() == at::kFloat) run<float>(a, task, out);
   else run<double>(a, task, out);
-  return {energies, dipoles, polarizabilities, gradients.slice(2, 0, 3).permute({1, 0, 2}).contiguous(), strain,
-          virials};
+  return {energies, dipoles, polarizabilities, gradients.slice(2, 0, 3).permute({1, 0, 2}).contiguous(),
+          strain,   virials};
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The library of operators: their definitions, from tnep_calc/ops/schemas.inc, and what the loader asks for.
+// The library of operators: their definitions from tnep_calc/ops/schemas.inc, and functions for the loader.
 #include <dlfcn.h>
 #include <torch/library.h>
 #include <torch/version.h>
@@ -20,8 +20,8 @@ using at::Tensor;
 
 bool native_available(const Tensor& params) { return params.device().is_cpu(); }
 
-// Load the CUDA kernels where they were built and the libraries of CUDA are; without them models run on plain torch
-// there.
+// Load the CUDA kernels, if they were built and the CUDA libraries are available.  Otherwise models on a GPU run on
+// plain torch.
 bool load_cuda() {
   Dl_info own;
   if (!dladdr(reinterpret_cast<void*>(&native_available), &own) || !own.dli_fname) return false;
@@ -52,8 +52,8 @@ TORCH_LIBRARY(tnep, m) {
   m.impl("nep_available", torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, &tnep::nep_available));
 }
 
-// For the loader in tnep_calc/ops: the torch this was built for (read from the file before it is loaded), and
-// the instruction set in use (empty if TNEP_SIMD asks for what the processor lacks).
+// For the loader in tnep_calc/ops: the torch version that this library was built for, which is read from the file
+// before it is loaded, and the instruction set in use (empty if the processor lacks the one that TNEP_SIMD asks for).
 extern "C" {
 __attribute__((used)) static const char tnep_torch_version[] = "tnep built for torch " TNEP_TORCH_VERSION;
 

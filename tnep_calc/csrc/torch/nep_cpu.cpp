@@ -16,12 +16,12 @@
 namespace tnep {
 namespace {
 
-// Edges as vectors, or (vectors not defined) as positions in rows.
+// Arguments with edges as `vectors`, or, if these are undefined, as positions in `rows`.
 struct Input : ModelAndEdges {
   Tensor vectors, rows;
 };
 
-// The kernels check `neighbors` on the way.
+// The values of `neighbors` are not checked here, because the kernels check them.
 Input with_vectors(const Tensor& header, const Tensor& params, const Tensor& species, const Tensor& centers,
                    const Tensor& offsets, const Tensor& neighbors, const Tensor& vectors) {
   Input in{{header, params, species, centers, offsets, neighbors}, vectors, Tensor()};
@@ -59,7 +59,7 @@ Model<R> view(const Input& in) {
   }
 }
 
-// Evaluate in one chunk of centres per thread; false if an edge leads to no atom.
+// Evaluate all centres, one chunk per thread; returns false if a neighbour is not a valid atom.
 template <class R>
 bool run(const Input& in, const Model<R>& m, Task task, Outputs out) {
   const bool listed = in.rows.defined();
@@ -111,12 +111,12 @@ void dispatch(const Input& in, int kind, Task task, const Outputs& out) {
   else go(double());
 }
 
-// A model with edges as vectors; the same with positions and a list.
-#define TNEP_MODEL \
+// Arguments of operators: a model with edges as vectors, or with positions and a list.
+#define TNEP_MODEL                                                                                                 \
   const Tensor &header, const Tensor &params, const Tensor &species, const Tensor &centers, const Tensor &offsets, \
       const Tensor &neighbors
-#define TNEP_EDGES TNEP_MODEL, const Tensor &vectors
-#define TNEP_LIST TNEP_MODEL, const Tensor &positions
+#define TNEP_EDGES TNEP_MODEL, const Tensor& vectors
+#define TNEP_LIST TNEP_MODEL, const Tensor& positions
 #define TNEP_CHECKED with_vectors(header, params, species, centers, offsets, neighbors, vectors)
 #define TNEP_CHECKED_LIST with_positions(header, params, species, centers, offsets, neighbors, positions)
 
@@ -140,7 +140,9 @@ Energies energy_of(const Input& in, bool gradient, bool atom_virials) {
   return {energies, forces.slice(1, 0, 3).contiguous(), virial, virials};
 }
 
-Energies energy(TNEP_EDGES, bool gradient, bool atom_virials) { return energy_of(TNEP_CHECKED, gradient, atom_virials); }
+Energies energy(TNEP_EDGES, bool gradient, bool atom_virials) {
+  return energy_of(TNEP_CHECKED, gradient, atom_virials);
+}
 
 Energies energy_list(TNEP_LIST, bool gradient, bool atom_virials) {
   return energy_of(TNEP_CHECKED_LIST, gradient, atom_virials);
@@ -190,16 +192,15 @@ Tensor polarizability_gradient(TNEP_EDGES) {
   return result;
 }
 
-std::tuple<Tensor, Tensor> field_response(TNEP_EDGES, const Tensor& field, bool atom_virials) {
-  const Input in = TNEP_CHECKED;
+std::tuple<Tensor, Tensor> field_response_of(const Input& in, const Tensor& field, bool atom_virials) {
   check_doubles(field, "field",
                 field.dim() > 0 && field.size(-1) == 3 &&
-                    (field.dim() == 1 || (field.dim() == 2 && field.size(0) == centers.size(0))),
+                    (field.dim() == 1 || (field.dim() == 2 && field.size(0) == in.centers.size(0))),
                 "(3,) or (n_centers, 3)");
-  TORCH_CHECK(header.numel() > kKind && in.header.const_data_ptr<int64_t>()[kKind] != kPotential,
+  TORCH_CHECK(in.header.numel() > kKind && in.header.const_data_ptr<int64_t>()[kKind] != kPotential,
               "this operator needs a dipole or polarizability model, got a potential model");
   const Tensor f = field.contiguous();
-  const int64_t n = species.size(0);
+  const int64_t n = in.species.size(0);
   Tensor forces = at::zeros({n, atom_stride(Task::field_forces)}, f.options());
   Tensor virials = at::zeros({atom_virials ? n : 0, 3, 3}, f.options());
   Outputs out;
@@ -211,7 +212,15 @@ std::tuple<Tensor, Tensor> field_response(TNEP_EDGES, const Tensor& field, bool 
   return {forces.slice(1, 0, 3).contiguous(), virials};
 }
 
-// What artifacts of before call.
+std::tuple<Tensor, Tensor> field_response(TNEP_EDGES, const Tensor& field, bool atom_virials) {
+  return field_response_of(TNEP_CHECKED, field, atom_virials);
+}
+
+std::tuple<Tensor, Tensor> field_response_list(TNEP_LIST, const Tensor& field, bool atom_virials) {
+  return field_response_of(TNEP_CHECKED_LIST, field, atom_virials);
+}
+
+// Called by artifacts from earlier versions.
 Tensor field_forces(TNEP_EDGES, const Tensor& field) {
   return std::get<0>(field_response(header, params, species, centers, offsets, neighbors, vectors, field, false));
 }
@@ -223,7 +232,7 @@ Tensor descriptors(TNEP_EDGES, int64_t dim) {
   return sites(in, -1, Task::descriptors, {centers.size(0), dim});
 }
 
-// Share of the time of every part of site values (and forces, for a potential), on one thread.
+// Fraction of the time spent in every part of site values (and forces, for a potential), on one thread.
 Tensor profile(TNEP_EDGES, int64_t repeats) {
   const Input in = TNEP_CHECKED;
   constexpr Task tasks[] = {Task::forces, Task::dipole, Task::polarizability};
@@ -243,7 +252,8 @@ Tensor profile(TNEP_EDGES, int64_t repeats) {
   Tensor shares = at::zeros({kParts}, options);
   double total = 0;
   for (const uint64_t part : ticks) total += double(part);
-  for (int part = 0; part < kParts && total > 0; part++) shares.mutable_data_ptr<double>()[part] = double(ticks[part]) / total;
+  for (int part = 0; part < kParts && total > 0; part++)
+    shares.mutable_data_ptr<double>()[part] = double(ticks[part]) / total;
   return shares;
 }
 
@@ -260,6 +270,7 @@ TORCH_LIBRARY_IMPL(tnep, CPU, m) {
   m.impl("nep_dipole_gradient", &tnep::dipole_gradient);
   m.impl("nep_polarizability_gradient", &tnep::polarizability_gradient);
   m.impl("nep_field_response", &tnep::field_response);
+  m.impl("nep_field_response_list", &tnep::field_response_list);
   m.impl("nep_field_forces", &tnep::field_forces);
   m.impl("nep_descriptors", &tnep::descriptors);
   m.impl("nep_profile", &tnep::profile);

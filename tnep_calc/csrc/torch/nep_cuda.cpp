@@ -1,9 +1,7 @@
 // CUDA implementation of the NEP operators in tnep_calc/ops/schemas.inc: argument checks, memory, launches.
 //
-// With TNEP_EMULATED this is the namespace tnep_emulated instead, the same operators on the emulation of
-// core/cuda/emulation.h and tensors on the CPU: tests run all lines but those that ask the GPU for something.
-#include <ATen/Context.h>
-#include <ATen/Functions.h>
+// With TNEP_EMULATED, this file defines the same operators in the namespace tnep_emulated, for tensors on the CPU and
+// the emulation of core/cuda/emulation.h.  Tests can thus run everything except the calls to the CUDA runtime.
 #include <torch/library.h>
 
 #include <algorithm>
@@ -15,89 +13,12 @@
 
 #include "core/cuda/nep.h"
 #include "core/nep/api.h"
-
-#if defined(TNEP_EMULATED)
-#define TNEP_DEVICE_TYPE at::kCPU
-#else
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAStream.h>
-#define TNEP_DEVICE_TYPE at::kCUDA
-#endif
+#include "torch/device_arguments.h"
 
 namespace tnep {
 namespace {
 
-using at::Tensor;
-namespace device = tnep::TNEP_ISA;
-
-#if defined(TNEP_EMULATED)
-struct Guard {
-  explicit Guard(const at::Device&) {}
-};
-void* stream() { return nullptr; }
-void check_launch() {}
-constexpr size_t kSharedLimit = 48 * 1024;
-constexpr int64_t kBlocksInMemory = 3;  // few, so that every block has several centres
-#else
-using Guard = c10::cuda::CUDAGuard;
-void* stream() { return static_cast<void*>(c10::cuda::getCurrentCUDAStream().stream()); }
-void check_launch() { C10_CUDA_KERNEL_LAUNCH_CHECK(); }
-constexpr size_t kSharedLimit = 48 * 1024;  // what every GPU gives without asking
-constexpr int64_t kBlocksInMemory = 4096;
-#endif
-
-// The arguments that most operators share, checked and contiguous.
-struct Input {
-  Tensor header, params, species, centers, offsets, neighbors, vectors, positions;
-
-  int64_t atoms() const { return species.size(0); }
-  int64_t centres() const { return centers.size(0); }
-  int64_t edges() const { return neighbors.size(0); }
-  at::TensorOptions doubles() const { return params.options().dtype(at::kDouble); }
-
-  device::DeviceEdges view() const {
-    const bool listed = positions.defined();
-    return {atoms(),
-            centres(),
-            edges(),
-            species.const_data_ptr<int64_t>(),
-            centers.const_data_ptr<int64_t>(),
-            offsets.const_data_ptr<int64_t>(),
-            listed ? nullptr : neighbors.const_data_ptr<int64_t>(),
-            listed ? nullptr : vectors.const_data_ptr<double>(),
-            listed ? neighbors.const_data_ptr<int32_t>() : nullptr,
-            listed ? positions.const_data_ptr<double>() : nullptr};
-  }
-};
-
-void check(const Tensor& t, const char* name, const Tensor& params, at::ScalarType type, at::IntArrayRef shape) {
-  TORCH_CHECK(t.sizes() == shape && t.scalar_type() == type && t.device() == params.device(), name, " must be a ", type,
-              " tensor of shape ", shape, " on ", params.device(), ", got ", t.scalar_type(), " of shape ", t.sizes(),
-              " on ", t.device());
-}
-
-// Values that cannot be checked without waiting for the GPU (species, centers, neighbors) are checked by the kernels.
-Input checked(Input in, bool listed) {
-  const Tensor& p = in.params;
-  TORCH_CHECK(p.dim() == 1 && (p.scalar_type() == at::kFloat || p.scalar_type() == at::kDouble) &&
-                  p.device().type() == TNEP_DEVICE_TYPE,
-              "params must be a 1-dimensional float32 or float64 tensor on ", TNEP_DEVICE_TYPE, ", got ",
-              p.scalar_type(), " of shape ", p.sizes(), " on ", p.device());
-  check(in.header, "header", p, at::kLong, {in.header.numel()});
-  check(in.species, "species", p, at::kLong, {in.species.numel()});
-  check(in.centers, "centers", p, at::kLong, {in.centers.numel()});
-  check(in.offsets, "offsets", p, at::kLong, {in.centers.numel() + 1});
-  check(in.neighbors, "neighbors", p, listed ? at::kInt : at::kLong, {in.neighbors.numel()});
-  if (listed) check(in.positions, "positions", p, at::kDouble, {in.species.numel(), 3});
-  else check(in.vectors, "vectors", p, at::kDouble, {in.neighbors.numel(), 3});
-  for (Tensor* t :
-       {&in.header, &in.params, &in.species, &in.centers, &in.offsets, &in.neighbors, &in.vectors, &in.positions})
-    if (t->defined()) *t = t->contiguous();
-  return in;
-}
-
-// The view of the model: its header is read on the CPU.
+// View of the packed model; its header is copied to the CPU.
 template <class R>
 Model<R> view(const Input& in) {
   const Tensor header = in.header.cpu();
@@ -111,27 +32,11 @@ Model<R> view(const Input& in) {
   return model;
 }
 
-// Edges sorted by the atom at their end, where results must not depend on the order of atomic additions.
-struct Incoming {
-  Tensor edges, starts;
-
-  const int64_t* edge() const { return edges.defined() ? edges.const_data_ptr<int64_t>() : nullptr; }
-  const int64_t* start() const { return starts.defined() ? starts.const_data_ptr<int64_t>() : nullptr; }
-};
-
-Incoming incoming(const Input& in) {
-  if (!at::globalContext().deterministicAlgorithms()) return {};
-  const Tensor ends = in.neighbors.to(at::kLong);
-  Tensor order = at::argsort(ends, /*stable=*/true, /*dim=*/0, /*descending=*/false);
-  Tensor starts = at::searchsorted(ends.index_select(0, order), at::arange(in.atoms() + 1, ends.options()));
-  return {order, starts};
-}
-
 struct Results {
   Tensor sites, virials, atoms, atom_virials;
 };
 
-// What a task leaves at centres (site_size numbers) and atoms (stride numbers, 0 for none).
+// Run a task, and return its results per centre (site_size numbers) and per atom (atom_stride(task) numbers).
 template <class R>
 Results run(const Input& in, const Model<R>& m, Task task, int64_t site_size, const Tensor& field, bool atom_virials) {
   const Guard guard(in.params.device());
@@ -197,7 +102,7 @@ Results dispatch(const Input& in, int kind, Task task, int64_t site_size, const 
 #define TNEP_CHECKED checked({header, params, species, centers, offsets, neighbors, vectors, {}}, false)
 #define TNEP_CHECKED_LIST checked({header, params, species, centers, offsets, neighbors, {}, positions}, true)
 
-// The 3 x 3 tensors of xx xy xz yy yz zz in the last dimension.
+// Expand xx xy xz yy yz zz in the last dimension to 3 x 3 tensors.
 Tensor full_tensor(const Tensor& six) {
   const Tensor order = at::tensor({0, 1, 2, 1, 3, 4, 2, 4, 5}, six.options().dtype(at::kLong));
   std::vector<int64_t> shape = six.sizes().vec();
@@ -245,17 +150,24 @@ Tensor polarizability_gradient(TNEP_EDGES) {
   return full_tensor(six.view({-1, 6, 3}).transpose(1, 2)).contiguous();  // atom, displacement, i, j
 }
 
-// Of a dipole model E.mu, of a polarizability model E.alpha.E / 2; see ops/schemas.inc.
-std::tuple<Tensor, Tensor> field_response(TNEP_EDGES, const Tensor& field, bool atom_virials) {
-  if (field.dim() == 2) check(field, "field", params, at::kDouble, {centers.size(0), 3});
-  else check(field, "field", params, at::kDouble, {3});
-  const Input in = TNEP_CHECKED;
+// Forces of the energy -E.mu of a dipole model, or -E.alpha.E / 2 of a polarizability model; see ops/schemas.inc.
+std::tuple<Tensor, Tensor> field_response_of(const Input& in, const Tensor& field, bool atom_virials) {
+  if (field.dim() == 2) check(field, "field", in.params, at::kDouble, {in.centres(), 3});
+  else check(field, "field", in.params, at::kDouble, {3});
   const Results r = dispatch(in, -1, Task::field_forces, 0, field.contiguous(), atom_virials);
   const Tensor virials = r.atom_virials.defined() ? r.atom_virials : at::empty({0, 3, 3}, in.doubles());
   return {r.atoms.slice(1, 0, 3).contiguous(), virials};
 }
 
-// What artifacts of before call.
+std::tuple<Tensor, Tensor> field_response(TNEP_EDGES, const Tensor& field, bool atom_virials) {
+  return field_response_of(TNEP_CHECKED, field, atom_virials);
+}
+
+std::tuple<Tensor, Tensor> field_response_list(TNEP_LIST, const Tensor& field, bool atom_virials) {
+  return field_response_of(TNEP_CHECKED_LIST, field, atom_virials);
+}
+
+// Called by artifacts from earlier versions.
 Tensor field_forces(TNEP_EDGES, const Tensor& field) {
   return std::get<0>(field_response(header, params, species, centers, offsets, neighbors, vectors, field, false));
 }
@@ -268,7 +180,8 @@ void define(torch::Library& m) {
 #include "../../ops/schemas.inc"
   );
   for (std::string line; std::getline(lines, line);)
-    if (line.rfind("nep_", 0) == 0 && line.rfind("nep_profile", 0) != 0) m.def(torch::schema(line.c_str()));
+    if ((line.rfind("nep_", 0) == 0 && line.rfind("nep_profile", 0) != 0) || line.rfind("enthalpy(", 0) == 0)
+      m.def(torch::schema(line.c_str()));
 }
 #endif
 
@@ -290,6 +203,7 @@ TORCH_LIBRARY_IMPL(tnep, CUDA, m) {
   m.impl("nep_dipole_gradient", &tnep::dipole_gradient);
   m.impl("nep_polarizability_gradient", &tnep::polarizability_gradient);
   m.impl("nep_field_response", &tnep::field_response);
+  m.impl("nep_field_response_list", &tnep::field_response_list);
   m.impl("nep_field_forces", &tnep::field_forces);
   m.impl("nep_descriptors", &tnep::descriptors);
 }

@@ -1,5 +1,6 @@
-// Tensors on recycled memory.  Edge arrays of large systems take tens of megabytes in every call; fresh pages
-// from the operating system cost several times the search itself, so freed blocks are kept for the next call.
+// Tensors on recycled memory.  Edge arrays of large systems need tens of megabytes in every call.  Obtaining fresh
+// pages from the operating system takes several times as long as the search itself, so freed blocks are kept for the
+// next call.
 #pragma once
 
 #include <ATen/Functions.h>
@@ -13,13 +14,13 @@ namespace tnep {
 
 class Recycler {
  public:
-  // Never destroyed: tensors may outlive every static object.
+  // The instance is never destroyed, because tensors may outlive all static objects.
   static Recycler& instance() {
     static auto* recycler = new Recycler;
     return *recycler;
   }
 
-  // Uninitialised CPU tensor; its memory comes back here when the last reference is gone.
+  // Uninitialised CPU tensor; its memory is returned to the recycler when the last reference is gone.
   at::Tensor empty(at::IntArrayRef shape, const at::TensorOptions& options) {
     size_t bytes = options.dtype().itemsize();
     for (const int64_t n : shape) bytes *= size_t(n);
@@ -52,7 +53,7 @@ class Recycler {
     return {c10::alloc_cpu(bytes), bytes};
   }
 
-  // Keep the blocks given back last.
+  // Keep the block for reuse, and free the oldest one if there are too many.
   void give(Block block) {
     Block oldest{nullptr, 0};
     {

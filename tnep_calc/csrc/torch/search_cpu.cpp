@@ -17,11 +17,11 @@
 namespace tnep {
 namespace {
 
-// Edges per atom to make room for: those of a homogeneous system, within reason.
+// Number of edges per atom to allocate at first: that of a homogeneous system, up to a limit.
 int64_t edges_per_atom(const double* cell, int64_t n, double cutoff) {
-  const double volume = std::abs(cell[0] * (cell[4] * cell[8] - cell[5] * cell[7]) +
-                                 cell[1] * (cell[5] * cell[6] - cell[3] * cell[8]) +
-                                 cell[2] * (cell[3] * cell[7] - cell[4] * cell[6]));
+  const double volume =
+      std::abs(cell[0] * (cell[4] * cell[8] - cell[5] * cell[7]) + cell[1] * (cell[5] * cell[6] - cell[3] * cell[8]) +
+               cell[2] * (cell[3] * cell[7] - cell[4] * cell[6]));
   const double expected = double(n) / volume * 4.1888 * cutoff * cutoff * cutoff;
   return int64_t(std::min(1.02 * expected + 8, 1000.0));
 }
@@ -49,8 +49,13 @@ Part search_range(const Grid& grid, int64_t begin, int64_t end, int64_t n_atoms,
   Part part = make_part(guess, options);
   int64_t done = begin, count = 0;
   while (true) {
-    EdgeBuffer buffer{count, guess, counts + (done - begin), part.neighbors.mutable_data_ptr<int64_t>(),
-                      part.shifts.mutable_data_ptr<int32_t>(), part.vectors.mutable_data_ptr<double>(), list.data()};
+    EdgeBuffer buffer{count,
+                      guess,
+                      counts + (done - begin),
+                      part.neighbors.mutable_data_ptr<int64_t>(),
+                      part.shifts.mutable_data_ptr<int32_t>(),
+                      part.vectors.mutable_data_ptr<double>(),
+                      list.data()};
     done = search(grid, done, end, buffer);
     count = buffer.count;
     if (done == end) return head(part, count);

@@ -1,4 +1,4 @@
-// Work in chunks, one per thread, that add to the same results; scratch memory of a thread.
+// Work in chunks, one per thread, whose results are summed; and the scratch memory of a thread.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -11,21 +11,21 @@
 
 namespace tnep {
 
-// Chunks for this number of items: one per thread, each of at least `least` items.
+// Number of chunks for a number of items: one per thread, but each with at least `least` items.
 inline int64_t count_chunks(int64_t items, int64_t least) {
   return std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), items / least));
 }
 
-// Numbers that all chunks add to: `count` of them at `to` (null, 0 where a result is not wanted).
+// A result that all chunks add to: `count` numbers at `to` (null and 0 if the result is not wanted).
 template <class R>
 struct Sum {
   R* to;
   int64_t count;
 };
 
-// Call f(chunk, rows) for chunks 0, ..., chunks - 1, rows[i] being where the chunk adds to sums[i].  Every chunk but
-// the first has rows of its own, which are summed in the order of the chunks: the result depends on the number of
-// chunks only.
+// Call f(chunk, rows) for chunks 0, ..., chunks - 1, where rows[i] is the array in which the chunk accumulates sums[i].
+// Every chunk except the first has its own arrays, which are then added in the order of the chunks, so the result
+// depends only on the number of chunks.
 template <class R, size_t N, class F>
 void in_chunks(int64_t chunks, const std::array<Sum<R>, N>& sums, F&& f) {
   std::array<R*, N> rows;
@@ -58,7 +58,7 @@ void in_chunks(int64_t chunks, const std::array<Sum<R>, N>& sums, F&& f) {
   }
 }
 
-// Scratch memory of this thread, aligned to 64 bytes, grown on demand.
+// Scratch memory of this thread, aligned to 64 bytes; it grows on demand.
 inline char* workspace(size_t bytes) {
   thread_local std::vector<char> memory;
   if (memory.size() < bytes + 64) memory.resize(bytes + 64 + bytes / 4);

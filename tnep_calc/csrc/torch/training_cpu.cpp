@@ -15,19 +15,19 @@
 namespace tnep {
 namespace {
 
-constexpr int64_t kTile = 128;  // centres: their sums stay in a cache
-constexpr int64_t kLeast = 64;  // centres of a chunk
+constexpr int64_t kTile = 128;  // number of centres whose sums stay in the cache
+constexpr int64_t kLeast = 64;  // smallest number of centres in a chunk
 
 template <class R>
 constexpr std::array<Sum<R>, 0> kNoSums = {};
 
 void check_like(const Tensor& t, const char* name, const Tensor& like, at::IntArrayRef shape) {
-  TORCH_CHECK(t.sizes() == shape && t.scalar_type() == like.scalar_type() && t.device().is_cpu(), name,
-              " must be a ", like.scalar_type(), " tensor of shape ", shape, " on the CPU, got ", t.scalar_type(),
-              " of shape ", t.sizes(), " on ", t.device());
+  TORCH_CHECK(t.sizes() == shape && t.scalar_type() == like.scalar_type() && t.device().is_cpu(), name, " must be a ",
+              like.scalar_type(), " tensor of shape ", shape, " on the CPU, got ", t.scalar_type(), " of shape ",
+              t.sizes(), " on ", t.device());
 }
 
-// Sums and networks of P models; rows: first centre of every species, and their total number.
+// Sums and networks of P models.  rows: index of the first centre of every species, then the number of centres.
 struct Sites {
   Tensor radial, angular, shift, scale, w0, b0, w1;
   std::vector<int64_t> rows;
@@ -35,9 +35,16 @@ struct Sites {
 
   Sites(const Tensor& radial_, const Tensor& angular_, const Tensor& shift_, const Tensor& scale_, const Tensor& w0_,
         const Tensor& b0_, const Tensor& w1_, at::IntArrayRef rows_, int64_t l_max_, int64_t extra_)
-      : radial(radial_.contiguous()), angular(angular_.contiguous()), shift(shift_.contiguous()),
-        scale(scale_.contiguous()), w0(w0_.contiguous()), b0(b0_.contiguous()), w1(w1_.contiguous()),
-        rows(rows_.vec()), l_max(l_max_), extra(extra_) {
+      : radial(radial_.contiguous()),
+        angular(angular_.contiguous()),
+        shift(shift_.contiguous()),
+        scale(scale_.contiguous()),
+        w0(w0_.contiguous()),
+        b0(b0_.contiguous()),
+        w1(w1_.contiguous()),
+        rows(rows_.vec()),
+        l_max(l_max_),
+        extra(extra_) {
     const auto type = radial.scalar_type();
     TORCH_CHECK(radial.dim() == 3 && (type == at::kFloat || type == at::kDouble) && radial.device().is_cpu(),
                 "radial must be a float32 or float64 tensor of shape (models, n, centres) on the CPU, got ", type,
@@ -77,15 +84,22 @@ struct Sites {
   template <class R>
   SiteProblem<R> problem(int64_t model, int64_t t) const {
     const int64_t dim = w0.size(4), at = (model * species() + t) * dim;
-    return {int(radial.size(1)), int(angular.size(1)), int(l_max), int(extra), int(w0.size(3)), int(dim), centres(),
-            radial.const_data_ptr<R>() + model * radial.stride(0), angular.const_data_ptr<R>() + model * angular.stride(0),
-            shift.const_data_ptr<R>() + at, scale.const_data_ptr<R>() + at, net<R>(model, 0, t),
+    return {int(radial.size(1)),
+            int(angular.size(1)),
+            int(l_max),
+            int(extra),
+            int(w0.size(3)),
+            int(dim),
+            centres(),
+            radial.const_data_ptr<R>() + model * radial.stride(0),
+            angular.const_data_ptr<R>() + model * angular.stride(0),
+            shift.const_data_ptr<R>() + at,
+            scale.const_data_ptr<R>() + at,
+            net<R>(model, 0, t),
             net<R>(model, last(), t)};
   }
 
-  int64_t chunks() const {
-    return count_chunks(models() * centres(), kLeast);
-  }
+  int64_t chunks() const { return count_chunks(models() * centres(), kLeast); }
 
   // Call f(model, species, begin, end) for the centres of one chunk of all models and centres.
   template <class F>
@@ -100,7 +114,7 @@ struct Sites {
   }
 };
 
-#define TNEP_SITES \
+#define TNEP_SITES                                                                                         \
   const Tensor &radial, const Tensor &angular, const Tensor &shift, const Tensor &scale, const Tensor &w0, \
       const Tensor &b0, const Tensor &w1, at::IntArrayRef rows, int64_t l_max, int64_t extra
 #define TNEP_CHECKED_SITES radial, angular, shift, scale, w0, b0, w1, rows, l_max, extra
@@ -133,8 +147,8 @@ std::tuple<Tensor, Tensor, Tensor> sites(TNEP_SITES) {
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sites_backward(const std::optional<Tensor>& g_value,
-                                                                 const Tensor& g_radial, const Tensor& g_angular,
-                                                                 TNEP_SITES) {
+                                                                  const Tensor& g_radial, const Tensor& g_angular,
+                                                                  TNEP_SITES) {
   const Sites in(TNEP_CHECKED_SITES);
   check_like(g_radial, "g_radial", in.radial, in.radial.sizes());
   check_like(g_angular, "g_angular", in.radial, in.angular.sizes());
@@ -159,29 +173,32 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sites_backward(const std::opt
         };
         k.sites_backward(p, begin, end, g_value ? gv.const_data_ptr<R>() + model * in.centres() : nullptr,
                          gr.const_data_ptr<R>() + model * gr.stride(0), ga.const_data_ptr<R>() + model * ga.stride(0),
-                         r + model * by_radial.stride(0), a + model * by_angular.stride(0), gradient(p.bent),
-                         gradient(p.valued), workspace(k.workspace_bytes(p)));
+                         r + model * by_radial.stride(0), a + model * by_angular.stride(0), gradient(p.derivative_net),
+                         gradient(p.value_net), workspace(k.workspace_bytes(p)));
       });
     });
   });
   return {by_radial, by_angular, by_w0, by_b0, by_w1};
 }
 
-// Coefficients (P, T, T, n, k) by species of centre and neighbour, and the moments of groups of centres, each of shape
-// (near k, ..., centres).  near: for each group the species of the centre, the number of species of neighbours, these.
+// Coefficients (P, T, T, n, k), indexed by the species of centre and neighbour, and the moments of groups of centres,
+// each of shape (near k, ..., centres).  near: for each group the species of the centres, the number of species of
+// their neighbours, and these species.
 struct Moments {
   Tensor c;
   std::vector<Tensor> moments;
   struct Piece {
     size_t group;
-    int64_t place, centre, neighbor, first, begin, end;  // among the group's; species; first centre; centres of a tile
+    int64_t place;              // index of the neighbour species within the group
+    int64_t centre, neighbor;   // species
+    int64_t first, begin, end;  // index of the group's first centre; range of centres within the group
   };
   std::vector<Piece> pieces;
   int64_t components = 1, s = 1, centres = 0;
 
   Moments(const Tensor& c_, at::IntArrayRef near, at::TensorList moments_, bool fields) : c(c_.contiguous()) {
-    TORCH_CHECK(c.dim() == 5 && c.size(1) == c.size(2) && (c.scalar_type() == at::kFloat || c.scalar_type() == at::kDouble) &&
-                    c.device().is_cpu(),
+    TORCH_CHECK(c.dim() == 5 && c.size(1) == c.size(2) &&
+                    (c.scalar_type() == at::kFloat || c.scalar_type() == at::kDouble) && c.device().is_cpu(),
                 "coefficients must be a float32 or float64 tensor of shape (models, T, T, n, k) on the CPU, got ",
                 c.scalar_type(), " of shape ", c.sizes());
     TORCH_CHECK(!moments_.empty(), "there must be at least one group");
@@ -216,16 +233,22 @@ struct Moments {
   MomentProblem<R> problem(const Piece& piece) const {
     const Tensor& m = moments[piece.group];
     const int64_t k = c.size(4);
-    return {int(c.size(0)), int(c.size(3)), int(k), int(components), int(s), centres, m.size(m.dim() - 1), c.stride(0),
-            c.const_data_ptr<R>() + coefficients(piece), m.const_data_ptr<R>() + piece.place * k * m.stride(0)};
+    return {int(c.size(0)),
+            int(c.size(3)),
+            int(k),
+            int(components),
+            int(s),
+            centres,
+            m.size(m.dim() - 1),
+            c.stride(0),
+            c.const_data_ptr<R>() + coefficients(piece),
+            m.const_data_ptr<R>() + piece.place * k * m.stride(0)};
   }
 
   int64_t coefficients(const Piece& piece) const { return piece.centre * c.stride(1) + piece.neighbor * c.stride(2); }
 
-  // Pieces of the same centres lie side by side and stay in one chunk, so that no two threads write to the same sums.
-  int64_t chunks() const {
-    return count_chunks(centres, kLeast);
-  }
+  // Pieces of the same centres are contiguous and stay in one chunk, so that no two threads write to the same sums.
+  int64_t chunks() const { return count_chunks(centres, kLeast); }
   template <class F>
   void in_chunk(int64_t chunk, F&& f) const {
     const int64_t all = int64_t(pieces.size());
@@ -263,7 +286,8 @@ Tensor project_backward(const Tensor& g, const Tensor& coefficients, at::IntArra
     in_chunks(in.chunks(), sums, [&](int64_t chunk, const std::array<R*, 1>& rows) {
       in.in_chunk(chunk, [&](const Moments::Piece& piece) {
         training_kernel<R>().project_backward(in.problem<R>(piece), piece.begin, piece.end,
-                                              gradient.const_data_ptr<R>() + piece.first, rows[0] + in.coefficients(piece));
+                                              gradient.const_data_ptr<R>() + piece.first,
+                                              rows[0] + in.coefficients(piece));
       });
     });
   });
@@ -305,10 +329,9 @@ std::tuple<Tensor, Tensor> along_backward(const Tensor& g, const Tensor& h, cons
     const std::array<Sum<R>, 1> sums = {{{by_c.mutable_data_ptr<R>(), by_c.numel()}}};
     in_chunks(in.chunks(), sums, [&](int64_t chunk, const std::array<R*, 1>& rows) {
       in.in_chunk(chunk, [&](const Moments::Piece& piece) {
-        training_kernel<R>().along_backward(in.problem<R>(piece), piece.begin, piece.end,
-                                            own_h.const_data_ptr<R>() + piece.first,
-                                            gradient.const_data_ptr<R>() + piece.first, to + piece.first,
-                                            rows[0] + in.coefficients(piece));
+        training_kernel<R>().along_backward(
+            in.problem<R>(piece), piece.begin, piece.end, own_h.const_data_ptr<R>() + piece.first,
+            gradient.const_data_ptr<R>() + piece.first, to + piece.first, rows[0] + in.coefficients(piece));
       });
     });
   });

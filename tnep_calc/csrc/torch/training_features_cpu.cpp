@@ -13,7 +13,8 @@
 namespace tnep {
 namespace {
 
-constexpr int64_t kTile = 16;  // centres whose sums stay in a cache until they are written side by side
+// Number of centres whose sums stay in the cache until they are written to rows of centres.
+constexpr int64_t kTile = 16;
 
 void check_integers(const Tensor& t, const char* name, int64_t count, int64_t below) {
   TORCH_CHECK(t.dim() == 1 && t.size(0) == count && t.scalar_type() == at::kLong && t.device().is_cpu(), name,
@@ -23,7 +24,7 @@ void check_integers(const Tensor& t, const char* name, int64_t count, int64_t be
               " must be from 0 to ", below - 1);
 }
 
-// Edges, sorted by the atom where they begin; places are where their features are summed.
+// Edges sorted by the atom where they begin, and the places where their features are summed.
 struct Edges {
   Tensor vectors, offsets, centre, neighbor, place, cutoffs;
   FeatureProblem<double> problem;
@@ -31,18 +32,22 @@ struct Edges {
 
   Edges(const Tensor& vectors_, const Tensor& offsets_, const Tensor& centre_, const Tensor& neighbor_,
         const Tensor& place_, int64_t places, const Tensor& cutoffs_, at::IntArrayRef sizes, Field field)
-      : vectors(vectors_.contiguous()), offsets(offsets_.contiguous()), centre(centre_.contiguous()),
-        neighbor(neighbor_.contiguous()), place(place_.contiguous()), cutoffs(cutoffs_.contiguous()) {
-    TORCH_CHECK(vectors.dim() == 2 && vectors.size(1) == 3 && vectors.scalar_type() == at::kDouble &&
-                    vectors.device().is_cpu(),
-                "vectors must be a float64 tensor of shape (edges, 3) on the CPU, got ", vectors.scalar_type(),
-                " of shape ", vectors.sizes());
+      : vectors(vectors_.contiguous()),
+        offsets(offsets_.contiguous()),
+        centre(centre_.contiguous()),
+        neighbor(neighbor_.contiguous()),
+        place(place_.contiguous()),
+        cutoffs(cutoffs_.contiguous()) {
+    TORCH_CHECK(
+        vectors.dim() == 2 && vectors.size(1) == 3 && vectors.scalar_type() == at::kDouble && vectors.device().is_cpu(),
+        "vectors must be a float64 tensor of shape (edges, 3) on the CPU, got ", vectors.scalar_type(), " of shape ",
+        vectors.sizes());
     TORCH_CHECK(sizes.size() == 3 && sizes[0] >= 1 && sizes[1] >= 1 && sizes[2] >= 1 && sizes[2] <= kMaxL,
                 "sizes must be the numbers of radial and angular functions and l_max up to ", kMaxL, ", got ", sizes);
-    TORCH_CHECK(cutoffs.dim() == 2 && cutoffs.size(0) == 2 && cutoffs.scalar_type() == at::kDouble &&
-                    cutoffs.device().is_cpu(),
-                "cutoffs must be a float64 tensor of shape (2, species) on the CPU, got ", cutoffs.scalar_type(),
-                " of shape ", cutoffs.sizes());
+    TORCH_CHECK(
+        cutoffs.dim() == 2 && cutoffs.size(0) == 2 && cutoffs.scalar_type() == at::kDouble && cutoffs.device().is_cpu(),
+        "cutoffs must be a float64 tensor of shape (2, species) on the CPU, got ", cutoffs.scalar_type(), " of shape ",
+        cutoffs.sizes());
     const int64_t edges = vectors.size(0), species = cutoffs.size(1);
     check_integers(centre, "centre", edges, species);
     check_integers(neighbor, "neighbor", edges, species);
@@ -51,8 +56,15 @@ struct Edges {
     const int64_t* at = offsets.const_data_ptr<int64_t>();
     TORCH_CHECK(offsets.size(0) >= 1 && at[0] == 0 && at[atoms()] == edges && std::is_sorted(at, at + atoms() + 1),
                 "offsets must rise from 0 to the number of edges ", edges);
-    problem = {int(sizes[0]), int(sizes[1]), int(sizes[2]), int(species), field, vectors.const_data_ptr<double>(),
-               cutoffs.const_data_ptr<double>(), centre.const_data_ptr<int64_t>(), neighbor.const_data_ptr<int64_t>(),
+    problem = {int(sizes[0]),
+               int(sizes[1]),
+               int(sizes[2]),
+               int(species),
+               field,
+               vectors.const_data_ptr<double>(),
+               cutoffs.const_data_ptr<double>(),
+               centre.const_data_ptr<int64_t>(),
+               neighbor.const_data_ptr<int64_t>(),
                place.const_data_ptr<int64_t>()};
     const int64_t s = angular();
     components = components_of(field);
@@ -65,14 +77,16 @@ struct Edges {
   int64_t begin(int64_t atom) const { return offsets.const_data_ptr<int64_t>()[atom]; }
 };
 
-// Centres that have neighbours of the same species, and their moments: (near k, 1 + components, centres) radial,
-// (near k, S, centres) angular and (near k, components, S, centres) of the angular ones along the field.
+// Centres that have neighbours of the same species, and their moments: radial (near k, 1 + components, centres),
+// angular (near k, S, centres), and the changes of the angular moments along the field (near k, components, S,
+// centres).
 struct Group {
-  int64_t near, first, count, slot;  // neighbours' species; first centre, centres; first slot
+  int64_t near, first, count, slot;  // number of neighbour species; first centre and number of centres; first slot
   Tensor radial, angular, along;
 };
 
-// Write what the centres of a tile have in their slots, [centre][near][numbers] and the same with [components].
+// Write the sums of the centres of a tile to the moments of the group: `plain` [centre][near][numbers] and `changes`
+// [centre][near][numbers][components].
 template <class R>
 void write_tile(const Edges& in, const Group& group, int64_t first, int64_t count, const double* plain,
                 const double* changes) {
@@ -87,8 +101,7 @@ void write_tile(const Edges& in, const Group& group, int64_t first, int64_t coun
     R* radial = group.radial.mutable_data_ptr<R>() + near * kr * (1 + c) * group.count + first;
     for (int64_t k = 0; k < kr; k++) {
       put(radial + k * (1 + c) * group.count, value + k, step);
-      for (int64_t a = 0; a < c; a++)
-        put(radial + (k * (1 + c) + 1 + a) * group.count, change + k * c + a, step * c);
+      for (int64_t a = 0; a < c; a++) put(radial + (k * (1 + c) + 1 + a) * group.count, change + k * c + a, step * c);
     }
     R* angular = group.angular.mutable_data_ptr<R>() + near * ka * s * group.count + first;
     for (int64_t i = 0; i < ka * s; i++) put(angular + i * group.count, value + kr + i, step);
@@ -153,7 +166,7 @@ std::vector<Tensor> moments(const Tensor& vectors, const Tensor& offsets, const 
         for (int64_t& place : own) {
           place -= slot;
           TORCH_CHECK(place >= (row - tile.begin) * group.near && place < (row - tile.begin + 1) * group.near,
-                      "an edge of atom ", atom, " has a slot of another one");
+                      "an edge of atom ", atom, " has a slot of another atom");
         }
         FeatureProblem<double> p = in.problem;
         p.vectors += 3 * begin;

@@ -1,1 +1,1 @@
-"""GPUMD's files: models, training input, training structures and results."""
+"""Files of GPUMD: models, training input, training structures and results."""

@@ -1,7 +1,7 @@
-"""GPUMD's ``nep.in``: every keyword of the ``nep`` program, read, checked, and written back.
+"""GPUMD's ``nep.in``: read, check and write every keyword of the ``nep`` program.
 
-Keywords, defaults and limits are those of GPUMD 5.6 (https://gpumd.org/nep/input_parameters).  A keyword is honoured,
-refused with a reason, or, where it has no meaning for the model, listed in ``NepInput.without_effect``.
+Keywords, defaults and limits are those of GPUMD 5.6 (https://gpumd.org/nep/input_parameters).  A keyword is either
+applied, refused with a reason, or listed in ``NepInput.without_effect`` if it has no meaning for the model.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ MAX_ANGULAR_DIM, MAX_DIM = 90, 103
 
 @dataclass(frozen=True)
 class NepInput:
-    """The content of a ``nep.in``; fields have the keyword's name unless said otherwise.
+    """The content of a ``nep.in``; a field has the name of its keyword unless stated otherwise.
 
     Attributes
     ----------
     species : tuple of str
         Keyword ``type``: chemical symbols, in the order of ``nep.txt``.
     model_type : int
-        0 potential, 1 dipole, 2 polarizability (or susceptibility).  Older name of the keyword: ``mode``.
+        0 potential, 1 dipole, 2 polarizability (or susceptibility).  The older name of the keyword is ``mode``.
     prediction : int
         1: evaluate ``nep.txt`` on ``train.xyz`` instead of training.
     cutoff : tuple of (float, float), in Å
-        Radial and angular cutoff, once for all species or once per species.
+        Radial and angular cutoff, either one pair for all species or one per species.
     n_max, basis_size : tuple of 2 int
-        Radial and angular.
+        Radial and angular value.
     l_max : tuple of 7 int
         Largest l of the 3-body terms, then switches of the blocks 222, 1111, 112, 123, 233, 134 (0 = off).
     neuron : int
@@ -48,44 +48,47 @@ class NepInput:
     batch : int
         Structures per batch.
     full_batch : bool
-        Second value of ``batch``: the loss is that of all batches in every generation.
+        Second value of ``batch``: every generation uses the loss of all batches.
     lambda_1, lambda_2 : float or None
         Weights of the regularisation; None = ``sqrt(1e-6 * number of parameters / number of species)``.
     lambda_e, lambda_f, lambda_v : float
         Weights of energy, force and virial errors.  For model types 1 and 2, ``lambda_v`` weighs the error of the
         dipole or polarizability, and the other two are 0.
     lambda_shear : float
-        Weight of off-diagonal components of virials and polarizabilities (squared inside the mean square).
+        Weight of off-diagonal components of virials and polarizabilities; their squared errors get its square.
     atomic_v : bool
         Fit dipoles or polarizabilities of atoms (``adipole``, ``apol``) instead of totals.
     type_weight : tuple of float
-        Factor on the squared force errors of each species.
+        Weight of the squared force errors of each species.
     force_delta : float, in eV/Å
-        Errors of large forces F count less, by ``1 / (1 + F / force_delta)``; 0 = all count the same.
+        Reduces the weight of large forces F by ``1 / (1 + F / force_delta)``; 0 = equal weights.
     zbl : float or None, in Å
-        Outer cutoff of the ZBL repulsion (inner: half of it); None = no repulsion.
+        Outer cutoff of the ZBL repulsion (the inner one is half of it); None = no repulsion.
     use_typewise_cutoff_zbl : float or None
-        Factor on the sum of covalent radii that limits the cutoff of the repulsion per pair; None = not in use.
+        Factor on the sum of covalent radii that limits the cutoff of the repulsion per pair; None = not used.
     fine_tune : tuple of str, length 0, 2 or 3
-        A ``nep.txt`` and a ``nep.restart`` to start from, and "1" or "0": train the descriptor coefficients or not.
+        A ``nep.txt`` and a ``nep.restart`` to start from, and optionally "1" or "0": train the descriptor coefficients
+        or keep them.
     import_q_scaler : bool
         Take the descriptor scaling from an existing ``nep.txt``.
     save_potential : tuple of 3 int
-        Generations between kept copies of ``nep.txt``, their naming (0: ``nep_gen<generation>.txt``, 1: with date and
-        time), and whether ``nep.restart`` is kept too.
+        Generations between saved copies of ``nep.txt``, their naming (0: ``nep_gen<generation>.txt``, 1: with date and
+        time), and whether ``nep.restart`` is saved too.
     output_interval : int
-        Generations between rows of ``loss.out`` and renewals of ``nep.txt``, ``nep.restart`` and ``*_test.out``.
+        Generations between rows of ``loss.out`` and updates of ``nep.txt``, ``nep.restart`` and ``*_test.out``.
     output_descriptor : int
-        In prediction, ``descriptor.out``: 0 none, 1 a row per structure, 2 a row per atom.
-    initial_para, sigma0 : float
-        Parameter value with which the descriptor scaling is found; initial width of the search distribution.
+        Content of ``descriptor.out`` in prediction: 0 no file, 1 a row per structure, 2 a row per atom.
+    initial_para : float
+        Value of the parameters for which the descriptor scaling is determined.
+    sigma0 : float
+        Initial width of the search distribution.
     seed : int or None
         Seed of the random numbers (keyword of newer GPUMD versions); None = the program's default.
     given : mapping of str to int
-        Keywords that the file has, with their lines; not compared.
+        Line number of each keyword of the file; ignored in comparisons.
     without_effect : mapping of str to str
-        Keywords of the file that ask for something that does not exist for the model type or in training, with the
-        reason; not compared.
+        Keywords of the file that have no meaning for the model type or in training, with the reason; ignored in
+        comparisons.
     """
 
     species: tuple[str, ...]
@@ -129,7 +132,7 @@ class NepInput:
 
     @property
     def extra(self) -> tuple[bool, ...]:
-        """Which of ``EXTRA_BLOCKS`` are on."""
+        """Whether each of ``EXTRA_BLOCKS`` is used."""
         return tuple(bool(flag) for flag in self.l_max[1:])
 
     @property
@@ -139,7 +142,7 @@ class NepInput:
 
     @property
     def n_parameters(self) -> int:
-        """Number of trained parameters: networks and expansion coefficients."""
+        """Number of trained parameters of networks and descriptor expansions."""
         t = len(self.species)
         networks = 2 if self.model_type == 2 else 1
         coefficients = sum((n + 1) * (k + 1) for n, k in zip(self.n_max, self.basis_size, strict=True))
@@ -171,7 +174,7 @@ def read_nep_in(path: str | Path) -> NepInput:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no part of the first keyword
+        text = path.read_text(encoding="utf-8-sig")  # drops a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a nep.in ({error})") from error
     values: dict[str, Any] = {}
@@ -187,7 +190,7 @@ def read_nep_in(path: str | Path) -> NepInput:
             raise InputError(f"{path}, line {number}: '{word}': {reason}")
 
         if keyword in given:
-            fail(f"given twice (first in line {given[keyword]}); keep one of them")
+            fail(f"given twice (first on line {given[keyword]}); keep one of them")
         given[keyword], asked[keyword] = number, words[1:]
         values |= _parse(keyword, words[1:], values.get("species"), fail)
     if "species" not in values:
@@ -201,7 +204,7 @@ def read_nep_in(path: str | Path) -> NepInput:
 
 
 def _without_effect(p, asked):
-    """Return why keywords mean nothing for an input, of those that do not say 0 (factors: 1)."""
+    """Return the keywords without effect and the reason; those with a neutral value (0, factors 1) are left out."""
     reasons = dict.fromkeys(("lambda_q", "lambda_z"), "only for models with charges")
     if p.model_type:
         names = ("lambda_e", "lambda_f", "force_delta", "type_weight", "zbl", "use_typewise_cutoff_zbl")
@@ -226,7 +229,7 @@ def _value(word):
 
 
 def _parse(keyword, words, species, fail):
-    """Return the fields that a line sets."""
+    """Return the fields of :class:`NepInput` that a line sets."""
     if keyword == "type":
         return _parse_type(words, fail)
     if keyword in ("cutoff", "type_weight"):
@@ -236,7 +239,7 @@ def _parse(keyword, words, species, fail):
     if keyword in REFUSED:
         asked_for = REFUSED[keyword]
         if asked_for is not None and words[:1] != ["0"]:
-            fail(f"{asked_for} are not supported; remove the line to train without")
+            fail(f"{asked_for} are not supported; remove the line to train a model without them")
         if asked_for is None and (len(words) != 1 or _numbers(words, (float,), "a number", fail)[0] < 0):
             fail(f"expected a number that is not negative, found '{' '.join(words)}'")
         return {}
@@ -298,7 +301,7 @@ def _parse_weights(words, species, fail):
 
 
 def _check(p, path):
-    """Check what several keywords decide together."""
+    """Check combinations of keywords."""
     angular = p.dim - p.n_max[0] - 1
     if angular > MAX_ANGULAR_DIM or p.dim > MAX_DIM:
         raise InputError(
@@ -306,13 +309,13 @@ def _check(p, path):
             f"and {MAX_ANGULAR_DIM} are allowed"
         )
     if p.atomic_v and p.model_type == 0:
-        raise InputError(f"{path}: 'atomic_v' is for model_type 1 or 2 only; energies of atoms cannot be fitted")
+        raise InputError(f"{path}: 'atomic_v' is for model_type 1 or 2 only; atomic energies cannot be fitted")
     if p.use_typewise_cutoff_zbl is not None and p.zbl is None and p.model_type == 0:
         raise InputError(f"{path}: 'use_typewise_cutoff_zbl' needs the keyword 'zbl'")
 
 
 def format_nep_in(p: NepInput) -> str:
-    """Return the text of a ``nep.in`` that reads back as the same input.
+    """Return the text of a ``nep.in`` with the values that differ from the defaults.
 
     Examples
     --------
@@ -364,7 +367,7 @@ def _plain(value):
 
 
 def write_nep_in(path: str | Path, p: NepInput, force: bool = False) -> None:
-    """Write a ``nep.in`` with what differs from the defaults; the file appears complete or not at all.
+    """Write a ``nep.in`` with the values that differ from the defaults; the file appears complete or not at all.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The keywords of GPUMD's ``nep.in``: how their values are read, and what is refused.
+"""The keywords of GPUMD's ``nep.in``: how their values are read, and which are refused.
 
 Keywords with per-species values (``type``, ``cutoff``, ``type_weight``) and ``mode`` are read by :mod:`.nep_in` itself.
 """
@@ -12,22 +12,22 @@ from typing import Any
 from .nep_txt import EXTRA_BLOCKS
 
 L_MAX = (4, 1, 0, 0, 0, 0, 0)
-"""Default of ``l_max``, which also stands for the values that a line leaves out (``l_max 4`` keeps the 4-body term)."""
+"""Default of ``l_max``; values that a line leaves out are taken from it (``l_max 4`` keeps the 4-body term)."""
 MAX_NEURONS = 120
 
 
 @dataclass(frozen=True)
 class Keyword:
-    """How the values of a keyword are read: their types, how many, what is allowed, and the fields they fill."""
+    """How the values of a keyword are read."""
 
     types: Callable[[int], tuple[type, ...] | None]  # number of values -> their types, None = wrong number
-    expected: str
-    check: Callable[[list[Any]], bool]
-    fill: Callable[[list[Any]], dict[str, Any]]
+    expected: str  # description of the expected values, for messages
+    check: Callable[[list[Any]], bool]  # whether the values are allowed
+    fill: Callable[[list[Any]], dict[str, Any]]  # values -> fields of NepInput
 
 
 def _one(of, expected, check, name=None, convert=None):
-    """Keyword with one value that fills the field of its name."""
+    """Return a keyword with one value, which fills the field `name`."""
 
     def fill(values):
         return {name: values[0] if convert is None else convert(values[0])}
@@ -120,4 +120,7 @@ REFUSED = {
     "lambda_q": None,
     "lambda_z": None,
 }
-"""Keywords that GPUMD knows and this package refuses (unless they say 0), with what they ask for."""
+"""Keywords of GPUMD that are refused unless their value is 0, with the feature they ask for.
+
+None marks weights for such models: these are checked and ignored.
+"""

@@ -1,6 +1,6 @@
-"""GPUMD's ``nep.txt``: read and write NEP and TNEP models value for value.
+"""GPUMD's ``nep.txt``: read and write NEP and TNEP models without changing a value.
 
-The format is described in the GPUMD manual (https://gpumd.org); the equations in Fan et al., J. Chem. Phys. 157,
+The format is described in the GPUMD manual (https://gpumd.org).  The equations are in Fan et al., J. Chem. Phys. 157,
 114801 (2022) (NEP) and Xu et al., J. Chem. Theory Comput. 20, 3273 (2024) (TNEP).
 """
 
@@ -21,7 +21,7 @@ EXTRA_BLOCKS = ("222", "1111", "112", "123", "233", "134")
 
 MAX_CUTOFF = 100.0
 """Largest cutoff in Å."""
-_LARGEST = 100_000  # of an integer in the header
+_LARGEST = 100_000  # largest allowed integer in the header
 _REFUSED = {"temperature": "temperature-dependent", "charge": "charge (qNEP)", "vdw": "van der Waals"}
 
 
@@ -48,41 +48,46 @@ class ZBL:
 
 @dataclass(frozen=True)
 class NepParameters:
-    """Everything that a ``nep.txt`` holds; numbers exactly as in the file.
+    """The content of a ``nep.txt``, with numbers exactly as in the file.
 
     Attributes
     ----------
     version : int
-        3 (one network for all species), 4 (one per species) or 5 (one per species, with own output bias).
+        3 (one network for all species), 4 (one per species) or 5 (one per species, each with its own output bias).
     kind : str
         ``"potential"``, ``"dipole"`` or ``"polarizability"``.
     species : tuple of str
         Chemical symbols; their order defines the species index.
     radial_cutoffs, angular_cutoffs : ndarray, shape (T,), in Å
-        Per species; the cutoff of a pair is the arithmetic mean.
+        Per species; the cutoff of a pair is the mean of both.
     max_neighbors : tuple of int
-        Maximum radial and angular neighbour counts of the training set (GPUMD sizes its lists with them).
+        Largest numbers of radial and angular neighbours in the training set (GPUMD allocates its lists by them).
     n_max, basis_size : tuple of int
-        Radial and angular ``n_max`` and ``basis_size`` (the number of functions is one more).
+        Radial and angular ``n_max`` and ``basis_size``; the number of functions is larger by one.
     l_max : int
         Largest l of the 3-body terms.
     extra : tuple of bool, length 6
-        Which of ``EXTRA_BLOCKS`` are on.
+        Whether each of ``EXTRA_BLOCKS`` is used.
     neurons : int
         Neurons of the hidden layer.
     w0 : ndarray, shape (networks, nets_per, neurons, dim)
-    b0, w1 : ndarray, shape (networks, nets_per, neurons)
-        ``networks`` is 2 for a polarizability (first the tensor, then the scalar network), else 1; ``nets_per`` is
-        T (versions 4 and 5) or 1 (version 3).  Biases are subtracted.
+        Weights of the hidden layer.  ``networks`` is 2 for a polarizability (first the tensor, then the scalar
+        network), else 1.  ``nets_per`` is T (versions 4 and 5) or 1 (version 3).
+    b0 : ndarray, shape (networks, nets_per, neurons)
+        Biases of the hidden layer, which are subtracted.
+    w1 : ndarray, shape (networks, nets_per, neurons)
+        Weights of the output.
     b1 : ndarray, shape (networks,)
-        Output bias, shared by all species, subtracted once per atom.
+        Output bias of all species, which is subtracted once per atom.
     species_bias : ndarray, shape (networks, T), or None
-        Additional subtracted output bias per species (version 5 only).
+        Additional output bias per species, which is subtracted too (version 5 only).
     c_radial : ndarray, shape (n_max_radial + 1, basis_radial + 1, T, T)
     c_angular : ndarray, shape (n_max_angular + 1, basis_angular + 1, T, T)
-        Expansion coefficients, indices n, k, species of the centre, species of the neighbour.
+        Expansion coefficients, with the indices n, k, species of the centre, species of the neighbour.
     q_scaler : ndarray, shape (dim,)
+        Factors on the descriptor components.
     zbl : ZBL or None
+        Repulsion; None if the model has none.
     """
 
     version: int
@@ -118,7 +123,7 @@ class NepParameters:
 
     @property
     def cutoff(self) -> float:
-        """Largest cutoff of any pair in Å (angular never exceeds radial in a sound file, both are checked)."""
+        """Largest cutoff of any pair in Å."""
         return float(max(self.radial_cutoffs.max(), self.angular_cutoffs.max()))
 
     @property
@@ -151,7 +156,7 @@ def _parameter_blocks(p_version, n_species, neurons, dim, networks):
 
 
 class _Header:
-    """Lines of the header, each checked for its keyword and its number of values."""
+    """Reader of the header, which checks the keyword and the number of values of each line."""
 
     def __init__(self, path, lines):
         self.path, self.lines, self.at = path, lines, 0
@@ -201,7 +206,7 @@ def _read_tag(header, model_type):
     kind = next((k for k in KINDS[1:] if k in parts), "potential")
     if model_type is not None and model_type != kind:
         if kind != "potential":
-            header.fail(f"the file says it is a {kind} model, but model_type='{model_type}' was asked for")
+            header.fail(f"this is a {kind} model, but model_type='{model_type}' was given")
         kind = model_type
     try:
         count = int(words[1])
@@ -209,7 +214,7 @@ def _read_tag(header, model_type):
         header.fail(f"expected the number of species after '{words[0]}'")
     species = tuple(words[2:])
     if len(species) != count or count < 1:
-        header.fail(f"says {count} species but names {len(species)}: {' '.join(species)}")
+        header.fail(f"expected {count} species, found {len(species)}: {' '.join(species)}")
     unknown = [s for s in species if s not in atomic_numbers or atomic_numbers[s] == 0]
     if unknown or len(set(species)) != count:
         header.fail(f"unknown or repeated chemical symbols: {' '.join(unknown or species)}")
@@ -219,8 +224,8 @@ def _read_tag(header, model_type):
 def _cutoffs(header, t):
     """Return radial and angular cutoffs (one pair, or one per species), and the largest numbers of neighbours.
 
-    The line has two numbers of neighbours at its end, but in old files.  Files of GPUMD 3.9.5 to 4.7 may have three
-    factors of typewise cutoffs behind them, which are -1 where they are not used.
+    The line ends with the two numbers of neighbours, except in old files.  Files of GPUMD 3.9.5 to 4.7 may have three
+    factors of typewise cutoffs after them, which are -1 if not used.
     """
     values = header.take("cutoff", sorted({2, 4, 7, 2 * t + 2}))
     if len(values) == 7:
@@ -248,7 +253,7 @@ def read_nep(path, model_type: str | None = None) -> NepParameters:
     path : str or path
         The file.
     model_type : {"potential", "dipole", "polarizability"}, optional
-        Only for files written before mid-2023, whose tag does not tell the kind of model; None believes the tag.
+        Kind of the model, for files written before mid-2023, whose tag does not tell it. None: as the tag says.
 
     Returns
     -------
@@ -257,8 +262,10 @@ def read_nep(path, model_type: str | None = None) -> NepParameters:
     Raises
     ------
     ModelFileError
-        If the file cannot be read, is truncated, has too many numbers, non-finite numbers, or is of an unsupported
-        kind (temperature, charge or van der Waals models, two hidden layers).
+        If the file cannot be read, is truncated, has too many numbers or numbers that are not finite, or is of an
+        unsupported kind (temperature, charge or van der Waals models, two hidden layers).
+    MissingFileError
+        If the file does not exist.
     InputError
         If `model_type` is not one of the three kinds.
     """
@@ -358,7 +365,7 @@ def _numbers(path, lines, offset, ends_with_newline=True):
 
 
 class _Taker:
-    """Hand out consecutive parameter blocks and check that the count is exact."""
+    """Reader of consecutive parameter blocks, which checks the total number of parameters at the end."""
 
     def __init__(self, path, values):
         self.path, self.values, self.at = path, values, 0
@@ -376,9 +383,9 @@ class _Taker:
             return
         hint = "the file is truncated"
         if self.values.size > self.at:
-            hint = "the header does not fit the parameters"
+            hint = "header and parameters do not fit together"
             if kind == "potential":
-                hint += " (a file of before mid-2023 may be a polarizability model: pass model_type='polarizability')"
+                hint += " (a file from before mid-2023 may be a polarizability model: use model_type='polarizability')"
         raise ModelFileError(
             f"{self.path}: the header of this nep{version} {kind} model asks for {self.at} parameters, "
             f"the file has {self.values.size}: {hint}"
@@ -386,12 +393,12 @@ class _Taker:
 
 
 def _plain(value):
-    """Shortest text of a header number, as GPUMD prints it (%g)."""
+    """Return a number of the header as GPUMD prints it (%g)."""
     return f"{value:g}"
 
 
 def format_nep(p: NepParameters) -> str:
-    """Return the text of a ``nep.txt`` file, numbers in GPUMD's ``%15.7e``."""
+    """Return the text of a ``nep.txt``, with numbers in GPUMD's format ``%15.7e``."""
     lines = [f"{p.tag} {p.n_species} {' '.join(p.species)} "]
     if p.zbl is not None:
         factor = "" if p.zbl.typewise_factor is None else f" {_plain(p.zbl.typewise_factor)}"
@@ -429,8 +436,8 @@ def _l_max_line(p):
 def write_nep(path, parameters: NepParameters) -> None:
     """Write a ``nep.txt`` that GPUMD, calorine and LAMMPS can read; the file appears complete or not at all.
 
-    Numbers are printed with eight significant digits (GPUMD's own precision), so a file that was read is
-    reproduced value for value.
+    An existing file is replaced.  Numbers have eight significant digits, like those of GPUMD, so that reading and
+    writing a file reproduces its values.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Output files of GPUMD's ``nep`` program: ``loss.out``, ``nep.restart`` and the tables of predictions and targets.
 
-Columns, units and number formats are those of GPUMD 5.6 (https://gpumd.org/nep/output_files), so that its users'
-scripts and plots work on our files.
+Columns, units and number formats are those of GPUMD 5.6 (https://gpumd.org/nep/output_files), so that scripts written
+for GPUMD also read these files.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ import numpy as np
 from ...conventions import GPUMD_ORDER, to_six
 from ...errors import DataFileError, InputError
 from ...units import EV_PER_A3_TO_GPA
-from ..files import atomic_output
+from ..files import atomic_output, read_text
 from .xyz import GpumdFrame
 
 MISSING = -1e6
-"""What stands in the columns of a target that the data do not have."""
+"""Value in the columns of a missing target."""
 
 N_ERRORS = {"potential": 6, "dipole": 2, "polarizability": 2}
-"""Number of RMSE columns of ``loss.out``: energy, force, virial of train, then of test; or train, test."""
+"""Number of RMSE columns of ``loss.out``.
+
+For a potential they are energy, force and virial of the training set, then of the test set; for other models, training
+and test set.
+"""
 
 
 def loss_row(generation: int, total: float, l1: float, l2: float, errors: Sequence[float]) -> str:
@@ -30,11 +34,12 @@ def loss_row(generation: int, total: float, l1: float, l2: float, errors: Sequen
     Parameters
     ----------
     generation : int
+        Generation or step.
     total, l1, l2 : float
-        Whole loss and its two parts of regularisation.
+        Total loss, and the L1 and L2 regularisation that it contains.
     errors : sequence of float, length 2 or 6
-        RMSE of train and test (dipole, polarizability), or of energy (eV/atom), force (eV/Å), virial (eV/atom) of
-        train, then of test.
+        RMSE of training and test set (dipole, polarizability), or RMSE of energy (eV/atom), force (eV/Å) and virial
+        (eV/atom) of the training set, then of the test set.
 
     Examples
     --------
@@ -48,7 +53,7 @@ def loss_row(generation: int, total: float, l1: float, l2: float, errors: Sequen
 
 
 def append_row(path: str | Path, row: str) -> None:
-    """Append a row to ``loss.out`` and hand it to the system at once, for those who watch the file."""
+    """Append a row to ``loss.out`` and close the file, so that other programs see the row at once."""
     with open(path, "a", encoding="ascii") as file:
         file.write(row)
 
@@ -56,7 +61,7 @@ def append_row(path: str | Path, row: str) -> None:
 def parity_tables(
     kind: str, frames: Sequence[GpumdFrame], predictions: dict[str, np.ndarray], atomic: bool = False
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return predictions and targets as GPUMD tabulates them, by the stem of the file.
+    """Return the tables of predictions and targets that GPUMD writes, by the stem of their file name.
 
     Parameters
     ----------
@@ -67,14 +72,14 @@ def parity_tables(
         (n_frames, 3, 3), and ``forces`` (n_atoms, 3); with `atomic`, ``dipoles`` (n_atoms, 3) or ``polarizabilities``
         (n_atoms, 3, 3).
     atomic : bool, default False
-        Tabulate dipoles or polarizabilities of atoms.
+        Tabulate atomic dipoles or polarizabilities instead of totals.
 
     Returns
     -------
     dict of (ndarray, ndarray)
-        ``energy`` (eV/atom), ``force`` (eV/Å), ``virial`` (eV/atom), ``stress`` (GPa, positive when compressed), or
-        ``dipole`` or ``polarizability`` (total divided by the number of atoms, or that of atoms); tensors as xx yy zz
-        xy yz zx; a missing target is ``MISSING``.
+        Prediction and target, each of shape (rows, columns), for ``energy`` (eV/atom), ``force`` (eV/Å), ``virial``
+        (eV/atom) and ``stress`` (GPa, positive under compression), or for ``dipole`` or ``polarizability`` (total per
+        number of atoms, or atomic).  Tensors have the columns xx yy zz xy yz zx.  A missing target is ``MISSING``.
     """
     structures = [frame.structure for frame in frames]
     counts = np.array([len(frame) for frame in frames], dtype=float)
@@ -116,7 +121,9 @@ def parity_tables(
 
 
 def write_parity(folder: str | Path, split: str, tables: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[Path]:
-    """Write ``<name>_<split>.out`` for each table: predictions, then targets, six digits, in the order of the file.
+    """Write ``<name>_<split>.out`` for each table, with the columns of the prediction, then those of the target.
+
+    Numbers have six digits.  Rows are in the order of the structures.  Existing files are replaced.
 
     Returns
     -------
@@ -132,16 +139,16 @@ def write_parity(folder: str | Path, split: str, tables: dict[str, tuple[np.ndar
 
 
 def write_table(path: str | Path, rows: np.ndarray) -> None:
-    """Write rows of numbers with six digits; the file appears complete or not at all."""
+    """Write rows of numbers (shape (rows, columns)) with six digits; the file appears complete or not at all."""
     text = "".join(" ".join(f"{value:g}" for value in row) + "\n" for row in rows.tolist())
     with atomic_output(path, force=True) as temporary:
         temporary.write_text(text, encoding="ascii")
 
 
 def table_errors(tables: dict[str, tuple[np.ndarray, np.ndarray]], atomic: bool = False) -> dict[str, float]:
-    """Return the RMSE of each table as GPUMD defines it for ``loss.out``; missing targets do not count.
+    """Return the RMSE of each table as GPUMD defines it for ``loss.out``, without missing targets.
 
-    With `atomic`, GPUMD divides the sum of squares by six per atom, for dipoles too; so does this.
+    With `atomic`, the sum of squares is divided by six times the number of atoms, also for dipoles, as in GPUMD.
     """
     errors = {}
     for name, (prediction, target) in tables.items():
@@ -153,7 +160,7 @@ def table_errors(tables: dict[str, tuple[np.ndarray, np.ndarray]], atomic: bool 
 
 
 def write_restart(path: str | Path, mu: np.ndarray, sigma: np.ndarray) -> None:
-    """Write ``nep.restart``: mean and width of the search distribution, one row per parameter."""
+    """Write ``nep.restart``: mean `mu` and width `sigma`, shape (n_parameters,), of the search distribution."""
     text = "".join(f"{m:15.7e} {s:15.7e}\n" for m, s in zip(mu.tolist(), sigma.tolist(), strict=True))
     with atomic_output(path, force=True) as temporary:
         temporary.write_text(text, encoding="ascii")
@@ -168,7 +175,7 @@ def read_restart(path: str | Path, n_parameters: int, owner: str = "nep.in") -> 
     n_parameters : int
         Number of rows expected.
     owner : str, default "nep.in"
-        File that says so, for the message.
+        File that determines this number, for the message.
 
     Returns
     -------
@@ -177,17 +184,18 @@ def read_restart(path: str | Path, n_parameters: int, owner: str = "nep.in") -> 
     Raises
     ------
     DataFileError
-        If the file cannot be read, has another number of rows, or numbers that are not finite or negative widths; a
-        parameter of width 0 keeps its value.
+        If the file cannot be read, has another number of rows, numbers that are not finite, or negative widths.  A
+        width of 0 is allowed; it keeps a parameter fixed.
     """
     path = Path(path)
+    text = read_text(path)
     try:
-        values = np.array([[float(word) for word in line.split()] for line in path.read_text().splitlines()])
-    except (OSError, ValueError) as error:
+        values = np.array([[float(word) for word in line.split()] for line in text.splitlines()])
+    except ValueError as error:
         raise DataFileError(f"{path}: cannot be read as a nep.restart of two columns ({error})") from error
     if values.shape != (n_parameters, 2):
         raise DataFileError(
-            f"{path}: {owner} asks for {n_parameters} rows of mean and width, found an array of shape {values.shape}: "
+            f"{path}: {owner} needs {n_parameters} rows of mean and width, found an array of shape {values.shape}: "
             f"remove the file, or use the {Path(owner).name} that it belongs to"
         )
     if not np.isfinite(values).all() or (values[:, 1] < 0).any():

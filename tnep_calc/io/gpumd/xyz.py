@@ -1,14 +1,14 @@
-"""GPUMD's ``train.xyz`` and ``test.xyz``, read with the rules of its ``nep`` program.
+"""GPUMD's ``train.xyz`` and ``test.xyz``, read by the rules of its ``nep`` program.
 
-They differ from those of ASE in what matters for training: keys and the ``properties`` list are case-insensitive,
-every structure is periodic in three directions whatever ``pbc`` says, ``virial`` wins over ``stress``, and of a pair
-of off-diagonal components such as ``xy`` and ``yx`` the later one (``yx``, ``zx``, ``zy``) is used.  Tensors that are
-far from symmetric, which GPUMD takes in silence, are an error here.
+These rules differ from those of ASE.  Keys and the ``properties`` list are case-insensitive.  Every structure is
+periodic in three directions, whatever ``pbc`` says.  If both are given, ``virial`` is used and ``stress`` is not.  Of a
+pair of off-diagonal components such as ``xy`` and ``yx``, the second (``yx``, ``zx``, ``zy``) is used.  Unlike in
+GPUMD, tensors that are far from symmetric are an error.
 """
 
 from __future__ import annotations
 
-import gzip
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,16 @@ import numpy as np
 
 from ...conventions import GPUMD_ORDER, from_six
 from ...errors import DataFileError
+from ...progress import tracked
 from ...structures import MAX_DENSITY, LabelledStructure, symmetric_part
+from ..files import read_text
+
+_log = logging.getLogger(__name__)
 
 _PAIR = re.compile(r'([^\s="]+)\s*=\s*(?:"([^"]*)"|(\S+))')
-_LOWER = [3 * max(a, b) + min(a, b) for a, b in GPUMD_ORDER]  # places in nine row-major numbers that are used
+_LOWER = [3 * max(a, b) + min(a, b) for a, b in GPUMD_ORDER]  # the six of nine numbers that are used
 ATOMIC = {"dipole": ("adipole", "atomic_dipole"), "polarizability": ("apol", "atomic_polarizability")}
-"""Names of the columns with targets of atoms."""
+"""Names of the columns with atomic targets."""
 _COLUMNS = {
     "species": 1,
     "pos": 3,
@@ -43,8 +47,8 @@ class GpumdFrame:
     Attributes
     ----------
     structure : LabelledStructure
-        Geometry, ``energy`` (eV), ``forces`` (eV/Å), ``virial`` (eV), ``dipole`` and ``polarizability`` (totals, in
-        whatever unit or normalisation the file has: nothing in it tells).
+        Geometry, ``energy`` (eV), ``forces`` (eV/Å), ``virial`` (eV), ``dipole`` and ``polarizability`` (totals, in the
+        unit and normalisation of the file, which does not say them).
     weight : float
         Weight of the structure.
     energy_weight : float
@@ -75,9 +79,9 @@ def read_gpumd_xyz(
     species : sequence of str
         Chemical symbols of the model; others are an error.
     kind : {"potential", "dipole", "polarizability"}
-        Decides which targets are read; for the latter two, energies and forces are left alone.
+        Kind of the model, which decides which targets are read. For the latter two, energies and forces are not read.
     atomic : bool, default False
-        Targets are those of atoms instead of totals (``atomic_v``).
+        Read atomic targets instead of totals (``atomic_v``).
     prediction : bool, default False
         Allow missing targets.
 
@@ -88,19 +92,15 @@ def read_gpumd_xyz(
     Raises
     ------
     DataFileError
-        If the file cannot be read, is empty or truncated, has an unknown species, an unsound cell or number, a tensor
-        that is far from symmetric, or (unless `prediction`) lacks a target; the message names
-        file, structure (from 0) and field.
+        If the file cannot be read, is empty or truncated, has an unknown species, an invalid cell or number, a tensor
+        that is far from symmetric, or (unless `prediction`) lacks a target.  The message names file, structure
+        (counted from 0) and field.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-        lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8").splitlines()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataFileError(f"{path}: cannot be read ({error})") from error
+    lines = read_text(path).splitlines()
     frames = [
         _Block(source, header, rows).frame(species, kind, atomic, prediction)
-        for source, header, rows in _blocks(path, lines)
+        for source, header, rows in tracked(_blocks(path, lines), _log, f"structures of {path.name} read")
     ]
     if not frames:
         raise DataFileError(f"{path}: no structure in the file")
@@ -119,13 +119,13 @@ def _blocks(path, lines) -> Iterator[tuple[str, str, list[str]]]:
             raise DataFileError(f"{source}: line {at + 1} must be a number of atoms, found '{lines[at].strip()[:40]}'")
         n = int(words[0])
         if len(lines) < at + 2 + n:
-            raise DataFileError(f"{source}: {n} atoms announced, but the file ends after {len(lines) - at - 2}")
+            raise DataFileError(f"{source}: expected {n} atoms, but the file ends after {len(lines) - at - 2}")
         yield source, lines[at + 1], lines[at + 2 : at + 2 + n]
         at, index = at + 2 + n, index + 1
 
 
 class _Block:
-    """One structure as text, with its fields looked up and checked."""
+    """One structure as text; its methods look up and check its fields."""
 
     def __init__(self, source, header, rows):
         self.source, self.rows = source, rows
@@ -135,7 +135,7 @@ class _Block:
         raise DataFileError(f"{self.source}: {reason}")
 
     def numbers(self, key, count):
-        """Return the numbers of a key, or None where it is absent."""
+        """Return the numbers of a key, or None if the key is absent."""
         if key not in self.fields:
             return None
         words = self.fields[key].split()
@@ -153,7 +153,7 @@ class _Block:
         values = self.numbers(key, 9)
         if values is None:
             return None
-        symmetric_part(values.reshape(3, 3), self.source, key)  # raises if it is none
+        symmetric_part(values.reshape(3, 3), self.source, key)  # raises if far from symmetric
         return from_six(values[_LOWER], GPUMD_ORDER)
 
     def frame(self, species, kind, atomic, prediction):
@@ -165,7 +165,7 @@ class _Block:
         if volume < 1e-9 * np.prod(np.linalg.norm(cell, axis=1)) or volume == 0:
             self.fail("the lattice vectors are zero or linearly dependent")
         if len(self.rows) > MAX_DENSITY * volume:
-            self.fail(f"'lattice' makes {len(self.rows) / volume:.3g} atoms per Å³: is it in Å?")
+            self.fail(f"'lattice' gives {len(self.rows) / volume:.3g} atoms per Å³: is it in Å?")
         columns, symbols = self.columns()
         unknown = sorted(set(symbols) - set(species))
         if unknown:
@@ -182,7 +182,7 @@ class _Block:
         )
 
     def columns(self):
-        """Return the columns that are known, as arrays, and the symbols."""
+        """Return the known columns, as arrays by name, and the chemical symbols."""
         if "properties" not in self.fields:
             self.fail(f"no properties; found {', '.join(sorted(self.fields)) or 'nothing'}")
         words = self.fields["properties"].lower().split(":")

@@ -1,1 +1,1 @@
-"""Output of simulations, time series and spectra."""
+"""Files of simulation output, time series and spectra."""

@@ -1,4 +1,4 @@
-"""From the output files of a simulation to one time series in the package's units."""
+"""Collect the output files of a simulation into one time series in the package's units."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from ase.cell import Cell
 from ...conventions import GPUMD_ORDER, LAMMPS_ORDER, from_six
 from ...errors import DataFileError, InputError
 from ...units import DIPOLE_UNITS, EPSILON_0, POLARIZABILITY_UNITS
-from ..files import sha256
+from ..files import reading, sha256
 from .dft_logs import kind_of_log, read_cp2k, read_vasp
 from .dpdt import is_dpdt, read_dpdt
 from .gpumd import is_gpumd, read_gpumd_output
 from .ipi import is_ipi, read_ipi
+from .jumps import note_of_change
 from .lammps import Rows, is_ave_time, read_ave_time, select_columns
 from .plain import read_plain
 from .timeseries import Sampled, TimeSeries
 
 FORMATS = ("lammps", "gpumd", "dpdt", "ipi", "cp2k", "vasp", "columns")
 SUSCEPTIBILITY = "N*chi"
-"""What GPUMD writes for a model of the susceptibility: its sum over atoms, ``N chi`` with ``alpha = eps0 V chi``."""
+"""Unit of GPUMD's output for a model of the susceptibility: the sum over N atoms, ``N chi``; ``alpha = eps0 V chi``."""
 
 CURRENT_UNITS = {
     f"{dipole}/{time}": DIPOLE_UNITS[dipole] / factor
     for dipole in DIPOLE_UNITS
     for time, factor in (("fs", 1.0), ("ps", 1000.0))
 }
-"""Units of a current, as factors to e·Å/fs."""
+"""Units of a current, with their values in e·Å/fs."""
 
 UNIT_NAMES = {
     "dipole": tuple(DIPOLE_UNITS),
@@ -41,7 +42,17 @@ _INTERVAL_TOLERANCE = 1e-6
 
 
 def cell_from_numbers(numbers) -> np.ndarray:
-    """Return lattice vectors (3, 3) from 1 (cube), 3 (box), 6 (a b c alpha beta gamma) or 9 numbers, Å and degrees.
+    """Return lattice vectors, in rows, shape (3, 3), in Å.
+
+    Parameters
+    ----------
+    numbers : sequence of float
+        1 (cube), 3 (box), 6 (a b c alpha beta gamma) or 9 (lattice vectors) numbers, in Å and degrees.
+
+    Raises
+    ------
+    InputError
+        If there is no such cell, or it has no volume.
 
     Examples
     --------
@@ -56,7 +67,7 @@ def cell_from_numbers(numbers) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             cell = np.array(Cell.new(shape))
     except (AssertionError, ValueError) as error:
-        raise InputError(f"no cell has lengths and angles {numbers}") from error
+        raise InputError(f"there is no cell with lengths and angles {numbers}") from error
     if not abs(np.linalg.det(cell)) > 0:
         raise InputError(f"the cell {numbers} has no volume")
     return cell
@@ -76,14 +87,15 @@ def _format_of(path, wanted):
     if (log := kind_of_log(path)) is not None:
         return log
     raise InputError(
-        f"{path} has neither the title lines of LAMMPS's fix ave/time nor the header of GPUMD or i-PI, nor is "
-        "it output of CP2K or VASP: say --format lammps (steps go on over restarts; xx yy zz xy xz yz), --format gpumd "
-        "(steps begin at 0 in each run; xx yy zz xy yz zx) or --format columns (a time and values, with --time-unit)"
+        f"{path} has neither the title lines of LAMMPS's fix ave/time nor the header of GPUMD or i-PI, and is not "
+        "output of CP2K or VASP: give --format lammps (steps continue after restarts; xx yy zz xy xz yz), --format "
+        "gpumd (steps begin at 0 in each run; xx yy zz xy yz zx) or --format columns (a time and values, with "
+        "--time-unit)"
     )
 
 
 def _columns(contents: dict[Path, Rows], columns: dict[str, str]) -> dict[str, tuple[Path, np.ndarray]]:
-    """Return which file and which of its columns each quantity comes from."""
+    """Return the file and the values (n, n_columns), in its units, of each quantity."""
     found: dict[str, tuple[Path, np.ndarray]] = {}
     for name, wanted in columns.items():
         matches, reasons = {}, []
@@ -95,7 +107,7 @@ def _columns(contents: dict[Path, Rows], columns: dict[str, str]) -> dict[str, t
         if not matches:
             raise InputError("; ".join(reasons))
         if len(matches) > 1:
-            raise InputError(f"columns '{wanted}' are in {' and in '.join(map(str, matches))}: use a name in one only")
+            raise InputError(f"columns '{wanted}' are in {' and in '.join(map(str, matches))}: give a name of one file")
         found[name] = matches.popitem()
     used = {path for path, _ in found.values()}
     for path, rows in contents.items():
@@ -104,7 +116,7 @@ def _columns(contents: dict[Path, Rows], columns: dict[str, str]) -> dict[str, t
         if "quantities" in rows.header:
             for name, (where, _) in rows.header["quantities"].items():
                 if name in found:
-                    raise InputError(f"both {found[name][0]} and {path} hold a {name}; give one file per quantity")
+                    raise InputError(f"both {found[name][0]} and {path} have a {name}; give one file per quantity")
                 found[name] = (path, rows.values[:, where])
             continue
         count = rows.values.shape[1]
@@ -116,8 +128,8 @@ def _columns(contents: dict[Path, Rows], columns: dict[str, str]) -> dict[str, t
         name = _KIND_BY_COLUMNS[count]
         if name in found:
             raise InputError(
-                f"both {found[name][0]} and {path} hold a {name}; give one file per quantity (parts of one run: join "
-                "them with cat, in order)"
+                f"both {found[name][0]} and {path} have a {name}; give one file per quantity (join parts of one run "
+                "with cat, in order)"
             )
         found[name] = (path, rows.values)
     return found
@@ -145,22 +157,22 @@ def _in_package_units(name, values, order, factor):
 
 def _interval(path, rows, timestep):
     """Return the sampling interval in fs."""
-    ends = [*rows.starts[1:], len(rows.steps)]  # the first piece may have one sample only
+    ends = [*rows.starts[1:], len(rows.steps)]  # a piece may have a single sample
     spacing = np.concatenate([np.diff(rows.steps[a:b]) for a, b in zip(rows.starts, ends, strict=True)])
     if not len(spacing):
         raise DataFileError(f"{path}: no piece of it has two samples, so it is not a time series")
     steps = int(np.median(spacing))
-    said = rows.header.get("dt_output")
+    stated = rows.header.get("dt_output")
     timestep = rows.header.get("timestep") if timestep is None else timestep
     if timestep is None:
-        if said is None:
+        if stated is None:
             raise InputError(f"{path} does not say how long a step is: give the time step of the simulation (fs)")
-        return said
+        return stated
     dt = steps * timestep
-    if said is not None and abs(dt - said) > _INTERVAL_TOLERANCE * said:
+    if stated is not None and abs(dt - stated) > _INTERVAL_TOLERANCE * stated:
         raise InputError(
-            f"{path} says that samples are {said:g} fs apart; {steps} steps of {timestep:g} fs are {dt:g} fs: leave "
-            "the time step out, or correct it"
+            f"{path} says that samples are {stated:g} fs apart, but {steps} steps of {timestep:g} fs are {dt:g} fs: "
+            "leave the time step out, or correct it"
         )
     return dt
 
@@ -185,29 +197,29 @@ def collect_series(
     Parameters
     ----------
     paths : sequence of str or path
-        Files of LAMMPS's ``fix ave/time`` or of GPUMD; at most one dipole and one polarizability.
+        Files in any of ``FORMATS``, with at most one dipole, one polarizability and one current in all.
     timestep : float, optional, in fs
-        Time step of the simulation (not the sampling interval); None: only where the files tell the interval.
+        Time step of the simulation (not the sampling interval). It may be left out if the files state the interval or
+        the time step.
     temperature : float, optional, in K
     volume : float, optional, in Å³
-        None: that of the cell, where one is known.
+        Default: that of the cell, if it is known.
     cell : array_like, shape (3, 3), optional, in Å
-        None: that of GPUMD's header, where there is one.
+        Lattice vectors in rows. Default: that of a file, if it has one.
     file_format : str, optional
-        One of ``FORMATS``.
-        None: by the first lines or the name of each file.
+        One of ``FORMATS``, for all files. Default: found from the first lines or the name of each file.
     units : dict, optional
-        Units of ``"dipole"`` and ``"polarizability"`` in the files (``UNIT_NAMES``).  Without them
-        LAMMPS files are in e·Å and e·Å²/V, the units of this package's computes; GPUMD files need them, because GPUMD
-        writes whatever unit its model was trained on.
+        Units of ``"dipole"``, ``"polarizability"`` and ``"current"`` in the files (``UNIT_NAMES``). By default LAMMPS
+        files are in e·Å, e·Å²/V and e·Å/fs, the units of this package's computes. GPUMD's ``dipole.out`` and
+        ``polarizability.out`` need them, because they are in the unit that the model was trained on.
     columns : dict, optional
-        Columns of a quantity by name or number, for files that hold more than one.
+        Columns of a quantity by name or number, for files with more columns.
     allow_gaps : bool
-        Whether missing samples split the series instead of being an error.
+        Whether missing samples split the series into pieces. If not, they are an error.
     atoms : int, optional
-        Number of atoms, only for the unit ``N*chi``; None: that of GPUMD's header.
+        Number of atoms, which only the unit ``N*chi`` needs. Default: that of GPUMD's header.
     command : str
-        Kept in the series.
+        Command line, which is stored in the series.
     time_unit : str, optional
         Unit of the first column of plain columns (``plain.TIME_NAMES``).
     interval : float, optional, in fs
@@ -217,7 +229,7 @@ def collect_series(
     -------
     series : TimeSeries
     notes : list of str
-        What was tolerated or assumed, each beginning with the file's name.
+        What was tolerated or assumed, each with the name of the file.
 
     Raises
     ------
@@ -241,12 +253,16 @@ def collect_series(
         "vasp": read_vasp,
         "columns": lambda path, gaps: read_plain(path, time_unit, interval, gaps),
     }
-    contents = {path: readers[kind](path, allow_gaps) for path, kind in formats.items()}
+    contents: dict[Path, Rows] = {}
+    for path, kind in formats.items():
+        with reading(path, f"output of the kind '{kind}'"):
+            contents[path] = readers[kind](path, allow_gaps)
+            contents[path].notes.extend(note_of_change(contents[path].values))
     notes = [f"{path}: {note}" for path, rows in contents.items() for note in rows.notes]
     if cell is None:
         cell = next((rows.header["cell"] for rows in contents.values() if "cell" in rows.header), None)
         if cell is not None and volume is not None:
-            notes.append("the cell of GPUMD's header is not used, as a volume was given")
+            notes.append("the cell in the header of the file is not used, because a volume was given")
             cell = None
     if cell is not None and volume is None:
         volume = float(abs(np.linalg.det(cell)))
@@ -254,25 +270,24 @@ def collect_series(
     for name, (path, values) in _columns(contents, columns or {}).items():
         rows = contents[path]
         unit = (units or {}).get(name) or (_LAMMPS_UNITS[name] if formats[path] == "lammps" else None)
-        said_unit = rows.header.get("quantities", {}).get(name, (None, None))[1]
-        if unit and said_unit and unit != said_unit:
-            raise InputError(f"{path} says that its {name} is in {said_unit}: leave --{name}-unit {unit} out")
-        unit = unit or said_unit
+        stated = rows.header.get("quantities", {}).get(name, (None, None))[1]
+        if unit and stated and unit != stated:
+            raise InputError(f"{path} says that its {name} is in {stated}: leave --{name}-unit {unit} out")
+        unit = unit or stated
         if unit is None:
-            reason = "GPUMD writes the unit its model was trained on" if formats[path] == "gpumd" else "it says no unit"
+            reason = "GPUMD uses the unit its model was trained on" if formats[path] == "gpumd" else "it states no unit"
             raise InputError(
-                f"{path}: {reason}; say it with --{name}-unit "
+                f"{path}: {reason}; give it with --{name}-unit "
                 f"({', '.join(UNIT_NAMES[name])}; published models differ, see the help)"
             )
         factor = _factor(name, unit, volume, atoms or rows.header.get("num_atoms"))
         order = GPUMD_ORDER if formats[path] == "gpumd" else LAMMPS_ORDER
-        said = "; ".join(rows.notes)
         quantities[name] = Sampled(
             _in_package_units(name, values, order, factor),
             _interval(path, rows, timestep),
             tuple(rows.starts),
             tuple(int(rows.steps[row]) for row in rows.starts),
-            {"source": path.name, "source_sha256": sha256(path), "source_unit": unit, "notes": said},
+            {"source": path.name, "source_sha256": sha256(path), "source_unit": unit, "notes": "; ".join(rows.notes)},
         )
     dipole, polarizability, current = (quantities.get(name) for name in ("dipole", "polarizability", "current"))
     return TimeSeries(dipole, polarizability, temperature, volume, cell, command, current), notes

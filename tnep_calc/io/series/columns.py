@@ -1,12 +1,11 @@
-"""Large text tables of numbers with ``#`` comments, as simulation programs write them line by line.
+"""Large text tables of numbers with ``#`` comments, as written by simulation programs.
 
-Read in pieces of a few MB with vectorised checks: every line's count of numbers is verified at little cost, and no more
-memory is used than for the numbers themselves (twice) and one piece.
+Files are read in chunks of a few MB with vectorised checks, so that counting the numbers of every line costs little.
+The memory needed is twice that of the numbers, and one chunk.
 """
 
 from __future__ import annotations
 
-import gzip
 import re
 import warnings
 from dataclasses import dataclass, field
@@ -15,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataFileError
+from ..files import EXPANSION, most_bytes, open_stream
 
-CHUNK = 1 << 22
+CHUNK = 1 << 22  # bytes
 _COMMENT = re.compile(rb"#[^\n]*")
 _BLANK = 32
 _NEWLINE = 10
@@ -30,9 +30,9 @@ class Table:
     ----------
     values : ndarray, shape (n_rows, n_columns), or (n,) if the rows may differ in length
     comments : list of (int, str)
-        Comments without ``#``, each with the number of rows before it (of numbers, if rows differ in length).
+        Comments without ``#``, each with the number of rows before it (or of numbers, if rows may differ in length).
     notes : list of str
-        What was tolerated, in words for the user.
+        Messages to the user about what was tolerated.
     """
 
     values: np.ndarray
@@ -54,7 +54,7 @@ class _Reader:
         raise DataFileError(f"{self.path}, line {line}: {reason}")
 
     def diagnose(self, text: bytes):
-        """Name the first line of `text` that is not a row of numbers."""
+        """Raise DataFileError for the first line of `text` that is not a row of numbers."""
         for number, line in enumerate(text.split(b"\n"), start=self.line):
             for word in line.split():
                 try:
@@ -64,7 +64,7 @@ class _Reader:
         self.fail(self.line, "expected numbers")
 
     def numbers(self, text: bytes):
-        """Add the rows of `text` (whole lines without comments)."""
+        """Add the rows of `text`, which consists of complete lines without comments."""
         codes = np.frombuffer(text, dtype=np.uint8)
         visible = codes > _BLANK
         starts = np.flatnonzero(visible[1:] > visible[:-1]) + 1
@@ -93,14 +93,14 @@ class _Reader:
         self.line += len(ends)
 
     def whole_lines(self, text: bytes):
-        """Add `text`, which ends with a newline, cutting it at comments."""
+        """Add the rows and comments of `text`, which ends with a newline."""
         at = 0
         for comment in _COMMENT.finditer(text):
             start = text.rfind(b"\n", at, comment.start()) + 1 or at
             self.numbers(text[at:start]) if start > at else None
             if text[start : comment.start()].strip():
                 self.notes.append(
-                    f"line {self.line} was cut off (a job was killed while writing, and another one went on in the "
+                    f"line {self.line} is incomplete (a job was killed while writing, and another one appended to the "
                     "same file); it is not used"
                 )
             self.comments.append((self.rows, comment.group()[1:].decode(errors="replace").strip()))
@@ -111,10 +111,10 @@ class _Reader:
 
 
 def read_table(path, rectangular: bool = True) -> Table:
-    """Read numbers and comments of a text file (plain or ``.gz``).
+    """Read numbers and comments of a text file (plain, ``.gz``, ``.bz2`` or ``.xz``).
 
-    A last line without a newline is left out, because a job that is running or was killed may have written only part
-    of it; the notes say so.
+    A last line without a newline is dropped with a note, because a job that is running or was killed may have written
+    only part of it.
 
     Parameters
     ----------
@@ -125,36 +125,40 @@ def read_table(path, rectangular: bool = True) -> Table:
     Raises
     ------
     DataFileError
-        If the file cannot be read, or a line holds something else than numbers or another number of them; the message
+        If the file cannot be read, or a line has other content than numbers or another number of columns. The message
         names the line.
     """
     path = Path(path)
     reader = _Reader(path, rectangular)
     tail = b""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as stream:
-            while block := stream.read(CHUNK):
-                block = tail + block
-                cut = block.rfind(b"\n") + 1
-                tail = block[cut:]
-                reader.whole_lines(block[:cut])
-    except (OSError, EOFError) as error:
-        raise DataFileError(f"{path}: cannot be read ({error})") from error
+    with open_stream(path) as stream:
+        left = most_bytes(path)
+        while block := stream.read(CHUNK):
+            left -= len(block)
+            if left < 0:
+                raise DataFileError(f"{path}: unpacks to more than {EXPANSION} times its size, so it is not read")
+            block = tail + block
+            cut = block.rfind(b"\n") + 1
+            tail = block[cut:]
+            reader.whole_lines(block[:cut])
     if tail.strip() and not tail.lstrip().startswith(b"#"):
-        reader.notes.append("the last line has no end (the job is running or was killed); it is not used")
+        reader.notes.append("the last line is incomplete (the job is running or was killed); it is not used")
     if not reader.arrays:
-        raise DataFileError(f"{path}: holds no complete line of numbers")
+        raise DataFileError(f"{path}: has no complete line of numbers")
     return Table(np.concatenate(reader.arrays), reader.comments, reader.notes)
 
 
 def head_comments(path, count: int = 20) -> list[str]:
-    """Return the comments among the first lines of a file, without ``#``, and its first other line if not numbers."""
+    """Return the comments, without ``#``, among the first `count` lines of a file.
+
+    Raises
+    ------
+    DataFileError
+        If the file cannot be read, or is YAML output of LAMMPS.
+    """
     path = Path(path)
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as stream:
-            lines = [stream.readline(1000).decode(errors="replace").strip() for _ in range(count)]
-    except (OSError, EOFError) as error:
-        raise DataFileError(f"{path}: cannot be read ({error})") from error
+    with open_stream(path) as stream:
+        lines = [stream.readline(1000).decode(errors="replace").strip() for _ in range(count)]
     if any(line.startswith(("---", "keywords:")) for line in lines):
-        raise DataFileError(f"{path}: is YAML output; let LAMMPS write a name that does not end in .yaml or .yml")
+        raise DataFileError(f"{path}: is YAML output; use a file name in LAMMPS that does not end in .yaml or .yml")
     return [line[1:].strip() for line in lines if line.startswith("#")]

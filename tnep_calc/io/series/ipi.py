@@ -16,17 +16,17 @@ from .lammps import Rows, check_finite, pieces_of, whole_steps, without_repeats
 from .timed import rows_at_times
 
 COLUMN = re.compile(r"(?:column\s+(\d+)|cols\.\s*(\d+)\s*-\s*(\d+))\s*-->\s*(\w+)(?:\(([^)]*)\))?(?:\{(\w+)\})?")
-"""One line of the header of a property file: number or range, name, arguments, unit."""
+"""A line of the header of a property file: column number or range, name, arguments, unit."""
 
 EXTRAS = re.compile(r"^\s*#\*?EXTRAS\w*\*?(?:\(([^)]*)\))?#\s*Step:\s*(\d+)", re.M)
-"""The line before each sample of a trajectory of extras."""
+"""The line before each sample in a file of extras."""
 
 TIME_UNITS = {"femtosecond": 1.0, "picosecond": 1000.0, "atomic_unit": ATOMIC_TIME, None: ATOMIC_TIME}
 DIPOLE_UNITS = {"atomic_unit": "e*bohr", "debye": "debye", "eang": "e*A", "ase": "e*A", None: "e*bohr"}
 
 
 def is_ipi(path) -> bool:
-    """Return whether the first lines are a header of i-PI's property files or of its extras."""
+    """Return whether a file begins like a property file or a file of extras of i-PI."""
     comments = head_comments(path)
     return any("-->" in line and COLUMN.search(line) for line in comments) or any(
         line.lstrip("*").startswith("EXTRAS") for line in comments
@@ -34,17 +34,17 @@ def is_ipi(path) -> bool:
 
 
 def read_ipi(path, allow_gaps: bool = False) -> Rows:
-    """Read a property file with a dipole, or a trajectory of extras with a dipole or a polarizability.
+    """Read a property file with a dipole, or a file of extras with a dipole or a polarizability.
 
-    In a property file the time is that of the column ``time``, else ``step``; the dipole is the property ``dipole``, in
-    the unit of its header (atomic units, e·bohr, where it has none).  Extras have three or nine numbers per step, as a
-    row, as rows of a matrix, or in JSON under ``dipole`` or ``polarizability``; their unit is that of the driver, so
-    that it must be given.
+    In a property file the time is the property ``time``, or else ``step``.  The dipole is the property ``dipole``, in
+    the unit of its header (by default atomic units, e·bohr).  Extras have three, six or nine numbers per step, as a
+    row, as rows of a matrix, or in JSON under ``dipole`` or ``polarizability``.  They are in the unit of the driver,
+    which the user must therefore give.
 
     Returns
     -------
     Rows
-        ``header["quantities"]`` gives the columns, and the unit where the file says it (None elsewhere).
+        ``header["quantities"]`` gives the columns, and the unit if the file states it, else None.
 
     Raises
     ------
@@ -59,16 +59,24 @@ def read_ipi(path, allow_gaps: bool = False) -> Rows:
 
 def _properties(path, allow_gaps):
     table = read_table(path)
-    found = {}
+    found: dict[str, tuple[slice, str | None]] = {}
     for _, text in table.comments:
         if match := COLUMN.search(text):
             first, low, high, name, _, unit = match.groups()
             begin, end = (int(first), int(first)) if first else (int(low), int(high))
-            found[name] = (slice(begin - 1, end), unit)
+            column = (slice(begin - 1, end), unit)
+            if found.setdefault(name, column) != column:
+                raise DataFileError(
+                    f"{path}: has runs with different columns of '{name}' joined in one file: split it, and read the "
+                    "runs separately"
+                )
     if "dipole" not in found:
         raise DataFileError(
-            f"{path}: this property file of i-PI has no dipole, only {', '.join(found) or 'no columns'}"
+            f"{path}: this property file of i-PI has no dipole; found {', '.join(found) or 'no columns'}"
         )
+    count = table.values.shape[1]
+    if any(where.start < 0 or where.stop > count or where.start >= where.stop for where, _ in found.values()):
+        raise DataFileError(f"{path}: its header names other columns than its {count} columns of numbers")
     columns, unit = found["dipole"]
     if unit not in DIPOLE_UNITS:
         raise DataFileError(f"{path}: its dipole is in '{unit}', expected {', '.join(filter(None, DIPOLE_UNITS))}")
@@ -106,7 +114,7 @@ def _extras(path, allow_gaps):
         body = text[text.index("\n", mark.end()) if "\n" in text[mark.end() :] else len(text) : end].strip()
         numbers = _numbers(path, int(mark[2]), body, last=k + 1 == len(marks))
         if numbers is None:
-            notes.append("the last sample is not complete (the job is running or was killed); it is not used")
+            notes.append("the last sample is incomplete (the job is running or was killed); it is not used")
             break
         steps.append(int(mark[2]))
         rows.append(numbers)
@@ -121,7 +129,7 @@ def _extras(path, allow_gaps):
 
 
 def _numbers(path, step, body, last):
-    """Return the numbers of one sample; None if it is the last one and cut off."""
+    """Return the numbers of one sample, or None if it is the last one and incomplete."""
     try:
         if body.startswith("{"):
             content = json.loads(body)
@@ -134,4 +142,4 @@ def _numbers(path, step, body, last):
     except (ValueError, StopIteration, TypeError) as error:
         if last:
             return None
-        raise DataFileError(f"{path}: the extras of step {step} are no dipole or polarizability ({error})") from error
+        raise DataFileError(f"{path}: step {step} has no dipole or polarizability ({error})") from error

@@ -12,7 +12,7 @@ from ...errors import DataFileError, InputError
 from .columns import head_comments, read_table
 
 LARGEST_STEP = 1e15
-"""Larger step numbers are not exact in the double precision in which tables are read."""
+"""Largest step number; tables are read in double precision, in which much larger ones are not exact."""
 
 
 @dataclass
@@ -29,9 +29,9 @@ class Rows:
     starts : list of int
         Row where each uninterrupted piece begins; the first is 0.
     notes : list of str
-        What was tolerated, in words for the user.
+        Messages to the user about what was tolerated.
     header : dict
-        What the file itself says, e.g. ``dt_output`` (fs), ``cell`` (3x3, Å).
+        Content of the header, e.g. ``dt_output`` (fs), ``cell`` (3x3, Å).
     """
 
     steps: np.ndarray
@@ -54,9 +54,9 @@ def is_ave_time(path) -> bool:
 def read_ave_time(path, allow_gaps: bool = False) -> Rows:
     """Read a file of ``fix ave/time`` in ``mode scalar`` or ``mode vector``.
 
-    ``mode scalar`` rows are ``step value value ...``.  In ``mode vector`` every sample is a line ``step n`` and n lines
-    ``row value``; the n values become the columns.  A restart that appended to the file repeats steps: of these, the
-    rows written later are kept, because the run went on from them.
+    In ``mode scalar`` a row is ``step value value ...``.  In ``mode vector`` a sample is a line ``step n`` and n lines
+    ``row value``; the n values become the columns.  A restart that appends to the file may repeat steps.  Of repeated
+    steps, the rows written later are kept, because the run continued from them.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def read_ave_time(path, allow_gaps: bool = False) -> Rows:
     Raises
     ------
     DataFileError
-        If the file is not such output, holds values that are not finite or fewer than two samples, or its steps are
-        irregular; the message names the place.
+        If the file is not such output, has values that are not finite or fewer than two samples, or its steps are
+        irregular.
     """
     path = Path(path)
     comments = head_comments(path)
@@ -84,6 +84,13 @@ def read_ave_time(path, allow_gaps: bool = False) -> Rows:
         steps, values = table.values[:, 0], table.values[:, 1:]
         titles = [line.split() for line in comments if line.startswith("TimeStep")]
         names = titles[0][1:] if titles else []
+        all_titles = [text.split() for _, text in table.comments if text.startswith("TimeStep")]
+        other = next((words for words in all_titles if words != all_titles[0]), None)
+        if other is not None:
+            raise DataFileError(
+                f"{path}: has runs with different columns joined in one file ({' '.join(names)}, then "
+                f"{' '.join(other[1:])}): split it, and read the runs separately"
+            )
     if values.shape[1] == 0:
         raise DataFileError(f"{path}: has one column only; expected 'step value value ...'")
     if len(names) != values.shape[1]:
@@ -101,7 +108,7 @@ def _vector_mode(path, table):
     count = int(flat[1]) if len(flat) > 1 and flat[1] > 0 else 0
     if count == 0 or len(flat) < 2 + count:
         raise DataFileError(f"{path}: expected 'step number-of-rows' and that many rows")
-    # two blocks tell the number of values per row; with one block only, all of the rest belongs to it
+    # the number of values per row follows from the place of the second block, or from the end of the only block
     width = None
     for candidate in range(2, 1 + max(2, (len(flat) - 2) // count)):
         block = 2 + count * candidate
@@ -114,12 +121,12 @@ def _vector_mode(path, table):
         raise DataFileError(f"{path}: cannot be read as 'mode vector' output with {count} rows per step")
     if width > 2:
         raise DataFileError(
-            f"{path}: holds {width - 1} vectors per step; let LAMMPS write one vector per file, or use mode scalar"
+            f"{path}: has {width - 1} vectors per step; let LAMMPS write one vector per file, or use mode scalar"
         )
     block = 2 + 2 * count
     whole = len(flat) // block
     if len(flat) % block:
-        table.notes.append("the last sample is not complete (the job is running or was killed); it is not used")
+        table.notes.append("the last sample is incomplete (the job is running or was killed); it is not used")
     blocks = flat[: whole * block].reshape(whole, block)
     rows = blocks[:, 2:].reshape(whole, count, 2)
     wrong = np.flatnonzero((blocks[:, 1] != count) | (rows[:, :, 0] != np.arange(1, count + 1)).any(axis=1))
@@ -129,7 +136,7 @@ def _vector_mode(path, table):
 
 
 def whole_steps(path, steps) -> np.ndarray:
-    """Return the step column as integers; raise DataFileError if it is something else."""
+    """Return the step column as integers; raise DataFileError if its numbers are not whole or too large."""
     with np.errstate(invalid="ignore"):
         whole = steps.astype(np.int64)
     wrong = np.flatnonzero((whole != steps) | ~(np.abs(steps) <= LARGEST_STEP))
@@ -142,7 +149,7 @@ def whole_steps(path, steps) -> np.ndarray:
 
 
 def without_repeats(steps, values, notes):
-    """Return steps and values without rows that a restart wrote again; the later rows stay."""
+    """Return steps and values without repeated steps: of rows that a restart wrote again, the later ones are kept."""
     later = np.minimum.accumulate(steps[::-1])[::-1]
     keep = np.append(steps[:-1] < later[1:], True)
     dropped = np.flatnonzero(~keep)
@@ -156,7 +163,7 @@ def without_repeats(steps, values, notes):
 
 
 def check_finite(path, steps, values):
-    """Raise DataFileError if a value is not finite, naming the step."""
+    """Raise DataFileError, with the step, if a value is not finite."""
     wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(wrong):
         raise DataFileError(
@@ -166,9 +173,20 @@ def check_finite(path, steps, values):
 
 
 def pieces_of(path, steps, allow_gaps, notes) -> list[int]:
-    """Return the rows where equally spaced pieces begin, for increasing steps."""
+    """Return the rows where equally spaced pieces begin; a gap is an error unless `allow_gaps`.
+
+    Parameters
+    ----------
+    path : path
+        File, for messages.
+    steps : ndarray of int, shape (n,)
+        Increasing steps.
+    allow_gaps : bool
+    notes : list of str
+        A note is added if there are gaps.
+    """
     if len(steps) < 2:
-        raise DataFileError(f"{path}: holds {len(steps)} sample; a time series needs at least 2")
+        raise DataFileError(f"{path}: has {len(steps)} sample; a time series needs at least 2")
     spacing = np.diff(steps)
     interval = int(np.median(spacing))
     gaps = np.flatnonzero(spacing != interval)
@@ -176,7 +194,7 @@ def pieces_of(path, steps, allow_gaps, notes) -> list[int]:
         k = int(gaps[0])
         raise DataFileError(
             f"{path}: samples are {interval} steps apart, but step {steps[k]} is followed by {steps[k + 1]} "
-            f"({len(gaps)} such places): samples are missing; --allow-gaps treats the parts as separate pieces"
+            f"({len(gaps)} such places): samples are missing; --allow-gaps splits the series into pieces there"
         )
     if len(gaps):
         notes.append(f"{len(gaps)} gaps in the steps: {len(gaps) + 1} separate pieces")
@@ -188,7 +206,7 @@ ROUNDING_LIMIT = 1e-3
 
 
 def note_rounding(values, notes):
-    """Add a note if LAMMPS's default output format (%g, six digits) rounds away part of the fluctuations."""
+    """Add a note if the rounding of LAMMPS's default output format (%g, six digits) is visible in the fluctuations."""
     sample = values[:1000]
     largest = np.abs(sample).max(axis=0)
     varies = values.std(axis=0) > 0
@@ -201,22 +219,24 @@ def note_rounding(values, notes):
     noise = quantum.max(axis=0)[varies] / np.sqrt(12.0) / values.std(axis=0)[varies]
     if noise.max() > ROUNDING_LIMIT:
         notes.append(
-            f"values have {SIGNIFICANT_DIGITS} digits, a rounding noise of {100 * noise.max():.2g} % of the "
+            f"values have only {SIGNIFICANT_DIGITS} digits, and the rounding noise is {100 * noise.max():.2g} % of the "
             'fluctuations; add  format " %.12g"  to fix ave/time'
         )
 
 
 def select_columns(rows: Rows, wanted: str, path) -> np.ndarray:
-    """Return columns by name (``c_dip`` means all of ``c_dip[...]``) or by number (``2-4``; the step is 1).
+    """Return columns, shape (n, n_chosen), by name or number.
+
+    The name ``c_dip`` stands for all of ``c_dip[...]``.  Numbers are given like ``3`` or ``2-4``; the step is column 1.
 
     Raises
     ------
     InputError
-        If nothing matches; the message lists what the file has.
+        If no column matches; the message lists the columns of the file.
     """
     number = re.fullmatch(r"(\d+)(?:-(\d+))?", wanted)
     if number:
-        before = rows.header.get("first_column", 2)  # the number of the first of the values
+        before = rows.header.get("first_column", 2)  # number of the first column of values
         first = int(number[1])
         last = int(number[2] or first)
         if before <= first <= last < rows.values.shape[1] + before:

@@ -1,4 +1,4 @@
-"""Columns of numbers from anywhere, with declared units: time (or step, or none) and a dipole or polarizability."""
+"""Plain columns of numbers from any program: optionally a time in a given unit, then a dipole or polarizability."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ TIME_NAMES = (*TIME_UNITS, NO_TIME)
 
 
 def read_plain(path, time_unit: str | None, interval: float | None = None, allow_gaps: bool = False) -> Rows:
-    """Read a table whose first column is the time in a declared unit; ``none``: there is no such column.
+    """Read a table whose first column is the time, or which has no time.
 
     Parameters
     ----------
     path : str or path
     time_unit : {"fs", "ps", "ns", "au", "none"}
+        Unit of the first column; ``none`` if the table has no time.
     interval : float, optional, in fs
-        Time between rows, where they have no time.
+        Time between rows, needed if the table has no time.
     allow_gaps : bool
         Whether missing samples may split the series into pieces.
 
     Returns
     -------
     Rows
-        Names are the numbers of the columns in the file, from 1 on.
+        The names of the columns are their numbers in the file, counted from 1.
 
     Raises
     ------
     InputError
-        If the unit of the time, or the interval, is not given.
+        If the unit of the time is not one of these, or the interval is needed and not given.
     DataFileError
-        If the table is none, or its times are not equally spaced.
+        If the file is not a table of numbers, or its times are not equally spaced.
     """
     if time_unit not in TIME_NAMES:
         raise InputError(f"plain columns need the unit of their first column: --time-unit {', '.join(TIME_NAMES)}")
@@ -51,7 +52,7 @@ def read_plain(path, time_unit: str | None, interval: float | None = None, allow
     if interval is None:
         raise InputError(f"{path}: the time between its rows is needed: add --interval, e.g. --interval 1fs")
     if len(table.values) < 2:
-        raise DataFileError(f"{path}: holds {len(table.values)} row; a time series needs at least 2")
+        raise DataFileError(f"{path}: has {len(table.values)} row; a time series needs at least 2")
     steps = np.arange(len(table.values))
     check_finite(path, steps, table.values)
     names = [str(k) for k in range(1, table.values.shape[1] + 1)]

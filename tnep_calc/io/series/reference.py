@@ -18,19 +18,20 @@ COMMENTS = ("#", "%", ";", "!", "//", "@")
 def read_reference(path) -> Spectrum:
     """Read a reference spectrum.
 
-    Either a spectrum of this program (text, HDF5, JSON), or a table of two columns: wavenumber in cm^-1 and intensity,
-    separated by blanks, tabs, commas or semicolons, in any order of wavenumbers; header lines without numbers and lines
-    that begin with ``# % ; ! // @`` are skipped.  Points at the same wavenumber are averaged.
+    The file is either a spectrum of this program (text, HDF5, JSON), or a table of two columns, wavenumber in cm^-1 and
+    intensity.  Columns are separated by blanks, tabs, commas or semicolons, and wavenumbers may have any order.  Header
+    lines without numbers and lines that begin with ``# % ; ! // @`` are skipped.  Points at the same wavenumber are
+    averaged.
 
     Returns
     -------
     Spectrum
-        A table gives kind ``"reference"`` with the column ``reference`` in arbitrary units.
+        For a table, of kind ``"reference"`` with the column ``reference`` in arbitrary units.
 
     Raises
     ------
     DataFileError
-        If the file has no two columns of numbers, or fewer than three points.
+        If the file does not have two columns of finite numbers, or has fewer than three points.
     """
     path = Path(path)
     if path.suffix.lower() in (*BINARY, ".json"):

@@ -1,7 +1,7 @@
-"""Spectra in files: text (a table for any program), HDF5 and JSON (with everything), chosen by the name.
+"""Spectra in files, with the format chosen by the suffix: text (a table for any program), HDF5 or JSON (complete).
 
-HDF5 holds the datasets ``wavenumber`` and, in the groups ``values``, ``errors``, ``spreads`` and ``replicas``, one per
-column, with their units, and the parameters in JSON; JSON has the same names.
+An HDF5 file has the dataset ``wavenumber``, and the groups ``values``, ``errors``, ``spreads`` and ``replicas`` with
+one dataset per column and its unit.  Its attribute ``parameters`` is JSON.  A JSON file uses the same names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy as np
 from ... import __version__
 from ...errors import DataFileError, InputError
 from ...spectra.record import Spectrum
-from ..files import atomic_output, read_text
+from ..files import DAMAGED, atomic_output, check_readable, read_text
+from ..hdf5 import hdf5_output, read_dataset
+from ..trial import tried
 from .spectrum_text import read_spectrum, write_spectrum
 
 FORMAT = "tnep_calc spectrum"
@@ -27,7 +29,12 @@ BINARY = (".h5", ".hdf5")
 def save_spectrum(path, spectrum: Spectrum, force: bool = False) -> None:
     """Write a spectrum as text (any name), HDF5 (``.h5``, ``.hdf5``) or JSON (``.json``).
 
-    Text has no jackknife replicas.  Nothing is overwritten without `force`, and no half-written file is left behind.
+    Text has no jackknife replicas.  The file appears complete or not at all.
+
+    Raises
+    ------
+    InputError
+        If the file exists and `force` is not set.
     """
     suffix = Path(path).suffix.lower()
     if suffix in BINARY:
@@ -50,7 +57,8 @@ def save_spectrum(path, spectrum: Spectrum, force: bool = False) -> None:
 
 
 def _write_hdf5(path, spectrum, force):
-    with atomic_output(path, force) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    size = sum(np.asarray(column).nbytes for group in GROUPS for column in getattr(spectrum, group).values())
+    with hdf5_output(path, force, size + spectrum.wavenumber.nbytes) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["program_version"] = __version__
@@ -59,7 +67,7 @@ def _write_hdf5(path, spectrum, force):
         file.create_dataset("wavenumber", data=spectrum.wavenumber).attrs["unit"] = "cm^-1"
         for group in GROUPS:
             for name, column in getattr(spectrum, group).items():
-                # a slash would make a group
+                # h5py would make a group of a name with a slash
                 data = file.create_group(group, track_order=True) if group not in file else file[group]
                 data = data.create_dataset(name.replace("/", "\u2215"), data=column)
                 data.attrs["name"], data.attrs["unit"] = name, spectrum.units[name]
@@ -71,7 +79,7 @@ def load_spectrum(path) -> Spectrum:
     Raises
     ------
     DataFileError
-        If the file is missing, is no spectrum of this program, or is of a newer format version.
+        If the file is missing, is not a spectrum of this program, or has a newer format version.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -80,11 +88,16 @@ def load_spectrum(path) -> Spectrum:
     if suffix not in (*BINARY, ".json"):
         return read_spectrum(path)
     try:
-        content = _read_hdf5(path) if suffix in BINARY else json.loads(read_text(path))
+        if suffix in BINARY:
+            content = tried(check_readable(path), "HDF5", lambda: _read_hdf5(path))
+        else:
+            content = json.loads(read_text(path))
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise DataFileError(f"{path} is not a spectrum of this program")
         if int(content["format_version"]) > FORMAT_VERSION:
-            raise DataFileError(f"{path} is of a newer format; this program reads up to {FORMAT_VERSION}: update it")
+            raise DataFileError(
+                f"{path} has a newer format version; this program reads up to {FORMAT_VERSION}: update tnep_calc"
+            )
         columns = {
             group: {str(k): np.array(v, dtype=float) for k, v in content.get(group, {}).items()} for group in GROUPS
         }
@@ -97,22 +110,23 @@ def load_spectrum(path) -> Spectrum:
         )
     except DataFileError:
         raise
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, InputError) as error:
-        raise DataFileError(f"{path} cannot be read as a spectrum ({error})") from error
+    except (*DAMAGED, InputError) as error:
+        words = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise DataFileError(f"{path} cannot be read as a spectrum ({words})") from error
 
 
 def _read_hdf5(path):
-    """Return the content of a file with the names of the JSON format."""
+    """Return the content of an HDF5 file under the names of the JSON format."""
     with h5py.File(path, "r") as file:
         content = {key: file.attrs[key] for key in ("format", "format_version", "kind") if key in file.attrs}
         if content.get("format") != FORMAT:
             return content
         content["parameters"] = json.loads(file.attrs["parameters"])
-        content["wavenumber"] = file["wavenumber"][()]
+        content["wavenumber"] = read_dataset(file["wavenumber"], path)
         content["units"] = {}
         for group in GROUPS:
             content[group] = {}
             for data in file[group].values() if group in file else ():
-                content[group][data.attrs["name"]] = data[()]
+                content[group][data.attrs["name"]] = read_dataset(data, path)
                 content["units"][data.attrs["name"]] = data.attrs["unit"]
         return content

@@ -1,8 +1,8 @@
-"""Spectra as text: a table that any program plots, under a header that says everything about it.
+"""Spectra as text: a table that any program can plot, with its parameters in the header.
 
-Comment lines ``# key: value`` with values in JSON come first, then one line of column names with units, then the
-numbers.  ``numpy.loadtxt`` and gnuplot read the table as it is; :func:`read_spectrum` also reads the header.  Columns
-``<name>_error`` are standard errors, ``<name>_spread`` standard deviations over the models of an ensemble.
+The file begins with comment lines ``# key: value``, with values in JSON, and a line of column names with units.
+``numpy.loadtxt`` and gnuplot read the table; :func:`read_spectrum` also reads the header.  Columns ``<name>_error`` are
+standard errors, and columns ``<name>_spread`` are standard deviations over the models of an ensemble.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from ... import __version__
 from ...errors import DataFileError
 from ...spectra.record import Spectrum
-from ..files import atomic_output
+from ..files import atomic_output, reading
 from .columns import read_table
 
 TITLE = "tnep_calc spectrum"
@@ -25,7 +25,13 @@ SPREAD_SUFFIX = "_spread"
 
 
 def write_spectrum(path, spectrum: Spectrum, force: bool = False) -> None:
-    """Write a spectrum; nothing is overwritten without `force`, and no half-written file is left behind."""
+    """Write a spectrum as text; the file appears complete or not at all.
+
+    Raises
+    ------
+    InputError
+        If the file exists and `force` is not set.
+    """
     names = list(spectrum.values)
     columns = [("wavenumber", "cm^-1", spectrum.wavenumber)]
     columns += [(name, spectrum.units[name], spectrum.values[name]) for name in names]
@@ -45,16 +51,23 @@ def read_spectrum(path) -> Spectrum:
     Raises
     ------
     DataFileError
-        If the file is not such a file, is of a newer format version, or its header and table do not agree.
+        If the file is not a spectrum, has a newer format version, or its header and table do not agree.
     """
     path = Path(path)
     table = read_table(path)
+    with reading(path, "a spectrum of this program"):
+        return _from_table(path, table)
+
+
+def _from_table(path, table) -> Spectrum:
     texts = [text for _, text in table.comments]
     if not texts or not texts[0].startswith(TITLE):
         raise DataFileError(f"{path} is not a spectrum of this program: the first line must be '# {TITLE} ...'")
     try:
         if int(texts[0].removeprefix(TITLE)) > FORMAT_VERSION:
-            raise DataFileError(f"{path} is of a newer format; this program reads up to {FORMAT_VERSION}: update it")
+            raise DataFileError(
+                f"{path} has a newer format version; this program reads up to {FORMAT_VERSION}: update tnep_calc"
+            )
         header = dict(text.split(": ", 1) for text in texts[1:])
         columns = [word[:-1].rsplit("[", 1) for word in header.pop("columns").split()]
         parameters = {key: json.loads(value) for key, value in header.items()}

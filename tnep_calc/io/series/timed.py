@@ -1,4 +1,4 @@
-"""Rows with a time instead of a step: equal intervals found, repeats of restarts, gaps and uneven steps named."""
+"""Rows with a time instead of a step: find the sampling interval, repeats of restarts, gaps and uneven steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...errors import DataFileError
 from .lammps import Rows, check_finite, pieces_of, without_repeats
 
 UNEVEN = 0.01
-"""Largest deviation from equal intervals, as a fraction of the interval (printed times are rounded)."""
+"""Largest deviation from equal intervals, relative to the interval, besides the rounding of printed times."""
 
 
 def rows_at_times(
@@ -21,18 +21,18 @@ def rows_at_times(
     Parameters
     ----------
     path : str or path
-        For messages.
+        File, for messages.
     times : ndarray, shape (n,), in fs
-        Times that a restart wrote again are dropped (the later rows stay).
+        Of times that a restart has written again, the later rows are kept.
     values : ndarray, shape (n, n_columns)
     names : list of str
-        Of the columns.
+        Names of the columns.
     allow_gaps : bool
         Whether missing samples may split the series into pieces; if not, they are an error.
     notes : list of str
-        What was tolerated is added here.
+        Messages about what was tolerated are added here.
     header : dict, optional
-        What the file says itself; ``dt_output`` (fs) is added.
+        Content of the header of the file; ``dt_output`` (fs) is added to it.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def rows_at_times(
     path = Path(path)
     times, values = np.asarray(times, dtype=float), np.asarray(values, dtype=float)
     if len(times) < 2:
-        raise DataFileError(f"{path}: holds {len(times)} sample; a time series needs at least 2")
+        raise DataFileError(f"{path}: has {len(times)} sample; a time series needs at least 2")
     if not np.isfinite(times).all():
         raise DataFileError(
             f"{path}: the time of sample {int(np.flatnonzero(~np.isfinite(times))[0]) + 1} is not finite"
@@ -55,18 +55,18 @@ def rows_at_times(
     interval = float(np.median(spacing[spacing > 0])) if (spacing > 0).any() else 0.0
     if not interval > 0:
         raise DataFileError(f"{path}: the times of its samples do not increase")
-    # the median is as rounded as the printed times; the whole run gives the interval to full precision
+    # the median is rounded like the printed times, so the precise interval is that of the whole run
     counts = np.round(spacing / interval)
     interval = float(spacing[counts > 0].sum() / counts[counts > 0].sum())
     steps = np.round((times - times[0]) / interval)
     off = np.abs((times - times[0]) / interval - steps)
-    # a drift of rounded times is not an uneven step: compare neighbours
+    # neighbours are compared, because rounded times may drift without uneven steps
     wrong = np.flatnonzero(np.abs(spacing / interval - counts) > UNEVEN + 2 * _rounding(times) / interval)
     if len(wrong) or off.max() > 0.5 - UNEVEN:
         k = int(wrong[0]) if len(wrong) else int(off.argmax()) - 1
         raise DataFileError(
-            f"{path}: samples are {interval:g} fs apart, but that at {times[k]:g} fs is followed by one at "
-            f"{times[k + 1]:g} fs: the steps are not equal (a time step that changes during the run?)"
+            f"{path}: samples are {interval:g} fs apart, but the one at {times[k]:g} fs is followed by one at "
+            f"{times[k + 1]:g} fs: the steps are not equal (does the time step change during the run?)"
         )
     steps, values = without_repeats(steps.astype(np.int64), values, notes)
     check_finite(path, steps, values)
@@ -75,7 +75,7 @@ def rows_at_times(
 
 
 def _rounding(times) -> float:
-    """Return half of the last digit of printed times, as far as it can be told: the smallest power of ten that fits."""
+    """Return the largest rounding error of printed times (half of their last digit), estimated from their digits."""
     for digits in range(0, 10):
         if np.allclose(times, np.round(times, digits), rtol=0, atol=1e-9 * max(1.0, np.abs(times).max())):
             return 0.5 * 10.0**-digits

@@ -7,10 +7,12 @@ Layout (format version 1)::
     /dipole              (n, 3) float64, e·Å                                                       [optional]
     /polarizability      (n, 3, 3) float64, e·Å²/V                                                 [optional]
     /current             (n, 3) float64, e·Å/fs, time derivative of the dipole                     [optional]
+    /modes               normal coordinates, see :mod:`.mode_series`                               [optional]
     /current_parts/NAME  (n, 3) float64, e·Å/fs, the current of a part (species); parts add up     [optional]
 
-Each of the three has the attributes ``unit``, ``dt_fs`` (sampling interval), ``starts`` (rows where uninterrupted
-pieces begin), ``first_steps`` (MD step of these rows), ``source``, ``source_sha256``, ``source_unit`` and ``notes``.
+Dipole, polarizability and current have the attributes ``unit``, ``dt_fs`` (sampling interval), ``starts`` (rows where
+uninterrupted pieces begin), ``first_steps`` (MD step of these rows), ``source``, ``source_sha256``, ``source_unit`` and
+``notes``.
 """
 
 from __future__ import annotations
@@ -23,14 +25,16 @@ import numpy as np
 from ... import __version__
 from ...errors import DataFileError, InputError
 from ...spectra.streaming import LazySignal
-from ..files import atomic_output, check_readable, reading
-from ..hdf5 import check_rows, read_dataset
+from ..files import check_readable, reading
+from ..hdf5 import check_rows, hdf5_output, read_dataset
+from ..trial import tried
+from .mode_series import ModeSeries, read_mode_series, write_mode_series
 
 FORMAT = "tnep_calc time series"
 FORMAT_VERSION = 1
 QUANTITIES = {"dipole": ((3,), "e*A"), "polarizability": ((3, 3), "e*A^2/V"), "current": ((3,), "e*A/fs")}
 STREAMED = 1 << 29
-"""Larger datasets, in bytes (512 MiB), are not read into memory but in chunks, when they are needed."""
+"""Size in bytes (512 MiB) above which a dataset is not read into memory, but in chunks when they are needed."""
 
 _PROVENANCE = ("source", "source_sha256", "source_unit", "notes")
 
@@ -41,8 +45,8 @@ class Sampled:
 
     Attributes
     ----------
-    values : ndarray or h5py.Dataset, shape (n, 3) in e·Å, or (n, 3, 3) in e·Å²/V
-        A dataset (of an open file) where the series is larger than ``STREAMED`` bytes: it is read in chunks.
+    values : ndarray or h5py.Dataset, shape (n, 3) in e·Å or e·Å/fs, or (n, 3, 3) in e·Å²/V
+        A dataset of an open file if the series is larger than ``STREAMED`` bytes.
     dt : float, in fs
         Sampling interval.
     starts : tuple of int
@@ -60,12 +64,17 @@ class Sampled:
     provenance: dict[str, str] = field(default_factory=dict)
 
     def pieces(self, skip: float = 0.0) -> list:
-        """Return the uninterrupted pieces, without the first `skip` ps of each: arrays, or lazy signals of a dataset.
+        """Return the uninterrupted pieces, without the first `skip` ps of each.
+
+        Returns
+        -------
+        list of ndarray or LazySignal, shape (samples, 3) or (samples, 3, 3)
+            Lazy signals if `values` is a dataset.
 
         Raises
         ------
         InputError
-            If nothing is left.
+            If fewer than two samples are left.
         """
         rows = int(np.ceil(skip * 1000 / self.dt - np.finfo(float).eps))
         ends = [*self.starts[1:], len(self.values)]
@@ -81,7 +90,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class TimeSeries:
-    """What a simulation gives to a spectrum.
+    """The quantities of a simulation from which spectra are computed.
 
     Attributes
     ----------
@@ -92,11 +101,13 @@ class TimeSeries:
     cell : ndarray, shape (3, 3), or None, in Å
         Lattice vectors in rows.
     command : str
-        The command line that made the file.
+        Command line that wrote the file.
     current_parts : dict of str to ndarray, shape (n, 3), in e·Å/fs
-        The current of parts of the cell, such as species, sampled as the current, which is their sum.
+        Currents of parts of the cell, such as species, at the same times as the current, which is their sum.
     volume_spread : float
         Standard deviation of the volume along the run, relative to its mean (0: fixed cell).
+    modes : ModeSeries or None
+        Normal coordinates of the phonon modes at Gamma.
     """
 
     dipole: Sampled | None = None
@@ -108,6 +119,7 @@ class TimeSeries:
     current: Sampled | None = None
     current_parts: dict[str, np.ndarray] = field(default_factory=dict)
     volume_spread: float = 0.0
+    modes: ModeSeries | None = None
 
 
 def _check(name, sampled):
@@ -122,12 +134,12 @@ def _check(name, sampled):
 
 
 def write_timeseries(path, series: TimeSeries, force: bool = False) -> None:
-    """Write a time series; nothing is overwritten without `force`, and no half-written file is left behind.
+    """Write a time series; the file appears complete or not at all.
 
     Raises
     ------
     InputError
-        If there is no quantity, a shape or interval is wrong, or the file exists.
+        If there is no quantity, a shape or interval is wrong, or the file exists and `force` is not set.
     """
     quantities = {name: getattr(series, name) for name in QUANTITIES if getattr(series, name) is not None}
     if not quantities:
@@ -136,8 +148,11 @@ def write_timeseries(path, series: TimeSeries, force: bool = False) -> None:
         _check(name, sampled)
     for name, part in series.current_parts.items():
         if series.current is None or part.shape != series.current.values.shape:
-            raise InputError(f"the current of '{name}' must be as long as the current of the cell")
-    with atomic_output(path, force) as temporary, h5py.File(temporary, "w") as file:
+            raise InputError(f"the current of '{name}' must have the shape of the current of the cell")
+    size = sum(sampled.values.nbytes for sampled in quantities.values())
+    size += sum(part.nbytes for part in series.current_parts.values())
+    size += 0 if series.modes is None else series.modes.coordinates.nbytes
+    with hdf5_output(path, force, size) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["program_version"] = __version__
@@ -153,6 +168,8 @@ def write_timeseries(path, series: TimeSeries, force: bool = False) -> None:
         for name, part in series.current_parts.items():
             group = file.require_group("current_parts")
             group.create_dataset(name, data=part, dtype="f8").attrs["unit"] = QUANTITIES["current"][1]
+        if series.modes is not None:
+            write_mode_series(file, series.modes)
         for name, sampled in quantities.items():
             data = file.create_dataset(name, data=sampled.values, dtype="f8")
             data.attrs["unit"] = QUANTITIES[name][1]
@@ -169,9 +186,13 @@ def read_timeseries(path) -> TimeSeries:
     Raises
     ------
     DataFileError
-        If the file cannot be opened, is not such a file, is of a newer format version, or is not complete.
+        If the file cannot be opened, is not a time series, has a newer format version, or is not complete.
     """
     path = check_readable(path)
+    return tried(path, "HDF5", lambda: _open(path))
+
+
+def _open(path) -> TimeSeries:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -185,7 +206,7 @@ def read_timeseries(path) -> TimeSeries:
         file.close()
         raise
     if all(isinstance(s.values, np.ndarray) for s in (getattr(series, n) for n in QUANTITIES) if s is not None):
-        file.close()  # else it stays open as long as its datasets are used
+        file.close()  # otherwise it stays open while its datasets are used
     return series
 
 
@@ -207,6 +228,7 @@ def _read(path, file) -> TimeSeries:
             command=str(file.attrs["command"]),
             current_parts={str(name): read_dataset(part, path) for name, part in file.get("current_parts", {}).items()},
             volume_spread=float(file.attrs.get("volume_relative_spread", 0.0)),
+            modes=read_mode_series(file, path),
             **sampled,
         )
     except (KeyError, InputError) as error:

@@ -1,21 +1,22 @@
 """ABINIT: main output (text), DDB (text) and netCDF (``_GSR.nc``, ``_DDB.nc``); files of one geometry are merged.
 
-What each kind of file has:
+The kinds of files contain:
 
-* main output: energy, forces, stress, Berry-phase polarization, dielectric tensor and Born charges (those of the
-  response to the electric field), and the same in finite fields (``berryopt`` 4 and 14), each dataset for itself;
-* DDB: the same derivatives in reduced coordinates, whatever was calculated (no polarization, and no word of a field:
-  give no DDB of a run in one);
-* ``_GSR.nc``: energy, forces, stress; ``_DDB.nc``: Born charges.
+* main output: energy, forces, stress, Berry-phase polarization, dielectric tensor and Born charges (from the response
+  to the electric field).  Datasets in finite fields (``berryopt`` 4 and 14) are read separately.
+* DDB: energy and derivatives in reduced coordinates, as far as they were calculated.  It has no polarization.  It does
+  not say whether the run was in a field, so the DDB of such a run must not be given.
+* ``_GSR.nc``: energy, forces, stress.
+* ``_DDB.nc``: Born charges.
 
-Reduced second derivatives become Cartesian ones with the lattice vectors ``a_k`` in the rows of R (bohr) and G = R^-1:
-``eps = 1 - 4 pi / V R^T D_EE R / (2 pi)^2`` and ``Z[a] = (G D_aE R / (2 pi))^T + z_ion``, its indices [field,
+Reduced second derivatives D become Cartesian with the lattice vectors ``a_k`` in the rows of R (bohr) and G = R^-1:
+``eps = 1 - 4 pi / V R^T D_EE R / (2 pi)^2`` and ``Z[a] = (G D_aE R / (2 pi))^T + z_ion``, with indices [field,
 displacement].
 
-In a field, of the sign of ``efield``, ABINIT minimizes ``etotal = U - E.P - eps0 V E^2 / 2``.  The internal energy U is
-what it prints as the Kohn-Sham energy, whatever the branch of P, and the energy label is ``U - E.P``.  With the reduced
-field of ``berryopt`` 14, forces of version 9.6.2 are not those at the field that it prints (they differ from those of
-``berryopt`` 4 by the charge of the ions times 1 % of the field), so they are left out.
+In a field E with the sign of ``efield``, ABINIT minimizes ``etotal = U - E.P - eps0 V E^2 / 2``.  The printed Kohn-Sham
+energy is the internal energy U, which does not depend on the branch of P.  The energy label is ``U - E.P``.  With the
+reduced field of ``berryopt`` 14, the forces of version 9.6.2 are not those at the printed field: they differ from those
+of ``berryopt`` 4 by the charge of the ions times 1 % of the field.  These forces are therefore not read.
 """
 
 from __future__ import annotations
@@ -31,11 +32,14 @@ import numpy as np
 from ...conventions import ASE_ORDER, from_six
 from ...errors import DataFileError
 from ...polarization import fold_dipole
+from ...progress import tracked
 from ...structures import LabelledStructure, symmetric_part
 from ...units import BOHR, EPSILON_0, HARTREE
 from ..files import read_bytes, reading, text_of
 from ..hdf5 import check_rows
+from ..trial import tried
 from .finite_field import FieldRun, combine, geometry_key
+from .problems import Problems, collecting
 
 _FLOAT = r"[-+]?\d+\.\d*(?:[EeDd][-+]?\d+)?"
 _NETCDF = (b"CDF", b"\x89HDF")
@@ -43,20 +47,22 @@ _FIXED_FIELD, _OTHER_FIELDS = (4, 14), (6, 7, 16, 17)  # values of berryopt
 _log = logging.getLogger(__name__)
 
 
-def read_abinit(paths: Sequence[str | Path]) -> list[LabelledStructure]:
+def read_abinit(paths: Sequence[str | Path], problems: Problems | None = None) -> list[LabelledStructure]:
     """Read outputs of ABINIT (plain, ``.gz``, ``.bz2`` or ``.xz``).
 
     Parameters
     ----------
     paths : sequence of paths
-        Main outputs, DDB files and netCDF files in any order; what has the same geometry becomes one structure, and one
+        Main outputs, DDB files and netCDF files in any order. Files of the same geometry become one structure, with one
         more for each finite field (see ``finite_field``).
+    problems : Problems, optional
+        Collects the errors of files and sets, which are then left out; by default the first one is raised.
 
     Returns
     -------
     list of LabelledStructure
-        In the order of the first file of each geometry, without field first.  Born charges and polarizability are those
-        of the perturbation theory where it was done, else differences between the fields.
+        In the order of the first file of each geometry, with the structure at zero field first. Born charges and
+        polarizability are those of perturbation theory if available, else finite differences with the field.
 
     Raises
     ------
@@ -65,19 +71,24 @@ def read_abinit(paths: Sequence[str | Path]) -> list[LabelledStructure]:
         or datasets disagree on a label.
     """
     merged: dict[tuple, list[FieldRun]] = {}
-    for path in map(Path, paths):
-        for run in _read(path):
-            runs = merged.setdefault(geometry_key(run.symbols, run.positions, run.cell), [])
-            place = next((k for k, other in enumerate(runs) if not other.field.any()), None)
-            if run.field.any() or place is None:
-                runs.append(run)
-            else:
-                runs[place] = _merged(runs[place], run)
-    return [structure for runs in merged.values() for structure in combine(runs, "berryopt = -1, rfdir = 1 1 1")]
+    for path in tracked(map(Path, paths), _log, "files read"):
+        with collecting(problems):
+            for run in _read(path):
+                runs = merged.setdefault(geometry_key(run.symbols, run.positions, run.cell), [])
+                place = next((k for k, other in enumerate(runs) if not other.field.any()), None)
+                if run.field.any() or place is None:
+                    runs.append(run)
+                else:
+                    runs[place] = _merged(runs[place], run)
+    structures: list[LabelledStructure] = []
+    for runs in merged.values():
+        with collecting(problems):
+            structures += combine(runs, "berryopt = -1, rfdir = 1 1 1")
+    return structures
 
 
 def _merged(base: FieldRun, run: FieldRun) -> FieldRun:
-    """Return a run with the labels of another file or dataset added."""
+    """Return the run `base` with the labels of `run` added; DataFileError if labels of both differ."""
     for name, value in run.labels.items():
         change = value - base.labels.get(name, value)
         if name == "dipole":
@@ -95,7 +106,7 @@ def _read(path: Path) -> list[FieldRun]:
 
 def _read_data(path, data) -> list[FieldRun]:
     if data.startswith(_NETCDF):
-        return [_read_netcdf(path, data)]
+        return [tried(path, "HDF5", lambda: _read_netcdf(path, data))]
     text = text_of(path, data)
     if "DERIVATIVE DATABASE" in text[:400]:
         return [_read_ddb(path, text)]
@@ -105,7 +116,7 @@ def _read_data(path, data) -> list[FieldRun]:
 
 
 def _run(source, znucl, typat, rows, reduced, labels, field=None) -> FieldRun:
-    """Return what was read from one file or dataset; `rows` in bohr, `reduced` in units of them."""
+    """Return the run of one file or dataset, with the lattice vectors `rows` (bohr) and `reduced` positions."""
     from ase.data import chemical_symbols
 
     symbols = tuple(chemical_symbols[round(znucl[t - 1])] for t in typat)
@@ -124,6 +135,9 @@ def _susceptible(epsilon, volume):
 
 
 def _read_main(path: Path, text: str) -> list[FieldRun]:
+    joined = len(re.findall(r"^\.Version.* of ABINIT", text, re.M))
+    if joined > 1:
+        raise DataFileError(f"{path}: has {joined} runs joined in one file: give them as separate files")
     at = text.rfind("echo values of variables after computation")
     if at < 0:
         raise DataFileError(f"{path}: the run did not finish (no echo of variables at the end)")
@@ -166,7 +180,7 @@ def _read_main(path: Path, text: str) -> list[FieldRun]:
 
 
 def _ground_state(echo, suffix, section, n, volume) -> dict[str, object]:
-    """Return the labels of one dataset, and the energy that ABINIT calls ``etotal``."""
+    """Return the labels of one dataset; its energy is ``etotal`` (``_to_field`` replaces it in a field)."""
     labels: dict[str, object] = {}
     if (energy := echo.array("etotal", suffix)) is not None:
         labels["energy"] = float(energy[0]) * HARTREE
@@ -181,11 +195,11 @@ def _ground_state(echo, suffix, section, n, volume) -> dict[str, object]:
 
 
 def _field(source, section, berryopt):
-    """Return the electric field of a dataset in V/Å, None where there is none."""
+    """Return the electric field of a dataset, shape (3,), in V/Å, or None if ``berryopt`` asks for none."""
     if berryopt in _OTHER_FIELDS:
         raise DataFileError(
-            f"{source}: is in a displacement field or in mixed fields (berryopt = {berryopt}), which is not supported; "
-            "use berryopt = 4 with efield"
+            f"{source}: displacement fields and mixed fields (berryopt = {berryopt}) are not supported; use "
+            "berryopt = 4 with efield"
         )
     if berryopt not in _FIXED_FIELD:
         return None
@@ -196,13 +210,13 @@ def _field(source, section, berryopt):
 
 
 def _to_field(source, section, labels, berryopt):
-    """Replace ``etotal`` by the internal energy, and drop what is not that at the field."""
+    """Replace the energy of a run in a field by the internal energy, and drop forces of ``berryopt`` 14."""
     found = re.findall(rf"(?:kohn_sham\s*:|Kohn-Sham energy=)\s*({_FLOAT})", section)
     if not found:
         raise DataFileError(f"{source}: is in a constant field, but its output has no Kohn-Sham energy")
     labels["energy"] = float(found[-1]) * HARTREE
     if berryopt == 14 and labels.pop("forces", None) is not None:
-        _log.warning("%s: its forces are not those at its field (berryopt = 14) and are left out", source)
+        _log.warning("%s: forces left out: with berryopt = 14 they are not those at the printed field", source)
 
 
 def _table(text, heading, n, field_only=False):
@@ -220,7 +234,7 @@ def _table(text, heading, n, field_only=False):
 
 
 class _Echo:
-    """Variables of ABINIT's final echo, by name and number of the dataset ('' where it holds for all)."""
+    """Variables of ABINIT's final echo, by name and by number of the dataset ('' for a value of all datasets)."""
 
     def __init__(self, path, text):
         self.path = path
@@ -234,13 +248,13 @@ class _Echo:
         return self.values.get(name, {})
 
     def array(self, name, suffix):
-        """Return the values in one dataset, None if there are none."""
+        """Return the values in one dataset, or None if there are none."""
         values = self.all(name)
         return values.get(suffix, values.get(""))
 
     def single(self, name):
         if set(self.all(name)) - {""}:
-            raise DataFileError(f"{self.path}: '{name}' differs between datasets: one geometry per output, please")
+            raise DataFileError(f"{self.path}: '{name}' differs between datasets: use one output per geometry")
 
     def of(self, name, suffix, default):
         """Return a number in one dataset."""
@@ -299,7 +313,7 @@ def _born(mixed, rows, ions):
 
 
 def _elements(blocks, kind, n_indices, n):
-    """Return the elements of all blocks of a kind at q = 0, NaN where missing, with the indices of the file less 1."""
+    """Return the elements of all blocks of a kind at q = 0, indexed as in the file but from 0; NaN if missing."""
     array = np.full((3, n + 4) * (n_indices // 2), np.nan)
     row = re.compile(r"^\s*" + r"(\d+)\s+" * n_indices + rf"({_FLOAT})\s+{_FLOAT}\s*$")
     active = False
@@ -337,7 +351,7 @@ def _read_netcdf(path: Path, data: bytes) -> FieldRun:
         volume = abs(np.linalg.det(rows))
         labels: dict[str, object] = {}
         if "e_elecfield" in file and file["e_elecfield"][()] != 0:
-            raise DataFileError(f"{path}: is in a constant field but does not say in which; give the main output")
+            raise DataFileError(f"{path}: is in a constant field that it does not state; give the main output")
         if "etotal" in file:
             labels["energy"] = float(file["etotal"][()]) * HARTREE
         if "cartesian_forces" in file:

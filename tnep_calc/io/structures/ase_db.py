@@ -1,4 +1,4 @@
-"""Databases of ASE (``ase.db``, SQLite or JSON): labels from the calculator, the key-value pairs, and ``row.data``."""
+"""ASE databases (``ase.db``, SQLite or JSON): labels from the calculator, the key-value pairs, and ``row.data``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from ...errors import DataFileError
 from ...structures import LabelledStructure
 from ..files import check_readable, reading
-from .extxyz import from_atoms
+from .extxyz import from_atoms, warn_of_unused
 
 
 def read_ase_db(
@@ -20,29 +20,30 @@ def read_ase_db(
     ----------
     path : path
     keys, require
-        As in :func:`tnep_calc.io.structures.extxyz.read_dataset`; keys of ``row.data`` and of the key-value pairs
-        count alike.
+        As in :func:`tnep_calc.io.structures.extxyz.read_dataset`. Both ``row.data`` and the key-value pairs are
+        searched for keys.
 
     Raises
     ------
     DataFileError
-        If the file is not a database, is empty, or a label is unsound; the message names the row by its id.
+        If the file is not a database, is empty, or a label is invalid; the message names the row by its id.
     """
     from ase.db import connect
 
     path = Path(path)
     check_readable(path)
-    structures = []
+    structures, unused = [], set[str]()
     try:
         rows = list(connect(path).select(sort="id"))
-    except Exception as error:  # ASE and sqlite3 raise whatever their parts raise
+    except Exception as error:  # ASE and sqlite3 raise exceptions of many types
         words = (str(error).splitlines() or [""])[0]
         raise DataFileError(f"{path}: cannot be read as a database of ASE ({words})") from error
     with reading(path, "a database of ASE"):
         for row in rows:
             atoms = row.toatoms()
             atoms.info.update({**row.key_value_pairs, **row.data})
-            structures.append(from_atoms(atoms, f"{path}, row {row.id}", keys, require))
+            structures.append(from_atoms(atoms, f"{path}, row {row.id}", keys, require, unused))
     if not structures:
         raise DataFileError(f"{path}: no row in the database")
+    warn_of_unused(path, structures, unused)
     return structures

@@ -1,15 +1,17 @@
 """Quantum ESPRESSO's XML files (``data-file-schema.xml``): single points, and sets of runs in finite electric fields.
 
-A set is one geometry at E = 0 and in one or more fields (``lelfield = .true.`` in all of them, the first with
-``efield_cart = 0 0 0``).  It becomes a structure without field, which has Born charges and polarizability by finite
-differences if the fields span space, and one structure per field with the labels in that field (see ``finite_field``).
+A set is one geometry at E = 0 and in one or more fields.  All of its runs have ``lelfield = .true.``, and the run at
+E = 0 has ``efield_cart = 0 0 0``.  It becomes one structure at zero field and one per field with the labels in that
+field (see ``finite_field``).  The former gets Born charges and polarizability by finite differences if the fields span
+all three directions.
 
-``etot`` of a run in a field is ``U - E.P`` with QE's own unfolded P, whose branch need not be the one of the printed
+``etot`` of a run in a field is ``U - E.P`` with QE's own unfolded P, which may be on another branch than the printed
 dipole.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -18,40 +20,51 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataFileError
+from ...progress import tracked
 from ...structures import LabelledStructure
 from ...units import BOHR, HARTREE
 from ..files import read_bytes, reading
 from .finite_field import FieldRun, combine, geometry_key
+from .problems import Problems, collecting
 
 RYDBERG_FIELD = HARTREE / BOHR / 2**0.5  # V/Å per atomic unit of ``efield_cart`` (Rydberg units: e² = 2)
 RYDBERG_DIPOLE = BOHR / 2**0.5  # e·Å per atomic unit of the printed dipoles
+_log = logging.getLogger(__name__)
 _ZERO_FIELD = "lelfield = .true., efield_cart = 0 0 0"
 
 
-def read_espresso(paths: Sequence[str | Path]) -> list[LabelledStructure]:
+def read_espresso(paths: Sequence[str | Path], problems: Problems | None = None) -> list[LabelledStructure]:
     """Read XML files of ``pw.x`` (plain, ``.gz``, ``.bz2`` or ``.xz``); those of one geometry form a set.
 
     Parameters
     ----------
     paths : sequence of paths
-        In any order: the geometry in the files decides what belongs together.
+        In any order. Files of the same geometry form a set.
+    problems : Problems, optional
+        Collects the errors of files and sets, which are then left out; by default the first one is raised.
 
     Returns
     -------
     list of LabelledStructure
-        In the order of the first file of each set: without field first, then in the order of the files.
+        In the order of the first file of each set. Within a set, the structure at zero field comes first, the others
+        follow in the order of their files.
 
     Raises
     ------
     DataFileError
-        If a file cannot be read or is not converged, a set has no or several runs at E = 0, or a branch of the
-        polarization cannot be told; the message names the file.
+        If a file cannot be read or is not converged, a set has no or several runs at E = 0, or the branch of a
+        polarization cannot be determined; the message names the file.
     """
     sets: dict[tuple, list[FieldRun]] = {}
-    for path in paths:
-        run = _read_run(Path(path))
-        sets.setdefault(geometry_key(run.symbols, run.positions, run.cell), []).append(run)
-    return [structure for runs in sets.values() for structure in combine(runs, _ZERO_FIELD)]
+    for path in tracked(paths, _log, "files read"):
+        with collecting(problems):
+            run = _read_run(Path(path))
+            sets.setdefault(geometry_key(run.symbols, run.positions, run.cell), []).append(run)
+    structures: list[LabelledStructure] = []
+    for runs in sets.values():
+        with collecting(problems):
+            structures += combine(runs, _ZERO_FIELD)
+    return structures
 
 
 def _read_run(path: Path) -> FieldRun:
@@ -68,6 +81,10 @@ def _read_data(path, data) -> FieldRun:
     output = root.find("output")
     if not root.tag.endswith("espresso") or output is None:
         raise DataFileError(f"{path}: is not the XML file of a finished pw.x run (no <output>)")
+    creator = root.find("general_info/creator")
+    program = "" if creator is None else creator.get("NAME", "")
+    if program and not program.upper().startswith("PW"):
+        raise DataFileError(f"{path}: was written by the program {program}, expected pw.x (PWSCF)")
     get = _Reader(path, output)
     if get.text("convergence_info/scf_conv/convergence_achieved", "true").strip() != "true":
         raise DataFileError(f"{path}: the SCF cycle has not converged")
@@ -88,21 +105,22 @@ def _read_data(path, data) -> FieldRun:
         dipole = (electronic + get.required("electric_field/finiteElectricFieldInfo/ionicDipole", 3)) * RYDBERG_DIPOLE
     return FieldRun(
         f"{path}",
-        tuple(_symbol(path, atom.get("name", "")) for atom in atoms),
+        tuple(chemical_symbol(path, atom.get("name", "")) for atom in atoms),
         np.array([get.parse(atom.text, 3, "positions") for atom in atoms]) * BOHR,
         cell,
         field * RYDBERG_FIELD if field is not None and potential == "homogenous_field" else np.zeros(3),
         {
             "energy": float(get.required("total_energy/etot", 1)[0]) * HARTREE,
             "forces": None if forces is None else forces.reshape(-1, 3) * HARTREE / BOHR,
-            "virial": None if stress is None else volume * stress.reshape(3, 3) * HARTREE / BOHR**3,  # QE: compression
+            "virial": None if stress is None else volume * stress.reshape(3, 3) * HARTREE / BOHR**3,  # QE's sign
             "dipole": dipole,
         },
         () if dipole is None else (dipole,),
     )
 
 
-def _symbol(path, name):
+def chemical_symbol(path, name: str) -> str:
+    """Return the chemical symbol of a species of Quantum ESPRESSO, e.g. ``Fe`` of ``fe_up``."""
     from ase.data import atomic_numbers
 
     symbol = re.split(r"[\d_\-]", name)[0].capitalize()
@@ -112,7 +130,7 @@ def _symbol(path, name):
 
 
 class _Reader:
-    """Numbers of one XML tree, checked."""
+    """Reader of checked numbers from one XML tree."""
 
     def __init__(self, path, root):
         self.path, self.root = path, root

@@ -1,23 +1,25 @@
-"""Labelled structures from extended xyz files: read, check, and bring to the package's units and signs.
+"""Labelled structures from extended xyz files: read them, check them, and convert to the package's units and signs.
 
-Every label is checked where it is read, and an error names file, structure and field.  ASE moves some keys of an
-extended xyz file into ``atoms.calc`` (energy, forces, stress, dipole) and leaves others in ``atoms.info`` and
-``atoms.arrays``; both places are searched, so files written by ASE, GPUMD tools or by hand read alike.
+Every label is checked when it is read, and an error names file, structure and field.  ASE moves some keys of an
+extended xyz file to ``atoms.calc`` (energy, forces, stress, dipole) and leaves others in ``atoms.info`` and
+``atoms.arrays``.  All of these are searched, so that files written by ASE, by GPUMD tools or by hand are equivalent.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...conventions import ASE_ORDER, from_six
 from ...errors import DataFileError, InputError
 from ...neighbors import MAX_COORDINATE
+from ...progress import tracked
 from ...structures import FIELDS, LABELS, LabelledStructure, symmetric_part
 from ...units import EPSILON_0
 from ..files import atomic_output, read_text, reading
@@ -38,12 +40,12 @@ def read_dataset(
     Parameters
     ----------
     paths : path or sequence of paths
-        Files, read in this order; ``.gz``, ``.bz2`` and ``.xz`` are unpacked.
+        Files, read in this order; ``.gz``, ``.bz2`` and ``.xz`` are decompressed.
     keys : mapping, optional
-        Key in the file for a field of ``FIELDS``, e.g. ``{"energy": "dft_energy"}``; a field named here must be in
-        every structure.
+        Key in the file for a field of ``FIELDS``, e.g. ``{"energy": "dft_energy"}``. Every structure must have a field
+        that is named here.
     require : sequence of str, optional
-        Labels (of ``LABELS``) that every structure without electric field must have.
+        Labels (of ``LABELS``) that every structure at zero field must have.
 
     Returns
     -------
@@ -53,12 +55,10 @@ def read_dataset(
     ------
     DataFileError
         If a file cannot be read or is empty, a required label is missing, or a value has the wrong shape or is not
-        finite; the message names file, structure and field, and further structures of the file that cannot be used.
+        finite.  The message names file, structure and field, and lists the other structures of the file with errors.
     InputError
         If `keys` or `require` name an unknown field.
     """
-    from ase.io import read
-
     keys = dict(keys or {})
     for name, known in [*((k, FIELDS) for k in keys), *((r, LABELS) for r in require)]:
         if name not in known:
@@ -66,13 +66,14 @@ def read_dataset(
     structures: list[LabelledStructure] = []
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         path = Path(path)
-        before, bad = len(structures), []  # numbers of structures that cannot be used, and the reasons
+        before, bad = len(structures), []  # bad: indices of structures that cannot be used, with the reasons
         unused: set[str] = set()
-        for index, frame in enumerate(frames_of(path, read_text(path))):
+        frames = tracked(frames_of(path, read_text(path)), log, f"structures of {path.name} read")
+        for index, frame in enumerate(frames):
             source = f"{path}, structure {index}"
             try:
                 with reading(source, "extended xyz"):
-                    atoms = read(io.StringIO(frame.text), format="extxyz")
+                    atoms = _atoms_of(frame.text, source)
                     structure = from_atoms(atoms, source, keys, require, unused)
                 structures.append(_in_our_units(structure, frame.factors))
             except DataFileError as error:
@@ -81,8 +82,24 @@ def read_dataset(
             raise DataFileError(_all_bad(bad))
         if len(structures) == before:
             raise DataFileError(f"{path}: no structure in the file")
-        _warn(path, structures[before:], unused)
+        warn_of_unused(path, structures[before:], unused)
     return structures
+
+
+def _atoms_of(text, source):
+    """Return ASE's ``Atoms`` of one frame; DataFileError that names a symbol that is not of an element."""
+    from ase.io import read
+
+    try:
+        atoms: Any = read(io.StringIO(text), format="extxyz")
+        unknown = "X" if "X" in atoms.symbols else None
+    except KeyError as error:  # ASE looks up symbols in a table
+        unknown = str(error.args[0])
+        if not unknown.isalnum() or len(unknown) > 3:
+            raise
+    if unknown is not None:
+        raise DataFileError(f"{source}: '{unknown}' is not the symbol of an element")
+    return atoms
 
 
 def _in_our_units(structure, factors):
@@ -94,15 +111,25 @@ def _in_our_units(structure, factors):
     return replace(structure, **scaled) if scaled else structure
 
 
-def _warn(path, structures, unused):
-    """Say which values of a file look like labels but are not used, and whether there is any label."""
+def warn_of_unused(path: Path, structures: Sequence[LabelledStructure], unused: Collection[str]) -> None:
+    """Log which values of a file look like labels but are not used, and whether the file has no label.
+
+    Parameters
+    ----------
+    path : path
+        File, for the message.
+    structures : sequence of LabelledStructure
+        All structures of the file.
+    unused : collection of str
+        Names of its values that belong to no field, see :func:`from_atoms`.
+    """
     hints = []
     for name in sorted(unused):
         field = next((f for f, words in _LOOKS_LIKE.items() if any(word in name.lower() for word in words)), None)
         if field is not None and not name.lower().endswith(("unit", "units")):
-            hints.append(f"{name} (--key {field}={name} takes it)")
+            hints.append(f"{name} (--key {field}={name} reads it)")
     if hints:
-        log.warning("%s: left out: %s", path, ", ".join(hints))
+        log.warning("%s: not read: %s", path, ", ".join(hints))
     if all(getattr(s, label) is None for s in structures for label in LABELS):
         log.warning("%s: no structure has a label", path)
 
@@ -117,11 +144,12 @@ _LOOKS_LIKE = {
     "polarizability": ("polarizab",),
     "epsilon_inf": ("epsilon", "dielectric"),
     "susceptibility": ("suscept",),
+    "polarizability_gradient": ("raman",),
 }
 
 
 def _all_bad(bad: list[tuple[int, str]]) -> str:
-    """Return the first of (structure, reason) in full, and the numbers of the others."""
+    """Return the reason of the first pair (structure, reason), followed by the numbers of the other structures."""
     others = [str(index) for index, _ in bad[1:]]
     if not others:
         return bad[0][1]
@@ -137,18 +165,18 @@ def from_atoms(
     require: Sequence[str] = (),
     unused: set[str] | None = None,
 ) -> LabelledStructure:
-    """Return the labelled structure of an ASE ``Atoms``, checked.
+    """Return the checked labelled structure of an ASE ``Atoms``.
 
     Parameters
     ----------
     atoms : ase.Atoms
         With labels in ``info``, ``arrays`` or the results of its calculator.
     source : str
-        What to call it in messages.
+        Name of the structure in messages.
     keys, require
         As in :func:`read_dataset`.
     unused : set of str, optional
-        Gets the names of values that no field takes.
+        The names of values that belong to no field are added to this set.
 
     Raises
     ------
@@ -174,7 +202,8 @@ def from_atoms(
         "polarizability": found.symmetric("polarizability"),
         "electric_field": field,
         "atomic_dipole": found.array("atomic_dipole", (n, 3)),
-        "atomic_polarizability": found.symmetric_of_atoms("atomic_polarizability", n),
+        "atomic_polarizability": found.symmetric_of_atoms("atomic_polarizability", (n,)),
+        "polarizability_gradient": found.symmetric_of_atoms("polarizability_gradient", (n, 3)),
     }
     energy = found.array("energy", ())
     labels["energy"] = None if energy is None else float(energy)
@@ -187,6 +216,11 @@ def from_atoms(
             if volume == 0:
                 raise DataFileError(f"{source}: '{name}' needs a cell with a volume, but the structure has none")
             labels[label] = convert(value)
+    slope = found.symmetric_of_atoms("epsilon_gradient", (n, 3))
+    if labels["polarizability_gradient"] is None and slope is not None:
+        if volume == 0:
+            raise DataFileError(f"{source}: 'epsilon_gradient' needs a cell with a volume, but the structure has none")
+        labels["polarizability_gradient"] = EPSILON_0 * volume * slope
     for label in require if field is None or not field.any() else ():
         if labels[label] is None:
             wanted = [keys[label]] if keys and label in keys else list(FIELDS[label])
@@ -207,10 +241,10 @@ def from_atoms(
 
 
 def write_dataset(path: str | Path, structures: Sequence[LabelledStructure], force: bool = False) -> None:
-    """Write structures with all their labels as extended xyz, to be read by :func:`read_dataset` or ASE.
+    """Write structures with all their labels as extended xyz, which :func:`read_dataset` and ASE can read.
 
-    Keys are those of ``FIELDS``; the virial is written as the stress (eV/Å³, ASE's sign) where there is a cell.
-    Numbers have 17 digits in the header and 12 in the columns.
+    Keys are those of ``FIELDS``.  If there is a cell, the virial is written as the stress (eV/Å³, ASE's sign).  Numbers
+    have 17 digits in the header and 12 in the columns.
 
     Parameters
     ----------
@@ -230,7 +264,13 @@ def write_dataset(path: str | Path, structures: Sequence[LabelledStructure], for
             stream.write(_as_text(s))
 
 
-_COLUMNS = {"forces": 3, "born_charges": 9, "atomic_dipole": 3, "atomic_polarizability": 9}
+_COLUMNS = {
+    "forces": 3,
+    "born_charges": 9,
+    "atomic_dipole": 3,
+    "atomic_polarizability": 9,
+    "polarizability_gradient": 27,
+}
 
 
 def _as_text(s: LabelledStructure) -> str:
@@ -256,7 +296,7 @@ def _as_text(s: LabelledStructure) -> str:
 
 
 class _Fields:
-    """Look up fields of one ``Atoms`` wherever ASE's reader has put them."""
+    """Look up the fields of one ``Atoms`` in all places where ASE's reader puts them."""
 
     def __init__(self, atoms, source, keys):
         self.source, self.keys = source, keys
@@ -313,7 +353,7 @@ class _Fields:
         return array.reshape(shape)
 
     def symmetric(self, field):
-        """Symmetric 3x3 tensor from nine numbers, or from six in ASE's order for the stress."""
+        """Return a symmetric 3x3 tensor from nine numbers, or for the stress also from six in ASE's order."""
         key, value = self._value(field)
         if value is None:
             return None
@@ -324,7 +364,7 @@ class _Fields:
             self.fail(f"'{key}' must be nine numbers (3x3), found shape {array.shape}")
         return symmetric_part(array.reshape(3, 3), self.source, key)
 
-    def symmetric_of_atoms(self, field, n):
-        """Symmetric 3x3 tensors of atoms from nine columns (shares of atoms need not be symmetric; that part goes)."""
-        array = self.array(field, (n, 3, 3))
-        return None if array is None else (array + array.transpose(0, 2, 1)) / 2
+    def symmetric_of_atoms(self, field, rows):
+        """Return the symmetric parts of 3x3 tensors, which need not be symmetric, for all atoms (and axes)."""
+        array = self.array(field, (*rows, 3, 3))
+        return None if array is None else (array + array.swapaxes(-1, -2)) / 2

@@ -1,17 +1,17 @@
 """Calculations of one geometry in finite electric fields: responses by differences, and the labels in each field.
 
-This is what the readers of all codes share.  A set is one geometry at E = 0 and in one or more fields:
+The readers of all DFT codes use this module.  A set is one geometry at E = 0 and in one or more fields:
 
 * Born charges ``Z[a, i, j] = dF_aj / dE_i`` and polarizability ``dP_i / dE_j`` are least-squares solutions of
-  ``dF = E Z`` and ``dP = E alpha`` over all fields, so pairs of opposite fields give central differences.
-* The dipole at E = 0 is folded into the cell once.  Those in fields follow from it: each change is brought to its
-  nearest branch before anything else is done with it.
+  ``dF = E Z`` and ``dP = E alpha`` over all fields, so that pairs of opposite fields give central differences.
+* The dipole at E = 0 is folded into the cell.  A dipole in a field is this dipole plus its change with the field, which
+  is moved to its nearest branch first.
 * The energy in a field is the electric enthalpy ``U - E.P`` of the dipole label (see ``LabelledStructure``), from the
-  internal energy U(E).  Where a code prints ``U - E.P`` with an unfolded P of its own, the branch is found from
-  ``U(E) - U(0) = E.(P(E) - P(0)) / 2``, which also tells energies of other settings.
+  internal energy U(E).  If a code prints ``U - E.P`` with its own unfolded P, the branch is found from
+  ``U(E) - U(0) = E.(P(E) - P(0)) / 2``.  This condition also reveals energies computed with other settings.
 
-The stress in a field is left out: the derivative of E.P by the strain depends on the branch of P, and a model may sit
-on another branch than the label.
+The stress in a field is not used: the derivative of E.P with respect to strain depends on the branch of P, and a model
+may be on another branch than the label.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class FieldRun:
     Attributes
     ----------
     source : str
-        File and place.
+        File, and dataset or step in it.
     symbols, positions, cell
         As those of a :class:`LabelledStructure`.
     field : ndarray, shape (3,), in V/Å
-        Zero where there is none.
+        Electric field; may be zero.
     labels : mapping
-        By the names and in the units of a :class:`LabelledStructure`; the dipole may be on any branch.
+        Labels with the names and units of a :class:`LabelledStructure`. The dipole may be on any branch.
     energy_dipoles : sequence of ndarray, shape (3,), in e·Å
-        The energy is ``U - E.P`` with one of these P, up to quanta; empty: it is U.
+        If given, the energy is ``U - E.P`` with one of these P, up to quanta. If empty, it is U.
     """
 
     source: str
@@ -59,25 +59,25 @@ class FieldRun:
 
 
 def geometry_key(symbols: Iterable[str], positions: np.ndarray, cell: np.ndarray) -> tuple:
-    """Return what structures of the same geometry (to 1e-6 Å) have in common, to be used as a key."""
+    """Return a key that is equal for structures of the same geometry (to 1e-6 Å)."""
     return (tuple(symbols), *((np.round(a, 6) + 0.0).tobytes() for a in (positions, cell)))
 
 
 def combine(runs: Sequence[FieldRun], zero_field: str) -> list[LabelledStructure]:
-    """Return the structures of one geometry: that at E = 0, if there is one, and one for each field.
+    """Return the structures of one geometry: the one at E = 0, if any, and one for each field.
 
     Parameters
     ----------
     runs : sequence of FieldRun
-        All of the same geometry; at most one at E = 0.
+        Runs of the same geometry, at most one at E = 0.
     zero_field : str
-        Settings that give a polarization at E = 0, for messages.
+        Input settings that give a polarization at E = 0, for messages.
 
     Raises
     ------
     DataFileError
-        If there are several runs at E = 0, none where it is needed to find the branch of an energy, no polarization, a
-        change of polarization that is too large to tell its branch, or an energy that does not fit on any.
+        If there are several runs at E = 0, or none although the branch of an energy depends on it; if a polarization is
+        missing or changes too much to find its branch; or if an energy fits no branch.
     """
     zero, in_field = [r for r in runs if not r.field.any()], [r for r in runs if r.field.any()]
     if len(zero) > 1:
@@ -85,7 +85,7 @@ def combine(runs: Sequence[FieldRun], zero_field: str) -> list[LabelledStructure
     base = zero[0] if zero else None
     for run in in_field:
         if run.labels.get("dipole") is None:
-            raise DataFileError(f"{run.source}: has a field but no polarization in its output")
+            raise DataFileError(f"{run.source}: is in a field, but its output has no polarization")
         if run.energy_dipoles and base is None:
             raise DataFileError(
                 f"{run.source}: is in a field, and no file has its geometry at E = 0, which fixes the branch of the "
@@ -137,7 +137,7 @@ def _responses(base, in_field, changes) -> dict[str, np.ndarray]:
     fields = np.array([run.field for run in in_field])
     if np.linalg.matrix_rank(fields, tol=1e-3 * np.abs(fields).max()) < 3:
         if base.labels.get("polarizability") is None:
-            _log.warning("%s: its fields do not span space, so it gets no responses by differences", base.source)
+            _log.warning("%s: no responses by differences: the fields do not span all directions", base.source)
         return {}
     polarizability = np.linalg.lstsq(fields, np.array(changes), rcond=None)[0].T
     responses = {"polarizability": symmetric_part(polarizability, base.source, "polarizability")}
@@ -150,7 +150,7 @@ def _responses(base, in_field, changes) -> dict[str, np.ndarray]:
 
 
 def _internal_energy(run, base, change) -> float | None:
-    """Return U(E) in eV, of which ``U(E) - U(0) = E.dP/2`` must hold; None where an energy is missing."""
+    """Return U(E) in eV, or None if an energy is missing; ``U(E) - U(0) = E.dP/2`` must hold to 20 %."""
     energy, reference = run.labels.get("energy"), base.labels.get("energy")
     if energy is None or reference is None:
         return None if run.energy_dipoles else energy
@@ -164,8 +164,8 @@ def _internal_energy(run, base, change) -> float | None:
     if abs(internal - expected) > max(0.2 * abs(work), 1e-5):
         where = " on every branch" if run.energy_dipoles else ""
         raise DataFileError(
-            f"{run.source}: its energy does not belong to its polarization: U(E) - U(0) is off by "
+            f"{run.source}: energy and polarization do not fit together: U(E) - U(0) is off by "
             f"{internal - expected:.3g} eV from E.dP/2 = {work:.3g} eV{where}; converge the run further, with the "
-            "settings of that at E = 0"
+            "settings of the run at E = 0"
         )
     return internal

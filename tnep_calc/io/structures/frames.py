@@ -1,7 +1,7 @@
 """Frames of (extended) xyz files, checked before ASE's parser sees them.
 
-ASE's reader stops at an empty line, takes rows with too many columns, and knows keys in one case only.  Here every
-frame is found, counted and checked, and its header brought to the names that ASE knows.
+ASE's reader stops at an empty line, accepts rows with too many columns, and is case-sensitive about keys.  This module
+finds all frames, checks the number of rows and columns, and changes the keys of headers to those that ASE expects.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ UNITS: dict[str, tuple[tuple[str, ...], Mapping[str, float]]] = {
         | {"au": HARTREE / BOHR, "a.u.": HARTREE / BOHR},
     ),
 }
-"""Units that a header may name: the labels they are for, and their values in eV and Å."""
+"""Units that a header may state: for each quantity its labels, and the known units with their values in eV and Å."""
 _OURS = {
     "length": ("a", "å", "ang", "angstrom"),
     "position": ("a", "å", "ang", "angstrom"),
@@ -61,13 +61,13 @@ class Frame:
     Attributes
     ----------
     line : int
-        Line of its number of atoms, counted from 1.
+        Line with the number of atoms, counted from 1.
     text : str
-        Number of atoms, header and rows, as ASE reads them.
-    header : dict of str
-        Pairs of the header, with their keys in lower case.
-    factors : dict of float
-        Label -> factor to the package's unit, where the header names another one.
+        Number of atoms, header and rows, in the form that ASE reads.
+    header : dict of str to str
+        Values of the header by key, in lower case.
+    factors : dict of str to float
+        Factors that convert labels to the package's units, for labels with another unit in the header.
     """
 
     line: int
@@ -82,15 +82,15 @@ def frames_of(path: str | Path, text: str) -> Iterator[Frame]:
     Parameters
     ----------
     path : path
-        Only for messages.
+        File, for messages.
     text : str
         Content of the file.  Empty lines between frames are skipped.
 
     Raises
     ------
     DataFileError
-        If a frame has fewer rows than it says, a row has another number of columns than the header says, or the header
-        names a unit that is not known; the message names the line.
+        If a frame has fewer rows than its number of atoms, a row has another number of columns than the header says, or
+        the header names an unknown unit; the message names the line.
     """
     lines = text.splitlines()
     at = 0
@@ -119,6 +119,8 @@ def _header(line):
     def known(match):
         key = match["key"].lower()
         value = next(v for v in (match["double"], match["single"], match["plain"]) if v is not None)
+        if match["plain"] is not None:
+            value = value.rstrip(",")  # "i = 1, time = 0.5, E = -17.2" of CP2K
         pairs[key] = value
         if key not in _NAMES:
             return match[0]
@@ -138,7 +140,7 @@ def _truth(word):
 
 
 def _columns(properties, where):
-    """Return the number of columns of a row, or None where the header does not say it."""
+    """Return the number of columns of a row, or None if the header does not say it."""
     if properties is None:
         return None
     words = properties.split(":")

@@ -1,4 +1,4 @@
-"""Any kind of data file to labelled structures: the kind is told from the name and the first bytes."""
+"""Read labelled structures from any kind of data file, recognized by its name and its first bytes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .abinit import read_abinit
 from .ase_db import read_ase_db
 from .espresso import read_espresso
 from .extxyz import read_dataset
+from .problems import Problems, collecting
 from .vasp import read_vasp
 
 KINDS = {
@@ -24,12 +25,31 @@ KINDS = {
     "espresso": "Quantum ESPRESSO: XML of pw.x",
     "abinit": "ABINIT: main output, DDB, _GSR.nc or _DDB.nc",
 }
-"""Kinds of files, with what they are."""
+"""Kinds of files, with descriptions."""
+
+
+_OTHERS = {
+    "Program PWSCF": "the text output of pw.x: give the XML file of the run (PREFIX.save/data-file-schema.xml)",
+    "Program CP ": "the output of cp.x, which is not read: compute the labels with pw.x, and give its XML file",
+    'NAME="QEXML"': "a data-file.xml of Quantum ESPRESSO before 6.2, which is not read: run pw.x of a newer version",
+    "ekinc": "a table of the energies of cp.x (.evp), which has no structures",
+    "CP2K|": "output of CP2K, which is not read as labels: convert it ('tnep series' reads its dipoles)",
+    "Invoking FHI-aims": "output of FHI-aims, which is not read: convert it to extended xyz",
+    "Entering Gaussian System": "output of Gaussian, which is not read: convert it to extended xyz",
+    "* O   R   C   A *": "output of ORCA, which is not read: convert it to extended xyz",
+    "Welcome to SIESTA": "output of SIESTA, which is not read: convert it to extended xyz",
+    "CASTEP": "output of CASTEP, which is not read: convert it to extended xyz",
+    "ITEM: TIMESTEP": "a dump of LAMMPS, a trajectory without labels: give it to 'tnep series' with models",
+    "LAMMPS (": "a log of LAMMPS, which has no structures",
+    "#CIF": "a CIF file, which has no labels",
+    "data_": "a CIF file, which has no labels",
+}
+"""Other programs' files: what their first lines contain, and what to do with them."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What came from one kind of files: their names, and how many structures."""
+    """Files of one kind that were read together, and the number of structures read from them."""
 
     kind: str
     files: tuple[Path, ...]
@@ -42,7 +62,7 @@ def kind_of(path: str | Path) -> str:
     Raises
     ------
     DataFileError
-        If it is missing or none of them.
+        If the file is missing or of an unknown kind.
     """
     path = Path(path)
     suffix = Path(path.stem).suffix if path.suffix.lower() in COMPRESSED else path.suffix
@@ -64,8 +84,11 @@ def kind_of(path: str | Path) -> str:
         return "vasp"
     elif "DERIVATIVE DATABASE" in text or "of ABINIT" in text:
         return "abinit"
+    for sign, words in _OTHERS.items():
+        if sign in text:
+            raise DataFileError(f"{path}: is {words}")
     known = "; ".join(KINDS.values())
-    raise DataFileError(f"{path}: not a kind of file that is known here. Known: {known}")
+    raise DataFileError(f"{path}: unknown kind of file; known: {known}")
 
 
 def read_structures(
@@ -73,11 +96,12 @@ def read_structures(
     keys: Mapping[str, str] | None = None,
     require: Sequence[str] = (),
     kind: str | None = None,
+    problems: Problems | None = None,
 ) -> tuple[list[LabelledStructure], list[Source]]:
-    """Read files of any kind, one after the other.
+    """Read files of any kind.
 
-    Runs of one geometry in electric fields belong together, and so do those of ABINIT, so all files of one DFT code are
-    read at once, where the first of them stands.
+    All files of one DFT code are read together, at the place of the first one, because several of them may belong to
+    one geometry (runs in electric fields, and the files of ABINIT).
 
     Parameters
     ----------
@@ -85,9 +109,12 @@ def read_structures(
     keys : mapping, optional
         Names of fields in extended xyz files and databases, as in :func:`tnep_calc.io.structures.extxyz.read_dataset`.
     require : sequence of str, optional
-        Labels that every structure without electric field must have.
+        Labels that every structure at zero field must have.
     kind : str, optional
-        Kind of all files, a key of ``KINDS``, instead of what they look like.
+        Kind of all files, a key of ``KINDS``. Default: recognized from each file.
+    problems : Problems, optional
+        Collects the errors of inputs that cannot be used, which are then left out. By default one error is raised for
+        all of them.
 
     Returns
     -------
@@ -97,7 +124,7 @@ def read_structures(
     Raises
     ------
     DataFileError
-        As the readers.
+        If a file cannot be read, or a structure lacks a required label.
     InputError
         If `kind` or a label is unknown.
     """
@@ -106,7 +133,11 @@ def read_structures(
     for label in require:
         if label not in LABELS:
             raise InputError(f"unknown label '{label}'; known: {', '.join(LABELS)}")
-    kinds = [(kind or kind_of(path), Path(path)) for path in paths]
+    bad = Problems() if problems is None else problems
+    kinds = []
+    for path in paths:
+        with collecting(bad):
+            kinds.append((kind or kind_of(path), Path(path)))
     groups: list[tuple[str, list[Path]]] = []
     for name, path in kinds:
         together = next((g for g in groups if g[0] == name in ("espresso", "abinit", "vasp")), None)
@@ -117,26 +148,29 @@ def read_structures(
     structures: list[LabelledStructure] = []
     sources: list[Source] = []
     for name, files in groups:
-        found = _read(name, files, keys, require)
-        for structure in found:
-            missing = [label for label in require if getattr(structure, label) is None]
-            if missing and structure.electric_field is None:
-                raise DataFileError(f"{structure.source}: has no {', '.join(missing)}, which every structure must have")
-        structures += found
-        sources.append(Source(name, tuple(files), len(found)))
+        good = []
+        for structure in _read(name, files, keys, require, bad):
+            with collecting(bad):
+                missing = [label for label in require if getattr(structure, label) is None]
+                if missing and structure.electric_field is None:
+                    words = ", ".join(missing)
+                    raise DataFileError(f"{structure.source}: has no {words}, which every structure must have")
+                good.append(structure)
+        structures += good
+        sources.append(Source(name, tuple(files), len(good)))
+    if problems is None and bad.messages:
+        raise bad.error()
     return structures, sources
 
 
-def _read(kind, files, keys, require):
-    if kind == "espresso":
-        return read_espresso(files)
-    if kind == "abinit":
-        return read_abinit(files)
-    if kind == "vasp":
-        return read_vasp(files)
+def _read(kind, files, keys, require, problems):
+    together = {"espresso": read_espresso, "abinit": read_abinit, "vasp": read_vasp}
+    if kind in together:
+        return together[kind](files, problems)
     (path,) = files
-    reader = read_ase_db if kind == "ase-db" else read_dataset
-    return reader(path, keys, require)
+    with collecting(problems):
+        return read_ase_db(path, keys, require) if kind == "ase-db" else read_dataset(path, keys, require)
+    return []
 
 
 def convert_units(structures: Sequence[LabelledStructure], units: Mapping[str, str]) -> list[LabelledStructure]:
@@ -147,7 +181,7 @@ def convert_units(structures: Sequence[LabelledStructure], units: Mapping[str, s
     structures : sequence of LabelledStructure
     units : mapping
         Unit of ``"dipole"`` (``e*A``, ``e*bohr``, ``debye``) or ``"polarizability"`` (``e*A^2/V``, ``A^3``, ``bohr^3``,
-        or ``N*chi``: number of atoms times susceptibility); the shares of atoms are converted with them.
+        or ``N*chi``: number of atoms times susceptibility). Atomic dipoles and polarizabilities are converted too.
 
     Raises
     ------
@@ -180,7 +214,7 @@ def _factor(s, label, unit):
 
 
 def without_paths(structures: Sequence[LabelledStructure]) -> list[LabelledStructure]:
-    """Return the structures with sources that name files without their folders (to be written into other files)."""
+    """Return the structures with file names without folders in their sources."""
     shortened = []
     for s in structures:
         path, comma, place = s.source.rpartition(", ")

@@ -1,13 +1,14 @@
-"""Trajectories of any kind that ASE reads, with what they say about the time of their frames.
+"""Trajectories in any format of ASE, with the times of their frames.
 
-Restarted runs repeat frames, and dumps have gaps.  Both are found here: from the times where a file has them, and else
-from positions that occurred before.
+Restarted runs repeat frames, and dumps may have gaps.  With times in the file, or the steps of a dump of LAMMPS, both
+are detected.  Without them, repeated frames are detected by equal positions.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,21 +18,22 @@ import numpy as np
 from ase import Atoms
 
 from ...errors import DataFileError, InputError
-from ..files import check_readable, read_text, reading
+from ..files import check_expansion, check_readable, open_stream, read_text, reading
 from .frames import frames_of
 
 _TIMES = ("time", "time_fs", "t_fs")
-_TOLERANCE = 1e-4  # relative, of equal intervals
+_TOLERANCE = 1e-4  # relative deviation of equal intervals
 _XYZ = (".xyz", ".extxyz")
+_STEP = re.compile(rb"^ITEM: TIMESTEP\s*\n\s*(\d{1,18})\s*\n", re.M)
 
 
 def read_frames(path: str | Path) -> Iterator[tuple[Atoms, float | None]]:
-    """Yield the frames of a trajectory with their times in fs (None where the file has none).
+    """Yield the frames of a trajectory with their times in fs (None if the file has none).
 
     Raises
     ------
     DataFileError
-        If the file cannot be read.
+        If the file cannot be read, or a time is not a number.
     """
     path = check_readable(path)
     suffixes = [suffix for suffix in path.suffixes[-2:] if suffix not in (".gz", ".bz2", ".xz")]
@@ -45,9 +47,49 @@ def read_frames(path: str | Path) -> Iterator[tuple[Atoms, float | None]]:
         return
     from ase.io import iread
 
-    with reading(path, "a trajectory"):
-        for index, atoms in enumerate(iread(path, ":")):
-            yield atoms, _time(path, index, {str(key).lower(): value for key, value in atoms.info.items()})
+    check_expansion(path)
+    _check_elements(path)
+    frames, index = iread(path, ":"), 0
+    while True:
+        try:
+            atoms = next(frames, None)
+        except Exception as error:  # ASE's readers raise exceptions of many types
+            words = (str(error).splitlines() or [""])[0][:200]
+            raise DataFileError(
+                f"{path}, frame {index}: damaged, or not a trajectory that ASE reads ({words})"
+            ) from error
+        if atoms is None:
+            return
+        yield atoms, _time(path, index, {str(key).lower(): value for key, value in atoms.info.items()})
+        index += 1
+
+
+def _check_elements(path):
+    """Raise ``DataFileError`` for a dump of LAMMPS without chemical symbols: ASE would take its types for elements."""
+    with open_stream(path) as stream:
+        head = stream.read(4000)
+    columns = re.search(rb"^ITEM: ATOMS(.*)$", head, re.M)
+    if head.startswith(b"ITEM: ") and columns and not {b"element", b"mass"} & set(columns[1].split()):
+        found = columns[1].decode("utf-8", "replace").strip()
+        raise DataFileError(
+            f"{path}: the dump has no column with the elements (found {found}): write it with 'dump ID all custom N "
+            "FILE id element x y z' and 'dump_modify ID element B N', one symbol for each atom type"
+        )
+
+
+def dump_steps(path: str | Path) -> np.ndarray | None:
+    """Return the time steps of the frames of a text dump of LAMMPS, or None if the file is no such dump."""
+    steps: list[int] = []
+    tail = b""
+    with open_stream(check_readable(path)) as stream:
+        while block := stream.read(1 << 22):
+            if not tail and not steps and not block.startswith(b"ITEM: "):
+                return None
+            block = tail + block
+            found = list(_STEP.finditer(block))
+            steps += [int(match[1]) for match in found]
+            tail = block[found[-1].end() :][-80:] if found else block[-80:]
+    return np.array(steps) if steps else None
 
 
 def _time(path, index, header):
@@ -62,7 +104,7 @@ def _time(path, index, header):
 
 @dataclass
 class Trajectory:
-    """The frames of a trajectory, each once, and what was found on the way; iterate over it once.
+    """Iterable over the frames of a trajectory without repeated frames.  It can be iterated over only once.
 
     Parameters
     ----------
@@ -72,16 +114,16 @@ class Trajectory:
     cell : ndarray, shape (3, 3), in Å, optional
         Cell of all frames (periodic), for files without one.
     allow_gaps : bool, default False
-        Whether frames may be missing; they divide the series into pieces.
+        Whether frames may be missing; the gaps split the series into pieces.
 
     Attributes
     ----------
     dt : float, in fs
-        Time between frames, after the iteration.
+        Time between frames, known after the iteration.
     repeated : int
-        Frames that were left out, as they occurred before.
+        Number of repeated frames that were left out so far.
     starts : list of int
-        Frames where uninterrupted pieces begin.
+        Frames where uninterrupted pieces begin, known after the iteration.
     """
 
     path: str | Path
@@ -98,15 +140,18 @@ class Trajectory:
         Raises
         ------
         DataFileError
-            If the file cannot be read, only some frames have a time, or frames are missing.
+            If the file cannot be read, only some frames have a time, frames are missing, or the times are uneven.
         InputError
-            If the interval contradicts the file.
+            If `interval` contradicts the times in the file.
         """
         seen: set[bytes] = set()
+        steps, unit = self._steps()
         for index, (atoms, time) in enumerate(read_frames(self.path)):
+            if time is None and steps is not None and index < len(steps):
+                time = unit * float(steps[index])
             if (time is None) == bool(self._times) and index:
                 found = "no" if time is None else "a"
-                raise DataFileError(f"{self.path}: frame {index} has {found} time, unlike those before")
+                raise DataFileError(f"{self.path}: frame {index} has {found} time, unlike the previous frames")
             if time is None:
                 key = hashlib.blake2b(np.ascontiguousarray(atoms.positions).tobytes(), digest_size=16).digest()
                 if key in seen:
@@ -123,6 +168,14 @@ class Trajectory:
                 atoms.set_pbc(True)
             yield atoms
         self._finish()
+
+    def _steps(self):
+        """Return the steps of a dump of LAMMPS, whose frames have no times, and the time between steps in fs."""
+        steps = dump_steps(self.path)
+        if steps is None or self.interval is None:
+            return None, 0.0
+        spacing = np.diff(steps)
+        return (steps, self.interval / np.median(spacing[spacing > 0])) if (spacing > 0).any() else (None, 0.0)
 
     def _finish(self):
         steps = np.diff(self._times)
@@ -148,7 +201,7 @@ class Trajectory:
             k = int(gaps[0])
             raise DataFileError(
                 f"{self.path}: {int(whole[gaps].sum()) - len(gaps)} frames are missing, the first after frame {k} "
-                f"({self._times[k]:g} fs): use --allow-gaps to go on with the pieces"
+                f"({self._times[k]:g} fs): --allow-gaps splits the series into pieces there"
             )
         self.starts = [0, *(int(k) + 1 for k in gaps)]
 
@@ -159,7 +212,7 @@ class Trajectory:
         Raises
         ------
         InputError
-            If neither the file nor the caller has said it.
+            If it is neither in the file nor given.
         """
         if self.interval is None:
             raise InputError(

@@ -1,25 +1,28 @@
-"""VASP: ``OUTCAR`` and ``vasprun.xml``, with the responses of LEPSILON and LCALCEPS, and fields of EFIELD_PEAD.
+"""VASP: ``OUTCAR`` and ``vasprun.xml``, with the responses of LEPSILON and LCALCEPS, and runs in fields (EFIELD_PEAD).
 
-Structures, energies, forces and stresses are read by ASE.  What ASE leaves out is taken from the same file:
+ASE reads structures, energies, forces and stresses.  The following is read here from the same file:
 
-* Born charges, printed as rows of the electric field and columns of the displacement, which is the order used here
-  (``Z[a, i, j] = dF_aj / dE_i``; checked against Quantum ESPRESSO for alpha-quartz, whose tensors are asymmetric, and
-  with LCALCEPS by the share of residual forces, which is larger in the rows of the smaller fields);
-* the dielectric tensor with fixed ions, local-field effects included;
-* the Berry-phase dipole of LCALCPOL (OUTCAR only).  VASP prints it in "electrons Angst", i.e. with the sign of the
-  electron's charge, and from 6.3 on in "|e| Angst".
+* Born charges.  VASP prints rows of the electric field and columns of the displacement, which is the order used here,
+  ``Z[a, i, j] = dF_aj / dE_i``.  This was checked against Quantum ESPRESSO for alpha-quartz, whose tensors are
+  asymmetric.  With LCALCEPS it was checked by the contribution of residual forces, which is larger in the rows of
+  smaller fields.
+* The dielectric tensor with fixed ions and local-field effects.
+* The Berry-phase dipole of LCALCPOL (OUTCAR only).  VASP prints it in "electrons Angst", with the sign of the
+  electron's charge, and since 6.3 in ``|e| Angst``.
 
 The energy is the free energy, of which the forces are derivatives.  Responses belong to the last ionic step.
 
 A run in a constant field (EFIELD_PEAD without LCALCEPS) is read from its OUTCAR:
 
-* EFIELD_PEAD is the force on an electron in eV/Å, so the field is its negative: the printed change of the electronic
-  dipole, in units with the sign of the electron's charge (VASP wiki, LCALCPOL), is along EFIELD_PEAD.  This is checked
-  in every file, as a polarization that goes against the field is unstable.
-* The energy is ``U - E.P``, or U with ``SKIP_EDOTP`` (VASP wiki, EFIELD_PEAD).  Which P, with or without the ions and
-  on which branch, is not documented; it is found with the file of the same geometry at E = 0 (see ``finite_field``).
-* Forces are left out: nothing in the file tells whether the field is in them (LCALCEPS ends with the energy in the last
-  field and the forces without one).  So a set of fields gives the polarizability; Born charges need LCALCEPS.
+* EFIELD_PEAD is the force on an electron in eV/Å, so that the field is its negative.  The printed change of the
+  electronic dipole, in units with the sign of the electron's charge (VASP wiki, LCALCPOL), is therefore along
+  EFIELD_PEAD.  This is checked in every file, because a polarization against the field would be unstable.
+* The energy is ``U - E.P``, or U with ``SKIP_EDOTP`` (VASP wiki, EFIELD_PEAD).  It is not documented whether P includes
+  the ions and on which branch it is.  This is determined with the file of the same geometry at E = 0 (see
+  ``finite_field``).
+* Forces are not read, because the file does not say whether they include the field (LCALCEPS ends with the energy in
+  the last field and the forces at zero field).  A set of fields therefore gives the polarizability, but Born charges
+  need LCALCEPS.
 """
 
 from __future__ import annotations
@@ -38,10 +41,13 @@ import numpy as np
 from ...conventions import ASE_ORDER, from_six
 from ...errors import DataFileError
 from ...polarization import fold_dipole
+from ...progress import tracked
 from ...structures import LABELS, LabelledStructure, symmetric_part
 from ...units import EPSILON_0
 from ..files import read_bytes, reading, text_of
+from ..series.dft_logs import VASP_ATOMS, VASP_RUN, check_one_system
 from .finite_field import FieldRun, combine, geometry_key
+from .problems import Problems, collecting
 
 _FLOAT = r"[-+]?\d+\.\d*(?:[Ee][-+]?\d+)?"
 _VECTOR = rf"\(\s*({_FLOAT})\s+({_FLOAT})\s+({_FLOAT})\s*\)"
@@ -55,34 +61,37 @@ _EPSILON = ("epsilon", "epsilon_scf", "dielectric_dft")  # LEPSILON, LCALCEPS, L
 _log = logging.getLogger(__name__)
 
 
-def read_vasp(paths: str | Path | Sequence[str | Path]) -> list[LabelledStructure]:
+def read_vasp(paths: str | Path | Sequence[str | Path], problems: Problems | None = None) -> list[LabelledStructure]:
     """Read all ionic steps of ``OUTCAR`` and ``vasprun.xml`` files (plain, ``.gz``, ``.bz2`` or ``.xz``).
 
     Parameters
     ----------
     paths : path or sequence of paths
-        Files in constant fields belong to the file of the same geometry at E = 0, wherever it stands.
+        A file in a constant field is combined with the file of the same geometry at E = 0, in any order.
+    problems : Problems, optional
+        Collects the errors of files and sets, which are then left out; by default the first one is raised.
 
     Returns
     -------
     list of LabelledStructure
-        In the order of the files.  Of a calculation with LCALCEPS only the responses are kept: its last energy is that
-        in a field.
+        In the order of the files.  Of a calculation with LCALCEPS only the responses are kept, because its last energy
+        is that in a field.
 
     Raises
     ------
     DataFileError
-        If a file cannot be read or is not converged, the calculation is one of phonons (IBRION 5 to 8), or a run in a
-        constant field is no OUTCAR, has several ionic steps or no counterpart at E = 0.
+        If a file cannot be read or is not converged, is a phonon calculation (IBRION 5 to 8) without LEPSILON, or is a
+        run in a constant field that is not an OUTCAR, has several ionic steps or has no counterpart at E = 0.
     """
     found: list[LabelledStructure | FieldRun] = []
-    for path in [paths] if isinstance(paths, (str, Path)) else paths:
-        found += _read(Path(path))
-    return _with_sets(found)
+    for path in tracked([paths] if isinstance(paths, (str, Path)) else paths, _log, "files read"):
+        with collecting(problems):
+            found += _read(Path(path))
+    return _with_sets(found, problems)
 
 
-def _with_sets(found: list[LabelledStructure | FieldRun]) -> list[LabelledStructure]:
-    """Replace the runs in fields, and what they belong to, by their structures."""
+def _with_sets(found: list[LabelledStructure | FieldRun], problems: Problems | None) -> list[LabelledStructure]:
+    """Replace the runs in fields, and the structures of their geometries at E = 0, by the structures of these sets."""
     sets: dict[tuple, list[int]] = {}
     for k, item in enumerate(found):
         if isinstance(item, FieldRun):
@@ -96,9 +105,10 @@ def _with_sets(found: list[LabelledStructure | FieldRun]) -> list[LabelledStruct
                 members.insert(0, k)
     for members in sets.values():
         runs = sorted(map(_as_run, (found[k] for k in members)), key=lambda run: bool(run.field.any()))
-        for k, structure in zip(members, combine(runs, "LCALCPOL = .TRUE., no EFIELD_PEAD"), strict=True):
-            structures[k] = structure
-    return [structures[k] for k in range(len(found))]
+        with collecting(problems):
+            for k, structure in zip(members, combine(runs, "LCALCPOL = .TRUE., no EFIELD_PEAD"), strict=True):
+                structures[k] = structure
+    return [structures[k] for k in range(len(found)) if k in structures]
 
 
 def _as_run(item: LabelledStructure | FieldRun) -> FieldRun:
@@ -126,20 +136,20 @@ def _read_data(path, data):
             raise DataFileError(
                 f"{path}: is a phonon calculation (IBRION = {ibrion}) without LEPSILON; give one with IBRION = -1"
             )
-        structures = structures[:1]  # the equilibrium, which the responses belong to; the others are displaced
+        structures = structures[:1]  # equilibrium, to which the responses belong; the others are displaced
     unconverged = set(settings.pop(UNCONVERGED, ())) & set(range(len(structures)))
     if unconverged:
         steps = ", ".join(map(str, sorted(unconverged)))
         words = f"{path}: the electronic minimisation did not converge in step {steps} (NELM reached)"
         if len(unconverged) == len(structures) or len(structures) - 1 in unconverged and responses:
-            raise DataFileError(f"{words}: its energy, forces and responses are not labels")
-        _log.warning("%s: left out", words)
+            raise DataFileError(f"{words}: its energy, forces and responses cannot be used")
+        _log.warning("%s: this step is left out", words)
     last = structures[-1]
     if not finite_differences and any(float(x) != 0 for x in settings.get("EFIELD_PEAD", [])):
         if is_xml:
             raise DataFileError(f"{path}: is in a constant field (EFIELD_PEAD): give its OUTCAR, for the polarization")
         if len(structures) > 1:
-            raise DataFileError(f"{path}: has {len(images)} ionic steps in a constant field; give single ones")
+            raise DataFileError(f"{path}: has {len(images)} ionic steps in a constant field; expected a single one")
         return [_in_field(last, settings, responses)]
     labels: dict[str, object] = {}
     if "epsilon" in responses:
@@ -152,22 +162,22 @@ def _read_data(path, data):
     if {"ions", "electrons"} <= responses.keys():
         labels["dipole"] = fold_dipole(responses["ions"] + responses["electrons"], last.cell)
     if finite_differences:
-        _log.warning("%s: only the responses are kept (LCALCEPS: the energy is that in a field)", path)
+        _log.warning("%s: only the responses are kept, because with LCALCEPS the energy is that in a field", path)
         labels |= {"energy": None, "forces": None, "virial": None, "dipole": None}
     structures[-1] = replace(last, **labels)  # type: ignore[arg-type]
     return [s for k, s in enumerate(structures) if k not in unconverged]
 
 
 _KNOWN_PROBLEMS = (
-    ("ion_types", "an OUTCAR lists the numbers of ions of ten elements only"),
+    ("ion_types", "an OUTCAR lists the numbers of ions of at most ten elements"),
     ("POSITION", "the positions were not written (NWRITE, or a machine-learning step)"),
 )
 
 
 def _steps_without_convergence(text, limit):
-    """Return the ionic steps whose electronic loop was ended by NELM instead of EDIFF.
+    """Return the ionic steps whose electronic loop ended at NELM instead of EDIFF.
 
-    VASP 6 says so.  VASP 5 prints the same line for both, so there a loop with NELM iterations counts.
+    VASP 6 prints a message.  VASP 5 does not, so that there a loop with NELM iterations counts as not converged.
     """
     steps = []
     for number, part in enumerate(re.split(r"-+ Iteration +\d+\( *1\) +-+", text)[1:]):
@@ -194,8 +204,8 @@ def _in_field(structure, settings, responses) -> FieldRun:
     if not field @ change > 0:
         raise DataFileError(
             f"{structure.source}: the polarization changes by {np.round(change, 6).tolist()} e*Å in the field "
-            f"{field.tolist()} V/Å, but must be along it: the sign of EFIELD_PEAD is not that of known versions, or "
-            "the field is too small for the printed digits"
+            f"{field.tolist()} V/Å, but must be along it: this version has another sign of EFIELD_PEAD, or the "
+            "field is too small for the printed digits"
         )
     electrons = responses["electrons"]
     dipole = responses["ions"] + electrons
@@ -232,9 +242,9 @@ def _images(path, stream, fmt):
 
     try:
         images = read(stream, index=":", format=fmt)
-    except Exception as error:  # ASE's parsers raise whatever their parts raise
+    except Exception as error:  # ASE's parsers raise exceptions of many types
         words = (str(error).splitlines() or [""])[0]
-        other = "; vasprun.xml of the same run may have what is missing" if fmt == "vasp-out" else ""
+        other = "; try the vasprun.xml of the same run" if fmt == "vasp-out" else ""
         hint = next((why for sign, why in _KNOWN_PROBLEMS if sign in words), "did the run finish?")
         raise DataFileError(f"{path}: cannot be read ({type(error).__name__}: {words}): {hint}{other}") from error
     if not images:
@@ -280,6 +290,7 @@ def _rows(path, name, vectors):
 def _read_outcar(path, text):
     if "vasp." not in text[:200]:
         raise DataFileError(f"{path}: is not an OUTCAR (no version of VASP in its first line)")
+    check_one_system(path, VASP_RUN.split(text), {"numbers of atoms": VASP_ATOMS})
     settings: dict[str, Any] = {}
     for name in ("IBRION", "LCALCEPS", "EFIELD_PEAD", "SKIP_EDOTP"):
         if found := re.findall(rf"^\s*{name}\s*=\s*(.*)$", text, re.M):
@@ -290,7 +301,7 @@ def _read_outcar(path, text):
     heading = r"MACROSCOPIC STATIC DIELECTRIC TENSOR \(including local field effects(?! *\(excl)[^\n]*\n"
     if found := re.findall(heading + r"\s*-+\s*\n((?:\s*" + rf"(?:{_FLOAT}\s+){{3}}){{3}})", text):
         responses["epsilon"] = np.array(found[-1].split(), dtype=float).reshape(3, 3)
-    # the ions of the last table, each with three numbered rows
+    # the last table has three numbered rows for each ion
     parts = re.split(r"BORN EFFECTIVE CHARGES \((?!excluding)[^\n]*\n\s*-+\s*\n", text)
     if len(parts) > 1:
         responses["born"] = _born_table(path, parts[-1])
@@ -311,7 +322,7 @@ def _without_extra_forces(text):
     """Return an OUTCAR without the second values that van der Waals settings print next to energies and forces."""
     if "w/o vdW" not in text:
         return text
-    out, rules = [], 2  # rules: lines of dashes since the heading of the table, which stands between two of them
+    out, rules = [], 2  # rules: lines of dashes since the heading of the table
     for line in re.sub(r"\s+w/o vdW\s*=\s*" + _FLOAT, "  ", text).splitlines(keepends=True):
         words = line.split()
         if "without entropy" in line and len(values := re.findall(_FLOAT, line)) == 2:
@@ -327,7 +338,7 @@ def _without_extra_forces(text):
 
 
 def _more_digits(echo, rounded):
-    """Return EFIELD_PEAD as in the echo of the INCAR, if that is what VASP then prints with four decimals."""
+    """Return EFIELD_PEAD from the echo of the INCAR if it rounds to the four decimals that VASP prints later."""
     numbers = re.findall(rf"(?<!\S){_FLOAT}(?!\S)", echo)[:3]
     same = len(numbers) == 3 and all(abs(float(a) - float(b)) < 6e-5 for a, b in zip(numbers, rounded, strict=True))
     return numbers if same else rounded

@@ -7,10 +7,10 @@ from ..harmonics import real_harmonics
 
 
 def radial_functions(r: Tensor, cutoff: float, n: int) -> Tensor:
-    """Return Chebyshev polynomials times a cutoff function with three vanishing derivatives, shape (len(r), n).
+    """Return Chebyshev polynomials times a cutoff function, shape (len(r), n), for distances r in Å.
 
     ``f_k(r) = T_k(2 (r/rc - 1)^2 - 1) h(r/rc)`` with ``h(u) = 1 - 28 u^6 + 48 u^7 - 21 u^8`` for u < 1 (Gasteiger et
-    al., arXiv:2003.03123, eq. 8 with p = 6) and 0 beyond.
+    al., arXiv:2003.03123, eq. 8 with p = 6) and 0 beyond.  The first two derivatives of h vanish at u = 1.
     """
     u = torch.clamp(r / cutoff, max=1.0)
     x = 2 * (u - 1) ** 2 - 1
@@ -22,7 +22,7 @@ def radial_functions(r: Tensor, cutoff: float, n: int) -> Tensor:
 
 
 def edge_functions(vectors: Tensor, cutoff: float, n: int) -> Tensor:
-    """Return ``Y_lm f_k`` of edges, shape (n_edges, 16, n), of vectors, shape (n_edges, 3), in Å."""
+    """Return the products ``Y_lm f_k``, shape (n_edges, 16, n), of edge vectors, shape (n_edges, 3), in Å."""
     r = torch.linalg.vector_norm(vectors, dim=1)
     harmonics = real_harmonics(vectors / r.unsqueeze(1))
     return harmonics.unsqueeze(2) * radial_functions(r, cutoff, n).unsqueeze(1)
@@ -31,10 +31,10 @@ def edge_functions(vectors: Tensor, cutoff: float, n: int) -> Tensor:
 def edge_density(
     vectors: Tensor, center: Tensor, species: Tensor, n_centers: int, n_species: int, cutoff: float, n: int
 ) -> Tensor:
-    """Return what `density` gives of ``edge_functions(vectors, cutoff, n)``, faster, also in its derivatives.
+    """Return the same as `density` of ``edge_functions(vectors, cutoff, n)``, with faster evaluation and derivatives.
 
-    The neighbours of a centre and species are the rows of one matrix product, filled up with zeros: the products of
-    harmonics and radial functions of single edges are never formed.
+    The neighbours of each centre and species, padded with zeros to equal numbers, are the rows of one matrix product.
+    The products of harmonics and radial functions of single edges are never formed.
     """
     slot = center * n_species + species
     counts = torch.bincount(slot, minlength=n_centers * n_species)
@@ -54,7 +54,7 @@ def edge_density(
 
 
 def density(functions: Tensor, center: Tensor, species: Tensor, n_centers: int, n_species: int) -> Tensor:
-    """Sum edge functions over neighbours of each species.
+    """Sum edge functions over the neighbours of each species.
 
     Parameters
     ----------

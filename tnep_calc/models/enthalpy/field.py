@@ -1,8 +1,8 @@
 """Energy, dipole and polarizability of sites in an electric field: the derivatives of one polynomial in the field.
 
-``h(E) = e - E.p - E.a.E / 2 - b:EEE / 6``, so that ``-dh/dE = p + a.E + b:EE / 2`` and ``-d2h/dE2 = a + b.E``: the
-Taylor series of the energy in a uniform static field (Buckingham, Adv. Chem. Phys. 12, 107 (1967); for crystals Nunes
-and Gonze, Phys. Rev. B 63, 155107 (2001)), with b the first hyperpolarizability in e·Å^3/V^2.
+``h(E) = e - E.p - E.a.E / 2 - b:EEE / 6``, so that ``-dh/dE = p + a.E + b:EE / 2`` and ``-d2h/dE2 = a + b.E``.  This is
+the Taylor series of the energy in a uniform static field (Buckingham, Adv. Chem. Phys. 12, 107 (1967); for crystals
+Nunes and Gonze, Phys. Rev. B 63, 155107 (2001)), with b the first hyperpolarizability in e·Å^3/V^2.
 """
 
 from typing import Optional, Tuple
@@ -19,7 +19,7 @@ def in_field(
     Parameters
     ----------
     energies : Tensor, shape (N,), in eV
-        At zero field, as the following.
+        Energies at zero field; the next three arguments are also those at zero field.
     dipoles : Tensor, shape (N, 3), in e·Å
     alphas : Tensor, shape (N, 3, 3), in e·Å^2/V
     betas : Tensor, shape (N, 3, 3, 3), in e·Å^3/V^2, or None
@@ -28,7 +28,8 @@ def in_field(
 
     Returns
     -------
-    Tensors of the shapes of the first three
+    energies, dipoles, polarizabilities : Tensor
+        At the field, in the shapes and units of the arguments.
     """
     column = field.unsqueeze(2)
     induced = torch.bmm(alphas, column).squeeze(2)

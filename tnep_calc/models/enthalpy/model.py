@@ -1,13 +1,13 @@
 """Electric-enthalpy model: one scalar H(R, E) whose derivatives are forces, stress, polarization, Born charges, ...
 
-``H(R, E) = sum_i [e_i - E.p_i - E.a_i.E / 2]`` with site functions of one cutoff (:mod:`.enthalpy_sites`), the exact
-expansion to second order in the field (Falletta et al., Nat. Commun. 16, 4031 (2025), eqs 1-4), or as an option to
-third order, with ``- b_i:EEE / 6`` more (:mod:`.enthalpy_field`; the terms in b below):
+``H(R, E) = sum_i [e_i - E.p_i - E.a_i.E / 2]`` with site functions of one cutoff (:mod:`.sites`): the expansion to
+second order in the field (Falletta et al., Nat. Commun. 16, 4031 (2025), eqs 1-4).  As an option, the expansion goes to
+third order with the additional term ``- b_i:EEE / 6`` (:mod:`.field`; without the option, b is zero below):
 
 * dipole ``P = -dH/dE = sum_i (p_i + a_i.E + b_i:EE / 2)``, polarizability ``alpha = -d2H/dE2 = sum_i (a_i + b_i.E)``,
   hyperpolarizability ``-d3H/dE3 = sum_i b_i``;
 * forces ``-dH/dR`` and virial at the actual field from one backward pass;
-* Born charges ``Z = dP/dR = -d2H/dE dR``: their sum over atoms is zero by construction.
+* Born charges ``Z = dP/dR = -d2H/dE dR``, whose sum over atoms is zero by construction.
 """
 
 from collections.abc import Sequence
@@ -39,26 +39,27 @@ QUANTITIES = (
     "polarizability",
     "polarizability_gradient",
 )
-"""What every enthalpy model gives (names of the contract in ``tnep_calc.models``)."""
+"""Quantities that every enthalpy model gives (names of the contract in ``tnep_calc.models``)."""
 
 
 class Enthalpy(nn.Module):
     """Electric-enthalpy model; the call and its results are described in ``tnep_calc.models``.
 
-    With a `field`, shape (3,) or one per centre, (n_centers, 3), in V/Å, everything is taken at that field: energies
-    and their derivatives are those of H, dipoles include the induced ones.
+    With a `field`, shape (3,) or one per centre, (n_centers, 3), in V/Å, everything is evaluated at that field:
+    energies and their derivatives are those of H, and dipoles include the induced ones.
 
-    The mean of several models is a model of this kind, too: its members share neighbours and densities.
+    The mean of several models is also a model of this class; its members share neighbours and densities.
 
     Parameters
     ----------
     members : sequence of EnthalpySites
-        Trained site functions: of one model, or of several of the same sizes, of which the mean is taken.
+        Trained site functions of one model, or of several models of the same sizes, whose mean is taken.
     species : tuple of str
-        Chemical symbols.
+        Chemical symbols in the order of the species index.
     cutoff : float
-        In Å.
+        Cutoff in Å.
     n_radial : int
+        Number of radial functions per neighbour species.
     zbl : float
         Outer radius of a ZBL repulsion in Å, 0 for none.
     """
@@ -91,7 +92,7 @@ class Enthalpy(nn.Module):
         quantities: List[str],
         field: Optional[Tensor],
     ) -> Dict[str, Tensor]:
-        """Return the wanted quantities by name, all float64; see ``tnep_calc.models`` for shapes and units."""
+        """Return the requested quantities by name, all float64; see ``tnep_calc.models`` for shapes and units."""
         for name in quantities:
             if name not in self.quantities:
                 raise ValueError(f"an enthalpy model gives {', '.join(self.quantities)}; '{name}' was asked for")
@@ -152,14 +153,14 @@ class Enthalpy(nn.Module):
         return wanted
 
     def _density(self, rij: Tensor, edge_center: Tensor, edge_type: Tensor, n_centers: int) -> Tensor:
-        """Densities, shape (16, n_centers, n_species * n_radial)."""
+        """Return the densities, shape (16, n_centers, n_species * n_radial)."""
         vectors = rij.to(self.dtype)
         return edge_density(vectors, edge_center, edge_type, n_centers, self.n_species, self.cutoff, self.n_radial)
 
     def _sites(
         self, types: Tensor, edge_center: Tensor, edge_type: Tensor, rij: Tensor, n_centers: int
     ) -> Tuple[Tensor, Tensor, Tensor, Optional[Tensor]]:
-        """Energies (n_centers,), dipoles, polarizabilities and hyperpolarizabilities at zero field, float64."""
+        """Return energies, dipoles, polarizabilities and hyperpolarizabilities of centres at zero field, float64."""
         total = self._density(rij, edge_center, edge_type, n_centers)
         energies = torch.zeros(n_centers, dtype=torch.float64, device=rij.device)
         dipoles = torch.zeros(n_centers, 3, dtype=torch.float64, device=rij.device)
@@ -184,7 +185,7 @@ class Enthalpy(nn.Module):
         return energies, dipoles, alphas, betas
 
     def _repulsion(self, types: Tensor, edge_center: Tensor, edge_type: Tensor, rij: Tensor, n_centers: int) -> Tensor:
-        """ZBL energy of the centres."""
+        """Return the ZBL energies of the centres in eV, shape (n_centers,)."""
         r = torch.linalg.vector_norm(rij, dim=1)
         close = torch.nonzero(r < self.zbl_radius).squeeze(1)
         pair = types[edge_center[close]] * self.n_species + edge_type[close]
@@ -193,5 +194,5 @@ class Enthalpy(nn.Module):
 
 
 def repulsion(species: tuple[str, ...], radius: float) -> ZBLRepulsion:
-    """Return the repulsion that ends at `radius` (Å) and is switched from half of it on; 0: none."""
+    """Return a repulsion that is switched off between half of `radius` and `radius` (Å); 0: no repulsion."""
     return ZBLRepulsion(ZBL(inner=0.5 * radius, outer=radius) if radius > 0 else None, species)

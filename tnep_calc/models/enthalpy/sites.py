@@ -1,4 +1,4 @@
-"""Site functions of the electric-enthalpy model: from neighbour densities to energy, dipole and polarizability.
+"""Site functions of the electric-enthalpy model: energy, dipole and polarizability from neighbour densities.
 
 With the density ``D[lm, t, n] = sum_j delta(t, t_j) f_n(r_ij) Y_lm(r_ij)`` of a centre of species s:
 
@@ -7,11 +7,11 @@ With the density ``D[lm, t, n] = sum_j delta(t, t_j) f_n(r_ij) Y_lm(r_ij)`` of a
 * invariants q: all ``A_l,k . A_l,k'`` (3-body), ``B_l . (A_l M)`` (4-body), ``B_l . B_l`` (5-body), per channel;
 * a network of two hidden layers on q gives the energy ``e``, the weights of the vectors ``{A_1, B_1}`` whose sum is the
   dipole ``p``, and a trace and the weights of ``{A_2, B_2}`` whose sum is the polarizability ``a``;
-* as an option also the weights of ``{A_1, B_1}`` and ``{A_3, (A_1 A_2)_3}``, whose sums are the l = 1 and the l = 3
-  part of the hyperpolarizability ``b``, a symmetric tensor of rank 3 (it has no other parts).
+* as an option, the network also gives the weights of ``{A_1, B_1}`` and ``{A_3, (A_1 A_2)_3}``, whose sums are the
+  l = 1 and the l = 3 part of the hyperpolarizability ``b``, a symmetric tensor of rank 3 (it has no other parts).
 
-The enthalpy of the centre is ``e - E.p - E.a.E / 2 - b:EEE / 6`` (:mod:`.enthalpy_field`).  Moments of this kind:
-Drautz, Phys. Rev. B 99, 014104 (2019) (ACE); the enthalpy: Falletta et al., Nat. Commun. 16, 4031 (2025).
+The enthalpy of the centre is ``e - E.p - E.a.E / 2 - b:EEE / 6`` (:mod:`.field`).  For such products of densities see
+Drautz, Phys. Rev. B 99, 014104 (2019) (ACE), and for the enthalpy Falletta et al., Nat. Commun. 16, 4031 (2025).
 """
 
 from dataclasses import dataclass
@@ -77,17 +77,20 @@ class SiteShape:
 
     @property
     def n_weights(self) -> int:
-        """Weights of vectors and tensors, and for a hyperpolarizability again of vectors and of octupoles."""
+        """Number of weights: of vectors and tensors, and for a hyperpolarizability again of vectors, and octupoles."""
         return self.n_vectors + self.n_tensors + (self.n_vectors + self.n_octupoles) * self.hyperpolarizability
 
     @property
     def n_outputs(self) -> int:
-        """Outputs of the network: energy, trace, weights."""
+        """Number of outputs of the network: energy, trace, weights."""
         return 2 + self.n_weights
 
 
 def _coupling(*outputs: tuple[int, tuple[tuple[int, int], ...]]) -> tuple[list[int], list[int], Tensor]:
-    """Return left and right components of the products and the matrix to the outputs, pairs of an l and its paths."""
+    """Return the indices of the left and right factors of the products, and the matrix from products to outputs.
+
+    Each of `outputs` is a pair of l3 and the paths (l1, l2) that are coupled to it.
+    """
     table = gaunt()
     used: dict[tuple[int, int], int] = {}
     rows: list[dict[int, float]] = []
@@ -109,12 +112,14 @@ def _coupling(*outputs: tuple[int, tuple[tuple[int, int], ...]]) -> tuple[list[i
 
 
 class EnthalpySites(nn.Module):
-    """Energy, dipole, polarizability and maybe hyperpolarizability of centres from their densities.
+    """Energy, dipole, polarizability and, as an option, hyperpolarizability of centres from their densities.
 
     Parameters
     ----------
     shape : SiteShape
+        Sizes of the model.
     dtype : torch.dtype
+        Type of the parameters and the arithmetic.
     """
 
     hyperpolarizability: Final[bool]
@@ -171,9 +176,9 @@ class EnthalpySites(nn.Module):
             "rank2": torch.from_numpy(cartesian_rank2().copy()).to(dtype),
             "whitening": torch.eye(f, dtype=dtype).expand(t, L_MAX + 1, f, f).contiguous(),
             "offset": torch.zeros(t, q, dtype=dtype),  # mean of q
-            "spread": torch.ones(t, q, dtype=dtype),  # one over the spread of q
-            "gain": torch.ones(t, shape.n_weights, dtype=dtype),  # one over the size of the basis
-            "units": torch.ones(3 + shape.hyperpolarizability, dtype=dtype),  # of energy, dipole, polarizability, ...
+            "spread": torch.ones(t, q, dtype=dtype),  # 1 / (standard deviation of q)
+            "gain": torch.ones(t, shape.n_weights, dtype=dtype),  # 1 / (typical size of the vectors and tensors)
+            "units": torch.ones(3 + shape.hyperpolarizability, dtype=dtype),  # scales of energy, dipole, ...
             "site": torch.zeros(t, 2, dtype=torch.float64),  # energy and isotropic polarizability of each species
         }
         if shape.hyperpolarizability:
@@ -185,10 +190,10 @@ class EnthalpySites(nn.Module):
             self.register_buffer(name, value)
 
     def basis(self, s: int, density: Tensor) -> Tuple[Tensor, List[Tensor]]:
-        """Return q, shape (N, n_invariants), and what is weighted, in the order of the weights.
+        """Return the invariants q, shape (N, n_invariants), and the tensors to be weighted, in order of the weights.
 
-        The latter are vectors, shape (3, N, n_vectors), and tensors, shape (5, N, n_tensors), and for a
-        hyperpolarizability again the vectors, and octupoles, shape (7, N, n_octupoles).
+        The latter are vectors, shape (3, N, n_vectors), and rank-2 tensors, shape (5, N, n_tensors).  For a
+        hyperpolarizability they are followed by the vectors again and octupoles, shape (7, N, n_octupoles).
 
         Parameters
         ----------
@@ -227,9 +232,9 @@ class EnthalpySites(nn.Module):
         return torch.cat(q, dim=1), weighted
 
     def hidden(self, s: int, density: Tensor) -> Tuple[Tensor, Tensor, List[Tensor]]:
-        """Return standardised invariants (N, n_invariants), the second hidden layer (N, hidden), and what is weighted.
+        """Return standardised invariants (N, n_invariants), the second hidden layer (N, hidden), and weighted tensors.
 
-        Arguments and the last result as :meth:`basis`.
+        The arguments and the last result are those of :meth:`basis`.
         """
         q, weighted = self.basis(s, density)
         q = (q - self.offset[s]) * self.spread[s]
@@ -239,8 +244,8 @@ class EnthalpySites(nn.Module):
     def forward(self, s: int, density: Tensor) -> Tuple[Tensor, Tensor, Tensor, Optional[Tensor]]:
         """Return energy (N,), dipole (N, 3), polarizability (N, 3, 3) and hyperpolarizability (N, 3, 3, 3) or None.
 
-        They are those of centres of species s at zero field.  The constants in ``site`` are not included: their sum is
-        large, and is added in float64.
+        The values are those of centres of species s at zero field.  The constants in ``site`` are not included,
+        because they are large and the caller adds them in float64.
         """
         q, hidden, weighted = self.hidden(s, density)
         out = torch.addmm(self.b3[s], hidden, self.w3[s])

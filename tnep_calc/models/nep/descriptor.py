@@ -13,7 +13,7 @@ from .polynomials import angular_tables, extra_tables, three_body_weights
 
 
 def cutoff_function(r: Tensor, rc: Tensor) -> Tensor:
-    """Return ``0.5 (1 + cos(pi r / rc))`` for r < rc and 0 beyond; the second derivative jumps at rc."""
+    """Return ``0.5 (1 + cos(pi r / rc))`` for r < rc and 0 beyond; its second derivative is discontinuous at rc."""
     inside = 0.5 * (1.0 + torch.cos(math.pi * r / rc))
     return torch.where(r < rc, inside, torch.zeros_like(r))
 
@@ -47,7 +47,7 @@ def radial_basis(r: Tensor, rc: Tensor, k_max: int) -> Tensor:
 
 
 class AngularBasis(nn.Module):
-    """Angular functions ``Z_lm(z) Re/Im (x + iy)^m`` of unit vectors, in s-index order.
+    """Angular functions ``Z_lm(z) Re/Im (x + iy)^m`` of unit vectors, indexed by s (see :mod:`.polynomials`).
 
     ``forward(unit)`` takes shape (n, 3) and returns shape (n, (l_max + 1)**2 - 1).
     """

@@ -6,8 +6,8 @@ Equations: Fan et al., J. Chem. Phys. 157, 114801 (2022) (NEP); Xu et al., J. Ch
 * ``mu = -sum_ij r_ij^2 dU_i/dr_ij``;
 * ``alpha_ab = delta_ab sum_i V_i - sum_ij r_ij[a] dU_i/dr_ij[b]`` with a second network V on the same descriptor.
 
-Radial and angular cutoffs differ, and ``mu`` and ``alpha`` have kinks where a pair crosses a cutoff, because the
-cutoff function is only C1.
+Radial and angular cutoffs differ.  ``mu`` and ``alpha`` have kinks where a pair crosses a cutoff, because the cutoff
+function is only once continuously differentiable.
 """
 
 from typing import Dict, List, Optional
@@ -35,18 +35,24 @@ QUANTITIES = {
         "descriptors",
     ),
 }
-"""What a model of each kind gives (names of the contract in ``tnep_calc.models``)."""
+"""Quantities that a model of each kind gives (names of the contract in ``tnep_calc.models``)."""
 
 RESPONSE_UNITS: dict[str, dict[str, float]] = {
     "potential": {"eV": 1.0},
     "dipole": units.DIPOLE_UNITS,
     "polarizability": {**units.POLARIZABILITY_UNITS, "N*chi": 1.0},
 }
-"""Units in which a model may have been trained, and the factor to the unit in which it answers."""
+"""Units in which a model of each kind may have been trained, and the factor to the unit of its results."""
 
 
 def response_factor(kind: str, unit: str | None) -> tuple[float, str]:
-    """Return the factor from the training unit to the unit of the answer, and the name of the latter.
+    """Return the factor from the training unit to the unit of the results, and the name of the latter.
+
+    Parameters
+    ----------
+    kind : {"potential", "dipole", "polarizability"}
+    unit : str or None
+        Training unit; None means the first of ``RESPONSE_UNITS[kind]``.
 
     Raises
     ------
@@ -70,14 +76,14 @@ class NEP(nn.Module):
     dtype : torch.dtype
         ``float64`` or ``float32``: type of the arithmetic (results are always float64).
     unit : str, optional
-        Unit of the training data (nothing in a ``nep.txt`` tells it): ``e*A`` (default), ``e*bohr`` or ``debye`` for a
+        Unit of the training data, which a ``nep.txt`` does not state: ``e*A`` (default), ``e*bohr`` or ``debye`` for a
         dipole; ``e*A^2/V`` (default), ``A^3``, ``bohr^3`` or ``N*chi`` (susceptibility times number of atoms) for a
         polarizability.  Results are in e·Å, e·Å²/V, or N·chi.
 
     Raises
     ------
     InputError
-        If the unit does not fit the kind of model.
+        If the unit is not one of those for this kind of model.
     """
 
     w0: Tensor
@@ -123,7 +129,10 @@ class NEP(nn.Module):
         self.zbl = ZBLRepulsion(p.zbl, p.species, dtype)
 
     def _descriptors(self, types: Tensor, edge_center: Tensor, edge_type: Tensor, vectors: Tensor) -> Tensor:
-        """Scaled descriptors, shape (n_centers, dim); ``edge_center`` counts centres, ``edge_type`` is t_j."""
+        """Return the scaled descriptors, shape (n_centers, dim).
+
+        ``edge_center`` is the row of each edge's centre in ``types``, and ``edge_type`` the species of its neighbour.
+        """
         n, t = types.shape[0], self.n_species
         slot = edge_center * t + edge_type  # one row of moments per centre and neighbour species
         pair = types[edge_center] * t + edge_type
@@ -144,7 +153,7 @@ class NEP(nn.Module):
         return torch.cat([radial, self.invariants(sums).flatten(1)], dim=1) * self.q_scaler
 
     def _network(self, network: int, types: Tensor, q: Tensor) -> Tensor:
-        """Site values of one network, shape (n_centers,)."""
+        """Return the site values of one network, shape (n_centers,)."""
         value = -self.b1[network][types]
         for t in range(self.n_species):
             rows = torch.nonzero(types == t).squeeze(1)
@@ -154,7 +163,7 @@ class NEP(nn.Module):
         return value
 
     def _repulsion(self, types: Tensor, edge_center: Tensor, edge_type: Tensor, vectors: Tensor) -> Tensor:
-        """ZBL energy per centre; the pairs are those of the angular neighbour list."""
+        """Return the ZBL energy of each centre in eV; only pairs within the angular cutoff contribute."""
         pair = types[edge_center] * self.n_species + edge_type
         r = torch.linalg.vector_norm(vectors, dim=1)
         near = torch.nonzero(r < self.rc_angular[pair]).squeeze(1)
@@ -171,7 +180,7 @@ class NEP(nn.Module):
         quantities: List[str],
         field: Optional[Tensor],
     ) -> Dict[str, Tensor]:
-        """Return the wanted quantities by name, all float64; see ``tnep_calc.models`` for shapes and units."""
+        """Return the requested quantities by name, all float64; see ``tnep_calc.models`` for shapes and units."""
         for name in quantities:
             if name not in self.quantities:
                 raise ValueError(f"a NEP {self.kind} model gives {', '.join(self.quantities)}; '{name}' was asked for")
@@ -291,7 +300,7 @@ def _local_field(field: Optional[Tensor], n_centers: int) -> Tensor:
 def _add_field_forces(
     value: Tensor, rij: Tensor, origin: Tensor, end: Tensor, n_atoms: int, out: Dict[str, Tensor]
 ) -> None:
-    """Write forces and virials of the energy ``-value`` to the results."""
+    """Add the forces and virials of the energy ``-value`` to the results `out`."""
     gradient, r = edge_gradient(value, rij), rij.detach()
     out["field_forces"] = to_atoms(gradient, origin, end, n_atoms)
     virials = torch.zeros(n_atoms, 3, 3, dtype=torch.float64, device=r.device)

@@ -1,8 +1,8 @@
-"""Integer and real tables of the NEP descriptor: angular polynomials and invariants (numpy only).
+"""Tables of the NEP descriptor: angular polynomials and invariants (numpy only).
 
 Angular sums of a centre are indexed by ``s``: (l, 0), (l, 1, re), (l, 1, im), (l, 2, re), ... with the block of l
-starting at ``l**2 - 1``.  Equations: Fan et al., J. Chem. Phys. 157, 114801 (2022), eqs 10-17; the further 4-body terms
-follow the ``l_max`` line of the GPUMD manual.
+starting at ``l**2 - 1``.  Equations: Fan et al., J. Chem. Phys. 157, 114801 (2022), eqs 10-17.  The additional 4-body
+terms follow the keyword ``l_max`` in the GPUMD manual.
 """
 
 from fractions import Fraction
@@ -52,14 +52,14 @@ def c_lm(l: int, m: int) -> float:
 
 
 def angular_tables(l_max: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return what turns a unit vector into the angular functions.
+    """Return the tables that define the angular functions of a unit vector.
 
     Returns
     -------
     z_table : ndarray, shape (l_max + 1, n_angular)
         Column s holds the coefficients of ``Z_lm`` in powers of z.
     xy_index : ndarray of int64, shape (n_angular,)
-        Which of ``1, Re u, Im u, Re u^2, Im u^2, ...`` (``u = x + iy``) multiplies column s.
+        Index into ``1, Re u, Im u, Re u^2, Im u^2, ...`` (``u = x + iy``) of the factor that multiplies column s.
     """
     z_table = np.zeros((l_max + 1, n_angular(l_max)))
     xy_index = np.zeros(n_angular(l_max), dtype=np.int64)
@@ -74,7 +74,7 @@ def angular_tables(l_max: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def three_body_weights(l_max: int) -> np.ndarray:
-    """Return weights, shape (n_angular, l_max): ``q_l = sum_s S_s^2 weights[s, l-1]``."""
+    """Return the weights, shape (n_angular, l_max), in the 3-body invariants ``q_l = sum_s S_s^2 weights[s, l-1]``."""
     weights = np.zeros((n_angular(l_max), l_max))
     for l in range(1, l_max + 1):
         for m in range(l + 1):
@@ -120,7 +120,7 @@ _134 = (
     0.255161500704030,
 )
 
-# Each block: (constants, {constant index: signed monomials}); a monomial is a tuple of s-indices.
+# Each block: (constants, {index of a constant: signed monomials}).  A monomial is a list of indices s.
 _BLOCKS: dict[str, tuple[tuple[float, ...], dict[int, str]]] = {
     "222": (
         _222,
@@ -215,13 +215,14 @@ def check_blocks(l_max: int, blocks: list[str]) -> None:
 
 
 def extra_tables(l_max: int, blocks: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return tables of all enabled optional blocks.
+    """Return the tables of all enabled optional blocks.
 
     Returns
     -------
     index : ndarray of int64, shape (4, n_terms)
-        Factors of every monomial; the index ``n_angular`` stands for the constant 1.
+        Indices s of the factors of every monomial; the index ``n_angular`` stands for the constant 1.
     weights : ndarray, shape (n_terms, n_blocks)
+        Coefficient of every monomial in every block.
 
     Raises
     ------

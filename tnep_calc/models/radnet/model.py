@@ -1,11 +1,11 @@
-"""Radnet model: polarization and dielectric tensor as sums over atoms of convolutions of their voxels.
+"""Radnet model: dipole and polarizability as sums over atoms of convolutional networks on their voxels.
 
 Equations: Ryczko et al., arXiv 2108.07614 (2021), eqs 13 and 14: ``y = sum_i f(environment i)``, for the dipole of the
 cell (three components) and its polarizability (six).  All derivatives are exact: automatic differentiation through the
-voxels gives Born charges in three and the derivative of the polarizability in six vector-Jacobian products.  The model
-is a function of edge vectors alone, so it is invariant under translations, and Born charges and derivatives of the
-polarizability sum to zero over the atoms by construction.  It is not equivariant: how well rotations are obeyed is
-learned.
+voxels gives the Born charges from three vector-Jacobian products and the derivative of the polarizability from six.
+The model depends only on edge vectors, so it is invariant under translations, and Born charges and derivatives of the
+polarizability sum to zero over the atoms by construction.  It is not equivariant: it learns the behaviour under
+rotations from the data, only approximately.
 """
 
 from typing import Dict, List, Optional
@@ -18,21 +18,21 @@ from .sites import RadnetSites
 
 DIPOLE = ("dipoles", "dipole", "born_charges", "field_forces", "field_virials", "piezoelectric")
 POLARIZABILITY = ("polarizabilities", "polarizability", "polarizability_gradient")
-"""What a model of each target gives (names of the contract in ``tnep_calc.models``)."""
+"""Quantities that a model of each target gives (names of the contract in ``tnep_calc.models``)."""
 _VOXELS_AT_ONCE = 50_000_000
-"""Largest number of values of one layer that are in memory at once; more centres are evaluated in parts."""
+"""Largest number of values of one layer that are in memory at once; more centres are evaluated in batches."""
 
 
 def quantities(targets: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what a model with these targets gives."""
+    """Return the names of the quantities that a model with these targets gives."""
     return (*(DIPOLE if "dipole" in targets else ()), *(POLARIZABILITY if "polarizability" in targets else ()))
 
 
 class RadNet(nn.Module):
     """Radnet model; the call and its results are described in ``tnep_calc.models``.
 
-    Everything is that of zero field.  A field, shape (3,) or one per centre, (n_centers, 3), is only for
-    ``field_forces`` and ``field_virials``, which are those of the dipole's energy -E.mu.
+    Everything is evaluated at zero field.  A field, shape (3,) or one per centre, (n_centers, 3), is used only for
+    ``field_forces`` and ``field_virials``, the derivatives of the energy -E.mu of the dipole.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class RadNet(nn.Module):
         quantities: List[str],
         field: Optional[Tensor],
     ) -> Dict[str, Tensor]:
-        """Return the wanted quantities by name, all float64; see ``tnep_calc.models`` for shapes and units."""
+        """Return the requested quantities by name, all float64; see ``tnep_calc.models`` for shapes and units."""
         for name in quantities:
             if name not in self.quantities:
                 raise ValueError(f"this radnet model gives {', '.join(self.quantities)}; '{name}' was asked for")
@@ -108,7 +108,7 @@ class RadNet(nn.Module):
         field: Optional[Tensor],
         n_atoms: int,
     ) -> Dict[str, Tensor]:
-        """Everything for some of the centres."""
+        """Return the quantities for a batch of the centres."""
         n_centers = centers.shape[0]
         edge_center = torch.repeat_interleave(
             torch.arange(n_centers, device=centers.device), offsets[1:] - offsets[:-1]

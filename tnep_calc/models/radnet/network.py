@@ -1,4 +1,4 @@
-"""Networks from the voxels of a centre to its share of a dipole or polarizability."""
+"""Networks that map the voxels of a centre to its share of a dipole or polarizability."""
 
 from typing import List
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 PAPER = "paper"
-"""Name of the architecture of :func:`paper_network`; the other, ``"compact"``, is that of :func:`compact_network`."""
+"""Name of the architecture of :func:`paper_network`; that of :func:`compact_network` is called ``"compact"``."""
 
 _PAPER_LAYERS = ((64, 1), (64, 1), (16, 1), (16, 1), (16, 1), (16, 1), (64, 2), (32, 1), (32, 1), (32, 1), (32, 1))
 _PAPER_HIDDEN = 1024
@@ -15,8 +15,15 @@ _PAPER_HIDDEN = 1024
 def paper_network(channels: int, points: int, outputs: int) -> nn.Sequential:
     """Return the network of the released radnet code (Malenfant-Thuot et al., J. Phys.: Condens. Matter 36, 425901).
 
-    Eleven convolutions of 3^3 points with 64, 64, 16, 16, 16, 16, 64 (stride 2), 32, 32, 32, 32 channels, and a hidden
-    layer of 1024 neurons; exponential linear units throughout.
+    It has eleven convolutions of 3^3 points with 64, 64, 16, 16, 16, 16, 64 (stride 2), 32, 32, 32, 32 channels, and a
+    hidden layer of 1024 neurons.  All activations are exponential linear units.
+
+    Parameters
+    ----------
+    channels, points : int
+        Channels of the voxels, and grid points along an edge of the cube.
+    outputs : int
+        Number of outputs.
     """
     layers: List[nn.Module] = []
     for wide, stride in _PAPER_LAYERS:
@@ -31,8 +38,10 @@ def compact_network(channels: int, points: int, outputs: int, filters: int, hidd
 
     Parameters
     ----------
-    channels, points, outputs : int
-        Of the voxels and of the result.
+    channels, points : int
+        Channels of the voxels, and grid points along an edge of the cube.
+    outputs : int
+        Number of outputs.
     filters : int
         Channels of the convolution.
     hidden : int
@@ -50,7 +59,7 @@ def compact_network(channels: int, points: int, outputs: int, filters: int, hidd
 
 
 def multiplications(network: nn.Sequential, points: int) -> int:
-    """Return the multiplications of one evaluation for one centre."""
+    """Return the number of multiplications in one evaluation for one centre."""
     total = 0
     for layer in network:
         if isinstance(layer, nn.Conv3d):
@@ -62,7 +71,10 @@ def multiplications(network: nn.Sequential, points: int) -> int:
 
 
 def initialise(network: nn.Sequential, generator: torch.Generator) -> None:
-    """Draw normal weights of variance 1 / (number of inputs), and zero biases; the last layer starts at a tenth."""
+    """Draw normal weights of variance 1 / (number of inputs) and set biases to zero.
+
+    The weights of the last layer are multiplied by 0.1.
+    """
     layers: List[Tensor] = [p for p in network.parameters() if p.dim() > 1]
     with torch.no_grad():
         for weight in layers:

@@ -1,4 +1,4 @@
-"""Site functions of a radnet model: from the edges of the centres to their dipoles and polarizabilities."""
+"""Site functions of a radnet model: dipoles and polarizabilities of centres from their edges."""
 
 from dataclasses import dataclass
 from typing import List, Tuple
@@ -15,7 +15,7 @@ OUTPUTS = {"dipole": 3, "polarizability": 6}
 
 @dataclass(frozen=True)
 class RadnetShape:
-    """What decides the size of a model.
+    """Sizes of a model.
 
     Attributes
     ----------
@@ -23,13 +23,14 @@ class RadnetShape:
     targets : tuple of str
         ``"dipole"``, ``"polarizability"`` or both; each has its own networks.
     architecture : {"compact", "paper"}
-        See :mod:`tnep_calc.models.radnet.network`.  The compact one has networks for each species of the centre.
+        See :mod:`tnep_calc.models.radnet.network`.  The compact architecture has a network for each species of the
+        centre, the other has one network for all.
     cutoff, width, sigma : float, in Å
         Cutoff, edge of the cube and width of the Gaussians, see :class:`tnep_calc.models.radnet.voxels.Voxels`.
     points : int
         Grid points along an edge of the cube.
     filters, hidden : int
-        Of the compact architecture.
+        Channels of the convolution and neurons of the hidden layer; only for the compact architecture.
     """
 
     n_species: int
@@ -50,10 +51,10 @@ class RadnetShape:
 
 
 class RadnetSites(nn.Module):
-    """Dipoles and polarizabilities of centres; everything that is trained.
+    """Dipoles and polarizabilities of centres; holds all trained parameters.
 
-    The input of a network is ``(density - mean) / spread``, its output is multiplied by ``scale`` and added to
-    ``offset``: constants that are set from the training data.
+    The input of a network is ``(density - mean) / spread``.  Its output is multiplied by a scale, and an offset is
+    added to the polarizability.  These constants are set from the training data.
 
     Parameters
     ----------
@@ -63,11 +64,12 @@ class RadnetSites(nn.Module):
     Attributes
     ----------
     mean : Tensor, shape (n_species, n_species, n, n, n)
-        Of the density, by species of the centre.
+        Mean density, [species of the centre, species of the neighbour, x, y, z].
     spread : Tensor, shape (n_species,)
+        Spread of the density, by species of the centre.
     dipole_scale, polarizability_scale : Tensor, shape (3,), in e·Å, and (6,), in e·Å²/V
     polarizability_offset : Tensor, shape (n_species,), in e·Å²/V
-        Added to the diagonal.
+        Added to the diagonal of the polarizability.
     """
 
     mean: Tensor
@@ -99,14 +101,14 @@ class RadnetSites(nn.Module):
         self.register_buffer("polarizability_offset", torch.zeros(t, dtype=dtype))
 
     def inputs(self, types: Tensor, edge_center: Tensor, edge_type: Tensor, vectors: Tensor) -> List[Tensor]:
-        """Return the inputs of each network, shape (rows, n_species, n, n, n); arguments as of `Voxels.forward`."""
+        """Return the inputs of each network, shape (rows, n_species, n, n, n); arguments as in `Voxels.forward`."""
         cubes = (self.voxels(types, edge_center, edge_type, vectors) - self.mean[types]) / self.spread[types].view(
             -1, 1, 1, 1, 1
         )
         return [cubes] if self.n_networks == 1 else [cubes[self.rows(types, s)] for s in range(self.n_networks)]
 
     def rows(self, types: Tensor, network: int) -> Tensor:
-        """Return the centres that a network is for."""
+        """Return the indices of the centres that a network applies to."""
         if self.n_networks == 1:
             return torch.arange(types.shape[0], device=types.device)
         return torch.nonzero(types == network).squeeze(1)
@@ -114,14 +116,14 @@ class RadnetSites(nn.Module):
     def forward(
         self, types: Tensor, edge_center: Tensor, edge_type: Tensor, vectors: Tensor, dipole: bool, polarizability: bool
     ) -> Tuple[Tensor, Tensor]:
-        """Return dipoles, shape (n_centers, 3), and polarizabilities, (n_centers, 6); zero where not wanted.
+        """Return dipoles, shape (n_centers, 3), and polarizabilities, (n_centers, 6); zero if not requested.
 
         Parameters
         ----------
         types, edge_center, edge_type, vectors
-            As of `Voxels.forward`.
+            See `Voxels.forward`.
         dipole, polarizability : bool
-            Which of the two are wanted.
+            Whether each of the two is requested.
         """
         n = types.shape[0]
         cubes = self.inputs(types, edge_center, edge_type, vectors)

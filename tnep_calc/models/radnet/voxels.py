@@ -1,14 +1,15 @@
-"""Densities of the neighbours on a cube of grid points around each centre, differentiable by the neighbours' positions.
+"""Densities of the neighbours on a cube of grid points around each centre, differentiable in the edge vectors.
 
 The density of the neighbours of species t at a point p relative to the centre is
 
 ``rho_t(p) = sum_j w(r_j) G(p_x - x_j) G(p_y - y_j) G(p_z - z_j)``
 
-with Gaussians that end smoothly, and a cutoff ``w`` that is one inside and zero from the cutoff on (Ryczko et al.,
-arXiv 2108.07614, eq. 14, on a cube around each atom instead of the whole cell, with one channel per species of the
-neighbour).  The centre itself is a neighbour at distance zero, which tells its species.
+with Gaussians that end smoothly, and a cutoff function ``w`` that falls from one to zero at the cutoff (Ryczko et al.,
+arXiv 2108.07614, eq. 14, but on a cube around each atom instead of the whole cell, and with one channel per species of
+the neighbour).  The centre itself is included as a neighbour at distance zero, so that the density shows its species.
 
-A Gaussian is a product of three functions of one variable, so a neighbour costs 3 n of them on a cube of n^3 points.
+A Gaussian is a product of three functions of one variable, so a neighbour needs only 3 n function values on a cube of
+n^3 points.
 """
 
 import math
@@ -17,16 +18,16 @@ import torch
 from torch import Tensor, nn
 
 REACH = 3.5
-"""Distance in units of sigma at which a Gaussian ends; it would be 0.2 % of its height there."""
+"""Distance in units of sigma at which a Gaussian ends; a full Gaussian has 0.2 % of its height there."""
 ONSET = 0.5
-"""Share of the cutoff at which the smooth cutoff begins to fall."""
+"""Distance, as a fraction of the cutoff, at which the cutoff function begins to fall."""
 
 
 def ending_gaussian(distance: Tensor, sigma: float, reach: float = REACH) -> Tensor:
-    """Return Gaussians that end at ``reach * sigma``: value, slope and curvature are zero from there on.
+    """Return Gaussians that end at ``reach * sigma``, where value, slope and curvature vanish.
 
-    ``exp(-u) - exp(-U) [1 + (U - u) + (U - u)^2 / 2]`` with ``u = d^2 / (2 sigma^2)`` and U its value at the end: the
-    Gaussian without its own expansion about the end.
+    The function is ``exp(-u) - exp(-U) [1 + (U - u) + (U - u)^2 / 2]`` with ``u = d^2 / (2 sigma^2)`` and U the value
+    of u at the end, i.e. the Gaussian minus its second-order expansion in u about the end.
 
     Parameters
     ----------
@@ -42,10 +43,11 @@ def ending_gaussian(distance: Tensor, sigma: float, reach: float = REACH) -> Ten
 
 
 def smooth_cutoff(r: Tensor, cutoff: float, onset: float = ONSET) -> Tensor:
-    """Return a cutoff in the shape of an error function; at the cutoff all its derivatives vanish.
+    """Return a cutoff function in the shape of an error function, all of whose derivatives vanish at the cutoff.
 
-    ``erfc[(x - 1/2) / (x (1 - x))] / 2`` with x from 0 at ``onset * cutoff`` to 1 at the cutoff; 1 before, 0 after.
-    The filter ``erfc(r - r_c) / 2`` of the published code jumps from 1/2 to 0 where its neighbour list ends.
+    The function is ``erfc[(x - 1/2) / (x (1 - x))] / 2``, where x rises linearly from 0 at ``onset * cutoff`` to 1 at
+    the cutoff; it is 1 before and 0 after this range.  The filter ``erfc(r - r_c) / 2`` of the published code would
+    jump from 1/2 to 0 at the end of its neighbour list.
 
     Parameters
     ----------
@@ -54,24 +56,25 @@ def smooth_cutoff(r: Tensor, cutoff: float, onset: float = ONSET) -> Tensor:
     onset : float, default 0.5
     """
     x = (r - onset * cutoff) / ((1.0 - onset) * cutoff)
-    inside = (x > 0.01) & (x < 0.99)  # at these ends the exact value is 0 or 1 to 1e-300
+    inside = (x > 0.01) & (x < 0.99)  # beyond, the exact value differs from 1 or 0 by less than 1e-300
     y = torch.where(inside, x, torch.full_like(x, 0.5))
     value = 0.5 * torch.erfc((y - 0.5) / (y * (1.0 - y)))
     return torch.where(inside, value, (x <= 0.01).to(x.dtype))
 
 
 class Voxels(nn.Module):
-    """Densities on the cubes of all centres.
+    """Densities of the neighbours on the cubes of all centres.
 
     Parameters
     ----------
     n_species : int
-        Number of channels.
+        Number of species, which is the number of channels.
     points : int
         Grid points n along an edge of the cube.
     width : float, in Å
         Edge of the cube, from the first to the last point; the centre is in its middle.
     sigma : float, in Å
+        Width of the Gaussians.
     cutoff : float, in Å
     dtype : torch.dtype
     """
@@ -100,9 +103,9 @@ class Voxels(nn.Module):
         types : Tensor of int64, shape (n_centers,)
             Species of the centres.
         edge_center, edge_type : Tensor of int64, shape (n_edges,)
-            Centre (counted from 0) of each edge and species of its neighbour.
+            Row of the centre of each edge in `types`, and species of its neighbour.
         vectors : Tensor, shape (n_edges, 3), in Å
-            From the centre to the neighbour; others than those of `reached` would only cost time.
+            From the centre to the neighbour.  Edges that `reached` leaves out contribute nothing and only cost time.
         """
         n_centers, n, device = types.shape[0], self.points, types.device
         own = torch.arange(n_centers, device=device)
@@ -111,7 +114,7 @@ class Voxels(nn.Module):
         weight = smooth_cutoff(torch.linalg.vector_norm(vectors, dim=1), self.cutoff)
         weight = torch.cat([weight, torch.ones(n_centers, dtype=weight.dtype, device=device)])
         places = torch.cat([vectors, torch.zeros(n_centers, 3, dtype=vectors.dtype, device=device)])
-        # Rows of one centre and species stand together, padded to the longest of them, for one matrix product each.
+        # The rows of each centre and species are gathered and padded to equal numbers, for one batched matrix product.
         order = torch.argsort(slot, stable=True)
         slot = slot[order]
         counts = torch.bincount(slot, minlength=n_slots)

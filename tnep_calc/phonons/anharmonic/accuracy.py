@@ -1,4 +1,4 @@
-"""Which supercells a potential is trained and tested on, and its errors on them."""
+"""Training and test supercells of a potential, and its errors on them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from ...io.supercells import SupercellData
 from .evaluation import evaluate_supercells
 
 
-def train_and_test(total: int, ntrain: int | None, ntest: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first `ntrain` and the last `ntest` indices, as phono3py splits its data.
+def train_and_test(
+    total: int, ntrain: int | None, ntest: int | None, source="the data"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first `ntrain` and the last `ntest` indices, which is how phono3py splits its data.
 
     Parameters
     ----------
     total : int
         Number of supercells.
     ntrain, ntest : int or None
-        None: the last tenth (at least one) is tested, and all others are trained on.
+        Sizes of the training and the test set. None: a tenth (at least one) is tested on, and all others are trained
+        on.
+    source : path, default "the data"
+        Where the supercells are from, for the message.
 
     Raises
     ------
@@ -35,11 +40,21 @@ def train_and_test(total: int, ntrain: int | None, ntest: int | None) -> tuple[n
     """
     ntest = max(1, total // 10) if ntest is None else ntest
     ntrain = total - ntest if ntrain is None else ntrain
-    if ntrain < 1 or ntest < 1:
-        raise InputError(f"at least one supercell for training and one for the test are needed, got {ntrain}, {ntest}")
-    if ntrain + ntest > total:
-        raise InputError(f"{ntrain} supercells for training and {ntest} for the test are too many: there are {total}")
+    check_sizes(total, ntrain, ntest, source)
     return np.arange(ntrain), np.arange(total - ntest, total)
+
+
+def check_sizes(total: int, ntrain: int, ntest: int, source) -> None:
+    """Raise InputError, which names the source, unless it has supercells for a training and a test set."""
+    if ntrain < 1 or ntest < 1:
+        raise InputError(
+            f"{source}: training and test need at least one supercell each, got {ntrain} and {ntest} of {total}"
+        )
+    if ntrain + ntest > total:
+        raise InputError(
+            f"{source}: has {total} supercells, but {ntrain} for training and {ntest} for the test were asked for: "
+            "take fewer, or add displaced supercells"
+        )
 
 
 @dataclass(frozen=True)
@@ -49,11 +64,13 @@ class PotentialErrors:
     Attributes
     ----------
     supercells : int
-        How many.
+        Number of supercells.
     energy_rmse, energy_mae : float, in meV/atom
+        Root mean square and mean absolute error of the energies.
     force_rmse, force_mae : float, in meV/Å
+        Root mean square and mean absolute error of the force components.
     force_spread : float, in meV/Å
-        Root mean square of the reference forces.
+        Root mean square of the reference force components.
     """
 
     supercells: int
@@ -64,14 +81,14 @@ class PotentialErrors:
     force_spread: float
 
     def row(self, name: str) -> str:
-        """Return a row of the table whose head is ``ERROR_TABLE``."""
+        """Return a row of the table with the heading ``ERROR_TABLE``."""
         return (
             f"{name:<8}{self.supercells:>11}{self.energy_rmse:>12.4g}{self.energy_mae:>12.4g}"
             f"{self.force_rmse:>12.4g}{self.force_mae:>12.4g}{self.force_spread:>12.4g}"
         )
 
     def content(self) -> dict[str, Any]:
-        """Return the values by name."""
+        """Return the values by the names of the attributes."""
         return asdict(self)
 
 
@@ -87,8 +104,9 @@ def potential_errors(data: SupercellData, calculator, which, executor: Executor 
     Parameters
     ----------
     data : SupercellData
+        Displaced supercells with reference energies and forces.
     calculator, executor
-        As of :func:`tnep_calc.phonons.anharmonic.evaluation.evaluate_supercells`.
+        As in :func:`.evaluation.evaluate_supercells`.
     which : sequence of int
         Indices of the supercells.
     """

@@ -1,14 +1,17 @@
 """Lattice thermal conductivity and linewidths from force constants, by phono3py.
 
-Relaxation-time approximation, or the direct solution of the linearized Boltzmann equation (L. Chaput, Phys. Rev. Lett.
-110, 265506 (2013)), with the tetrahedron method.  phono3py does the physics; here are progress, resuming, and tables.
+The methods are the relaxation-time approximation, and the direct solution of the linearized Boltzmann equation
+(L. Chaput, Phys. Rev. Lett. 110, 265506 (2013)), both with the tetrahedron method.  phono3py does the calculation.
+This module adds progress, resuming, and tables.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
+from ...progress import Progress
 from ...units import THZ_TO_INV_CM
-from .progress import Progress
 
 if TYPE_CHECKING:
     from phono3py import Phono3py
@@ -26,22 +29,24 @@ log = logging.getLogger(__name__)
 
 METHODS = ("rta", "direct")
 COMPONENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
-"""Order of the components of kappa, phono3py's."""
+"""Order of the components of kappa, as in phono3py."""
 REPRODUCIBLE = {"average_degenerate_weights": True, "exclude_gamma_acoustic": True}
-"""Options of phono3py's ``init_phph_interaction``, off by default there.  Without them kappa depends on the arbitrary
-eigenvectors of degenerate modes: for Si on a 4 x 4 x 4 mesh, by 0.3 % between force constants that are equal to 1e-13.
+"""Options of phono3py's ``init_phph_interaction``, where they are off by default.
+
+Without them kappa depends on the arbitrary eigenvectors of degenerate modes.  For Si on a 4 x 4 x 4 mesh, it then
+differs by 0.3 % between force constants that are equal to 1e-13.
 """
 BATCH = 4
-"""Grid points between two lines of progress, and the most that a killed run loses."""
+"""Number of grid points between two lines of progress, and the largest number that a killed run loses."""
 DEGENERATE = 1e-4
-"""In THz; modes that differ by less have one frequency."""
+"""Largest difference (THz) of the frequencies of degenerate modes."""
 UNSTABLE = -0.05
-"""In THz; a frequency below this (imaginary) is reported."""
+"""Frequency (THz; imaginary ones are negative) below which a warning is logged."""
 
 
 @dataclass(frozen=True)
 class Conductivity:
-    """Lattice thermal conductivity of a crystal, and what its modes add to it.
+    """Lattice thermal conductivity of a crystal, and the contributions of its modes.
 
     Attributes
     ----------
@@ -53,13 +58,13 @@ class Conductivity:
     kappa : ndarray, shape (n_temperatures, 6), in W/(m K)
         Components xx, yy, zz, yz, xz, xy.
     frequencies : ndarray, shape (n_points, n_modes), in THz
-        At the irreducible grid points.
+        Frequencies at the irreducible grid points.
     weights : ndarray of int, shape (n_points,)
-        Grid points that each stands for.
+        Number of equivalent grid points of each irreducible one.
     mode_kappa : ndarray, shape (n_temperatures, n_points, n_modes, 6), in W/(m K)
-        Shares of the modes, summed over the grid points that each stands for; their sum is `kappa`.
+        Contributions of the modes, summed over equivalent grid points. Their sum is `kappa`.
     widths : ndarray, shape (n_temperatures, n_points, n_modes), in THz
-        Full widths at half maximum, ``2 Gamma``, of phonon-phonon and, if asked for, isotope scattering.
+        Full widths at half maximum, ``2 Gamma``, of phonon-phonon and, if included, isotope scattering.
     """
 
     method: str
@@ -72,7 +77,19 @@ class Conductivity:
     widths: np.ndarray
 
     def cumulative(self, temperature: float, points: int = 201) -> tuple[np.ndarray, np.ndarray]:
-        """Return frequencies (THz) and the part of the mean of xx, yy, zz that modes up to them add, in W/(m K)."""
+        """Return the cumulative conductivity, the contribution of all modes up to a frequency.
+
+        Returns
+        -------
+        frequencies : ndarray, shape (points,), in THz
+        sums : ndarray, shape (points,), in W/(m K)
+            Contribution to the mean of xx, yy and zz.
+
+        Raises
+        ------
+        InputError
+            If there is no such temperature.
+        """
         of_mode = self.mode_kappa[self._index(temperature), ..., :3].mean(axis=-1).ravel()
         at = np.linspace(0, self.frequencies.max() * 1.001, points)
         order = np.argsort(self.frequencies.ravel())
@@ -82,10 +99,10 @@ class Conductivity:
     def at_gamma(self, temperature: float) -> tuple[np.ndarray, np.ndarray]:
         """Return frequencies and full widths at half maximum at Gamma, both in cm^-1, shape (n_modes,).
 
-        The frequencies are those without the non-analytic term, as there is no direction at Gamma itself.  Widths of
-        modes of one frequency, which the tetrahedron method makes slightly different, are averaged.
+        The frequencies are those without the non-analytic term, because q has no direction at Gamma.  Widths of
+        degenerate modes, which differ slightly in the tetrahedron method, are averaged.
         """
-        # Gamma is the first grid point of phono3py's meshes.
+        # Gamma is the first grid point of phono3py's meshes
         frequencies, widths = self.frequencies[0], self.widths[self._index(temperature), 0].copy()
         first = 0
         for k in range(1, len(widths) + 1):
@@ -119,19 +136,20 @@ def thermal_conductivity(
     Parameters
     ----------
     phono3py : Phono3py
-        With fc2 and fc3, and the parameters of the non-analytic term if there should be one.
-    mesh : int sequence of shape (3,), or float
-        Numbers of grid points, or a length in Å: the larger, the denser.
+        With fc2 and fc3, and with ``nac_params`` for the non-analytic term.
+    mesh : sequence of three int, or float
+        Numbers of grid points, or a length in Å; a larger length is a denser mesh.
     temperatures : sequence of float, in K
     method : {"rta", "direct"}
         Relaxation-time approximation or direct solution.
     isotopes : bool, default False
-        Add scattering by the natural distribution of isotopes.
+        Whether to add scattering by the natural distribution of isotopes.
     boundary : float, optional, in micrometres
-        Mean free path of boundary scattering.
+        Mean free path of boundary scattering. Default: no boundary scattering.
     folder : path, optional
-        Gets phono3py's file ``kappa-m*.hdf5``, and keeps the finished grid points of the relaxation-time approximation
-        until the end, so that a killed run resumes.  The direct solution always starts from scratch.
+        Folder for phono3py's file ``kappa-m*.hdf5``. In the relaxation-time approximation, finished grid points are
+        stored in it until the end, so that a killed run resumes. The direct solution always starts from scratch,
+        because phono3py 4.10 cannot compute single rows of the collision matrix.
 
     Returns
     -------
@@ -145,10 +163,10 @@ def thermal_conductivity(
     Notes
     -----
     The integration weights of degenerate bands are averaged, and the acoustic modes at Gamma are exactly zero
-    (`REPRODUCIBLE`), so that equal force constants give equal conductivities.  The same of phono3py's command are its
-    options ``--average-degenerate-weights`` and ``--exclude-gamma-acoustic``.
+    (``REPRODUCIBLE``), so that equal force constants give equal conductivities.  The command ``phono3py`` does the same
+    with ``--average-degenerate-weights`` and ``--exclude-gamma-acoustic``.
 
-    phono3py reads and writes its files in the current folder, so this function changes it while it runs.
+    phono3py reads and writes its files in the current folder, so that this function changes it while it runs.
     """
     temperatures = np.atleast_1d(np.asarray(temperatures, dtype=float))
     if method not in METHODS:
@@ -175,11 +193,11 @@ def thermal_conductivity(
         " x ".join(map(str, phono3py.mesh_numbers)),
         len(points),
     )
-    if folder is None:
+    if method == "direct":
+        with contextlib.chdir(folder or "."), contextlib.redirect_stdout(_GridPoints()):
+            phono3py.run_thermal_conductivity(**options | {"log_level": 1}, write_kappa=folder is not None)
+    elif folder is None:
         phono3py.run_thermal_conductivity(**options)
-    elif method == "direct":
-        with contextlib.chdir(folder):
-            phono3py.run_thermal_conductivity(**options, write_kappa=True)
     else:
         _by_grid_points(phono3py, points, options, Path(folder).resolve())
     result = _result(phono3py, method)
@@ -206,8 +224,27 @@ def _irreducible_points(phono3py) -> np.ndarray:
     return np.array(phono3py.grid.grg2bzg[get_ir_grid_points(phono3py.grid)[0]])
 
 
+class _GridPoints(io.StringIO):
+    """Log progress from lines such as ``=== Grid point 4 (3/56) ===``, which phono3py prints before each point."""
+
+    def __init__(self):
+        super().__init__()
+        self._progress: Progress | None = None
+
+    def write(self, text: str) -> int:
+        """Process some printed text."""
+        if match := re.search(r"Grid point \d+ \((\d+)/(\d+)\)", text):
+            if self._progress is None:
+                self._progress = Progress(log, "grid points", int(match[2]))
+            if new := int(match[1]) - 1 - self._progress.done:
+                self._progress.advance(new)
+        elif "End of collection of collisions" in text:
+            log.info("solving the Boltzmann equation")
+        return len(text)
+
+
 def _by_grid_points(phono3py, points, options, folder: Path) -> None:
-    """Compute the linewidths in batches of grid points, each kept in a file, and put them together."""
+    """Compute the linewidths in batches of grid points, store each point in a file, and combine them at the end."""
     key = _key(phono3py, options)
     scratch = folder / f".linewidths-{key[:16]}"
     scratch.mkdir(exist_ok=True)
@@ -218,7 +255,7 @@ def _by_grid_points(phono3py, points, options, folder: Path) -> None:
     with contextlib.chdir(scratch):
         for k in range(0, len(missing), BATCH):
             batch = missing[k : k + BATCH]
-            # phono3py writes a file at its final name at once: a killed batch is computed again.
+            # phono3py's writes are not atomic, so that the files of a batch are moved when all are complete
             with _batch_folder(scratch, files, batch):
                 phono3py.run_thermal_conductivity(**options, grid_points=batch, write_gamma=True)
             progress.advance(len(batch))
@@ -233,7 +270,7 @@ def _by_grid_points(phono3py, points, options, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _batch_folder(scratch: Path, files, batch):
-    """Let phono3py write the files of a batch in a folder of its own, and move them when they are complete."""
+    """Work in a separate folder, and move the files of the batch to their places if the block succeeds."""
     own = scratch / "batch"
     own.mkdir(exist_ok=True)
     with contextlib.chdir(own):
@@ -246,7 +283,7 @@ def _batch_folder(scratch: Path, files, batch):
 
 
 def _key(phono3py, options) -> str:
-    """Return a hash of all that decides the linewidths."""
+    """Return a hash of everything that the linewidths depend on."""
     digest = hashlib.sha256()
     arrays = [
         phono3py.fc2,

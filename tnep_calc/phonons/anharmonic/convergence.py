@@ -17,7 +17,7 @@ import numpy as np
 from ...errors import InputError
 from ...io.files import atomic_output
 from ...io.supercells import SupercellData
-from .accuracy import potential_errors
+from .accuracy import check_sizes, potential_errors
 from .conductivity import thermal_conductivity
 from .force_constants import force_constants, relative_difference
 from .potential import Potential
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Fit = Callable[[Sequence[int], Sequence[int], Path], Potential]
-"""Trains on some supercells, with others as the test set, in a folder; returns the potential."""
+"""``fit(train, test, folder)``: train a potential on supercells (indices), with a test set, in a folder."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,15 @@ class ConvergenceRow:
     supercells : int
         Size of the training set.
     subset : int
-        0: the first supercells of the data, others are drawn at random.
+        0: the first supercells of the data; larger numbers: drawn at random.
     kappa : float, in W/(m K)
         Mean of xx, yy and zz.
     fc2_error, fc3_error : float
-        Root mean square of the difference from the force constants of all DFT forces, relative to those.
+        Root mean square difference from the force constants of all DFT forces, relative to their root mean square.
     energy_rmse : float, in meV/atom
+        Error of the energies of the test set.
     force_rmse : float, in meV/Å
-        Errors of the potential on the test set.
+        Error of the forces of the test set.
     """
 
     supercells: int
@@ -59,11 +60,26 @@ class ConvergenceRow:
     force_rmse: float
 
 
-def training_sets(total: int, sizes: Sequence[int], subsets: int, ntest: int, seed: int):
+def training_sets(total: int, sizes: Sequence[int], subsets: int, ntest: int, seed: int, source="the data"):
     """Return (size, subset, training indices) of all training sets, and the indices of the test set.
 
-    The test set is the last `ntest` supercells.  Subset 0 are the first supercells, as phono3py takes them; others are
-    drawn from all that are not tested.
+    The test set consists of the last `ntest` supercells.  Subset 0 consists of the first supercells, as in phono3py.
+    The other subsets are drawn from all supercells that are not in the test set.
+
+    Parameters
+    ----------
+    total : int
+        Number of supercells.
+    sizes : sequence of int
+        Sizes of the training sets.
+    subsets : int
+        Number of training sets of each size.
+    ntest : int
+        Size of the test set.
+    seed : int
+        Seed of the random subsets.
+    source : path, default "the data"
+        Where the supercells are from, for the message.
 
     Raises
     ------
@@ -77,12 +93,9 @@ def training_sets(total: int, sizes: Sequence[int], subsets: int, ntest: int, se
     ([(2, 0, [0, 1]), (8, 0, [0, 1, 2, 3, 4, 5, 6, 7])], [8, 9])
     """
     left = total - ntest
-    if ntest < 1 or not sizes or min(sizes) < 1 or subsets < 1:
-        raise InputError("sizes, subsets and the test set must be at least 1")
-    if max(sizes) > left:
-        raise InputError(
-            f"{max(sizes)} supercells for training and {ntest} for the test are too many: there are {total}"
-        )
+    if not sizes or min(sizes) < 1 or subsets < 1:
+        raise InputError("the sizes of the training set and the number of subsets must be at least 1")
+    check_sizes(total, max(sizes), ntest, source)
     sets = []
     for size in sorted(set(sizes)):
         for subset in range(subsets if size < left else 1):
@@ -104,41 +117,49 @@ def convergence(
     subsets: int = 3,
     ntest: int = 10,
     seed: int = 0,
+    source="the data",
     executor: Executor | None = None,
     **options: Any,
 ) -> tuple[list[ConvergenceRow], float]:
-    """Return results for several sizes of the training set, and kappa from all DFT forces without any potential.
+    """Return results for several sizes of the training set, and kappa from all DFT forces without a potential.
 
     Parameters
     ----------
     phono3py : Phono3py
         With displacements and forces.
     data : SupercellData
-        The same for the training.
+        The same displacements and forces, with energies, for the training.
     fit : callable
-        Trains a potential, ``fit(train, test, folder)``.
+        Function ``fit(train, test, folder)`` that trains a potential.
     sizes : sequence of int
         Sizes of the training sets.
     folder : path
-        Every training set gets a folder in it; finished ones are not computed again.
+        Folder with one subfolder for each training set. Finished ones are not computed again.
     mesh, temperature
-        Of the conductivity (relaxation-time approximation).
+        As in :func:`.conductivity.thermal_conductivity` (relaxation-time approximation); the temperature in K.
     subsets : int, default 3
-        Training sets of each size.
+        Number of training sets of each size.
     ntest : int, default 10
-        Size of the test set, the same for all.
+        Size of the test set, which is the same for all.
     seed : int, default 0
-        Of the random subsets and of random displacements.
+        Seed of the random subsets and of random displacements.
+    source : path, default "the data"
+        Where the supercells are from, for messages.
     executor, **options
-        Passed to :func:`tnep_calc.phonons.anharmonic.force_constants.force_constants`.
+        Passed to :func:`.force_constants.force_constants`.
 
     Returns
     -------
     rows : list of ConvergenceRow
     kappa : float, in W/(m K)
-        From the force constants of all DFT forces.
+        Mean of xx, yy and zz from the force constants of all DFT forces.
+
+    Raises
+    ------
+    InputError
+        If there are too few supercells.
     """
-    sets, test = training_sets(len(data), sizes, subsets, ntest, seed)
+    sets, test = training_sets(len(data), sizes, subsets, ntest, seed, source)
     folder = Path(folder)
     log.info("force constants of all %d supercells, without a potential", len(data))
     reference = force_constants(phono3py)
@@ -150,7 +171,7 @@ def convergence(
         done = own / "row.json"
         if done.exists():
             rows.append(ConvergenceRow(**json.loads(done.read_text())))
-            log.info("%d supercells, subset %d: there from a previous run", size, subset)
+            log.info("%d supercells, subset %d: done in a previous run", size, subset)
             continue
         log.info("%d supercells, subset %d", size, subset)
         potential = fit(train, test, own)
@@ -184,7 +205,7 @@ def _mean_kappa(result, mesh, temperature) -> float:
 
 
 def convergence_csv(rows: Sequence[ConvergenceRow]) -> str:
-    """Return the rows as a table of comma-separated values, with the names of the fields as its head."""
+    """Return the rows as comma-separated values, with the names of the fields in the first line."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([field.name for field in fields(ConvergenceRow)])
@@ -193,7 +214,10 @@ def convergence_csv(rows: Sequence[ConvergenceRow]) -> str:
 
 
 def by_size(rows: Sequence[ConvergenceRow], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return sizes, and mean and standard deviation of a field over the subsets (0 for a single one)."""
+    """Return the sizes, and the mean and standard deviation of a field over the subsets of each size.
+
+    The arrays have the shape (n_sizes,).  The standard deviation of a single subset is 0.
+    """
     sizes = np.array(sorted({row.supercells for row in rows}))
     values = [[getattr(row, name) for row in rows if row.supercells == size] for size in sizes]
     spread = [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values]

@@ -1,4 +1,4 @@
-"""Energies and forces of many displaced supercells: in parallel, with progress, and resumed after a kill."""
+"""Energies and forces of many displaced supercells, in parallel, with progress, and resumed after a kill."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ase import Atoms
 
 from ...errors import DataFileError, InputError, MissingComponentError
 from ...io.files import atomic_output
-from .progress import Progress
+from ...progress import Progress
 
 log = logging.getLogger(__name__)
 
 BATCH = 4
-"""Supercells of one task of a worker."""
+"""Number of supercells in one task of a worker."""
 SAVE_INTERVAL = 10.0
-"""Seconds between two checkpoints."""
+"""Time between two checkpoints in seconds."""
 _RANKS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE")
 
 _calculators: dict[Any, Any] = {}
@@ -38,15 +38,15 @@ def evaluate_supercells(
     Parameters
     ----------
     cells : sequence of PhonopyAtoms
-        Supercells of the same atoms.
+        Supercells with the same atoms and the same cell.
     calculator : ASE calculator, or callable without arguments that makes one
-        A callable that can be pickled is needed for worker processes.
+        Worker processes need a callable that can be pickled.
     executor : concurrent.futures.Executor, optional
-        Where the work is done (see :func:`workers`); None: in this process.
+        Executor of the work (see :func:`workers`). Default: this process.
     checkpoint : path, optional
-        File (``.npz``) that keeps what is done.  It is used if it is of the same supercells and `identity`.
+        File (``.npz``) of finished supercells, which is used if it belongs to the same supercells and `identity`.
     identity : str
-        Text that names the potential, e.g. the SHA-256 of its file.
+        Text that identifies the potential, e.g. the SHA-256 of its file.
 
     Returns
     -------
@@ -56,7 +56,10 @@ def evaluate_supercells(
     Raises
     ------
     InputError
-        If the calculator returns values that are not finite; the message names the supercell (counted from 1).
+        If the calculator returns values that are not finite (the message names the supercell, counted from 1), or if
+        `calculator` is not a callable although there is an executor.
+    DataFileError
+        If the checkpoint is damaged.
     """
     if executor is not None and not callable(calculator):
         raise InputError("worker processes need a function that makes the calculator, not the calculator itself")
@@ -87,7 +90,7 @@ def _results(executor, calculator, numbers, cell, positions, batches):
 
 
 def _evaluate(task):
-    """Return energies and forces of some supercells; a process makes its calculator once."""
+    """Return energies and forces of some supercells; each process makes the calculator only once."""
     source, numbers, cell, positions = task
     if not callable(source) or hasattr(source, "calculate"):
         calculator = source
@@ -107,7 +110,7 @@ def _evaluate(task):
 
 
 def _previous(checkpoint, key, shape):
-    """Return which supercells are done, and their energies and forces."""
+    """Return a mask of the supercells in the checkpoint, and their energies and forces."""
     if checkpoint is not None and Path(checkpoint).exists():
         try:
             with np.load(checkpoint) as file:
@@ -115,21 +118,26 @@ def _previous(checkpoint, key, shape):
                     return file["done"], file["energies"], file["forces"]
         except (OSError, ValueError, KeyError) as error:
             raise DataFileError(f"{checkpoint}: is damaged ({error}): delete it") from error
-        log.info("%s is of other supercells or another potential: all forces are computed", checkpoint)
+        log.info("%s belongs to other supercells or another potential: all forces are computed again", checkpoint)
     return np.zeros(shape[0], dtype=bool), np.zeros(shape[0]), np.zeros(shape)
 
 
 @contextlib.contextmanager
 def workers(processes: int = 1) -> Iterator[tuple[bool, Executor | None]]:
-    """Give whether this process leads, and an executor: ranks of MPI under ``mpiexec``, else processes, else None.
+    """Provide whether this process leads, and an executor for the work (None: this process).
 
-    Under ``mpiexec`` all ranks but the first serve the first one until it leaves the block, and are then given
-    ``(False, None)``: they should do nothing.
+    Under ``mpiexec`` the executor uses the MPI ranks.  All ranks except the first work for the first one until it
+    leaves its block.  They then enter the block with ``(False, None)`` and must do nothing in it.
 
     Parameters
     ----------
     processes : int, default 1
-        Worker processes where there is no ``mpiexec``.
+        Number of worker processes without ``mpiexec``.
+
+    Raises
+    ------
+    MissingComponentError
+        If mpi4py belongs to another MPI than ``mpiexec``.
     """
     if any(int(os.environ.get(name, "1")) > 1 for name in _RANKS):
         from mpi4py import MPI

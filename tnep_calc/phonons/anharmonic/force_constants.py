@@ -1,7 +1,8 @@
-"""Second- and third-order force constants from DFT forces, or from any calculator as the intermediary.
+"""Second- and third-order force constants from DFT forces, or from the forces of any calculator.
 
-A machine-learned potential that was fitted to a few supercells gives the forces of hundreds of small displacements.
-phono3py makes the displacements and turns the forces into force constants; only the forces are found here.
+A machine-learned potential that is fitted to a few supercells can predict the forces of hundreds of small
+displacements.  phono3py generates the displacements and computes force constants from the forces.  This module computes
+the forces.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 
 from ...errors import DataFileError, InputError
 from ...io.files import atomic_output
-from ...io.supercells import bare_structure, empty_folder, require_phono3py, supercell_matrix
+from ...io.phonopy_files import load_phono3py
+from ...io.supercells import bare_structure, require_phono3py, supercell_matrix
 from .evaluation import evaluate_supercells
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ log = logging.getLogger(__name__)
 DISPLACEMENTS = ("systematic", "random")
 SOLVERS = ("fd", "symfc")
 FC2, FC3, STRUCTURE, EVALUATED = "fc2.hdf5", "fc3.hdf5", "phono3py.yaml", "phono3py_mlp_eval_dataset.yaml"
-"""Names of the files, which phono3py's own commands read."""
+"""Names of the files, which phono3py's commands read."""
 
 
 def force_constants(
@@ -51,27 +53,28 @@ def force_constants(
     Parameters
     ----------
     source : Phono3py or ase.Atoms
-        Structure, with forces if there is no `calculator` (see :func:`tnep_calc.io.supercells.read_supercells`); of
-        ``Atoms``, a unit cell, the `supercell` must be given.
+        Structure, with forces if there is no `calculator` (see :func:`tnep_calc.io.supercells.read_supercells`).
+        ``Atoms`` is a unit cell and needs `supercell`.
     calculator : ASE calculator, or callable that makes one, optional
-        Gives the forces of newly displaced supercells.  None: the forces of `source` are used.
+        Calculator of the forces of newly displaced supercells. Default: the forces of `source` are used.
     supercell, fc2_supercell : sequence of int, shape (1,), (3,) or (3, 3), optional
-        Supercell matrices of `source` if it is ``Atoms``; that for fc2 may be larger.
+        Supercell matrices of `source` if it is ``Atoms``. That of fc2 may be larger.
     displacements : {"systematic", "random"}
-        Single and pair displacements that symmetry needs, or all atoms in random directions; always plus and minus.
+        Displacements of single atoms and pairs that symmetry requires, or of all atoms in random directions. All
+        displacements are made with both signs.
     number : int, optional
-        Pairs of random supercells, so that twice as many are evaluated.
+        Number of pairs (plus and minus) of random supercells.
     amplitude : float, default 0.01, in Å
         Length of the displacement of an atom.
     seed : int, default 0
         Seed of the random displacements.
     solver : {"fd", "symfc"}, optional
-        Finite differences with symmetries imposed by symfc's projector, or symfc's fit.  None: ``"fd"`` for systematic
-        displacements, ``"symfc"`` for others.
+        Finite differences with symmetries imposed by symfc's projector, or symfc's fit.  Default: ``"fd"`` for
+        systematic displacements, ``"symfc"`` for random ones.
     cutoff : float, optional, in Å
-        Largest distance of a pair in fc3; None: all pairs of the supercell.
+        Largest distance of a pair in fc3. Default: all pairs of the supercell.
     executor, checkpoint, identity
-        As of :func:`tnep_calc.phonons.anharmonic.evaluation.evaluate_supercells`.
+        As in :func:`.evaluation.evaluate_supercells`.
 
     Returns
     -------
@@ -103,7 +106,7 @@ def force_constants(
 
 
 def check_options(displacements: str, number: int | None, amplitude: float, solver: str | None) -> None:
-    """Raise InputError for options of `force_constants` that are unknown or do not fit."""
+    """Raise InputError for options of :func:`force_constants` that are unknown or do not fit together."""
     if displacements not in DISPLACEMENTS:
         raise InputError(f"displacements must be {' or '.join(DISPLACEMENTS)}, got '{displacements}'")
     if solver is not None and solver not in SOLVERS:
@@ -113,13 +116,13 @@ def check_options(displacements: str, number: int | None, amplitude: float, solv
     if not amplitude > 0:
         raise InputError(f"the amplitude of the displacements must be positive, got {amplitude:g} Å")
     if (displacements == "random") != (number is not None):
-        raise InputError("random displacements need their number, and systematic ones have none")
+        raise InputError("give the number of supercells for random displacements, but not for systematic ones")
     if number is not None and number < 1:
         raise InputError(f"the number of random pairs must be at least 1, got {number}")
 
 
 def with_fc2_supercell(source: Phono3py, matrix) -> Phono3py:
-    """Return the structure and data with another supercell for fc2; None: that of fc3, without data of its own."""
+    """Return the structure and data of fc3 with another supercell for fc2; None: that of fc3."""
     same = matrix is None
     result = _copy(source, None if same else supercell_matrix(matrix))
     result.dataset = copy.deepcopy(source.dataset)
@@ -161,16 +164,16 @@ def _evaluate(result: Phono3py, calculator, executor, checkpoint, identity) -> N
     """Set the forces and energies of all displaced supercells."""
     cells = result.supercells_with_displacements
     wanted = [k for k, cell in enumerate(cells) if cell is not None]
-    log.info("%d supercells of %d atoms are evaluated", len(wanted), len(result.supercell))
+    log.info("computing the forces of %d supercells of %d atoms", len(wanted), len(result.supercell))
     energies, forces = evaluate_supercells([cells[k] for k in wanted], calculator, executor, checkpoint, identity)
-    # Pairs beyond the cutoff are not evaluated; phono3py wants a row of zeros for each of them.
+    # pairs beyond the cutoff are not evaluated; phono3py expects zeros for each of them
     all_forces, all_energies = np.zeros((len(cells), *forces.shape[1:])), np.zeros(len(cells))
     all_forces[wanted], all_energies[wanted] = forces, energies
     result.forces = all_forces
     result.supercell_energies = [float(energy) for energy in all_energies]
     if result.phonon_supercell_matrix is not None:
         cells = result.phonon_supercells_with_displacements
-        log.info("%d supercells of %d atoms for fc2 are evaluated", len(cells), len(result.phonon_supercell))
+        log.info("computing the forces of %d supercells of %d atoms for fc2", len(cells), len(result.phonon_supercell))
         energies, forces = evaluate_supercells(
             cells, calculator, executor, None if checkpoint is None else _for_fc2(checkpoint), identity
         )
@@ -184,7 +187,7 @@ def _for_fc2(checkpoint) -> Path:
 
 
 def _solve(result: Phono3py, solver, cutoff) -> None:
-    """Turn displacements and forces into force constants, as the command ``phono3py`` does."""
+    """Compute force constants from displacements and forces, as the command ``phono3py`` does."""
     from phono3py.cui.load import compute_force_constants_from_datasets
 
     pairs = "first_atoms" in result.dataset
@@ -193,6 +196,8 @@ def _solve(result: Phono3py, solver, cutoff) -> None:
         raise InputError("finite differences need systematic displacements: use symfc for these")
     log.info("force constants by %s", "finite differences" if solver == "fd" else "symfc")
     try:
+        if not pairs:
+            _check_number(result, cutoff)
         compute_force_constants_from_datasets(
             result,
             fc_calculator=None if solver == "fd" else "symfc",
@@ -201,20 +206,43 @@ def _solve(result: Phono3py, solver, cutoff) -> None:
         )
     except (RuntimeError, AssertionError, np.linalg.LinAlgError) as error:
         reason = str(error) or "symfc finds no basis for this supercell: try a larger one"
-        raise InputError(f"there are no force constants from these displacements: {reason}") from error
+        raise InputError(f"force constants cannot be computed from these displacements: {reason}") from error
+
+
+def _check_number(result: Phono3py, cutoff) -> None:
+    """Raise InputError if there are fewer equations than independent force constants.
+
+    A supercell of N atoms has 3 N - 3 independent forces. The sum of the forces of displacements u and -u has no fc2,
+    their difference no fc3.
+    """
+    from symfc import Symfc
+    from symfc.utils.utils import SymfcAtoms
+
+    cell = result.supercell
+    atoms = SymfcAtoms(cell=cell.cell, scaled_positions=cell.scaled_positions, numbers=cell.numbers)
+    sizes = Symfc(atoms, cutoff=None if cutoff is None else {3: cutoff}, log_level=0).estimate_basis_size(max_order=3)
+    moves = np.round(np.asarray(result.dataset["displacements"]).reshape(len(result.dataset["displacements"]), -1), 6)
+    different = len({min(row.tobytes(), (0.0 - row).tobytes()) for row in moves + 0.0})
+    equations, unknown = 3 * len(cell) - 3, sizes[2] + sizes[3]
+    if len(moves) * equations < unknown or different * equations < sizes[3]:
+        raise InputError(
+            f"{len(moves)} displaced supercells of {len(cell)} atoms are too few for about {unknown} independent force "
+            f"constants: give at least {-(-unknown // equations)} with different displacements, or a cutoff"
+        )
 
 
 def write_force_constants(result: Phono3py, folder, evaluated: bool = True) -> list[Path]:
-    """Write the files that phono3py's commands read, and return their names.
+    """Write the files that phono3py's commands read, and return their paths.
 
     Parameters
     ----------
     result : Phono3py
         With fc2 and fc3.
     folder : path
-        Gets ``fc2.hdf5``, ``fc3.hdf5``, ``phono3py.yaml`` (structure and NAC parameters).
+        Folder for ``fc2.hdf5``, ``fc3.hdf5`` and ``phono3py.yaml`` (structure and parameters of the non-analytic term).
+        Existing files are replaced.
     evaluated : bool, default True
-        Write the displacements and forces too, as ``phono3py_mlp_eval_dataset.yaml``.
+        Whether to write displacements and forces too, as ``phono3py_mlp_eval_dataset.yaml``.
     """
     from phono3py.file_IO import write_fc2_to_hdf5, write_fc3_to_hdf5
 
@@ -256,23 +284,15 @@ def read_force_constants(folder) -> Phono3py:
         If phono3py is not installed.
     """
     require_phono3py()
-    import phono3py
-
     folder = Path(folder).resolve()
     for name in (STRUCTURE, FC2, FC3):
         if not (folder / name).is_file():
-            raise DataFileError(f"{folder / name}: no such file: 'tnep fc' or phono3py writes it")
-    try:
-        with empty_folder():
-            return phono3py.load(
-                folder / STRUCTURE, fc2_filename=folder / FC2, fc3_filename=folder / FC3, produce_fc=False, log_level=0
-            )
-    except Exception as error:  # phono3py and its parsers raise whatever their parts raise
-        raise DataFileError(f"{folder}: its force constants cannot be used ({error})") from error
+            raise DataFileError(f"{folder / name}: no such file; write it with 'tnep fc' or phono3py")
+    return load_phono3py(folder / STRUCTURE, fc2_filename=folder / FC2, fc3_filename=folder / FC3, produce_fc=False)
 
 
 def relative_difference(values: np.ndarray, reference: np.ndarray) -> float:
-    """Return the root mean square of the difference over that of the reference.
+    """Return the root mean square of the difference, relative to that of the reference.
 
     Examples
     --------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import os
 import re
 import sys
@@ -18,9 +19,9 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from ...errors import InputError, MissingComponentError, ModelFileError
-from ...io.files import COMPRESSED, atomic_output, read_bytes
+from ...io.files import COMPRESSED, atomic_output, read_bytes, read_text, reading
 from ...io.supercells import SupercellData
-from .progress import Progress
+from ...progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +29,14 @@ REMEDY = (
     'pip install scikit-build-core "cmake<4" ninja pybind11 nanobind setuptools_scm cmeel-eigen, then '
     "CMAKE_PREFIX_PATH=SITE_PACKAGES/cmeel.prefix pip install --no-build-isolation pypolymlp"
 )
-"""How to install pypolymlp, of which there are no wheels."""
+"""Commands that install pypolymlp, which has no wheels."""
 
 VOIGT = [0, 1, 2, 4, 5, 3]
-"""Components of pypolymlp's virial (eV, xx yy zz xy yz zx; it is called stress there) in ASE's order."""
+"""Indices of pypolymlp's virial (called stress there; eV, xx yy zz xy yz zx) in ASE's order."""
 
 
 def require_pypolymlp() -> None:
-    """Raise MissingComponentError, with the remedy, if pypolymlp is not installed."""
+    """Raise MissingComponentError, with the commands to install it, if pypolymlp is not installed."""
     try:
         import pypolymlp  # noqa: F401
     except ImportError as error:
@@ -44,13 +45,13 @@ def require_pypolymlp() -> None:
 
 @contextlib.contextmanager
 def _same_print_options() -> Iterator[None]:
-    """Keep numpy's print options, which pypolymlp sets for the whole process."""
+    """Restore numpy's print options, which pypolymlp changes for the whole process."""
     with np.printoptions():
         yield
 
 
 def is_polymlp(path) -> bool:
-    """Tell whether a file is a potential of pypolymlp (``polymlp.yaml``, or ``phono3py.pmlp`` of phono3py 3)."""
+    """Return whether a file is a potential of pypolymlp (``polymlp.yaml``, or ``phono3py.pmlp`` of phono3py 3)."""
     path = Path(path)
     name = path.stem if path.suffix.lower() in COMPRESSED else path.name
     if not name.lower().endswith((".yaml", ".pmlp", ".lammps")):
@@ -65,26 +66,24 @@ def load_polymlp(path) -> Any:
     Parameters
     ----------
     path : path
-        ``polymlp.yaml``, or ``phono3py.pmlp`` as phono3py 3 wrote it (also the text format of early versions), possibly
+        ``polymlp.yaml``, or ``phono3py.pmlp`` of phono3py 3 (also in the text format of early versions), possibly
         compressed.
 
     Raises
     ------
     ModelFileError
-        If the file is no potential of pypolymlp.
+        If the file is not a potential of pypolymlp.
     MissingComponentError
         If pypolymlp is not installed.
     """
     require_pypolymlp()
     from pypolymlp.mlp_dev.pypolymlp import Pypolymlp
 
-    content = read_bytes(path)
-    try:
-        with _same_print_options():
-            potential = Pypolymlp()
-            potential.load_mlp(io.StringIO(content.decode()))
-    except Exception as error:  # the parser raises whatever its parts raise
-        raise ModelFileError(f"{path}: is not a potential that pypolymlp reads ({error})") from error
+    content = read_text(path)
+    what = "a potential that pypolymlp reads"
+    with reading(path, what, ModelFileError, caught=(Exception,)), _same_print_options():
+        potential = Pypolymlp()
+        potential.load_mlp(io.StringIO(content))
     return potential
 
 
@@ -99,12 +98,12 @@ def default_parameters() -> dict[str, Any]:
 
 
 def polymlp_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all parameters of pypolymlp, those of `given` replaced.
+    """Return all parameters of pypolymlp, with those of `given` instead of the defaults.
 
     Raises
     ------
     InputError
-        If a name is unknown or a value is not of the kind of the default.
+        If a name is unknown, or a value has the wrong type or length.
 
     Examples
     --------
@@ -121,23 +120,37 @@ def polymlp_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
             if name != "gtinv_maxl" and len(value) != len(default):
                 raise InputError(f"parameter '{name}' of pypolymlp needs {len(default)} numbers, got {list(value)}")
             kinds = [type(default[min(k, len(default) - 1)]) for k in range(len(value))]
-            parameters[name] = tuple(kind(number) for kind, number in zip(kinds, value, strict=True))
+            parameters[name] = tuple(_converted(name, x, kind) for kind, x in zip(kinds, value, strict=True))
         elif name == "atom_energies":
-            parameters[name] = None if value is None else dict(value)
+            if not (value is None or isinstance(value, Mapping)):
+                raise InputError(f"parameter '{name}' of pypolymlp must be a mapping of element to eV, got {value!r}")
+            parameters[name] = None if value is None else {k: _converted(name, x, float) for k, x in value.items()}
         else:
-            parameters[name] = type(default)(value)
+            parameters[name] = _converted(name, value, type(default))
     return parameters
 
 
+def _converted(name: str, value: Any, kind: type) -> Any:
+    """Return a value as a bool, int, float or str; InputError if it is not one, or changes by that."""
+    try:
+        converted = kind(value)
+        same = converted == value or kind is float
+    except (TypeError, ValueError, OverflowError):
+        same = False
+    if not same or kind is float and not math.isfinite(converted):
+        raise InputError(f"parameter '{name}' of pypolymlp must be of type {kind.__name__}, got {value!r}")
+    return converted
+
+
 class _FitProgress:
-    """Turns lines like ``Structures: 20 / 80`` of pypolymlp's output into lines of progress."""
+    """Log progress from lines such as ``Structures: 20 / 80`` in pypolymlp's output."""
 
     def __init__(self):
         self._progress: Progress | None = None
         self._done = 0
 
     def __call__(self, line: str) -> None:
-        """Take a line; it is printed before the work on its structures begins."""
+        """Process a line of output, which is printed before the work on its structures begins."""
         match = re.match(r"Structures:\s+(\d+)\s*/\s*(\d+)", line)
         if match is None:
             return
@@ -150,7 +163,7 @@ class _FitProgress:
 
 @contextlib.contextmanager
 def _output_lines(take: Callable[[str], None]) -> Iterator[None]:
-    """Hand what is printed meanwhile, also by compiled code, to a function line by line."""
+    """Pass lines that are printed within a block, also by compiled code, to a function."""
     sys.stdout.flush()
     keep, (reading, writing) = os.dup(1), os.pipe()
     os.dup2(writing, 1)
@@ -172,19 +185,20 @@ def _output_lines(take: Callable[[str], None]) -> Iterator[None]:
 
 
 def train_polymlp(data: SupercellData, train, test, path, parameters: Mapping[str, Any] | None = None) -> Any:
-    """Fit a polynomial potential and write it; the fit is phono3py's, and its work is pypolymlp's.
+    """Fit a polynomial potential with pypolymlp, as phono3py does, and write it to a file.
 
-    The regularisation with the smallest error on the test supercells is kept, so that error is a little optimistic.
+    The regularisation with the smallest error on the test supercells is chosen, so that this error is slightly too
+    small.
 
     Parameters
     ----------
     data : SupercellData
     train, test : sequence of int
-        Which of the supercells are fitted, and which choose the regularisation.
+        Indices of the supercells for the fit, and for the choice of the regularisation.
     path : path
-        File to write, ``polymlp.yaml``.
+        File to write, usually ``polymlp.yaml``.
     parameters : mapping, optional
-        Of pypolymlp, by name, see :func:`polymlp_parameters`.
+        Parameters of pypolymlp by name (:func:`polymlp_parameters`).
 
     Returns
     -------
@@ -216,28 +230,31 @@ def train_polymlp(data: SupercellData, train, test, path, parameters: Mapping[st
 class PolymlpCalculator(Calculator):
     """ASE calculator of a polynomial potential of pypolymlp.
 
-    Gives ``energy`` and ``free_energy`` (eV), ``forces`` (eV/Å) and ``stress`` (eV/Å³, ASE's sign and order).
+    Its properties are ``energy`` and ``free_energy`` (eV), ``forces`` (eV/Å) and ``stress`` (eV/Å³, ASE's sign and
+    order).
 
     Parameters
     ----------
     potential : path or Pypolymlp
-        A file that :func:`load_polymlp` reads, or what it returned.
+        File of a potential, or the result of :func:`load_polymlp`.
     **kwargs
         Passed to ASE's ``Calculator``.
 
     Attributes
     ----------
     elements : tuple of str
+        Chemical symbols of the potential.
     cutoff : float, in Å
+        Largest cutoff of the potential.
 
     Raises
     ------
     ModelFileError
-        If the file is no potential of pypolymlp.
+        If the file is not a potential of pypolymlp.
     MissingComponentError
         If pypolymlp is not installed.
     InputError
-        When evaluated, for an element that the potential does not know, or a structure that is not periodic.
+        During evaluation, if an element is not one of the potential, or the structure is not periodic.
 
     Examples
     --------
@@ -260,7 +277,7 @@ class PolymlpCalculator(Calculator):
         self.cutoff = max(float(part.model.cutoff) for part in loaded.parameters)
 
     def calculate(self, atoms: Atoms | None = None, properties=("energy",), system_changes=tuple(all_changes)):
-        """Evaluate everything at once."""
+        """Compute all properties."""
         super().calculate(atoms, properties, system_changes)
         from pypolymlp.core.data_format import PolymlpStructure
 

@@ -1,4 +1,4 @@
-"""Potentials by their files, as something that worker processes can make a calculator from."""
+"""Potentials given by their files, from which worker processes can make calculators."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ ROLES = ("polymlp", "energy", "enthalpy", "calculator")
 
 @dataclass(frozen=True)
 class Potential:
-    """A potential that gives forces; calling it makes an ASE calculator.
+    """A potential, which can be pickled; calling it makes an ASE calculator.
 
     Attributes
     ----------
     role : str
-        ``"polymlp"``: a file of pypolymlp; ``"energy"`` or ``"enthalpy"``: a model of this package, as the arguments of
-        :class:`tnep_calc.TNEPCalculator`; ``"calculator"``: a class or function of any package, ``"module:name"``.
+        ``"polymlp"``: a file of pypolymlp; ``"energy"`` or ``"enthalpy"``: a model for that argument of
+        :class:`tnep_calc.TNEPCalculator`; ``"calculator"``: a class or function of any package.
     source : str
-        File, or ``"module:name"``.
+        File, or ``"module:name"`` of the class or function.
 
     Examples
     --------
@@ -35,7 +35,7 @@ class Potential:
     source: str
 
     def __call__(self):
-        """Return the ASE calculator."""
+        """Return a new ASE calculator; InputError if that of ``"module:name"`` cannot be made."""
         if self.role == "polymlp":
             return PolymlpCalculator(self.source)
         if self.role == "calculator":
@@ -53,21 +53,21 @@ class Potential:
 
     @property
     def identity(self) -> str:
-        """Text that is the same only for the same potential: the SHA-256 of the file, or the name of the calculator."""
+        """Text that identifies the potential: the SHA-256 of the file, or ``"module:name"``."""
         return self.source if self.role == "calculator" else sha256(self.source)
 
 
 def potential_of_file(path) -> Potential:
-    """Return the potential of a file: of pypolymlp, or a model of this package (``nep.txt`` or artifact).
+    """Return the potential of a file of pypolymlp, or of a model of this package (``nep.txt`` or artifact).
 
     Raises
     ------
     InputError
-        If there is no such file.
+        If the file does not exist.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; the potential is polymlp, nep, none, or a file")
+        raise InputError(f"{path}: no such file; the potential must be polymlp, nep, none, or a file")
     if is_polymlp(path):
         return Potential("polymlp", str(path))
     from ...artifact import is_artifact, load_artifact

@@ -1,1 +1,1 @@
-"""GPUMD's evolution strategy (SNES) in its training folders."""
+"""GPUMD's separable natural evolution strategy (SNES) in its training folders."""

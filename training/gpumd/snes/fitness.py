@@ -1,7 +1,8 @@
-"""Errors of a population on GPUMD training structures: by species, and over all structures."""
+"""Errors of a population on GPUMD training structures, for each species and for all structures."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from tnep_calc.conventions import GPUMD_ORDER, STRAIN_ORDER, to_six
 from tnep_calc.device import CPU
 from tnep_calc.io.gpumd.nep_in import NepInput
 from tnep_calc.io.gpumd.xyz import GpumdFrame
+from tnep_calc.progress import Progress
 
 from ...common.store import Storage
 from ...nep.edges import EdgeFinder
@@ -22,10 +24,12 @@ from ...nep.moments import Moments, assemble, moment_numbers
 from ...nep.parts import chunks_of
 from .parameters import ParameterOrder
 
-_BYTES = 4  # of a number
+log = logging.getLogger(__name__)
+
+_BYTES = 4  # per number
 _TOGETHER, _WITH_FORCES = 8, 80
-"""Individuals that are predicted at a time.  Few have sums that stay in a cache; forces, whose moments of pairs are
-much larger than the sums, are read once for many."""
+"""Individuals that are predicted at a time, without and with forces.  The sums of a few individuals stay in a cache.
+The pair moments of forces are much larger than these sums, so they are read once for many individuals."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,11 @@ class _Chunk:
     load : callable
         Returns the moments of the structures, valid until those of the next chunk are loaded.
     targets : dict of Tensor
-        By name of the prediction; rows as the prediction has them.
+        By name of the prediction, with the same rows.
     known : Tensor of bool, shape (n_structures,)
         Structures with a virial.
     structure : Tensor, shape (rows,)
-        Structure of each row of a target of atoms (forces, or all targets with ``atomic_v``).
+        Structure of each row of an atomic target (forces, or all targets with ``atomic_v``).
     counts, weights : Tensor, shape (n_structures,)
         Numbers of atoms, weights.
     force_weights : Tensor, shape (n_atoms, 1), or None
@@ -59,14 +63,14 @@ class _Chunk:
     members: Tensor
 
     def to(self, device: torch.device) -> _Chunk:
-        """Return the same on a device."""
+        """Return the chunk on a device."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         moved: dict[str, Any] = {name: x.to(device) for name, x in values.items() if isinstance(x, Tensor)}
         return replace(self, targets={name: x.to(device) for name, x in self.targets.items()}, **moved)
 
 
-def deal(frames: Sequence[GpumdFrame], size: int) -> list[list[int]]:
-    """Return the structures of each batch: sorted by energy per atom where there are energies, dealt in turn."""
+def deal_batches(frames: Sequence[GpumdFrame], size: int) -> list[list[int]]:
+    """Return the structures of each batch: sorted by energy per atom if all have energies, then dealt in turn."""
     order = list(range(len(frames)))
     energies = [f.structure.energy / len(f) for f in frames if f.structure.energy is not None]
     if len(energies) == len(frames):
@@ -78,11 +82,11 @@ def deal(frames: Sequence[GpumdFrame], size: int) -> list[list[int]]:
 class Fitness:
     """Errors of individuals on batches of structures, computed on the device of the layout's model.
 
-    Individuals come from the CPU, and errors go back there.
+    Individuals are given on the CPU, and errors are returned there.
 
-    Errors are per atom for energies, virials, dipoles and polarizabilities.  A structure's squared errors count with
-    the square of its weight, those of off-diagonal components with the square of ``lambda_shear``.  The mean error of
-    the energies is taken off: the output bias can always do that.
+    Errors are per atom for energies, virials, dipoles and polarizabilities.  Squared errors are multiplied by the
+    square of the structure's weight, and for off-diagonal components by the square of ``lambda_shear``.  The mean error
+    of the energies is subtracted, as a shift of the output bias removes it.
 
     Parameters
     ----------
@@ -90,7 +94,7 @@ class Fitness:
     options : NepInput
     frames : sequence of GpumdFrame
     memory_gb : float
-        Largest size of the moments in memory in GB (in that of the GPU, with one); what is more is streamed.
+        Largest size in GB of the moments in memory (of the GPU, if one is used); what exceeds it is streamed.
     scratch : str or path, optional
         Folder of the temporary file; None = the system's.
 
@@ -103,7 +107,7 @@ class Fitness:
     terms : dict of str to float
         Weight of each error in the loss, by name of the prediction.
     wanted : list of str
-        What is predicted: all with a weight, and the energy, whose error shifts the output bias.
+        Predicted quantities: all with a weight, and the energy, whose mean error shifts the output bias.
     batches : list of list of int
         Structures of each batch.
     """
@@ -124,7 +128,7 @@ class Fitness:
             if any(frame.structure.virial is not None for frame in frames):
                 self.terms["virial"] = options.lambda_v
         self.wanted = [name for name, weight in self.terms.items() if weight > 0 or name == "energy"]
-        self.batches = deal(frames, options.batch)
+        self.batches = deal_batches(frames, options.batch)
         self._together = _WITH_FORCES if "forces" in self.wanted else _TOGETHER
         self.device = layout.model.device
         self.storage = Storage(memory_gb, scratch, self.device)
@@ -143,6 +147,7 @@ class Fitness:
         for s in structures:
             self.storage.check(s, _BYTES * moment_numbers(finder(s), basis, **of_moments) / 1e9)
         limit = self.storage.block_gb * 1e9 / _BYTES
+        progress = Progress(log, "structures prepared", len(structures))
 
         def make(chosen, edges):
             def compute(edges=None):
@@ -152,6 +157,7 @@ class Fitness:
             moments = compute(edges)
             largest = zip(self.max_neighbors, moments.max_neighbors, strict=True)
             self.max_neighbors = tuple(max(pair) for pair in largest)
+            progress.advance(len(chosen))
             return self._chunk([frames[k] for k in chosen], self.storage.keep(moments, compute))
 
         return [
@@ -210,8 +216,8 @@ class Fitness:
     def find_q_scaler(self, value: float) -> Tensor:
         """Return ``1 / (max - min)`` of each descriptor component over all atoms, with every parameter at `value`.
 
-        A component that is the same for all atoms (to single precision) cannot be scaled so, and GPUMD's formula has
-        no answer for it; its scale is 1 here.
+        GPUMD's formula is infinite for a component that is the same for all atoms (to single precision); its scale is 1
+        here.
         """
         model, layout = self.layout.model, self.layout
         model.scaling = layout.scaling(torch.ones(model.dim, device=CPU))
@@ -227,20 +233,20 @@ class Fitness:
     def errors(
         self, individuals: Tensor, batches: Sequence[int], weighted: bool = True
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Return root mean square errors by species, and the mean error of the energies that was taken off.
+        """Return root mean square errors by species, and the mean error of the energies that was subtracted.
 
         Parameters
         ----------
         individuals : Tensor, shape (population, n_parameters)
         batches : sequence of int
-            Batches to take together.
+            Batches that are evaluated together.
         weighted : bool, default True
             Apply weights of structures and components.
 
         Returns
         -------
         rmse : dict of Tensor, shape (population, T + 1)
-            By name of the prediction; 0 where no structure counts.
+            By name of the prediction; the last column is over all structures.  0 where there are no structures.
         shift : Tensor, shape (population,)
             Mean error of the energy per atom (0 for other models).
         """
@@ -276,7 +282,7 @@ class Fitness:
         Returns
         -------
         dict of Tensor
-            By name, as :meth:`tnep_calc.training.nep.model.NepOnMoments.predict`; with ``atomic_v`` those of atoms.
+            By name, as in :meth:`tnep_calc.training.nep.model.NepOnMoments.predict`; atomic ones with ``atomic_v``.
         """
         self.layout.model.scaling = self.layout.scaling(self.q_scaler)
         vectors = self.layout.to_model(individual[None]).to(self.device)
@@ -297,7 +303,7 @@ class Fitness:
     def _errors(self, vectors, data):
         """Return prediction minus target; energies are already per atom.
 
-        Totals are float64, and so are their differences, which may be small beside them.
+        Totals are float64, and so are the differences, which may be much smaller than the totals.
         """
         errors = {
             name: value - data.targets[name].to(value.dtype) for name, value in self._predict(vectors, data).items()

@@ -1,4 +1,4 @@
-"""GPUMD's flat parameter vector: order, species labels, and the ways to the moments model and to ``nep.txt``."""
+"""GPUMD's flat parameter vector: order, species labels, and conversion to the moments model and to ``nep.txt``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ParameterOrder:
     ----------
     config : ModelConfig
     device : torch.device, default the CPU
-        Of the moments model; parameter vectors are on the CPU.
+        Device of the moments model; parameter vectors are on the CPU.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class ParameterOrder:
     n_networks : int
         Number of parameters of the networks, which come before the coefficients.
     labels : Tensor of int64, shape (n_parameters,)
-        Species of the centre that a parameter belongs to; T (their number) for output biases.
+        Species of the centre that each parameter belongs to; the number of species, T, for output biases.
     """
 
     def __init__(self, config: ModelConfig, device: torch.device = CPU):
@@ -77,11 +77,11 @@ class ParameterOrder:
 
     @property
     def bias(self) -> int:
-        """Place of the output bias that matters: of the energy, or of the scalar network."""
+        """Index of the output bias that matters: that of the energy, or of the scalar network."""
         return int(self._places["b1"][-1])
 
     def places_in(self, other: ParameterOrder) -> np.ndarray:
-        """Return the places of these parameters among those of the same architecture with more species.
+        """Return the indices of these parameters in the vector of the same architecture with more species.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class ParameterOrder:
         return vectors[..., self._order] * self._sign.to(vectors.dtype)
 
     def scaling(self, q_scaler: Tensor) -> Scaling:
-        """Return the scaling with which the moments model has exactly GPUMD's definitions."""
+        """Return the scaling with which the moments model follows GPUMD's definitions exactly."""
         t, n, k = len(self.config.species), self.model.basis.n_radial, self.model.basis.angular_shape[0]
         eye = torch.eye(max(n, k), dtype=torch.float64, device=q_scaler.device)
         return Scaling(
@@ -119,7 +119,7 @@ class ParameterOrder:
     def to_nep(
         self, vector: Tensor, q_scaler: Tensor, max_neighbors: tuple[int, int], zbl: ZBL | None = None
     ) -> NepParameters:
-        """Return the parameters of a ``nep.txt`` (version 4), number for number."""
+        """Return the vector as the parameters of a ``nep.txt`` (version 4); the numbers are unchanged."""
         c = self.config
         blocks = {name: vector.detach()[places].to(torch.float64).numpy() for name, places in self._places.items()}
         return NepParameters(

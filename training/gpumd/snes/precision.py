@@ -1,4 +1,4 @@
-"""How far the predictions of the evolution strategy, in single precision, are from those of its ``nep.txt``."""
+"""Compare the single-precision predictions of the evolution strategy with those of its ``nep.txt``."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from .trainer import SnesTrainer
 
 
 def snes_rounding(trainer: SnesTrainer) -> dict[str, float]:
-    """Return what single precision adds to the errors of the elite, by the name of the error.
+    """Return the rounding error of single precision for the elite, by name of the prediction.
 
-    Structures that are trained on, at most 20, are predicted as in training, and by the reference model in double
-    precision.
+    At most 20 training structures are predicted as in training, and by the reference model in double precision.
 
     Returns
     -------
     dict of str to float
-        Root mean square of the differences as a share of the RMSE on the same structures; NaN without targets.
+        Root mean square of the differences divided by the RMSE on the same structures; NaN without targets.
     """
     names, options, parameters = trainer.fitness.wanted, trainer.options, trainer.parameters()
     differences, errors = ({name: [] for name in names} for _ in range(2))  # type: ignore[var-annotated]

@@ -1,9 +1,11 @@
 """The evolution strategy in a GPUMD training folder, with GPUMD's definitions and files.
 
-What differs from GPUMD 5.6, and why: rows of ``*_train.out`` are in the order of ``train.xyz`` also with several
-batches, as those who read both need it; targets of atoms follow their structures into the batches; a descriptor
-component that is the same for all atoms has the scale 1 instead of an infinite one; the seed is fixed, and a run that
-was stopped goes on exactly, descriptor scaling and generation included.
+Differences from GPUMD 5.6:
+
+* Rows of ``*_train.out`` are in the order of ``train.xyz`` also with several batches, so they can be compared.
+* Atomic targets are assigned to batches together with their structures.
+* A descriptor component that is the same for all atoms has the scale 1 instead of an infinite one.
+* The seed is fixed, and a run that was stopped resumes exactly, including descriptor scaling and generation.
 """
 
 from __future__ import annotations
@@ -26,16 +28,16 @@ from .trainer import SnesTrainer, fingerprint
 
 log = logging.getLogger(__name__)
 
-_TRAIN_TABLES = 1000  # generations between renewals of *_train.out
+_TRAIN_TABLES = 1000  # generations between updates of *_train.out
 
 
 def check_snes(folder: Folder, run: RunOptions) -> None:
-    """Look for all that keeps the evolution strategy from training in a folder, before it starts.
+    """Raise if the evolution strategy cannot train in a folder; nothing is written.
 
     Raises
     ------
     InputError
-        If ``nep.in`` or ``train.xyz`` ask for what it cannot do, or our checkpoint is that of another run.
+        If ``nep.in`` or ``train.xyz`` need something that is not supported, or our checkpoint is that of another run.
     ModelFileError, DataFileError
         If a file to start from does not fit.
     """
@@ -43,23 +45,23 @@ def check_snes(folder: Folder, run: RunOptions) -> None:
     if run.start is not None:
         raise InputError(
             f"--start {run.start}: only with the gradient engine; the evolution strategy starts from means and widths: "
-            f"those of {RESTART} in the folder, or, for some species of a model, of the files of fine_tune in nep.in"
+            f"those of {RESTART} in the folder, or those of the files that fine_tune in nep.in names"
         )
     if run.restart or not (path / CHECKPOINT).exists():
-        find_start(folder, anew=run.restart)
+        find_start(folder, restart=run.restart)
     else:
         load_matching(path / CHECKPOINT, fingerprint(options, _targets(folder)))
 
 
 def _targets(folder):
-    """Return the structures to train on, without the repulsion."""
+    """Return the training structures, with targets without the ZBL repulsion."""
     return folder.train if folder.zbl is None else without_zbl(folder.train, folder.options, folder.zbl)
 
 
 def train_snes(folder: Folder, run: RunOptions) -> None:
-    """Train by the evolution strategy; goes on from our checkpoint, else starts as :func:`find_start` says.
+    """Train by the evolution strategy; resumes from our checkpoint, or starts from the result of :func:`find_start`.
 
-    What cannot be is refused before, by :func:`check_snes`.
+    :func:`check_snes` must have passed before.
     """
     options, checkpoint = folder.options, folder.path / CHECKPOINT
     start = Start() if checkpoint.exists() else find_start(folder)
@@ -95,13 +97,13 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
         save_checkpoint(checkpoint, fitting.state())
 
     if not checkpoint.exists():
-        save()  # from here on, a killed run resumes by itself
+        save()  # from here on, a killed run can resume
     run_steps(fitting, options.output_interval, options.output_interval, _Fitting.write, save)
     log_rounding(snes_rounding(trainer), "--engine gradient computes in float64", folder.name_in_log)
 
 
 class _Fitting:
-    """A run in a folder, as :func:`tnep_calc.training.common.loop.run_steps` takes it; its steps are generations."""
+    """A run in a folder for :func:`tnep_calc.training.common.loop.run_steps`; its steps are generations."""
 
     report_due = False  # before the first generation there is no best individual
 
@@ -121,7 +123,7 @@ class _Fitting:
 
     @property
     def progress(self) -> str:
-        """Generations that are done, for the log."""
+        """Number of generations done, as text for the log."""
         return f"{self.step} of {self.total_steps} generations"
 
     @property
@@ -136,7 +138,7 @@ class _Fitting:
             _keep(self.folder, self.trainer, self.trainer.parameters(self.folder.zbl))
 
     def report(self) -> None:
-        """Find the errors of the best individual."""
+        """Compute the errors of the best individual."""
         self._errors = self.trainer.train_errors()
 
     def write(self) -> None:
@@ -149,20 +151,20 @@ class _Fitting:
             folder.write_train(parameters)
 
     def state(self) -> dict[str, Any]:
-        """Return all that is needed to resume exactly."""
+        """Return everything that is needed to resume exactly."""
         return {**self.trainer.state(), "loss_rows": self.folder.loss_rows(), "seconds": self.seconds}
 
     def restore(self, path: Path) -> None:
-        """Resume from a checkpoint; errors as :func:`tnep_calc.training.common.checkpoint.load_matching`."""
+        """Resume from a checkpoint; see :func:`tnep_calc.training.common.checkpoint.load_matching` for the errors."""
         state = load_matching(path, self.trainer.fingerprint)
         self.trainer.load_state(state)
         self.folder.trim_loss(state["loss_rows"])
         self.seconds = state["seconds"]
-        log.info("going on from %s after %s", path, self.progress)
+        log.info("resuming from %s after %s", path, self.progress)
 
 
 def _report_start(folder, start):
-    """Say what a run that begins does not take from ``nep.in``, and which parameters do not or hardly learn."""
+    """Log which keywords of ``nep.in`` a new run does not use, and which parameters are not trained."""
     options, nep_in = folder.options, folder.path / "nep.in"
     idle = []
     if start.distribution is not None:
@@ -177,15 +179,15 @@ def _report_start(folder, start):
     present = {symbol for frame in folder.train for symbol in frame.structure.symbols}
     if options.fine_tune and (absent := [s for s in options.species if s not in present]):
         log.warning(
-            "%s: no structure of train.xyz has %s: their parameters follow the regularisation alone, away from "
-            "the model of fine_tune; leave these species out",
+            "%s: no structure of train.xyz has %s: regularisation alone changes the parameters of these species, away "
+            "from the model of fine_tune; leave these species out",
             nep_in,
             " ".join(absent),
         )
 
 
 def _keep(folder, trainer, parameters):
-    """Keep a copy of the model, and of the distribution if ``save_potential`` says so."""
+    """Keep a copy of the model, and of the distribution if the third value of ``save_potential`` is 1."""
     path = folder.keep_copy(trainer.generation, parameters)
     if folder.options.save_potential[2]:
         write_restart(path.with_suffix(".restart"), trainer.snes.mu.numpy(), trainer.snes.sigma.numpy())

@@ -1,4 +1,4 @@
-"""Where the evolution strategy starts from: a search distribution, and the descriptor scaling that belongs to it."""
+"""Start of the evolution strategy: a search distribution, and the descriptor scaling that belongs to it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from .parameters import ParameterOrder
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins with; what is None the trainer draws or finds.
+    """Start of a run; the trainer draws or computes what is None.
 
     Attributes
     ----------
     path : Path or None
-        The ``nep.restart`` that the distribution is of.
+        The ``nep.restart`` with the distribution.
     distribution : tuple of two ndarray, shape (n_parameters,), or None
         Means and widths.
     q_scaler : ndarray, shape (dim,), or None
+        Descriptor scaling.
     """
 
     path: Path | None = None
@@ -36,61 +37,61 @@ class Start:
     def __post_init__(self):
         if self.distribution is not None and not self.distribution[1].any():
             raise DataFileError(
-                f"{self.path}: the width of every parameter is 0, so that none would change: start from another file"
+                f"{self.path}: the width of every parameter is 0, so no parameter would change: start from another file"
             )
 
 
-def find_start(folder: Folder, anew: bool = False) -> Start:
-    """Return what a folder asks to start from: ``nep.restart``, or some species of a model (``fine_tune``).
+def find_start(folder: Folder, restart: bool = False) -> Start:
+    """Return the start of a run in a folder: from ``nep.restart``, or from some species of a model (``fine_tune``).
 
     Parameters
     ----------
     folder : Folder
-    anew : bool, default False
-        Leave ``nep.restart`` of a previous run out of account.
+    restart : bool, default False
+        Ignore the ``nep.restart`` of a previous run.
 
     Raises
     ------
     InputError
         If ``nep.in`` does not fit the files it names.
     ModelFileError, DataFileError
-        If one of these cannot be read.
+        If one of these files cannot be read.
     """
     options, path = folder.options, folder.path / RESTART
     if options.fine_tune:
-        return _fine_tuned(folder, anew)
-    if anew or not path.exists():
+        return _fine_tuned(folder, restart)
+    if restart or not path.exists():
         return Start(q_scaler=_imported(folder))
     return Start(path, read_restart(path, options.n_parameters), _imported(folder))
 
 
 def _imported(folder):
-    """Return the descriptor scaling to import, None if there is none."""
+    """Return the descriptor scaling of ``import_q_scaler``, None without this keyword."""
     path, options = folder.path / NEP, folder.options
     if not options.import_q_scaler:
         return None
     q_scaler = read_nep(path).q_scaler
     if len(q_scaler) != options.dim:
         raise ModelFileError(
-            f"{path}: nep.in asks for {options.dim} descriptor components, the file has "
-            f"{len(q_scaler)}: its q_scaler cannot be imported"
+            f"{path}: expected {options.dim} descriptor components as in nep.in, found {len(q_scaler)}: its q_scaler "
+            "cannot be imported"
         )
     return q_scaler
 
 
-def _fine_tuned(folder: Folder, anew: bool) -> Start:
-    """Return the start that ``fine_tune`` describes, as GPUMD does it.
+def _fine_tuned(folder: Folder, fresh: bool) -> Start:
+    """Return the start that ``fine_tune`` describes, with GPUMD's meaning.
 
-    Means and widths are those that the given ``nep.restart`` has for the species of ``nep.in``, and the descriptor
-    scaling is that of the given ``nep.txt``; so the means predict exactly what those of the given model do.  The
-    parameters in ``nep.txt`` itself, one draw from the distribution, are not used.  Without ``train_descriptor`` (the
-    third value) the descriptor coefficients are trained too; if it is 0, their widths are 0 and they keep the means of
+    Means and widths are those of the given ``nep.restart`` for the species of ``nep.in``, and the descriptor scaling is
+    that of the given ``nep.txt``.  The means therefore predict exactly the same as those of the given model.  The
+    parameters in ``nep.txt`` itself, one draw from the distribution, are not used.  The descriptor coefficients are
+    trained unless ``train_descriptor`` (the third value) is 0; then their widths are 0 and they keep the means of
     ``nep.restart``.
 
     Sources: https://gpumd.org/nep/input_parameters/fine_tune.html (the architecture must be repeated in ``nep.in``);
     import_q_scaler.html there and pull request 1605 of GPUMD (the scaling is taken over); pull request 1295 (the
-    coefficients are trained by default since January 2026, before they were fixed).  GPUMD before pull request 1599
-    kept the angular coefficients in any case.
+    coefficients are trained by default since January 2026; before, they were fixed).  GPUMD before pull request 1599
+    always kept the angular coefficients.
     """
     nep_in, options = folder.path / "nep.in", folder.options
     model, restart = (folder.path / name for name in options.fine_tune[:2])
@@ -99,10 +100,10 @@ def _fine_tuned(folder: Folder, anew: bool) -> Start:
             raise InputError(f"{path}: the run writes its result there; copy the file to start from to another name")
     if options.import_q_scaler:
         raise InputError(f"{nep_in}: fine_tune takes the descriptor scaling of {model}; remove 'import_q_scaler'")
-    if not anew and (folder.path / RESTART).exists():
+    if not fresh and (folder.path / RESTART).exists():
         raise InputError(
-            f"{folder.path / RESTART} exists, but fine_tune of nep.in asks to start from {restart}: use --restart for "
-            "that, or go on from the former with 'import_q_scaler 1' in the place of fine_tune"
+            f"{folder.path / RESTART} exists, but fine_tune of nep.in starts from {restart}: use --restart to start "
+            "there, or resume from the existing file with 'import_q_scaler 1' in place of fine_tune"
         )
     parameters = read_nep(model)
     _check_model(parameters, model, folder)
@@ -124,10 +125,10 @@ def _fine_tuned(folder: Folder, anew: bool) -> Start:
 
 
 def _check_model(p: NepParameters, path: Path, folder: Folder) -> None:
-    """Raise if the architecture or the species of ``nep.in`` are not those of a model."""
+    """Raise if the architecture of ``nep.in`` is not that of a model, or the model lacks a species."""
     options, nep_in = folder.options, folder.path / "nep.in"
     if p.version != 4:
-        raise ModelFileError(f"{path}: expected a model of version 4, as a nep.restart is of one, found nep{p.version}")
+        raise ModelFileError(f"{path}: expected a model of version 4, like its nep.restart, found nep{p.version}")
     missing = [s for s in options.species if s not in p.species]
     if missing:
         raise InputError(
@@ -145,7 +146,7 @@ def _check_model(p: NepParameters, path: Path, folder: Folder) -> None:
 
 
 def _header(kind, cutoffs, n_max, basis_size, l_max, neurons, zbl):
-    """Return the architecture in words, by keyword of ``nep.in``, with the digits that a ``nep.txt`` has."""
+    """Return the architecture as text, by keyword of ``nep.in``, with as many digits as in a ``nep.txt``."""
     numbers = {
         "cutoff": np.ravel(cutoffs),
         "n_max": n_max,

@@ -1,8 +1,8 @@
 """Separable natural evolution strategy (SNES) with GPUMD's definitions.
 
 Schaul, Glasmachers and Schmidhuber, GECCO 2011, p. 845; per-species ranking as in Song et al., Nat. Commun. 15, 10208
-(2024).  The population is ranked once for every species, by the losses of the structures that have it, and a
-parameter moves by the ranking of its own species; output biases follow the ranking over all structures.
+(2024).  The population is ranked for every species, by the losses of the structures that have the species.  A parameter
+is updated by the ranking of its species, an output bias by the ranking over all structures.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def sigma_rate(n: int) -> float:
 class SNES:
     """Search distribution: independent normal distributions with means mu and widths sigma.
 
-    It is always on the CPU, so that a seed gives the same populations wherever their losses are computed.
+    It is always on the CPU, so a seed gives the same populations whatever device computes the losses.
 
     Parameters
     ----------
@@ -107,10 +107,10 @@ class SNES:
         self.sigma = (self.sigma * torch.exp(self._rate * gradient_sigma)).clamp(max=1.0)
 
     def state(self) -> dict[str, Any]:
-        """Return what is needed to go on exactly."""
+        """Return everything that is needed to resume exactly."""
         return {"mu": self.mu, "sigma": self.sigma, "generator": self.generator.get_state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a state."""
+        """Resume from a state that :meth:`state` has returned."""
         self.mu, self.sigma = state["mu"], state["sigma"]
         self.generator.set_state(state["generator"])

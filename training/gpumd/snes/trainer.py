@@ -1,4 +1,4 @@
-"""Training by the evolution strategy, generation by generation as GPUMD's ``nep`` program does it."""
+"""Training by the evolution strategy, generation by generation as in GPUMD's ``nep`` program."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tnep_calc.io.gpumd.training_output import parity_tables, table_errors
 from tnep_calc.io.gpumd.xyz import GpumdFrame
 
 from ...common.checkpoint import hash_of_data, hash_of_settings, load_matching
-from ...common.memory import room_in_memory
+from ...common.memory import memory_errors_explained
 from ..folder import labelled_structures
 from ..keywords import model_config
 from ..reference import evaluate
@@ -31,7 +31,7 @@ from .strategy import SNES
 log = logging.getLogger(__name__)
 
 DEFAULT_SEED = 0
-"""Seed where ``nep.in`` has none; GPUMD takes the clock."""
+"""Seed if ``nep.in`` has none; GPUMD uses the time."""
 _ROOM = "lower --memory, so that more of the moments are streamed"  # for a GPU that is full
 _SMALLER = "use a smaller population or 'batch' in nep.in"
 _RESULT = ("generation", "prediction", "output_interval", "output_descriptor", "save_potential", "given")
@@ -44,9 +44,9 @@ class Elite:
     Attributes
     ----------
     vector : Tensor, shape (n_parameters,)
-        Of a potential, the output bias takes off the mean error of the energies.
+        Parameters; for a potential, the output bias removes the mean error of the energies.
     total, l1, l2 : float
-        Its loss over all structures of the batch, and the two parts of regularisation.
+        Its loss over all structures of the batch, and the two regularisation terms.
     """
 
     vector: Tensor
@@ -61,7 +61,7 @@ def seed_of(options: NepInput) -> int:
 
 
 def fingerprint(options: NepInput, frames: Sequence[GpumdFrame]) -> dict[str, str]:
-    """Return hashes of what makes a run another one: ``nep.in`` (but for its length and outputs), and data."""
+    """Return hashes that identify a run: of ``nep.in`` without its length and outputs, and of the data."""
     content = {name: value for name, value in asdict(options).items() if name not in _RESULT}
     settings = [content, {"engine": "snes", "seed": seed_of(options)}]
     return {"nep.in": hash_of_settings(settings), "train.xyz": hash_of_data(labelled_structures(frames))}
@@ -76,15 +76,15 @@ class SnesTrainer:
     frames : sequence of GpumdFrame
         Training structures, with targets.
     start : tuple of two ndarray, shape (n_parameters,), optional
-        Means and widths to start from (``nep.restart``).
+        Initial means and widths (``nep.restart``).  Default: random means, and the width ``sigma0``.
     q_scaler : ndarray, shape (dim,), optional
-        Descriptor scaling to use instead of finding it (``import_q_scaler``).
+        Descriptor scaling (``import_q_scaler``).  Default: computed from the data.
     memory_gb : float, default 4.0
-        Largest size of the precomputed moments in memory in GB (in that of the GPU, with one); what is more is
-        streamed from a temporary file, or computed again in every generation where the disk is full.
+        Largest size in GB of the precomputed moments in memory (of the GPU, if one is used).  What exceeds it is
+        streamed from a temporary file, or recomputed in every generation if the disk is full.
     device : str, default "cpu"
         Where the losses of the population are computed; see ``device`` of
-        :class:`tnep_calc.training.nep.config.OptimizerConfig`.  All that is drawn, and the state, is on the CPU.
+        :class:`tnep_calc.training.nep.config.OptimizerConfig`.  Random numbers and the state are on the CPU.
     scratch : str or path, optional
         Folder of the temporary file; None = the system's.
 
@@ -95,10 +95,10 @@ class SnesTrainer:
     generation : int
         Generations done.
     elite : Elite
-        Of the last generation; before the first one, the means with all losses zero.
+        Best individual of the last generation; before the first one, the means with zero losses.
     """
 
-    @room_in_memory(_ROOM, _SMALLER)
+    @memory_errors_explained(_ROOM, _SMALLER)
     def __init__(
         self,
         options: NepInput,
@@ -130,12 +130,12 @@ class SnesTrainer:
         """Whether all generations are done."""
         return self.generation >= self.options.generation
 
-    @room_in_memory(_ROOM, _SMALLER)
+    @memory_errors_explained(_ROOM, _SMALLER)
     def step(self) -> None:
         """Do one generation.
 
-        In the first one only the descriptor scaling is found: all errors count as zero, so that the distribution
-        moves by the regularisation alone.
+        The first generation only determines the descriptor scaling.  Its errors count as zero, so only the
+        regularisation moves the distribution.
         """
         options, fitness = self.options, self.fitness
         lambda_1, lambda_2 = options.regularisation
@@ -157,7 +157,7 @@ class SnesTrainer:
             vector, float(losses[best, -1]), lambda_1 * float(l1[best, -1]), lambda_2 * float(l2[best, -1])
         )
         if not torch.isfinite(losses[best, -1]):
-            raise InputError(f"every loss of generation {self.generation} is not finite: check the targets")
+            raise InputError(f"no loss of generation {self.generation} is finite: check the targets")
         self.snes.tell(s, losses)
         self.generation += 1
 
@@ -166,11 +166,11 @@ class SnesTrainer:
         n = len(self.fitness.batches)
         return list(range(n)) if self.options.full_batch else [self.generation % n]
 
-    @room_in_memory(_ROOM, _SMALLER)
+    @memory_errors_explained(_ROOM, _SMALLER)
     def train_errors(self) -> list[float]:
-        """Return unweighted errors of the elite on the batch of its generation, as ``loss.out`` has them.
+        """Return unweighted errors of the elite on the batch of its generation, for ``loss.out``.
 
-        Errors of zero weight, which no generation needs, come from the reference model (0 without any target).
+        Errors of quantities without a weight come from the reference model; they are 0 without any target.
         """
         n = len(self.fitness.batches)
         batches = list(range(n)) if self.options.full_batch else [(self.generation - 1) % n]
@@ -188,7 +188,7 @@ class SnesTrainer:
         return self.layout.to_nep(self.elite.vector, self.fitness.q_scaler, self.fitness.max_neighbors, zbl)
 
     def state(self) -> dict[str, Any]:
-        """Return all that is needed to go on exactly as if nothing had happened."""
+        """Return everything that is needed to resume exactly."""
         return {
             "fingerprint": self.fingerprint,
             "generation": self.generation,
@@ -199,11 +199,11 @@ class SnesTrainer:
         }
 
     def restore(self, path: Path) -> None:
-        """Load the state of a checkpoint; errors as of :func:`tnep_calc.training.common.checkpoint.load_matching`."""
+        """Load a checkpoint; see :func:`tnep_calc.training.common.checkpoint.load_matching` for the errors."""
         self.load_state(load_matching(path, self.fingerprint))
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state` has returned."""
+        """Resume from a state that :meth:`state` has returned."""
         self.generation = state["generation"]
         self.snes.restore(state["snes"])
         self.fitness.q_scaler, self._imported = state["q_scaler"], state["imported"]

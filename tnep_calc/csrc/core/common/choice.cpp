@@ -1,4 +1,4 @@
-// The choice of the instruction set.
+// Choice of the instruction set.
 #include "core/common/choice.h"
 
 #include <cstdlib>
@@ -32,7 +32,8 @@ const char* instruction_set() {
   }
   if (!best)
     throw std::invalid_argument(std::string("TNEP_SIMD must name an instruction set of this processor (generic, avx2 "
-                                            "or avx512), got '") + wanted + "'");
+                                            "or avx512), got '") +
+                                wanted + "'");
   return best;
 }
 

@@ -1,4 +1,4 @@
-// The instruction set in use, chosen once for all kernels, and the entry of it out of one per set.
+// The instruction set in use, chosen once for all kernels, and the selection of its entry points.
 #pragma once
 
 #include <cstring>
@@ -8,8 +8,8 @@
 
 namespace tnep {
 
-// "generic", "avx2" or "avx512": the most capable one of the processor.  The environment variable TNEP_SIMD overrides
-// the choice (throws std::invalid_argument if the processor lacks that set or the name is unknown).
+// "generic", "avx2" or "avx512": the most capable set of the processor.  The environment variable TNEP_SIMD overrides
+// the choice; throws std::invalid_argument if the processor lacks that set or the name is unknown.
 const char* instruction_set();
 
 template <class T>
@@ -18,7 +18,7 @@ struct OfSet {
   T entry;  // a pointer
 };
 
-// Throws std::invalid_argument if there is none.
+// The entry for the instruction set in use; throws std::invalid_argument if there is none.
 template <class T>
 T chosen(std::initializer_list<OfSet<T>> all) {
   const char* name = instruction_set();

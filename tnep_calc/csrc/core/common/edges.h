@@ -1,5 +1,5 @@
-// From the edges of one centre to slots: those inside the cutoff, by species.  Edges come as vectors, or as positions
-// with a list of neighbours (then the vectors exist in registers only).
+// Sorts the edges of one centre into slots: those within the cutoff, grouped by species.  Edges are given as vectors,
+// or as positions with a list of neighbours (in this case the vectors exist only in registers).
 #pragma once
 
 #include "core/common/graph.h"
@@ -9,7 +9,7 @@ TNEP_BEGIN
 
 constexpr int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Where the neighbours of one centre go, species by species.
+// The arrays that receive the neighbours of one centre, one range of slots for each species.
 template <class R>
 struct Slots {
   int n_species;
@@ -19,21 +19,21 @@ struct Slots {
   R *x, *y, *z;     // [slots], A, neighbour minus centre
 };
 
-// Edge k of a centre: vector to the neighbour, its atom and species.
+// One edge of a centre: vector to the neighbour (A), its atom index and species.
 struct Edge {
   double x, y, z;
   int32_t atom, species;
 };
 
 #if defined(__AVX512F__)
-// The same for eight edges.
+// Eight edges.
 struct EightEdges {
   __m512d x, y, z;
   __m256i atom, species;
 };
 #endif
 
-// Edges as vectors.
+// Reads edges that are given as vectors.
 struct VectorSource {
   const Edges& e;
   bool one_species;
@@ -45,7 +45,7 @@ struct VectorSource {
   }
 
 #if defined(__AVX512F__)
-  // Edges k .. k + count - 1 (count <= 8); what the other lanes hold is not defined.
+  // Edges k .. k + count - 1 (count <= 8); the other lanes are undefined.
   TNEP_HD EightEdges get_eight(int64_t k, int count) const {
     const double* v = e.vectors + 3 * k;
     __m512d a, b, c;
@@ -80,7 +80,7 @@ struct VectorSource {
 #endif
 };
 
-// Edges as positions and a list.
+// Reads edges that are given as positions and a list.
 struct ListSource {
   const Edges& e;
   double center[3];
@@ -103,7 +103,7 @@ struct ListSource {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(copy), out.atom);
       j = copy;
     }
-    // Rows of four numbers become columns of eight: 0 4 | 1 5 | 2 6 | 3 7, then two rounds of interleaving.
+    // Transpose eight rows of four numbers: load the pairs of rows 0 4 | 1 5 | 2 6 | 3 7, then interleave twice.
     const auto pair = [&](int i) TNEP_LAMBDA {
       const __m512d low = _mm512_castpd256_pd512(_mm256_loadu_pd(&e.rows[j[i]].x));
       return _mm512_insertf64x4(low, _mm256_loadu_pd(&e.rows[j[i + 4]].x), 1);
@@ -122,7 +122,7 @@ struct ListSource {
 #endif
 };
 
-// Put edges [begin, end) that are inside the cutoff of their species into its slots, one by one.
+// Write those of the edges [begin, end) that are within the cutoff of their species to its slots, one by one.
 template <class Source, class R>
 TNEP_HD void sort_one_by_one(const Source& source, int64_t begin, int64_t end, Slots<R>& w) {
   R *const x = w.x, *const y = w.y, *const z = w.z;
@@ -141,7 +141,7 @@ TNEP_HD void sort_one_by_one(const Source& source, int64_t begin, int64_t end, S
 }
 
 #if defined(__AVX512F__)
-// The lanes that `packing` names, at p.
+// Store the lanes of v in the order given by `packing` at p.
 TNEP_HD void store_packed(float* p, __m256i packing, __m512d v) {
   _mm256_storeu_ps(p, _mm256_permutevar8x32_ps(_mm512_cvtpd_ps(v), packing));
 }
@@ -149,7 +149,7 @@ TNEP_HD void store_packed(double* p, __m256i packing, __m512d v) {
   _mm512_storeu_pd(p, _mm512_permutexvar_pd(_mm512_cvtepi32_epi64(packing), v));
 }
 
-// The same, eight at a time, for Species = w.n_species <= 8.
+// The same as sort_one_by_one, eight edges at a time, for Species = w.n_species <= 8.
 template <int Species, class Source, class R>
 TNEP_FUNCTION void sort_by_eight(const Source& source, int64_t begin, int64_t end, Slots<R>& w) {
   const __m512d limits = _mm512_loadu_pd(w.cutoff2);
@@ -159,8 +159,8 @@ TNEP_FUNCTION void sort_by_eight(const Source& source, int64_t begin, int64_t en
   TNEP_UNROLL(8)
   for (int s = 0; s < Species; s++) slot[s] = w.filled[s];
   const auto sort = [&](const EightEdges& edges, __mmask8 valid) TNEP_LAMBDA {
-    const __m512d r2 = _mm512_fmadd_pd(edges.x, edges.x, _mm512_fmadd_pd(edges.y, edges.y,
-                                                                        _mm512_mul_pd(edges.z, edges.z)));
+    const __m512d r2 =
+        _mm512_fmadd_pd(edges.x, edges.x, _mm512_fmadd_pd(edges.y, edges.y, _mm512_mul_pd(edges.z, edges.z)));
     const __m512d limit = Species == 1 ? _mm512_broadcastsd_pd(_mm512_castpd512_pd128(limits))
                                        : _mm512_permutexvar_pd(_mm512_cvtepi32_epi64(edges.species), limits);
     const __mmask8 inside = _mm512_mask_cmp_pd_mask(valid, r2, limit, _CMP_LT_OQ);
@@ -185,25 +185,33 @@ TNEP_FUNCTION void sort_by_eight(const Source& source, int64_t begin, int64_t en
 }
 #endif
 
-// Sort all edges of a centre by the fastest way there is.
+// Sort all edges of a centre with the fastest method available.
 template <class Source, class R>
 TNEP_HD void sort_edges(const Source& source, int64_t begin, int64_t end, Slots<R>& w) {
 #if defined(__AVX512F__)
   switch (w.n_species) {
-    case 1: return sort_by_eight<1>(source, begin, end, w);
-    case 2: return sort_by_eight<2>(source, begin, end, w);
-    case 3: return sort_by_eight<3>(source, begin, end, w);
-    case 4: return sort_by_eight<4>(source, begin, end, w);
-    case 5: return sort_by_eight<5>(source, begin, end, w);
-    case 6: return sort_by_eight<6>(source, begin, end, w);
-    case 7: return sort_by_eight<7>(source, begin, end, w);
-    case 8: return sort_by_eight<8>(source, begin, end, w);
+    case 1:
+      return sort_by_eight<1>(source, begin, end, w);
+    case 2:
+      return sort_by_eight<2>(source, begin, end, w);
+    case 3:
+      return sort_by_eight<3>(source, begin, end, w);
+    case 4:
+      return sort_by_eight<4>(source, begin, end, w);
+    case 5:
+      return sort_by_eight<5>(source, begin, end, w);
+    case 6:
+      return sort_by_eight<6>(source, begin, end, w);
+    case 7:
+      return sort_by_eight<7>(source, begin, end, w);
+    case 8:
+      return sort_by_eight<8>(source, begin, end, w);
   }
 #endif
   sort_one_by_one(source, begin, end, w);
 }
 
-// Whether all of [begin, end) are atoms.
+// Whether all entries [begin, end) of the list are valid atom indices.
 template <class I>
 TNEP_HD bool all_atoms(const I* list, int64_t begin, int64_t end, int64_t n_atoms) {
   const I limit = I(n_atoms);
@@ -212,14 +220,15 @@ TNEP_HD bool all_atoms(const I* list, int64_t begin, int64_t end, int64_t n_atom
   return outside == 0;
 }
 
-// Bring the edges of the centre after c closer while c is computed.  They are used once: the hint keeps them from
-// displacing atoms, tables and networks in the second cache.
+// Prefetch the memory from `from` to `to`.  The edges are used only once, so the hint keeps them from displacing atoms,
+// tables and networks in the second-level cache.
 template <class T>
 TNEP_HD void prefetch(const T* from, const T* to) {
   const char* end = reinterpret_cast<const char*>(to);
   for (const char* p = reinterpret_cast<const char*>(from); p < end; p += 64) __builtin_prefetch(p, 0, 0);
 }
 
+// Prefetch the edges of the centre after c while c is being computed.
 TNEP_HD void prefetch_next(const Edges& e, int64_t c) {
   if (c + 1 >= e.n_centers) return;
   const int64_t begin = e.offsets[c + 1], end = e.offsets[c + 2];

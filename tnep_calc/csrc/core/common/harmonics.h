@@ -14,6 +14,7 @@ constexpr int kComponents = (L + 1) * (L + 1) - 1;
 constexpr int index_re(int l, int m) { return m == 0 ? l * l - 1 : l * l - 2 + 2 * m; }
 constexpr int index_im(int l, int m) { return l * l - 1 + 2 * m; }
 
+// clang-format off
 // Coefficients of z^(l-m), z^(l-m-2), ...; rows (l, m = 0..l) for l = 1..8.
 TNEP_TABLE int kZ[44][5] = {
     {1}, {1},
@@ -37,6 +38,7 @@ TNEP_TABLE double kPiC[44] = {
     15. / 1024, 105. / 8192, 315. / 4096, 315. / 8192, 3465. / 2048, 3465. / 8192, 45045. / 4096, 6435. / 8192,
     17. / 65536, 153. / 8192, 5355. / 16384, 19635. / 8192, 11781. / 32768, 153153. / 8192, 7293. / 16384,
     109395. / 8192, 109395. / 131072};
+// clang-format on
 
 constexpr int table_row(int l, int m) { return (l * (l + 1)) / 2 - 1 + m; }
 
@@ -72,7 +74,7 @@ TNEP_HD void powers(V x, V y, V* re, V* im) {
   }
 }
 
-// All components: out[s].
+// Set out[s] to all components.
 template <int L, class V>
 TNEP_HD void harmonics(V x, V y, V z, V* out) {
   V re[L + 1], im[L + 1];
@@ -93,7 +95,7 @@ TNEP_HD void harmonics(V x, V y, V z, V* out) {
   });
 }
 
-// w . grad of every component, the components taken as polynomials of independent x, y, z: out[s].
+// Set out[s] to w . grad of every component, taken as a polynomial of independent x, y, z.
 template <int L, class V>
 TNEP_HD void harmonics_along(V x, V y, V z, const V* w, V* out) {
   using R = real_of<V>;
@@ -121,7 +123,7 @@ TNEP_HD void harmonics_along(V x, V y, V z, const V* w, V* out) {
   });
 }
 
-// sum_s h[s] Z_s: value[0], and, up to Order, its gradient value[1..3] (x y z) and second derivatives
+// Set value[0] to sum_s h[s] Z_s.  Depending on Order, also set its gradient value[1..3] (x y z) and second derivatives
 // value[4..8] (xx, xy, xz, yz, zz; yy = -xx because Re and Im of (x + i y)^m are harmonic).
 template <int L, int Order, class V>
 TNEP_HD void contract(V x, V y, V z, const V* h, V* value) {

@@ -1,9 +1,9 @@
-// Markers shared by every file of core/.
+// Macros shared by all files of core/.
 #pragma once
 
 #if defined(__CUDACC__)
 #define TNEP_HD __host__ __device__ __forceinline__
-#define TNEP_LAMBDA  // a lambda is compiled for where the function around it is
+#define TNEP_LAMBDA  // a lambda is compiled for the same targets as the enclosing function
 #define TNEP_UNROLL(times) TNEP_PRAGMA(unroll times)
 #else
 #define TNEP_HD inline __attribute__((always_inline))
@@ -11,7 +11,7 @@
 #define TNEP_UNROLL(times) TNEP_PRAGMA(GCC unroll times)
 #endif
 #define TNEP_PRAGMA(text) _Pragma(#text)
-// Larger functions: compiled once per set of template arguments.  Tables of constants.
+// TNEP_FUNCTION marks larger functions, which are not inlined.  TNEP_TABLE marks tables of constants.
 #if defined(__CUDACC__)
 #define TNEP_FUNCTION __host__ __device__
 #define TNEP_TABLE static __device__ constexpr
@@ -20,13 +20,17 @@
 #define TNEP_TABLE constexpr
 #endif
 
-// Every kernel source is compiled once per instruction set.  All inline code lives in a namespace of that
-// instruction set, so that the linker can never hand AVX-512 code to a processor that lacks it.
+// Every kernel source is compiled once per instruction set.  All inline code is in a namespace named after the set, so
+// that the linker cannot use a copy with AVX-512 instructions for the code of another set.
 #ifndef TNEP_ISA
 #define TNEP_ISA portable
 #endif
-#define TNEP_BEGIN namespace tnep { namespace TNEP_ISA {
-#define TNEP_END } }
+#define TNEP_BEGIN \
+  namespace tnep { \
+  namespace TNEP_ISA {
+#define TNEP_END \
+  }              \
+  }
 
 // Call a macro with the name of every instruction set, from the least to the most capable.
 #if defined(__x86_64__)

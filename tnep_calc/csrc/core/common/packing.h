@@ -1,4 +1,4 @@
-// What the packed models of all families share.
+// Constants shared by the packed models of all families.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Fixed-width vectors of real numbers on GCC/Clang vector extensions, and the few operations they lack.
+// Fixed-width vectors of real numbers, made with the vector extensions of GCC and Clang, and the operations that those
+// lack.
 #pragma once
 
 #include <cstddef>
@@ -20,9 +21,9 @@ constexpr int kVectorBytes = 32;
 #else
 constexpr int kVectorBytes = 16;
 #endif
-// Lanes over basis functions n: few models have more than eight, so longer vectors would be half empty.
 template <class R>
 constexpr int kLanes = kVectorBytes / int(sizeof(R));
+// Lanes of vectors over basis functions n.  Few models have more than eight, so longer vectors would be half empty.
 template <class R>
 constexpr int kShortLanes = kLanes<R> > 8 ? 8 : kLanes<R>;
 
@@ -68,7 +69,7 @@ TNEP_HD void store(real_of<V>* p, V v) {
   __builtin_memcpy(p, &v, sizeof v);
 }
 
-// The first `count` lanes (1 or more, at most all), the others 0.
+// Load the first `count` >= 1 lanes (all if `count` is larger than the vector) and set the others to 0.
 template <class V>
 TNEP_HD V load_some(const real_of<V>* p, int count) {
   constexpr int W = sizeof(V) / sizeof(real_of<V>);
@@ -94,7 +95,7 @@ TNEP_HD void store_some(real_of<V>* p, V v, int count) {
   for (int i = 0; i < count; i++) p[i] = v[i];
 }
 
-// All lanes equal.  An initializer list is what compilers turn into one broadcast.
+// Vector with all lanes equal.  Compilers turn the initializer list into a single broadcast instruction.
 template <class V>
 TNEP_HD V fill(real_of<V> s) {
   constexpr int W = sizeof(V) / sizeof(s);
@@ -121,7 +122,8 @@ TNEP_HD V square_root(V v) {
   else
 #endif
 #if defined(__AVX__)
-  if constexpr (sizeof(V) == 32 && sizeof(real_of<V>) == 4) return (V)_mm256_sqrt_ps((__m256)v);
+      if constexpr (sizeof(V) == 32 && sizeof(real_of<V>) == 4)
+    return (V)_mm256_sqrt_ps((__m256)v);
   else if constexpr (sizeof(V) == 32) return (V)_mm256_sqrt_pd((__m256d)v);
   else
 #endif
@@ -163,8 +165,7 @@ TNEP_HD V interleave(V a, V b) {
   constexpr int o = High * W / 2;
   if constexpr (W == 2) return __builtin_shufflevector(a, b, o, 2 + o);
   else if constexpr (W == 4) return __builtin_shufflevector(a, b, o, 4 + o, 1 + o, 5 + o);
-  else
-    return __builtin_shufflevector(a, b, o, 8 + o, 1 + o, 9 + o, 2 + o, 10 + o, 3 + o, 11 + o);
+  else return __builtin_shufflevector(a, b, o, 8 + o, 1 + o, 9 + o, 2 + o, 10 + o, 3 + o, 11 + o);
 }
 
 // Transpose a square block: rows of `from` (stride `from_stride`) become columns of `to`.
@@ -190,7 +191,7 @@ TNEP_HD void transpose(const real_of<V>* from, size_t from_stride, real_of<V>* t
 }
 
 #if defined(__AVX2__)
-// Positions of the bits of a byte that are set, in order.
+// For every byte, the positions of its set bits in ascending order.
 struct BitTable {
   unsigned char of[256][8];
 };
@@ -203,28 +204,27 @@ constexpr BitTable make_bit_table() {
 }
 constexpr BitTable kBits = make_bit_table();
 
-// The same as a vector: what a permutation needs to move those lanes together.  (The compress instructions of AVX-512
-// take several times as long on Zen 4.)
+// The positions of the set bits as the index vector of a permutation that packs those lanes.  (The compress
+// instructions of AVX-512 are several times slower on Zen 4.)
 TNEP_HD __m256i set_bits(unsigned byte) {
   return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(kBits.of[byte])));
 }
 #endif
 
-// Append base + lane to `list` for every lane with v < limit; return the number appended.
-// Up to one vector beyond the last entry may be written.
+// Append base + lane to `list` for every lane with v < limit; return the number of entries appended.
+// Memory up to one vector beyond the last entry may be overwritten.
 template <class V>
 TNEP_HD int append_below(V v, real_of<V> limit, int32_t base, int32_t* list) {
   constexpr int W = sizeof(V) / sizeof(limit);
   unsigned below = 0;
 #if defined(__AVX512F__)
-  if constexpr (sizeof(V) == 64 && W == 8)
-    below = _mm512_cmp_pd_mask((__m512d)v, _mm512_set1_pd(limit), _CMP_LT_OQ);
-  else if constexpr (sizeof(V) == 64)
-    below = _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(limit), _CMP_LT_OQ);
+  if constexpr (sizeof(V) == 64 && W == 8) below = _mm512_cmp_pd_mask((__m512d)v, _mm512_set1_pd(limit), _CMP_LT_OQ);
+  else if constexpr (sizeof(V) == 64) below = _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(limit), _CMP_LT_OQ);
   else
 #endif
 #if defined(__AVX__)
-  if constexpr (W == 4) below = _mm256_movemask_pd(_mm256_cmp_pd((__m256d)v, _mm256_set1_pd(limit), _CMP_LT_OQ));
+      if constexpr (W == 4)
+    below = _mm256_movemask_pd(_mm256_cmp_pd((__m256d)v, _mm256_set1_pd(limit), _CMP_LT_OQ));
   else below = _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_set1_ps(limit), _CMP_LT_OQ));
 #elif defined(__SSE2__)
   if constexpr (W == 2) below = _mm_movemask_pd(_mm_cmplt_pd((__m128d)v, _mm_set1_pd(limit)));

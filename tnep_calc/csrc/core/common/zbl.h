@@ -5,8 +5,9 @@
 
 TNEP_BEGIN
 
-// Energy (half of the pair's) and its derivative with respect to r.  `p` holds inner and outer radius, then
-// four pairs of coefficient (eV A) and exponent (1/A): V = fz(r) sum_k coefficient_k exp(-exponent_k r) / r.
+// Half of the energy of the pair (eV), and its derivative with respect to r (eV/A).  `p` holds the inner and the outer
+// radius (A), then four pairs of coefficient (eV A) and exponent (1/A):
+// V = fz(r) sum_k coefficient_k exp(-exponent_k r) / r.
 template <class R>
 TNEP_HD void zbl(R r, const R* p, R& energy, R& slope) {
   constexpr R pi = R(3.14159265358979323846);
@@ -24,7 +25,7 @@ TNEP_HD void zbl(R r, const R* p, R& energy, R& slope) {
   R derivative = (screening_slope - value) * inverse;
   if (r > p[0]) {
     const R factor = pi / (p[1] - p[0]);
-    R s, c;  // half angle, measured from its middle
+    R s, c;  // of the half angle, measured from the middle of its range
     sin_cos_quarter<R>(R(0.5) * factor * (r - p[0]) - pi / R(4), s, c);
     const R fz = R(0.5) * (c - s) * (c - s);
     const R fz_slope = R(-0.5) * factor * (c - s) * (c + s);

@@ -1,8 +1,9 @@
 // Blocks of threads, for kernels written as a sequence of phases.
 //
-// A phase is block.each(n, f): f(i) for i = 0, ..., n - 1, shared among the threads of the block, then a barrier.
-// Within a phase no f(i) may read what another writes.  Control flow between phases must be the same for all threads of
-// a block. Compiled by nvcc this is CUDA; compiled by a C++ compiler it is the emulation of emulation.h.
+// A phase is block.each(n, f): the threads of the block share the calls f(0), ..., f(n - 1), and then meet at a
+// barrier. Within a phase, no f(i) may read what another f(j) writes.  Control flow between phases must be the same for
+// all threads of a block.  With nvcc, this file gives CUDA code; with a C++ compiler, it gives the emulation in
+// emulation.h.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +24,7 @@
 TNEP_BEGIN
 
 constexpr int kWarp = 32;
-constexpr int kThreads = 64;  // of a block
+constexpr int kThreads = 64;  // threads per block
 
 TNEP_END
 
@@ -43,7 +44,7 @@ struct Block {
     __syncthreads();
   }
 
-  // f(0) + ... + f(n - 1), in an order that depends on n only; every thread gets it.
+  // Return f(0) + ... + f(n - 1) to every thread; the order of the additions depends only on n.
   template <class F>
   __device__ __forceinline__ double sum(int64_t n, F&& f) const {
     double total = 0;
@@ -65,12 +66,12 @@ struct Block {
 
 TNEP_DEVICE void atomic_add(double* to, double value) { atomicAdd(to, value); }
 
-// Stop the kernel: an argument is wrong.
+// Stop the kernel if an argument is invalid.
 TNEP_DEVICE void require(bool sound) {
   if (!sound) __trap();
 }
 
-// Scratch memory of a block: shared memory if there is enough, else its part of `global`.
+// Scratch memory of a block: its part of `global`, or shared memory if `global` is null.
 TNEP_DEVICE char* scratch_of(char* global, size_t bytes) {
   extern __shared__ __align__(16) char shared[];
   return global ? global + blockIdx.x * bytes : shared;

@@ -1,8 +1,8 @@
-// Blocks of threads on the CPU: the kernels of this folder, compiled by a C++ compiler, block after block and phase
-// after phase.  The threads of a phase run in an order that TNEP_EMULATED_ORDER chooses (0 rising, 1 falling, 2 odd
-// ones first): results that depend on it show a race, for on a GPU the order is not defined.  Sums of a block are added
-// in the order in which warps add them.  What is not shown: missing memory fences between blocks, limits of registers
-// and memory.
+// Emulation of blocks of threads on the CPU, for the kernels of this folder compiled by a C++ compiler.  Blocks, and
+// the phases of a block, run in sequence.  The environment variable TNEP_EMULATED_ORDER sets the order of the threads
+// within a phase (0 ascending, 1 descending, 2 odd indices first).  Results that depend on it indicate a race, because
+// the order is undefined on a GPU.  Sums over a block are added in the same order as by warps.  The emulation does not
+// detect missing memory fences between blocks, or limits of registers and memory.
 #pragma once
 
 #include <cstdlib>
@@ -11,7 +11,7 @@
 
 TNEP_BEGIN
 
-// The block that runs.
+// State of the block that is running.
 struct Emulated {
   int64_t block = 0, blocks = 1;
   std::vector<char> shared;
@@ -70,7 +70,7 @@ inline char* scratch_of(char* global, size_t bytes) {
   return global ? global + Emulated::now().block * bytes : Emulated::now().shared.data();
 }
 
-// Run a kernel; its phases loop over their threads.
+// Run a kernel for all blocks.
 template <class Kernel>
 void emulate(int64_t blocks, size_t shared_bytes, Kernel&& kernel) {
   Emulated& now = Emulated::now();
@@ -78,7 +78,7 @@ void emulate(int64_t blocks, size_t shared_bytes, Kernel&& kernel) {
   now.order = order ? std::atoi(order) : 0;
   now.blocks = blocks;
   for (now.block = 0; now.block < blocks; now.block++) {
-    now.shared.assign(shared_bytes, char(0x7f));  // as undefined as on a GPU: large numbers
+    now.shared.assign(shared_bytes, char(0x7f));  // shared memory is undefined at first: fill it with large numbers
     kernel();
   }
 }

@@ -30,7 +30,7 @@ int components_of(Task task) {
 template <int L, class R>
 TNEP_GLOBAL site_kernel(Model<R> m, Task task, DeviceEdges e, DeviceOutputs<R> out, char* global, size_t bytes) {
   Scratch<R> s;
-  carve(m, 0, scratch_of(global, bytes), s);
+  assign_memory(m, 0, scratch_of(global, bytes), s);
   const Block block{s.reduced};
   for (int64_t c = Block::index(); c < e.n_centers; c += Block::count()) {
     const Site site = find_site(e, c, m.species);
@@ -69,7 +69,7 @@ TNEP_GLOBAL site_kernel(Model<R> m, Task task, DeviceEdges e, DeviceOutputs<R> o
       }
       continue;
     }
-    // sum_j r_a P_b, symmetric because U is invariant under rotations
+    // sum_j r_a P_b, which is symmetric because U is invariant under rotations
     double six[6];
     for (int a = 0, at = 0; a < 3; a++)
       for (int b = a; b < 3; b++, at++)
@@ -93,7 +93,7 @@ TNEP_GLOBAL site_kernel(Model<R> m, Task task, DeviceEdges e, DeviceOutputs<R> o
 template <int L, class Field, class R>
 TNEP_GLOBAL response_kernel(Model<R> m, DeviceEdges e, DeviceOutputs<R> out, char* global, size_t bytes) {
   Scratch<R> s;
-  carve(m, Field::components, scratch_of(global, bytes), s);
+  assign_memory(m, Field::components, scratch_of(global, bytes), s);
   const Block block{s.reduced};
   for (int64_t c = Block::index(); c < e.n_centers; c += Block::count()) {
     const Field field(out.field + c * out.field_stride);
@@ -101,62 +101,11 @@ TNEP_GLOBAL response_kernel(Model<R> m, DeviceEdges e, DeviceOutputs<R> out, cha
   }
 }
 
-// What the atoms at both ends of the edges get.
-template <class T>
-TNEP_GLOBAL scatter_kernel(DeviceEdges e, const T* values, int size, int stride, bool centers, bool neighbors,
-                           double* atoms) {
-  const Block block{nullptr};
-  for (int64_t c = Block::index(); c < e.n_centers; c += Block::count()) {
-    const int64_t begin = e.offsets[c], count = e.offsets[c + 1] - begin, atom = e.centers[c];
-    if (centers)
-      block.each(size, [&](int64_t k) {
-        double total = 0;
-        for (int64_t i = 0; i < count; i++) total += double(values[(begin + i) * size + k]);
-        atomic_add(atoms + atom * stride + k, total);
-      });
-    if (neighbors)
-      block.each(count * size, [&](int64_t i) {
-        const int64_t edge = begin + i / size, k = i % size;
-        atomic_add(atoms + neighbor_of(e, edge) * stride + k, -double(values[edge * size + k]));
-      });
-  }
-}
-
-// What atoms get from the edges that end there, in a fixed order: one block for kThreads atoms.
-template <class T>
-TNEP_GLOBAL gather_kernel(DeviceEdges e, const T* values, int size, int stride, const int64_t* incoming,
-                          const int64_t* starts, double* atoms) {
-  const Block block{nullptr};
-  for (int64_t first = Block::index() * kThreads; first < e.n_atoms; first += Block::count() * kThreads) {
-    const int64_t count = e.n_atoms - first < kThreads ? e.n_atoms - first : kThreads;
-    block.each(count * size, [&](int64_t i) {
-      const int64_t atom = first + i / size, k = i % size;
-      double total = 0;
-      for (int64_t at = starts[atom]; at < starts[atom + 1]; at++) total += double(values[incoming[at] * size + k]);
-      atoms[atom * stride + k] -= total;
-    });
-  }
-}
-
-// r_a P_b of every edge, as nine partials.
-template <class R>
-TNEP_GLOBAL virial_kernel(DeviceEdges e, const R* partials, double* nine) {
-  const Block block{nullptr};
-  for (int64_t c = Block::index(); c < e.n_centers; c += Block::count()) {
-    const int64_t begin = e.offsets[c], atom = e.centers[c];
-    block.each(9 * (e.offsets[c + 1] - begin), [&](int64_t i) {
-      const int64_t edge = begin + i / 9;
-      const int a = int(i % 9) / 3, b = int(i % 9) % 3;
-      nine[9 * edge + a * 3 + b] = component(e, atom, edge, a) * double(partials[3 * edge + b]);
-    });
-  }
-}
-
 template <class R>
 Plan plan(const Model<R>& m, Task task, int64_t n_centers, size_t shared_limit, int64_t most_blocks) {
   Scratch<R> s;
   Plan p;
-  p.block_bytes = carve(m, components_of(task), static_cast<char*>(nullptr), s);
+  p.block_bytes = assign_memory(m, components_of(task), static_cast<char*>(nullptr), s);
   p.shared = p.block_bytes <= shared_limit;
   p.blocks = n_centers < most_blocks ? n_centers : most_blocks;
   return p;
@@ -164,11 +113,10 @@ Plan plan(const Model<R>& m, Task task, int64_t n_centers, size_t shared_limit, 
 
 namespace {
 
-// The emulation is built for few l_max, which keeps its compilation short.
+// The emulation is built for small l_max only, to reduce compile time.
 #if !defined(TNEP_MOST_L)
 #define TNEP_MOST_L int(kMaxL)
 #endif
-constexpr int64_t kMostBlocks = int64_t(1) << 20;
 
 template <int L, class R>
 void launch(const Model<R>& m, Task task, const DeviceEdges& e, const DeviceOutputs<R>& out, const Plan& p,
@@ -215,33 +163,11 @@ void evaluate(const Model<R>& m, Task task, const DeviceEdges& e, const DeviceOu
     launch_l<TNEP_MOST_L>(m, task, e, out, p, p.shared ? nullptr : static_cast<char*>(scratch), stream);
 }
 
-template <class T>
-void scatter(const DeviceEdges& e, const T* values, int size, int stride, bool centers, const int64_t* incoming,
-             const int64_t* starts, double* atoms, void* stream) {
-  if (e.n_edges == 0) return;
-  const int64_t blocks = e.n_centers < kMostBlocks ? e.n_centers : kMostBlocks;
-  if (centers || !incoming)
-    TNEP_LAUNCH((scatter_kernel<T>), blocks, 0, stream, e, values, size, stride, centers, incoming == nullptr, atoms);
-  if (!incoming) return;
-  const int64_t groups = (e.n_atoms + kThreads - 1) / kThreads;
-  TNEP_LAUNCH((gather_kernel<T>), (groups < kMostBlocks ? groups : kMostBlocks), 0, stream, e, values, size, stride,
-              incoming, starts, atoms);
-}
-
-template <class R>
-void edge_virials(const DeviceEdges& e, const R* partials, double* nine, void* stream) {
-  if (e.n_edges == 0) return;
-  const int64_t blocks = e.n_centers < kMostBlocks ? e.n_centers : kMostBlocks;
-  TNEP_LAUNCH((virial_kernel<R>), blocks, 0, stream, e, partials, nine);
-}
-
-#define TNEP_INSTANTIATE(R)                                                                                            \
-  template Plan plan(const Model<R>&, Task, int64_t, size_t, int64_t);                                                 \
-  template void evaluate(const Model<R>&, Task, const DeviceEdges&, const DeviceOutputs<R>&, const Plan&, void*,       \
-                         void*);                                                                                       \
-  template void scatter(const DeviceEdges&, const R*, int, int, bool, const int64_t*, const int64_t*, double*, void*); \
-  template void edge_virials(const DeviceEdges&, const R*, double*, void*);
+#define TNEP_INSTANTIATE(R)                                            \
+  template Plan plan(const Model<R>&, Task, int64_t, size_t, int64_t); \
+  template void evaluate(const Model<R>&, Task, const DeviceEdges&, const DeviceOutputs<R>&, const Plan&, void*, void*);
 TNEP_INSTANTIATE(float)
 TNEP_INSTANTIATE(double)
+#undef TNEP_INSTANTIATE
 
 TNEP_END

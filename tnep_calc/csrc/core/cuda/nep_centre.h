@@ -1,11 +1,12 @@
-// One centre of a NEP or TNEP model on one block of threads: descriptor, network, derivatives by its edges.
+// One centre of a NEP or TNEP model on one block of threads: descriptor, network, derivatives with respect to edges.
 //
-// Edges are taken in tiles.  In a tile a thread has an edge where functions of one edge are computed, and a sum over
-// the edges where these are added up, always in the order of the edges: results do not depend on how threads run.
+// Edges are processed in tiles.  Where functions of single edges are computed, each thread handles an edge of the tile.
+// Where edges are summed, each thread handles one sum and adds in the order of the edges.  Results therefore do not
+// depend on the scheduling of threads.
 #pragma once
 
 #include "core/common/zbl.h"
-#include "core/cuda/block.h"
+#include "core/cuda/edges.h"
 #include "core/cuda/nep.h"
 #include "core/nep/invariants.h"
 #include "core/nep/network.h"
@@ -16,61 +17,20 @@ TNEP_BEGIN
 
 constexpr int kTile = 32;
 
-struct Site {
-  int64_t index, atom, begin;  // of the centre, of its atom, of its first edge
-  int count, species;
-};
-
-TNEP_DEVICE Site find_site(const DeviceEdges& e, int64_t c, int n_species) {
-  const int64_t atom = e.centers[c], begin = e.offsets[c];
-  const Site site = {c, atom, begin, int(e.offsets[c + 1] - begin), int(e.species[atom])};
-  require(site.species >= 0 && site.species < n_species);
-  return site;
-}
-
-template <class R>
-struct Neighbor {
-  int species;
-  R r[3], u[3], distance, inverse;  // vector, unit vector
-};
-
-TNEP_DEVICE int64_t neighbor_of(const DeviceEdges& e, int64_t edge) {
-  return e.list ? int64_t(e.list[edge]) : e.neighbors[edge];
-}
-
-TNEP_DEVICE double component(const DeviceEdges& e, int64_t atom, int64_t edge, int a) {
-  return e.list ? e.positions[3 * neighbor_of(e, edge) + a] - e.positions[3 * atom + a] : e.vectors[3 * edge + a];
-}
-
-template <class R>
-TNEP_DEVICE Neighbor<R> read_edge(const DeviceEdges& e, const Site& site, int i, int n_species) {
-  const int64_t edge = site.begin + i, j = neighbor_of(e, edge);
-  require(j >= 0 && j < e.n_atoms);
-  Neighbor<R> n;
-  n.species = int(e.species[j]);
-  require(n.species >= 0 && n.species < n_species);
-  for (int a = 0; a < 3; a++) n.r[a] = R(component(e, site.atom, edge, a));
-  const R r2 = n.r[0] * n.r[0] + n.r[1] * n.r[1] + n.r[2] * n.r[2], tiny = R(1e-24);
-  n.distance = square_root(r2 > tiny ? r2 : tiny);
-  n.inverse = R(1) / n.distance;
-  for (int a = 0; a < 3; a++) n.u[a] = n.r[a] * n.inverse;
-  return n;
-}
-
-// Scratch memory of a block.  kr2: numbers of a row of expansion coefficients, two at least.
+// Scratch memory of a block.  kr2 = expansion_row(kr) is the length of a row of expansion coefficients, at least two.
 template <class R>
 struct Scratch {
   double* reduced;
   R *q, *d_q, *scalar_d_q;     // [dim]: descriptor, dU/dq, dV/dq of the scalar network
   R *hidden, *delta, *change;  // [neurons]
   R* moments;                  // [T][kr2]
-  R *expansion, *slopes;       // [sets][T][kr2]: dU/d(fc T_k), and the expansion of its derivative by x
-  R* curvatures;               // [T][kr2]: of its second derivative
+  R *expansion, *slopes;       // [sets][T][kr2]: dU/d(fc T_k), and the expansion of the derivative with respect to x
+  R* curvatures;               // [T][kr2]: the expansion of the second derivative
   R *sums, *d_sums;            // [K][na]: angular sums A, dU/dA
   R *t_q, *t_d_q;              // [components][dim]: derivatives along pair fields
   R* t_moments;                // [components][T][kr2]
   R *t_sums, *t_d_sums;        // [components][K][na]
-  // of a tile
+  // Arrays of a tile.
   R* radial;                // [kTile][kr]
   R *terms[3], *g[3];       // [kTile][ka], [kTile][na]
   R *y, *y_change, *along;  // [kTile][K], [kTile][K], [kTile]
@@ -79,9 +39,10 @@ struct Scratch {
 
 TNEP_HD int expansion_row(int kr) { return kr > 1 ? kr : 2; }
 
-// Lay out the arrays from `base`; return the number of bytes.  `components` of a response, 0 without.
+// Lay out the arrays from `base` on; returns the number of bytes.  `components`: number of components of a response, or
+// 0.
 template <class R>
-TNEP_HD size_t carve(const Model<R>& m, int components, char* base, Scratch<R>& s) {
+TNEP_HD size_t assign_memory(const Model<R>& m, int components, char* base, Scratch<R>& s) {
   size_t used = 0;
   const auto bytes = [&](size_t count) {
     char* at = base + used;
@@ -124,7 +85,8 @@ TNEP_HD size_t carve(const Model<R>& m, int components, char* base, Scratch<R>& 
 
 enum class Radial { none, values, slopes };
 
-// Functions of the edges of a tile: g_n and its derivatives up to Order, harmonics, and fc T_k or its derivative.
+// Compute the functions of the edges of a tile: g_n and its derivatives up to Order, harmonics, and fc T_k or its
+// derivative.
 template <int L, int Order, Radial Kind, class R>
 TNEP_DEVICE_FUNCTION void tile_functions(const Block& block, const Model<R>& m, const DeviceEdges& e, const Site& site,
                                          int first, int size, const Scratch<R>& s) {
@@ -167,7 +129,7 @@ TNEP_DEVICE_FUNCTION void tile_functions(const Block& block, const Model<R>& m, 
   });
 }
 
-// moments[t][k] += sum_j radial[j][k] weight(j).
+// moments[t][k] += sum_{j of species t} radial[j][k] weight(j), for element i = t * expansion_row(kr) + k.
 template <class R, class Weight>
 TNEP_DEVICE void add_moments(const Scratch<R>& s, int size, int kr, int i, R* moments, Weight&& weight) {
   const int row = expansion_row(kr), t = i / row, k = i % row;
@@ -178,7 +140,7 @@ TNEP_DEVICE void add_moments(const Scratch<R>& s, int size, int kr, int i, R* mo
   moments[i] = total;
 }
 
-// Descriptor s.q, and the sums it is made of.
+// Compute the descriptor s.q, and the moments and angular sums.
 template <int L, class R>
 TNEP_DEVICE_FUNCTION void describe(const Block& block, const Model<R>& m, const DeviceEdges& e, const Site& site,
                                    const Scratch<R>& s) {
@@ -212,7 +174,7 @@ TNEP_DEVICE_FUNCTION void describe(const Block& block, const Model<R>& m, const 
   });
 }
 
-// U(q), and s.hidden and s.delta for its gradient.
+// Return U(q), and set s.hidden and s.delta for its gradient.
 template <class R>
 TNEP_DEVICE_FUNCTION double network_value(const Block& block, const Model<R>& m, const Net<R>& net,
                                           const Scratch<R>& s) {
@@ -234,7 +196,7 @@ TNEP_DEVICE R weighted_rows(const Model<R>& m, const Net<R>& net, const R* delta
   return total;
 }
 
-// s.d_sums from s.d_q.
+// Compute s.d_sums from s.d_q.
 template <int L, class R>
 TNEP_DEVICE_FUNCTION void sums_backward(const Block& block, const Model<R>& m, const Scratch<R>& s) {
   constexpr int K = kComponents<L>;
@@ -246,7 +208,8 @@ TNEP_DEVICE_FUNCTION void sums_backward(const Block& block, const Model<R>& m, c
   });
 }
 
-// Expansion, and that of its derivative, of species t from a derivative by the descriptor.
+// Compute the expansion for species t, and the expansion of its derivative, from the derivative with respect to the
+// descriptor.
 template <class R>
 TNEP_DEVICE void expand_radial(const Model<R>& m, const Site& site, int t, const R* d_q, R* expansion, R* slopes) {
   const R* table = m.radial_by_n + int64_t(site.species * m.species + t) * m.nr * m.kr_pad;
@@ -259,7 +222,7 @@ TNEP_DEVICE void expand_radial(const Model<R>& m, const Site& site, int t, const
   chebyshev_derivative(expansion, expansion_row(m.kr), slopes);
 }
 
-// h[d][c] = sum_n coefficients[c][n] of the d-th derivative of g_n, for edge j of a tile.
+// h[d][c] = sum_n coefficients[c][n] d^d g_n / dr^d for edge j of a tile.
 template <int L, int Order, class R>
 TNEP_DEVICE void expand_angular(const Model<R>& m, const Scratch<R>& s, const R* coefficients, int64_t j,
                                 R (*h)[kComponents<L>]) {
@@ -271,7 +234,7 @@ TNEP_DEVICE void expand_angular(const Model<R>& m, const Scratch<R>& s, const R*
     }
 }
 
-// Gradient by r_j of sum_cn coefficients[c][n] g_n(r_j) Z_c(u_j).
+// Gradient with respect to r_j of sum_cn coefficients[c][n] g_n(r_j) Z_c(u_j).
 template <int L, class R>
 TNEP_DEVICE void angular_gradient_of(const Model<R>& m, const Scratch<R>& s, const R* coefficients, int64_t j,
                                      const Neighbor<R>& n, R* gradient) {
@@ -290,7 +253,7 @@ TNEP_DEVICE void repulsion(const Model<R>& m, const Site& site, const Neighbor<R
   if (m.zbl && n.distance < m.angular_cutoffs[pair]) zbl(n.distance, m.zbl + int64_t(pair) * kPad, energy, slope);
 }
 
-// dU/dr_j of all edges of the centre from s.d_q: partials[edge][3].
+// Compute dU/dr_j of all edges of the centre from s.d_q: partials[edge][3].
 template <int L, class R>
 TNEP_DEVICE_FUNCTION void edge_gradients(const Block& block, const Model<R>& m, const DeviceEdges& e, const Site& site,
                                          const Scratch<R>& s, R* partials) {

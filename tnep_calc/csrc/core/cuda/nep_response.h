@@ -1,11 +1,13 @@
-// Gradients of dipoles and polarizabilities by the edges of one centre; the equations are in core/nep/response.h.
+// Gradients of dipoles and polarizabilities with respect to the edges of one centre, see the equations in
+// core/nep/response.h.
 #pragma once
 
 #include "core/cuda/nep_centre.h"
 
 TNEP_BEGIN
 
-// s.t_moments and s.t_sums: derivatives of the moments and angular sums along the pair fields (without their sign).
+// Compute s.t_moments and s.t_sums, the derivatives of moments and angular sums along the pair fields (without the
+// sign).
 template <int L, class Field, class R>
 TNEP_DEVICE_FUNCTION void sums_tangent(const Block& block, const Model<R>& m, const DeviceEdges& e, const Site& site,
                                        const Field& field, const Scratch<R>& s) {
@@ -39,7 +41,7 @@ TNEP_DEVICE_FUNCTION void sums_tangent(const Block& block, const Model<R>& m, co
   }
 }
 
-// s.t_q, s.t_d_q and s.t_d_sums of all components.
+// Compute s.t_q, s.t_d_q and s.t_d_sums for all components.
 template <int L, class Field, class R>
 TNEP_DEVICE_FUNCTION void descriptor_tangent(const Block& block, const Model<R>& m, const Site& site, const Net<R>& net,
                                              const Field& field, const Scratch<R>& s) {
@@ -71,7 +73,7 @@ TNEP_DEVICE_FUNCTION void descriptor_tangent(const Block& block, const Model<R>&
       for (int d = 0; d < m.dim; d++) total += net.columns[d * m.neurons_pad + i] * t_q[d];
       s.change[i] = R(-2) * s.hidden[i] * s.delta[i] * total;
     });
-    R weight = R(0);  // of the scalar site value; the sign is that of the pair field
+    R weight = R(0);  // weight of the scalar network, without the sign of the pair field
     if constexpr (Field::scalar_network) weight = field.scalar_weight(c);
     block.each(m.dim, [&](int64_t d) {
       t_d_q[d] = weighted_rows(m, net, s.change, d) - (weight != R(0) ? weight * s.scalar_d_q[d] : R(0));
@@ -88,7 +90,7 @@ TNEP_DEVICE_FUNCTION void descriptor_tangent(const Block& block, const Model<R>&
   });
 }
 
-// Add the radial part of the gradients of all components, and of the gradient and Hessian of H . X.
+// Add the radial part of the gradients of all components, and that of the gradient and Hessian of H . X.
 template <class Field, class R>
 TNEP_DEVICE void add_radial_response(const Model<R>& m, const Site& site, const Neighbor<R>& n, const Scratch<R>& s,
                                      R (*first)[3], R* gradient, R* hess) {
@@ -109,7 +111,7 @@ TNEP_DEVICE void add_radial_response(const Model<R>& m, const Site& site, const 
     return total;
   };
   R p = 0, dp = 0;
-  for (int c = 0; c <= C; c++) {  // set C is dU/dq itself
+  for (int c = 0; c <= C; c++) {  // set C is the expansion of dU/dq itself
     p = value(s.expansion + c * rows + n.species * row);
     dp = value(s.slopes + c * rows + n.species * row);
     if (c == C) break;
@@ -124,7 +126,7 @@ TNEP_DEVICE void add_radial_response(const Model<R>& m, const Site& site, const 
   for (int a = 0; a < 6; a++) hess[a] += h[a];
 }
 
-// Partials of all edges: [edge][component][displacement].
+// Compute the partials of all edges: [edge][component][displacement].
 template <int L, class Field, class R>
 TNEP_DEVICE_FUNCTION void edge_responses(const Block& block, const Model<R>& m, const DeviceEdges& e, const Site& site,
                                          const Field& field, const Scratch<R>& s, R* partials) {

@@ -1,4 +1,4 @@
-// What core/ offers for electric-enthalpy models: one entry point per real type, chosen at run time for the processor.
+// The interface of the electric-enthalpy kernels: one entry point per real type, chosen at run time for the processor.
 #pragma once
 
 #include <cstddef>
@@ -7,19 +7,19 @@
 #include "core/common/graph.h"
 #include "core/enthalpy/layout.h"
 
-
 namespace tnep {
 
-// Scalars whose gradients are wanted, at the field of the centre: sum_i of ...
+// Scalars whose gradients can be computed.  Each is the sum over the centres, at the field E of each centre, of ...
 enum Seed {
-  kSeedEnthalpy,     // e - E.p - E.a.E / 2
-  kSeedDipole,       // + component x y z: p + a.E
-  kSeedField = 4,    // E.(p + a.E)
-  kSeedPolarizability,  // + component xx xy xz yy yz zz: a
+  kSeedEnthalpy,        // e - E.p - E.a.E / 2
+  kSeedDipole,          // p + a.E; add the index of the component x y z
+  kSeedField = 4,       // E.(p + a.E)
+  kSeedPolarizability,  // a; add the index of the component xx xy xz yy yz zz
   kSeeds = kSeedPolarizability + 6
 };
 
-// 0: energies and the enthalpy at zero field; 1: dipoles, too; 2: polarizabilities, too, and all in a field.
+// The order of the derivatives with respect to the field that results need: 0 for energies and the enthalpy at zero
+// field, 1 for dipoles, 2 for polarizabilities and for everything in a field.  `wanted` is the order of the values.
 inline int needed_order(int wanted, const double* field, const int64_t* seeds, int n_seeds) {
   if (field) return 2;
   for (int i = 0; i < n_seeds; i++) {
@@ -30,23 +30,23 @@ inline int needed_order(int wanted, const double* field, const int64_t* seeds, i
 }
 
 struct EnthalpyTask {
-  double cutoff;           // A
-  const double* site;      // [T * 2]: energy (eV) and isotropic polarizability (e A^2/V) of every species
-  const double* field;     // [3] or [n_centers * 3], V/A, or null
-  int64_t field_stride;    // 0 or 3
+  double cutoff;         // A
+  const double* site;    // [T * 2]: energy (eV) and isotropic polarizability (e A^2/V) of every species
+  const double* field;   // [3] or [n_centers * 3], V/A, or null
+  int64_t field_stride;  // 0 or 3
   const int64_t* seeds;
   int n_seeds;
-  int order;               // highest derivative by the field that results need, see needed_order()
+  int order;  // see needed_order()
 };
 
-// Where results go.  The values of centres are written, unless null; the rest is added to.
+// Arrays for the results.  The values of centres are overwritten (null: not wanted); the others are added to.
 struct EnthalpyOutputs {
-  double* energies;         // [n_centers]
-  double* dipoles;          // [n_centers * 3], or null
-  double* polarizabilities; // [n_centers * 9], or null
-  double* gradients;        // [n_atoms * 4 * n_seeds]: rows x y z 0 of every seed
-  double* strain;           // [n_seeds * 9]: sum r_a dS/dr_b
-  double* virials;          // [n_atoms * 9] or null: -r_a dH/dr_b of the neighbour; the first seed must be H
+  double* energies;          // [n_centers]
+  double* dipoles;           // [n_centers * 3], or null
+  double* polarizabilities;  // [n_centers * 9], or null
+  double* gradients;         // [n_atoms * 4 * n_seeds]: a row x y z 0 for every seed
+  double* strain;            // [n_seeds * 9]: sum over edges of r_a dS/dr_b
+  double* virials;           // [n_atoms * 9] or null: -r_a dH/dr_b, at the neighbour; seed 0 must be the enthalpy
 };
 
 template <class R>
@@ -64,6 +64,7 @@ template <class R>
 EnthalpyModel<R> make_enthalpy_model(const int64_t* header, int64_t header_size, const R* parameters,
                                      int64_t n_parameters);
 
+// The kernel for the instruction set in use.
 template <class R>
 const EnthalpyKernel<R>& enthalpy_kernel();
 

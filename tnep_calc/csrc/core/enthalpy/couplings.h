@@ -1,5 +1,6 @@
-// Products of the density: B_row = sum value A_a A_b over the entries below (Gaunt coefficients <Y_a Y_b Y_c> of the
-// harmonics of tnep_calc/models/harmonics.py; the two orders of a pair are added up where l1 = l2).
+// Products of the density: B_row is the sum of value * A_a * A_b over the entries below.  The values are the Gaunt
+// coefficients <Y_a Y_b Y_c> of the harmonics of tnep_calc/models/harmonics.py.  Where l1 = l2, the entries (a, b) and
+// (b, a) are combined into one.
 #pragma once
 
 #include "core/common/macros.h"
@@ -12,8 +13,9 @@ struct Coupling {
 };
 
 constexpr int kCouplings = 101;
-constexpr int kRows1 = 2, kRows2 = 4;                  // products of l = 1 and of l = 2
-constexpr int kProducts = 3 * kRows1 + 5 * kRows2;     // rows of B
+constexpr int kRows1 = 2, kRows2 = 4;               // number of products with l = 1 and with l = 2
+constexpr int kProducts = 3 * kRows1 + 5 * kRows2;  // rows of B
+// clang-format off
 constexpr Coupling kCoupling[kCouplings] = {
     // rows 0 to 2: (1, 2) -> 1
     {1, 6, 0, -0.44721359549995793}, {1, 8, 0, -0.7745966692414834}, {2, 5, 0, 0.7745966692414834},
@@ -56,5 +58,6 @@ constexpr Coupling kCoupling[kCouplings] = {
     {10, 11, 24, 0.81649658092772603}, {12, 13, 24, 0.4216370213557839}, {13, 14, 24, 0.81649658092772603},
     {14, 15, 24, 1.0540925533894598}, {9, 11, 25, -0.66666666666666663}, {11, 11, 25, -0.5163977794943222},
     {12, 14, 25, -1.3333333333333333}, {13, 13, 25, 0.5163977794943222}, {13, 15, 25, -0.66666666666666663}};
+// clang-format on
 
 TNEP_END

@@ -1,6 +1,6 @@
-// Edges of one centre of an electric-enthalpy model: radial functions times harmonics summed over the neighbours of
-// every species, and the gradient with respect to the edge vectors.  Neighbours fill the vector lanes where the work is
-// per neighbour, the 16 components lm where neighbours are summed.
+// Edges of one centre of an electric-enthalpy model: radial functions times harmonics, summed over the neighbours of
+// each species, and the gradient with respect to the edge vectors.  Where the work is per neighbour, the vector lanes
+// hold neighbours; where neighbours are summed, they hold the 16 components lm.
 #pragma once
 
 #include "core/common/edges.h"
@@ -10,18 +10,18 @@ TNEP_BEGIN
 
 constexpr int kComponents3 = 16;  // lm for l = 0..3
 
-// Geometry and functions of one vector of edges.
-template <class R>
+// Geometry and radial functions of one edge, or of one vector of edges.
+template <class V>
 struct EdgeBlock {
-  Vec<R> x, y, z, inverse_r;  // unit vector
-  Vec<R> f[kMaxRadial], slope[kMaxRadial];
+  V x, y, z, inverse_r;  // unit vector
+  V f[kMaxRadial], slope[kMaxRadial];
 };
 
-// f_k = T_k(2 (u - 1)^2 - 1) h(u), u = r / rc, h = 1 - 28 u^6 + 48 u^7 - 21 u^8, and df_k/dr.
-template <bool Slopes, class R>
-TNEP_HD void edge_block(const R* x, const R* y, const R* z, R inverse_cutoff, int n, EdgeBlock<R>& e) {
-  using V = Vec<R>;
-  const V vx = load<V>(x), vy = load<V>(y), vz = load<V>(z);
+// Compute f_k = T_k(2 (u - 1)^2 - 1) h(u) with u = r / rc and h = 1 - 28 u^6 + 48 u^7 - 21 u^8, and, if Slopes,
+// df_k/dr.
+template <bool Slopes, class V>
+TNEP_HD void edge_block(V vx, V vy, V vz, real_of<V> inverse_cutoff, int n, EdgeBlock<V>& e) {
+  using R = real_of<V>;
   V r2 = vx * vx + vy * vy + vz * vz;
   const V tiny = fill<V>(R(1e-24)), one = fill<V>(R(1));
   r2 = r2 > tiny ? r2 : tiny;
@@ -72,7 +72,7 @@ TNEP_HD void real_harmonics(V x, V y, V z, V* out) {
   out[15] = R(kSqrt35_8) * x * (xx - R(3) * yy);
 }
 
-// Gradient of sum_lm c_lm Y_lm, the components taken as polynomials of independent x, y, z.
+// Set g to the gradient of sum_lm c_lm Y_lm, taken as a polynomial of independent x, y, z.
 template <class V>
 TNEP_HD void harmonics_gradient(V x, V y, V z, const V* c, V* g) {
   using R = real_of<V>;
@@ -88,32 +88,30 @@ TNEP_HD void harmonics_gradient(V x, V y, V z, const V* c, V* g) {
          c[12] * (R(7.5 * kSqrt7) * z * z - R(1.5 * kSqrt7)) + R(0.5) * c14 * (x * x - y * y);
 }
 
-// density[k][lm] += sum_j f[k][j] y[j][lm] for C functions.
+// density[k][lm] += sum_j f[k][j] y[j][lm] for C radial functions k.
 template <int C, class R>
 TNEP_HD void add_density(const R* f, const R* y, int count, R* density) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>, parts = kComponents3 / W;
   V acc[C][parts];
   TNEP_UNROLL(8)
-  for (int k = 0; k < C; k++)
-    TNEP_UNROLL(8)
-    for (int p = 0; p < parts; p++) acc[k][p] = load<V>(density + k * kComponents3 + p * W);
+  for (int k = 0; k < C; k++) TNEP_UNROLL(8)
+  for (int p = 0; p < parts; p++) acc[k][p] = load<V>(density + k * kComponents3 + p * W);
   for (int j = 0; j < count; j++) {
     V row[parts];
     TNEP_UNROLL(8)
     for (int p = 0; p < parts; p++) row[p] = load<V>(y + j * kComponents3 + p * W);
     TNEP_UNROLL(8)
-    for (int k = 0; k < C; k++)
-      TNEP_UNROLL(8)
-      for (int p = 0; p < parts; p++) acc[k][p] += row[p] * f[k * W + j];
+    for (int k = 0; k < C; k++) TNEP_UNROLL(8)
+    for (int p = 0; p < parts; p++) acc[k][p] += row[p] * f[k * W + j];
   }
   TNEP_UNROLL(8)
-  for (int k = 0; k < C; k++)
-    TNEP_UNROLL(8)
-    for (int p = 0; p < parts; p++) store<V>(density + k * kComponents3 + p * W, acc[k][p]);
+  for (int k = 0; k < C; k++) TNEP_UNROLL(8)
+  for (int p = 0; p < parts; p++) store<V>(density + k * kComponents3 + p * W, acc[k][p]);
 }
 
-// Densities of one centre, [species][n][lm], from its slots; `filled[t]` is the end of the slots of species t.
+// Compute the density of one centre, [species][n][lm], from its slots; `filled[t]` is the end of the slots of species
+// t.
 template <class R>
 TNEP_FUNCTION void density(const EnthalpyModel<R>& m, R inverse_cutoff, const R* x, const R* y, const R* z,
                            int slot_stride, const int32_t* filled, R* out) {
@@ -124,8 +122,8 @@ TNEP_FUNCTION void density(const EnthalpyModel<R>& m, R inverse_cutoff, const R*
   for (int i = 0; i < m.rows * kComponents3; i += W) store<V>(out + i, fill<V>(R(0)));
   for (int t = 0; t < m.species; t++) {
     for (int slot = t * slot_stride; slot < filled[t]; slot += W) {
-      EdgeBlock<R> e;
-      edge_block<false>(x + slot, y + slot, z + slot, inverse_cutoff, n, e);
+      EdgeBlock<V> e;
+      edge_block<false>(load<V>(x + slot), load<V>(y + slot), load<V>(z + slot), inverse_cutoff, n, e);
       V lanes[kComponents3];
       real_harmonics(e.x, e.y, e.z, lanes);
       R by_lane[kComponents3 * W], by_edge[kComponents3 * W];
@@ -145,9 +143,9 @@ TNEP_FUNCTION void density(const EnthalpyModel<R>& m, R inverse_cutoff, const R*
 }
 
 // Gradient of sum_k,lm d[k][lm] f_k Y_lm with respect to the edge vectors of one block.
-template <class R>
-TNEP_HD void edge_gradient(const EdgeBlock<R>& e, int n, const R* d, Vec<R>* gradient) {
-  using V = Vec<R>;
+template <class V>
+TNEP_HD void edge_gradient(const EdgeBlock<V>& e, int n, const real_of<V>* d, V* gradient) {
+  using R = real_of<V>;
   V h[kComponents3], radial[kComponents3];
   static_for<0, kComponents3 / 4>([&](auto part) TNEP_LAMBDA {
     constexpr int first = 4 * decltype(part)::value;

@@ -1,4 +1,4 @@
-// Electric-enthalpy models: blocks of centres of one species, from edges to values and gradients.
+// Values and gradients of electric-enthalpy models, computed for blocks of centres of one species.
 #pragma once
 
 #include "core/common/zbl.h"
@@ -7,9 +7,10 @@
 
 TNEP_BEGIN
 
-constexpr int kBlockCentres = 48, kBlockRows = 96;  // centres; centres times seeds
+constexpr int kBlockCentres = 48, kBlockRows = 96;  // largest number of centres; of centres times seeds
 
-// Several members take turns in the cache with every block, so that theirs are larger.
+// Number of centres in a block.  With several members, the parameters of each are loaded into the cache once per block,
+// so larger blocks are better.
 TNEP_HD int block_centres(int members, int n_seeds) {
   const int scale = members > 1 ? 4 : 1, centres = scale * kBlockCentres;
   const int most = scale * kBlockRows / (n_seeds > 1 ? n_seeds : 1) / 12 * 12;
@@ -19,23 +20,24 @@ TNEP_HD int block_centres(int members, int n_seeds) {
 // Values of a centre: energy, dipole (l = 1), trace and traceless part (l = 2) of the polarizability.
 enum Value { kEnergy, kDipole, kTrace = kDipole + 3, kTensor, kValues = kTensor + 5 };
 
-// Scratch memory: rows of a block of centres, or of one centre.
+// Scratch memory for a block of centres; the rows of most arrays are centres.
 template <class R>
 struct EnthalpyWorkspace {
-  int slot_stride;  // slots of one species and centre
-  int64_t slots;    // of one centre
+  int slot_stride;  // number of slots per centre and species
+  int64_t slots;    // number of slots per centre
   int32_t *atom, *filled;
   R *x, *y, *z;
   double* cutoff2;
   R *state, *q, *hidden1, *hidden2, *slope1, *slope2, *out;
   R *d_out, *d_hidden2, *d_hidden1, *d_q;  // [seed][centre]
-  R *density, *d_density, *d_a, *square;   // of one centre, or of all for several members; d_density of every seed
+  R *density, *d_density, *d_a, *square;   // densities: of one centre, or of the block if there are several members
   SiteSeed<R>* seeds;                      // [seed][centre]
   double* values;                          // [centre][kValues]
 };
 
 template <class R>
-inline size_t carve(const EnthalpyModel<R>& m, int n_seeds, int64_t max_edges, char* base, EnthalpyWorkspace<R>& w) {
+inline size_t assign_memory(const EnthalpyModel<R>& m, int n_seeds, int64_t max_edges, char* base,
+                            EnthalpyWorkspace<R>& w) {
   size_t used = 0;
   const auto take = [&](auto*& pointer, int64_t count) {
     using Item = __typeof__(*pointer);
@@ -72,7 +74,7 @@ inline size_t carve(const EnthalpyModel<R>& m, int n_seeds, int64_t max_edges, c
   return used;
 }
 
-// Edges of one centre inside the cutoff, by species: slots of place i of the block.
+// Sort the edges of one centre that are within the cutoff into the slots of centre i of the block, by species.
 template <class R>
 TNEP_FUNCTION void collect_edges(const EnthalpyModel<R>& m, const Edges& e, int64_t centre, int i,
                                  EnthalpyWorkspace<R>& w) {
@@ -95,7 +97,7 @@ TNEP_FUNCTION void collect_edges(const EnthalpyModel<R>& m, const Edges& e, int6
   }
 }
 
-// Distance, ZBL energy and slope of one slot.
+// ZBL energy and slope of one slot; returns the distance.
 template <class R>
 TNEP_HD R repulsion(const R* row, R x, R y, R z, R& energy, R& slope) {
   const R r = square_root(x * x + y * y + z * z);
@@ -115,8 +117,8 @@ TNEP_FUNCTION double repulsion_energy(const EnthalpyModel<R>& m, int species, in
   return total;
 }
 
-// Coefficients of a seed at a field: c[10] = energy, dipole x y z, polarizability xx xy xz yy yz zz (the entries of
-// one triangle of a symmetric matrix).
+// The scalar of a seed at a field is linear in the zero-field values of a centre.  Set c[10] to the coefficients of the
+// energy, the dipole x y z, and the polarizability xx xy xz yy yz zz.
 TNEP_HD void seed_coefficients(int seed, const double* field, double* c) {
   for (int i = 0; i < 10; i++) c[i] = 0;
   const auto quadratic = [&](double factor) {
@@ -141,7 +143,8 @@ TNEP_HD void seed_coefficients(int seed, const double* field, double* c) {
   }
 }
 
-// Components of l = 1 are (y, z, x); u.M_m.u = Y_2m of a unit vector u defines the Cartesian form of l = 2.
+// Convert the coefficients to those of l = 1 components (y, z, x) and l = 2 components, whose Cartesian matrices M_m
+// are defined by u.M_m.u = Y_2m(u) for unit vectors u.
 template <class R>
 TNEP_HD SiteSeed<R> site_seed(const double* c) {
   SiteSeed<R> s;
@@ -158,7 +161,7 @@ TNEP_HD SiteSeed<R> site_seed(const double* c) {
   return s;
 }
 
-// Add what the network of one member gives to the values of a centre.
+// Add the outputs of one member's network to the values of a centre.
 template <class R>
 TNEP_FUNCTION void add_values(const EnthalpyModel<R>& m, int order, const R* state, const R* outputs, double* values) {
   values[kEnergy] += double(outputs[8 * m.Kp]);
@@ -170,16 +173,15 @@ TNEP_FUNCTION void add_values(const EnthalpyModel<R>& m, int order, const R* sta
   for (int i = 0; i < 5; i++) values[kTensor + i] += t[i];
 }
 
-// Results of one centre, at the field.
-inline TNEP_FUNCTION void write_values(const EnthalpyTask& task, int species, const double* values,
-                                       const double* field, int64_t centre, const EnthalpyOutputs& out) {
+// Write the results of one centre at the field.
+inline TNEP_FUNCTION void write_values(const EnthalpyTask& task, int species, const double* values, const double* field,
+                                       int64_t centre, const EnthalpyOutputs& out) {
   const double *d = values + kDipole, *t = values + kTensor;
   const double trace = values[kTrace] + task.site[2 * species + 1];
   const double p[3] = {d[2], d[0], d[1]};
   const double half = 0.5 * kSqrt15, xx_yy = half * t[4], zz = 0.5 * kSqrt5 * t[2];
-  const double a[9] = {trace - zz + xx_yy, half * t[0], half * t[3],
-                       half * t[0], trace - zz - xx_yy, half * t[1],
-                       half * t[3], half * t[1], trace + 2 * zz};
+  const double a[9] = {trace - zz + xx_yy, half * t[0], half * t[3], half * t[0],   trace - zz - xx_yy,
+                       half * t[1],        half * t[3], half * t[1], trace + 2 * zz};
   double energy = values[kEnergy] + task.site[2 * species];
   for (int i = 0; i < 3; i++) {
     double induced = 0;
@@ -191,7 +193,7 @@ inline TNEP_FUNCTION void write_values(const EnthalpyTask& task, int species, co
   out.energies[centre] = energy;
 }
 
-// Gradients of all seeds by the edges of one centre, added to atoms and strain.
+// Add the gradients of all seeds with respect to the edges of one centre to the atoms, the strain and the virials.
 template <class R>
 TNEP_FUNCTION void edges_backward(const EnthalpyModel<R>& m, const EnthalpyTask& task, R inverse_cutoff, int species,
                                   int64_t centre_atom, int i, const R* d_density, const EnthalpyWorkspace<R>& w,
@@ -206,9 +208,9 @@ TNEP_FUNCTION void edges_backward(const EnthalpyModel<R>& m, const EnthalpyTask&
     const int64_t end = first + w.filled[i * m.species + t];
     for (int64_t slot = first + t * w.slot_stride; slot < end; slot += W) {
       const int count = end - slot < W ? int(end - slot) : W;
-      EdgeBlock<R> e;
-      edge_block<true>(w.x + slot, w.y + slot, w.z + slot, inverse_cutoff, n, e);
+      EdgeBlock<V> e;
       const V position[3] = {load<V>(w.x + slot), load<V>(w.y + slot), load<V>(w.z + slot)};
+      edge_block<true>(position[0], position[1], position[2], inverse_cutoff, n, e);
       for (int s = 0; s < task.n_seeds; s++) {
         V g[3];
         edge_gradient(e, n, d_density + (int64_t(s) * m.rows + t * n) * kComponents3, g);
@@ -237,7 +239,7 @@ TNEP_FUNCTION void edges_backward(const EnthalpyModel<R>& m, const EnthalpyTask&
           }
         }
         for (int a = 0; a < 3; a++) own[4 * s + a] -= total[a];
-        // Far points, which fill up the vector, have no gradient.
+        // The padding of the vector consists of points beyond the cutoff, whose gradient is zero.
         for (int a = 0; a < 3; a++)
           for (int b = 0; b < 3; b++) out.strain[9 * s + 3 * a + b] += double(sum(position[a] * g[b]));
         if (s > 0 || !out.virials) continue;
@@ -252,7 +254,8 @@ TNEP_FUNCTION void edges_backward(const EnthalpyModel<R>& m, const EnthalpyTask&
   }
 }
 
-// Outputs of the network for one member: energy and trace, weights of vectors, weights of tensors, as far as needed.
+// Compute the outputs of one member's network: energy and trace, and the weights of vectors (order > 0) and tensors
+// (order > 1).
 template <class R>
 TNEP_FUNCTION void network_outputs(const EnthalpyModel<R>& m, const SiteParameters<R>& p, int order, int count,
                                    const EnthalpyWorkspace<R>& w) {
@@ -263,8 +266,8 @@ TNEP_FUNCTION void network_outputs(const EnthalpyModel<R>& m, const SiteParamete
   product<R>(count, w.hidden2, m.Hp, m.Hp, w3, energy, m.Op, p.b3, w.out);
 }
 
-// Derivatives of one seed by the second hidden layer.  At zero field the enthalpy has only the energy, the same row for
-// all centres, and a dipole only weights of vectors.
+// Compute the derivatives of one seed with respect to the second hidden layer.  At zero field, the enthalpy depends
+// only on the energy, so the derivatives are the same for all centres, and a dipole only on the weights of vectors.
 template <class R>
 TNEP_FUNCTION void seed_backward(const EnthalpyModel<R>& m, const SiteParameters<R>& p, const EnthalpyTask& task, int s,
                                  int count, const EnthalpyWorkspace<R>& w) {
@@ -279,8 +282,9 @@ TNEP_FUNCTION void seed_backward(const EnthalpyModel<R>& m, const SiteParameters
   product<R>(count, d_out, m.Op, all ? m.Op : kVectors * m.Kp, w3_t, 0, m.Hp, nullptr, d_hidden);
 }
 
-// Centres order[0], ..., order[count - 1], all of one species.  Members share edges and densities: those of the block are
-// kept where there are several, and the derivatives by them are added up.
+// Evaluate centres order[0], ..., order[count - 1], which are all of one species.  Members share edges and densities.
+// If there are several members, the densities of the block are kept, and the derivatives with respect to them are
+// summed.
 template <class R>
 TNEP_FUNCTION void evaluate_block(const EnthalpyModel<R>& m, const EnthalpyTask& task, const Edges& e, int species,
                                   const int64_t* order, int count, const EnthalpyOutputs& out,

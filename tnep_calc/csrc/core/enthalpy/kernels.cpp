@@ -1,4 +1,4 @@
-// The electric-enthalpy kernels of one instruction set and real type: compiled once for each, see nep/kernels.cpp.
+// The electric-enthalpy kernels of one instruction set and real type; compiled once for each pair, see nep/kernels.cpp.
 #include "core/enthalpy/evaluate.h"
 
 #define TNEP_JOIN(a, b) a##b
@@ -11,10 +11,11 @@ template <class R>
 void evaluate_enthalpy(const EnthalpyModel<R>& m, const EnthalpyTask& task, const Edges& e, const int64_t* order,
                        int64_t begin, int64_t end, int64_t max_edges, const EnthalpyOutputs& out, void* memory) {
   EnthalpyWorkspace<R> w;
-  carve(m, task.n_seeds, max_edges, static_cast<char*>(memory), w);
+  assign_memory(m, task.n_seeds, max_edges, static_cast<char*>(memory), w);
   for (int t = 0; t < m.species + int(kPad); t++) w.cutoff2[t] = task.cutoff * task.cutoff;
   const int most = block_centres(m.members, task.n_seeds);
-  for (int64_t i = 0; task.order < 2 && i < int64_t(most) * m.Op; i++) w.out[i] = 0;  // weights that stay unused
+  // Below order 2, some weights are not computed but read.
+  for (int64_t i = 0; task.order < 2 && i < int64_t(most) * m.Op; i++) w.out[i] = 0;
   while (begin < end) {
     const int64_t species = e.species[e.centers[order[begin]]];
     int count = 1;
@@ -27,7 +28,7 @@ void evaluate_enthalpy(const EnthalpyModel<R>& m, const EnthalpyTask& task, cons
 template <class R>
 size_t enthalpy_workspace_bytes(const EnthalpyModel<R>& m, int n_seeds, int64_t max_edges) {
   EnthalpyWorkspace<R> w;
-  return carve(m, n_seeds, max_edges, static_cast<char*>(nullptr), w);
+  return assign_memory(m, n_seeds, max_edges, static_cast<char*>(nullptr), w);
 }
 
 extern const EnthalpyKernel<TNEP_REAL> TNEP_KERNEL;

@@ -1,26 +1,27 @@
-// The flat electric-enthalpy model that the kernels read: one int64 header and one tensor of real numbers.
+// The packed electric-enthalpy model that the kernels read: one int64 header and one tensor of real numbers.
 //
-// This file is the only description of the layout; tnep_calc/ops/enthalpy_packing.py writes it.  The model itself is
-// described in tnep_calc/models/enthalpy_sites.py, whose names are used here.
+// This file defines the layout; tnep_calc/ops/enthalpy_packing.py writes it.  The model itself is described in
+// tnep_calc/models/enthalpy/sites.py, whose names are used here.
 //
-// T species, n radial functions, F = T n rows of a density, K channels, H neurons; l = 0..3, lm = 0..15.
-// Padded sizes: Kp = K up to 16, Hp = H up to 32, Qp = those of all invariants up to 32,
-// Op = 8 Kp + 2 up to 32.
+// T is the number of species, n that of radial functions, F = T n that of rows of a density, K that of channels, H that
+// of neurons in a hidden layer; l = 0..3, lm = 0..15.
+// Padded sizes: Kp is K rounded up to a multiple of 16; Hp is H, Qp the number of invariants with their padding, and Op
+// is 8 Kp + 2, each rounded up to a multiple of 32.
 //
-// Invariants are ordered: for l = 1, 2, 3 the products A_l,k . A_l,k' with k' >= k (up to a multiple of 16 in all), then
-// blocks of Kp channels: A_0, two 4-body with l = 1, four with l = 2, three 5-body with l = 1, ten with l = 2.
-// Outputs: weights of three vectors and five tensors (blocks of Kp channels), energy, trace.
+// Order of the invariants: for l = 1, 2, 3 the products A_l,k . A_l,k' with k' >= k (padded to a multiple of 16 in
+// all), then blocks of Kp channels: A_0, two 4-body with l = 1, four with l = 2, three 5-body with l = 1, ten with l
+// = 2. Outputs: weights of three vectors and five tensors (blocks of Kp channels), energy, trace.
 //
 // A matrix of r rows and c columns (c a multiple of 32) is stored in panels: [c / 32][r][32].
-// Constants and units of the model are multiplied in: outputs are in eV, e A and e A^2/V.  A model may be the sum of
-// several members of the same sizes, for the mean of which one over their number is multiplied in, too: they share
-// neighbours and densities.  A header of version 1 ends before the number of members, which is 1.
+// The constants and units of the model are multiplied in, so that outputs are in eV, e A and e A^2/V.  A model may be
+// the mean of several members of the same sizes, which share neighbours and densities; the factor 1 / (number of
+// members) is also multiplied in.  A header of version 1 has no number of members, which is 1.
 //
 // Parameters, in this order:
-//   zbl            rows T x T x [16]   only if the header says so, see nep/layout.h
+//   zbl            rows T x T x [16]   only if the header has kEZbl = 1, see nep/layout.h
 //   for every member, for every species of the centre:
 //     contraction  4 x F x [Kp]
-//     expansion    F x K x [16]        the same coefficients, of the l of every lm
+//     expansion    F x K x [16]        the same coefficients, repeated for every lm
 //     mixing       2 x K x [Kp]        for l = 1 and 2
 //     mixing_t     2 x K x [Kp]        transposed
 //     offset       [Qp]                subtracted from the invariants
@@ -49,14 +50,14 @@ struct SiteParameters {
       *w3_t;
 };
 
-// View of a packed model; plain data, made by make_enthalpy_model().
+// View of a packed model, made by make_enthalpy_model().
 template <class R>
 struct EnthalpyModel {
   int members, species, radial, channels, hidden;
-  int rows;        // F
+  int rows;  // F
   int Kp, Hp, Qp, Op;
-  int grams;       // invariants A_l . A_l of all l, padded: where the blocks of Kp begin
-  int64_t stride;  // numbers per member and species
+  int grams;       // padded number of invariants A_l . A_l for all l, which is the index of the first block of Kp
+  int64_t stride;  // number of parameters per member and species
   const R *zbl, *sites;
 };
 

@@ -1,19 +1,10 @@
-// Electric-enthalpy models: views of packed models, and the kernels of the chosen instruction set.
+// Views of packed electric-enthalpy models.
 #include <stdexcept>
 #include <string>
 
-#include "core/common/choice.h"
-#include "core/common/macros.h"
 #include "core/enthalpy/api.h"
 
 namespace tnep {
-
-#define TNEP_DECLARE(set)                                    \
-  namespace set {                                            \
-  extern const EnthalpyKernel<float> enthalpy_kernel_float;   \
-  extern const EnthalpyKernel<double> enthalpy_kernel_double; \
-  }
-TNEP_SETS(TNEP_DECLARE)
 
 namespace {
 
@@ -23,20 +14,8 @@ int up(int64_t n, int multiple) { return int((n + multiple - 1) / multiple * mul
 
 }  // namespace
 
-#define TNEP_FLOAT(set) {#set, &set::enthalpy_kernel_float},
-#define TNEP_DOUBLE(set) {#set, &set::enthalpy_kernel_double},
-template <>
-const EnthalpyKernel<float>& enthalpy_kernel<float>() {
-  return *chosen<const EnthalpyKernel<float>*>({TNEP_SETS(TNEP_FLOAT)});
-}
-template <>
-const EnthalpyKernel<double>& enthalpy_kernel<double>() {
-  return *chosen<const EnthalpyKernel<double>*>({TNEP_SETS(TNEP_DOUBLE)});
-}
-
 template <class R>
-EnthalpyModel<R> make_enthalpy_model(const int64_t* h, int64_t header_size, const R* parameters,
-                                     int64_t n_parameters) {
+EnthalpyModel<R> make_enthalpy_model(const int64_t* h, int64_t header_size, const R* parameters, int64_t n_parameters) {
   const int64_t version = header_size > 0 ? h[kEVersion] : 0;
   if (version < 1 || version > kEnthalpyVersion)
     refuse("layout version " + std::to_string(version) + ", this library reads versions 1 to " +

@@ -12,7 +12,7 @@ constexpr int kTileRows = 12;  // 24 of 32 registers hold results
 constexpr int kTileRows = 6;  // 12 of 16
 #endif
 
-// M rows times two vectors of columns of one panel.
+// Product of M rows with two vectors of columns of one panel.
 template <int M, class R>
 TNEP_FUNCTION void product_tile(const R* in, int in_stride, int inner, const R* panel, const R* bias, R* out,
                                 int out_stride) {
@@ -56,8 +56,9 @@ struct Panels {
   int rows, columns;
 };
 
-// Columns first, ..., last - 1 (multiples of a panel) of out[rows][columns] = in[rows][inner] matrix[inner][columns] +
-// bias (null: none), with the first `inner` rows of the matrix.
+// Compute the columns first, ..., last - 1 (multiples of a panel) of
+// out[rows][columns] = in[rows][inner] matrix[inner][columns] + bias (null: none), using the first `inner` rows of the
+// matrix.
 template <class R>
 TNEP_FUNCTION void product(int rows, const R* in, int in_stride, int inner, const Panels<R>& matrix, int first,
                            int last, const R* bias, R* out) {
@@ -79,7 +80,7 @@ TNEP_FUNCTION void product(int rows, const R* in, const Panels<R>& matrix, const
   product(rows, in, matrix.rows, matrix.rows, matrix, 0, matrix.columns, bias, out);
 }
 
-// Row `row` of a matrix, `count` times.
+// Write row `row` of a matrix `count` times.
 template <class R>
 TNEP_FUNCTION void repeat_row(const Panels<R>& matrix, int row, int count, R* out) {
   using V = Vec<R>;
@@ -90,7 +91,7 @@ TNEP_FUNCTION void repeat_row(const Panels<R>& matrix, int row, int count, R* ou
     }
 }
 
-// z -> z / (1 + e^-z), and its derivative.
+// Replace z by z / (1 + e^-z), and set slope to the derivative.
 template <class R>
 TNEP_FUNCTION void silu(R* z, R* slope, int64_t n) {
   using V = Vec<R>;

@@ -1,5 +1,5 @@
-// Site functions of an electric-enthalpy model up to the network, and their reverse pass: density -> channels A ->
-// products B -> invariants q, vectors and tensors.  Channels fill the vector lanes.
+// Site functions of an electric-enthalpy model before the network, and their reverse pass: density -> channels A ->
+// products B -> invariants q, vectors and tensors.  The vector lanes hold channels.
 #pragma once
 
 #include "core/enthalpy/couplings.h"
@@ -10,7 +10,7 @@ TNEP_BEGIN
 constexpr int kVectors = 1 + kRows1, kTensors = 1 + kRows2;  // blocks of Kp weights
 constexpr int kState = kComponents3 + kProducts + 8;         // rows of Kp kept per centre: A, B, and A_1, A_2 mixed
 constexpr int kRowB = kComponents3, kRowMixed = kRowB + kProducts;
-// Blocks of invariants behind the products A_l . A_l.
+// Blocks of invariants after the products A_l . A_l.
 constexpr int kBlockA0 = 0, kBlockFour1 = 1, kBlockFour2 = kBlockFour1 + kRows1, kBlockFive1 = kBlockFour2 + kRows2,
               kBlockFive2 = kBlockFive1 + kRows1 * (kRows1 + 1) / 2;
 
@@ -64,7 +64,7 @@ TNEP_FUNCTION void contract_density(const EnthalpyModel<R>& m, const R* contract
   }
 }
 
-// out[i][k'] = sum_k in[i][k] matrix[k][k'] for C rows, added to what is there if Add.
+// out[i][k'] = sum_k in[i][k] matrix[k][k'] for C rows i; added to the old values if Add.
 template <int C, bool Add, class R>
 TNEP_HD void mix(const EnthalpyModel<R>& m, const R* matrix, const R* in, R* out) {
   using V = Vec<R>;
@@ -82,7 +82,8 @@ TNEP_HD void mix(const EnthalpyModel<R>& m, const R* matrix, const R* in, R* out
   }
 }
 
-// Products A_l,k . A_l,k' with k' >= k, row after row; the surplus of each last vector is overwritten by the next row.
+// Compute the products A_l,k . A_l,k' with k' >= k, in rows k.  The surplus of the last vector of a row is overwritten
+// by the next row.  Returns the end of the products.
 template <int L, class R>
 TNEP_HD R* grams(const EnthalpyModel<R>& m, const R* a, R* q) {
   using V = Vec<R>;
@@ -100,7 +101,8 @@ TNEP_HD R* grams(const EnthalpyModel<R>& m, const R* a, R* q) {
   return q;
 }
 
-// dA from the derivatives by these products; `square` has room for two matrices Kp x Kp.
+// Add to d_a the derivatives with respect to A, from those with respect to these products.  `square` is scratch memory
+// for two matrices Kp x Kp.  Returns the end of the products.
 template <int L, class R>
 TNEP_HD const R* grams_backward(const EnthalpyModel<R>& m, const R* a, const R* d_q, R* square, R* d_a) {
   using V = Vec<R>;
@@ -135,7 +137,7 @@ TNEP_HD const R* grams_backward(const EnthalpyModel<R>& m, const R* a, const R* 
   return row;
 }
 
-// State and invariants (offset subtracted) of one centre from its density.
+// Compute the state and the invariants (minus the offset) of one centre from its density.
 template <class R>
 TNEP_FUNCTION void site_forward(const EnthalpyModel<R>& m, const SiteParameters<R>& p, const R* density, R* state,
                                 R* q) {
@@ -182,7 +184,8 @@ TNEP_FUNCTION void site_forward(const EnthalpyModel<R>& m, const SiteParameters<
   for (int i = 0; i < m.Qp; i += W) store<V>(q + i, load<V>(q + i) - load<V>(p.offset + i));
 }
 
-// Dipole, components of l = 1, and if wanted traceless polarizability, components of l = 2, from the weights.
+// Compute the dipole (components of l = 1) and, if `polarizability`, the traceless polarizability (components of l = 2)
+// from the weights.
 template <class R>
 TNEP_FUNCTION void site_tensors(const EnthalpyModel<R>& m, const R* state, const R* weights, bool polarizability,
                                 R* dipole, R* tensor) {
@@ -209,13 +212,14 @@ TNEP_FUNCTION void site_tensors(const EnthalpyModel<R>& m, const R* state, const
   for (int i = 0; i < 5; i++) tensor[i] = sum(t[i]);
 }
 
-// A scalar of one centre: coefficients of energy, dipole (l = 1 components), trace and traceless polarizability.
+// A scalar of one centre, as coefficients of energy, trace, dipole (l = 1) and traceless polarizability (l = 2).
 template <class R>
 struct SiteSeed {
   R energy, trace, dipole[3], tensor[5];
 };
 
-// Derivatives of the scalar by the outputs of the network: all of them, or by the weights of vectors alone.
+// Compute the derivatives of the scalar with respect to the outputs of the network: all outputs, or only the weights of
+// vectors.
 template <class R>
 TNEP_FUNCTION void seed_outputs(const EnthalpyModel<R>& m, const R* state, const SiteSeed<R>& seed, bool all,
                                 R* d_out) {
@@ -241,13 +245,13 @@ TNEP_FUNCTION void seed_outputs(const EnthalpyModel<R>& m, const R* state, const
   d_out[8 * Kp + 1] = seed.trace;
 }
 
-// Derivatives of the scalar by the density, d_density[f][lm], from those by the invariants and from the vectors and
-// tensors themselves, added to what is there if `add`.  Scratch: d_a [16 + 8] rows of Kp, square 2 Kp x Kp (at least
-// 16 Kp).
+// Compute the derivatives of the scalar with respect to the density, d_density[f][lm], through the invariants (d_q) and
+// through the vectors and tensors.  They are added to the old values if `add`.  Scratch memory: d_a has 16 + 8 rows of
+// Kp; square has 2 Kp x Kp numbers (at least 16 Kp).
 template <class R>
 TNEP_FUNCTION void site_backward(const EnthalpyModel<R>& m, const SiteParameters<R>& p, const R* state,
-                                 const R* weights, const SiteSeed<R>& seed, const R* d_q, R* d_a, R* square,
-                                 bool add, R* d_density) {
+                                 const R* weights, const SiteSeed<R>& seed, const R* d_q, R* d_a, R* square, bool add,
+                                 R* d_density) {
   using V = Vec<R>;
   using S = ShortVec<R>;
   constexpr int W = kLanes<R>, WS = kShortLanes<R>;
@@ -259,7 +263,8 @@ TNEP_FUNCTION void site_backward(const EnthalpyModel<R>& m, const SiteParameters
     const auto of_q = [&](int i) TNEP_LAMBDA { return load<V>(block + i * Kp); };
     const auto of_weight = [&](int i) TNEP_LAMBDA { return load<V>(weights + i * Kp + k); };
     V db[kProducts], da[kComponents3];
-    // Family of products: B_i in C components from `first`, with its mixed A and its invariants.
+    // Products B_i of one l: `count` of them with `size` components each, beginning at row `first`.  `mixed_` is the A
+    // of this l after mixing; `four` and `five` are the first blocks of their invariants.
     const auto family = [&](auto size_, auto count_, int first, const R* mixed_, int four, int five, const R* c,
                             int weight, R* d_mixed_) TNEP_LAMBDA {
       constexpr int size = decltype(size_)::value, count = decltype(count_)::value;
@@ -279,16 +284,15 @@ TNEP_FUNCTION void site_backward(const EnthalpyModel<R>& m, const SiteParameters
       }
       int pair = five;
       TNEP_UNROLL(4)
-      for (int i = 0; i < count; i++)
-        TNEP_UNROLL(4)
-        for (int j = i; j < count; j++) {
-          const V g = of_q(pair++);
-          TNEP_UNROLL(5)
-          for (int s = 0; s < size; s++) {
-            db[first + i * size + s] += g * row[j * size + s];
-            db[first + j * size + s] += g * row[i * size + s];
-          }
+      for (int i = 0; i < count; i++) TNEP_UNROLL(4)
+      for (int j = i; j < count; j++) {
+        const V g = of_q(pair++);
+        TNEP_UNROLL(5)
+        for (int s = 0; s < size; s++) {
+          db[first + i * size + s] += g * row[j * size + s];
+          db[first + j * size + s] += g * row[i * size + s];
         }
+      }
       TNEP_UNROLL(5)
       for (int s = 0; s < size; s++) store<V>(d_mixed_ + s * Kp + k, dm[s]);
     };
@@ -321,7 +325,8 @@ TNEP_FUNCTION void site_backward(const EnthalpyModel<R>& m, const SiteParameters
 
   R* by_channel = square;  // d_a, transposed: rows of lm
   for (int i = 0; i < kComponents3; i += WS)
-    for (int k = 0; k < Kp; k += WS) transpose<S>(d_a + i * Kp + k, Kp, by_channel + k * kComponents3 + i, kComponents3);
+    for (int k = 0; k < Kp; k += WS)
+      transpose<S>(d_a + i * Kp + k, Kp, by_channel + k * kComponents3 + i, kComponents3);
   for (int f = 0; f < m.rows; f++) {
     const R* c = p.expansion + int64_t(f) * m.channels * kComponents3;
     constexpr int parts = kComponents3 / W;
@@ -331,10 +336,9 @@ TNEP_FUNCTION void site_backward(const EnthalpyModel<R>& m, const SiteParameters
       acc[0][i] = add ? load<V>(d_density + f * kComponents3 + i * W) : fill<V>(R(0));
       acc[1][i] = fill<V>(R(0));
     }
-    for (int k = 0; k < m.channels; k++)
-      TNEP_UNROLL(8)
-      for (int i = 0; i < parts; i++)
-        acc[k % 2][i] += load<V>(c + k * kComponents3 + i * W) * load<V>(by_channel + k * kComponents3 + i * W);
+    for (int k = 0; k < m.channels; k++) TNEP_UNROLL(8)
+    for (int i = 0; i < parts; i++)
+      acc[k % 2][i] += load<V>(c + k * kComponents3 + i * W) * load<V>(by_channel + k * kComponents3 + i * W);
     TNEP_UNROLL(8)
     for (int i = 0; i < parts; i++) store<V>(d_density + f * kComponents3 + i * W, acc[0][i] + acc[1][i]);
   }

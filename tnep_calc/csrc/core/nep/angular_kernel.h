@@ -1,6 +1,6 @@
-// Angular sums of one centre, A_sn = sum_j g_n(r_j) Z_s(u_j), and what follows from dU/dA.
-// Blocks of neighbours fill the vector lanes where the work is per neighbour; basis functions n fill the
-// lanes where neighbours are summed or the invariants are formed, so nothing is summed across lanes.
+// Angular sums of one centre, A_sn = sum_j g_n(r_j) Z_s(u_j), and the gradients from dU/dA.
+// Where the work is per neighbour, the vector lanes hold blocks of neighbours.  Where neighbours are summed or
+// invariants are formed, the lanes hold basis functions n, so nothing is summed across lanes.
 #pragma once
 
 #include "core/nep/invariants.h"
@@ -9,10 +9,13 @@
 
 TNEP_BEGIN
 
-// Row length of arrays whose rows run over n.
+// Row length of arrays whose rows hold basis functions n.
 template <class R>
-TNEP_HD int row_of_n(const Model<R>& m) { return int(round_up(m.na, kShortLanes<R>)); }
+TNEP_HD int row_of_n(const Model<R>& m) {
+  return int(round_up(m.na, kShortLanes<R>));
+}
 
+// Number of neighbours in block b.
 template <class R>
 TNEP_HD int block_size(const Workspace<R>& w, int b) {
   const int left = w.n_angular - b * kLanes<R>;
@@ -28,24 +31,54 @@ TNEP_HD void radial_products(const R* table, int stride, int n_rows, const R (&t
   for (int n = 0; n < N; n += kShortLanes<R>) {
     S acc[Order + 1][J];
     TNEP_UNROLL(3)
-    for (int d = 0; d <= Order; d++)
-      TNEP_UNROLL(4)
-      for (int i = 0; i < J; i++) acc[d][i] = fill<S>(R(0));
+    for (int d = 0; d <= Order; d++) TNEP_UNROLL(4)
+    for (int i = 0; i < J; i++) acc[d][i] = fill<S>(R(0));
     for (int k = 0; k < n_rows; k++) {
       const S row = load<S>(table + k * stride + n);
       TNEP_UNROLL(3)
-      for (int d = 0; d <= Order; d++)
-        TNEP_UNROLL(4)
-        for (int i = 0; i < J; i++) acc[d][i] += row * terms[d][k * W + lane + i];
+      for (int d = 0; d <= Order; d++) TNEP_UNROLL(4)
+      for (int i = 0; i < J; i++) acc[d][i] += row * terms[d][k * W + lane + i];
     }
     TNEP_UNROLL(3)
-    for (int d = 0; d <= Order; d++)
-      TNEP_UNROLL(4)
-      for (int i = 0; i < J; i++) store<S>(g[d] + (j + i) * N + n, acc[d][i]);
+    for (int d = 0; d <= Order; d++) TNEP_UNROLL(4)
+    for (int i = 0; i < J; i++) store<S>(g[d] + (j + i) * N + n, acc[d][i]);
   }
 }
 
-// g_n and its derivatives for the neighbours of block b: w.g (rows of n) and w.g_lanes (rows of lanes).
+// The same for all neighbours of block b, which are of one species: lanes[d][n][lane].
+template <int Order, class R, int Size>
+TNEP_HD void radial_lanes(const R* table, int stride, int n_rows, const R (&terms)[Order + 1][Size], int N,
+                          R* const* lanes) {
+  using V = Vec<R>;
+  constexpr int W = kLanes<R>;
+  const auto some = [&](auto size_, int n) TNEP_LAMBDA {
+    constexpr int size = decltype(size_)::value;
+    V acc[Order + 1][size];
+    TNEP_UNROLL(3)
+    for (int d = 0; d <= Order; d++) TNEP_UNROLL(4)
+    for (int i = 0; i < size; i++) acc[d][i] = fill<V>(R(0));
+    for (int k = 0; k < n_rows; k++) {
+      V term[Order + 1];
+      TNEP_UNROLL(3)
+      for (int d = 0; d <= Order; d++) term[d] = load<V>(terms[d] + k * W);
+      TNEP_UNROLL(4)
+      for (int i = 0; i < size; i++) {
+        const V weight = fill<V>(table[k * stride + n + i]);
+        TNEP_UNROLL(3)
+        for (int d = 0; d <= Order; d++) acc[d][i] += weight * term[d];
+      }
+    }
+    TNEP_UNROLL(3)
+    for (int d = 0; d <= Order; d++) TNEP_UNROLL(4)
+    for (int i = 0; i < size; i++) store<V>(lanes[d] + (n + i) * W, acc[d][i]);
+  };
+  int n = 0;
+  for (; n + 4 <= N; n += 4) some(Int<4>{}, n);
+  for (; n + 2 <= N; n += 2) some(Int<2>{}, n);  // N is even
+}
+
+// Compute g_n and its derivatives for the neighbours of block b: w.g (rows of n) and, if Lanes, w.g_lanes (rows of
+// lanes).  With Lanes, w.g may lack the highest derivative.
 template <int Order, bool Lanes, class R>
 TNEP_FUNCTION void angular_functions(const Model<R>& m, int center, int b, Workspace<R>& w) {
   using V = Vec<R>;
@@ -73,6 +106,16 @@ TNEP_FUNCTION void angular_functions(const Model<R>& m, int center, int b, Works
 
   const int size = block_size(w, b);
   const int32_t* species = w.angular_species + b * W;
+  if (Lanes && species[0] == species[size - 1]) {  // sorted by species; terms of the lanes after the last are zero
+    R* lanes[Order + 1];
+    for (int d = 0; d <= Order; d++) lanes[d] = w.g_lanes[d] + b * N * W;
+    const R* table = m.angular_by_k + int64_t(center * m.species + species[0]) * m.ka * m.na_pad;
+    radial_lanes<Order>(table, m.na_pad, m.ka, terms, N, lanes);
+    for (int d = 0; d < Order; d++)
+      for (int part = 0; part < W; part += WS)
+        for (int n = 0; n < N; n += WS) transpose<S>(lanes[d] + n * W + part, W, w.g[d] + (b * W + part) * N + n, N);
+    return;
+  }
   for (int lane = 0; lane < size;) {
     const R* table = m.angular_by_k + int64_t(center * m.species + species[lane]) * m.ka * m.na_pad;
     const bool four = lane + 4 <= size && species[lane] == species[lane + 3];  // sorted by species
@@ -89,35 +132,46 @@ TNEP_FUNCTION void angular_functions(const Model<R>& m, int center, int b, Works
   }
 }
 
-// sums[i][n] += sum_j g[j][n] z[i][j] for C components; z is [block][components][lane].
-template <int C, class R>
+// sums[i][n] += sum_j g[j][n] z[i][j] for C of the components and M vectors of n; z is [block][components][lane].
+template <int C, int M, class R>
 TNEP_FUNCTION void add_sums(const R* z, int64_t block_stride, const R* g, int count, int N, R* sums) {
   using S = ShortVec<R>;
-  constexpr int W = kLanes<R>;
-  for (int n = 0; n < N; n += kShortLanes<R>) {
-    S acc[C];
-    TNEP_UNROLL(8)
-    for (int i = 0; i < C; i++) acc[i] = load<S>(sums + i * N + n);
-    for (int first = 0; first < count; first += W, z += block_stride) {
-      const int size = count - first < W ? count - first : W;
-      for (int lane = 0; lane < size; lane++) {
-        const S row = load<S>(g + (first + lane) * N + n);
-        TNEP_UNROLL(8)
-        for (int i = 0; i < C; i++) acc[i] += row * z[i * W + lane];
-      }
+  constexpr int W = kLanes<R>, WS = kShortLanes<R>;
+  S acc[C][M];
+  TNEP_UNROLL(8)
+  for (int i = 0; i < C; i++) TNEP_UNROLL(2)
+  for (int k = 0; k < M; k++) acc[i][k] = load<S>(sums + i * N + k * WS);
+  for (int first = 0; first < count; first += W, z += block_stride) {
+    const int size = count - first < W ? count - first : W;
+    for (int lane = 0; lane < size; lane++) {
+      S row[M];
+      TNEP_UNROLL(2)
+      for (int k = 0; k < M; k++) row[k] = load<S>(g + (first + lane) * N + k * WS);
+      TNEP_UNROLL(8)
+      for (int i = 0; i < C; i++) TNEP_UNROLL(2)
+      for (int k = 0; k < M; k++) acc[i][k] += row[k] * z[i * W + lane];
     }
-    z -= (count + W - 1) / W * block_stride;
-    TNEP_UNROLL(8)
-    for (int i = 0; i < C; i++) store<S>(sums + i * N + n, acc[i]);
   }
+  TNEP_UNROLL(8)
+  for (int i = 0; i < C; i++) TNEP_UNROLL(2)
+  for (int k = 0; k < M; k++) store<S>(sums + i * N + k * WS, acc[i][k]);
 }
 
-// The same for all components.
+// The same for all components of M vectors of n, C components at a time (sums and rows fill 16 registers).
+template <int L, int M, class R>
+TNEP_HD void add_component_sums(const R* z, const R* g, int count, int N, R* sums) {
+  constexpr int K = kComponents<L>, W = kLanes<R>, C = M == 1 ? 8 : 6, rest = K % C;
+  for (int s = 0; s + C <= K; s += C) add_sums<C, M>(z + s * W, K * W, g, count, N, sums + s * N);
+  if constexpr (rest > 0) add_sums<rest, M>(z + (K - rest) * W, K * W, g, count, N, sums + (K - rest) * N);
+}
+
+// The same for all n.
 template <int L, class R>
 TNEP_HD void add_all_sums(const R* z, const R* g, int count, int N, R* sums) {
-  constexpr int C = kComponents<L>, W = kLanes<R>;
-  for (int s = 0; s + 8 <= C; s += 8) add_sums<8>(z + s * W, C * W, g, count, N, sums + s * N);
-  if constexpr (C % 8 > 0) add_sums<C % 8>(z + C / 8 * 8 * W, C * W, g, count, N, sums + C / 8 * 8 * N);
+  constexpr int WS = kShortLanes<R>;
+  int n = 0;
+  for (; n + 2 * WS <= N; n += 2 * WS) add_component_sums<L, 2>(z, g + n, count, N, sums + n);
+  if (n < N) add_component_sums<L, 1>(z, g + n, count, N, sums + n);
 }
 
 // Radial functions, harmonics, angular sums and the angular part of the descriptor.
@@ -142,17 +196,18 @@ TNEP_FUNCTION void angular_forward(const Model<R>& m, int center, Workspace<R>& 
     S a[C];
     TNEP_UNROLL(80)
     for (int s = 0; s < C; s++) a[s] = load<S>(w.sums + s * N + n);
-    // Blocks are na long: a whole vector is stored, the surplus is overwritten by the next block.
+    // A block of q has na entries.  A whole vector is stored; the next block overwrites the surplus.
     invariants<L>(a, m.extra, [&](int block, S q) TNEP_LAMBDA {
       R* to = w.q + m.nr + block * m.na + n;
       if (m.na - n >= kShortLanes<R>) store<S>(to, q);
-      else for (int i = 0; i < m.na - n; i++) to[i] = q[i];
+      else
+        for (int i = 0; i < m.na - n; i++) to[i] = q[i];
     });
   }
   w.watch.lap(kPartInvariants);
 }
 
-// dU/dA from dU/dq.
+// Compute dU/dA (w.d_sums) from dU/dq (w.d_q).
 template <int L, class R>
 TNEP_FUNCTION void sums_backward(const Model<R>& m, Workspace<R>& w) {
   using S = ShortVec<R>;
@@ -180,9 +235,8 @@ TNEP_HD void expand(const Model<R>& m, const R* coefficients, int b, const Works
     constexpr int size = decltype(size_)::value;
     V acc[Order + 1][size];
     TNEP_UNROLL(3)
-    for (int d = 0; d <= Order; d++)
-      TNEP_UNROLL(4)
-      for (int i = 0; i < size; i++) acc[d][i] = fill<V>(R(0));
+    for (int d = 0; d <= Order; d++) TNEP_UNROLL(4)
+    for (int i = 0; i < size; i++) acc[d][i] = fill<V>(R(0));
     const R* from = coefficients + s * N;
     for (int n = 0; n < m.na; n++) {
       V g[Order + 1];
@@ -196,9 +250,8 @@ TNEP_HD void expand(const Model<R>& m, const R* coefficients, int b, const Works
       }
     }
     TNEP_UNROLL(3)
-    for (int d = 0; d <= Order; d++)
-      TNEP_UNROLL(4)
-      for (int i = 0; i < size; i++) h[d][s + i] = acc[d][i];
+    for (int d = 0; d <= Order; d++) TNEP_UNROLL(4)
+    for (int i = 0; i < size; i++) h[d][s + i] = acc[d][i];
   };
   for (int s = 0; s + 4 <= C; s += 4) chunk(Int<4>{}, s);
   if constexpr (C % 4 > 0) chunk(Int<C % 4>{}, C / 4 * 4);
@@ -219,7 +272,7 @@ TNEP_FUNCTION void block_gradient(const Model<R>& m, const R* coefficients, int 
   angular_gradient(x, y, z, inverse_r, tangential, radial[0], gradient);
 }
 
-// Add a vector per angular neighbour of block b to the slots.
+// Add a vector for each angular neighbour of block b to the arrays over slots.
 template <class R>
 TNEP_FUNCTION void add_to_slots(const Vec<R>* value, int b, const Workspace<R>& w, R* const* to) {
   constexpr int W = kLanes<R>;

@@ -20,7 +20,7 @@ extern const Kernel<float> kernel_float;
 
 #define TNEP_FLOAT(set) {#set, &set::kernel_float},
 #define TNEP_DOUBLE(set) {#set, &set::kernel_double},
-// Every species of neighbours fills vectors of its own, and the last one partly.
+// Each species of neighbours fills separate vectors, the last of them only in part.  Short vectors waste less.
 template <>
 const Kernel<float>& kernel<float>(double edges_per_species) {
   const auto* best = chosen<const Kernel<float>*>({TNEP_SETS(TNEP_FLOAT)});
@@ -30,6 +30,8 @@ const Kernel<float>& kernel<float>(double edges_per_species) {
   return *best;
 }
 template <>
-const Kernel<double>& kernel<double>(double) { return *chosen<const Kernel<double>*>({TNEP_SETS(TNEP_DOUBLE)}); }
+const Kernel<double>& kernel<double>(double) {
+  return *chosen<const Kernel<double>*>({TNEP_SETS(TNEP_DOUBLE)});
+}
 
 }  // namespace tnep

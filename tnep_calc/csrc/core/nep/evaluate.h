@@ -7,8 +7,8 @@
 
 TNEP_BEGIN
 
-// Lists, descriptor w.q and (Order > 0) everything the backward pass needs; returns the species of the centre, or -1 if
-// an edge leads to no atom.
+// Compute the neighbour lists, the descriptor w.q and, if Order > 0, the quantities for the backward pass.  Returns the
+// species of the centre, or -1 if a neighbour is not a valid atom.
 template <int L, int Order, class R>
 TNEP_HD int describe(const Model<R>& m, const Edges& e, int64_t c, Workspace<R>& w) {
   const int center = int(e.species[e.centers[c]]);
@@ -23,7 +23,7 @@ TNEP_HD int describe(const Model<R>& m, const Edges& e, int64_t c, Workspace<R>&
   return center;
 }
 
-// dU/dr_j of all slots: w.partial.
+// Set w.partial to dU/dr_j of all slots.
 template <int L, class R>
 TNEP_HD void backward(const Model<R>& m, int center, Workspace<R>& w) {
   radial_backward(m, center, w);
@@ -49,16 +49,16 @@ TNEP_FUNCTION double add_zbl(const Model<R>& m, int center, bool gradient, Works
   return total;
 }
 
-// Forces: F_i += P_ij, F_j -= P_ij with P_ij = w.partial; atoms are rows of four.  Slots are taken by four; far points
-// at the end of a group have P = 0.
+// Add forces to atoms: F_i += P_ij, F_j -= P_ij with the components p of P_ij for all slots; each atom is a row of four
+// numbers.  Slots are processed in fours; the padding at the end of a group has P = 0.
 template <class R>
-TNEP_FUNCTION void scatter_forces(const Workspace<R>& w, int64_t atom, double* atoms) {
+TNEP_FUNCTION void scatter_forces(const Workspace<R>& w, const R* const* p, int64_t atom, double* atoms) {
   using Row = typename VectorOf<double, 4>::type;
   using Four = typename VectorOf<R, 4>::type;
-  const auto get = [&](int a, int slot, Row& p) TNEP_LAMBDA {
+  const auto get = [&](int a, int slot, Row& row) TNEP_LAMBDA {
     Four four;
-    __builtin_memcpy(&four, w.partial[a] + slot, sizeof four);
-    p = __builtin_convertvector(four, Row);
+    __builtin_memcpy(&four, p[a] + slot, sizeof four);
+    row = __builtin_convertvector(four, Row);
   };
   Row total{};
   for (int i = 0; i < w.n_groups; i++) {
@@ -68,7 +68,7 @@ TNEP_FUNCTION void scatter_forces(const Workspace<R>& w, int64_t atom, double* a
       get(0, slot, x);
       get(1, slot, y);
       get(2, slot, z);
-      // two rounds of interleaving with a row of zeros
+      // Transpose by interleaving twice with a row of zeros.
       const Row xz_low = __builtin_shufflevector(x, z, 0, 4, 1, 5), xz_high = __builtin_shufflevector(x, z, 2, 6, 3, 7);
       const Row y_low = __builtin_shufflevector(y, Row{}, 0, 4, 1, 5);
       const Row y_high = __builtin_shufflevector(y, Row{}, 2, 6, 3, 7);
@@ -90,16 +90,16 @@ TNEP_FUNCTION void scatter_forces(const Workspace<R>& w, int64_t atom, double* a
   for (int a = 0; a < 3; a++) atoms[4 * atom + a] += total[a];
 }
 
-// Per-atom virials -r_a P_b of the neighbours.
+// Add the per-atom virials -r_a P_b to the neighbours.
 template <class R>
-TNEP_FUNCTION void scatter_virials(const Workspace<R>& w, double* virials) {
+TNEP_FUNCTION void scatter_virials(const Workspace<R>& w, const R* const* p, double* virials) {
   for (int i = 0; i < w.n_groups; i++) {
     const Group& group = w.groups[i];
     for (int slot = group.begin; slot < group.begin + group.count; slot++) {
       const double r[3] = {w.x[slot], w.y[slot], w.z[slot]};
       double* to = virials + 9 * int64_t(w.atom[slot]);
       for (int a = 0; a < 3; a++)
-        for (int b = 0; b < 3; b++) to[3 * a + b] -= r[a] * double(w.partial[b][slot]);
+        for (int b = 0; b < 3; b++) to[3 * a + b] -= r[a] * double(p[b][slot]);
     }
   }
 }
@@ -111,7 +111,8 @@ TNEP_HD void for_each_vector(const Workspace<R>& w, F&& f) {
     for (int b = 0; b < w.groups[i].vectors; b++) f(w.groups[i].begin + b * kLanes<R>);
 }
 
-// sum_j r_a P_b for ab = xx xy xz yy yz zz (symmetric for a rotationally invariant site value), lane by lane.
+// sum_j r_a P_b for ab = xx xy xz yy yz zz (symmetric for a rotationally invariant site value), separately in each
+// lane.
 template <class R>
 TNEP_HD void moment_lanes(const Workspace<R>& w, Vec<R>* s) {
   using V = Vec<R>;
@@ -128,7 +129,7 @@ TNEP_HD void moment_lanes(const Workspace<R>& w, Vec<R>* s) {
   });
 }
 
-// The same, summed: six[0..5] (whole short vectors are written).
+// The same summed over lanes: six[0..5] (whole short vectors are written).
 template <class R>
 TNEP_FUNCTION void moment_tensor(const Workspace<R>& w, R* six) {
   Vec<R> s[6];
@@ -136,10 +137,10 @@ TNEP_FUNCTION void moment_tensor(const Workspace<R>& w, R* six) {
   sum_lanes(s, 6, six);
 }
 
-// Lane by lane in float64, added to `sums`.
 template <class R>
 using WideVec = typename VectorOf<double, kLanes<R>>::type;
 
+// Add the same in each lane to `sums`, in float64.
 template <class R>
 TNEP_FUNCTION void add_moments_wide(const Workspace<R>& w, WideVec<R>* sums) {
   Vec<R> s[6];
@@ -147,7 +148,7 @@ TNEP_FUNCTION void add_moments_wide(const Workspace<R>& w, WideVec<R>* sums) {
   for (int i = 0; i < 6; i++) sums[i] += __builtin_convertvector(s[i], WideVec<R>);
 }
 
-// sum_j r^2 P_j.
+// Set three[a] to sum_j r_j^2 P_j,a.
 template <class R>
 TNEP_FUNCTION void dipole_moment(const Workspace<R>& w, double* three) {
   using V = Vec<R>;
@@ -179,9 +180,9 @@ bool evaluate_energy(const Model<R>& m, bool forces, const Edges& e, int64_t beg
     if (m.zbl) energy += add_zbl(m, center, forces, w);
     out.sites[c] = energy;
     if (!forces) continue;
-    scatter_forces(w, e.centers[c], out.atoms);
+    scatter_forces(w, w.partial, e.centers[c], out.atoms);
     add_moments_wide(w, virial);
-    if (out.virials) scatter_virials(w, out.virials);
+    if (out.virials) scatter_virials(w, w.partial, out.virials);
     w.watch.lap(kPartScatter);
   }
   if (forces)

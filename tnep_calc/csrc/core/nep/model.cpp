@@ -1,4 +1,4 @@
-// NEP and TNEP models: views of packed models.
+// Views of packed NEP and TNEP models.
 #include <stdexcept>
 #include <string>
 
@@ -26,10 +26,9 @@ Model<R> make_model(const int64_t* h, int64_t header_size, const R* parameters, 
     if (h[field] < (may_be_zero ? 0 : 1) || h[field] > 1000000)
       refuse("header field " + std::to_string(field) + " is out of range: " + std::to_string(h[field]));
   }
-  if (h[kKind] < 0 || h[kKind] > 2 || h[kSpecies] > kMaxSpecies || h[kLMax] > kMaxL ||
-      h[kRadialK] > kMaxBasis || h[kAngularK] > kMaxBasis ||
-      h[kExtraFlags] >= (1 << kExtraBlocks) || h[kNetworks] != (h[kKind] == 2 ? 2 : 1) || h[kZbl] > 1 ||
-      (h[kNets] != 1 && h[kNets] != h[kSpecies]))
+  if (h[kKind] < 0 || h[kKind] > 2 || h[kSpecies] > kMaxSpecies || h[kLMax] > kMaxL || h[kRadialK] > kMaxBasis ||
+      h[kAngularK] > kMaxBasis || h[kExtraFlags] >= (1 << kExtraBlocks) || h[kNetworks] != (h[kKind] == 2 ? 2 : 1) ||
+      h[kZbl] > 1 || (h[kNets] != 1 && h[kNets] != h[kSpecies]))
     refuse("the header is inconsistent");
   int64_t blocks = h[kLMax];
   for (int b = 0; b < kExtraBlocks; b++) {

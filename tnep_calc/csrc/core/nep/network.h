@@ -7,25 +7,21 @@
 
 TNEP_BEGIN
 
-// out[c] = sum_r weight[r] rows[r][c] for C vectors of columns; U rows are summed apart to hide latency.
+// out[c] = sum_r weight[r] rows[r][c] for C vectors of columns.  U partial sums hide the latency of additions.
 template <int C, int U, class R>
 TNEP_HD void product_columns(const R* rows, int stride, int n_rows, const R* weight, R* out) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>;
   V acc[U][C];
   TNEP_UNROLL(8)
-  for (int u = 0; u < U; u++)
-    TNEP_UNROLL(8)
-    for (int i = 0; i < C; i++) acc[u][i] = fill<V>(R(0));
+  for (int u = 0; u < U; u++) TNEP_UNROLL(8)
+  for (int i = 0; i < C; i++) acc[u][i] = fill<V>(R(0));
   int r = 0;
-  for (; r + U <= n_rows; r += U)
-    TNEP_UNROLL(8)
-    for (int u = 0; u < U; u++)
-      TNEP_UNROLL(8)
-      for (int i = 0; i < C; i++) acc[u][i] += load<V>(rows + (r + u) * stride + i * W) * weight[r + u];
-  for (; r < n_rows; r++)
-    TNEP_UNROLL(8)
-    for (int i = 0; i < C; i++) acc[0][i] += load<V>(rows + r * stride + i * W) * weight[r];
+  for (; r + U <= n_rows; r += U) TNEP_UNROLL(8)
+  for (int u = 0; u < U; u++) TNEP_UNROLL(8)
+  for (int i = 0; i < C; i++) acc[u][i] += load<V>(rows + (r + u) * stride + i * W) * weight[r + u];
+  for (; r < n_rows; r++) TNEP_UNROLL(8)
+  for (int i = 0; i < C; i++) acc[0][i] += load<V>(rows + r * stride + i * W) * weight[r];
   TNEP_UNROLL(8)
   for (int i = 0; i < C; i++) {
     V total = acc[0][i];
@@ -75,7 +71,7 @@ TNEP_HD Net<R> find_net(const Model<R>& m, int network, int species) {
   return net;
 }
 
-// U(q); hidden[m] = tanh, delta[m] = w1 (1 - tanh^2).
+// Return U(q); also set hidden[m] = tanh(...) and delta[m] = w1 (1 - tanh(...)^2).
 template <class R>
 TNEP_FUNCTION R network_value(const Model<R>& m, const Net<R>& net, const R* q, R* hidden, R* delta) {
   using V = Vec<R>;
@@ -91,7 +87,7 @@ TNEP_FUNCTION R network_value(const Model<R>& m, const Net<R>& net, const R* q, 
   return sum(total) - net.bias;
 }
 
-// dU/dq from delta.
+// Compute dU/dq from delta.
 template <class R>
 TNEP_FUNCTION void network_gradient(const Model<R>& m, const Net<R>& net, const R* delta, R* d_q) {
   product(net.rows, m.dim_pad, m.neurons, delta, m.dim, d_q);

@@ -1,5 +1,5 @@
-// Gradients and Hessians by r_j of functions of one neighbour, and pair fields to take derivatives along.
-// u is the unit vector of r_j; Hessians are ordered xx xy xz yy yz zz.
+// Gradients and Hessians, with respect to r_j, of functions of one neighbour; and the pair fields along which
+// derivatives are taken (see response.h).  u is the unit vector of r_j; Hessians are ordered xx xy xz yy yz zz.
 #pragma once
 
 #include "core/common/simd.h"
@@ -18,11 +18,11 @@ TNEP_HD void angular_gradient(V x, V y, V z, V inverse_r, const V* tangential, V
   gradient[2] = slope * z + tangential[3] * inverse_r;
 }
 
-// Gradient and Hessian of the same: p, pr, prr are contract<L, 2>() of h, contract<L, 1>() of dh/dr and contract<L, 0>()
-// of d2h/dr2.
+// Gradient and Hessian of the same function: p is contract<L, 2>() of h, pr is contract<L, 1>() of dh/dr, and prr is
+// contract<L, 0>() of d2h/dr2.
 template <class V>
 TNEP_HD void angular_derivatives(const V* u, V inverse, const V* p, const V* pr, V prr, V* gradient, V* hess) {
-  // second derivatives with respect to u, and their projections
+  // Second derivatives with respect to u, and their projections.
   const V q[3][3] = {{p[4], p[5], p[6]}, {p[5], -p[4], p[7]}, {p[6], p[7], p[8]}};
   V qu[3], tangent[3], mixed[3];
   const V along = u[0] * p[1] + u[1] * p[2] + u[2] * p[3], along_r = u[0] * pr[1] + u[1] * pr[2] + u[2] * pr[3];
@@ -54,8 +54,10 @@ TNEP_HD void radial_derivatives(const V* u, V inverse, V slope, V curvature, V* 
   }
 }
 
-// A field gives v (without its sign) and adds Hess v + (dv/dr)^T p to a gradient (again without the sign).
-// Hess is ordered xx xy xz yy yz zz.
+// Each pair field below has the functions pair(), which sets v without its sign, and add_rest(), which adds (dv/dr)^T
+// p, again without the sign.
+
+// Add Hess v to out.
 template <class V>
 TNEP_HD void add_hessian_times(const V* hess, const V* v, V* out) {
   out[0] += hess[0] * v[0] + hess[1] * v[1] + hess[2] * v[2];
@@ -88,7 +90,7 @@ struct PolarizabilityField {
 
   // alpha_aa contains the scalar site value itself.
   TNEP_HD static R scalar_weight(int c) { return c == 0 || c == 3 || c == 5 ? R(1) : R(0); }
-  static TNEP_HD constexpr int first(int c) { return c < 3 ? 0 : c < 5 ? 1 : 2; }   // 0 0 0 1 1 2
+  static TNEP_HD constexpr int first(int c) { return c < 3 ? 0 : c < 5 ? 1 : 2; }    // 0 0 0 1 1 2
   static TNEP_HD constexpr int second(int c) { return c < 3 ? c : c == 3 ? 1 : 2; }  // 0 1 2 1 2 2
   template <class V>
   TNEP_HD void pair(int c, const V* r, V, V* v) const {

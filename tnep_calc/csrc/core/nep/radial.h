@@ -6,9 +6,9 @@
 
 TNEP_BEGIN
 
-// Cutoff function f(r) = (1 + cos(pi r / rc)) / 2 and its derivatives with respect to r; zero from rc on.
-// With t = r / rc and the half angle h = pi t / 2: f = cos(h)^2, f' = -(pi / rc) sin(h) cos(h); the
-// angle is taken relative to pi / 4, so that f keeps its relative accuracy up to the cutoff.
+// Cutoff function f(r) = (1 + cos(pi r / rc)) / 2 and its derivatives with respect to r; zero for r >= rc.
+// With t = r / rc and the half angle h = pi t / 2: f = cos(h)^2, f' = -(pi / rc) sin(h) cos(h).  The angle is taken
+// relative to pi / 4, so that f keeps its relative accuracy up to the cutoff.
 template <int Order, class V>
 TNEP_HD void cutoff_function(V t, real_of<V> inverse_cutoff, V* f) {
   using R = real_of<V>;

@@ -1,6 +1,6 @@
 // Radial descriptor of one centre.  q_n = sum_j g_n(r_j) is linear in the moments
-// M_tk = sum_{j of species t} fc(r_j) T_k(x_j), so the neighbour loops cost one recursion step per k and
-// the expansion coefficients are applied once per centre and species.
+// M_tk = sum_{j of species t} fc(r_j) T_k(x_j).  The loops over neighbours therefore need only one recursion step per
+// k, and the expansion coefficients are applied once per centre and species.
 #pragma once
 
 #include "core/nep/slots.h"
@@ -40,7 +40,7 @@ TNEP_HD void add_moments(const R* f, const R* cheb, int count, Vec<R>* acc) {
   }
 }
 
-// Horizontal sums of count vectors: out[k] (written in whole short vectors).
+// Set out[k] to the sum of the lanes of acc[k] for `count` vectors (whole short vectors are written).
 template <class R>
 TNEP_FUNCTION void sum_lanes(const Vec<R>* acc, int count, R* out) {
   using V = Vec<R>;
@@ -77,7 +77,7 @@ TNEP_HD void set_zero(R* p, int64_t count) {
   for (int64_t i = 0; i < count; i++) p[i] = R(0);
 }
 
-// Radial part of the descriptor: w.q[0..nr-1]; whole vectors are written.
+// Compute the radial part of the descriptor, w.q[0..nr-1] (whole vectors are written).
 template <class R>
 TNEP_FUNCTION void radial_forward(const Model<R>& m, int center, Workspace<R>& w) {
   using V = Vec<R>;
@@ -99,7 +99,7 @@ TNEP_FUNCTION void radial_forward(const Model<R>& m, int center, Workspace<R>& w
   }
 }
 
-// dU/dr_j of N vectors of slots from the expansion a (and its derivative d): partial = slope * r / |r|.
+// Set w.partial = slope * r / |r| (dU/dr_j) of N vectors of slots, from the expansion a and its derivative d.
 template <int N, class R>
 TNEP_HD void radial_slopes(const R* a, const R* d, int count, R inverse_cutoff, int slot, const Workspace<R>& w) {
   using V = Vec<R>;
@@ -138,7 +138,7 @@ TNEP_HD void radial_slopes(const R* a, const R* d, int count, R inverse_cutoff, 
   }
 }
 
-// Expansion dU/d(fc T_k) of a group from dU/dq; two coefficients at least.
+// Compute the expansion a[k] = dU/d(fc T_k) of a group from dU/dq; a has at least two coefficients.
 template <class R>
 TNEP_FUNCTION void radial_expansion(const Model<R>& m, int center, int species, const R* d_q, R* a) {
   const R* table = m.radial_by_n + int64_t(center * m.species + species) * m.nr * m.kr_pad;

@@ -6,7 +6,7 @@
 // With the sums X (radial moments and angular sums A) and X' = dX along v, H = dU/dX and
 // G_c = d(H . X')/dX (one forward-mode derivative of the reverse pass, by dual numbers):
 //   d mu_c / d r_k = G_c . grad X(r_k) + Hess[H . X](r_k) v(r_k) + (dv/dr)^T grad[H . X](r_k).
-// So each centre costs one Hessian and one gradient per component: linear in the number of atoms.
+// Each centre thus needs one Hessian, and one gradient per component, so the cost is linear in the number of atoms.
 #pragma once
 
 #include "core/nep/evaluate.h"
@@ -14,7 +14,36 @@
 
 TNEP_BEGIN
 
-// Derivatives of the radial descriptor along the pair field: w.t_q[c][0..nr-1] (without the sign).
+// Add a[c] T_k(x) and b[c] T_k(x), summed over N vectors of slots, to acc[c][k] and acc[C + c][k].
+template <int N, int C, class R>
+TNEP_HD void add_tangent_moments(const Vec<R> (*a)[C], const Vec<R> (*b)[C], const Vec<R>* x, int count,
+                                 Vec<R> (*acc)[kMaxBasis]) {
+  using V = Vec<R>;
+  V before[N], now[N];
+  TNEP_UNROLL(2)
+  for (int i = 0; i < N; i++) {
+    before[i] = x[i];  // T_-1 = T_1
+    now[i] = fill<V>(R(1));
+  }
+  for (int k = 0; k < count; k++) {
+    TNEP_UNROLL(6)
+    for (int c = 0; c < C; c++) TNEP_UNROLL(2)
+    for (int i = 0; i < N; i++) {
+      acc[c][k] += a[i][c] * now[i];
+      acc[C + c][k] += b[i][c] * now[i];
+    }
+    TNEP_UNROLL(2)
+    for (int i = 0; i < N; i++) {
+      const V next = (x[i] + x[i]) * now[i] - before[i];
+      before[i] = now[i];
+      now[i] = next;
+    }
+  }
+}
+
+// Compute the derivatives of the radial descriptor along the pair field: w.t_q[c][0..nr-1] (without the sign).  With
+// a = fc' along and b = fc x' along (along: the change of the distance), the moments change by
+// sum_j a T_k(x) + b T_k'(x), where T_k' = k U_k-1 and U_k = U_k-2 + 2 T_k.
 template <class Field, class R>
 TNEP_FUNCTION void radial_tangent(const Model<R>& m, int center, const Field& field, int q_stride, Workspace<R>& w) {
   using V = Vec<R>;
@@ -23,66 +52,76 @@ TNEP_FUNCTION void radial_tangent(const Model<R>& m, int center, const Field& fi
   for (int i = 0; i < w.n_groups; i++) {
     const Group& group = w.groups[i];
     const R inverse_cutoff = R(1) / m.radial_cutoffs[center * m.species + group.species];
-    V acc[C][kMaxBasis];
-    for (int c = 0; c < C; c++)
+    V acc[2 * C][kMaxBasis], a[2][C], b[2][C], x[2];
+    for (int c = 0; c < 2 * C; c++)
       for (int k = 0; k < m.kr; k++) acc[c][k] = fill<V>(R(0));
-    for (int b = 0; b < group.vectors; b++) {
-      const int s = group.begin + b * W;
+    const auto prepare = [&](int i, int s) TNEP_LAMBDA {
       const V r[3] = {load<V>(w.x + s), load<V>(w.y + s), load<V>(w.z + s)};
       const V d = load<V>(w.r + s), inverse = load<V>(w.inverse_r + s);
-      V along[C], f[3], x[3];
+      V argument[2];
+      chebyshev_argument<1>(d * inverse_cutoff, inverse_cutoff, argument);
+      x[i] = argument[0];
       for (int c = 0; c < C; c++) {
         V v[3];
         field.pair(c, r, d * d, v);
-        along[c] = (r[0] * v[0] + r[1] * v[1] + r[2] * v[2]) * inverse;
+        const V along = (r[0] * v[0] + r[1] * v[1] + r[2] * v[2]) * inverse;
+        a[i][c] = load<V>(w.f[1] + s) * along;
+        b[i][c] = load<V>(w.f[0] + s) * argument[1] * along;
       }
-      for (int o = 0; o < 2; o++) f[o] = load<V>(w.f[o] + s);
-      chebyshev_argument<1>(d * inverse_cutoff, inverse_cutoff, x);
-      R terms[2][kMaxBasis * W];
-      R* rows[2] = {terms[0], terms[1]};
-      chebyshev_terms<1>(f, x, m.kr, rows, W);
-      for (int k = 0; k < m.kr; k++)
-        for (int c = 0; c < C; c++) acc[c][k] += load<V>(terms[1] + k * W) * along[c];
+    };
+    int first = 0;
+    for (; first + 2 <= group.vectors; first += 2) {
+      for (int i = 0; i < 2; i++) prepare(i, group.begin + (first + i) * W);
+      add_tangent_moments<2, C, R>(a, b, x, m.kr, acc);
+    }
+    if (first < group.vectors) {
+      prepare(0, group.begin + first * W);
+      add_tangent_moments<1, C, R>(a, b, x, m.kr, acc);
     }
     const R* table = m.radial_by_k + int64_t(center * m.species + group.species) * m.kr * m.nr_pad;
     for (int c = 0; c < C; c++) {
+      R of_slopes[kMaxBasis + kPad], u = R(0), above = R(0);  // U_k-1 and U_k-2 summed with b
       sum_lanes(acc[c], m.kr, w.moments);
+      sum_lanes(acc[C + c], m.kr, of_slopes);
+      for (int k = 1; k < m.kr; k++) {
+        const R next = k == 1 ? of_slopes[0] : above + R(2) * of_slopes[k - 1];
+        above = u;
+        u = next;
+        w.moments[k] += R(k) * u;
+      }
       add_product(table, m.nr_pad, m.kr, w.moments, m.nr, w.t_q + c * q_stride);
     }
   }
 }
 
-// Derivatives of the angular sums along the pair field: w.t_sums[c] (without the sign).
+// Compute the derivatives of the angular sums along the pair field: w.t_sums[c] (without the sign).
 template <int L, class Field, class R>
 TNEP_FUNCTION void angular_tangent(const Model<R>& m, const Field& field, Workspace<R>& w) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>, K = kComponents<L>;
   const int N = row_of_n(m);
   set_zero(w.t_sums, Field::components * K * N);
-  for (int b = 0; b < w.n_blocks; b++) {
-    const V u[3] = {load<V>(w.ax + b * W), load<V>(w.ay + b * W), load<V>(w.az + b * W)};
-    const V d = load<V>(w.ar + b * W), inverse = load<V>(w.a_inverse_r + b * W);
-    const V r[3] = {u[0] * d, u[1] * d, u[2] * d};
-    const int size = block_size(w, b);
-    for (int c = 0; c < Field::components; c++) {
+  for (int c = 0; c < Field::components; c++) {
+    for (int b = 0; b < w.n_blocks; b++) {
+      const V u[3] = {load<V>(w.ax + b * W), load<V>(w.ay + b * W), load<V>(w.az + b * W)};
+      const V d = load<V>(w.ar + b * W), inverse = load<V>(w.a_inverse_r + b * W);
+      const V r[3] = {u[0] * d, u[1] * d, u[2] * d};
       V v[3], change[K];
       field.pair(c, r, d * d, v);
       const V along = u[0] * v[0] + u[1] * v[1] + u[2] * v[2];
       for (int a = 0; a < 3; a++) v[a] = (v[a] - along * u[a]) * inverse;
       harmonics_along<L>(u[0], u[1], u[2], v, change);
-      R radial[K * W], tangential[K * W];
+      TNEP_UNROLL(80)
       for (int s = 0; s < K; s++) {
-        store<V>(radial + s * W, along * load<V>(w.harmonics + (b * K + s) * W));
-        store<V>(tangential + s * W, change[s]);
+        store<V>(w.t_harmonics[0] + (b * K + s) * W, change[s]);
+        store<V>(w.t_harmonics[1] + (b * K + s) * W, along * load<V>(w.harmonics + (b * K + s) * W));
       }
-      R* sums = w.t_sums + c * K * N;
-      add_all_sums<L>(radial, w.g[1] + b * W * N, size, N, sums);
-      add_all_sums<L>(tangential, w.g[0] + b * W * N, size, N, sums);
     }
+    for (int d = 0; d < 2; d++) add_all_sums<L>(w.t_harmonics[d], w.g[d], w.n_angular, N, w.t_sums + c * K * N);
   }
 }
 
-// Dual numbers of the angular sums and their derivative along component c.
+// Load the angular sums and their derivatives along a component of the field as dual numbers.
 template <int K, class R>
 TNEP_HD void load_dual_sums(const R* sums, const R* t_sums, int N, int n, Dual<ShortVec<R>>* a) {
   using S = ShortVec<R>;
@@ -90,7 +129,7 @@ TNEP_HD void load_dual_sums(const R* sums, const R* t_sums, int N, int n, Dual<S
   for (int s = 0; s < K; s++) a[s] = {load<S>(sums + s * N + n), load<S>(t_sums + s * N + n)};
 }
 
-// The rest of w.t_q: derivatives of the invariants.
+// Compute the angular part of t_q, the derivatives of the invariants.
 template <int L, class R>
 TNEP_FUNCTION void invariants_tangent(const Model<R>& m, const R* t_sums, R* t_q, Workspace<R>& w) {
   using S = ShortVec<R>;
@@ -105,7 +144,7 @@ TNEP_FUNCTION void invariants_tangent(const Model<R>& m, const R* t_sums, R* t_q
   }
 }
 
-// G for the angular sums, from dU/dq (w.d_q) and its derivative along the component (t_d_q).
+// Compute G for the angular sums from dU/dq (w.d_q) and its derivative along the component (t_d_q).
 template <int L, class R>
 TNEP_FUNCTION void sums_tangent_backward(const Model<R>& m, const R* t_sums, const R* t_d_q, R* t_d_sums,
                                          Workspace<R>& w) {
@@ -115,19 +154,22 @@ TNEP_FUNCTION void sums_tangent_backward(const Model<R>& m, const R* t_sums, con
   for (int n = 0; n < N; n += kShortLanes<R>) {
     Dual<S> a[K], d[K];
     load_dual_sums<K>(w.sums, t_sums, N, n, a);
-    invariants_backward<L>(a, m.extra, [&](int block) TNEP_LAMBDA {
-      const int at = m.nr + block * m.na + n;
-      return Dual<S>{load<S>(w.d_q + at), load<S>(t_d_q + at)};
-    }, d);
+    invariants_backward<L>(
+        a, m.extra,
+        [&](int block) TNEP_LAMBDA {
+          const int at = m.nr + block * m.na + n;
+          return Dual<S>{load<S>(w.d_q + at), load<S>(t_d_q + at)};
+        },
+        d);
     TNEP_UNROLL(80)
     for (int s = 0; s < K; s++) store<S>(t_d_sums + s * N + n, d[s].d);
   }
 }
 
-// t_d_q = d(dU/dq) along t_q: delta = w1 (1 - t^2), d delta = -2 t delta (w0 t_q).
+// Compute t_d_q, the derivative of dU/dq along t_q: delta = w1 (1 - t^2), d delta = -2 t delta (w0 t_q).
 template <class R>
 TNEP_FUNCTION void network_tangent(const Model<R>& m, const Net<R>& net, const R* t_q, const R* hidden, const R* delta,
-                             R* scratch, R* t_d_q) {
+                                   R* scratch, R* t_d_q) {
   using V = Vec<R>;
   product(net.columns, m.neurons_pad, m.dim, t_q, m.neurons, scratch);
   for (int i = 0; i < m.neurons; i += kLanes<R>)
@@ -135,7 +177,7 @@ TNEP_FUNCTION void network_tangent(const Model<R>& m, const Net<R>& net, const R
   network_gradient(m, net, scratch, t_d_q);
 }
 
-// Radial part of the gradients of all slots (set).
+// Set the gradients of all slots to their radial part.
 template <class Field, class R>
 TNEP_FUNCTION void radial_response(const Model<R>& m, int center, const Field& field, int q_stride, Workspace<R>& w) {
   using V = Vec<R>;
@@ -174,17 +216,18 @@ TNEP_FUNCTION void radial_response(const Model<R>& m, int center, const Field& f
         ddp += dd[k] * now;
       }
       const V f0 = load<V>(w.f[0] + s), f1 = load<V>(w.f[1] + s), f2 = load<V>(w.f[2] + s);
-      V first[C][3], out[C][3], hess[6], gradient[3];
-      for (int c = 0; c < C; c++) {
-        const V slope = f1 * p[c] + f0 * x[1] * dp[c];
-        for (int e = 0; e < 3; e++) first[c][e] = slope * u[e];
-      }
-      const V slope = f1 * p[C] + f0 * x[1] * dp[C];
+      const V slope = f1 * p[C] + f0 * x[1] * dp[C], transverse = slope * inverse;
       const V curvature = f2 * p[C] + R(2) * f1 * x[1] * dp[C] + f0 * (x[1] * x[1] * ddp + x[2] * dp[C]);
-      radial_derivatives(u, inverse, slope, curvature, gradient, hess);
-      assemble(field, r, r1 * r1, hess, gradient, first, out);
-      for (int c = 0; c < C; c++)
-        for (int e = 0; e < 3; e++) store<V>(w.gradients + (3 * c + e) * w.slot_stride + s, out[c][e]);
+      const V gradient[3] = {slope * u[0], slope * u[1], slope * u[2]};
+      for (int c = 0; c < C; c++) {
+        V v[3], out[3];
+        field.pair(c, r, r1 * r1, v);
+        const V along = u[0] * v[0] + u[1] * v[1] + u[2] * v[2];
+        const V outward = f1 * p[c] + f0 * x[1] * dp[c] + (curvature - transverse) * along;
+        for (int e = 0; e < 3; e++) out[e] = outward * u[e] + transverse * v[e];
+        field.add_rest(c, r, gradient, out);
+        for (int e = 0; e < 3; e++) store<V>(w.gradients + (3 * c + e) * w.slot_stride + s, out[e]);
+      }
     }
   }
 }
@@ -204,7 +247,7 @@ TNEP_FUNCTION void block_hessian(const Model<R>& m, int b, const Workspace<R>& w
   angular_derivatives(u, inverse, p, pr, prr[0], gradient, hess);
 }
 
-// Angular part of the gradients (added).
+// Add the angular part of the gradients.
 template <int L, class Field, class R>
 TNEP_FUNCTION void angular_response(const Model<R>& m, const Field& field, Workspace<R>& w) {
   using V = Vec<R>;
@@ -225,10 +268,10 @@ TNEP_FUNCTION void angular_response(const Model<R>& m, const Field& field, Works
   }
 }
 
-// Atoms: minus the sum of w.gradients (the pair field carries a minus) for neighbours, plus for the centre.  Virials, of
-// one component only: r (x) force on the neighbour, the force being the gradient (that of minus the quantity as energy).
+// Add the gradients to the atoms: with a minus sign for neighbours, because the pair field has a minus sign, and with a
+// plus sign for the centre.
 template <int Count, class R>
-TNEP_FUNCTION void scatter_gradients(const Workspace<R>& w, int64_t atom, int stride, double* atoms, double* virials) {
+TNEP_FUNCTION void scatter_gradients(const Workspace<R>& w, int64_t atom, int stride, double* atoms) {
   double total[Count] = {};
   for (int i = 0; i < w.n_groups; i++) {
     const Group& group = w.groups[i];
@@ -240,11 +283,6 @@ TNEP_FUNCTION void scatter_gradients(const Workspace<R>& w, int64_t atom, int st
         to[k] -= value;
         total[k] += value;
       }
-      if (Count != 3 || !virials) continue;
-      const double r[3] = {w.x[slot], w.y[slot], w.z[slot]};
-      double* virial = virials + 9 * int64_t(w.atom[slot]);
-      for (int a = 0; a < 3; a++)
-        for (int b = 0; b < 3; b++) virial[3 * a + b] -= r[a] * double(w.gradients[b * w.slot_stride + slot]);
     }
   }
   for (int k = 0; k < Count; k++) atoms[stride * atom + k] += total[k];
@@ -255,7 +293,6 @@ bool evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t
                        Workspace<R>& w) {
   constexpr int C = Field::components, K = kComponents<L>;
   const int N = row_of_n(m), q_stride = int(m.dim_pad + kPad);
-  const int stride = C == 1 ? 4 : 3 * C;
   for (int64_t c = begin; c < end; c++) {
     const Field field(out.field + out.field_stride * c);
     const int center = describe<L, 2>(m, e, c, w);
@@ -275,7 +312,7 @@ bool evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t
       R *t_sums = w.t_sums + k * K * N, *t_q = w.t_q + k * q_stride, *t_d_q = w.t_d_q + k * q_stride;
       invariants_tangent<L>(m, t_sums, t_q, w);
       network_tangent(m, net, t_q, w.hidden, w.delta, w.scratch, t_d_q);
-      if constexpr (Field::scalar_network) {  // the sign is that of the pair field
+      if constexpr (Field::scalar_network) {  // minus, because the sign of the pair field is left out
         const R weight = field.scalar_weight(k);
         for (int d = 0; d < m.dim; d++) t_d_q[d] -= weight * w.scalar_d_q[d];
       }
@@ -283,7 +320,11 @@ bool evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t
     }
     radial_response(m, center, field, q_stride, w);
     angular_response<L>(m, field, w);
-    scatter_gradients<3 * C>(w, e.centers[c], stride, out.atoms, out.virials);
+    if constexpr (C == 1) {  // an energy -E.mu or -E.alpha.E / 2
+      const R* const forces[3] = {w.gradients, w.gradients + w.slot_stride, w.gradients + 2 * w.slot_stride};
+      scatter_forces(w, forces, e.centers[c], out.atoms);
+      if (out.virials) scatter_virials(w, forces, out.virials);
+    } else scatter_gradients<3 * C>(w, e.centers[c], 3 * C, out.atoms);
   }
   return true;
 }

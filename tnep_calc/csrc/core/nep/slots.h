@@ -6,10 +6,10 @@
 
 TNEP_BEGIN
 
-// Fill groups, coordinates and atoms of centre c; false if an edge leads to no atom.
+// Fill the groups, coordinates and atoms of centre c; returns false if a neighbour is not a valid atom.
 template <class R>
 TNEP_FUNCTION bool collect(const Model<R>& m, const Edges& e, int64_t c, Workspace<R>& w) {
-  constexpr int W = kLanes<R>;
+  constexpr int W = kLanes<R>, step = W < 4 ? 4 : W;  // forces are scattered in fours
   const int T = m.species, center = int(e.species[e.centers[c]]);
   const R* rc_radial = m.radial_cutoffs + center * T;
   const R* rc_angular = m.angular_cutoffs + center * T;
@@ -33,22 +33,25 @@ TNEP_FUNCTION bool collect(const Model<R>& m, const Edges& e, int64_t c, Workspa
   for (int t = 0; t < T; t++) {
     const int begin = t * w.species_stride, count = w.filled[t] - begin;
     if (count == 0) continue;
-    w.groups[w.n_groups++] = {t, begin, count, (count + W - 1) / W};
-    for (int i = 0; i < W; i++) w.atom[w.filled[t] + i] = int32_t(e.centers[c]);  // any atom: they get nothing
+    w.groups[w.n_groups++] = {t, begin, count, int(round_up(count, step)) / W};
+    // Padding: points beyond the cutoff.  They contribute nothing, so any atom index will do.
+    for (int i = 0; i < step; i++) w.atom[w.filled[t] + i] = int32_t(e.centers[c]);
     const Vec<R> far = fill<Vec<R>>(R(2) * rc_radial[t] + R(2) * rc_angular[t]);
-    store<Vec<R>>(w.x + w.filled[t], far);
-    store<Vec<R>>(w.y + w.filled[t], far);
-    store<Vec<R>>(w.z + w.filled[t], far);
+    for (int slot = w.filled[t]; slot < w.filled[t] + step; slot += W) {
+      store<Vec<R>>(w.x + slot, far);
+      store<Vec<R>>(w.y + slot, far);
+      store<Vec<R>>(w.z + slot, far);
+    }
   }
   return true;
 }
 
-// Distances, cutoff function and Chebyshev argument of all slots; list of angular neighbours.
+// Compute distances, cutoff function and Chebyshev argument of all slots, and the list of angular neighbours.
 template <int Order, class R>
 TNEP_FUNCTION void geometry(const Model<R>& m, int center, Workspace<R>& w) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>;
-  const V tiny = fill<V>(R(1e-24));  // coincident atoms: zero unit vector instead of 0/0
+  const V tiny = fill<V>(R(1e-24));  // gives coincident atoms a zero unit vector instead of 0/0
   int n_angular = 0;
   for (int i = 0; i < w.n_groups; i++) {
     const Group& group = w.groups[i];

@@ -1,4 +1,4 @@
-// Scratch memory of one thread, reused from centre to centre: arrays carved out of one block.
+// Scratch memory of one thread, reused for all its centres: arrays within one block of memory.
 #pragma once
 
 #include "core/common/edges.h"
@@ -6,12 +6,12 @@
 
 TNEP_BEGIN
 
-// Neighbours of one species: slots [begin, begin + count), followed by far points up to a whole vector.
+// Neighbours of one species: slots [begin, begin + count), padded to whole vectors with points beyond the cutoff.
 struct Group {
   int species, begin, count, vectors;
 };
 
-// Ticks of every part of the work, if they are wanted; otherwise a branch that is always predicted.
+// Counts clock ticks for every part of the work if `ticks` is set; otherwise it costs only a well-predicted branch.
 struct Stopwatch {
   uint64_t* ticks = nullptr;
   uint64_t last = 0;
@@ -34,36 +34,37 @@ struct Stopwatch {
   }
 };
 
-// "Slots" are the neighbours inside the cutoff, sorted by species, as structures of arrays.  Angular
-// neighbours are a subset, in blocks of one vector; arrays per block hold [row][lane].
+// Arrays over "slots" hold the neighbours within the cutoff, sorted by species.  The angular neighbours are a subset,
+// in blocks of one vector; arrays per block are indexed [row][lane].
 template <class R>
 struct Workspace : Slots<R> {
-  int species_stride;   // slots of species t begin at t * species_stride
+  int species_stride;  // slots of species t begin at t * species_stride
   int n_groups, n_angular, n_blocks;
-  Group* groups;        // [T]: species that occur
+  Group* groups;  // [T], of which n_groups are used: the species that occur
   R *r, *inverse_r;
-  R *f[3], *cheb;       // cutoff function and derivatives, Chebyshev argument
-  R *partial[3];        // dU/dr of every slot
+  R *f[3], *cheb;  // cutoff function and derivatives, Chebyshev argument
+  R* partial[3];   // dU/dr of every slot
   int32_t *angular_slot, *angular_species;
   R *ax, *ay, *az, *ar, *a_inverse_r, *a_inverse_cutoff;  // angular: unit vector, distance
-  R* harmonics;         // [block][components][lane]
-  R* g[3];              // [angular][n]: radial functions and derivatives
-  R* g_lanes[3];        // [block][n][lane]: the same, transposed
-  R *sums, *d_sums;     // [components][n]: angular sums A and dU/dA
-  R *q, *d_q;           // [dim]: descriptor and dU/dq
-  R *hidden, *delta;    // [neurons]
-  R *moments;           // [kr]: sums of fc T_k over one species
-  R *expansion;         // [kr]: dU/d(fc T_k)
-  // response gradients: one set per field component
+  R* harmonics;                                           // [block][components][lane]
+  R* t_harmonics[2];  // the same, of one component of the field: changes, and harmonics times changes of the distance
+  R* g[3];            // [angular][n]: radial functions and derivatives
+  R* g_lanes[3];      // [block][n][lane]: the same, transposed
+  R *sums, *d_sums;   // [components][n]: angular sums A and dU/dA
+  R *q, *d_q;         // [dim]: descriptor and dU/dq
+  R *hidden, *delta;  // [neurons]
+  R* moments;         // [kr]: sums of fc T_k over one species
+  R* expansion;       // [kr]: dU/d(fc T_k)
+  // Arrays for response gradients, one set per component of the field.
   R *t_sums, *t_d_sums, *t_q, *t_d_q, *scalar_d_q, *scratch;
-  R* gradients;         // [component * 3 + displacement][slot]
+  R* gradients;  // [component * 3 + displacement][slot]
   int64_t slot_stride;
   Stopwatch watch;
 };
 
-// Lay out the arrays from `base` (null: only count); return the number of bytes.
+// Lay out the arrays from `base` on (null: only count); returns the number of bytes.
 template <class R>
-inline size_t carve(const Model<R>& m, int64_t max_edges, char* base, Workspace<R>& w) {
+inline size_t assign_memory(const Model<R>& m, int64_t max_edges, char* base, Workspace<R>& w) {
   size_t used = 0;
   const auto take = [&](auto*& pointer, int64_t count) {
     using Item = __typeof__(*pointer);
@@ -87,6 +88,7 @@ inline size_t carve(const Model<R>& m, int64_t max_edges, char* base, Workspace<
   R** const of_angular[] = {&w.ax, &w.ay, &w.az, &w.ar, &w.a_inverse_r, &w.a_inverse_cutoff};
   for (R** p : of_angular) take(*p, angular);
   take(w.harmonics, components * angular);
+  for (R*& p : w.t_harmonics) take(p, components * angular);
   for (int d = 0; d < 3; d++) {
     take(w.g[d], m.na_pad * angular);
     take(w.g_lanes[d], m.na_pad * angular);

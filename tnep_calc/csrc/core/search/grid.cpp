@@ -8,7 +8,7 @@
 namespace tnep {
 namespace {
 
-constexpr int64_t kPadding = 16;   // vectors may read beyond the last atom
+constexpr int64_t kPadding = 16;  // vectors may read beyond the last atom
 constexpr double kBinsPerCutoff = 2;
 
 void cross(const double* a, const double* b, double* out) {
@@ -21,7 +21,8 @@ double dot(const double* a, const double* b) { return a[0] * b[0] + a[1] * b[1] 
 
 }  // namespace
 
-// As many bins as fit, but not more than a few per atom; `low` and `high` bound the fractional coordinates.
+// Choose the number of bins in each direction from the cutoff, but at most a few bins per atom.  `low` and `high` are
+// the bounds of the fractional coordinates.
 void GridStorage::choose_bins(const double* low, const double* high, int64_t n_atoms) {
   double area[3], volume = 0;
   for (int a = 0; a < 3; a++) {
@@ -43,7 +44,7 @@ void GridStorage::choose_bins(const double* low, const double* high, int64_t n_a
   for (int a = 0; a < 3; a++) {
     grid_.bins[a] = int(wanted[a]);
     grid_.width[a] = extent[a] / wanted[a];
-    // one bin of a non-periodic direction may have no extent
+    // The single bin of a non-periodic direction may have zero width.
     const double span = grid_.cutoff / std::max(grid_.width[a], 1e-12);
     grid_.reach[a] = grid_.periodic[a] ? int(std::ceil(span)) : int(std::min<double>(std::ceil(span), wanted[a]));
   }

@@ -1,4 +1,5 @@
-// Neighbour search on a grid of bins: any cell, periodic or not in each direction, also smaller than the cutoff.
+// Neighbour search on a grid of bins, for any cell: periodic or not in each direction, and also smaller than the
+// cutoff.
 #pragma once
 
 #include <cstdint>
@@ -9,20 +10,20 @@ namespace tnep {
 // Atoms sorted by bin (x bins fastest) so that a row of bins is one contiguous range of atoms.
 struct Grid {
   double cutoff;
-  double cell[9];          // rows are lattice vectors (non-periodic directions completed)
+  double cell[9];  // rows are lattice vectors (non-periodic directions completed)
   bool periodic[3];
   bool orthogonal;
-  int bins[3], reach[3];   // bins per direction; how many bins the cutoff spans
-  double width[3];         // thickness of a bin, A
-  const double *x, *y, *z;         // [n + padding] wrapped positions, sorted
-  const int32_t* atom;             // [n + padding] original index, sorted
-  const int32_t* rank;             // [n] sorted index of every atom
-  const int32_t* bin_start;        // [bins + 1]
-  const int32_t* bin_of;           // [n * 3] bin of every atom
-  const int32_t* wrap;             // [n * 3] lattice translation that wrapped it into the cell
+  int bins[3], reach[3];     // bins per direction; number of bins that the cutoff spans
+  double width[3];           // thickness of a bin, A
+  const double *x, *y, *z;   // [n + padding] wrapped positions, sorted
+  const int32_t* atom;       // [n + padding] original index, sorted
+  const int32_t* rank;       // [n] sorted index of every atom
+  const int32_t* bin_start;  // [bins + 1]
+  const int32_t* bin_of;     // [n * 3] bin of every atom
+  const int32_t* wrap;       // [n * 3] lattice translation that wrapped every atom into the cell
 };
 
-// Edges are appended here.
+// Buffer to which edges are appended.
 struct EdgeBuffer {
   int64_t count, capacity;
   int64_t* counts;     // [atoms of the range]: edges of every atom
@@ -32,11 +33,11 @@ struct EdgeBuffer {
   int32_t* list;       // scratch, [n_atoms + 16]
 };
 
-// Find the neighbours of atoms [begin, end) in order.  Returns the first atom that is not done because the
-// buffer is full, or `end`.
+// Find the neighbours of atoms [begin, end) in order.  Returns `end`, or the first atom whose edges do not fit into the
+// buffer.
 using SearchFunction = int64_t (*)(const Grid& grid, int64_t begin, int64_t end, EdgeBuffer& out);
 
-// The search compiled for the processor.
+// The search compiled for the instruction set in use.
 SearchFunction search_function();
 
 // Owner of the arrays of a grid.

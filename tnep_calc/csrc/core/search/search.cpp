@@ -1,5 +1,5 @@
-// Neighbour search over a grid: compiled once per instruction set, like nep/kernels.cpp (the same rule on inline
-// functions).
+// Neighbour search over a grid, compiled once per instruction set.  As in nep/kernels.cpp, inline functions of the
+// standard library must not be used.
 #include "core/common/simd.h"
 #include "core/search/grid.h"
 
@@ -16,7 +16,7 @@ TNEP_HD bool search_row(const Grid& g, const Row& row, int32_t self, const int32
   using V = Vec<double>;
   constexpr int W = kLanes<double>;
   const int32_t* s = row.shift;
-  // the centre, moved against the shift
+  // Shift the centre instead of the neighbours.
   const double cx = g.x[self] - (s[0] * g.cell[0] + s[1] * g.cell[3] + s[2] * g.cell[6]);
   const double cy = g.y[self] - (s[0] * g.cell[1] + s[1] * g.cell[4] + s[2] * g.cell[7]);
   const double cz = g.z[self] - (s[0] * g.cell[2] + s[1] * g.cell[5] + s[2] * g.cell[8]);
@@ -47,7 +47,8 @@ TNEP_HD bool search_row(const Grid& g, const Row& row, int32_t self, const int32
 
 TNEP_HD int floor_div(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 
-// Square of the least distance, along one direction, from an atom to a bin some bins away.
+// Function that gives the square of the smallest distance, along one direction, from an atom to a bin that is
+// `bins_away` from its own bin.
 struct Gaps {
   double width, below, above;  // thickness of a bin; distances from the atom to the walls of its own bin, A
 
@@ -59,7 +60,8 @@ struct Gaps {
   }
 };
 
-// In an orthogonal periodic cell the position inside the bin bounds distances; elsewhere no bound is used.
+// In an orthogonal periodic cell, the position of the atom in its bin gives a lower bound of distances to other bins.
+// In other cells the bound is zero.
 TNEP_HD Gaps find_gaps(const Grid& g, int a, double coordinate, int bin) {
   if (!g.orthogonal || !(g.periodic[0] && g.periodic[1] && g.periodic[2])) return {0, 0, 0};
   const double inside = (g.cell[4 * a] > 0 ? coordinate : -coordinate) - bin * g.width[a];
@@ -68,7 +70,7 @@ TNEP_HD Gaps find_gaps(const Grid& g, int a, double coordinate, int bin) {
   return {g.width[a], below > 0 ? below : 0, above > 0 ? above : 0};
 }
 
-// All rows around atom i; false if the buffer is full.
+// Search all rows of bins around atom i; returns false if the buffer is full.
 TNEP_FUNCTION bool search_atom(const Grid& g, int64_t i, EdgeBuffer& out) {
   const int32_t self = g.rank[i];
   const int32_t *b = g.bin_of + 3 * i, *wrap = g.wrap + 3 * i;

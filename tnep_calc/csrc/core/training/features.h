@@ -1,4 +1,4 @@
-// Sums of features of edges, and of their changes along a field: what the moments of training are.
+// Sums of the features of edges, and of their changes along a displacement field.  These are the moments of training.
 #pragma once
 
 #include "core/common/harmonics.h"
@@ -7,7 +7,7 @@
 
 TNEP_BEGIN
 
-// Components of a gradient d along a field at the edge v.
+// Components of a gradient d along the displacement field F at the edge v.
 template <Field F, class R>
 TNEP_HD void along_field(const R* v, const R* d, R* out) {
   if constexpr (F == Field::gradient) {
@@ -24,7 +24,7 @@ TNEP_HD void along_field(const R* v, const R* d, R* out) {
   }
 }
 
-// f_0 = fc and f_k = (T_k + 1) fc / 2, and their derivatives: f[k], f[count + k].
+// Set f[k] to f_0 = fc and f_k = (T_k + 1) fc / 2, and f[count + k] to their derivatives.
 template <class R>
 TNEP_HD void radial_functions(R r, R cutoff, int count, R* f) {
   R fc[2], x[2];
@@ -37,12 +37,13 @@ TNEP_HD void radial_functions(R r, R cutoff, int count, R* f) {
 }
 
 template <int L, Field F, class R>
-TNEP_FUNCTION void features_of(const FeatureProblem<R>& p, int64_t begin, int64_t end, R* plain, R* changes, R* memory) {
+TNEP_FUNCTION void features_of(const FeatureProblem<R>& p, int64_t begin, int64_t end, R* plain, R* changes,
+                               R* memory) {
   constexpr int S = kComponents<L>, C = components_of(F), SC = S * C;
   const int kr = p.k_radial, ka = p.k_angular;
   const int64_t numbers = kr + int64_t(ka) * S;
   R *const f = memory, *const g = f + 2 * kr, *const y = g + 2 * ka, *const dy = y + S;
-  R *const radial = dy + 3 * S, *const across = radial + SC;  // of f' and of f in the change of f Y
+  R *const radial = dy + 3 * S, *const across = radial + SC;  // factors of f' and of f in the change of f Y
   for (int64_t e = begin; e < end; e++) {
     const R* v = p.vectors + 3 * e;
     const R r = __builtin_sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]), inverse = R(1) / r;
@@ -86,10 +87,14 @@ TNEP_FUNCTION void features_of(const FeatureProblem<R>& p, int64_t begin, int64_
 template <int L, class R>
 void features_l(const FeatureProblem<R>& p, int64_t begin, int64_t end, R* plain, R* changes, R* memory) {
   switch (p.field) {
-    case Field::none: return features_of<L, Field::none>(p, begin, end, plain, changes, memory);
-    case Field::dipole: return features_of<L, Field::dipole>(p, begin, end, plain, changes, memory);
-    case Field::strain: return features_of<L, Field::strain>(p, begin, end, plain, changes, memory);
-    case Field::gradient: return features_of<L, Field::gradient>(p, begin, end, plain, changes, memory);
+    case Field::none:
+      return features_of<L, Field::none>(p, begin, end, plain, changes, memory);
+    case Field::dipole:
+      return features_of<L, Field::dipole>(p, begin, end, plain, changes, memory);
+    case Field::strain:
+      return features_of<L, Field::strain>(p, begin, end, plain, changes, memory);
+    case Field::gradient:
+      return features_of<L, Field::gradient>(p, begin, end, plain, changes, memory);
   }
 }
 

@@ -1,5 +1,6 @@
-// Products of coefficients with moments and the change of site values along displacement fields: vectors run over
-// centres, N radial functions and K basis functions are taken at once so that what is loaded is used for several.
+// Products of coefficients with moments, and changes of site values along displacement fields.  The vector lanes hold
+// centres.  N radial functions and K basis functions are processed together, so that each loaded value is used several
+// times.
 #pragma once
 
 #include "core/common/simd.h"
@@ -7,10 +8,10 @@
 
 TNEP_BEGIN
 
-constexpr int kMostN = 8;  // what registers hold
+constexpr int kMostN = 8;  // largest N whose sums fit in registers
 
-// Below, functions of one model: N rows of coefficients c[n][k], basis functions k to k + K - 1.
-// Load, and ask for what lies some numbers ahead: there are more streams than processors follow by themselves.
+// Load the first `count` lanes, and prefetch the memory `ahead` numbers later: there are more streams than hardware
+// prefetchers follow.
 template <class V>
 TNEP_HD V load_ahead(const real_of<V>* p, int count, int64_t ahead) {
   __builtin_prefetch(p + ahead);
@@ -26,12 +27,12 @@ TNEP_HD void over_centres(int64_t begin, int64_t end, F&& f) {
   if (i < end) f(i, int(end - i));
 }
 
+// The functions below are for one model, N rows of coefficients c[n][k] and basis functions k to k + K - 1.
 template <int N, int K, class R, class V>
 TNEP_HD void fill_factors(const MomentProblem<R>& p, int k, const R* c, V (&factor)[K][N]) {
   TNEP_UNROLL(2)
-  for (int j = 0; j < K; j++)
-    TNEP_UNROLL(8)
-    for (int n = 0; n < N; n++) factor[j][n] = fill<V>(c[n * p.k + k + j]);
+  for (int j = 0; j < K; j++) TNEP_UNROLL(8)
+  for (int n = 0; n < N; n++) factor[j][n] = fill<V>(c[n * p.k + k + j]);
 }
 
 template <int N, int K, class R, class V>
@@ -154,7 +155,7 @@ TNEP_HD void with_functions(int count, F&& f) {
   }
 }
 
-// Call f(Int<N>{}, Int<K>{}, model, first n, k) for all models, functions n and basis functions k.
+// Call f(Int<N>{}, Int<K>{}, model, first, k) for all models, radial functions from `first` and basis functions from k.
 template <class R, class F>
 TNEP_HD void over_functions(const MomentProblem<R>& p, F&& f) {
   for (int model = 0; model < p.models; model++)
@@ -169,8 +170,9 @@ TNEP_HD void over_functions(const MomentProblem<R>& p, F&& f) {
 template <class R>
 void project(const MomentProblem<R>& p, int64_t begin, int64_t end, R* out) {
   over_functions(p, [&](auto N, auto K, int64_t model, int first, int k) TNEP_LAMBDA {
-    project_of<decltype(N)::value, decltype(K)::value>(
-        p, k, begin, end, p.coefficients + model * p.c_stride + first * p.k, out + (model * p.n + first) * p.s * p.stride);
+    project_of<decltype(N)::value, decltype(K)::value>(p, k, begin, end,
+                                                       p.coefficients + model * p.c_stride + first * p.k,
+                                                       out + (model * p.n + first) * p.s * p.stride);
   });
 }
 
@@ -196,9 +198,8 @@ void along_backward(const MomentProblem<R>& p, int64_t begin, int64_t end, const
                     R* coefficients) {
   over_functions(p, [&](auto N, auto K, int64_t model, int first, int k) TNEP_LAMBDA {
     const int64_t at = (model * p.n + first) * p.s * p.stride, c = model * p.c_stride + first * p.k;
-    along_backward_of<decltype(N)::value, decltype(K)::value>(p, k, begin, end, p.coefficients + c, h + at,
-                                                              g + model * p.components * p.stride, by_h + at,
-                                                              coefficients + c);
+    along_backward_of<decltype(N)::value, decltype(K)::value>(
+        p, k, begin, end, p.coefficients + c, h + at, g + model * p.components * p.stride, by_h + at, coefficients + c);
   });
 }
 

@@ -1,5 +1,6 @@
-// Descriptor, networks and their derivatives at given sums, with the gradients of all of them: vectors run over
-// centres.  Gradients by the sums come from the derivative of the pulled-back slope along a direction (dual numbers).
+// Descriptor, networks and their derivatives at given sums, and the reverse pass of all of them.  The vector lanes hold
+// centres.  The gradients with respect to the sums are the derivative of the first reverse pass along a direction,
+// computed with dual numbers.
 #pragma once
 
 #include "core/common/elementary.h"
@@ -14,12 +15,12 @@ struct SiteScratch {
   using V = Vec<R>;
   V *q, *dq, *slope, *d_slope;  // [dim]; q and dq are shifted and scaled
   V *hidden, *delta, *dz;       // [M]
-  Dual<V> *sums, *pulled;       // [n_angular * S], [S]
+  Dual<V>*sums, *pulled;        // [n_angular * S]: angular sums; [S]: derivatives with respect to the sums of one n
   V *w0[2], *b0[2], *w1[2];     // sums over centres of the gradients of the two networks
 };
 
 template <class R>
-size_t carve(const SiteProblem<R>& p, char* memory, SiteScratch<R>& w) {
+size_t assign_memory(const SiteProblem<R>& p, char* memory, SiteScratch<R>& w) {
   using V = Vec<R>;
   const int64_t s = int64_t(p.l_max + 1) * (p.l_max + 1) - 1, net = int64_t(p.neurons) * p.dim;
   V* at = reinterpret_cast<V*>(memory);
@@ -46,7 +47,7 @@ size_t carve(const SiteProblem<R>& p, char* memory, SiteScratch<R>& w) {
   return size_t(at - first) * sizeof(V);
 }
 
-// out[r] = sum_c matrix[r * row + c * column] x[c] for r < rows: four rows at once hide the latency of the products.
+// out[r] = sum_c matrix[r * row + c * column] x[c] for r < rows.  Four rows are computed together to hide latency.
 template <class R>
 TNEP_FUNCTION void apply(const R* matrix, int row, int column, int rows, int columns, const Vec<R>* x, Vec<R>* out) {
   using V = Vec<R>;
@@ -69,7 +70,7 @@ TNEP_FUNCTION void apply(const R* matrix, int row, int column, int rows, int col
   }
 }
 
-// Neurons from the scaled descriptor: hidden = tanh, delta = w1 (1 - tanh^2).
+// Compute the neurons from the scaled descriptor: hidden = tanh(...), delta = w1 (1 - tanh(...)^2).
 template <class R>
 TNEP_HD void neurons(const SiteProblem<R>& p, const TrainedNet<R>& net, SiteScratch<R>& w) {
   apply(net.w0, p.dim, 1, p.neurons, p.dim, w.q, w.hidden);
@@ -95,12 +96,12 @@ void sites_l(const SiteProblem<R>& p, int64_t begin, int64_t end, R* value, R* r
       invariants<L>(own, p.extra, [&](int block, V q) TNEP_LAMBDA { w.q[p.n_radial + block * p.n_angular + n] = q; });
     }
     for (int d = 0; d < p.dim; d++) w.q[d] = (w.q[d] - p.shift[d]) * p.scale[d];
-    neurons(p, p.valued, w);
+    neurons(p, p.value_net, w);
     V total{};
-    for (int m = 0; m < p.neurons; m++) total += w.hidden[m] * p.valued.w1[m];
+    for (int m = 0; m < p.neurons; m++) total += w.hidden[m] * p.value_net.w1[m];
     store_some<V>(value + i, total, count);
-    if (p.valued.w0 != p.bent.w0) neurons(p, p.bent, w);
-    apply(p.bent.w0, 1, p.dim, p.dim, p.neurons, w.delta, w.slope);
+    if (p.value_net.w0 != p.derivative_net.w0) neurons(p, p.derivative_net, w);
+    apply(p.derivative_net.w0, 1, p.dim, p.dim, p.neurons, w.delta, w.slope);
     for (int d = 0; d < p.dim; d++) w.slope[d] *= p.scale[d];
     for (int n = 0; n < p.n_radial; n++) store_some<V>(radial + n * p.stride + i, w.slope[n], count);
     for (int n = 0; n < p.n_angular; n++) {
@@ -111,7 +112,8 @@ void sites_l(const SiteProblem<R>& p, int64_t begin, int64_t end, R* value, R* r
   }
 }
 
-// Add to the gradients of a network: dz by its inputs z, and (if `bent`) delta times the change dq.
+// Add to the gradients of the first layer: the gradient dz with respect to its inputs and, if Bent, delta times the
+// change dq of the descriptor.
 template <bool Bent, class R>
 TNEP_FUNCTION void add_first_layer(const SiteProblem<R>& p, const SiteScratch<R>& w, Vec<R>* w0, Vec<R>* b0) {
   for (int m = 0; m < p.neurons; m++) {
@@ -130,7 +132,7 @@ void sites_backward_l(const SiteProblem<R>& p, int64_t begin, int64_t end, const
                       const R* g_angular, R* radial, R* angular, SiteScratch<R>& w) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>, S = kComponents<L>;
-  const bool one = p.valued.w0 == p.bent.w0;
+  const bool one = p.value_net.w0 == p.derivative_net.w0;
   for (int64_t i = begin; i < end; i += W) {
     const int count = int(end - i < W ? end - i : W);
     for (int n = 0; n < p.n_radial; n++) {
@@ -154,8 +156,8 @@ void sites_backward_l(const SiteProblem<R>& p, int64_t begin, int64_t end, const
       w.dq[d] *= p.scale[d];
     }
     const V g = g_value ? load_some<V>(g_value + i, count) : V{};
-    neurons(p, p.bent, w);
-    apply(p.bent.w0, p.dim, 1, p.neurons, p.dim, w.dq, w.dz);
+    neurons(p, p.derivative_net, w);
+    apply(p.derivative_net.w0, p.dim, 1, p.neurons, p.dim, w.dq, w.dz);
     for (int m = 0; m < p.neurons; m++) {
       const V t = w.hidden[m], u = w.dz[m], rest = R(1) - t * t;
       w.w1[0][m] += rest * u;
@@ -166,16 +168,16 @@ void sites_backward_l(const SiteProblem<R>& p, int64_t begin, int64_t end, const
       }
     }
     add_first_layer<true>(p, w, w.w0[0], w.b0[0]);
-    apply(p.bent.w0, 1, p.dim, p.dim, p.neurons, w.delta, w.slope);
-    apply(p.bent.w0, 1, p.dim, p.dim, p.neurons, w.dz, w.d_slope);
+    apply(p.derivative_net.w0, 1, p.dim, p.dim, p.neurons, w.delta, w.slope);
+    apply(p.derivative_net.w0, 1, p.dim, p.dim, p.neurons, w.dz, w.d_slope);
     if (g_value && !one) {
-      neurons(p, p.valued, w);
+      neurons(p, p.value_net, w);
       for (int m = 0; m < p.neurons; m++) {
         w.w1[1][m] += g * w.hidden[m];
         w.dz[m] = g * w.delta[m];
       }
       add_first_layer<false>(p, w, w.w0[1], w.b0[1]);
-      apply(p.valued.w0, 1, p.dim, p.dim, p.neurons, w.dz, w.dq);
+      apply(p.value_net.w0, 1, p.dim, p.dim, p.neurons, w.dz, w.dq);
       for (int d = 0; d < p.dim; d++) w.d_slope[d] += w.dq[d];
     }
     for (int d = 0; d < p.dim; d++) {
@@ -194,7 +196,7 @@ void sites_backward_l(const SiteProblem<R>& p, int64_t begin, int64_t end, const
   }
 }
 
-// Add the sums over lanes to a gradient.
+// Add the sums over lanes to the array `to`.
 template <class R>
 void add_lanes(const Vec<R>* from, int64_t count, R* to) {
   for (int64_t i = 0; i < count; i++) to[i] += sum(from[i]);

@@ -1,0 +1,146 @@
+"""Cost of responses in LAMMPS, each in every step and relative to a plain step of the same run; memory of 10^6 atoms.
+
+Run ``python benchmarks/lammps_response.py [--enthalpy FILE --data FILE] [--json FILE] [--parts ...]``; it needs
+LAMMPS with the plugin in this environment.
+
+* water: NEP potential and TNEP dipole model, 1,008 atoms: dipole, current, Born charges, field, and correlation
+  functions (fix tnep/spectrum, every fourth step).
+* enthalpy: the same with one electric-enthalpy model and a data file.
+* million: 1,000,000 silicon atoms, NEP in float32: time per atom and step, and the largest memory of the process.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from cases import model_file, record, run_in_turn, start, structure, write_records
+from tnep_calc_lammps import lmp_command
+
+from tnep_calc import export_artifact
+from tnep_calc.artifact import read_metadata
+from tnep_calc.lammps import write_structure
+
+LIMITS = {"dipole": 1.6, "current": 5.0, "Born charges": 5.0, "field": 2.0, "spectrum": 1.6}  # of a plain step
+SETUP = """
+units metal
+atom_style atomic
+read_data {data}
+velocity all create 300 4928 mom yes rot no
+pair_style tnep
+pair_coeff * * {pair} {elements}
+neighbor 1.0 bin
+neigh_modify every 1 delay 0 check yes
+timestep 0.0005
+fix 1 all nve
+{more}
+"""
+MILLION = """
+units metal
+lattice diamond 5.43
+region box block 0 50 0 50 0 50
+create_box 1 box
+create_atoms 1 box
+mass 1 28.085
+velocity all create 300 4928
+pair_style tnep
+pair_coeff * * {model} Si
+neighbor 1.0 bin
+neigh_modify every 1 delay 0 check yes
+fix 1 all nve
+run 5
+"""
+
+
+def compare(folder, case, data, pair, dipole, elements, steps):
+    """Return records of every response over a plain step."""
+    response = "" if dipole == pair else f"dipole {dipole} {elements}"
+    log = "fix s all ave/time 1 1 1 c_r[1] file /dev/null"
+    more = {
+        "plain": "",
+        "dipole": f"compute r all tnep/dipole {dipole} {elements}\n{log}",
+        "current": f"compute r all tnep/current {dipole} {elements}\n{log}",
+        "Born charges": f"compute r all tnep/born/atom {dipole} {elements}\n{log}",
+        "field": f"fix F all tnep/field 0 0 0.001 {response}",
+        "spectrum": f"compute r all tnep/dipole {dipole} {elements}\n"
+        f"shell rm -f {folder}/r.corr\nfix s all tnep/spectrum 4 file {folder}/r.corr dipole c_r",
+    }
+    cases = {}
+    for name, commands in more.items():
+        text = SETUP.format(data=data, pair=pair, elements=elements, more=commands)
+        cases[name] = (text, steps)
+    best = run_in_turn(folder, cases, 3)
+    records = []
+    print(f"{case}: plain {best['plain']:.2f} CPU us per atom and step")
+    for name, limit in LIMITS.items():
+        ratio = best[name] / best["plain"]
+        records.append(record(case, name, "limit", ratio, limit, "of a plain step"))
+        print(f"  with {name:<13} {best[name]:7.2f}   x {ratio:.2f}   (limit {limit})", flush=True)
+    return records
+
+
+def water(folder):
+    """Return records for NEP water with a TNEP dipole model."""
+    for name, file in (("u", "water_ir/nep_pes.txt"), ("mu", "gpumd_fixtures/models/tnep-water-polarization.txt")):
+        export_artifact(model_file(file), folder / f"{name}.pt", unit=None if name == "u" else "e*A")
+    species = read_metadata(folder / "u.pt").species
+    write_structure(folder / "water.data", structure("water_pes_ir", "w1008"), species)
+    case = "water, 1008 atoms, NEP and TNEP, float64"
+    return compare(folder, case, folder / "water.data", folder / "u.pt", folder / "mu.pt", " ".join(species), 20)
+
+
+def enthalpy(folder, model, data):
+    """Return records for an enthalpy model."""
+    elements = " ".join(read_metadata(model).species)
+    case = f"{model.name}, {data.name}, enthalpy, {read_metadata(model).dtype}"
+    return compare(folder, case, data.resolve(), model.resolve(), model.resolve(), elements, 10)
+
+
+def million(folder):
+    """Return records of the time and the memory of 1,000,000 atoms on one rank."""
+    export_artifact(model_file("potentials/Si_2022_NEP4_3body.txt"), folder / "si.pt", dtype="float32")
+    (folder / "in.million").write_text(MILLION.format(model=folder / "si.pt"))
+    with open(folder / "out", "w") as out:
+        process = subprocess.Popen([*lmp_command(1), "-in", "in.million", "-nocite"], cwd=folder, stdout=out)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    text = (folder / "out").read_text()
+    loop = re.search(r"Loop time of (\S+) on .* for (\d+) steps with (\d+) atoms", text)
+    if process.returncode or not loop:
+        raise SystemExit(f"LAMMPS failed:\n{text[-2000:]}")
+    busy = float(re.search(r"([\d.]+)% CPU use with", text)[1]) / 100
+    cost = 1e6 * float(loop[1]) * busy / int(loop[2]) / int(loop[3])
+    kilobytes = usage.ru_maxrss / int(loop[3])
+    print(f"{loop[3]} atoms, float32: {cost:.2f} CPU us per atom and step, {kilobytes:.2f} kB per atom in all")
+    return [
+        record("Si 3-body, 1e6 atoms, float32", "memory", "limit of 16 GB", kilobytes, 16.0, "kB/atom"),
+        record("Si 3-body, 1e6 atoms, float32", "step", "none", cost, cost, "CPU us/atom/step"),
+    ]
+
+
+def main():
+    parser = start(__doc__)
+    parser.add_argument(
+        "--parts", nargs="*", choices=("water", "enthalpy", "million"), default=["water", "enthalpy", "million"]
+    )
+    parser.add_argument("--enthalpy", type=Path, metavar="FILE", help="enthalpy model for the part 'enthalpy'")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="data file for the part 'enthalpy'")
+    args = parser.parse_args()
+    records = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if "water" in args.parts:
+            records += water(folder)
+        if "enthalpy" in args.parts and args.enthalpy and args.data:
+            records += enthalpy(folder, args.enthalpy, args.data)
+        if "million" in args.parts:
+            records += million(folder)
+    if args.json:
+        write_records(args.json, records)
+
+
+if __name__ == "__main__":
+    main()

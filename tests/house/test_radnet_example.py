@@ -1,0 +1,64 @@
+"""The study of radnet: its formulas against DFPT of the ideal crystals, its tables, and its configurations."""
+
+import importlib
+import sys
+
+import numpy as np
+import pytest
+
+from helpers.paths import EXAMPLES
+from tnep_calc.training.enthalpy.config import load_enthalpy_config
+from tnep_calc.training.nep.config import load_config
+from tnep_calc.training.radnet.config import load_radnet_config
+
+LOADERS = {"radnet": load_radnet_config, "paper": load_radnet_config, "enthalpy": load_enthalpy_config}
+
+
+@pytest.fixture(scope="module")
+def example():
+    """Return a function that imports a module of the example."""
+    sys.path.insert(0, str(EXAMPLES / "radnet"))
+    yield importlib.import_module
+    sys.path.remove(str(EXAMPLES / "radnet"))
+    for name in ("study", "measures", "figures", "summary"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(("key", "lo"), [("gaas", 286.77504), ("bn", 1292.14730)])
+def test_lo_and_raman_spectrum(example, key, lo):
+    """LO modes from Born charge and eps_inf of DFPT, and the ratio of the peaks, are those of the ABINIT oracles."""
+    measures, study = example("measures"), example("study")
+    charge, eps = {"gaas": (2.2034338562, 15.168432478), "bn": (1.89489927775, 4.6087934298)}[key]
+    material = study.MATERIALS[key]
+    assert measures.longitudinal(material, charge, eps) == pytest.approx(lo, abs=0.02)
+    if key == "gaas":
+        numbers = {"raman": material.raman, "LO": lo}
+        to, high = measures.raman_spectrum(material, numbers, 1e-3, np.array([material.to, lo]))
+        assert high / to == pytest.approx(0.452885, rel=1e-4)
+
+
+def test_raman_tensor_of_zinc_blende(example):
+    tensor = example("measures").raman_tensor(2.0)
+    rotation = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])  # about [111]
+    assert np.abs(tensor.sum(0)).max() == 0 and (tensor != 0).sum() == 12
+    assert (np.einsum("ai,bj,ck,nijk->nabc", *[rotation] * 3, tensor[:1]) == tensor[:1]).all()
+
+
+@pytest.mark.parametrize("key", ["gaas", "bn"])
+def test_configurations(example, tmp_path, key):
+    study = example("study")
+    material = study.MATERIALS[key]
+    for kind in (kind for kinds in (study.FAMILIES | study.OPTIONAL).values() for kind in kinds):
+        (tmp_path / "train.toml").write_text(study.configuration(material, kind, tmp_path / "train.extxyz", 10, 0.5))
+        config = LOADERS.get(kind, load_config)(tmp_path / "train.toml")
+        assert config.model.kind == ("radnet" if kind == "paper" else kind)
+
+
+def test_best_family(example):
+    def own(error):
+        return {"structures": 7, "pairs": {name: np.array([[0.0, 0], [error, -error]]) for name in names}}
+
+    study, summary = example("study"), example("summary")
+    names = list(summary.QUANTITIES)
+    lines = summary.best_table(study.MATERIALS["bn"], {"curves": {0.25: {"radnet": own(0.3), "TNEP": own(0.1)}}})
+    assert lines[2] == f"| 7 | {' | '.join(['**TNEP** 1, radnet 3'] * 3)} |"

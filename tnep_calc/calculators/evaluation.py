@@ -1,0 +1,121 @@
+"""Evaluate models for the atoms of a calculator: one model, or separate models of energy and dipole in a field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+
+from ..artifact import Artifact
+from ..errors import InputError
+from ..neighbors import Edges
+from ..threads import sized_for
+from .field import separate_in_field
+from .properties import dipole_properties, energy_properties, response_scale
+
+
+def evaluate(
+    model: Artifact,
+    role: str,
+    atoms: Atoms,
+    quantities: Sequence[str],
+    edges: Edges,
+    device: torch.device,
+    field: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Return raw quantities of a model as numpy arrays.
+
+    Parameters
+    ----------
+    model : Artifact
+    role : str
+        Keyword under which the model was given, for messages.
+    atoms : ase.Atoms
+    quantities : sequence of str
+        Names of the contract in ``tnep_calc.models``, which defines shapes and units.
+    edges : Edges
+        Neighbour list of the atoms.
+    device : torch.device
+        Where the model is.
+    field : ndarray, shape (3,), in V/Å, optional
+
+    Raises
+    ------
+    InputError
+        If the model does not know an element of the structure.
+    """
+    species = torch.as_tensor(_species_index(atoms, model.metadata.species, role))
+    arguments = [
+        tensor.to(device)
+        for tensor in (
+            species,
+            torch.arange(len(species)),
+            torch.as_tensor(edges.offsets),
+            torch.as_tensor(edges.neighbors),
+            torch.as_tensor(edges.vectors),
+        )
+    ]
+    index, centers, offsets, neighbors, vectors = arguments
+    electric = None if field is None else torch.from_numpy(field).to(device)
+    with sized_for(len(species)):
+        results = model(index, centers, offsets, neighbors, vectors, list(quantities), electric)
+    return {name: results[name].detach().cpu().numpy() for name in quantities}
+
+
+def separate_models(
+    evaluated: Callable[..., dict[str, np.ndarray]],
+    models: Mapping[str, Sequence[Artifact]],
+    atoms: Atoms,
+    edges: Edges,
+    wanted: Collection[str],
+    field: np.ndarray,
+) -> dict[str, Any]:
+    """Return the energy and dipole properties in a field from separate models.
+
+    Parameters
+    ----------
+    evaluated : callable
+        ``TNEPCalculator.evaluate``.
+    models : mapping
+        Role -> its models; of energy and dipole, and possibly of the susceptibility.
+    atoms : ase.Atoms
+    edges : Edges
+    wanted : collection of str
+        Requested properties.
+    field : ndarray, shape (3,), in V/Å
+
+    Raises
+    ------
+    InputError
+        If the stress is requested.
+    """
+    if "stress" in wanted:
+        raise InputError(
+            "separate models of energy and dipole give no stress in a field, because the derivative of the dipole "
+            "with respect to strain is not available: use an enthalpy model"
+        )
+    charges = ["born_charges"] if "born_effective_charges" in wanted else []
+    response = None
+    if "susceptibility" in models:
+        names = ["polarizability", "polarizabilities", "polarizability_gradient"]
+        scale = response_scale(models["susceptibility"][0].metadata, atoms)
+        response = {k: scale * v for k, v in evaluated("susceptibility", names, edges).items()}
+    potential, dipole = separate_in_field(
+        evaluated("energy", ["energies", "energy", "forces"], edges),
+        evaluated("dipole", ["dipole", "dipoles", "field_forces", *charges], edges, field=field),
+        response,
+        field,
+    )
+    return energy_properties(potential, atoms) | dipole_properties(dipole, atoms)
+
+
+def _species_index(atoms, species, role):
+    numbers = {symbol: k for k, symbol in enumerate(species)}
+    symbols = atoms.get_chemical_symbols()
+    unknown = sorted(set(symbols) - set(species))
+    if unknown:
+        raise InputError(f"the {role} model knows {' '.join(species)}, but the structure has {' '.join(unknown)}")
+    return np.array([numbers[s] for s in symbols], dtype=np.int64)
