@@ -24,8 +24,7 @@ displacements that phono3py needs, and phono3py turns them into force constants.
 
 The folder gets the potential, errors.json, fc2.hdf5, fc3.hdf5, phono3py.yaml and phono3py_mlp_eval_dataset.yaml.
 phono3py's own commands read these files, and 'tnep ltc' computes the thermal conductivity from them. A run that was
-killed resumes when the same command is given again. A finished potential is used again; only a polynomial fit that was
-killed in the middle starts from scratch.
+killed resumes when the same command is given again, also in the middle of a fit. A finished potential is used again.
 '--potential nep' fits a NEP for small displacements by linear least squares. It is a nep.txt like any other.
 
 'mpiexec -n 4 tnep fc ...' computes the forces on all ranks, and --processes N on N processes of this machine.
