@@ -101,3 +101,32 @@ def test_arrays(tmp_path):
     with pytest.raises(InputError, match=r"shape \(2, 3, 3\) of the primitive cell, got \(3, 3, 3\)"):
         run_phonons(zincblende(), calculator, tmp_path, Settings(length=6), born=(np.zeros((3, 3, 3)), np.eye(3)))
     assert calculator.calls == 0
+
+
+class Counted(PolarCrystal):
+    """Counts the evaluations of all its objects."""
+
+    total = 0
+
+    def calculate(self, *args, **kwargs):
+        Counted.total += 1
+        super().calculate(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        *((["--born", name], FILES[name][1]) for name in ("metal", "nan")),
+        (["--born", "short"], "short: damaged, or not a BORN file"),
+        (["--displacements", "random", "--number", "1"], "2 displaced supercells of 16 atoms are too few"),
+        (["--supercell", "2", "2"], "supercell"),
+        (["--amplitude", "0"], "must be positive"),
+    ],
+)
+def test_fc(command, capsys, monkeypatch, words, message):
+    run, _ = command
+    monkeypatch.setattr(Counted, "total", 0)
+    calculator = ["--calculator", f"{__name__}:Counted"]
+    assert run("fc", "-o", "out", "--supercell", "2", *calculator, *words) == 1
+    assert message in capsys.readouterr().err
+    assert Counted.total == 0

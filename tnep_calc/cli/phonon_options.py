@@ -183,8 +183,7 @@ def check_files(args: argparse.Namespace, phonon) -> None:
     InputError, DataFileError
         If a file is damaged or does not fit.
     """
-    from ..io.born import read_born
-    from ..phonons.nac import check_response
+    from ..io.born import check_response, read_born
     from ..phonons.raman_source import gradient_from_files
 
     if args.born is not None:

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, MissingComponentError
+from ..io.born import check_response
 from ..io.files import atomic_output
 from ..io.state import check_state
 from ..parallel import Communicator, in_agreement
 from .cells import conventional_cell, cutoff_of, supercell_of, to_ase, to_phonopy
 from .forces import RESULTS, displaced_forces, fingerprint
 from .modes import GammaModes, gamma_modes
-from .nac import METHODS, Charges, check_response, set_nac
+from .nac import METHODS, Charges, set_nac
 from .raman_source import has_gradient, polarizability_gradient
 
 _log = logging.getLogger(__name__)
@@ -229,7 +230,7 @@ def run_phonons(
             return None
         given = _crystal(conventional_cell(atoms, settings.symprec)[0], (1, 1, 1), settings.symprec)
         if settings.nac is not None and born is not None and not callable(born):
-            check_response(*born, len(given.primitive))
+            check_response(born[0], born[1], len(given.primitive))
         if check is not None:
             check(given)
         check_state(folder, key, RESULTS, restart)

@@ -168,16 +168,14 @@ def thermal_conductivity(
 
     phono3py reads and writes its files in the current folder, so that this function changes it while it runs.
     """
-    temperatures = np.atleast_1d(np.asarray(temperatures, dtype=float))
+    temperatures = checked_temperatures(temperatures)
     if method not in METHODS:
         raise InputError(f"the method must be {' or '.join(METHODS)}, got '{method}'")
-    if not (len(temperatures) and np.isfinite(temperatures).all() and (temperatures > 0).all()):
-        raise InputError(f"temperatures must be positive, got {_listed(temperatures)} K")
     if phono3py.fc2 is None or phono3py.fc3 is None:
         raise InputError("the conductivity needs second- and third-order force constants")
     if boundary is not None and not boundary > 0:
         raise InputError(f"the mean free path of boundary scattering must be positive, got {boundary:g}")
-    phono3py.mesh_numbers = _checked_mesh(mesh)
+    phono3py.mesh_numbers = checked_mesh(mesh)
     phono3py.init_phph_interaction(**REPRODUCIBLE)
     options: dict[str, Any] = {
         "temperatures": temperatures,
@@ -208,7 +206,16 @@ def thermal_conductivity(
     return result
 
 
-def _checked_mesh(mesh):
+def checked_temperatures(temperatures) -> np.ndarray:
+    """Return temperatures in K as an array, shape (n,); InputError if there are none or one is not positive."""
+    found = np.atleast_1d(np.asarray(temperatures, dtype=float))
+    if not (len(found) and np.isfinite(found).all() and (found > 0).all()):
+        raise InputError(f"temperatures must be positive, got {_listed(found)} K")
+    return found
+
+
+def checked_mesh(mesh):
+    """Return a mesh (ndarray of three int) or the length of one (float); InputError if it is neither."""
     numbers = np.atleast_1d(np.asarray(mesh))
     if numbers.size == 1 and numbers.dtype.kind == "f" and numbers[0] > 0:
         return float(numbers[0])

@@ -179,10 +179,10 @@ class _Sums:
         sums = self.compute(sums, params, batch, **options)
         self.progress.advance(len(batch.structures))
         if time.monotonic() - self.saved > SAVE_INTERVAL:
-            values = {name: getattr(sums, name) for name in SUMS if getattr(sums, name) is not None}
-            counts = {"batches": self.batches[stage], "supercells": self.done[stage]}
+            content: dict[str, Any] = {name: getattr(sums, name) for name in SUMS if getattr(sums, name) is not None}
+            content |= {"key": self.key, "batches": self.batches[stage], "supercells": self.done[stage]}
             with atomic_output(self.files[stage], force=True) as temporary:
-                np.savez(temporary, key=self.key, **counts, **values)
+                np.savez(temporary, **content)
             self.saved = time.monotonic()
         return sums
 
