@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import InputError
+from .mode_output import add_equal_energies_argument, equal_energies
 from .spectra_options import (
     add_route_argument,
     add_spectrum_arguments,
@@ -29,9 +30,13 @@ are those of the ions alone.
 No quantum correction is applied, because the classical fluctuation-dissipation formula is already exact for harmonic
 modes.
 
+In a crystal the energies of the few modes that absorb still fluctuate in a run of some ten picoseconds. With
+--equal-energies each of them gets k_B T.
+
 example:
   tnep dielectric run.h5 -o eps.txt --eps-inf series --plot eps.png --static eps0.png
   tnep dielectric run.h5 -o eps.h5 --eps-inf 2.1 2.1 2.4 --tensor --angle 60 --route current
+  tnep dielectric run.h5 -o eps.h5 --eps-inf 2.4 --equal-energies    # run.h5 from 'tnep series --phonons DIR'
 """
 
 
@@ -40,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add_spectrum_arguments(parser)
     add_route_argument(parser)
+    add_equal_energies_argument(parser)
     parser.add_argument("--volume", type=float, metavar="A3", help="volume in A^3 (default: that of the series)")
     parser.add_argument(
         "--eps-inf",
@@ -137,6 +143,9 @@ def run(args: argparse.Namespace) -> None:
     for path, series, sampled, temperature in load_series(args, route):
         volume = volume_of(args, path, series)
         pieces = dipole_pieces(args, path, series, sampled) if route == "dipole" else sampled.pieces(args.skip)
+        energies = None
+        if args.equal_energies:
+            pieces, energies = equal_energies(path, series, sampled, pieces, route, temperature, args.skip)
         eps_inf = electronic(args.eps_inf, series, volume)
         spectrum = dielectric_spectrum(
             sampled.dt,
@@ -153,6 +162,8 @@ def run(args: argparse.Namespace) -> None:
             **{route: pieces},
         )
         spectrum.parameters.update(provenance(path, sampled), unwrapped=args.unwrap, skipped_ps=args.skip)
+        if energies is not None:
+            spectrum.parameters["scaled_energies_kT"] = energies
         spectra.append(spectrum)
         if args.parts:
             write_parts(args, path, series, volume, temperature)
