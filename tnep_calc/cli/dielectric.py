@@ -140,6 +140,11 @@ def run(args: argparse.Namespace) -> None:
 
     spectra, static = [], None
     route = chosen_route(args)
+    if args.static and route == "current":
+        raise InputError("--static needs the dipole: the current has no static fluctuation")
+    for option in ("static", "parts"):
+        if getattr(args, option) and len(args.series) > 1:
+            raise InputError(f"--{option} needs one series, not those of an ensemble")
     for path, series, sampled, temperature in load_series(args, route):
         volume = volume_of(args, path, series)
         pieces = dipole_pieces(args, path, series, sampled) if route == "dipole" else sampled.pieces(args.skip)
@@ -176,9 +181,7 @@ def run(args: argparse.Namespace) -> None:
         args.numbers["static_dielectric"] = {"mean": static.mean, "error": static.error, "tensor": static.tensor}
     shown = ["eps_real", "eps_imag", "reflectivity", "loss"]
     finish(args, spectra, "eps_imag", plot_dielectric, shown, {"loss": "longitudinal peaks"})
-    if args.static:
-        if static is None:
-            raise InputError("--static needs the dipole: the current has no static fluctuation")
+    if static is not None and args.static:
         import matplotlib
 
         matplotlib.use("Agg")
