@@ -76,7 +76,7 @@ def main():
             case = f"{len(atoms)} atoms, {args.temperature:g} K, period {args.period:g} ps, seed {seed}"
             print(f"{case}: {cost:.1f} CPU us per atom and step; largest P {polarization.max():.1f} microC/cm2")
             for (direction, (mean, deviation)), value in zip(PUBLISHED.items(), found, strict=False):
-                print(f"  {direction}: {value:+.2f} MV/cm (published: {mean:+.2f}, deviation of one run {deviation:.2f})")
+                print(f"  {direction}: {value:+.2f} MV/cm (published: {mean:+.2f}, of one run +-{deviation:.2f})")
                 records.append(record(case, f"coercive field, {direction}", "published", value, mean, "MV/cm"))
     if args.json:
         write_records(args.json, records)
