@@ -62,7 +62,8 @@ def survey(frames: Iterable[Atoms], calculator: TNEPCalculator) -> Survey:
     role = roles[0]
     name = MEASURES[role][0]
     species = calculator.models[role][0].metadata.species
-    uncertainty, descriptors = [], []
+    uncertainty: list[float] = []
+    descriptors = []
     for part in batches(frames):
         batch = Batch(calculator, part, first=len(uncertainty))
         for atoms, found, q in zip(part, batch.properties([name]), batch.descriptors(), strict=True):
