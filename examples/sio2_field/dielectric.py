@@ -125,15 +125,22 @@ def with_errors(series: TimeSeries, equal: bool, eps_inf, resolution: float, exp
 
 
 def table(expected: dict, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[str]:
-    """Return lines with every peak beside the harmonic one of the same model; columns are the keys of `found`."""
+    """Return lines with every peak beside the harmonic one of the same model; columns are the keys of `found`.
+
+    Modes that are too weak for a peak of their own are named in the last line.
+    """
     lines = [f"{'axis':<6}{'kind':<6}{'harmonic':>9}" + "".join(f"{name + ', cm^-1':>30}" for name in found)]
+    hidden = []
     for k, ((axis, kind, _), reference) in enumerate(expected.items()):
+        if any(np.isnan(values[k]) for values, _ in found.values()):
+            hidden.append(f"{kind} {reference:.1f} ({axis})")
+            continue
         cells = [f"{axis:<6}{kind:<6}{reference:>9.1f}"]
         for values, errors in found.values():
             percent = 100 * (values[k] / reference - 1)
             cells.append(f"{values[k]:>13.1f} +- {errors[k]:4.1f} {percent:+6.2f} %")
         lines.append("".join(cells))
-    return lines
+    return [*lines, f"no peak of their own: {'; '.join(hidden)}"] if hidden else lines
 
 
 def main() -> None:
