@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from ase.build import molecule
+from ase.io import write
 
 from helpers.polar_crystal import PolarCrystal, zincblende
 from tnep_calc.cli import loto, main, phonons
@@ -58,6 +60,8 @@ def command(tmp_path, monkeypatch):
         (["--laser", "-3"], "laser wavelength must be a positive number"),
         (["--temperature", "0"], "temperature must be a positive number"),
         (["--width", "0"], "positive numbers of cm^-1"),
+        (["--born", "good", "--no-nac"], "--no-nac does not use the charges of --born"),
+        (["--raman-from", "tensors.extxyz", "--no-raman"], "--no-raman does not use the files"),
     ],
 )
 def test_phonons(command, capsys, words, message):
@@ -82,6 +86,18 @@ def test_loto(command, capsys, words, message):
     run, calculator = command
     assert run("loto", "--length", "6", *words) == 1
     assert message in capsys.readouterr().err
+    assert calculator.calls == 0
+
+
+def test_molecule(command, capsys):
+    run, calculator = command
+    write("crystal.extxyz", molecule("H2O"))
+    for words, message in (
+        (["--born", "good", "--dim", "2", "2", "2"], "is treated as a molecule: leave out --born, --dim"),
+        (["--laser", "0"], "laser wavelength must be a positive number"),
+    ):
+        assert run("phonons", "-o", "out", *words) == 1
+        assert message in capsys.readouterr().err
     assert calculator.calls == 0
 
 
