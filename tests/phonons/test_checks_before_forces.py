@@ -112,6 +112,17 @@ def test_previous_results_are_kept_if_a_file_is_damaged(command, capsys):
     capsys.readouterr()
 
 
+def test_a_folder_without_results_is_free(command, capsys):
+    run, calculator = command
+    words = ["phonons", "-o", "out", "--no-relax", "--dim", "1", "1", "1"]
+    calculator.cutoff = 5.0
+    assert run(*words) == 1
+    assert "less than twice the cutoff" in capsys.readouterr().err
+    assert run(*words, "--symprec", "0.001") == 1  # another calculation, but the first one has no results
+    assert "less than twice the cutoff" in capsys.readouterr().err
+    assert calculator.calls == 0
+
+
 def test_arrays(tmp_path):
     calculator = PolarCrystal()
     with pytest.raises(InputError, match=r"shape \(2, 3, 3\) of the primitive cell, got \(3, 3, 3\)"):
