@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from ase.io import read
+from ase.neighborlist import neighbor_list
 
 from helpers.lammps_run import lmp_command
 from helpers.paths import ROOT
@@ -57,6 +58,14 @@ def test_examples_equal_the_output_of_the_command_and_run(folder, template, caps
         assert table["TimeStep"].tolist() == [0, 2, 4, 6, 8] and "c_r[3]" in table
     elif template == "hysteresis":
         assert done.table("loop.dat")["v_Ez"][0] == 0.3
+
+
+def test_the_structure_is_quartz():
+    """Every silicon has four oxygen neighbours, every oxygen two silicon neighbours, and nothing is closer."""
+    atoms = read(EXAMPLES / "structure.data", format="lammps-data")
+    first, second, distances = neighbor_list("ijd", atoms, 2.4)
+    assert ((1.58 < distances) & (distances < 1.66)).all() and (atoms.numbers[first] != atoms.numbers[second]).all()
+    assert np.bincount(first).tolist() == [4, 4, 4, 2, 2, 2, 2, 2, 2]
 
 
 def test_clamped_dielectric_constant_equals_the_calculator(folder):

@@ -74,7 +74,8 @@ def test_a_killed_run_resumes(tmp_path):
     life = counter.calls - 4  # within the forces
     with pytest.raises(Killed):
         run_phonons(wurtzite(), Mortal(life), tmp_path / "killed", settings, log=silent)
-    there = len(list((tmp_path / "killed").glob("forces-*.npy")))
+    (file,) = (tmp_path / "killed").glob("forces-*.npz")
+    there = len(np.load(file)["supercells"])
     assert 0 < there < 4
     again = PolarCrystal()
     resumed = run_phonons(wurtzite(), again, tmp_path / "killed", settings, log=silent)
@@ -82,6 +83,11 @@ def test_a_killed_run_resumes(tmp_path):
     np.testing.assert_array_equal(resumed.phonon.force_constants, whole.phonon.force_constants)
     with pytest.raises(InputError, match="another calculation"):
         run_phonons(wurtzite(a=3.2), again, tmp_path / "killed", settings, log=silent)
+    file.write_bytes(file.read_bytes()[:200])
+    again = PolarCrystal()
+    with pytest.raises(DataFileError, match=f"{file.name}: damaged, or not forces of displaced supercells, so delete"):
+        run_phonons(wurtzite(), again, tmp_path / "killed", settings, log=silent)
+    assert again.calls == 1  # the supercell at rest
     run_phonons(zincblende(), again, tmp_path / "killed", settings, restart=True, log=silent)
 
 
