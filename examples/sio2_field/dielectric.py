@@ -112,16 +112,19 @@ def response(series: TimeSeries, rows, equal: bool, eps_inf, resolution: float, 
     return np.array([*found.values(), static])
 
 
+def left_out(samples: int) -> list[list[slice]]:
+    """Return the rows of a run without each of its blocks."""
+    edges = [samples * k // BLOCKS for k in range(BLOCKS + 1)]
+    parts = [(slice(0, first), slice(last, samples)) for first, last in zip(edges, edges[1:], strict=False)]
+    return [[part for part in both if part.stop > part.start] for both in parts]
+
+
 def with_errors(series: TimeSeries, equal: bool, eps_inf, resolution: float, expected: dict):
     """Return :func:`response` of the run, and its standard errors from the run with each block left out."""
     n = len(series.dipole.values)
-    edges = [n * k // BLOCKS for k in range(BLOCKS + 1)]
     whole = response(series, [slice(0, n)], equal, eps_inf, resolution, expected)
-    left_out = []
-    for first, last in zip(edges, edges[1:], strict=False):
-        rows = [part for part in (slice(0, first), slice(last, n)) if part.stop > part.start]
-        left_out.append(response(series, rows, equal, eps_inf, resolution, expected))
-    return whole, jackknife_error(np.array(left_out))
+    others = [response(series, rows, equal, eps_inf, resolution, expected) for rows in left_out(n)]
+    return whole, jackknife_error(np.array(others))
 
 
 def table(expected: dict, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[str]:
