@@ -70,6 +70,14 @@ def test_infrared_by_both_routes(run, tmp_path, capsys):
     assert np.abs(dipole - current).max() < 0.02 * dipole.max()
 
 
+def test_a_fit_without_blocks_has_no_errors(run, tmp_path, capsys):
+    command = ["ir", str(run), "-o", str(tmp_path / "i.txt"), "--resolution", "30", "--blocks", "0", "--max", "2000"]
+    assert main([*command, "--fit", "lorentzian"]) == 0
+    printed = capsys.readouterr().out
+    (line,) = printed.split("no error bars):\n")[1].splitlines()[:-1]
+    assert "+-" not in line and float(line.split()[0]) == pytest.approx(600, abs=6)
+
+
 def test_static_constant_and_its_figure(run, tmp_path, capsys):
     command = ["dielectric", str(run), "-o", str(tmp_path / "e.txt"), "--eps-inf", "2.5", "--tensor"]
     assert main([*command, "--static", str(tmp_path / "s.png"), "--plot", str(tmp_path / "e.pdf")]) == 0
@@ -87,15 +95,20 @@ def test_static_constant_and_its_figure(run, tmp_path, capsys):
         (["--eps-inf", "2", "3"], "three (xx yy zz)"),
         (["--angle", "95"], "below 90"),
         (["--route", "current", "--static", "s.png"], "needs the dipole"),
+        (["--static", "s.gif"], "ends in .png"),
+        (["--parts", "e.txt"], "both --output and --parts"),
+        (["--max", "0"], "fewer than 3 points"),
+        (["run.h5", "--parts", "p.txt"], "needs one series"),
         (["--html", "x.txt"], "ends in .html"),
         (["--reference", "missing.csv"], "no such file"),
     ],
 )
 def test_wrong_options_are_one_line(run, tmp_path, capsys, monkeypatch, options, match):
     monkeypatch.chdir(tmp_path)
-    assert main(["dielectric", str(run), "-o", "e.txt", "--resolution", "60", *options]) == 1
+    assert main(["dielectric", str(run), *options, "-o", "e.txt", "--resolution", "60"]) == 1
     error = capsys.readouterr().err
     assert match in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_compare_command(run, tmp_path, capsys):

@@ -241,6 +241,21 @@ def test_energy_minus_work_is_conserved(trajectories, name):
         assert drift < 3 * error("none")[0]
 
 
+def test_conserved_energy_at_constant_pressure(folder, tmp_path):
+    """Of Nose-Hoover dynamics with a moving triclinic cell, in a field and at a displacement."""
+    link_models(folder, tmp_path)
+    write_data(tmp_path / "data.txt", structure(folder), types(structure(folder)))
+    text, fixes = "", ("", "fix F all tnep/field 0.2 0 -0.1\n", f"fix F all {FORMS['displacement']}\n")
+    for fix in fixes:
+        body = PAIR + "timestep 0.0002\nvelocity all create 300 4928 loop geom\ncomm_modify cutoff 7.0\n"
+        body += f"fix 1 all npt temp 300 300 0.1 tri 0 0 0.2\n{fix}thermo_style custom step econserve vol pe\n"
+        text += "clear\n" + script(body + "thermo_modify format float %.17g\nthermo 2\nrun 60\n")
+    rows = np.array([[row["Econserve"], row["Volume"]] for row in thermo_rows(run(tmp_path, text, 2).text)])
+    drift, change = np.ptp(rows.reshape(3, 31, 2), axis=1).T
+    assert (change > 1.0).all(), change
+    assert drift[1] < 3 * drift[0] and drift[2] < 3 * drift[0], drift
+
+
 def test_work_continues_after_a_restart(folder, trajectories, tmp_path):
     """20 steps, then 100 from the restart file on another number of ranks, give the same energy and work."""
     link_models(folder, tmp_path)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
+from ..errors import InputError
 from ..spectra.comparison import ALIGNMENTS
 from ..spectra.fits import SHAPES
 
@@ -41,18 +43,24 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_outputs(args: argparse.Namespace, sources: Sequence[str]) -> None:
-    """Raise InputError if an output has a wrong name, exists (without ``--force``), or is one of the inputs."""
+    """Raise InputError if an output has a wrong name, exists (without ``--force``), or is used twice."""
     from ..io.files import check_output
     from ..plotting.interactive import check_html_name
     from ..plotting.style import check_figure_name
 
-    if args.plot:
-        check_figure_name(args.plot)
+    names = ("output", "plot", "html", "static", "parts", "modes")
+    paths = {name: getattr(args, name) for name in names if getattr(args, name, None)}
+    for name in ("plot", "static"):
+        if name in paths:
+            check_figure_name(paths[name])
     if args.html:
         check_html_name(args.html)
-    more = (getattr(args, option, None) for option in ("static", "parts", "modes"))
-    for path in filter(None, (args.output, args.plot, args.html, *more)):
-        check_output(path, args.force, sources)
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        resolved = check_output(path, args.force, sources).resolve()
+        if resolved in seen:
+            raise InputError(f"{path} is the file of both --{seen[resolved]} and --{name}: give two names")
+        seen[resolved] = name
 
 
 def print_peaks(spectrum, name: str, shape: str | None, title: str = "peaks") -> list[dict[str, float]]:
@@ -82,12 +90,11 @@ def print_peaks(spectrum, name: str, shape: str | None, title: str = "peaks") ->
             print(f"  {peak.position:9.2f} cm^-1  {peak.height:.4g}{error}")
         return [{"position": peak.position, "height": peak.height} for peak in peaks]
     fitted = fit_peaks(spectrum, name, shape, [peak.position for peak in peaks])
-    print(f"{title} of {name} fitted with {shape} lines (position, width, area):")
+    print(f"{title} of {name} fitted with {shape} lines (position, width, area{'' if tested else '; no error bars'}):")
     for fit in fitted:
-        print(
-            f"  {fit.position:9.2f} +- {fit.position_error:.2g} cm^-1   {fit.width:8.2f} +- {fit.width_error:.2g} cm^-1"
-            f"   {fit.area:.4g} +- {fit.area_error:.2g}"
-        )
+        errors = (fit.position_error, fit.width_error, fit.area_error)
+        position, width, area = (f" +- {error:.2g}" if tested else "" for error in errors)
+        print(f"  {fit.position:9.2f}{position} cm^-1   {fit.width:8.2f}{width} cm^-1   {fit.area:.4g}{area}")
     keys = ("position", "width", "area", "position_error", "width_error", "area_error")
     found = [{key: getattr(fit, key) for key in keys} for fit in fitted]
     spectrum.parameters[f"fit_{name}"] = {"shape": shape, "peaks": found}
@@ -118,8 +125,6 @@ def write_results(
     more_peaks : dict of str to str, optional
         Other columns whose peaks are printed, and the name of those peaks in the output.
     """
-    from pathlib import Path
-
     from ..io.series.spectrum_store import save_spectrum
 
     for name, title in {main_column: "peaks", **(more_peaks or {})}.items():

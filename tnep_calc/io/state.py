@@ -39,13 +39,14 @@ def check_state(folder: Path, key: str, results: Sequence[str], restart: bool = 
             known = json.loads(state.read_text())["fingerprint"]
         except (ValueError, KeyError) as error:
             raise DataFileError(f"{state} cannot be read ({error}): use --restart or another folder") from error
-        if known != key and not restart:
+        found = [path for pattern in results for path in folder.glob(pattern)]
+        if found and known != key and not restart:
             raise InputError(
                 f"{folder} has results of another calculation (structure, model or settings differ): "
                 "use --restart to delete them, or another folder"
             )
         if known != key or restart:
-            for path in (path for pattern in results for path in folder.glob(pattern)):
+            for path in found:
                 path.unlink(missing_ok=True)
     with atomic_output(state, force=True) as temporary:
         temporary.write_text(json.dumps({"fingerprint": key}) + "\n")

@@ -122,7 +122,7 @@ def direction_name(direction) -> str:
 def caption(spectrum):
     """Return the caption of a spectrum: temperature, direction, laser, resolution and error bands."""
     parameters = spectrum.parameters
-    parts = [f"{parameters['temperature_K']:g} K"] if parameters.get("temperature_K") else []
+    parts = [f"{parameters['temperature_K']:.4g} K"] if parameters.get("temperature_K") else []
     if parameters.get("direction"):
         parts.append(f"field along {direction_name(parameters['direction'])}")
     if parameters.get("laser_nm"):

@@ -1,12 +1,16 @@
+import shutil
 from functools import partial
 
+import h5py
 import numpy as np
+import phono3py
 import pytest
 from ase.build import bulk
 from calorine.calculators import CPUNEP
 
 from helpers.paths import shared_data
 from tnep_calc import TNEPCalculator
+from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.linewidths import read_linewidths, write_linewidths
 from tnep_calc.phonons import force_constants
@@ -19,6 +23,7 @@ from tnep_calc.units import THZ_TO_INV_CM
 pytestmark = pytest.mark.slow
 
 MESH = (4, 4, 4)
+BORN = b"14.4\n2.5 0 0 0 2.5 0 0 0 2.5\n1.1 0 0 0 1.1 0 0 0 1.1\n-1.1 0 0 0 -1.1 0 0 0 -1.1\n"
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +138,32 @@ def test_a_killed_run_resumes(files, rta, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kappa-m444.hdf5"]
 
 
+def test_a_killed_direct_solution_resumes(files, tmp_path, monkeypatch):
+    from phono3py.conductivity.lbte_collision_solver import LBTECollisionSolver
+
+    ph, compute, points = read_force_constants(files), LBTECollisionSolver.compute, []
+    whole = thermal_conductivity(ph, MESH, (100.0, 300.0), "direct")
+
+    def stopping(self, grid_point):
+        if len(points) == 3:
+            raise KeyboardInterrupt
+        points.append(grid_point)
+        return compute(self, grid_point)
+
+    monkeypatch.setattr(LBTECollisionSolver, "compute", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        thermal_conductivity(ph, MESH, (100.0, 300.0), "direct", folder=tmp_path)
+    assert LBTECollisionSolver.compute is stopping and not (tmp_path / "kappa-m444.hdf5").exists()
+    first = points.copy()
+    monkeypatch.setattr(
+        LBTECollisionSolver, "compute", lambda self, point: (points.append(point), compute(self, point))[1]
+    )
+    resumed = thermal_conductivity(ph, MESH, (100.0, 300.0), "direct", folder=tmp_path)
+    assert len(first) == 3 and len(points) == len(set(points)) == len(whole.weights)
+    assert np.array_equal(resumed.kappa, whole.kappa) and np.array_equal(resumed.widths, whole.widths)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["coleigs-m444.hdf5", "kappa-m444.hdf5"]
+
+
 def test_refusals(files):
     ph = read_force_constants(files)
     for arguments, message in (
@@ -147,6 +178,33 @@ def test_refusals(files):
     ph.fc3 = None
     with pytest.raises(InputError, match="needs second- and third-order"):
         thermal_conductivity(ph, MESH)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    (
+        ("fc3.hdf5", lambda data: data[: len(data) // 2], "fc3.hdf5: damaged, or not force constants of phono3py"),
+        ("fc2.hdf5", None, "fc2.hdf5: its force constants are missing or not all finite"),
+        ("BORN", lambda data: b"14.4\n2.5 0 0 0 2.5 0 0 0 2.5\n1 0 0\n", "BORN: damaged, or not a BORN file"),
+        ("BORN", lambda data: BORN.replace(b"2.5", b"9e9"), "a metal has no LO-TO splitting"),
+        ("BORN", lambda data: BORN.replace(b"1.1", b"nan"), "Born charges are not all finite"),
+    ),
+)
+def test_files_are_checked_before_the_first_grid_point(files, tmp_path, monkeypatch, capsys, name, change, message):
+    folder = tmp_path / "fc"
+    shutil.copytree(files, folder)
+    (folder / "BORN").write_bytes(BORN)
+    if change:
+        (folder / name).write_bytes(change((folder / name).read_bytes()))
+    else:
+        with h5py.File(folder / name, "r+") as file:
+            file["force_constants"][0, 0, 0, 0] = np.nan
+    ran = []
+    monkeypatch.setattr(phono3py.Phono3py, "run_thermal_conductivity", lambda *a, **k: ran.append(a))
+    words = ["ltc", str(folder), "--mesh", "3", "3", "3", "--born", str(folder / "BORN"), "-o", str(tmp_path / "out")]
+    assert main(words) == 1
+    assert message in capsys.readouterr().err
+    assert not ran and not (tmp_path / "out").exists()
 
 
 def test_table_of_linewidths(rta, tmp_path):

@@ -7,8 +7,10 @@ the forces.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import DataFileError, InputError
-from ...io.files import atomic_output
+from ...io.files import atomic_output, reading
 from ...io.phonopy_files import load_phono3py
 from ...io.supercells import bare_structure, require_phono3py, supercell_matrix
 from .evaluation import evaluate_supercells
@@ -100,6 +102,8 @@ def force_constants(
         result.dataset, result.phonon_dataset = copy.deepcopy(source.dataset), copy.deepcopy(source.phonon_dataset)
     else:
         result = _displaced(source, displacements, number, amplitude, seed, cutoff)
+    solver = _checked_solver(result, solver, cutoff)
+    if calculator is not None:
         _evaluate(result, calculator, executor, checkpoint, identity)
     _solve(result, solver, cutoff)
     return result
@@ -186,24 +190,37 @@ def _for_fc2(checkpoint) -> Path:
     return path.with_name(f"{path.stem}-fc2{path.suffix}")
 
 
-def _solve(result: Phono3py, solver, cutoff) -> None:
-    """Compute force constants from displacements and forces, as the command ``phono3py`` does."""
-    from phono3py.cui.load import compute_force_constants_from_datasets
-
+def _checked_solver(result: Phono3py, solver, cutoff) -> str:
+    """Return the solver of ``SOLVERS``; InputError if it does not fit the displacements, or there are too few."""
     pairs = "first_atoms" in result.dataset
     solver = solver or ("fd" if pairs else "symfc")
     if solver == "fd" and not pairs:
         raise InputError("finite differences need systematic displacements: use symfc for these")
-    log.info("force constants by %s", "finite differences" if solver == "fd" else "symfc")
-    try:
-        if not pairs:
+    if not pairs:
+        with _symfc_errors():
             _check_number(result, cutoff)
+    return solver
+
+
+def _solve(result: Phono3py, solver: str, cutoff) -> None:
+    """Compute force constants from displacements and forces, as the command ``phono3py`` does."""
+    from phono3py.cui.load import compute_force_constants_from_datasets
+
+    log.info("force constants by %s", "finite differences" if solver == "fd" else "symfc")
+    with _symfc_errors():
         compute_force_constants_from_datasets(
             result,
             fc_calculator=None if solver == "fd" else "symfc",
             cutoff_pair_distance=cutoff,
             use_symfc_projector=True,
         )
+
+
+@contextlib.contextmanager
+def _symfc_errors() -> Iterator[None]:
+    """Turn the exceptions of symfc for unsuitable displacements into an InputError."""
+    try:
+        yield
     except (RuntimeError, AssertionError, np.linalg.LinAlgError) as error:
         reason = str(error) or "symfc finds no basis for this supercell: try a larger one"
         raise InputError(f"force constants cannot be computed from these displacements: {reason}") from error
@@ -279,16 +296,25 @@ def read_force_constants(folder) -> Phono3py:
     Raises
     ------
     DataFileError
-        If a file is missing or does not fit the others.
+        If a file is missing or does not fit the others, or a force constant is not finite.
     MissingComponentError
         If phono3py is not installed.
     """
     require_phono3py()
+    import h5py
+
     folder = Path(folder).resolve()
     for name in (STRUCTURE, FC2, FC3):
         if not (folder / name).is_file():
             raise DataFileError(f"{folder / name}: no such file; write it with 'tnep fc' or phono3py")
-    return load_phono3py(folder / STRUCTURE, fc2_filename=folder / FC2, fc3_filename=folder / FC3, produce_fc=False)
+        if name != STRUCTURE:
+            with reading(folder / name, "force constants of phono3py"), h5py.File(folder / name, "r"):
+                pass
+    found = load_phono3py(folder / STRUCTURE, fc2_filename=folder / FC2, fc3_filename=folder / FC3, produce_fc=False)
+    for name, values in ((FC2, found.fc2), (FC3, found.fc3)):
+        if values is None or not np.isfinite(values).all():
+            raise DataFileError(f"{folder / name}: its force constants are missing or not all finite")
+    return found
 
 
 def relative_difference(values: np.ndarray, reference: np.ndarray) -> float:
