@@ -100,7 +100,7 @@ static void check_objects(const std::string& data) {
                    second = first == std::string::npos ? first : data.find('\n', first + 1);
       if (second == std::string::npos) tnep_refuse("a damaged list of parameters");
       const std::string name = data.substr(at, first - at) + " " + data.substr(first + 1, second - first - 1);
-      if (name.size() > LONGEST_NAME || !std::regex_match(name, tnep_rules().globals))
+      if (name.size() > LONGEST_NAME || !tnep_is_global(name))
         tnep_refuse("an object of the class " + name.substr(0, 80));
       at = second + 1;
       continue;
@@ -121,8 +121,7 @@ void LAMMPS_NS::tnep_check_archive(const std::string& content) {
     std::string lower = name;
     std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
     if (!names.insert(lower).second) tnep_refuse("two members of the same name");
-    if (name.size() > LONGEST_NAME || !std::regex_match(name, tnep_rules().members))
-      tnep_refuse("the member '" + name.substr(0, 80) + "'");
+    if (name.size() > LONGEST_NAME || !tnep_is_member(name)) tnep_refuse("the member '" + name.substr(0, 80) + "'");
     const bool code = ends_with(name, ".py"), objects = name == "data.pkl" || name == "constants.pkl";
     if (!code && !objects) continue;
     const auto record = reader.getRecord(name);

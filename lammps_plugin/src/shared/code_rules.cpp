@@ -3,6 +3,7 @@
 #include "shared/code_rules.h"
 
 #include <map>
+#include <regex>
 #include <sstream>
 #include <stdexcept>
 
@@ -19,7 +20,14 @@ static std::set<std::string> words(const std::string& text) {
   return out;
 }
 
-static TnepCodeRules read_rules() {
+namespace {
+
+struct Rules {
+  TnepCodeRules words;
+  std::regex members, globals;
+};
+
+Rules read_rules() {
   std::map<std::string, std::string> sections;
   std::istringstream stream(TEXT);
   std::string name;
@@ -28,22 +36,30 @@ static TnepCodeRules read_rules() {
     if (line.front() == '[' && line.back() == ']') name = line.substr(1, line.size() - 2);
     else sections[name] += (sections[name].empty() ? "" : " ") + line;
   }
-  TnepCodeRules out;
-  out.operators = words(sections["operators"]);
-  out.prim = words(sections["prim"]);
-  out.methods = words(sections["methods"]);
-  out.roots = words(sections["roots"]);
-  out.not_called = words(sections["not called"]);
-  out.not_used = words(sections["not used"]);
+  Rules out;
+  out.words.operators = words(sections["operators"]);
+  out.words.prim = words(sections["prim"]);
+  out.words.methods = words(sections["methods"]);
+  out.words.roots = words(sections["roots"]);
+  out.words.not_called = words(sections["not called"]);
+  out.words.not_used = words(sections["not used"]);
   out.members = std::regex(sections["members"]);
   out.globals = std::regex(sections["globals"]);
   return out;
 }
 
-const TnepCodeRules& LAMMPS_NS::tnep_rules() {
-  static const TnepCodeRules rules = read_rules();
-  return rules;
+const Rules& rules() {
+  static const Rules found = read_rules();
+  return found;
 }
+
+}  // namespace
+
+const TnepCodeRules& LAMMPS_NS::tnep_rules() { return rules().words; }
+
+bool LAMMPS_NS::tnep_is_member(const std::string& name) { return std::regex_match(name, rules().members); }
+
+bool LAMMPS_NS::tnep_is_global(const std::string& name) { return std::regex_match(name, rules().globals); }
 
 void LAMMPS_NS::tnep_refuse(const std::string& what) {
   throw std::runtime_error("contains " + what +

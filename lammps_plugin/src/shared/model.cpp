@@ -4,14 +4,16 @@
 
 #include "shared/archive_check.h"
 
+#include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/runtime/jit_exception.h>
+#include <torch/csrc/jit/serialization/import.h>
 #include <torch/cuda.h>
-#include <torch/script.h>
 #include <torch/version.h>
 
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
 #include <set>
@@ -110,10 +112,10 @@ void TnepModel::evaluate(const TnepGraph& graph, const std::vector<std::string>&
   guarded([&] {
     // Models take gradients inside forward(), so grad mode must be on.  The profiling executor is switched off because
     // it would make the first calls slow.
-    const at::AutoGradMode grad(true);
+    const c10::AutoGradMode grad(true);
     const torch::jit::GraphOptimizerEnabledGuard plain(false);
     const auto here = [&](const at::Tensor& tensor) { return tensor.to(impl->device); };  // no copy on the CPU
-    const auto integers = [&](int64_t* data, int64_t size) { return here(torch::from_blob(data, {size}, at::kLong)); };
+    const auto integers = [&](int64_t* data, int64_t size) { return here(at::from_blob(data, {size}, at::kLong)); };
 
     c10::List<std::string> names;
     for (const auto& name : quantities) names.push_back(name);
@@ -122,19 +124,19 @@ void TnepModel::evaluate(const TnepGraph& graph, const std::vector<std::string>&
     c10::IValue output, field_value;
     if (field.values) {
       auto* data = const_cast<double*>(field.values);
-      field_value = here(field.stride ? torch::from_blob(data, {graph.n_centers, 3}, at::kDouble)
-                                      : torch::from_blob(data, {3}, at::kDouble));
+      field_value = here(field.stride ? at::from_blob(data, {graph.n_centers, 3}, at::kDouble)
+                                      : at::from_blob(data, {3}, at::kDouble));
     }
     if (!graph.positions)
       output = impl->module.forward({species, centers, offsets, integers(graph.neighbors, graph.n_edges),
-                                     here(torch::from_blob(graph.vectors, {graph.n_edges, 3}, at::kDouble)), names,
+                                     here(at::from_blob(graph.vectors, {graph.n_edges, 3}, at::kDouble)), names,
                                      field_value});
     else {
       std::vector<c10::IValue> arguments{species,
                                          centers,
                                          offsets,
-                                         here(torch::from_blob(graph.list, {graph.n_edges}, at::kInt)),
-                                         here(torch::from_blob(graph.positions, {graph.n_atoms, 3}, at::kDouble)),
+                                         here(at::from_blob(graph.list, {graph.n_edges}, at::kInt)),
+                                         here(at::from_blob(graph.positions, {graph.n_atoms, 3}, at::kDouble)),
                                          names};
       if (field.values) arguments.push_back(field_value);
       output = impl->module.get_method("from_positions")(arguments);
