@@ -14,7 +14,6 @@ from .phonon_options import (
     born_source,
     calculator_of,
     is_finished,
-    read_structure,
     settings_of,
 )
 
@@ -74,6 +73,7 @@ def phonopy_object(args: argparse.Namespace, comm=None):
             set_nac(phonon, charges, dielectric, method=args.nac)
         return phonon
     calculator, provenance = calculator_of(args)
+    from ..io.structures.single import read_structure
     from ..phonons.workflow import run_phonons
 
     atoms = read_structure(args.structure)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataFileError, InputError
-from ..io.files import atomic_output
+from ..io.files import atomic_output, check_readable, reading
 from ..parallel import Communicator, in_agreement
 
 RESULTS = ("forces-*.npy", "relaxed.json")
@@ -82,7 +82,10 @@ def displaced_forces(
     in_agreement(comm, calculate)
 
     def collect():
-        forces = [np.load(name) for name in names]
+        forces = []
+        for name in names:
+            with reading(name, "forces of a previous run; delete it and resume"):
+                forces.append(np.load(check_readable(name)))
         for name, cell, array in zip(names, supercells, forces, strict=True):
             if array.shape != (len(cell), 3):
                 raise DataFileError(f"{name} has the shape {array.shape}, not ({len(cell)}, 3): delete it and resume")

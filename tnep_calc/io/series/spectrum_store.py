@@ -89,7 +89,7 @@ def load_spectrum(path) -> Spectrum:
         return read_spectrum(path)
     try:
         if suffix in BINARY:
-            content = tried(check_readable(path), "HDF5", lambda: _read_hdf5(path))
+            content = tried(check_readable(path), "the HDF5 library", lambda: _read_hdf5(path))
         else:
             content = json.loads(read_text(path))
         if not isinstance(content, dict) or content.get("format") != FORMAT:

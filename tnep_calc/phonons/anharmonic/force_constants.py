@@ -17,6 +17,7 @@ import numpy as np
 
 from ...errors import DataFileError, InputError
 from ...io.files import atomic_output
+from ...io.hdf5 import check_hdf5
 from ...io.phonopy_files import load_phono3py
 from ...io.supercells import bare_structure, require_phono3py, supercell_matrix
 from .evaluation import evaluate_supercells
@@ -279,7 +280,7 @@ def read_force_constants(folder) -> Phono3py:
     Raises
     ------
     DataFileError
-        If a file is missing or does not fit the others.
+        If a file is missing or damaged, or does not fit the others.
     MissingComponentError
         If phono3py is not installed.
     """
@@ -288,6 +289,8 @@ def read_force_constants(folder) -> Phono3py:
     for name in (STRUCTURE, FC2, FC3):
         if not (folder / name).is_file():
             raise DataFileError(f"{folder / name}: no such file; write it with 'tnep fc' or phono3py")
+    for name in (FC2, FC3):
+        check_hdf5(folder / name)
     return load_phono3py(folder / STRUCTURE, fc2_filename=folder / FC2, fc3_filename=folder / FC3, produce_fc=False)
 
 
