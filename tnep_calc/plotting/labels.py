@@ -64,7 +64,11 @@ def shortened(name: str, most: int = LONGEST_NAME) -> str:
 
 
 def legend_above(ax, title: str = "") -> None:
-    """Draw the legend above the axes in as many rows as it needs, and a title above it."""
+    """Draw the legend above the axes in as many rows as it needs, and a title above it.
+
+    The power of ten of the vertical axis, which would be in its place, moves to the left of the axis.
+    """
+    ax.yaxis.get_offset_text().set_horizontalalignment("right")
     handles, names = ax.get_legend_handles_labels()
     names = [shortened(name) for name in names]
     rows = 0
