@@ -190,13 +190,13 @@ def _factors(pairs, where):
         words, unit = match["after"] or match["before"], value.strip().lower().replace("angstroms", "angstrom")
         if not words and unit not in _SYSTEMS:
             raise DataFileError(f"{where}: {key}={value} is not eV and Å: convert the values")
-        what, known = _quantity(words), {}
-        if words in (what, f"{what}s", (what or "").removesuffix("s")):
-            known = UNITS.get(what, {})
+        what = _quantity(words)
+        exact = what is not None and words in (what, f"{what}s", what.removesuffix("s"))
+        known = UNITS.get(str(what), {}) if exact else {}
         if known and unit not in known:
             raise DataFileError(f"{where}: unknown unit {value!r} of the {what}; known: {', '.join(known)}")
         if known:
-            factors |= {what: known[unit]} if known[unit] != 1.0 else {}
+            factors |= {str(what): known[unit]} if known[unit] != 1.0 else {}
         elif what is not None and unit not in _OURS[what]:
             other = f", or remove this key and use 'tnep data --unit {what}=UNIT'" if what in _OPTIONS else ""
             raise DataFileError(f"{where}: {key} is {value!r}, expected {_OURS[what][0]}: convert the values{other}")

@@ -226,7 +226,7 @@ def _previous(checkpoint, key: str) -> _Equations | None:
     """Return the equations of a checkpoint; None if there is none, or it belongs to other supercells or parameters."""
     if checkpoint is None or not Path(checkpoint).exists():
         return None
-    values = read_arrays(checkpoint, ("key", *_Equations.__annotations__))
+    values: dict[str, Any] = read_arrays(checkpoint, ("key", *_Equations.__annotations__))
     if str(values.pop("key")) != key:
         return None
     return _Equations(**values | {"test_square": float(values["test_square"]), "done": int(values["done"])})
