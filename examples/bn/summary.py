@@ -143,7 +143,7 @@ def parities(folder: Path, calculator) -> list[dict]:
     results = json.loads((folder / "energy" / "results.json").read_text())
     structures = read_dataset([HERE / name for name in results["data"]["files"]], {})
     structures = [structures[k] for k in results["splits"]["test"]]
-    panels = compare(structures, [predict(calculator, structure) for structure in structures])
+    panels = compare(structures, predict(calculator, structures)[0])
     wanted = ("forces", "born_charges", "dipole", "polarizability")
     return [{**panel, "splits": {"test": panel["splits"]["all"]}} for panel in panels if panel["name"] in wanted]
 

@@ -87,15 +87,20 @@ def test_static_constant_and_its_figure(run, tmp_path, capsys):
         (["--eps-inf", "2", "3"], "three (xx yy zz)"),
         (["--angle", "95"], "below 90"),
         (["--route", "current", "--static", "s.png"], "needs the dipole"),
+        (["--static", "s.gif"], "ends in .png"),
+        (["--parts", "e.txt"], "both --output and --parts"),
+        (["--max", "0"], "fewer than 3 points"),
+        (["run.h5", "--parts", "p.txt"], "needs one series"),
         (["--html", "x.txt"], "ends in .html"),
         (["--reference", "missing.csv"], "no such file"),
     ],
 )
 def test_wrong_options_are_one_line(run, tmp_path, capsys, monkeypatch, options, match):
     monkeypatch.chdir(tmp_path)
-    assert main(["dielectric", str(run), "-o", "e.txt", "--resolution", "60", *options]) == 1
+    assert main(["dielectric", str(run), *options, "-o", "e.txt", "--resolution", "60"]) == 1
     error = capsys.readouterr().err
     assert match in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_compare_command(run, tmp_path, capsys):

@@ -22,7 +22,7 @@ from tnep_calc.phonons.analysis import Conditions, analyse
 from tnep_calc.phonons.projection import mode_projection
 from tnep_calc.phonons.results import numbers, write_numbers
 from tnep_calc.phonons.workflow import Settings, run_phonons
-from tnep_calc.units import BOLTZMANN, SQRT_EV_PER_A2_AMU_TO_RAD_PER_FS
+from tnep_calc.units import BOLTZMANN, EPSILON_0, INV_CM_TO_RAD_PER_FS, SQRT_EV_PER_A2_AMU_TO_RAD_PER_FS
 
 pytestmark = pytest.mark.slow
 
@@ -184,6 +184,26 @@ def test_without_velocities(series, run, tmp_path):
     assert main(command) == 0
     check_modes(load_spectrum(tmp_path / "m.h5"), run[1])
     assert main([*command, "--force", "--route", "current"]) == 1
+    assert main(["dielectric", str(path), "-o", str(tmp_path / "e.txt"), "--equal-energies"]) == 1
+
+
+@pytest.mark.parametrize("route", ["dipole", "current"])
+def test_equal_energies(series, run, tmp_path, capsys, route):
+    """The static constant is that of modes with k_B T each, and of the quadratic term of the dipole, which stays."""
+    atoms, projection, coordinates, _ = run
+    table = tmp_path / "eps.h5"
+    command = ["dielectric", str(series), "-o", str(table), "--route", route, "--blocks", "0", "--equal-energies"]
+    assert main([*command, "--max", "2000"]) == 0
+    assert "energies of the polar modes in the run" in capsys.readouterr().out
+    found = load_spectrum(table)
+    assert set(found.parameters["scaled_energies_kT"]) == set(projection.labels)
+    w = (projection.wavenumbers + SHIFT) * INV_CM_TO_RAD_PER_FS
+    strengths = (projection.charges**2).sum(axis=1) / w**2 * SQRT_EV_PER_A2_AMU_TO_RAD_PER_FS**2
+    if route == "dipole":
+        quadratic = 0.05 * coordinates[:, :3] ** 2
+        strengths = np.append(strengths, quadratic.var(axis=0) / (BOLTZMANN * TEMPERATURE))
+    expected = strengths.sum() / (3 * EPSILON_0 * atoms.get_volume())
+    assert found.values["eps_real"][0] - 1 == pytest.approx(expected, rel=0.02)
 
 
 def test_the_commands_from_a_trajectory(folder, tmp_path, capsys):
@@ -219,6 +239,8 @@ def test_mistakes(series, folder, run, tmp_path, capsys):
     bare = tmp_path / "bare.h5"
     write_timeseries(bare, TimeSeries(read.dipole, None, TEMPERATURE, read.volume))
     assert main(["ir", str(bare), "-o", str(tmp_path / "i.txt"), "--modes", str(tmp_path / "m.txt")]) == 1
+    assert "tnep series --phonons DIR" in capsys.readouterr().err
+    assert main(["dielectric", str(bare), "-o", str(tmp_path / "e.txt"), "--equal-energies"]) == 1
     assert "tnep series --phonons DIR" in capsys.readouterr().err
     heavy = run[0].copy()
     heavy.set_masses(heavy.get_masses() * 1.1)

@@ -93,6 +93,8 @@ def test_raman_command(series, tmp_path, capsys):
     assert [round(p.position, -1) for p in find_peaks(raman.wavenumber, raman.values["z(xy)-z"])[:1]] == [1300.0]
     assert raman.parameters["laser_nm"] == 532.0 and raman.parameters["geometries"] == ["z(xy)-z"]
     assert "peaks of z(xy)-z" in capsys.readouterr().out
+    assert main(["raman", str(series), "-o", str(tmp_path / "d.txt"), "--lattice-directions"]) == 1
+    assert "directions of --porto" in capsys.readouterr().err
 
 
 def test_outputs_are_overwritten_only_with_force(series, tmp_path, capsys):

@@ -37,7 +37,7 @@ def test_survey(role):
         q = calc.get_descriptors(atoms)
         symbols = np.array(atoms.get_chemical_symbols())
         parts = [q[symbols == s].sum(axis=0) / 8 for s in models[0].species]
-        np.testing.assert_allclose(found.descriptors[k], np.concatenate(parts), rtol=1e-12)
+        np.testing.assert_allclose(found.descriptors[k], np.concatenate(parts), rtol=1e-12, atol=1e-15)
     with pytest.raises(InputError, match="two or more"):
         survey(frames(1), TNEPCalculator(**{role: models[:1]}))
     with pytest.raises(InputError, match="no structures"):

@@ -4,7 +4,7 @@ import numpy as np
 
 from helpers.paths import EXAMPLES
 from tnep_calc.io.supercells import read_supercells, training_data
-from tnep_calc.phonons.anharmonic.polymlp import train_polymlp
+from tnep_calc.phonons.anharmonic.polymlp_fit import train_polymlp
 
 NACL = EXAMPLES / "nacl" / "phono3py_params_NaCl.yaml.xz"
 SMALL = {"cutoff": 5.0, "gtinv_maxl": [4, 4], "gaussian_params2": [0, 4, 4]}

@@ -3,11 +3,13 @@
 import multiprocessing
 import os
 import pickle
+import sys
 import traceback
 
 import torch
 
 from tnep_calc import threads
+from tnep_calc.cli import main
 from tnep_calc.training.common import processes
 
 
@@ -39,6 +41,32 @@ def one_thread_after_fork():
     """Use one thread in a forked process; it may then evaluate models, whatever happened before the fork."""
     torch.set_num_threads(1)
     threads._state.update(threaded=False, unusable=False)
+
+
+class Forked:
+    """Replaces ``subprocess.Popen`` by a fork that runs the command, which saves the time of its imports."""
+
+    def __init__(self, command, env, stdout, stderr):
+        def run():
+            os.environ.update(env)
+            one_thread_after_fork()
+            with open(os.dup(stdout.fileno()), "w") as said:
+                sys.stdout = sys.stderr = said
+                status = main(command[3:])
+            os._exit(status)
+
+        self.process = multiprocessing.get_context("fork").Process(target=run)
+        self.process.start()
+
+    def poll(self):
+        return self.process.exitcode
+
+    def wait(self, timeout=None):
+        self.process.join(timeout)
+        return self.process.exitcode
+
+    def terminate(self):
+        self.process.terminate()
 
 
 def _child(rank, place, work, pipe):

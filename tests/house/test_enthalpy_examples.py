@@ -1,6 +1,7 @@
 """Structures and evaluation of the examples in fields, on simple calculators; training their models takes too long."""
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ from ase.calculators.calculator import Calculator
 from ase.neighborlist import neighbor_list
 
 from helpers.paths import EXAMPLES
-from tnep_calc.spectra import Spectrum
+from tnep_calc.io.series.mode_series import ModeSeries
+from tnep_calc.io.series.timeseries import Sampled, TimeSeries
+from tnep_calc.spectra.dielectric import fluctuation_factor
 from tnep_calc.training.enthalpy.config import load_enthalpy_config
-from tnep_calc.units import EPSILON_0
+from tnep_calc.units import BOLTZMANN, EPSILON_0, INV_CM_TO_RAD_PER_FS, SQRT_EV_PER_A2_AMU_TO_RAD_PER_FS
 
 pytestmark = pytest.mark.slow
 
@@ -104,13 +107,13 @@ def test_configurations_are_read(path):
     assert config.data.test_fraction == 0.2 and config.model.cutoff == 7.0
 
 
-def test_quartz_modes_of_dfpt(monkeypatch):
-    """alpha-quartz has 4 A1, 4 A2 and 8 E optical modes (Scott and Porto, Phys. Rev. 161, 903 (1967))."""
-    monkeypatch.syspath_prepend(str(EXAMPLES / "sio2_field"))
-    example = load("sio2_field", "modes")
-    sets = example.dfpt_sets()
-    assert {name: len(found) for name, found in sets.items()} == {"A1": 4, "A2": 4, "E": 8}
-    assert sum(s for found in sets.values() for _, s in found) == pytest.approx(load("sio2_field").DFPT[:, 1].sum())
+TIME_STEP = 1.0  # fs, of the runs of quartz
+TO, LO = np.array([400.0, 400.0, 700.0]), {"x, y": 400.0 * 1.5**0.5, "z": 700.0 * 1.5**0.5}
+"""Two polar modes along x and y, one along z, with eps_inf 2 and static 3: the LO frequency is that of eps(w) = 0."""
+
+
+def modes_of_dfpt(sets):
+    """Return a `phonons.json` of alpha-quartz with all wavenumbers 1 cm^-1 above those of DFPT."""
     modes = {"wavenumbers_cm-1": [0.0], "irreps": ["A2"], "degenerate_sets": [[0]], "acoustic": [True]}
     strengths, k = [0.0], 1
     for name, found in sets.items():
@@ -122,29 +125,95 @@ def test_quartz_modes_of_dfpt(monkeypatch):
             strengths += [s / size] * size
             modes["acoustic"] += [False] * size
             k += size
-    rows = example.paired({"modes": modes, "infrared": {"intensity_D2/A2/amu": strengths}})
+    return {"modes": modes, "infrared": {"intensity_D2/A2/amu": strengths}}
+
+
+def of_verlet(wavenumber):
+    """Return the wavenumber of the Verlet algorithm, to third order in the time step."""
+    return wavenumber * (1 + (wavenumber * INV_CM_TO_RAD_PER_FS * TIME_STEP) ** 2 / 24)
+
+
+def polar_modes():
+    """Return a `phonons.json` of the polar modes of `TO`, and one without strength."""
+    return {
+        "modes": {"wavenumbers_cm-1": [*TO[:2], 500.0, TO[2]]},
+        "infrared": {"mode_charges_e_per_sqrt_amu": [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]]},
+        "lo_to": [
+            {"q": [1, 0, 0], "wavenumbers_cm-1": [TO[0], LO["x, y"]], "longitudinal": [0.0, 1.0]},
+            {"q": [0, 0, 2], "wavenumbers_cm-1": [TO[0], LO["z"]], "longitudinal": [0.0, 1.0]},
+        ],
+    }
+
+
+def harmonic_run(wavenumbers, sets, labels, charges, energies, temperature, volume, samples=12_000):
+    """Return a series of undamped modes at the wavenumbers of the Verlet algorithm, with energies in k_B T."""
+    dt = 2 * TIME_STEP
+    omega = of_verlet(np.asarray(wavenumbers)) * INV_CM_TO_RAD_PER_FS
+    angle = np.outer(dt * np.arange(samples), omega) + np.arange(len(omega)) ** 2
+    amplitude = np.sqrt(2 * BOLTZMANN * temperature * np.asarray(energies)) * SQRT_EV_PER_A2_AMU_TO_RAD_PER_FS
+    coordinates, velocities = amplitude / omega * np.cos(angle), -amplitude * np.sin(angle)
+    modes = ModeSeries(
+        coordinates, np.asarray(wavenumbers), sets, labels, dt, velocities=velocities, charges=np.asarray(charges)
+    )
+    return TimeSeries(Sampled(coordinates @ modes.charges, dt), None, temperature, volume, modes=modes)
+
+
+def test_quartz_modes_of_dfpt(monkeypatch):
+    """alpha-quartz has 4 A1, 4 A2 and 8 E optical modes (Scott and Porto, Phys. Rev. 161, 903 (1967))."""
+    monkeypatch.syspath_prepend(str(EXAMPLES / "sio2_field"))
+    example = load("sio2_field", "modes")
+    sets = example.dfpt_sets()
+    assert {name: len(found) for name, found in sets.items()} == {"A1": 4, "A2": 4, "E": 8}
+    assert sum(s for found in sets.values() for _, s in found) == pytest.approx(load("sio2_field").DFPT[:, 1].sum())
+    rows = example.paired(modes_of_dfpt(sets))
     assert len(rows) == 16
     for _, w, reference, s, strength in rows:
         assert w - reference == pytest.approx(1.0) and s == pytest.approx(strength)
 
 
 def test_quartz_peaks_beside_the_modes(monkeypatch):
-    """One polar mode along x and y, and one along z, with eps_inf 2: the LO frequency is that of eps(w) = 0."""
+    """A run in which no mode has k_B T gives the right peaks only with equal energies."""
     monkeypatch.syspath_prepend(str(EXAMPLES / "sio2_field"))
     example = load("sio2_field", "dielectric")
-    w = np.arange(0.0, 1200.0, 0.5)
-    columns = {}
-    for name, position in (("xx", 400.0), ("yy", 400.0), ("zz", 700.0)):
-        eps = 2 + position**2 / (position**2 - w**2 - 4j * w)  # static 3, so that w_LO^2 = 1.5 w_TO^2
-        columns |= {f"eps_real_{name}": eps.real, f"eps_imag_{name}": eps.imag}
-    spectrum = Spectrum("dielectric", w, columns, dict.fromkeys(columns, "1"))
-    modes = {"wavenumbers_cm-1": [399.0, 399.0, 500.0, 700.0]}
-    charges = {"mode_charges_e_per_sqrt_amu": [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]]}
-    splitting = [
-        {"q": [1, 0, 0], "wavenumbers_cm-1": [399.0, 400 * 1.5**0.5], "longitudinal": [0.0, 1.0]},
-        {"q": [0, 0, 2], "wavenumbers_cm-1": [399.0, 700 * 1.5**0.5 + 3], "longitudinal": [0.0, 1.0]},
-    ]
-    lines = example.table(spectrum, {"modes": modes, "infrared": charges, "lo_to": splitting})
-    found = [(line[:6].strip(), line[6:12].strip(), float(line.split()[-3])) for line in lines[1:]]
-    assert [row[:2] for row in found] == [("x, y", "TO"), ("x, y", "LO"), ("z", "TO"), ("z", "LO")]
-    np.testing.assert_allclose([row[2] for row in found], [1.0, 0.0, 0.0, -3.0], atol=0.2)
+    volume, temperature = 100.0, 300.0
+    strength = BOLTZMANN * temperature * SQRT_EV_PER_A2_AMU_TO_RAD_PER_FS**2 * fluctuation_factor(volume, temperature)
+    charges = np.diag(of_verlet(TO) * INV_CM_TO_RAD_PER_FS / np.sqrt(strength))
+    sets, energies = ((0, 1), (2,)), [0.9, 0.7, 1.2]
+    series = harmonic_run(TO, sets, ("E", "A2"), charges, energies, temperature, volume)
+    expected = example.expected_peaks(polar_modes())
+    assert [key[:2] for key in expected] == [("x, y", "TO"), ("x, y", "LO"), ("z", "TO"), ("z", "LO")]
+    exact = np.array([*expected.values(), 3.0])
+    found = {equal: example.with_errors(series, equal, 2 * np.eye(3), 8.0, expected) for equal in (False, True)}
+    np.testing.assert_allclose(found[True][0][:-1], exact[:-1], atol=0.5)
+    assert found[True][0][-1] == pytest.approx(3.0, abs=0.01)
+    assert np.all(found[True][1][[0, 2, 4]] < [0.5, 0.5, 0.01])  # LO peaks without damping are narrower than the grid
+    changed = found[False][0] - exact
+    assert changed[1] < -10 and changed[3] > 20 and np.all(np.abs(changed[[0, 2]]) < 0.5)
+    lines = example.table(expected, {"plain": found[False], "equal": found[True]})
+    assert len(lines) == 5 and lines[4].split()[:3] == ["z", "LO", f"{LO['z']:.1f}"]
+
+
+def test_quartz_thermal_shifts(monkeypatch):
+    """Shifts are proportional to the temperature, so that the prediction from the colder run is exact."""
+    monkeypatch.syspath_prepend(str(EXAMPLES / "sio2_field"))
+    example, modes = load("sio2_field", "thermal"), load("sio2_field", "modes")
+    data = modes_of_dfpt(modes.dfpt_sets())
+    stored = data["modes"]
+    optical = np.array(stored["wavenumbers_cm-1"])[1:]
+    sets = tuple(tuple(m - 1 for m in group) for group in stored["degenerate_sets"][1:])
+    labels = tuple(f"{irrep}_{k}" for k, irrep in enumerate(stored["irreps"][1:]))
+    slope = -0.03 * np.sin(optical / 100.0)  # cm^-1/K
+    runs = []
+    for temperature in (100.0, 250.0):
+        moved = optical + slope * temperature
+        own = harmonic_run(moved, sets, labels, np.zeros((24, 3)), np.ones(24), temperature, 100.0)
+        runs.append(replace(own, modes=replace(own.modes, wavenumbers=optical)))
+    rows = example.rows_of(data, runs)
+    assert len(rows) == 16 and sum(row.active for row in rows) == 11
+    for row in rows:
+        assert row.harmonic - row.dfpt == pytest.approx(1.0)
+        for temperature, (shift, _) in zip((100.0, 250.0), row.shifts, strict=True):
+            assert shift == pytest.approx(-0.03 * np.sin(row.harmonic / 100.0) * temperature, abs=0.2)
+    lines = example.table(rows, [100.0, 250.0])
+    # the prediction is from DFPT, so that the error of the model remains
+    assert all(float(line.split()[-1]) == pytest.approx(1.0, abs=0.7) for line in lines[1:])

@@ -475,7 +475,7 @@ def test_spectrum_record_is_checked():
     spectrum = Spectrum("raman", w, {"VV": w}, {"VV": "1"})
     with pytest.raises(InputError, match="only VV"):
         spectrum.column("VH")
-    with pytest.raises(InputError, match="no point"):
+    with pytest.raises(InputError, match="fewer than 3 points"):
         spectrum.between(5.0, 6.0)
 
 

@@ -69,6 +69,18 @@ def test_structures_outside_the_training_data_are_a_warning(tmp_path, ranks):
     assert f"{expected.atoms} of 8 atoms are outside the range of the training data ({words}) on step 0" in text
 
 
+def test_models_of_a_field_watch_their_training_data(tmp_path):
+    known = TrainingRange.of([from_atoms(crystal(seed=k), f"{k}") for k in range(8)], ("B", "N"), 5.0)
+    export_artifact(random_nep(), tmp_path / "m.pt")
+    export_artifact(random_nep("dipole"), tmp_path / "mu.pt", training_range=known.table())
+    atoms = crystal(seed=0)
+    atoms.set_cell(0.93 * atoms.cell.array, scale_atoms=True)
+    write_data(tmp_path / "data.txt", atoms, types_of(atoms))
+    body = "pair_style tnep\npair_coeff * * m.pt B N\nfix F all tnep/field 0 0 0.01 dipole mu.pt B N\nrun 3\n"
+    text = run(tmp_path, script(body), 2).text
+    assert text.count("Fix tnep/field dipole: mu.pt: 8 of 8 atoms are outside the range") == 1
+
+
 def test_a_minimization_in_single_precision_names_the_remedy(tmp_path):
     export_artifact(random_nep(), tmp_path / "m.pt", dtype="float32")
     atoms = crystal()

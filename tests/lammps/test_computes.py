@@ -53,6 +53,22 @@ def test_closed_forms_per_atom_and_in_total(toys, ranks):
     assert np.abs(alpha.sum(0)).min() > 1e-3 and np.abs(mu.sum(0)).min() > 1e-3
 
 
+def test_list_of_a_longer_cutoff_follows_the_atoms(toys, tmp_path):
+    """Atoms that come within the cutoff of a model before LAMMPS builds its lists again are seen."""
+    folder, atoms = toys
+    for name in ("data.txt", "mu.pt", "alpha.pt"):
+        (tmp_path / name).symlink_to(folder / name)
+    body = ZERO.replace("7.0", "3.0") + "comm_modify cutoff 8.0\n" + computes()
+    body += "velocity all create 300 1 loop geom\nfix 1 all nve\ntimestep 0.002\nthermo 1\n"
+    body += output(THERMO, "x y z").replace("run 0", "run 20")
+    result = run(tmp_path, script(body), 2)
+    moved = atoms.copy()
+    moved.positions = result.atoms[:, 1:]
+    assert "Neighbor list builds = 0" in result.text
+    assert np.abs(sums(result)[0] - toy_dipoles(moved).sum(0)).max() < 1e-12
+    assert np.abs(sums(result)[1] - six(toy_polarizabilities(moved, 4.0)).sum(0)).max() < 1e-12
+
+
 def test_group_and_null_types(toys):
     """The sum is over the atoms of the group, but all atoms are neighbours; atoms of NULL types are not."""
     folder, atoms = toys

@@ -77,6 +77,14 @@ CASES = {
         ["special_bonds lj/coul 1.0 1.0 1.0"],
         {"style": "bond", "extra": BONDS},
     ),
+    "excluded bonds in a field": (
+        ZERO
+        + "fix F all tnep/field 0 0 1 dipole mu.pt B N\nbond_style zero nocoeff\nbond_coeff *\n"
+        + "create_bonds single/bond 1 1 2\n"
+        + RUN,
+        ["Fix tnep/field dipole: bonded neighbours", "special_bonds lj/coul 1.0 1.0 1.0"],
+        {"style": "bond", "extra": BONDS},
+    ),
     "raises": (PAIR.replace("toy", "refuser") + RUN, ["evaluation of refuser.pt failed", "no answer to energies"], {}),
     "result": (PAIR.replace("toy", "liar") + RUN, ["did not return 'energies'"], {}),
 }

@@ -163,6 +163,14 @@ def test_spectra_of_a_series_share_a_scale_and_name_what_differs():
     pyplot.close("all")
 
 
+def test_a_legend_is_above_the_power_of_ten():
+    figure = plot_spectra([spectrum("infrared", "eps_imag", height=3e5)] * 2, ["eps_imag"] * 2, ["a", "b"])
+    assert not faults_of_texts(figure)
+    power, legend = figure.axes[0].yaxis.get_offset_text(), figure.axes[0].get_legend()
+    assert power.get_text() and legend.legend_handles[0].get_window_extent().y0 > power.get_window_extent().y1
+    pyplot.close(figure)
+
+
 def test_directions_are_named_by_whole_numbers():
     assert direction_name(np.array([1, 1, 0]) / np.sqrt(2)) == "[1 1 0]" and direction_name([0, 0, -1]) == "[0 0 -1]"
 

@@ -273,7 +273,7 @@ def test_pieces_directions_and_eps_inf(liquid):
         ({"direction": [0, 0, 0]}, "direction"),
         ({"eps_inf": 0.5}, "eps_inf"),
         ({"dt": 0.0}, "interval"),
-        ({"max_wavenumber": -5.0}, "no point"),
+        ({"max_wavenumber": -5.0}, "fewer than 3 points"),
     ],
 )
 def test_infrared_errors(change, match):

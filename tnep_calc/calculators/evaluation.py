@@ -11,16 +11,18 @@ from ase import Atoms
 
 from ..artifact import Artifact
 from ..errors import InputError
+from ..families import ROLES
 from ..neighbors import Edges
 from ..threads import sized_for
-from .field import separate_in_field
-from .properties import dipole_properties, energy_properties, response_scale
+from .ensemble import combine
+from .field import separate_in_field, to_one_branch
+from .properties import dipole_properties, energy_properties, properties_of, response_scale
 
 
 def evaluate(
     model: Artifact,
     role: str,
-    atoms: Atoms,
+    symbols: Sequence[str],
     quantities: Sequence[str],
     edges: Edges,
     device: torch.device,
@@ -33,21 +35,22 @@ def evaluate(
     model : Artifact
     role : str
         Keyword under which the model was given, for messages.
-    atoms : ase.Atoms
+    symbols : sequence of str
+        Chemical symbols of the atoms.
     quantities : sequence of str
         Names of the contract in ``tnep_calc.models``, which defines shapes and units.
     edges : Edges
         Neighbour list of the atoms.
     device : torch.device
         Where the model is.
-    field : ndarray, shape (3,), in V/Å, optional
+    field : ndarray, shape (3,) or (n_atoms, 3), in V/Å, optional
 
     Raises
     ------
     InputError
         If the model does not know an element of the structure.
     """
-    species = torch.as_tensor(_species_index(atoms, model.metadata.species, role))
+    species = torch.as_tensor(_species_index(symbols, model.metadata.species, role))
     arguments = [
         tensor.to(device)
         for tensor in (
@@ -63,6 +66,37 @@ def evaluate(
     with sized_for(len(species)):
         results = model(index, centers, offsets, neighbors, vectors, list(quantities), electric)
     return {name: results[name].detach().cpu().numpy() for name in quantities}
+
+
+def member_properties(
+    raw: Sequence[Mapping[str, np.ndarray]],
+    models: Sequence[Artifact],
+    role: str,
+    atoms: Atoms,
+    wanted: Collection[str],
+    field: np.ndarray | None,
+) -> dict[str, Any]:
+    """Return the properties of a model, or their means, standard deviations and members for an ensemble.
+
+    Parameters
+    ----------
+    raw : sequence of mappings
+        Raw quantities from each model, see :func:`evaluate`.
+    models : sequence of Artifact
+    role : str
+        Keyword under which the models were given.
+    atoms : ase.Atoms
+    wanted : collection of str
+        Requested properties.
+    field : ndarray, shape (3,), in V/Å, or None
+        Field in which enthalpy models were evaluated.
+    """
+    members = [properties_of(out, atoms, wanted, model.metadata) for out, model in zip(raw, models, strict=True)]
+    if len(members) == 1:
+        return members[0]
+    if ROLES[role].field and field is not None:
+        to_one_branch(members, atoms.cell.array, atoms.pbc, field)
+    return combine(members, atoms.cell.array, atoms.pbc)
 
 
 def separate_models(
@@ -112,10 +146,14 @@ def separate_models(
     return energy_properties(potential, atoms) | dipole_properties(dipole, atoms)
 
 
-def _species_index(atoms, species, role):
-    numbers = {symbol: k for k, symbol in enumerate(species)}
-    symbols = atoms.get_chemical_symbols()
+def check_species(symbols: Collection[str], species: Sequence[str], role: str) -> None:
+    """Raise an InputError if a model does not know an element; `role` is the keyword under which it was given."""
     unknown = sorted(set(symbols) - set(species))
     if unknown:
         raise InputError(f"the {role} model knows {' '.join(species)}, but the structure has {' '.join(unknown)}")
+
+
+def _species_index(symbols, species, role):
+    check_species(symbols, species, role)
+    numbers = {symbol: k for k, symbol in enumerate(species)}
     return np.array([numbers[s] for s in symbols], dtype=np.int64)

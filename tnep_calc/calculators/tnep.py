@@ -20,11 +20,10 @@ from ..neighbors import Edges, NeighborList
 from ..ops.neighbors import search_on
 from ..threads import check_usable
 from .description import check_keywords, describe_models, describe_sources, from_description
-from .ensemble import MEMBERS, STD, combine
-from .evaluation import evaluate, separate_models
-from .field import AppliedField, to_one_branch
+from .ensemble import MEMBERS, STD
+from .evaluation import evaluate, member_properties, separate_models
+from .field import AppliedField
 from .loading import is_of_third_order, load_models
-from .properties import properties_of
 from .range_check import RangeCheck
 
 # Born charges are left out, because ASE's extended xyz writer cannot write them.
@@ -227,15 +226,9 @@ class TNEPCalculator(Calculator):
         for role, models in self.models.items():
             if not wanted & set(ROLES[role].properties):
                 continue
-            quantities = [raw for raw, needed in ROLES[role].quantities.items() if needed is None or needed in wanted]
-            members = [
-                properties_of(self.evaluate(role, quantities, edges, k, field), self.atoms, wanted, model.metadata)
-                for k, model in enumerate(models)
-            ]
-            several = len(members) > 1
-            if several and ROLES[role].field and field is not None:
-                to_one_branch(members, self.atoms.cell.array, self.atoms.pbc, field)
-            self._keep(combine(members, self.atoms.cell.array, self.atoms.pbc) if several else members[0])
+            quantities = ROLES[role].needed(wanted)
+            raw = [self.evaluate(role, quantities, edges, k, field) for k in range(len(models))]
+            self._keep(member_properties(raw, models, role, self.atoms, wanted, field))
         if system_changes:
             self.range_check.see(edges, self.atoms)
 
@@ -391,7 +384,8 @@ class TNEPCalculator(Calculator):
         field : ndarray, shape (3,), in V/Å, optional
         """
         model = self.models[role][member]
-        return evaluate(model, role, self.atoms, quantities, edges, self.device, field)
+        symbols = self.atoms.get_chemical_symbols()
+        return evaluate(model, role, symbols, quantities, edges, self.device, field)
 
 
 _KEYWORDS = [name for name in inspect.signature(TNEPCalculator).parameters if name != "kwargs"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import InputError
+from .mode_output import add_equal_energies_argument, equal_energies
 from .spectra_options import (
     add_route_argument,
     add_spectrum_arguments,
@@ -29,9 +30,13 @@ are those of the ions alone.
 No quantum correction is applied, because the classical fluctuation-dissipation formula is already exact for harmonic
 modes.
 
+In a crystal the energies of the few modes that absorb still fluctuate in a run of some ten picoseconds. With
+--equal-energies each of them gets k_B T.
+
 example:
   tnep dielectric run.h5 -o eps.txt --eps-inf series --plot eps.png --static eps0.png
   tnep dielectric run.h5 -o eps.h5 --eps-inf 2.1 2.1 2.4 --tensor --angle 60 --route current
+  tnep dielectric run.h5 -o eps.h5 --eps-inf 2.4 --equal-energies    # run.h5 from 'tnep series --phonons DIR'
 """
 
 
@@ -40,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add_spectrum_arguments(parser)
     add_route_argument(parser)
+    add_equal_energies_argument(parser)
     parser.add_argument("--volume", type=float, metavar="A3", help="volume in A^3 (default: that of the series)")
     parser.add_argument(
         "--eps-inf",
@@ -134,9 +140,17 @@ def run(args: argparse.Namespace) -> None:
 
     spectra, static = [], None
     route = chosen_route(args)
+    if args.static and route == "current":
+        raise InputError("--static needs the dipole: the current has no static fluctuation")
+    for option in ("static", "parts"):
+        if getattr(args, option) and len(args.series) > 1:
+            raise InputError(f"--{option} needs one series, not those of an ensemble")
     for path, series, sampled, temperature in load_series(args, route):
         volume = volume_of(args, path, series)
         pieces = dipole_pieces(args, path, series, sampled) if route == "dipole" else sampled.pieces(args.skip)
+        energies = None
+        if args.equal_energies:
+            pieces, energies = equal_energies(path, series, sampled, pieces, route, temperature, args.skip)
         eps_inf = electronic(args.eps_inf, series, volume)
         spectrum = dielectric_spectrum(
             sampled.dt,
@@ -153,6 +167,8 @@ def run(args: argparse.Namespace) -> None:
             **{route: pieces},
         )
         spectrum.parameters.update(provenance(path, sampled), unwrapped=args.unwrap, skipped_ps=args.skip)
+        if energies is not None:
+            spectrum.parameters["scaled_energies_kT"] = energies
         spectra.append(spectrum)
         if args.parts:
             write_parts(args, path, series, volume, temperature)
@@ -165,9 +181,7 @@ def run(args: argparse.Namespace) -> None:
         args.numbers["static_dielectric"] = {"mean": static.mean, "error": static.error, "tensor": static.tensor}
     shown = ["eps_real", "eps_imag", "reflectivity", "loss"]
     finish(args, spectra, "eps_imag", plot_dielectric, shown, {"loss": "longitudinal peaks"})
-    if args.static:
-        if static is None:
-            raise InputError("--static needs the dipole: the current has no static fluctuation")
+    if static is not None and args.static:
         import matplotlib
 
         matplotlib.use("Agg")

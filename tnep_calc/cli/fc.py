@@ -8,6 +8,7 @@ import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataFileError, InputError
 
@@ -23,8 +24,7 @@ displacements that phono3py needs, and phono3py turns them into force constants.
 
 The folder gets the potential, errors.json, fc2.hdf5, fc3.hdf5, phono3py.yaml and phono3py_mlp_eval_dataset.yaml.
 phono3py's own commands read these files, and 'tnep ltc' computes the thermal conductivity from them. A run that was
-killed resumes when the same command is given again. A finished potential is used again; only a polynomial fit that was
-killed in the middle starts from scratch.
+killed resumes when the same command is given again, also in the middle of a fit. A finished potential is used again.
 '--potential nep' fits a NEP for small displacements by linear least squares. It is a nep.txt like any other.
 
 'mpiexec -n 4 tnep fc ...' computes the forces on all ranks, and --processes N on N processes of this machine.
@@ -161,6 +161,9 @@ def _lead(args, executor) -> None:
     potential = given_potential(args)
     source, data = _source(args, potential)
     sizes = _sizes(args)
+    fitted = potential is None and args.potential != "none"
+    fit = fitting(args, data) if fitted else None
+    sets: Any = _sets(args, len(data), sizes) if fitted else None
     _claim(args, potential)
     options = {
         "displacements": args.displacements,
@@ -170,13 +173,11 @@ def _lead(args, executor) -> None:
         "cutoff": args.cutoff,
     }
     if sizes:
-        _convergence(args, source, data, sizes, options, executor)
+        _convergence(args, source, data, fit, sizes, options, executor)
         return
-    if potential is None and args.potential != "none":
-        from ..phonons.anharmonic.accuracy import train_and_test
-
-        train, test = train_and_test(len(data), args.ntrain, args.ntest, args.data)
-        potential = fitting(args, data)(train, test, args.output)
+    if fit is not None:
+        train, test = sets
+        potential = fit(train, test, args.output)
         args.numbers["errors"] = print_errors(args.output, data, potential, {"train": train, "test": test}, executor)
     elif potential is not None and data is not None:
         args.numbers["errors"] = print_errors(args.output, data, potential, {"all": range(len(data))}, executor)
@@ -254,6 +255,22 @@ def _sizes(args):
     return sizes
 
 
+def _sets(args, total, sizes):
+    """Return the training and test supercells, or those of a convergence; InputError if there are too few of them."""
+    from ..phonons.anharmonic.accuracy import train_and_test
+    from ..phonons.anharmonic.conductivity import checked_mesh, checked_temperatures
+    from ..phonons.anharmonic.convergence import training_sets
+
+    if not sizes:
+        return train_and_test(total, args.ntrain, args.ntest, args.data)
+    checked_mesh(args.mesh), checked_temperatures(args.temperature)
+    return training_sets(total, sizes, args.subsets, _ntest(args, total), args.seed, args.data)
+
+
+def _ntest(args, total) -> int:
+    return max(1, total // 10) if args.ntest is None else args.ntest
+
+
 def _claim(args, potential) -> None:
     """Make the output folder and record the options of this run in it.
 
@@ -307,6 +324,7 @@ def _discard(folder: Path) -> None:
     import shutil
 
     from ..phonons.anharmonic.force_constants import EVALUATED, FC2, FC3, STRUCTURE
+    from ..phonons.anharmonic.polymlp_fit import checkpoints
 
     for name in (
         FC2,
@@ -317,6 +335,7 @@ def _discard(folder: Path) -> None:
         "errors.json",
         "polymlp.yaml",
         "polymlp.json",
+        *(file.name for file in checkpoints("polymlp.yaml").values()),
         "convergence.csv",
         "convergence.png",
         *CHECKPOINTS,
@@ -326,7 +345,7 @@ def _discard(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _convergence(args, source, data, sizes, options, executor) -> None:
+def _convergence(args, source, data, fit, sizes, options, executor) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -334,17 +353,15 @@ def _convergence(args, source, data, sizes, options, executor) -> None:
     from ..phonons.anharmonic.convergence import by_size, convergence, convergence_csv
     from ..plotting.conductivity import plot_convergence
     from ..plotting.style import save_figure
-    from .fc_potential import fitting
 
-    ntest = max(1, len(data) // 10) if args.ntest is None else args.ntest
     rows, kappa = convergence(
         source,
         data,
-        fitting(args, data),
+        fit,
         sizes,
         args.output,
         mesh=args.mesh,
-        ntest=ntest,
+        ntest=_ntest(args, len(data)),
         temperature=args.temperature,
         subsets=args.subsets,
         seed=args.seed,

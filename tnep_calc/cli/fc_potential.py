@@ -65,7 +65,7 @@ def _setting(text: str):
 
 
 def _train_polymlp(data, train, test, folder, parameters):
-    from ..phonons.anharmonic.polymlp import train_polymlp
+    from ..phonons.anharmonic.polymlp_fit import train_polymlp
     from ..phonons.anharmonic.potential import Potential
 
     path = folder / "polymlp.yaml"

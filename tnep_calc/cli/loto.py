@@ -13,6 +13,7 @@ from .phonon_options import (
     add_supercell_arguments,
     born_source,
     calculator_of,
+    check_files,
     is_finished,
     settings_of,
 )
@@ -85,6 +86,7 @@ def phonopy_object(args: argparse.Namespace, comm=None):
             folder,
             settings_of(args, raman=False),
             born=born_source(args),
+            check=lambda phonon: check_files(args, phonon),
             comm=comm,
             restart=args.restart,
             provenance=provenance,
@@ -92,9 +94,35 @@ def phonopy_object(args: argparse.Namespace, comm=None):
         ).phonon
 
 
+def _directions(args: argparse.Namespace):
+    """Return the directions of ``--directions``, shape (n, 3), or None, and check the other options of directions."""
+    import numpy as np
+
+    from ..io.files import check_output
+    from ..phonons.loto import check_directions, scan_directions
+    from ..plotting.style import check_figure_name
+
+    if args.plot is not None and args.angle is None:
+        raise InputError("--plot draws the scan of --angle: give both")
+    for path in filter(None, (args.csv, args.plot)):
+        check_output(path, force=True)
+    if args.plot is not None:
+        check_figure_name(args.plot)
+    if args.angle is not None:
+        scan_directions(args.angle[:3], args.angle[3:])
+    if args.directions is None:
+        return None
+    if len(args.directions) % 3:
+        raise InputError(f"--directions needs three numbers for each direction, got {len(args.directions)}")
+    vectors = np.array(args.directions).reshape(-1, 3)
+    check_directions(vectors)
+    return vectors
+
+
 def run(args: argparse.Namespace) -> None:
     """Print the table."""
     comm = communicator()
+    directions = _directions(args)
     phonon = phonopy_object(args, comm)
     if comm is not None and comm.rank:
         return
@@ -112,13 +140,9 @@ def run(args: argparse.Namespace) -> None:
     if not unstable:
         static = static_dielectric(charges.dielectric, mode_charges(charges.used, modes), modes)
         tensors.append(static)
-    if args.directions is None:
+    if directions is None:
         axes = principal_axes(tensors[-1])
         directions = axes[different_axes(tensors, axes)]
-    elif len(args.directions) % 3:
-        raise InputError(f"--directions needs three numbers for each direction, got {len(args.directions)}")
-    else:
-        directions = np.array(args.directions).reshape(-1, 3)
     print(f"eps_inf      {tensor_text(charges.dielectric)}")
     if static is None:
         print(f"eps_0        none, as the structure is unstable: {', '.join(unstable)}; imaginary is negative below")
@@ -154,7 +178,5 @@ def run(args: argparse.Namespace) -> None:
             from ..plotting.style import save_figure
 
             save_figure(plot_angle_scan(scan), args.plot, force=True)
-    elif args.plot is not None:
-        raise InputError("--plot draws the scan of --angle: give both")
     if args.csv is not None:
         write_sheet(args.csv, sheet)

@@ -18,8 +18,8 @@ over frequency) and linewidths.png, and widths-*K.txt with the modes at Gamma:
        4       165.103421     3.812345
 
 These widths are full widths at half maximum, 2 Gamma. 'tnep phonons --widths' reads them for its infrared and Raman
-spectra. The non-analytic term is used if phono3py.yaml or --born has Born charges. In the relaxation-time
-approximation a run that was killed resumes. The direct solution always starts from scratch.
+spectra. The non-analytic term is used if phono3py.yaml or --born has Born charges. A run that was killed resumes when
+the same command is given again.
 
 examples:
   tnep ltc nacl --mesh 15 15 15

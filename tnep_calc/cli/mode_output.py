@@ -1,4 +1,4 @@
-"""``--modes`` of ``tnep ir`` and ``tnep raman``: spectrum, shift and lifetime of every phonon mode along a run."""
+"""Options of spectra with phonon modes: ``--modes`` (spectrum, shift, lifetime of each) and ``--equal-energies``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from ..errors import InputError
 
 REST = "rest"
 """Name of the part of the spectrum that is not linear in the normal coordinates."""
+
+POLAR = 1e-3
+"""Smallest strength of a mode whose energy is printed, relative to the strongest."""
 
 
 def add_mode_argument(parser: argparse.ArgumentParser) -> None:
@@ -20,10 +23,19 @@ def add_mode_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def modes_of(args: argparse.Namespace, path: str, series, sampled, needed: str):
+def add_equal_energies_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--equal-energies``."""
+    parser.add_argument(
+        "--equal-energies",
+        action="store_true",
+        help="scale the part of each phonon mode so that its mean energy in the run is k_B T, which removes the chance "
+        "energies of a short run from strengths, LO frequencies and the static constant; standard errors are upper "
+        "bounds (needs 'tnep series --phonons' and velocities)",
+    )
+
+
+def modes_of(path: str, series, sampled, needed: str):
     """Return the modes of a series; InputError if it has none, lacks `needed`, or samples them at other times."""
-    if len(args.series) > 1:
-        raise InputError("--modes needs one series, not those of an ensemble")
     modes = series.modes
     if modes is None:
         raise InputError(f"{path} has no modes: write it again from the trajectory with 'tnep series --phonons DIR'")
@@ -34,6 +46,53 @@ def modes_of(args: argparse.Namespace, path: str, series, sampled, needed: str):
     if not same:
         raise InputError(f"{path}: modes and {needed} are sampled at different times, so they cannot be correlated")
     return modes
+
+
+def _motion(path: str, modes, route: str):
+    """Return coordinates (dipole) or velocities (current) of the modes; InputError if there are no velocities."""
+    if route == "current" and modes.velocities is None:
+        raise InputError(f"{path}: the frames had no velocities, so use --route dipole")
+    return modes.coordinates if route == "dipole" else modes.velocities
+
+
+def equal_energies(path: str, series, sampled, pieces, route: str, temperature: float, skip: float):
+    """Return the dipole or current of modes with the energy k_B T each, and print the energies in the run.
+
+    Parameters
+    ----------
+    path : str
+        File of the series.
+    series : TimeSeries
+    sampled : Sampled
+        Dipole or current of the series.
+    pieces : list of ndarray, shape (samples, 3)
+        Its pieces, on one branch.
+    route : {"dipole", "current"}
+    temperature : float, in K
+    skip : float, in ps
+
+    Returns
+    -------
+    pieces : list of ndarray, shape (samples, 3)
+    energies : dict of str to float
+        Mean energy of each set of modes in the run, in k_B T.
+    """
+    import numpy as np
+
+    from ..spectra.equipartition import at_equal_energy, energy_ratios
+
+    modes = modes_of(path, series, sampled, "charges")
+    if modes.velocities is None:
+        raise InputError(f"{path}: --equal-energies needs frames with velocities")
+    rows = modes.rows(skip)
+    ratios = energy_ratios([modes.velocities[part] for part in rows], modes.sets, temperature)
+    energies = {label: float(np.trace(r) / len(r)) for label, r in zip(modes.labels, ratios, strict=True)}
+    strengths = np.array([(modes.charges[list(group)] ** 2).sum() for group in modes.sets])
+    polar = [label for label, s in zip(modes.labels, strengths, strict=True) if s > POLAR * strengths.max()]
+    print("energies of the polar modes in the run, scaled to 1 (k_B T):")
+    print("  " + ", ".join(f"{label} {energies[label]:.2f}" for label in polar))
+    motion = _motion(path, modes, route)
+    return at_equal_energy(pieces, [motion[part] for part in rows], modes.charges, modes.sets, ratios), energies
 
 
 def infrared_modes(args: argparse.Namespace, path, series, sampled, pieces, route, volume, temperature) -> None:
@@ -56,10 +115,9 @@ def infrared_modes(args: argparse.Namespace, path, series, sampled, pieces, rout
     """
     from ..spectra.decomposition import partial_spectra
 
-    modes = modes_of(args, path, series, sampled, "charges")
-    motion = modes.coordinates if route == "dipole" else modes.velocities
-    if motion is None:
-        raise InputError(f"{path}: the frames had no velocities, so use --route dipole")
+    _one_series(args)
+    modes = modes_of(path, series, sampled, "charges")
+    motion = _motion(path, modes, route)
     parts = {
         label: [motion[rows][:, group] @ modes.charges[list(group)] for rows in modes.rows(args.skip)]
         for label, group in zip(modes.labels, modes.sets, strict=True)
@@ -98,7 +156,8 @@ def raman_modes(args: argparse.Namespace, path, series, sampled) -> None:
 
     from ..spectra.decomposition import partial_raman
 
-    modes = modes_of(args, path, series, sampled, "raman")
+    _one_series(args)
+    modes = modes_of(path, series, sampled, "raman")
     parts = {
         label: [
             np.einsum("tm,mij->tij", modes.coordinates[rows][:, group], modes.raman[list(group)])
@@ -116,6 +175,11 @@ def raman_modes(args: argparse.Namespace, path, series, sampled) -> None:
         max_wavenumber=args.max_wavenumber,
     )
     _finish(args, path, modes, sampled, found, "Raman intensity")
+
+
+def _one_series(args: argparse.Namespace) -> None:
+    if len(args.series) > 1:
+        raise InputError("--modes needs one series, not those of an ensemble")
 
 
 def _rest(pieces, parts) -> list:

@@ -1,4 +1,4 @@
-"""Options shared by ``tnep phonons`` and ``tnep loto``."""
+"""Options shared by ``tnep phonons`` and ``tnep loto``, and checks of the files that they name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from ..errors import InputError
 
 MODELS = ("enthalpy", "energy", "radnet", "dipole", "susceptibility")
+STRAIN = 0.1
+"""Largest deviation of the cell before its relaxation from that of a file of ``--raman-from``, in primitive vectors."""
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,6 +149,29 @@ def raman_source(args: argparse.Namespace):
     from ..phonons.raman_source import gradient_from_files
 
     return lambda phonon: gradient_from_files(args.raman_from, phonon)
+
+
+def check_files(args: argparse.Namespace, phonon) -> None:
+    """Read the files of ``--born`` and ``--raman-from`` for the structure before its relaxation.
+
+    Parameters
+    ----------
+    args : Namespace
+    phonon : phonopy.Phonopy
+        Of the structure as it is given.
+
+    Raises
+    ------
+    InputError, DataFileError
+        If a file is damaged or does not fit.
+    """
+    from ..io.born import check_response, read_born
+    from ..phonons.raman_source import gradient_from_files
+
+    if args.born is not None:
+        check_response(*read_born(args.born, phonon), len(phonon.primitive))
+    if getattr(args, "raman_from", None) is not None:
+        gradient_from_files(args.raman_from, phonon, STRAIN)
 
 
 def is_finished(args: argparse.Namespace) -> bool:

@@ -12,6 +12,7 @@ from .phonon_options import (
     add_supercell_arguments,
     born_source,
     calculator_of,
+    check_files,
     finished_phonons,
     is_finished,
     raman_source,
@@ -123,6 +124,7 @@ def run(args: argparse.Namespace) -> None:
         settings_of(args, not args.no_raman),
         born=born_source(args),
         gradient=raman_source(args),
+        check=lambda phonon: check(args, phonon, calculator),
         comm=comm,
         restart=args.restart,
         provenance=provenance,
@@ -130,6 +132,30 @@ def run(args: argparse.Namespace) -> None:
     )
     if comm is None or comm.rank == 0:
         write_results(args, result)
+
+
+def check(args: argparse.Namespace, phonon, calculator=None) -> None:
+    """Check everything that is read or used after the forces, for a structure before its relaxation.
+
+    Raises
+    ------
+    InputError, DataFileError
+        If a file is damaged or does not fit, or an option of the spectra is not valid.
+    """
+    from ..io.series.spectrum_text import read_spectrum
+    from ..phonons.analysis import NEED_RAMAN
+    from ..phonons.raman_source import has_gradient
+
+    check_files(args, phonon)
+    conditions = conditions_of(args, 3 * len(phonon.primitive))
+    if conditions.lattice_directions:
+        conditions.check_geometries(phonon.unitcell.cell)
+    if (args.porto or args.polarization_scan) and (
+        args.no_raman or args.raman_from is None and not has_gradient(calculator)
+    ):
+        raise InputError(NEED_RAMAN)
+    for path in filter(None, (args.md_infrared, args.md_raman)):
+        read_spectrum(path)
 
 
 def conditions_of(args: argparse.Namespace, n_modes: int, bands: bool = True):

@@ -34,11 +34,13 @@ def porto_geometries(args: argparse.Namespace, cell=None) -> list:
     Raises
     ------
     InputError
-        If ``--lattice-directions`` is used without a cell, or a geometry cannot be read.
+        If ``--lattice-directions`` is used without ``--porto`` or without a cell, or a geometry cannot be read.
     """
     from ..errors import InputError
     from ..spectra.porto import parse_porto
 
+    if args.lattice_directions and not args.porto:
+        raise InputError("--lattice-directions is for the directions of --porto, which is missing")
     if args.lattice_directions and (cell is None or cell.ndim != 2):
         raise InputError("--lattice-directions needs the cell, which is not known here: use Cartesian directions")
     return [parse_porto(text, cell if args.lattice_directions else None) for text in args.porto]

@@ -66,7 +66,7 @@ def run(args):
         check_output(path, args.force, [*args.files, *(model for given in models.values() for model in given)])
     if args.plot:
         check_figure_name(args.plot)
-    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.INFO)
     structures = read_dataset(args.files)
     calculator = TNEPCalculator(
         **models, dipole_unit=args.dipole_unit, susceptibility_unit=args.susceptibility_unit, skin=0.0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
+from ..errors import InputError
 from ..spectra.comparison import ALIGNMENTS
 from ..spectra.fits import SHAPES
 
@@ -41,18 +43,24 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_outputs(args: argparse.Namespace, sources: Sequence[str]) -> None:
-    """Raise InputError if an output has a wrong name, exists (without ``--force``), or is one of the inputs."""
+    """Raise InputError if an output has a wrong name, exists (without ``--force``), or is used twice."""
     from ..io.files import check_output
     from ..plotting.interactive import check_html_name
     from ..plotting.style import check_figure_name
 
-    if args.plot:
-        check_figure_name(args.plot)
+    names = ("output", "plot", "html", "static", "parts", "modes")
+    paths = {name: getattr(args, name) for name in names if getattr(args, name, None)}
+    for name in ("plot", "static"):
+        if name in paths:
+            check_figure_name(paths[name])
     if args.html:
         check_html_name(args.html)
-    more = (getattr(args, option, None) for option in ("static", "parts", "modes"))
-    for path in filter(None, (args.output, args.plot, args.html, *more)):
-        check_output(path, args.force, sources)
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        resolved = check_output(path, args.force, sources).resolve()
+        if resolved in seen:
+            raise InputError(f"{path} is the file of both --{seen[resolved]} and --{name}: give two names")
+        seen[resolved] = name
 
 
 def print_peaks(spectrum, name: str, shape: str | None, title: str = "peaks") -> list[dict[str, float]]:
@@ -118,8 +126,6 @@ def write_results(
     more_peaks : dict of str to str, optional
         Other columns whose peaks are printed, and the name of those peaks in the output.
     """
-    from pathlib import Path
-
     from ..io.series.spectrum_store import save_spectrum
 
     for name, title in {main_column: "peaks", **(more_peaks or {})}.items():

@@ -83,7 +83,8 @@ kind = "enthalpy" trains one electric enthalpy H(R, E) on whatever labels the st
 --processes 4 trains with four processes, each of which computes a share of the structures of every step. On several
 machines or GPUs, start them with torchrun instead. The results are those of one process up to rounding. Only single
 models of a configuration can be trained in this way. The moments of a NEP or TNEP are divided among the processes;
-memory_gb is that of each.
+memory_gb is that of each. A GPUMD folder is trained by several processes with --engine snes. Each of them has all
+structures and evaluates a share of every population.
 
 A folder may be given instead of a configuration. It is read like a folder of GPUMD's program nep, with nep.in,
 train.xyz and optionally test.xyz. The files of that program are written to it during training (nep.txt, loss.out,
@@ -174,8 +175,10 @@ def run(args):
     if args.processes < 1:
         raise InputError(f"--processes must be at least 1, got {args.processes}")
     several = args.processes if "WORLD_SIZE" not in os.environ else int(os.environ["WORLD_SIZE"])
-    if several > 1 and any(path.is_dir() for path in args.config):
-        raise InputError("several processes train a configuration; a GPUMD folder is trained by one: leave them out")
+    if several > 1 and any(path.is_dir() for path in args.config) and (args.engine != "snes" or len(args.config) > 1):
+        raise InputError(
+            "several processes train a configuration, or one GPUMD folder with --engine snes; leave them out"
+        )
     if args.processes > 1 and "WORLD_SIZE" not in os.environ:
         from ..training.common.launch import launched
 

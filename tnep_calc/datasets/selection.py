@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
+from ..calculators.batch import Batch, batches
+from ..calculators.ensemble import STD
 from ..calculators.tnep import TNEPCalculator
 from ..errors import InputError
 
@@ -60,16 +62,18 @@ def survey(frames: Iterable[Atoms], calculator: TNEPCalculator) -> Survey:
     role = roles[0]
     name = MEASURES[role][0]
     species = calculator.models[role][0].metadata.species
-    uncertainty, descriptors = [], []
-    for atoms in frames:
-        deviation = calculator.get_uncertainty(name, atoms)
-        if role == "energy":
-            uncertainty.append(float(np.linalg.norm(deviation, axis=1).max()))
-        else:
-            uncertainty.append(float(np.linalg.norm(deviation)) / len(atoms))
-        q = calculator.get_descriptors(atoms)
-        symbols = np.array(atoms.get_chemical_symbols())
-        descriptors.append(np.concatenate([q[symbols == s].sum(axis=0) for s in species]) / len(atoms))
+    uncertainty: list[float] = []
+    descriptors = []
+    for part in batches(frames):
+        batch = Batch(calculator, part, first=len(uncertainty))
+        for atoms, found, q in zip(part, batch.properties([name]), batch.descriptors(), strict=True):
+            deviation = found[name + STD]
+            if role == "energy":
+                uncertainty.append(float(np.linalg.norm(deviation, axis=1).max()))
+            else:
+                uncertainty.append(float(np.linalg.norm(deviation)) / len(atoms))
+            symbols = np.array(atoms.get_chemical_symbols())
+            descriptors.append(np.concatenate([q[symbols == s].sum(axis=0) for s in species]) / len(atoms))
     if not uncertainty:
         raise InputError("there are no structures to select from")
     return Survey(np.array(uncertainty), np.array(descriptors))

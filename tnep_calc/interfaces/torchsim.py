@@ -14,7 +14,7 @@ from ..artifact import Artifact
 from ..calculators.loading import load_model
 from ..device import resolve
 from ..errors import InputError
-from ..neighbors import NeighborList
+from ..neighbors import Edges, NeighborList
 from ..ops.neighbors import native_search
 from ..units import EPSILON_0
 
@@ -126,16 +126,12 @@ class TorchSimModel(ModelInterface):
         """Return offsets, neighbours and vectors of all structures as tensors."""
         while len(self._lists) < len(cells):
             self._lists.append(NeighborList(self._cutoff, self._skin, native_search()))
-        counts, neighbors, vectors = [np.zeros(1, dtype=np.int64)], [], []
-        start = 0
-        for k, (cell, search) in enumerate(zip(cells, self._lists, strict=False)):
-            own = positions[system == k]
-            found = search.edges(own, cell, pbc)
-            counts.append(np.diff(found.offsets))
-            neighbors.append(found.neighbors + start)
-            vectors.append(found.vectors)
-            start += len(own)
-        arrays = (np.cumsum(np.concatenate(counts)), np.concatenate(neighbors), np.concatenate(vectors))
+        found = [
+            search.edges(positions[system == k], cell, pbc)
+            for k, (cell, search) in enumerate(zip(cells, self._lists, strict=False))
+        ]
+        edges = Edges.joined(found)
+        arrays = (edges.offsets, edges.neighbors, edges.vectors)
         return [torch.from_numpy(np.ascontiguousarray(array)).to(self._device) for array in arrays]
 
     def _species(self, numbers, species):

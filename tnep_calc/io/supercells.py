@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataFileError, InputError, MissingComponentError
+from .born import check_response
 from .files import check_readable, reading
 from .phonopy_files import check_units, is_phonopy, is_phonopy_yaml, load_phono3py, load_phonopy
 from .structures.read import read_structures
@@ -159,12 +160,22 @@ def supercell_matrix(numbers) -> np.ndarray:
 
 
 def set_nac(phono3py: Phono3py, born) -> None:
-    """Set dielectric tensor and Born charges from a file ``BORN`` of phonopy; DataFileError if it does not fit."""
+    """Set dielectric tensor and Born charges from a file ``BORN`` of phonopy.
+
+    Raises
+    ------
+    DataFileError
+        If the file cannot be read or does not fit the crystal.
+    InputError
+        As in :func:`tnep_calc.io.born.check_response`.
+    """
     from phonopy.file_IO import parse_BORN
 
     check_readable(born)
     with reading(born, "a BORN file for this crystal", caught=(Exception,)):
-        phono3py.nac_params = parse_BORN(phono3py.primitive, filename=str(born))
+        found: Any = parse_BORN(phono3py.primitive, filename=str(born))
+    check_response(found["born"], found["dielectric"], len(phono3py.primitive))
+    phono3py.nac_params = found
 
 
 def _from_yaml(path: Path, outputs, symprec) -> Phono3py:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import InputError
+from ..spectra.porto import parse_porto
+from ..spectra.quantum import check_temperature, laser_factor
 from ..spectra.record import Spectrum
 from .bands import Bands, DensityOfStates, band_structure, density_of_states
 from .infrared import (
@@ -30,12 +32,17 @@ from .loto import (
 )
 from .modes import GammaModes
 from .raman import raman_modes_spectrum, raman_tensors
-from .raman_crystal import PolarizationScan, porto_spectrum, powder_average, scan_polarization
+from .raman_crystal import PolarizationScan, porto_spectrum, powder_average, scan_geometry, scan_polarization
 from .workflow import Phonons
 
 POLAR = 1e-7
 """Smallest infrared intensity (e²/amu) of a polar mode."""
 
+NEED_RAMAN = (
+    "oriented Raman spectra (--porto, --polarization-scan) need Raman tensors: add a susceptibility, radnet or "
+    "enthalpy model, or --raman-from, and leave out --no-raman"
+)
+"""Error of oriented spectra without Raman tensors."""
 
 UNSTABLE = 0.01
 """Smallest imaginary wavenumber along the path, relative to the highest mode, that counts as an instability."""
@@ -66,6 +73,11 @@ class Conditions:
         Distance of the points of the spectra.
     bands : bool
         Whether to compute bands and density of states.
+
+    Raises
+    ------
+    InputError
+        If a value is not valid. Brackets in lattice vectors are not checked here, as the cell is not known.
     """
 
     temperature: float = 300.0
@@ -78,6 +90,25 @@ class Conditions:
     max_wavenumber: float | None = None
     step: float = 0.5
     bands: bool = True
+
+    def __post_init__(self):
+        check_temperature(self.temperature)
+        laser_factor(0.0, self.laser)
+        for name in ("widths", "step", "max_wavenumber"):
+            value = getattr(self, name)
+            if value is not None and np.ndim(value) == 0 and not (np.isfinite(value) and value > 0):
+                raise InputError(f"{name} of the spectra must be positive numbers of cm^-1, got {value}")
+        if self.directions is not None:
+            check_directions(self.directions)
+        if not self.lattice_directions:
+            self.check_geometries()
+
+    def check_geometries(self, cell=None) -> None:
+        """Raise InputError if a Porto notation or a scan is not valid; `cell` as in :func:`.porto_spectrum`."""
+        for notation in self.porto:
+            parse_porto(notation, cell)
+        for notation in self.polarization_scans:
+            scan_geometry(notation, cell)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,8 +203,6 @@ def analyse(result: Phonons, conditions: Conditions | None = None) -> Analysis:
     """
     c = Conditions() if conditions is None else conditions
     modes, phonon, charges = result.modes, result.phonon, result.charges
-    if not c.step > 0:
-        raise InputError(f"the step of the spectra must be positive, got {c.step}")
     top = float(modes.wavenumbers.max())
     if charges is not None:
         top = max(top, float(lo_to(phonon, np.eye(3)).max()))
@@ -199,10 +228,7 @@ def analyse(result: Phonons, conditions: Conditions | None = None) -> Analysis:
             axis = found["axes"][k]
             found["infrared"][axis_name(axis)] = infrared_modes_spectrum(*arguments, direction=axis)
     if result.gradient is None and (c.porto or c.polarization_scans):
-        raise InputError(
-            "oriented Raman spectra (--porto, --polarization-scan) need Raman tensors: add a susceptibility, radnet or "
-            "enthalpy model, or --raman-from, and leave out --no-raman"
-        )
+        raise InputError(NEED_RAMAN)
     if result.gradient is not None:
         found["tensors"] = raman_tensors(result.gradient, modes)
         if stable:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataFileError, InputError
-from ..io.files import atomic_output, check_readable, reading
+from ..io.files import atomic_output, reading
 from ..parallel import Communicator, in_agreement
 
 RESULTS = ("forces-*.npy", "relaxed.json")
@@ -52,18 +52,24 @@ def displaced_forces(
     InputError
         If a force is not a finite number.
     DataFileError
-        If stored forces have another shape.
+        If stored forces are damaged or have another shape.
     """
     comm = Communicator() if comm is None else comm
     names = [folder / f"forces-{k:05d}.npy" for k in range(len(supercells))]
-    missing = comm.bcast([k for k, name in enumerate(names) if not name.exists()])
+    missing = comm.bcast([k for k, name in enumerate(names) if not name.exists()] if comm.rank == 0 else None)
     mine = missing[comm.rank :: comm.size]
+
+    def previous():
+        return {k: _stored(names[k], len(supercells[k])) for k in sorted(set(range(len(names))) - set(missing))}
+
+    found = in_agreement(comm, previous)
 
     def calculate():
         start = last = time.monotonic()
         if comm.rank == 0 and missing:
             done = f", {len(names) - len(missing)} from a previous run" if len(missing) < len(names) else ""
             log(f"forces of {len(names)} displaced supercells of {len(supercells[0])} atoms{done}")
+        new = {}
         for count, k in enumerate(mine, 1):
             forces = np.array(calculator.get_property("forces", supercells[k]), dtype=float)
             if not np.isfinite(forces).all():
@@ -73,22 +79,23 @@ def displaced_forces(
                 )
             with atomic_output(names[k], force=True) as temporary:
                 np.save(temporary, forces)
+            new[k] = forces
             now = time.monotonic()
             if comm.rank == 0 and (now - last > 5 or (count == len(mine) and now - start > 5)):
                 left = (now - start) / count * (len(mine) - count)
                 log(f"  {min(count * comm.size, len(missing))} of {len(missing)}, about {left:.0f} s left")
                 last = now
+        return new
 
-    in_agreement(comm, calculate)
+    for part in comm.allgather(in_agreement(comm, calculate)):
+        found |= part
+    return np.array([found[k] for k in range(len(names))])
 
-    def collect():
-        forces = []
-        for name in names:
-            with reading(name, "forces of a previous run; delete it and resume"):
-                forces.append(np.load(check_readable(name)))
-        for name, cell, array in zip(names, supercells, forces, strict=True):
-            if array.shape != (len(cell), 3):
-                raise DataFileError(f"{name} has the shape {array.shape}, not ({len(cell)}, 3): delete it and resume")
-        return np.array(forces)
 
-    return in_agreement(comm, collect)
+def _stored(file: Path, n_atoms: int) -> np.ndarray:
+    """Return the forces of a previous run; DataFileError if they are damaged or have another shape."""
+    with reading(file, "forces of a displaced supercell, so delete it and resume"):
+        forces = np.load(file)
+        if forces.shape != (n_atoms, 3):
+            raise DataFileError(f"{file} has the shape {forces.shape}, not ({n_atoms}, 3): delete it and resume")
+        return forces

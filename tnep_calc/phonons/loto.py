@@ -202,6 +202,23 @@ class AngleScan(NamedTuple):
     longitudinal: np.ndarray
 
 
+def scan_directions(start, end, n: int = 46) -> tuple[np.ndarray, np.ndarray]:
+    """Return the angles in radians, shape (n,), and the directions of q, shape (n, 3), of :func:`angle_scan`.
+
+    Raises
+    ------
+    InputError
+        If both directions are parallel, or `n` is less than 2.
+    """
+    first, last = check_directions([start, end])
+    across = last - (last @ first) * first
+    if n < 2 or np.linalg.norm(across) < 1e-6:
+        raise InputError("an angle scan needs two directions that are not parallel, and at least 2 angles")
+    across /= np.linalg.norm(across)
+    angles = np.linspace(0, np.arctan2(last @ across, last @ first), n)
+    return angles, np.cos(angles)[:, None] * first + np.sin(angles)[:, None] * across
+
+
 def angle_scan(phonon, start, end, n: int = 46) -> AngleScan:
     """Return the modes at q -> 0 while q rotates from `start` to `end`, e.g. extraordinary modes of uniaxial crystals.
 
@@ -220,15 +237,9 @@ def angle_scan(phonon, start, end, n: int = 46) -> AngleScan:
     Raises
     ------
     InputError
-        If both directions are parallel, or `n` is less than 2.
+        As :func:`scan_directions`.
     """
-    first, last = check_directions([start, end])
-    across = last - (last @ first) * first
-    if n < 2 or np.linalg.norm(across) < 1e-6:
-        raise InputError("an angle scan needs two directions that are not parallel, and at least 2 angles")
-    across /= np.linalg.norm(across)
-    angles = np.linspace(0, np.arctan2(last @ across, last @ first), n)
-    directions = np.cos(angles)[:, None] * first + np.sin(angles)[:, None] * across
+    angles, directions = scan_directions(start, end, n)
     to = gamma_modes(phonon)
     rows = [assign(phonon, q, to)[1] for q in directions]
     return AngleScan(

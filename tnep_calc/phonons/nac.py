@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from ..io.born import check_response
 from ..units import COULOMB
 
 METHODS = ("gonze", "wang")
 """Methods to extend the non-analytic term to q away from Gamma; they agree at q -> 0."""
-
-METALLIC = 1000.0
-"""Smallest electronic dielectric constant that counts as that of a metal (insulators have 2 to 30)."""
 
 
 @dataclass(frozen=True)
@@ -49,35 +47,6 @@ class Charges:
         return self.used.sum(axis=0)
 
 
-def check_response(born_charges, dielectric, n_atoms: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return checked Born charges, shape (n_atoms, 3, 3), in e, and dielectric tensor, shape (3, 3), as arrays.
-
-    Raises
-    ------
-    InputError
-        If a shape is wrong, a number is not finite, or the dielectric tensor is not that of an insulator.
-    """
-    born, eps = np.array(born_charges, dtype=float), np.array(dielectric, dtype=float)
-    if born.shape != (n_atoms, 3, 3):
-        raise InputError(f"Born charges must have the shape ({n_atoms}, 3, 3) of the primitive cell, got {born.shape}")
-    if eps.shape != (3, 3):
-        raise InputError(f"the dielectric tensor must have the shape (3, 3), got {eps.shape}")
-    if not np.isfinite(born).all():
-        raise InputError("the Born charges are not all finite numbers: check the dipole model or the file")
-    largest = np.abs(eps).max()
-    if not np.isfinite(largest) or largest > METALLIC:
-        raise InputError(
-            f"eps_inf has a component of {largest:.4g}: a metal has no LO-TO splitting, do not use charges (--no-nac)"
-        )
-    eigenvalues = np.linalg.eigvalsh(0.5 * (eps + eps.T))
-    if eigenvalues[0] < 1:
-        raise InputError(
-            f"eps_inf has the eigenvalue {eigenvalues[0]:.4g}, but must be at least 1: the model does not cover this "
-            "structure, or the values are those of the susceptibility"
-        )
-    return born, eps
-
-
 def set_nac(phonon, born_charges, dielectric, method: str = "gonze") -> Charges:
     """Set the Born charges and the dielectric tensor of a phonopy object.
 
@@ -103,7 +72,7 @@ def set_nac(phonon, born_charges, dielectric, method: str = "gonze") -> Charges:
     Raises
     ------
     InputError
-        As in :func:`check_response`, or if the method is unknown.
+        As in :func:`tnep_calc.io.born.check_response`, or if the method is unknown.
     """
     if method not in METHODS:
         raise InputError(f"the method of the non-analytic term must be {' or '.join(METHODS)}, got '{method}'")

@@ -238,17 +238,28 @@ def scan_polarization(
     InputError
         If the notation is not valid, or the polarization is not perpendicular to the light.
     """
-    light, bracket, field = notation.strip().partition("(")
-    if not (light and bracket and field.endswith(")")):
-        raise InputError(f"a scan of the polarization needs light and polarization, e.g. 'z(x)', got '{notation}'")
-    back = light[1:] if light.startswith("-") else "-" + light
-    geometry = parse_porto(f"{light}({field[:-1]},{field[:-1]}){back}", cell)
+    geometry = scan_geometry(notation, cell)
     modes, tensors = _modes_for(phonon, gradient, geometry.q, hyperpolarizability, gamma_modes(phonon))
     modes.require_stable("a Raman spectrum")
     angles = np.arange(0.0, 360.0 + step / 2, step)
     start = geometry.incident_field
     parallel, crossed = polarization_scan(tensors, modes, geometry.incident, start, angles)
     return PolarizationScan(angles, geometry.incident, start, modes, parallel, crossed)
+
+
+def scan_geometry(notation: str, cell=None) -> Geometry:
+    """Return the backscattering geometry at angle 0 of :func:`scan_polarization`; InputError if it is not valid.
+
+    Examples
+    --------
+    >>> scan_geometry("z(x)").scattered.tolist()
+    [0.0, 0.0, -1.0]
+    """
+    light, bracket, field = notation.strip().partition("(")
+    if not (light and bracket and field.endswith(")")):
+        raise InputError(f"a scan of the polarization needs light and polarization, e.g. 'z(x)', got '{notation}'")
+    back = light[1:] if light.startswith("-") else "-" + light
+    return parse_porto(f"{light}({field[:-1]},{field[:-1]}){back}", cell)
 
 
 def polarization_scan(tensors, modes: GammaModes, incident, start, angles) -> tuple[np.ndarray, np.ndarray]:

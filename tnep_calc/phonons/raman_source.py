@@ -11,6 +11,14 @@ from ..io.images import periodic_images
 from ..io.ph_x import is_ph_x, read_ph_x
 from ..units import EPSILON_0, POLARIZABILITY_TO_A3
 
+PROPERTIES = ("polarizability_gradient", "polarizability", "dielectric_tensor")
+"""Properties of a calculator that give the derivative of the polarizability, from the best to the last choice."""
+
+
+def has_gradient(calculator) -> bool:
+    """Return whether a calculator has one of ``PROPERTIES``."""
+    return not set(PROPERTIES).isdisjoint(getattr(calculator, "implemented_properties", ()))
+
 
 def polarizability_gradient(atoms, calculator, progress: Callable | None = None) -> tuple[np.ndarray, str]:
     """Return the derivative of the polarizability with respect to the positions, and the method used.
@@ -40,7 +48,7 @@ def polarizability_gradient(atoms, calculator, progress: Callable | None = None)
     known = list(getattr(calculator, "implemented_properties", ()))
     if "polarizability_gradient" in known:
         return np.array(calculator.get_property("polarizability_gradient", atoms)), "analytic derivative of the model"
-    for name in ("polarizability", "dielectric_tensor"):
+    for name in PROPERTIES[1:]:
         if name in known:
             gradient = finite_differences(atoms, calculator, name, progress=progress)
             scale = EPSILON_0 * atoms.get_volume() if name == "dielectric_tensor" else 1.0
@@ -138,7 +146,7 @@ def gradient_from_structures(primitive, displacements, polarizabilities, symprec
     return np.einsum("k,kjbxy->jbxy", fit[: len(basis)], basis)
 
 
-def gradient_from_files(paths, phonon) -> np.ndarray:
+def gradient_from_files(paths, phonon, strain: float = 1e-3) -> np.ndarray:
     """Return the derivative of the polarizability from outputs of a DFT program.
 
     It is fitted to dielectric tensors of displaced structures, or is that of ``ph.x`` with ``lraman = .true.``.
@@ -175,7 +183,7 @@ def gradient_from_files(paths, phonon) -> np.ndarray:
                 f"{s.source}: its cell is not the primitive cell of {len(primitive)} atoms: tensors of "
                 "displaced structures must be those of the primitive cell"
             )
-        images = periodic_images(primitive, s.cell, s.positions, s.symbols, s.source, 0.5, strain=1e-3)
+        images = periodic_images(primitive, s.cell, s.positions, s.symbols, s.source, 0.5, strain)
         displacement = np.empty((len(s), 3))
         displacement[images.atoms] = images.displacements
         moved.append(displacement)

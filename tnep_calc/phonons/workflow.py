@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, MissingComponentError
+from ..io.born import check_response
 from ..io.files import atomic_output
 from ..io.state import check_state
 from ..parallel import Communicator, in_agreement
@@ -18,7 +19,7 @@ from .cells import conventional_cell, cutoff_of, supercell_of, to_ase, to_phonop
 from .forces import RESULTS, displaced_forces, fingerprint
 from .modes import GammaModes, gamma_modes
 from .nac import METHODS, Charges, set_nac
-from .raman_source import polarizability_gradient
+from .raman_source import has_gradient, polarizability_gradient
 
 _log = logging.getLogger(__name__)
 
@@ -161,6 +162,7 @@ def run_phonons(
     *,
     born: tuple | None = None,
     gradient=None,
+    check: Callable[[Any], object] | None = None,
     comm=None,
     restart: bool = False,
     provenance: dict | None = None,
@@ -184,6 +186,9 @@ def run_phonons(
     gradient : ndarray, shape (n_atoms, 3, 3, 3), in e·Å/V, or callable, optional
         Derivative of the polarizability of the primitive cell, instead of that of the calculator, or a function of the
         phonopy object that returns it.
+    check : callable, optional
+        Called on rank 0 with the phonopy object of the structure as it is given, before existing results are deleted
+        and before the first force, so that it can raise an error of files that do not fit.
     comm : mpi4py communicator, optional
         The displacements are distributed over its ranks.
     restart : bool
@@ -209,7 +214,6 @@ def run_phonons(
     try:
         import phonopy
         import symfc
-        from phonopy.structure.cells import guess_primitive_matrix
     except ImportError as error:
         raise MissingComponentError(
             f"phonons need the package {error.name}: pip install 'tnep_calc[phonons]'"
@@ -224,7 +228,11 @@ def run_phonons(
     def prepare():
         if comm.rank:
             return None
-        conventional_cell(atoms, settings.symprec)
+        given = _crystal(conventional_cell(atoms, settings.symprec)[0], (1, 1, 1), settings.symprec)
+        if settings.nac is not None and born is not None and not callable(born):
+            check_response(born[0], born[1], len(given.primitive))
+        if check is not None:
+            check(given)
         check_state(folder, key, RESULTS, restart)
         return _relaxed(atoms, calculator, folder, settings, say)
 
@@ -236,9 +244,7 @@ def run_phonons(
             "it better or raise --symprec."
         )
     dim = supercell_of(unit, settings.length, settings.dim, cutoff_of(calculator))
-    cell = to_phonopy(unit)
-    to_primitive = guess_primitive_matrix(cell, symprec=settings.symprec)
-    phonon = phonopy.Phonopy(cell, np.diag(dim), primitive_matrix=to_primitive, symprec=settings.symprec)
+    phonon = _crystal(unit, dim, settings.symprec)
     _displace(phonon, settings)
     supercells = [to_ase(cell) for cell in phonon.supercells_with_displacements or ()]
     say(
@@ -345,6 +351,16 @@ def _relaxed(atoms, calculator, folder, settings, log):
     return read_structure(path)
 
 
+def _crystal(unit, dim, symprec):
+    """Return the phonopy object of a conventional cell and its repeats."""
+    import phonopy
+    from phonopy.structure.cells import guess_primitive_matrix
+
+    cell = to_phonopy(unit)
+    to_primitive = guess_primitive_matrix(cell, symprec=symprec)
+    return phonopy.Phonopy(cell, np.diag(dim), primitive_matrix=to_primitive, symprec=symprec)
+
+
 def _displace(phonon, settings):
     if settings.random is None:
         phonon.generate_displacements(distance=settings.displacement, is_plusminus=True)
@@ -375,11 +391,7 @@ def _respond(phonon, modes, calculator, settings, born, gradient, notes, comm, l
     if settings.raman and gradient is not None:
         gradient = np.array(gradient(phonon) if callable(gradient) else gradient, dtype=float)
         notes.append("Raman tensors: from the given derivatives of the polarizability.")
-    if (
-        settings.raman
-        and gradient is None
-        and known & {"polarizability_gradient", "polarizability", "dielectric_tensor"}
-    ):
+    if settings.raman and gradient is None and has_gradient(calculator):
         gradient, how = in_agreement(comm, lambda: polarizability_gradient(primitive, calculator))
         notes.append(f"Raman tensors: {how}.")
         if "hyperpolarizability" in known:

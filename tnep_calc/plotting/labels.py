@@ -28,6 +28,9 @@ LEGEND_SIZE = 8.0
 HANDLE = 36.0
 """Width of the line of a legend entry and the space around it in points."""
 
+POWER_HEIGHT = 11.0
+"""Height of the power of ten above an axis in points."""
+
 FAR = 50.0
 """Distance from zero, relative to the range of the values, from which an axis shows differences."""
 
@@ -64,18 +67,16 @@ def shortened(name: str, most: int = LONGEST_NAME) -> str:
 
 
 def legend_above(ax, title: str = "") -> None:
-    """Draw the legend above the axes in as many rows as it needs, and a title above it.
-
-    The power of ten of the vertical axis, which would be in its place, moves to the left of the axis.
-    """
-    ax.yaxis.get_offset_text().set_horizontalalignment("right")
+    """Draw the legend above the axes and a power of ten there, in as many rows as it needs, and a title above it."""
     handles, names = ax.get_legend_handles_labels()
     names = [shortened(name) for name in names]
-    rows = 0
+    rows, raised = 0, 0.0
     if names:
+        from matplotlib.transforms import ScaledTranslation
+
         wide = HANDLE + LETTER * LEGEND_SIZE * max(map(len, names))
-        if wide * len(names) > width_of(ax):
-            ax.figure.draw_without_rendering()  # sets the layout, in which the axes are wider
+        ax.figure.draw_without_rendering()  # sets the layout, in which the axes are wider, and the power of ten
+        raised = POWER_HEIGHT if ax.yaxis.get_offset_text().get_text() else 0.0
         columns = min(len(names), max(1, int(width_of(ax) / wide)))
         rows = -(-len(names) // columns)
         ax.legend(
@@ -83,13 +84,14 @@ def legend_above(ax, title: str = "") -> None:
             names,
             loc="lower left",
             bbox_to_anchor=(0.0, 1.0),
+            bbox_transform=ax.transAxes + ScaledTranslation(0, raised / 72, ax.figure.dpi_scale_trans),
             ncols=columns,
             fontsize=LEGEND_SIZE,
             borderaxespad=0.2,
             handlelength=1.6,
         )
     if title:
-        write_title(ax, title, 6.0 + 1.6 * LEGEND_SIZE * rows)
+        write_title(ax, title, 6.0 + 1.6 * LEGEND_SIZE * rows + raised)
 
 
 class Readable(NamedTuple):

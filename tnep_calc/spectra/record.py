@@ -10,6 +10,9 @@ import numpy as np
 
 from ..errors import InputError
 
+FEWEST = 3
+"""Smallest number of points of a part of a spectrum, in which a peak can be found."""
+
 
 @dataclass(frozen=True)
 class Spectrum:
@@ -61,12 +64,12 @@ class Spectrum:
         return self.values[name]
 
     def between(self, low: float, high: float) -> Spectrum:
-        """Return the part with ``low <= wavenumber <= high`` (cm^-1); InputError if it has no points."""
+        """Return the part with ``low <= wavenumber <= high`` (cm^-1); InputError if it has fewer than 3 points."""
         keep = (self.wavenumber >= low) & (self.wavenumber <= high)
-        if not keep.any():
+        if keep.sum() < FEWEST:
             raise InputError(
-                f"no point between {low:g} and {high:g} cm^-1; the spectrum spans "
-                f"{self.wavenumber[0]:g} to {self.wavenumber[-1]:g} cm^-1"
+                f"fewer than {FEWEST} points between {low:g} and {high:g} cm^-1; the spectrum spans "
+                f"{self.wavenumber[0]:g} to {self.wavenumber[-1]:g} cm^-1, in steps of {self.wavenumber[1]:.3g}"
             )
         return replace(
             self,

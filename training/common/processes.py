@@ -131,6 +131,13 @@ def own_places(count: int) -> list[int]:
     return list(range(rank(), count, size()))
 
 
+def own_share(count: int) -> slice | None:
+    """Return which of `count` items in a row this process computes; None if it computes all of them."""
+    if size() == 1 or count < size():
+        return None
+    return slice(rank() * count // size(), (rank() + 1) * count // size())
+
+
 # -- communication -------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +146,11 @@ def add_up(*tensors: Tensor) -> None:
     if size() > 1:
         for tensor in tensors:
             _checked(partial(dist.all_reduce, tensor))
+
+
+def wait_for_all() -> None:
+    """Wait until all processes have come here."""
+    largest(0)
 
 
 def largest(*values: int) -> list[int]:

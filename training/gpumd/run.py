@@ -21,6 +21,7 @@ from tnep_calc.io.gpumd.training_output import parity_tables, table_errors, writ
 from tnep_calc.io.gpumd.xyz import GpumdFrame
 from tnep_calc.threads import atoms_of_batch, set_threads
 
+from ..common import processes
 from ..common.lock import locked
 from ..nep.coverage import coverage_of, unseen_warnings
 from ..nep.model import basis_of
@@ -58,9 +59,7 @@ def run_directory(path: str | Path, run: RunOptions | None = None) -> list[Path]
     DataFileError
         If a data file cannot be used.
     """
-    run, folder = run or RunOptions(), Folder(path)
-    check_run(folder, run)
-    return run_folder(folder, run)
+    return run_directories([path], run)
 
 
 def check_run(folder: Folder, run: RunOptions) -> None:
@@ -75,6 +74,9 @@ def run_folder(folder: Folder, run: RunOptions) -> list[Path]:
     set_threads(run.threads, atoms_of_batch(folder.train, folder.options.batch))
     if folder.options.prediction:
         return predict(folder)
+    if processes.rank() > 0:
+        train_snes(folder, run)
+        return []
     with locked(folder.path):
         prepare(folder, run)
         if run.engine == "snes":
@@ -171,6 +173,8 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
     get on its own, up to rounding, except that batches are drawn from the structures of all folders.  Other folders are
     trained in sequence.
 
+    Several processes train one folder with the evolution strategy, see :mod:`tnep_calc.training.common.processes`.
+
     Parameters
     ----------
     paths : sequence of str or path
@@ -196,6 +200,14 @@ def run_directories(paths: Sequence[str | Path], run: RunOptions | None = None) 
     folders = [Folder(path, name) for path, name in zip(paths, _names_in_log(names), strict=True)]
     for folder in folders:
         check_run(folder, run)
+    if processes.wanted() > 1:
+        if run.engine != "snes" or len(folders) > 1 or folders[0].options.prediction:
+            raise InputError(
+                "several processes train a configuration, or one GPUMD folder with --engine snes; leave them out"
+            )
+        with processes.joined():
+            processes.wait_for_all()  # the first process changes files that the others have checked
+            return run_folder(folders[0], run)
     groups: dict[Hashable, list[Folder]] = {}
     for k, folder in enumerate(folders):
         trains = run.engine == "gradient" and not folder.options.prediction

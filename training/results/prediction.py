@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,41 +12,75 @@ import torch
 from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
+from tnep_calc.calculators.batch import Batch, batches
+from tnep_calc.calculators.ensemble import MEMBERS
 from tnep_calc.calculators.tnep import TNEPCalculator
 from tnep_calc.families import ROLES
 from tnep_calc.polarization import change_of_branch, quanta_in
+from tnep_calc.progress import Progress
 from tnep_calc.structures import LABELS, LabelledStructure
 
 from ..common.labels import WITH_CONSTANTS, make_labels, site_constants
 from ..common.labels import spreads as label_spreads
 from ..common.parity import panels
 
+log = logging.getLogger(__name__)
 
-def predict(calculator: TNEPCalculator, structure: LabelledStructure, member: int | None = None) -> LabelledStructure:
-    """Return the structure with the predictions of a calculator in place of its labels.
+
+def predict(
+    calculator: TNEPCalculator, structures: Sequence[LabelledStructure]
+) -> tuple[list[LabelledStructure], list[list[LabelledStructure]]]:
+    """Return structures with the predictions of a calculator in place of their labels, evaluated in batches.
+
+    Enthalpy models are evaluated in the ``electric_field`` of each structure.
 
     Parameters
     ----------
     calculator : TNEPCalculator
-    structure : LabelledStructure
-    member : int, optional
-        Member of the ensembles whose predictions are returned, instead of the mean.  A single model counts as every
-        member.
+    structures : sequence of LabelledStructure
+
+    Returns
+    -------
+    predictions : list of LabelledStructure
+        Means over the members of ensembles.
+    members : list of list of LabelledStructure
+        For every member of the ensembles its predictions.  A single model counts as every member; without an ensemble
+        there is one member, which equals the mean.
+
+    Raises
+    ------
+    InputError
+        If the models cannot be evaluated for a structure; the message has its index.
     """
-    atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc)
-    if "enthalpy" in calculator.models:
-        calculator.efield = structure.electric_field
+    labels = {name: (role, label) for role in calculator.models for name, label in ROLES[role].labels.items()}
+    count = max(map(len, calculator.models.values()))
+    takes_field = any(ROLES[role].field for role in calculator.models)
+    frames = [Atoms(s.symbols, s.positions, cell=s.cell, pbc=s.pbc) for s in structures]
+    means: list[LabelledStructure] = []
+    members: list[list[LabelledStructure]] = [[] for _ in range(count)]
+    progress = Progress(log, "structures", len(structures))
+    for batch in batches(frames):
+        first = len(means)
+        own = structures[first : first + len(batch)]
+        fields = [s.electric_field if takes_field else None for s in own]
+        for structure, found in zip(own, Batch(calculator, batch, fields, first).properties(list(labels)), strict=True):
+            means.append(_labelled(structure, {label: found.get(name) for name, (_, label) in labels.items()}))
+            for k, predictions in enumerate(members):
+                one = {}
+                for name, (role, label) in labels.items():
+                    several = len(calculator.models[role]) > 1 and name in found
+                    one[label] = found[name + MEMBERS][k] if several else found.get(name)
+                predictions.append(_labelled(structure, one))
+        progress.advance(len(batch))
+    return means, members
+
+
+def _labelled(structure, values):
+    """Return a structure with predicted values, by label; a stress becomes a virial."""
     found: dict[str, Any] = dict.fromkeys(LABELS)
-    for role in calculator.models:
-        for name, label in ROLES[role].labels.items():
-            if name == "stress" and structure.volume == 0:
-                continue
-            if member is None:
-                value = calculator.get_property(name, atoms)
-            else:
-                values = calculator.get_members(name, atoms)
-                value = values[min(member, len(values) - 1)]
-            if name == "stress":
+    for label, value in values.items():
+        if value is not None:
+            if label == "virial":
                 value = -structure.volume * voigt_6_to_full_3x3_stress(value)
             found[label] = float(value) if label == "energy" else np.array(value)
     return replace(structure, **found)
@@ -119,12 +154,11 @@ def compare_ensemble(
     If the calculator has ensembles, the predictions are means over the members, and the panels have the standard
     deviations (divisor n - 1) as ``deviation``.
     """
-    predictions = [predict(calculator, s) for s in structures]
+    predictions, members = predict(calculator, structures)
     compared = compare(structures, predictions, fold)
-    count = max(map(len, calculator.models.values()))
-    if count > 1:
-        members = [compare(structures, [predict(calculator, s, k) for s in structures], fold) for k in range(count)]
-        for panel, *others in zip(compared, *members, strict=True):
+    if len(members) > 1:
+        alone = [compare(structures, own, fold) for own in members]
+        for panel, *others in zip(compared, *alone, strict=True):
             values = np.array([other["splits"]["all"]["prediction"] for other in others])
             if np.ptp(values, axis=0).any():  # a role with a single model has no deviation
                 panel["splits"]["all"]["deviation"] = values.std(axis=0, ddof=1)

@@ -26,7 +26,7 @@ using namespace LAMMPS_NS;
 static constexpr int RANGE_EVERY = 100;
 
 TnepDriver::TnepDriver(LAMMPS* lmp, std::string style_name)
-    : Pointers(lmp), style(std::move(style_name)), takes_positions(false), takes_field_positions(false) {}
+    : Pointers(lmp), style(std::move(style_name)) {}
 
 // Rank 0 reads the file and broadcasts its content, so the file is read once and all ranks succeed or fail together.
 std::string TnepDriver::read_on_all_ranks(const std::string& kind, const std::string& dtype) {
@@ -100,8 +100,6 @@ void TnepDriver::load(const std::string& name, const std::string& kind, int nele
   }
   if (!failure.empty()) error->all(FLERR, "{}: model file {}: {}", style, file, failure);
 
-  takes_positions = model->takes_positions(false);
-  takes_field_positions = model->takes_positions(true);
   const auto& meta = model->metadata();
   if (!kind.empty() &&
       !meta.gives(kind == "potential" ? "forces" : kind))  // the other kinds are named after their quantity
@@ -205,7 +203,7 @@ void TnepDriver::evaluate(const NeighList& list, int groupbit, const std::vector
   list_step = neighbor->lastcall;
   const TnepAtoms atoms{atom->nlocal + atom->nghost, atom->x, atom->type, atom->mask};
   model->forget();
-  if (field ? takes_field_positions : takes_positions)
+  if (model->takes_positions(quantities, field != nullptr))
     edges.build_list(list, atoms, groupbit, species_of_type, units.length, fresh);
   else edges.build(list, atoms, groupbit, species_of_type, model->metadata().cutoff, units.length);
   if (edges.n_centers() == 0) return;

@@ -81,7 +81,6 @@ class TnepDriver : protected Pointers {
   std::vector<int> species_of_type;  // index 1..ntypes; -1 for types that the model does not see
   TnepEdges edges;
   std::vector<double> center_field;
-  bool takes_positions, takes_field_positions;
   bigint list_step = -1;  // time step at which the list of the last evaluation was built, -1 for none
   size_t fingerprint = 0;
   bigint range_calls = 0;

@@ -13,6 +13,8 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 
+#include <algorithm>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <unordered_map>
@@ -24,6 +26,8 @@ static constexpr char METADATA_FILE[] = "tnep_calc.json";
 struct TnepModel::Impl {
   at::Device device = at::kCPU;
   torch::jit::Module module;
+  bool positions = false, field_positions = false;  // whether from_positions exists, and takes a field
+  std::set<std::string> direct;                     // quantities that it computes without edge vectors; empty: all
   std::unordered_map<std::string, at::Tensor> results;
 };
 
@@ -78,13 +82,20 @@ TnepModel::TnepModel(const std::string& content, int threads, int gpu) : impl(st
     throw std::runtime_error("written with torch " + meta.torch_version + ", cannot be loaded by torch " +
                              torch_running() + " (" + failure + "): export the model again with this torch");
   impl->module.eval();
+  const auto method = impl->module.find_method("from_positions");
+  if (!method) return;
+  impl->positions = true;
+  impl->field_positions = method->function().getSchema().argumentIndexWithName("field").has_value();
+  if (!impl->module.hasattr("direct")) return;
+  for (const auto& name : impl->module.attr("direct").toListRef()) impl->direct.insert(name.toStringRef());
 }
 
 TnepModel::~TnepModel() = default;
 
-bool TnepModel::takes_positions(bool with_field) const {
-  const auto method = impl->module.find_method("from_positions");
-  return method && (!with_field || method->function().getSchema().argumentIndexWithName("field").has_value());
+bool TnepModel::takes_positions(const std::vector<std::string>& quantities, bool with_field) const {
+  if (with_field ? !impl->field_positions : !impl->positions) return false;
+  return impl->direct.empty() || std::all_of(quantities.begin(), quantities.end(),
+                                             [&](const std::string& name) { return impl->direct.count(name) > 0; });
 }
 
 void TnepModel::forget() { impl->results.clear(); }

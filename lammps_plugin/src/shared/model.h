@@ -44,12 +44,12 @@ class TnepModel {
 
   const TnepMetadata& metadata() const { return meta; }
 
-  // Whether the model accepts positions and a list (it has the method from_positions, see tnep_calc/ops/nep.py), also
-  // `with_field`, which artifacts from earlier versions do not.
-  bool takes_positions(bool with_field) const;
+  // Whether the model computes these quantities from positions and a list (method from_positions, see
+  // tnep_calc/ops/nep.py) without forming the edge vectors itself, and accepts a field there if `with_field`, which
+  // artifacts from earlier versions do not.
+  bool takes_positions(const std::vector<std::string>& quantities, bool with_field) const;
 
-  // Compute the quantities and keep them until the next call.  The edges must be vectors unless
-  // takes_positions().
+  // Compute the quantities and keep them until the next call.  The edges must be vectors unless takes_positions().
   void evaluate(const TnepGraph& graph, const std::vector<std::string>& quantities, const TnepFieldView& field = {});
   void forget();  // discards the results
 

@@ -71,8 +71,10 @@ void ComputeTnep::init() {
     return;
   }
   driver->check_ghosts(driver->cutoff());
-  // An occasional list, which is built on demand; LAMMPS adds no skin to it.
-  neighbor->add_request(this, NeighConst::REQ_FULL | NeighConst::REQ_OCCASIONAL)->set_cutoff(driver->cutoff());
+  // An occasional list is built on demand and kept until atoms are exchanged, so it needs the skin.  LAMMPS adds the skin
+  // to the cutoffs of other lists, but not to those of occasional ones.
+  neighbor->add_request(this, NeighConst::REQ_FULL | NeighConst::REQ_OCCASIONAL)
+      ->set_cutoff(driver->cutoff() + neighbor->skin);
 }
 
 void ComputeTnep::init_list(int /*id*/, NeighList* ptr) { list = ptr; }

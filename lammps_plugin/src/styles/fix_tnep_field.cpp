@@ -211,7 +211,14 @@ void FixTnepField::find_field() {
   }
 }
 
-void FixTnepField::setup_pre_force(int vflag) { pre_force(vflag); }
+void FixTnepField::setup_pre_force(int vflag) {
+  for (auto* model : {dipole.get(), polarizability.get()}) {
+    if (!model) continue;
+    model->check_exclusions();
+    model->check_rebuilds();
+  }
+  pre_force(vflag);
+}
 
 void FixTnepField::min_pre_force(int vflag) { pre_force(vflag); }
 

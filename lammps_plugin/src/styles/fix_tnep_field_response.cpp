@@ -102,6 +102,8 @@ void FixTnepField::collect_from_models() {
       model->evaluate(*list, EVERY_ATOM, force_quantities(), everywhere ? uniform : fields.data(), !everywhere);
       add_forces(*model, model == dipole.get() ? 1.0 : alpha_factor());
     }
+  for (TnepDriver* model : {dipole.get(), polarizability.get()})
+    if (model) model->watch_range();
   if (vflag_atom || cvflag_atom) {
     comm->reverse_comm(this);
     for (int i = 0; i < atom->nlocal; i++) add_atom_virial(i, &shares[9 * static_cast<size_t>(i)], 1.0);

@@ -133,6 +133,32 @@ def test_a_killed_run_resumes(files, rta, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kappa-m444.hdf5"]
 
 
+def test_a_killed_direct_solution_resumes(files, tmp_path, monkeypatch):
+    from phono3py.conductivity.lbte_collision_solver import LBTECollisionSolver
+
+    ph, compute, points = read_force_constants(files), LBTECollisionSolver.compute, []
+    whole = thermal_conductivity(ph, MESH, (100.0, 300.0), "direct")
+
+    def stopping(self, grid_point):
+        if len(points) == 3:
+            raise KeyboardInterrupt
+        points.append(grid_point)
+        return compute(self, grid_point)
+
+    monkeypatch.setattr(LBTECollisionSolver, "compute", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        thermal_conductivity(ph, MESH, (100.0, 300.0), "direct", folder=tmp_path)
+    assert LBTECollisionSolver.compute is stopping and not (tmp_path / "kappa-m444.hdf5").exists()
+    first = points.copy()
+    monkeypatch.setattr(
+        LBTECollisionSolver, "compute", lambda self, point: (points.append(point), compute(self, point))[1]
+    )
+    resumed = thermal_conductivity(ph, MESH, (100.0, 300.0), "direct", folder=tmp_path)
+    assert len(first) == 3 and len(points) == len(set(points)) == len(whole.weights)
+    assert np.array_equal(resumed.kappa, whole.kappa) and np.array_equal(resumed.widths, whole.widths)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["coleigs-m444.hdf5", "kappa-m444.hdf5"]
+
+
 def test_refusals(files):
     ph = read_force_constants(files)
     for arguments, message in (

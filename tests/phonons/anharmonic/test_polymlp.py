@@ -1,4 +1,5 @@
 import gzip
+import shutil
 import sys
 
 import numpy as np
@@ -7,11 +8,13 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from fuzz.attempts import COUNT, attempt_mutations
 from phonopy.interface.mlp import PhonopyMLP
 
-from helpers.rock_salt import displaced
-from tnep_calc.errors import InputError, MissingComponentError, ModelFileError
+from helpers.rock_salt import SMALL, displaced
+from tnep_calc.errors import DataFileError, InputError, MissingComponentError, ModelFileError
 from tnep_calc.phonons import PolymlpCalculator
+from tnep_calc.phonons.anharmonic import polymlp_fit
 from tnep_calc.phonons.anharmonic.accuracy import potential_errors, train_and_test
 from tnep_calc.phonons.anharmonic.polymlp import is_polymlp, load_polymlp, polymlp_parameters
+from tnep_calc.phonons.anharmonic.polymlp_fit import train_polymlp
 
 pytestmark = pytest.mark.slow
 
@@ -117,3 +120,42 @@ def test_training_and_test_supercells():
         train_and_test(100, 95, 10, "disp.yaml")
     with pytest.raises(InputError, match="at least one supercell each, got 0 and 1 of 1"):
         train_and_test(1, None, None)
+
+
+def test_a_killed_fit_resumes(crystal, tmp_path, monkeypatch):
+    """Batches of four: three of the ten training supercells, and one of the test supercells."""
+    from pypolymlp.mlp_dev.core import data_sequential
+
+    monkeypatch.setattr(polymlp_fit, "SAVE_INTERVAL", 0.0)
+    monkeypatch.setattr(polymlp_fit, "_threads", lambda: 1)
+    arguments = (crystal[1], range(10), (20, 21))
+    train_polymlp(*arguments, tmp_path / "whole.yaml", SMALL)
+    compute, path, batches = data_sequential.compute_features, tmp_path / "polymlp.yaml", []
+
+    def fit(stop, *others):
+        def stopping(*given, **options):
+            if len(batches) == stop:
+                raise KeyboardInterrupt
+            batches.append(len(options["datasets"].structures))
+            return compute(*given, **options)
+
+        batches.clear()
+        monkeypatch.setattr(data_sequential, "compute_features", stopping)
+        train_polymlp(*(others or arguments), path, SMALL)
+
+    for stop, expected in ((1, [4]), (1, [4]), (1, [2])):  # then without the test supercells
+        with pytest.raises(KeyboardInterrupt):
+            fit(stop)
+        assert batches == expected and not path.exists()
+    (tmp_path / "polymlp-train.npz").rename(tmp_path / "kept.npz")
+    shutil.copy(tmp_path / "kept.npz", tmp_path / "polymlp-train.npz")
+    fit(9)
+    assert batches == [2]
+    assert np.array_equal(load_polymlp(path).coeffs, load_polymlp(tmp_path / "whole.yaml").coeffs)
+    assert sorted(file.name for file in tmp_path.glob("*.npz")) == ["kept.npz"]
+    shutil.copy(tmp_path / "kept.npz", tmp_path / "polymlp-train.npz")
+    fit(9, crystal[1], range(1, 11), (20, 21))
+    assert batches == [4, 4, 2, 2]  # of other supercells
+    (tmp_path / "polymlp-train.npz").write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(DataFileError, match="polymlp-train.npz: is damaged"):
+        fit(9)

@@ -1,15 +1,12 @@
 """Two processes that share every step give the model of one process."""
 
-import multiprocessing
-import os
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from helpers.several_processes import in_two_processes, one_thread_after_fork
+from helpers.several_processes import Forked, in_two_processes
 from helpers.structures import random_structure
 from helpers.training_runs import Stop, small_config, stop_at
 from tnep_calc.cli import main
@@ -94,7 +91,7 @@ def test_ensembles_and_folders_are_refused(tmp_path, monkeypatch, capsys):
     with pytest.raises(InputError, match="an ensemble is trained by one process, but 2 were started"):
         run_ensemble(config)
     assert main(["train", str(tmp_path)]) == 1
-    assert "a GPUMD folder is trained by one" in capsys.readouterr().err
+    assert "or one GPUMD folder with --engine snes" in capsys.readouterr().err
 
 
 TOML = """
@@ -117,32 +114,6 @@ lbfgs_steps = 2
 [output]
 directory = "out"
 """
-
-
-class Forked:
-    """Replaces ``subprocess.Popen`` by a fork that runs the command, which saves the time of its imports."""
-
-    def __init__(self, command, env, stdout, stderr):
-        def run():
-            os.environ.update(env)
-            one_thread_after_fork()
-            with open(os.dup(stdout.fileno()), "w") as said:
-                sys.stdout = sys.stderr = said
-                status = main(command[3:])
-            os._exit(status)
-
-        self.process = multiprocessing.get_context("fork").Process(target=run)
-        self.process.start()
-
-    def poll(self):
-        return self.process.exitcode
-
-    def wait(self, timeout=None):
-        self.process.join(timeout)
-        return self.process.exitcode
-
-    def terminate(self):
-        self.process.terminate()
 
 
 def test_command(tmp_path, capfd, monkeypatch):

@@ -99,7 +99,7 @@ def test_enthalpy_models_are_evaluated_in_the_field_of_the_structure(tmp_path, c
     structures = [from_atoms(silica(k), "random") for k in range(2)]
     structures[1] = replace(structures[1], electric_field=np.array([0.2, 0.0, -0.1]))
     calculator = TNEPCalculator(enthalpy=tmp_path / "model.pt", skin=0.0)
-    labelled = [predict(calculator, s) for s in structures]
+    labelled, _ = predict(calculator, structures)
     fields = TNEPCalculator(enthalpy=random_enthalpy(), efield=[0.2, 0.0, -0.1])
     assert labelled[1].energy == pytest.approx(fields.get_potential_energy(silica(1)), abs=1e-9)
     still = TNEPCalculator(enthalpy=random_enthalpy()).get_potential_energy(silica(1))
@@ -114,7 +114,7 @@ def test_enthalpy_models_are_evaluated_in_the_field_of_the_structure(tmp_path, c
 def test_in_a_field_energies_and_virials_are_on_the_branch_of_the_label(tmp_path, capsys):
     save_artifact(random_enthalpy(), tmp_path / "model.pt")
     structure = replace(from_atoms(silica(1), "random"), electric_field=np.array([0.2, 0.0, -0.1]))
-    own = predict(TNEPCalculator(enthalpy=tmp_path / "model.pt", skin=0.0), structure)
+    (own,), _ = predict(TNEPCalculator(enthalpy=tmp_path / "model.pt", skin=0.0), [structure])
     torque = np.outer(own.electric_field, quanta := own.cell[0] - 2 * own.cell[2])
     shifted = replace(
         own,

@@ -1,7 +1,8 @@
 """Force constants of second and third order from any potential, and the lattice thermal conductivity.
 
 ===================  ================================================================================================
-`polymlp`            polynomial potentials of pypolymlp: fit to displaced supercells, ASE calculator
+`polymlp`            polynomial potentials of pypolymlp: parameters, files, ASE calculator
+`polymlp_fit`        their fit to displaced supercells, resumed after a kill
 `nep_fit`            a NEP for small displacements by linear least squares
 `nep_basis`          the functions of this fit, their energies and forces
 `low_rank`           from all products of angular sums to the invariants of a NEP

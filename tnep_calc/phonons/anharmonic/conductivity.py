@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import logging
-import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
+from ...io.files import atomic_output, reading
 from ...io.hdf5 import check_hdf5
 from ...progress import Progress
 from ...units import THZ_TO_INV_CM
@@ -148,9 +148,9 @@ def thermal_conductivity(
     boundary : float, optional, in micrometres
         Mean free path of boundary scattering. Default: no boundary scattering.
     folder : path, optional
-        Folder for phono3py's file ``kappa-m*.hdf5``. In the relaxation-time approximation, finished grid points are
-        stored in it until the end, so that a killed run resumes. The direct solution always starts from scratch,
-        because phono3py 4.10 cannot compute single rows of the collision matrix.
+        Folder for phono3py's file ``kappa-m*.hdf5``. Finished grid points are stored in it until the end, so that a
+        killed run resumes. In the direct solution these are the rows of the collision matrix, which take as much
+        space as phono3py needs memory for it.
 
     Returns
     -------
@@ -169,16 +169,14 @@ def thermal_conductivity(
 
     phono3py reads and writes its files in the current folder, so that this function changes it while it runs.
     """
-    temperatures = np.atleast_1d(np.asarray(temperatures, dtype=float))
+    temperatures = checked_temperatures(temperatures)
     if method not in METHODS:
         raise InputError(f"the method must be {' or '.join(METHODS)}, got '{method}'")
-    if not (len(temperatures) and np.isfinite(temperatures).all() and (temperatures > 0).all()):
-        raise InputError(f"temperatures must be positive, got {_listed(temperatures)} K")
     if phono3py.fc2 is None or phono3py.fc3 is None:
         raise InputError("the conductivity needs second- and third-order force constants")
     if boundary is not None and not boundary > 0:
         raise InputError(f"the mean free path of boundary scattering must be positive, got {boundary:g}")
-    phono3py.mesh_numbers = _checked_mesh(mesh)
+    phono3py.mesh_numbers = checked_mesh(mesh)
     phono3py.init_phph_interaction(**REPRODUCIBLE)
     options: dict[str, Any] = {
         "temperatures": temperatures,
@@ -195,8 +193,7 @@ def thermal_conductivity(
         len(points),
     )
     if method == "direct":
-        with contextlib.chdir(folder or "."), contextlib.redirect_stdout(_GridPoints()):
-            phono3py.run_thermal_conductivity(**options | {"log_level": 1}, write_kappa=folder is not None)
+        _direct(phono3py, points, options, None if folder is None else Path(folder).resolve())
     elif folder is None:
         phono3py.run_thermal_conductivity(**options)
     else:
@@ -210,7 +207,16 @@ def thermal_conductivity(
     return result
 
 
-def _checked_mesh(mesh):
+def checked_temperatures(temperatures) -> np.ndarray:
+    """Return temperatures in K as an array, shape (n,); InputError if there are none or one is not positive."""
+    found = np.atleast_1d(np.asarray(temperatures, dtype=float))
+    if not (len(found) and np.isfinite(found).all() and (found > 0).all()):
+        raise InputError(f"temperatures must be positive, got {_listed(found)} K")
+    return found
+
+
+def checked_mesh(mesh):
+    """Return a mesh (ndarray of three int) or the length of one (float); InputError if it is neither."""
     numbers = np.atleast_1d(np.asarray(mesh))
     if numbers.size == 1 and numbers.dtype.kind == "f" and numbers[0] > 0:
         return float(numbers[0])
@@ -225,23 +231,59 @@ def _irreducible_points(phono3py) -> np.ndarray:
     return np.array(phono3py.grid.grg2bzg[get_ir_grid_points(phono3py.grid)[0]])
 
 
-class _GridPoints(io.StringIO):
-    """Log progress from lines such as ``=== Grid point 4 (3/56) ===``, which phono3py prints before each point."""
+def _direct(phono3py, points, options, folder: Path | None) -> None:
+    """Solve the Boltzmann equation directly, with the rows of the collision matrix stored in files until the end."""
+    if folder is None:
+        with _rows_of({int(point): None for point in points}):
+            phono3py.run_thermal_conductivity(**options)
+        return
+    scratch = folder / f".collisions-{_key(phono3py, options)[:16]}"
+    scratch.mkdir(exist_ok=True)
+    files = {int(point): scratch / f"row-{point}.npz" for point in points}
+    with contextlib.chdir(folder), _rows_of(files):
+        phono3py.run_thermal_conductivity(**options, write_kappa=True)
+    for file in files.values():
+        file.unlink()
+    scratch.rmdir()
 
-    def __init__(self):
-        super().__init__()
-        self._progress: Progress | None = None
 
-    def write(self, text: str) -> int:
-        """Process some printed text."""
-        if match := re.search(r"Grid point \d+ \((\d+)/(\d+)\)", text):
-            if self._progress is None:
-                self._progress = Progress(log, "grid points", int(match[2]))
-            if new := int(match[1]) - 1 - self._progress.done:
-                self._progress.advance(new)
-        elif "End of collection of collisions" in text:
+@contextlib.contextmanager
+def _rows_of(files: Mapping[int, Path | None]) -> Iterator[None]:
+    """Log the progress of phono3py's rows of the collision matrix, and take those from files that are there.
+
+    phono3py 4.10 computes all rows or none, so that its function for one row is replaced within the block.
+
+    Parameters
+    ----------
+    files : mapping of int to path or None
+        File of the row of each grid point, in phono3py's order; None: rows are not stored.
+    """
+    from phono3py.conductivity.lbte_collision_solver import LBTECollisionResult, LBTECollisionSolver
+
+    compute, last = LBTECollisionSolver.compute, list(files)[-1]
+    before = {file for file in files.values() if file is not None and file.exists()}
+    progress = Progress(log, "grid points", len(files), len(before))
+
+    def row(solver, grid_point):
+        file = files[grid_point]
+        if file in before:
+            with reading(file, "a row of the collision matrix, so delete it and resume"), np.load(file) as stored:
+                result = LBTECollisionResult(stored["gamma"], stored["row"])
+        else:
+            result = compute(solver, grid_point)
+            if file is not None:
+                with atomic_output(file) as temporary:
+                    np.savez(temporary, gamma=result.gamma, row=result.collision_row)
+            progress.advance()
+        if grid_point == last:
             log.info("solving the Boltzmann equation")
-        return len(text)
+        return result
+
+    LBTECollisionSolver.compute = row  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        LBTECollisionSolver.compute = compute  # type: ignore[method-assign]
 
 
 def _by_grid_points(phono3py, points, options, folder: Path) -> None:

@@ -18,7 +18,7 @@ from ...errors import InputError
 from ...io.files import atomic_output, read_text, reading
 from ...io.supercells import SupercellData
 from .accuracy import check_sizes, potential_errors
-from .conductivity import thermal_conductivity
+from .conductivity import checked_mesh, checked_temperatures, thermal_conductivity
 from .force_constants import force_constants, relative_difference
 from .potential import Potential
 
@@ -157,9 +157,10 @@ def convergence(
     Raises
     ------
     InputError
-        If there are too few supercells.
+        If there are too few supercells, or mesh or temperature are not valid.
     """
     sets, test = training_sets(len(data), sizes, subsets, ntest, seed, source)
+    checked_mesh(mesh), checked_temperatures(temperature)
     folder = Path(folder)
     log.info("force constants of all %d supercells, without a potential", len(data))
     reference = force_constants(phono3py)

@@ -7,8 +7,10 @@ the forces.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,6 +103,8 @@ def force_constants(
         result.dataset, result.phonon_dataset = copy.deepcopy(source.dataset), copy.deepcopy(source.phonon_dataset)
     else:
         result = _displaced(source, displacements, number, amplitude, seed, cutoff)
+    solver = _checked_solver(result, solver, cutoff)
+    if calculator is not None:
         _evaluate(result, calculator, executor, checkpoint, identity)
     _solve(result, solver, cutoff)
     return result
@@ -187,24 +191,37 @@ def _for_fc2(checkpoint) -> Path:
     return path.with_name(f"{path.stem}-fc2{path.suffix}")
 
 
-def _solve(result: Phono3py, solver, cutoff) -> None:
-    """Compute force constants from displacements and forces, as the command ``phono3py`` does."""
-    from phono3py.cui.load import compute_force_constants_from_datasets
-
+def _checked_solver(result: Phono3py, solver, cutoff) -> str:
+    """Return the solver of ``SOLVERS``; InputError if it does not fit the displacements, or there are too few."""
     pairs = "first_atoms" in result.dataset
     solver = solver or ("fd" if pairs else "symfc")
     if solver == "fd" and not pairs:
         raise InputError("finite differences need systematic displacements: use symfc for these")
-    log.info("force constants by %s", "finite differences" if solver == "fd" else "symfc")
-    try:
-        if not pairs:
+    if not pairs:
+        with _symfc_errors():
             _check_number(result, cutoff)
+    return solver
+
+
+def _solve(result: Phono3py, solver: str, cutoff) -> None:
+    """Compute force constants from displacements and forces, as the command ``phono3py`` does."""
+    from phono3py.cui.load import compute_force_constants_from_datasets
+
+    log.info("force constants by %s", "finite differences" if solver == "fd" else "symfc")
+    with _symfc_errors():
         compute_force_constants_from_datasets(
             result,
             fc_calculator=None if solver == "fd" else "symfc",
             cutoff_pair_distance=cutoff,
             use_symfc_projector=True,
         )
+
+
+@contextlib.contextmanager
+def _symfc_errors() -> Iterator[None]:
+    """Turn the exceptions of symfc for unsuitable displacements into an InputError."""
+    try:
+        yield
     except (RuntimeError, AssertionError, np.linalg.LinAlgError) as error:
         reason = str(error) or "symfc finds no basis for this supercell: try a larger one"
         raise InputError(f"force constants cannot be computed from these displacements: {reason}") from error

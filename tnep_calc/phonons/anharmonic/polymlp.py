@@ -1,16 +1,11 @@
-"""Polynomial machine-learned potentials of pypolymlp: training from displaced supercells, and an ASE calculator."""
+"""Polynomial machine-learned potentials of pypolymlp: parameters, files, and an ASE calculator."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import math
-import os
-import re
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +14,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from ...errors import InputError, MissingComponentError, ModelFileError
-from ...io.files import COMPRESSED, atomic_output, read_bytes, read_text, reading
-from ...io.supercells import SupercellData
-from ...progress import Progress
-
-log = logging.getLogger(__name__)
+from ...io.files import COMPRESSED, read_bytes, read_text, reading
 
 REMEDY = (
     'pip install scikit-build-core "cmake<4" ninja pybind11 nanobind setuptools_scm cmeel-eigen, then '
@@ -44,7 +35,7 @@ def require_pypolymlp() -> None:
 
 
 @contextlib.contextmanager
-def _same_print_options() -> Iterator[None]:
+def same_print_options() -> Iterator[None]:
     """Restore numpy's print options, which pypolymlp changes for the whole process."""
     with np.printoptions():
         yield
@@ -81,7 +72,7 @@ def load_polymlp(path) -> Any:
 
     content = read_text(path)
     what = "a potential that pypolymlp reads"
-    with reading(path, what, ModelFileError, caught=(Exception,)), _same_print_options():
+    with reading(path, what, ModelFileError, caught=(Exception,)), same_print_options():
         potential = Pypolymlp()
         potential.load_mlp(io.StringIO(content))
     return potential
@@ -142,91 +133,6 @@ def _converted(name: str, value: Any, kind: type) -> Any:
     return converted
 
 
-class _FitProgress:
-    """Log progress from lines such as ``Structures: 20 / 80`` in pypolymlp's output."""
-
-    def __init__(self):
-        self._progress: Progress | None = None
-        self._done = 0
-
-    def __call__(self, line: str) -> None:
-        """Process a line of output, which is printed before the work on its structures begins."""
-        match = re.match(r"Structures:\s+(\d+)\s*/\s*(\d+)", line)
-        if match is None:
-            return
-        done, total = map(int, match.groups())
-        if self._progress is None or self._progress.total != total or done <= self._done:
-            self._progress, self._done = Progress(log, "supercells in the fit", total), 0
-        self._progress.advance(self._done - self._progress.done)
-        self._done = done
-
-
-@contextlib.contextmanager
-def _output_lines(take: Callable[[str], None]) -> Iterator[None]:
-    """Pass lines that are printed within a block, also by compiled code, to a function."""
-    sys.stdout.flush()
-    keep, (reading, writing) = os.dup(1), os.pipe()
-    os.dup2(writing, 1)
-
-    def read() -> None:
-        with os.fdopen(reading, errors="replace") as lines:
-            for line in lines:
-                take(line)
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    try:
-        with os.fdopen(writing, "w", buffering=1) as stream, contextlib.redirect_stdout(stream):
-            yield
-    finally:
-        os.dup2(keep, 1)
-        os.close(keep)
-        reader.join()
-
-
-def train_polymlp(data: SupercellData, train, test, path, parameters: Mapping[str, Any] | None = None) -> Any:
-    """Fit a polynomial potential with pypolymlp, as phono3py does, and write it to a file.
-
-    The regularisation with the smallest error on the test supercells is chosen, so that this error is slightly too
-    small.
-
-    Parameters
-    ----------
-    data : SupercellData
-    train, test : sequence of int
-        Indices of the supercells for the fit, and for the choice of the regularisation.
-    path : path
-        File to write, usually ``polymlp.yaml``.
-    parameters : mapping, optional
-        Parameters of pypolymlp by name (:func:`polymlp_parameters`).
-
-    Returns
-    -------
-    Pypolymlp
-
-    Raises
-    ------
-    InputError
-        If a parameter is unknown or the fit is singular.
-    MissingComponentError
-        If pypolymlp is not installed.
-    """
-    require_pypolymlp()
-    from phonopy.exception import PypolymlpDevelopmentError
-    from phonopy.interface.pypolymlp import PypolymlpData, PypolymlpParams, develop_pypolymlp
-
-    options = PypolymlpParams(**polymlp_parameters(parameters or {}))
-    rows = PypolymlpData(data.displacements, data.forces, data.energies, data.supercell)
-    try:
-        with _same_print_options(), _output_lines(_FitProgress()):
-            potential = develop_pypolymlp(rows[list(train)], rows[list(test)], options, verbose=True)
-    except (PypolymlpDevelopmentError, RuntimeError, KeyError) as error:
-        raise InputError(f"pypolymlp cannot fit these {len(train)} supercells: {error}") from error
-    with atomic_output(path, force=True) as temporary:
-        potential.save_mlp(filename=str(temporary))
-    return potential
-
-
 class PolymlpCalculator(Calculator):
     """ASE calculator of a polynomial potential of pypolymlp.
 
@@ -271,7 +177,7 @@ class PolymlpCalculator(Calculator):
         from pypolymlp.calculator.properties import Properties
 
         loaded = load_polymlp(potential) if isinstance(potential, (str, Path)) else potential
-        with _same_print_options():
+        with same_print_options():
             self._properties = Properties(params=loaded.parameters, coeffs=loaded.coeffs)
         self.elements = tuple(self._properties.elements)
         self.cutoff = max(float(part.model.cutoff) for part in loaded.parameters)

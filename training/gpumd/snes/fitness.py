@@ -18,6 +18,7 @@ from tnep_calc.io.gpumd.nep_in import NepInput
 from tnep_calc.io.gpumd.xyz import GpumdFrame
 from tnep_calc.progress import Progress
 
+from ...common import processes
 from ...common.store import Storage
 from ...nep.edges import EdgeFinder
 from ...nep.moments import Moments, assemble, moment_numbers
@@ -235,6 +236,8 @@ class Fitness:
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Return root mean square errors by species, and the mean error of the energies that was subtracted.
 
+        Of several processes, each computes a share of the individuals.
+
         Parameters
         ----------
         individuals : Tensor, shape (population, n_parameters)
@@ -250,6 +253,20 @@ class Fitness:
         shift : Tensor, shape (population,)
             Mean error of the energy per atom (0 for other models).
         """
+        share = processes.own_share(len(individuals))
+        if share is None:
+            return self._errors_of(individuals, batches, weighted)
+        own, own_shift = self._errors_of(individuals[share], batches, weighted)
+        rmse = {name: values.new_zeros(len(individuals), values.shape[1]) for name, values in own.items()}
+        for name, values in own.items():
+            rmse[name][share] = values
+        shift = own_shift.new_zeros(len(individuals))
+        shift[share] = own_shift
+        processes.add_up(*rmse.values(), shift)
+        return rmse, shift
+
+    def _errors_of(self, individuals, batches, weighted):
+        """Return the errors of individuals, see :meth:`errors`, in this process."""
         model = self.layout.model
         model.scaling = self.layout.scaling(self.q_scaler)
         vectors = self.layout.to_model(individuals).to(self.device)

@@ -17,6 +17,7 @@ from typing import Any
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.training_output import write_restart
 
+from ...common import processes
 from ...common.checkpoint import load_matching, save_checkpoint
 from ...common.loop import run_steps, time_left
 from ...nep.precision import log_rounding
@@ -61,10 +62,12 @@ def _targets(folder):
 def train_snes(folder: Folder, run: RunOptions) -> None:
     """Train by the evolution strategy; resumes from our checkpoint, or starts from the result of :func:`find_start`.
 
-    :func:`check_snes` must have passed before.
+    :func:`check_snes` must have passed before.  Of several processes, only the first reads the start and writes files.
+    The others start from its state and evaluate their share of every population.
     """
     options, checkpoint = folder.options, folder.path / CHECKPOINT
-    start = Start() if checkpoint.exists() else find_start(folder)
+    first = processes.rank() == 0
+    start = Start() if checkpoint.exists() or not first else find_start(folder)
     frames = _targets(folder)
     trainer = SnesTrainer(
         options,
@@ -76,10 +79,15 @@ def train_snes(folder: Folder, run: RunOptions) -> None:
         None if run.scratch is None else Path(run.scratch).resolve(),
     )
     fitting = _Fitting(folder, trainer)
-    if checkpoint.exists():
+    if first and checkpoint.exists():
         fitting.restore(checkpoint)
-    else:
+    elif first:
         _report_start(folder, start)
+    if processes.size() > 1:
+        trainer.load_state(processes.from_first(trainer.state()))
+    if not first:
+        run_steps(fitting, options.output_interval, options.output_interval, save=lambda: None)
+        return
     log.info(
         "evolution strategy: %d parameters, population %d, %d structures in %d batches, %d to test; moments: "
         "%s; lambda_1 %.4g, lambda_2 %.4g; seed %d",
@@ -134,12 +142,13 @@ class _Fitting:
     def advance(self) -> None:
         """Do one generation, and keep a copy of the model if one is due."""
         self.trainer.step()
-        if self.step % self.folder.options.save_potential[0] == 0:
+        if processes.rank() == 0 and self.step % self.folder.options.save_potential[0] == 0:
             _keep(self.folder, self.trainer, self.trainer.parameters(self.folder.zbl))
 
     def report(self) -> None:
-        """Compute the errors of the best individual."""
-        self._errors = self.trainer.train_errors()
+        """Compute the errors of the best individual, in the first process."""
+        if processes.rank() == 0:
+            self._errors = self.trainer.train_errors()
 
     def write(self) -> None:
         """Write the row of ``loss.out`` and the files of the model."""
