@@ -1,6 +1,7 @@
 """Damaged and hostile files for the one reader of structures without labels, and limits of what a library may take."""
 
 import os
+import signal
 import sys
 import zipfile
 
@@ -11,7 +12,7 @@ from ase.io import write
 from fuzz.attempts import COUNT, attempt_mutations, time_limit
 
 from tnep_calc.cli import main
-from tnep_calc.errors import DataFileError
+from tnep_calc.errors import DataFileError, TnepError
 from tnep_calc.io import trial
 from tnep_calc.io.files import check_members, read_arrays, read_json, sha256
 from tnep_calc.io.structures.single import read_structure
@@ -118,6 +119,35 @@ def test_memory_of_a_trial():
     assert trial.outcome(lambda: bytearray(2 * limit), 5) is None
 
 
+def test_deep_nesting_does_not_overflow_the_stack(tmp_path):
+    """A library may have raised the limit of recursion, so each file is read in a process of its own."""
+    from tnep_calc.artifact.metadata import Metadata
+    from tnep_calc.io.series.spectrum_store import load_spectrum
+    from tnep_calc.io.structures.read import read_structures
+
+    deep = "[" * 100000
+    for name, text, read in (
+        ("a.json", deep, lambda path: read_json(path, "settings")),
+        ("s.json", deep, load_spectrum),
+        ("rows.json", deep, lambda path: read_structures([path])),
+        ("b.json", deep, read_structure),
+        ("a.xyz", f"1\nx={deep}\nH 0 0 0\n", read_structure),
+        ("metadata", deep, lambda path: Metadata.from_json(path.read_text(), path)),
+    ):
+        path = tmp_path / name
+        path.write_text(text)
+
+        def refused(path=path, read=read):
+            sys.setrecursionlimit(10**6)
+            try:
+                read(path)
+            except TnepError:
+                return
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        assert trial.outcome(refused, 5) is None, name
+
+
 def test_files_of_previous_runs(tmp_path):
     """An archive of zeros is refused by its declared size; damaged ones and those without an array are named."""
     with (
@@ -137,7 +167,7 @@ def test_files_of_previous_runs(tmp_path):
             read_arrays(tmp_path / "b.npz")
     with pytest.raises(DataFileError, match="a.npz: damaged, or not arrays of a previous run"):
         read_arrays(tmp_path / "a.npz", ["key", "forces"])
-    for text in ("", "{", "[" * 100000, "\x00"):
+    for text in ("", "{", "\x00"):
         (tmp_path / "a.json").write_text(text)
         with pytest.raises(DataFileError, match="a.json: damaged, or not settings"):
             read_json(tmp_path / "a.json", "settings")

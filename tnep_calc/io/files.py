@@ -29,6 +29,9 @@ EXPANSION = 300
 """Largest allowed ratio of decompressed to compressed size (for text, 5 to 50 are usual)."""
 SMALL = 1 << 26
 """Decompressed size in bytes that is always allowed."""
+DEEPEST = 200
+"""Largest number of brackets inside each other in a file."""
+_OPENING, _CLOSING = np.frombuffer(b"[{", dtype=np.uint8), np.frombuffer(b"]}", dtype=np.uint8)
 _MEMORY_SHARE = 0.5  # largest file that is read as a whole, relative to the free memory
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open}
@@ -232,6 +235,31 @@ def text_of(path, data: bytes) -> str:
         raise DataFileError(f"{path}: is not a text file ({error})") from error
 
 
+def check_nesting(text: str) -> None:
+    """Raise ``ValueError`` for brackets that are nested more deeply than ``DEEPEST``.
+
+    Parsers call themselves for each level.  Where a library has raised Python's limit of recursion, deep nesting would
+    overflow the stack and end the process.
+    """
+    codes = np.frombuffer(text.encode(errors="replace"), dtype=np.uint8)
+    steps = (np.isin(codes, _OPENING).astype(np.int8) - np.isin(codes, _CLOSING)).cumsum(dtype=np.int64)
+    if steps.size and steps.max() > DEEPEST:
+        raise ValueError(f"brackets are nested more than {DEEPEST} times")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the content of JSON from a file.
+
+    Raises
+    ------
+    ValueError
+        If the text is not JSON, or is nested too deeply (:func:`check_nesting`).
+    """
+    text = text.decode() if isinstance(text, bytes) else text
+    check_nesting(text)
+    return json.loads(text)
+
+
 def read_json(path, what: str) -> Any:
     """Return the content of a JSON file.
 
@@ -247,7 +275,7 @@ def read_json(path, what: str) -> Any:
         If the file cannot be read, or is not JSON.
     """
     with reading(path, what):
-        return json.loads(read_text(path))
+        return parse_json(read_text(path))
 
 
 def read_arrays(path, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:

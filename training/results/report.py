@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.files import read_text, reading
+from tnep_calc.io.files import parse_json, read_text, reading
 from tnep_calc.io.gpumd.nep_in import read_nep_in
 from tnep_calc.io.gpumd.training_output import MISSING
 from tnep_calc.plotting.page import Picture, Section, Table, write_page
@@ -118,7 +118,7 @@ def _check_curves(folder, run):
 
 
 def _read_results(folder):
-    results = json.loads(read_text(folder / "results.json"))
+    results = parse_json(read_text(folder / "results.json"))
     settings = [
         (key, str(results[key]))
         for key in ("program", "kind", "parameters", "steps", "step_of_result", "seconds", "threads", "device")
@@ -133,7 +133,7 @@ def _read_results(folder):
 
 
 def _read_ensemble(folder):
-    summary = json.loads(read_text(folder / "ensemble.json"))
+    summary = parse_json(read_text(folder / "ensemble.json"))
     members = [folder / member["directory"] for member in summary["members"]]
     first = _read_results(members[0])
     settings = [("program", summary["program"]), ("seconds", str(summary["seconds"])), *_flat(summary["ensemble"])]

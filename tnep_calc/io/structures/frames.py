@@ -14,6 +14,7 @@ from pathlib import Path
 from ...errors import DataFileError
 from ...structures import FIELDS
 from ...units import BOHR, HARTREE
+from ..files import check_nesting, reading
 
 MAX_COLUMNS = 1000
 """Largest number of columns of one row."""
@@ -129,8 +130,10 @@ def frames_of(path: str | Path, text: str) -> Iterator[Frame]:
             left = max(0, len(lines) - at - 2)
             raise DataFileError(f"{path}, line {at + 1}: a frame of {count} atoms, but {left} lines follow its header")
         rows = lines[at + 2 : at + 2 + count]
-        header, pairs = _header(lines[at + 1])
         where = f"{path}, line {at + 2}"
+        with reading(where, "a header of extended xyz"):
+            check_nesting(lines[at + 1])
+        header, pairs = _header(lines[at + 1])
         _check_rows(path, at + 3, rows, _columns(pairs.get("properties"), where))
         yield Frame(at + 1, "\n".join([first, header, *rows, ""]), pairs, _factors(pairs, where))
         at += 2 + count

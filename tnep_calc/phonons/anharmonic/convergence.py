@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
-from ...io.files import atomic_output, read_text, reading
+from ...io.files import atomic_output, parse_json, read_text, reading
 from ...io.supercells import SupercellData
 from .accuracy import check_sizes, potential_errors
 from .conductivity import checked_mesh, checked_temperatures, thermal_conductivity
@@ -172,7 +172,7 @@ def convergence(
         done = own / "row.json"
         if done.exists():
             with reading(done, "results of a previous run; delete it to compute them again"):
-                rows.append(ConvergenceRow(**json.loads(read_text(done))))
+                rows.append(ConvergenceRow(**parse_json(read_text(done))))
             log.info("%d supercells, subset %d: done in a previous run", size, subset)
             continue
         log.info("%d supercells, subset %d", size, subset)
