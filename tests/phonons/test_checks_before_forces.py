@@ -50,7 +50,7 @@ def command(tmp_path, monkeypatch):
         (["--raman-from", "supercell.extxyz"], FILES["supercell"][1]),
         (["--raman-from", "words"], "words"),
         (["--widths", "widths"], FILES["widths"][1]),
-        (["--widths", "missing"], "missing: no such file"),
+        *(([option, "missing"], "missing: no such file") for option in ("--born", "--raman-from", "--widths")),
         (["--md-raman", "words"], "words"),
         (["--porto", "z(zx)-z"], "must be perpendicular"),
         (["--porto", "[1,1](xx)-z", "--lattice-directions"], "[1,1]"),
@@ -87,6 +87,17 @@ def test_loto(command, capsys, words, message):
     assert run("loto", "--length", "6", *words) == 1
     assert message in capsys.readouterr().err
     assert calculator.calls == 0
+
+
+def test_usage_errors(tmp_path, capsys):
+    (tmp_path / "a.xyz").write_text("nonsense")
+    for words, text in (
+        (["phonons", "missing.cif", "--energy", "nep.txt", "-o", "x"], "no such file"),
+        (["phonons", str(tmp_path / "a.xyz"), "-o", "x"], "forces need a model"),
+        (["loto", str(tmp_path / "a.xyz")], "forces need a model"),
+    ):
+        assert main(words) == 1
+        assert text in capsys.readouterr().err
 
 
 def test_molecule(command, capsys):

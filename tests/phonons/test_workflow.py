@@ -414,29 +414,6 @@ def test_oriented_spectra_need_raman_tensors(result):
             analyse(replace(result, gradient=None), Conditions(bands=False, **wanted))
 
 
-def test_files_that_are_read_last_are_missed_first(tmp_path, monkeypatch, capsys):
-    import tnep_calc.cli.phonons as command
-
-    monkeypatch.setattr(command, "calculator_of", lambda args: (PolarCrystal(), {"models": {}}))
-    wurtzite().write(tmp_path / "w.extxyz")
-    for option in ("--born", "--raman-from"):
-        words = ["phonons", str(tmp_path / "w.extxyz"), "-o", str(tmp_path / "out"), option, str(tmp_path / "nowhere")]
-        assert main(words) == 1
-        assert f"{tmp_path / 'nowhere'}: no such file" in capsys.readouterr().err
-        assert not list(tmp_path.glob("out/forces-*"))
-
-
-def test_usage_errors(tmp_path, capsys):
-    (tmp_path / "a.xyz").write_text("nonsense")
-    for words, text in (
-        (["phonons", "missing.cif", "--energy", "nep.txt", "-o", "x"], "no such file"),
-        (["phonons", str(tmp_path / "a.xyz"), "-o", "x"], "forces need a model"),
-        (["loto", str(tmp_path / "a.xyz")], "forces need a model"),
-    ):
-        assert main(words) == 1
-        assert text in capsys.readouterr().err
-
-
 def test_metals(tmp_path):
     """One atom per cell has no optical modes; bcc copper of EMT is unstable away from Gamma."""
     from ase.calculators.emt import EMT
