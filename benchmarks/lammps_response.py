@@ -4,7 +4,7 @@ Run ``python benchmarks/lammps_response.py [--enthalpy FILE --data FILE] [--json
 LAMMPS with the plugin in this environment.
 
 * water: NEP potential and TNEP dipole model, 1,008 atoms: dipole, current, Born charges, field, and correlation
-  functions (fix tnep/spectrum, every fourth step).
+  functions (fix tnep/spectrum, every fourth step).  Both models in float64, and the dipole model in float32.
 * enthalpy: the same with one electric-enthalpy model and a data file.
 * million: 1,000,000 silicon atoms, NEP in float32: time per atom and step, and the largest memory of the process.
 """
@@ -84,12 +84,15 @@ def compare(folder, case, data, pair, dipole, elements, steps):
 
 def water(folder):
     """Return records for NEP water with a TNEP dipole model."""
-    for name, file in (("u", "water_ir/nep_pes.txt"), ("mu", "gpumd_fixtures/models/tnep-water-polarization.txt")):
-        export_artifact(model_file(file), folder / f"{name}.pt", unit=None if name == "u" else "e*A")
-    species = read_metadata(folder / "u.pt").species
-    write_structure(folder / "water.data", structure("water_pes_ir", "w1008"), species)
-    case = "water, 1008 atoms, NEP and TNEP, float64"
-    return compare(folder, case, folder / "water.data", folder / "u.pt", folder / "mu.pt", " ".join(species), 20)
+    energy, dipole = model_file("water_ir/nep_pes.txt"), model_file("gpumd_fixtures/models/tnep-water-polarization.txt")
+    species = export_artifact(energy, folder / "u.pt").species
+    data, records = folder / "water.data", []
+    write_structure(data, structure("water_pes_ir", "w1008"), species)
+    for dtype in ("float64", "float32"):
+        export_artifact(dipole, folder / f"{dtype}.pt", dtype=dtype, unit="e*A")
+        case = f"water, 1008 atoms, NEP in float64, TNEP in {dtype}"
+        records += compare(folder, case, data, folder / "u.pt", folder / f"{dtype}.pt", " ".join(species), 20)
+    return records
 
 
 def enthalpy(folder, model, data):

@@ -112,28 +112,38 @@ def response(series: TimeSeries, rows, equal: bool, eps_inf, resolution: float, 
     return np.array([*found.values(), static])
 
 
+def left_out(samples: int) -> list[list[slice]]:
+    """Return the rows of a run without each of its blocks."""
+    edges = [samples * k // BLOCKS for k in range(BLOCKS + 1)]
+    parts = [(slice(0, first), slice(last, samples)) for first, last in zip(edges, edges[1:], strict=False)]
+    return [[part for part in both if part.stop > part.start] for both in parts]
+
+
 def with_errors(series: TimeSeries, equal: bool, eps_inf, resolution: float, expected: dict):
     """Return :func:`response` of the run, and its standard errors from the run with each block left out."""
     n = len(series.dipole.values)
-    edges = [n * k // BLOCKS for k in range(BLOCKS + 1)]
     whole = response(series, [slice(0, n)], equal, eps_inf, resolution, expected)
-    left_out = []
-    for first, last in zip(edges, edges[1:], strict=False):
-        rows = [part for part in (slice(0, first), slice(last, n)) if part.stop > part.start]
-        left_out.append(response(series, rows, equal, eps_inf, resolution, expected))
-    return whole, jackknife_error(np.array(left_out))
+    others = [response(series, rows, equal, eps_inf, resolution, expected) for rows in left_out(n)]
+    return whole, jackknife_error(np.array(others))
 
 
 def table(expected: dict, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[str]:
-    """Return lines with every peak beside the harmonic one of the same model; columns are the keys of `found`."""
+    """Return lines with every peak beside the harmonic one of the same model; columns are the keys of `found`.
+
+    Modes that are too weak for a peak of their own are named in the last line.
+    """
     lines = [f"{'axis':<6}{'kind':<6}{'harmonic':>9}" + "".join(f"{name + ', cm^-1':>30}" for name in found)]
+    hidden = []
     for k, ((axis, kind, _), reference) in enumerate(expected.items()):
+        if any(np.isnan(values[k]) for values, _ in found.values()):
+            hidden.append(f"{kind} {reference:.1f} ({axis})")
+            continue
         cells = [f"{axis:<6}{kind:<6}{reference:>9.1f}"]
         for values, errors in found.values():
             percent = 100 * (values[k] / reference - 1)
             cells.append(f"{values[k]:>13.1f} +- {errors[k]:4.1f} {percent:+6.2f} %")
         lines.append("".join(cells))
-    return lines
+    return [*lines, f"no peak of their own: {'; '.join(hidden)}"] if hidden else lines
 
 
 def main() -> None:

@@ -20,12 +20,14 @@ from typing import NamedTuple
 
 import matplotlib
 import numpy as np
+from dielectric import LAST, left_out
 from modes import paired
 from spectrum import without_time_step
 
 from tnep_calc.io.files import atomic_output
 from tnep_calc.io.series.timeseries import TimeSeries, read_timeseries
 from tnep_calc.plotting.style import BLUE, GREY, ORANGE, RED, save_figure, styled
+from tnep_calc.spectra.estimate import jackknife_error
 from tnep_calc.spectra.modes import mode_spectra, modes_in_run
 
 RESOLUTION = 8.0  # cm^-1
@@ -44,19 +46,24 @@ class Row(NamedTuple):
 def frequencies(series: TimeSeries) -> dict[float, tuple[float, float]]:
     """Return the wavenumber in a run and its standard error (cm^-1) by the harmonic wavenumber of a set of modes."""
     modes = series.modes
-    power = mode_spectra(
-        [modes.velocities[rows] for rows in modes.rows()],
-        modes.dt,
-        RESOLUTION,
-        max_wavenumber=1500.0,
-        sets=modes.sets,
-        labels=modes.labels,
-    )
     harmonic = [float(modes.wavenumbers[list(group)].mean()) for group in modes.sets]
-    return {
-        row.harmonic: (float(without_time_step(row.frequency)), row.frequency_error)
-        for row in modes_in_run(power, harmonic)
-    }
+
+    def found(rows):
+        power = mode_spectra(
+            [modes.velocities[part] for part in rows],
+            modes.dt,
+            RESOLUTION,
+            blocks=0,
+            max_wavenumber=LAST,
+            sets=modes.sets,
+            labels=modes.labels,
+        )
+        return without_time_step([row.frequency for row in modes_in_run(power, harmonic)])
+
+    samples = len(modes.velocities)
+    errors = jackknife_error(np.array([found(rows) for rows in left_out(samples)]))
+    pairs = zip(found([slice(0, samples)]), errors, strict=True)
+    return {w: (float(value), float(error)) for w, (value, error) in zip(harmonic, pairs, strict=True)}
 
 
 def rows_of(data: dict, runs: list[TimeSeries]) -> list[Row]:
@@ -77,14 +84,15 @@ def table(rows: list[Row], temperatures: list[float]) -> list[str]:
     low, high = temperatures[0], temperatures[-1]
     heads = "".join(f"{f'shift {t:.0f} K':>19}" for t in temperatures)
     head = f"{'cm^-1':<6}{'DFPT':>9}{'harmonic':>10}{'model error':>13}{heads}"
-    lines = [f"{head}{f'{high:.0f} K':>10}{'predicted':>11}{'diff.':>8}"]
+    lines = [f"{head}{f'{high:.0f} K':>10}{'predicted':>11}{'difference':>16}"]
     for row in rows:
         shifts = "".join(f"{shift:>+11.2f} +- {error:4.2f}" for shift, error in row.shifts)
         run = row.harmonic + row.shifts[-1][0]
         predicted = row.dfpt + high / low * row.shifts[0][0]
+        error = np.hypot(row.shifts[-1][1], high / low * row.shifts[0][1])
         lines.append(
             f"{row.irrep:<6}{row.dfpt:>9.2f}{row.harmonic:>10.2f}{row.harmonic - row.dfpt:>+13.2f}{shifts}"
-            f"{run:>10.2f}{predicted:>11.2f}{run - predicted:>+8.2f}"
+            f"{run:>10.2f}{predicted:>11.2f}{run - predicted:>+8.2f} +- {error:4.2f}"
         )
     return lines
 

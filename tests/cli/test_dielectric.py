@@ -70,6 +70,14 @@ def test_infrared_by_both_routes(run, tmp_path, capsys):
     assert np.abs(dipole - current).max() < 0.02 * dipole.max()
 
 
+def test_a_fit_without_blocks_has_no_errors(run, tmp_path, capsys):
+    command = ["ir", str(run), "-o", str(tmp_path / "i.txt"), "--resolution", "30", "--blocks", "0", "--max", "2000"]
+    assert main([*command, "--fit", "lorentzian"]) == 0
+    printed = capsys.readouterr().out
+    (line,) = printed.split("no error bars):\n")[1].splitlines()[:-1]
+    assert "+-" not in line and float(line.split()[0]) == pytest.approx(600, abs=6)
+
+
 def test_static_constant_and_its_figure(run, tmp_path, capsys):
     command = ["dielectric", str(run), "-o", str(tmp_path / "e.txt"), "--eps-inf", "2.5", "--tensor"]
     assert main([*command, "--static", str(tmp_path / "s.png"), "--plot", str(tmp_path / "e.pdf")]) == 0

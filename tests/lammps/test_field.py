@@ -77,6 +77,18 @@ def test_enthalpy_pair_equals_calculator(folder, ranks):
     assert result.thermo["c_p[3]"] == pytest.approx(expected[2], abs=1e-11)  # the compute shares that evaluation
 
 
+def test_the_enthalpy_of_a_hybrid_style_responds(folder):
+    """It is the second one; the first is a potential."""
+    atoms = structure(folder)
+    body = "pair_style hybrid/overlay tnep tnep\npair_coeff * * tnep 1 u.pt Si O\npair_coeff * * tnep 2 e.pt Si O\n"
+    result = run(folder, script(body + "fix F all tnep/field 0.05 -0.08 0.11\n" + output("f_F")))
+    energies = []
+    for field in (FIELD, None):
+        atoms.calc = TNEPCalculator(enthalpy=str(folder / "e.pt"), efield=field)
+        energies.append(atoms.get_potential_energy())
+    assert result.thermo["f_F"] == pytest.approx(energies[0] - energies[1], abs=1e-10)
+
+
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_separate_models_equal_calculator(folder, ranks):
     atoms = structure(folder)
@@ -241,6 +253,21 @@ def test_energy_minus_work_is_conserved(trajectories, name):
         assert drift < 3 * error("none")[0]
 
 
+def test_conserved_energy_at_constant_pressure(folder, tmp_path):
+    """Of Nose-Hoover dynamics with a moving triclinic cell, in a field and at a displacement."""
+    link_models(folder, tmp_path)
+    write_data(tmp_path / "data.txt", structure(folder), types(structure(folder)))
+    text, fixes = "", ("", "fix F all tnep/field 0.2 0 -0.1\n", f"fix F all {FORMS['displacement']}\n")
+    for fix in fixes:
+        body = PAIR + "timestep 0.0002\nvelocity all create 300 4928 loop geom\ncomm_modify cutoff 7.0\n"
+        body += f"fix 1 all npt temp 300 300 0.1 tri 0 0 0.2\n{fix}thermo_style custom step econserve vol pe\n"
+        text += "clear\n" + script(body + "thermo_modify format float %.17g\nthermo 2\nrun 60\n")
+    rows = np.array([[row["Econserve"], row["Volume"]] for row in thermo_rows(run(tmp_path, text, 2).text)])
+    drift, change = np.ptp(rows.reshape(3, 31, 2), axis=1).T
+    assert (change > 1.0).all(), change
+    assert drift[1] < 3 * drift[0] and drift[2] < 3 * drift[0], drift
+
+
 def test_work_continues_after_a_restart(folder, trajectories, tmp_path):
     """20 steps, then 100 from the restart file on another number of ranks, give the same energy and work."""
     link_models(folder, tmp_path)
@@ -338,6 +365,11 @@ CASES = {
         NULL3.replace("e.pt", "u.pt") + "fix F all tnep/field displacement 0 0 0 dipole mu.pt Si O O polarizability "
         "negative.pt Si O O\nrun 0\n",
         ["is not positive on step 0"],
+    ),
+    "two enthalpies": (
+        "pair_style hybrid/overlay tnep tnep\npair_coeff * * tnep 1 e.pt Si O O\npair_coeff * * tnep 2 e.pt Si O O\n"
+        "fix F all tnep/field 0 0 1\nrun 0\n",
+        ["the pair style has 2 enthalpy models"],
     ),
     "alpha alone": (ZERO + "fix F seen tnep/field 0 0 1 polarizability alpha.pt Si O NULL\n", ["needs a dipole model"]),
     "both": (NULL3 + "fix F seen tnep/field 0 0 1 dipole mu.pt Si O NULL\nrun 0\n", ["leave out 'dipole'"]),

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from ase.io import read
+from ase.neighborlist import neighbor_list
 
 from helpers.lammps_run import lmp_command
 from helpers.paths import ROOT
@@ -59,6 +60,14 @@ def test_examples_equal_the_output_of_the_command_and_run(folder, template, caps
         assert done.table("loop.dat")["v_Ez"][0] == 0.3
 
 
+def test_the_structure_is_quartz():
+    """Every silicon has four oxygen neighbours, every oxygen two silicon neighbours, and nothing is closer."""
+    atoms = read(EXAMPLES / "structure.data", format="lammps-data")
+    first, second, distances = neighbor_list("ijd", atoms, 2.4)
+    assert ((1.58 < distances) & (distances < 1.66)).all() and (atoms.numbers[first] != atoms.numbers[second]).all()
+    assert np.bincount(first).tolist() == [4, 4, 4, 2, 2, 2, 2, 2, 2]
+
+
 def test_clamped_dielectric_constant_equals_the_calculator(folder):
     """eps of the input, at positions that the minimiser does not move, is 1 + alpha_zz / (eps0 V)."""
     text = lammps_input("dielectric", folder / "quartz.pt").replace("minimize     0 1e-6 2000 20000\n", "")
@@ -82,6 +91,23 @@ def test_separate_models_and_structure(tmp_path, monkeypatch):
     assert main(arguments) == 1  # the files exist
     done = run_lammps((tmp_path / "in.field").read_text(), tmp_path, 2, SHORT)
     assert "18 atoms" in done.text and np.abs(done.thermo["f_F"]).max() > 0
+
+
+@pytest.mark.parametrize("template", ["field", "spectrum"])
+def test_models_with_longer_cutoffs(tmp_path, template):
+    """The input asks for the ghost atoms that the models of the response need, and only then."""
+    lmp_command(1)
+    models = {"u": ("potential", None, 3.5), "mu": ("dipole", "e*A", 4.0), "alpha": ("polarizability", "e*A^2/V", 4.5)}
+    for name, (kind, unit, cutoff) in models.items():
+        export_artifact(
+            random_nep(kind, species=("Si", "O"), cutoffs=(cutoff, 3.5)), tmp_path / f"{name}.pt", unit=unit
+        )
+    shutil.copy(EXAMPLES / "structure.data", tmp_path)
+    files = {"dipole": tmp_path / "mu.pt", "polarizability": tmp_path / "alpha.pt"}
+    text = lammps_input(template, tmp_path / "u.pt", **files)
+    assert "\ncomm_modify  cutoff 5.5 " in text
+    assert run_lammps(text, tmp_path, 1, SHORT).thermo["Step"][-1] == 8
+    assert "comm_modify" not in lammps_input("nve", tmp_path / "u.pt")
 
 
 def test_refusals(folder, tmp_path):

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from ase.build import molecule
+from ase.io import write
 
 from helpers.polar_crystal import PolarCrystal, zincblende
 from tnep_calc.cli import loto, main, phonons
@@ -48,7 +50,7 @@ def command(tmp_path, monkeypatch):
         (["--raman-from", "supercell.extxyz"], FILES["supercell"][1]),
         (["--raman-from", "words"], "words"),
         (["--widths", "widths"], FILES["widths"][1]),
-        (["--widths", "missing"], "missing: no such file"),
+        *(([option, "missing"], "missing: no such file") for option in ("--born", "--raman-from", "--widths")),
         (["--md-raman", "words"], "words"),
         (["--porto", "z(zx)-z"], "must be perpendicular"),
         (["--porto", "[1,1](xx)-z", "--lattice-directions"], "[1,1]"),
@@ -58,6 +60,8 @@ def command(tmp_path, monkeypatch):
         (["--laser", "-3"], "laser wavelength must be a positive number"),
         (["--temperature", "0"], "temperature must be a positive number"),
         (["--width", "0"], "positive numbers of cm^-1"),
+        (["--born", "good", "--no-nac"], "--no-nac does not use the charges of --born"),
+        (["--raman-from", "tensors.extxyz", "--no-raman"], "--no-raman does not use the files"),
     ],
 )
 def test_phonons(command, capsys, words, message):
@@ -85,6 +89,29 @@ def test_loto(command, capsys, words, message):
     assert calculator.calls == 0
 
 
+def test_usage_errors(tmp_path, capsys):
+    (tmp_path / "a.xyz").write_text("nonsense")
+    for words, text in (
+        (["phonons", "missing.cif", "--energy", "nep.txt", "-o", "x"], "no such file"),
+        (["phonons", str(tmp_path / "a.xyz"), "-o", "x"], "forces need a model"),
+        (["loto", str(tmp_path / "a.xyz")], "forces need a model"),
+    ):
+        assert main(words) == 1
+        assert text in capsys.readouterr().err
+
+
+def test_molecule(command, capsys):
+    run, calculator = command
+    write("crystal.extxyz", molecule("H2O"))
+    for words, message in (
+        (["--born", "good", "--dim", "2", "2", "2"], "is treated as a molecule: leave out --born, --dim"),
+        (["--laser", "0"], "laser wavelength must be a positive number"),
+    ):
+        assert run("phonons", "-o", "out", *words) == 1
+        assert message in capsys.readouterr().err
+    assert calculator.calls == 0
+
+
 def test_previous_results_are_kept_if_a_file_is_damaged(command, capsys):
     run, calculator = command
     assert run("loto", "--length", "6", "--keep", "kept", "--born", "good") == 0
@@ -94,6 +121,17 @@ def test_previous_results_are_kept_if_a_file_is_damaged(command, capsys):
     assert run("loto", "--length", "6", "--keep", "kept", "--born", "good") == 0
     assert calculator.calls == calls + 1  # only the crystal at rest
     capsys.readouterr()
+
+
+def test_a_folder_without_results_is_free(command, capsys):
+    run, calculator = command
+    words = ["phonons", "-o", "out", "--no-relax", "--dim", "1", "1", "1"]
+    calculator.cutoff = 5.0
+    assert run(*words) == 1
+    assert "less than twice the cutoff" in capsys.readouterr().err
+    assert run(*words, "--symprec", "0.001") == 1  # another calculation, but the first one has no results
+    assert "less than twice the cutoff" in capsys.readouterr().err
+    assert calculator.calls == 0
 
 
 def test_arrays(tmp_path):

@@ -74,7 +74,8 @@ def test_a_killed_run_resumes(tmp_path):
     life = counter.calls - 4  # within the forces
     with pytest.raises(Killed):
         run_phonons(wurtzite(), Mortal(life), tmp_path / "killed", settings, log=silent)
-    there = len(list((tmp_path / "killed").glob("forces-*.npy")))
+    (file,) = (tmp_path / "killed").glob("forces-*.npz")
+    there = len(np.load(file)["supercells"])
     assert 0 < there < 4
     again = PolarCrystal()
     resumed = run_phonons(wurtzite(), again, tmp_path / "killed", settings, log=silent)
@@ -82,6 +83,11 @@ def test_a_killed_run_resumes(tmp_path):
     np.testing.assert_array_equal(resumed.phonon.force_constants, whole.phonon.force_constants)
     with pytest.raises(InputError, match="another calculation"):
         run_phonons(wurtzite(a=3.2), again, tmp_path / "killed", settings, log=silent)
+    file.write_bytes(file.read_bytes()[:200])
+    again = PolarCrystal()
+    with pytest.raises(DataFileError, match=f"{file.name}: damaged, or not forces of displaced supercells, so delete"):
+        run_phonons(wurtzite(), again, tmp_path / "killed", settings, log=silent)
+    assert again.calls == 1  # the supercell at rest
     run_phonons(zincblende(), again, tmp_path / "killed", settings, restart=True, log=silent)
 
 
@@ -406,29 +412,6 @@ def test_oriented_spectra_need_raman_tensors(result):
     for wanted in ({"porto": ("z(xx)-z",)}, {"polarization_scans": ("z(x)",)}):
         with pytest.raises(InputError, match="need Raman tensors: add a susceptibility"):
             analyse(replace(result, gradient=None), Conditions(bands=False, **wanted))
-
-
-def test_files_that_are_read_last_are_missed_first(tmp_path, monkeypatch, capsys):
-    import tnep_calc.cli.phonons as command
-
-    monkeypatch.setattr(command, "calculator_of", lambda args: (PolarCrystal(), {"models": {}}))
-    wurtzite().write(tmp_path / "w.extxyz")
-    for option in ("--born", "--raman-from"):
-        words = ["phonons", str(tmp_path / "w.extxyz"), "-o", str(tmp_path / "out"), option, str(tmp_path / "nowhere")]
-        assert main(words) == 1
-        assert f"{tmp_path / 'nowhere'}: no such file" in capsys.readouterr().err
-        assert not list(tmp_path.glob("out/forces-*"))
-
-
-def test_usage_errors(tmp_path, capsys):
-    (tmp_path / "a.xyz").write_text("nonsense")
-    for words, text in (
-        (["phonons", "missing.cif", "--energy", "nep.txt", "-o", "x"], "no such file"),
-        (["phonons", str(tmp_path / "a.xyz"), "-o", "x"], "forces need a model"),
-        (["loto", str(tmp_path / "a.xyz")], "forces need a model"),
-    ):
-        assert main(words) == 1
-        assert text in capsys.readouterr().err
 
 
 def test_metals(tmp_path):

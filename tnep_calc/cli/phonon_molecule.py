@@ -4,6 +4,33 @@ from __future__ import annotations
 
 import argparse
 
+from ..errors import InputError
+
+OF_CRYSTALS = (
+    "born",
+    "raman_from",
+    "widths",
+    "directions",
+    "porto",
+    "polarization_scan",
+    "md_infrared",
+    "md_raman",
+    "length",
+    "dim",
+    "random",
+)
+"""Options that need a crystal."""
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Raise InputError before the first force for options that are not of molecules or not valid."""
+    from ..phonons.analysis import Conditions
+
+    if given := [name for name in OF_CRYSTALS if getattr(args, name) not in (None, [])]:
+        words = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise InputError(f"{args.structure} has no periodic cell and is treated as a molecule: leave out {words}")
+    Conditions(args.temperature, args.laser, args.width)
+
 
 def run_molecule(args: argparse.Namespace, atoms, calculator, provenance: dict) -> None:
     """Compute the vibrations of a molecule, and print and write the table of infrared and Raman activities."""

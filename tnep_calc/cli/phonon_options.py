@@ -107,9 +107,19 @@ def calculator_of(args: argparse.Namespace):
 
 
 def settings_of(args: argparse.Namespace, raman: bool):
-    """Return the :class:`tnep_calc.phonons.workflow.Settings` of the options; `raman` asks for Raman tensors."""
+    """Return the :class:`tnep_calc.phonons.workflow.Settings` of the options; `raman` asks for Raman tensors.
+
+    Raises
+    ------
+    InputError
+        If a value is not valid, or a file is given that another option leaves out.
+    """
     from ..phonons.workflow import Settings
 
+    if args.no_nac and args.born is not None:
+        raise InputError("--no-nac does not use the charges of --born: leave out one of them")
+    if not raman and getattr(args, "raman_from", None) is not None:
+        raise InputError("--no-raman does not use the files of --raman-from: leave out one of them")
     return Settings(
         relax=not args.no_relax,
         fixed_cell=args.fixed_cell,

@@ -109,9 +109,10 @@ def run(args: argparse.Namespace) -> None:
 
     atoms = read_structure(args.structure)
     if not atoms.pbc.any():
-        if comm is None or comm.rank == 0:
-            from .phonon_molecule import run_molecule
+        from .phonon_molecule import check_options, run_molecule
 
+        check_options(args)
+        if comm is None or comm.rank == 0:
             run_molecule(args, atoms, calculator, provenance)
         return
     from ..phonons.workflow import run_phonons

@@ -90,12 +90,11 @@ def print_peaks(spectrum, name: str, shape: str | None, title: str = "peaks") ->
             print(f"  {peak.position:9.2f} cm^-1  {peak.height:.4g}{error}")
         return [{"position": peak.position, "height": peak.height} for peak in peaks]
     fitted = fit_peaks(spectrum, name, shape, [peak.position for peak in peaks])
-    print(f"{title} of {name} fitted with {shape} lines (position, width, area):")
+    print(f"{title} of {name} fitted with {shape} lines (position, width, area{'' if tested else '; no error bars'}):")
     for fit in fitted:
-        print(
-            f"  {fit.position:9.2f} +- {fit.position_error:.2g} cm^-1   {fit.width:8.2f} +- {fit.width_error:.2g} cm^-1"
-            f"   {fit.area:.4g} +- {fit.area_error:.2g}"
-        )
+        errors = (fit.position_error, fit.width_error, fit.area_error)
+        position, width, area = (f" +- {error:.2g}" if tested else "" for error in errors)
+        print(f"  {fit.position:9.2f}{position} cm^-1   {fit.width:8.2f}{width} cm^-1   {fit.area:.4g}{area}")
     keys = ("position", "width", "area", "position_error", "width_error", "area_error")
     found = [{key: getattr(fit, key) for key in keys} for fit in fitted]
     spectrum.parameters[f"fit_{name}"] = {"shape": shape, "peaks": found}

@@ -39,13 +39,14 @@ def check_state(folder: Path, key: str, results: Sequence[str], restart: bool = 
             known = read_json(state, "the state of a folder")["fingerprint"]
         except (DataFileError, KeyError, TypeError) as error:
             raise DataFileError(f"{state} cannot be read ({error}): use --restart or another folder") from error
-        if known != key and not restart:
+        found = [path for pattern in results for path in folder.glob(pattern)]
+        if found and known != key and not restart:
             raise InputError(
                 f"{folder} has results of another calculation (structure, model or settings differ): "
                 "use --restart to delete them, or another folder"
             )
         if known != key or restart:
-            for path in (path for pattern in results for path in folder.glob(pattern)):
+            for path in found:
                 path.unlink(missing_ok=True)
     with atomic_output(state, force=True) as temporary:
         temporary.write_text(json.dumps({"fingerprint": key}) + "\n")

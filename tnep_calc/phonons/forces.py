@@ -14,8 +14,12 @@ from ..errors import DataFileError, InputError
 from ..io.files import atomic_output, reading
 from ..parallel import Communicator, in_agreement
 
-RESULTS = ("forces-*.npy", "relaxed.json")
+FORCES = "forces-[0-9]*.npz"
+"""Names of the files of forces; each has those of some supercells, and the number of the first in its name."""
+RESULTS = (FORCES, "relaxed.json")
 """Names of the results in the folder of a calculation."""
+SAVE_INTERVAL = 1.0
+"""Time in seconds after which a rank stores its new forces, so that a killed run loses no more."""
 
 
 def fingerprint(atoms, *settings) -> str:
@@ -29,14 +33,14 @@ def fingerprint(atoms, *settings) -> str:
 def displaced_forces(
     supercells: Sequence, calculator, folder: Path, comm=None, log: Callable[[str], None] = print
 ) -> np.ndarray:
-    """Return the forces of supercells, of which each is computed once and stored as ``forces-NNNNN.npy``.
+    """Return the forces of supercells, of which each is computed once and stored in a file ``forces-NNNNN.npz``.
 
     Parameters
     ----------
     supercells : sequence of ase.Atoms
     calculator : ase.calculators.calculator.Calculator
     folder : path
-        Folder of the stored forces, which all ranks must be able to read.
+        Folder of the stored forces, in which all ranks must be able to write.
     comm : mpi4py communicator, optional
         Each of its ``size`` ranks computes every ``size``-th missing supercell.
     log : callable
@@ -55,47 +59,61 @@ def displaced_forces(
         If stored forces are damaged or have another shape.
     """
     comm = Communicator() if comm is None else comm
-    names = [folder / f"forces-{k:05d}.npy" for k in range(len(supercells))]
-    missing = comm.bcast([k for k, name in enumerate(names) if not name.exists()] if comm.rank == 0 else None)
+    found = comm.bcast(in_agreement(comm, lambda: _stored(folder, supercells) if comm.rank == 0 else {}))
+    missing = [k for k in range(len(supercells)) if k not in found]
     mine = missing[comm.rank :: comm.size]
 
-    def previous():
-        return {k: _stored(names[k], len(supercells[k])) for k in sorted(set(range(len(names))) - set(missing))}
-
-    found = in_agreement(comm, previous)
-
     def calculate():
-        start = last = time.monotonic()
+        start = last = saved = time.monotonic()
         if comm.rank == 0 and missing:
-            done = f", {len(names) - len(missing)} from a previous run" if len(missing) < len(names) else ""
-            log(f"forces of {len(names)} displaced supercells of {len(supercells[0])} atoms{done}")
-        new = {}
-        for count, k in enumerate(mine, 1):
-            forces = np.array(calculator.get_property("forces", supercells[k]), dtype=float)
-            if not np.isfinite(forces).all():
-                raise InputError(
-                    f"displaced supercell {k}: a force is not a finite number: the model does not cover this "
-                    "structure, or the displacement is too large (--displacement)"
-                )
-            with atomic_output(names[k], force=True) as temporary:
-                np.save(temporary, forces)
-            new[k] = forces
-            now = time.monotonic()
-            if comm.rank == 0 and (now - last > 5 or (count == len(mine) and now - start > 5)):
-                left = (now - start) / count * (len(mine) - count)
-                log(f"  {min(count * comm.size, len(missing))} of {len(missing)}, about {left:.0f} s left")
-                last = now
+            done = f", {len(found)} from a previous run" if found else ""
+            log(f"forces of {len(supercells)} displaced supercells of {len(supercells[0])} atoms{done}")
+        new, pending = {}, {}
+        try:
+            for count, k in enumerate(mine, 1):
+                forces = np.array(calculator.get_property("forces", supercells[k]), dtype=float)
+                if not np.isfinite(forces).all():
+                    raise InputError(
+                        f"displaced supercell {k}: a force is not a finite number: the model does not cover this "
+                        "structure, or the displacement is too large (--displacement)"
+                    )
+                new[k] = pending[k] = forces
+                now = time.monotonic()
+                if now - saved > SAVE_INTERVAL:
+                    _store(folder, pending)
+                    saved = now
+                if comm.rank == 0 and (now - last > 5 or (count == len(mine) and now - start > 5)):
+                    left = (now - start) / count * (len(mine) - count)
+                    log(f"  {min(count * comm.size, len(missing))} of {len(missing)}, about {left:.0f} s left")
+                    last = now
+        finally:
+            _store(folder, pending)
         return new
 
     for part in comm.allgather(in_agreement(comm, calculate)):
-        found |= part
-    return np.array([found[k] for k in range(len(names))])
+        found = found | part
+    return np.array([found[k] for k in range(len(supercells))])
 
 
-def _stored(file: Path, n_atoms: int) -> np.ndarray:
-    """Return the forces of a previous run; DataFileError if they are damaged or have another shape."""
-    with reading(file, "forces of a displaced supercell, so delete it and resume"):
-        forces = np.load(file)
-        if forces.shape != (n_atoms, 3):
-            raise DataFileError(f"{file} has the shape {forces.shape}, not ({n_atoms}, 3): delete it and resume")
-        return forces
+def _store(folder: Path, pending: dict[int, np.ndarray]) -> None:
+    """Write the forces of some supercells to a file, and forget them."""
+    if pending:
+        with atomic_output(folder / f"forces-{min(pending):05d}.npz", force=True) as temporary:
+            np.savez(temporary, supercells=list(pending), forces=list(pending.values()))
+        pending.clear()
+
+
+def _stored(folder: Path, supercells: Sequence) -> dict[int, np.ndarray]:
+    """Return the forces of previous runs by supercell; DataFileError if they are damaged or have another shape."""
+    found: dict[int, np.ndarray] = {}
+    for file in sorted(folder.glob(FORCES)):
+        with reading(file, "forces of displaced supercells, so delete it and resume"), np.load(file) as stored:
+            which, forces = stored["supercells"], stored["forces"]
+            shape = (len(which), len(supercells[0]), 3)
+            if forces.shape != shape or not (0 <= which.min() and which.max() < len(supercells)):
+                raise DataFileError(
+                    f"{file}: has forces of the shape {forces.shape} for supercells up to {which.max()}, expected "
+                    f"{shape} for {len(supercells)} supercells: delete it and resume"
+                )
+            found |= dict(zip(which.tolist(), forces, strict=True))
+    return found

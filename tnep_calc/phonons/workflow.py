@@ -77,9 +77,9 @@ class Settings:
     def __post_init__(self):
         if self.fixed_cell and not self.relax:
             raise InputError("a relaxation at fixed cell needs relax = True")
-        for name in ("fmax", "symprec", "displacement"):
+        for name in ("fmax", "symprec", "displacement", "length"):
             value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
+            if value is not None and not (np.isfinite(value) and value > 0):
                 raise InputError(f"{name} must be a positive number, got {value}")
         if self.nac is not None and self.nac not in METHODS:
             raise InputError(f"nac must be {', '.join(METHODS)} or None, got '{self.nac}'")

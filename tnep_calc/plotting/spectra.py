@@ -127,7 +127,7 @@ def caption(spectrum):
 def conditions(spectrum) -> list[str]:
     """Return temperature, direction, laser and resolution of a spectrum as words."""
     parameters = spectrum.parameters
-    parts = [f"{parameters['temperature_K']:g} K"] if parameters.get("temperature_K") else []
+    parts = [f"{parameters['temperature_K']:.4g} K"] if parameters.get("temperature_K") else []
     if parameters.get("direction"):
         parts.append(f"field along {direction_name(parameters['direction'])}")
     if parameters.get("laser_nm"):

@@ -25,8 +25,7 @@ using namespace LAMMPS_NS;
 
 static constexpr int RANGE_EVERY = 100;
 
-TnepDriver::TnepDriver(LAMMPS* lmp, std::string style_name)
-    : Pointers(lmp), style(std::move(style_name)) {}
+TnepDriver::TnepDriver(LAMMPS* lmp, std::string style_name) : Pointers(lmp), style(std::move(style_name)) {}
 
 // Rank 0 reads the file and broadcasts its content, so the file is read once and all ranks succeed or fail together.
 std::string TnepDriver::read_on_all_ranks(const std::string& kind, const std::string& dtype) {

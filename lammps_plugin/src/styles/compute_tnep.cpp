@@ -65,14 +65,14 @@ void ComputeTnep::init() {
   check();
   evaluated = -1;
   driver->forget_list();
-  shared = PairTnep::find(force, driver.get());
+  shared = PairTnep::find(force, *driver);
   if (shared) {
     shared->announce(id, quantities);
     return;
   }
   driver->check_ghosts(driver->cutoff());
-  // An occasional list is built on demand and kept until atoms are exchanged, so it needs the skin.  LAMMPS adds the skin
-  // to the cutoffs of other lists, but not to those of occasional ones.
+  // An occasional list is built on demand and kept until atoms are exchanged, so it needs the skin.  LAMMPS adds the
+  // skin to the cutoffs of other lists, but not to those of occasional ones.
   neighbor->add_request(this, NeighConst::REQ_FULL | NeighConst::REQ_OCCASIONAL)
       ->set_cutoff(driver->cutoff() + neighbor->skin);
 }

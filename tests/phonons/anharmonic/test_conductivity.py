@@ -1,12 +1,16 @@
+import shutil
 from functools import partial
 
+import h5py
 import numpy as np
+import phono3py
 import pytest
 from ase.build import bulk
 from calorine.calculators import CPUNEP
 
 from helpers.paths import shared_data
 from tnep_calc import TNEPCalculator
+from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError, InputError
 from tnep_calc.io.linewidths import read_linewidths, write_linewidths
 from tnep_calc.phonons import force_constants
@@ -19,6 +23,7 @@ from tnep_calc.units import THZ_TO_INV_CM
 pytestmark = pytest.mark.slow
 
 MESH = (4, 4, 4)
+BORN = b"14.4\n2.5 0 0 0 2.5 0 0 0 2.5\n1.1 0 0 0 1.1 0 0 0 1.1\n-1.1 0 0 0 -1.1 0 0 0 -1.1\n"
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +178,33 @@ def test_refusals(files):
     ph.fc3 = None
     with pytest.raises(InputError, match="needs second- and third-order"):
         thermal_conductivity(ph, MESH)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    (
+        ("fc3.hdf5", lambda data: data[: len(data) // 2], "fc3.hdf5: damaged, or not force constants of phono3py"),
+        ("fc2.hdf5", None, "fc2.hdf5: its force constants are missing or not all finite"),
+        ("BORN", lambda data: b"14.4\n2.5 0 0 0 2.5 0 0 0 2.5\n1 0 0\n", "BORN: damaged, or not a BORN file"),
+        ("BORN", lambda data: BORN.replace(b"2.5", b"9e9"), "a metal has no LO-TO splitting"),
+        ("BORN", lambda data: BORN.replace(b"1.1", b"nan"), "Born charges are not all finite"),
+    ),
+)
+def test_files_are_checked_before_the_first_grid_point(files, tmp_path, monkeypatch, capsys, name, change, message):
+    folder = tmp_path / "fc"
+    shutil.copytree(files, folder)
+    (folder / "BORN").write_bytes(BORN)
+    if change:
+        (folder / name).write_bytes(change((folder / name).read_bytes()))
+    else:
+        with h5py.File(folder / name, "r+") as file:
+            file["force_constants"][0, 0, 0, 0] = np.nan
+    ran = []
+    monkeypatch.setattr(phono3py.Phono3py, "run_thermal_conductivity", lambda *a, **k: ran.append(a))
+    words = ["ltc", str(folder), "--mesh", "3", "3", "3", "--born", str(folder / "BORN"), "-o", str(tmp_path / "out")]
+    assert main(words) == 1
+    assert message in capsys.readouterr().err
+    assert not ran and not (tmp_path / "out").exists()
 
 
 def test_table_of_linewidths(rta, tmp_path):

@@ -297,18 +297,23 @@ def read_force_constants(folder) -> Phono3py:
     Raises
     ------
     DataFileError
-        If a file is missing or damaged, or does not fit the others.
+        If a file is missing or damaged, or does not fit the others, or a force constant is not finite.
     MissingComponentError
         If phono3py is not installed.
     """
     require_phono3py()
+
     folder = Path(folder).resolve()
     for name in (STRUCTURE, FC2, FC3):
         if not (folder / name).is_file():
             raise DataFileError(f"{folder / name}: no such file; write it with 'tnep fc' or phono3py")
-    for name in (FC2, FC3):
-        check_hdf5(folder / name)
-    return load_phono3py(folder / STRUCTURE, fc2_filename=folder / FC2, fc3_filename=folder / FC3, produce_fc=False)
+        if name != STRUCTURE:
+            check_hdf5(folder / name)
+    found = load_phono3py(folder / STRUCTURE, fc2_filename=folder / FC2, fc3_filename=folder / FC3, produce_fc=False)
+    for name, values in ((FC2, found.fc2), (FC3, found.fc3)):
+        if values is None or not np.isfinite(values).all():
+            raise DataFileError(f"{folder / name}: its force constants are missing or not all finite")
+    return found
 
 
 def relative_difference(values: np.ndarray, reference: np.ndarray) -> float:
