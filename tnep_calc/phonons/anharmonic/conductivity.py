@@ -19,6 +19,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...io.files import atomic_output, reading
+from ...io.hdf5 import check_hdf5
 from ...progress import Progress
 from ...units import THZ_TO_INV_CM
 
@@ -293,6 +294,9 @@ def _by_grid_points(phono3py, points, options, folder: Path) -> None:
     mesh = "".join(map(str, phono3py.mesh_numbers))
     files = {int(point): scratch / f"kappa-m{mesh}-g{point}.hdf5" for point in points}
     missing = [point for point, file in files.items() if not file.exists()]
+    for file in files.values():
+        if file.exists():
+            check_hdf5(file)
     progress = Progress(log, "grid points", len(points), len(points) - len(missing))
     with contextlib.chdir(scratch):
         for k in range(0, len(missing), BATCH):

@@ -15,8 +15,8 @@ from typing import Any, cast
 import numpy as np
 from ase import Atoms
 
-from ...errors import DataFileError, InputError, MissingComponentError
-from ...io.files import atomic_output
+from ...errors import InputError, MissingComponentError
+from ...io.files import atomic_output, read_arrays
 from ...progress import Progress
 
 log = logging.getLogger(__name__)
@@ -112,12 +112,9 @@ def _evaluate(task):
 def _previous(checkpoint, key, shape):
     """Return a mask of the supercells in the checkpoint, and their energies and forces."""
     if checkpoint is not None and Path(checkpoint).exists():
-        try:
-            with np.load(checkpoint) as file:
-                if str(file["key"]) == key:
-                    return file["done"], file["energies"], file["forces"]
-        except (OSError, ValueError, KeyError) as error:
-            raise DataFileError(f"{checkpoint}: is damaged ({error}): delete it") from error
+        found = read_arrays(checkpoint, ("key", "done", "energies", "forces"))
+        if str(found["key"]) == key:
+            return found["done"], found["energies"], found["forces"]
         log.info("%s belongs to other supercells or another potential: all forces are computed again", checkpoint)
     return np.zeros(shape[0], dtype=bool), np.zeros(shape[0]), np.zeros(shape)
 
