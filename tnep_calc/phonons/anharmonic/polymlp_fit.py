@@ -69,7 +69,7 @@ def train_polymlp(data: SupercellData, train, test, path, parameters: Mapping[st
     files, batch = checkpoints(path), PER_THREAD * _threads()
     key = _key(data, train, test, options, batch)
     try:
-        with same_print_options(), _summed(files, key, len(train) + len(test)):
+        with same_print_options(), _summed(files, key, len(train), len(test)):
             potential = _prepared(data, list(train), list(test), options).fit(batch_size=batch)
     except (RuntimeError, KeyError) as error:
         raise InputError(f"pypolymlp cannot fit these {len(train)} supercells: {error}") from error
@@ -138,7 +138,7 @@ def _prepared(data: SupercellData, train, test, options):
 
 
 @contextlib.contextmanager
-def _summed(files: Mapping[str, Path], key: str, supercells: int) -> Iterator[None]:
+def _summed(files: Mapping[str, Path], key: str, train: int, test: int) -> Iterator[None]:
     """Let pypolymlp start from stored normal equations, and store them, while it fits.
 
     pypolymlp 0.22 has no option for this, so that its function for one batch is replaced within the block.
@@ -146,7 +146,7 @@ def _summed(files: Mapping[str, Path], key: str, supercells: int) -> Iterator[No
     from pypolymlp.mlp_dev.core import data_sequential
 
     compute = data_sequential._compute_products_single_batch
-    data_sequential._compute_products_single_batch = _Sums(compute, files, key, supercells)
+    data_sequential._compute_products_single_batch = _Sums(compute, files, key, train, test)
     try:
         yield
     finally:
@@ -156,12 +156,12 @@ def _summed(files: Mapping[str, Path], key: str, supercells: int) -> Iterator[No
 class _Sums:
     """pypolymlp's function that adds one batch to the normal equations, which are stored and resumed."""
 
-    def __init__(self, compute: Callable, files: Mapping[str, Path], key: str, supercells: int):
-        self.compute, self.files, self.key = compute, files, key
+    def __init__(self, compute: Callable, files: Mapping[str, Path], key: str, train: int, test: int):
+        self.compute, self.files, self.key, self.train = compute, files, key, train
         self.previous = {stage: _read(file, key) for stage, file in files.items()}
         self.batches, self.done = dict.fromkeys(STAGES, 0), dict.fromkeys(STAGES, 0)
         before = sum(int(stored["supercells"]) for stored in self.previous.values() if stored)
-        self.progress = Progress(log, "supercells in the fit", supercells, before)
+        self.progress = Progress(log, "supercells in the fit", train + test, before)
         self.saved = time.monotonic()
 
     def __call__(self, sums, params, batch, **options):
@@ -169,6 +169,13 @@ class _Sums:
         stage = "train" if options["scales"] is None else "test"
         self.batches[stage] += 1
         self.done[stage] += len(batch.structures)
+        sums = self._with(sums, params, batch, stage, options)
+        if stage == "train" and self.done[stage] == self.train:
+            log.info("solving the normal equations with each regularisation")
+        return sums
+
+    def _with(self, sums, params, batch, stage, options):
+        """Return the sums with one more batch, which are stored from time to time, or those of a previous run."""
         stored = self.previous[stage]
         if stored and self.batches[stage] <= stored["batches"]:
             for name in SUMS:
