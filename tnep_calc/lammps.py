@@ -40,10 +40,11 @@ boundary     p p p
 read_data    ${{data}}
 pair_style   tnep
 pair_coeff   * * ${{model}} {elements}        # cutoff {cutoff:g} A, {dtype}
-neighbor     1.0 bin
-neigh_modify every 1 delay 0 check yes
+neighbor     {skin:.1f} bin
+{ghosts}neigh_modify every 1 delay 0 check yes
 timestep     ${{dt}}
 """
+_SKIN = 1.0  # A
 _DYNAMICS = {
     "dt": "0.0005        # ps: 0.5 fs; hydrogen needs such a short step, for oxides 0.001 is enough",
     "steps": "20000",
@@ -190,11 +191,12 @@ def lammps_input(
     if metadata.kind not in ("potential", "enthalpy"):
         raise InputError(f"{model} is a {metadata.kind} model; LAMMPS needs a potential or an enthalpy for the forces")
     enthalpy = metadata.kind == "enthalpy"
-    given = {"dipole": dipole, "polarizability": polarizability}
+    given, longest = {"dipole": dipole, "polarizability": polarizability}, metadata.cutoff
     for kind, path in given.items():
         if path is None:
             continue
         found = read_metadata(path)
+        longest = max(longest, found.cutoff)
         if found.kind not in (kind, "enthalpy"):
             raise InputError(f"{path} is a {found.kind} model, expected a {kind} model")
         if found.species != metadata.species:
@@ -223,6 +225,9 @@ def lammps_input(
     values, body = _BODIES[template](choices)
     variables = "\n".join(f"variable     {key:<11} index {value}" for key, value in values.items())
     title = TEMPLATES[template][0].upper() + TEMPLATES[template][1:] + "."
+    ghosts = ""
+    if longest > metadata.cutoff:
+        ghosts = f"comm_modify  cutoff {longest + _SKIN:g}              # another model sees {longest:g} A\n"
     head = _HEAD.format(
         title=title,
         name=name,
@@ -232,6 +237,8 @@ def lammps_input(
         elements=elements,
         cutoff=metadata.cutoff,
         dtype=metadata.dtype,
+        skin=_SKIN,
+        ghosts=ghosts,
     )
     return head + "\n" + body
 

@@ -93,6 +93,23 @@ def test_separate_models_and_structure(tmp_path, monkeypatch):
     assert "18 atoms" in done.text and np.abs(done.thermo["f_F"]).max() > 0
 
 
+@pytest.mark.parametrize("template", ["field", "spectrum"])
+def test_models_with_longer_cutoffs(tmp_path, template):
+    """The input asks for the ghost atoms that the models of the response need, and only then."""
+    lmp_command(1)
+    models = {"u": ("potential", None, 3.5), "mu": ("dipole", "e*A", 4.0), "alpha": ("polarizability", "e*A^2/V", 4.5)}
+    for name, (kind, unit, cutoff) in models.items():
+        export_artifact(
+            random_nep(kind, species=("Si", "O"), cutoffs=(cutoff, 3.5)), tmp_path / f"{name}.pt", unit=unit
+        )
+    shutil.copy(EXAMPLES / "structure.data", tmp_path)
+    files = {"dipole": tmp_path / "mu.pt", "polarizability": tmp_path / "alpha.pt"}
+    text = lammps_input(template, tmp_path / "u.pt", **files)
+    assert "\ncomm_modify  cutoff 5.5 " in text
+    assert run_lammps(text, tmp_path, 1, SHORT).thermo["Step"][-1] == 8
+    assert "comm_modify" not in lammps_input("nve", tmp_path / "u.pt")
+
+
 def test_refusals(folder, tmp_path):
     export_artifact(random_nep("dipole"), tmp_path / "mu.pt")
     export_artifact(random_nep(), tmp_path / "u.pt")

@@ -12,8 +12,10 @@
 
 #include "shared/driver.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
-#include <cstdio>
 #include <numeric>
 
 namespace LAMMPS_NS {
@@ -56,9 +58,10 @@ void tnep_append_structure(LAMMPS* lmp, const std::string& path, const TnepDrive
     text += fmt::format("{} {:.10f} {:.10f} {:.10f} {:.8g}\n", model.symbol(static_cast<int>(row[1])), row[2], row[3],
                         row[4], row[5]);
   }
-  FILE* to = fopen(path.c_str(), "a");
-  const bool good = to && fwrite(text.data(), 1, text.size(), to) == text.size();
-  if (!to || fclose(to) != 0 || !good) lmp->error->one(FLERR, "{}: cannot append a structure to this file", path);
+  // One call, so that the structures of several simulations do not mix.
+  const int to = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  const bool good = to >= 0 && write(to, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  if (to < 0 || close(to) != 0 || !good) lmp->error->one(FLERR, "{}: cannot append a structure to this file", path);
 }
 
 }  // namespace LAMMPS_NS
