@@ -14,12 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
-from ...errors import DataFileError, InputError
-from ...io.files import atomic_output
+from ...errors import InputError
+from ...io.files import atomic_output, read_arrays
 from ...io.supercells import SupercellData
 from ...progress import Progress
 from .polymlp import polymlp_parameters, require_pypolymlp, same_print_options
@@ -191,10 +190,5 @@ def _read(file: Path, key: str) -> dict[str, Any] | None:
     """Return the stored sums; None if there are none, or they belong to other supercells or parameters."""
     if not file.exists():
         return None
-    try:
-        with np.load(file) as content:
-            if str(content["key"]) != key:
-                return None
-            return {name: content[name] for name in content.files if name != "key"}
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise DataFileError(f"{file}: is damaged ({error}): delete it") from error
+    stored: dict[str, Any] = read_arrays(file)
+    return stored if str(stored.pop("key", "")) == key else None
