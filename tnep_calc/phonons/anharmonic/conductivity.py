@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
-from ...io.files import atomic_output, reading
+from ...io.files import atomic_output, read_arrays
 from ...io.hdf5 import check_hdf5
 from ...progress import Progress
 from ...units import THZ_TO_INV_CM
@@ -267,8 +267,8 @@ def _rows_of(files: Mapping[int, Path | None]) -> Iterator[None]:
     def row(solver, grid_point):
         file = files[grid_point]
         if file in before:
-            with reading(file, "a row of the collision matrix, so delete it and resume"), np.load(file) as stored:
-                result = LBTECollisionResult(stored["gamma"], stored["row"])
+            stored = read_arrays(file, ("gamma", "row"))
+            result = LBTECollisionResult(stored["gamma"], stored["row"])
         else:
             result = compute(solver, grid_point)
             if file is not None:

@@ -17,6 +17,7 @@ from ase import Atoms
 
 from ...errors import InputError, MissingComponentError
 from ...io.files import atomic_output, read_arrays
+from ...parallel import ase_alone
 from ...progress import Progress
 
 log = logging.getLogger(__name__)
@@ -145,6 +146,7 @@ def workers(processes: int = 1) -> Iterator[tuple[bool, Executor | None]]:
                 f"mpiexec has started several processes, but mpi4py uses {MPI.Get_library_version().split(',')[0]}, in "
                 "which each is alone: use the mpiexec of that MPI, or set MPI4PY_MPIABI, e.g. to mpich"
             )
+        ase_alone()
         with MPICommExecutor() as executor:
             yield executor is not None, cast(Executor | None, executor)
     elif processes > 1:

@@ -302,7 +302,6 @@ def read_force_constants(folder) -> Phono3py:
         If phono3py is not installed.
     """
     require_phono3py()
-
     folder = Path(folder).resolve()
     for name in (STRUCTURE, FC2, FC3):
         if not (folder / name).is_file():
@@ -321,7 +320,7 @@ def relative_difference(values: np.ndarray, reference: np.ndarray) -> float:
 
     Examples
     --------
-    >>> relative_difference(np.array([1.1, 2.0]), np.array([1.0, 2.0])).round(3)
-    np.float64(0.045)
+    >>> round(float(relative_difference(np.array([1.1, 2.0]), np.array([1.0, 2.0]))), 3)
+    0.045
     """
     return np.sqrt(np.mean((values - reference) ** 2) / np.mean(reference**2))
