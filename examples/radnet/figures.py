@@ -65,7 +65,7 @@ def learning_curves(key: str, result):
         low, high = ax.get_ylim()
         ticks = [m * 10.0**k for k in range(-1, 5) for m in (1, 1.5, 2, 3, 5, 7) if low <= m * 10.0**k <= high]
         ax.set_yticks(ticks)
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(FAMILIES))
     return figure
 
 
