@@ -25,8 +25,20 @@ class Communicator:
         return [value]
 
 
+def ase_alone() -> None:
+    """Let every rank use ASE by itself, whose input and output otherwise are collective calls of all ranks.
+
+    Without this a file that only one rank reads or writes with ASE puts the ranks out of step.
+    """
+    from ase import parallel
+
+    parallel.world.comm = parallel.DummyMPI()
+
+
 def communicator() -> Any:
     """Return the MPI communicator if mpiexec has started several processes, else None.
+
+    If there are several processes, each uses ASE by itself (:func:`ase_alone`).
 
     Raises
     ------
@@ -45,6 +57,7 @@ def communicator() -> Any:
             f"mpiexec has started {sizes[0]} processes, but mpi4py sees {MPI.COMM_WORLD.Get_size()}: use the mpiexec "
             "of the MPI that mpi4py belongs to ('tnep info' names it)"
         )
+    ase_alone()
     return MPI.COMM_WORLD
 
 

@@ -1,4 +1,4 @@
-"""Figures of the study: parity on the test structures, learning curves, Raman spectra."""
+"""Figures of one material of the study: parity on the test structures, learning curves, Raman spectra."""
 
 from __future__ import annotations
 
@@ -16,75 +16,69 @@ SHOWN = {"P": ("P (10⁻³ e/a₀²)", 1e3), "Z*": ("change of Z* (e)", 1.0), "e
 """Axis label of each quantity in parity plots, and the factor to its unit."""
 
 
-def _panels(results, columns: int, height: float):
-    return pyplot.subplots(len(results), columns, figsize=(2.7 * columns, height * len(results)), squeeze=False)
+def _panels(columns: int, height: float):
+    figure, axes = pyplot.subplots(1, columns, figsize=(2.7 * columns, height), squeeze=False)
+    return figure, axes[0]
 
 
-def parity(results):
+def parity(key: str, result):
     """Draw the differences to the ideal crystal of DFPT: all components of the test structures, models against DFPT."""
-    figure, axes = _panels(results, len(SHOWN), 2.6)
-    for row, (key, result) in zip(axes, results.items(), strict=True):
-        for ax, (name, (label, factor)) in zip(row, SHOWN.items(), strict=True):
-            for family, own in result["curves"].get(1.0, {}).items():
-                x, y, perfect = factor * own["pairs"][name]
-                ax.plot(
-                    x - perfect,
-                    y - perfect,
-                    MARKERS[family],
-                    color=COLOURS[family],
-                    markersize=3,
-                    alpha=0.6,
-                    mew=0,
-                    label=family,
-                )
-            ends = ax.get_xlim()
-            ax.plot(ends, ends, color="0.6", linewidth=0.8, zorder=0)
-            ax.set(xlabel=f"DFPT, {label}", ylabel="model", title=MATERIALS[key].name)
-        row[0].legend(markerscale=1.5)
+    figure, axes = _panels(len(SHOWN), 2.6)
+    for ax, (name, (label, factor)) in zip(axes, SHOWN.items(), strict=True):
+        for family, own in result["curves"].get(1.0, {}).items():
+            x, y, perfect = factor * own["pairs"][name]
+            ax.plot(
+                x - perfect,
+                y - perfect,
+                MARKERS[family],
+                color=COLOURS[family],
+                markersize=3,
+                alpha=0.6,
+                mew=0,
+                label=family,
+            )
+        ends = ax.get_xlim()
+        ax.plot(ends, ends, color="0.6", linewidth=0.8, zorder=0)
+        ax.set(xlabel=f"DFPT, {label}", ylabel="model", title=MATERIALS[key].name)
+    axes[0].legend(markerscale=1.5)
     return figure
 
 
-def learning_curves(results):
-    """Draw the root mean square error on the test structures against the number of training structures.
-
-    Materials with one number of training structures are left out if there are others.
-    """
-    results = {key: result for key, result in results.items() if len(result["curves"]) > 1} or results
-    figure, axes = _panels(results, len(QUANTITIES), 2.4)
-    for row, (key, result) in zip(axes, results.items(), strict=True):
-        for ax, (name, (unit, factor)) in zip(row, QUANTITIES.items(), strict=True):
-            for family in FAMILIES:
-                points = [
-                    (own[family]["structures"], factor * mean_errors(own[family]["pairs"][name])[1])
-                    for own in result["curves"].values()
-                    if family in own
-                ]
-                if points:
-                    counts, errors = zip(*sorted(points), strict=True)
-                    ax.loglog(counts, errors, MARKERS[family] + "-", color=COLOURS[family], markersize=4, label=family)
-            counts = sorted({e["structures"] for own in result["curves"].values() for e in own.values()})
-            ax.set_xticks(counts, [str(n) for n in counts])
-            ax.minorticks_off()
-            ax.set(xlabel="training structures", ylabel=f"RMSE of {name} ({unit})", title=MATERIALS[key].name)
-            ax.yaxis.set_major_formatter("{x:g}")
-            low, high = ax.get_ylim()
-            ticks = [m * 10.0**k for k in range(-1, 5) for m in (1, 1.5, 2, 3, 5, 7) if low <= m * 10.0**k <= high]
-            ax.set_yticks(ticks)
-        row[0].legend()
+def learning_curves(key: str, result):
+    """Draw the root mean square error on the test structures against the number of training structures."""
+    figure, axes = _panels(len(QUANTITIES), 2.4)
+    for ax, (name, (unit, factor)) in zip(axes, QUANTITIES.items(), strict=True):
+        for family in FAMILIES:
+            points = [
+                (own[family]["structures"], factor * mean_errors(own[family]["pairs"][name])[1])
+                for own in result["curves"].values()
+                if family in own
+            ]
+            if points:
+                counts, errors = zip(*sorted(points), strict=True)
+                ax.loglog(counts, errors, MARKERS[family] + "-", color=COLOURS[family], markersize=4, label=family)
+        counts = sorted({e["structures"] for own in result["curves"].values() for e in own.values()})
+        ax.set_xticks(counts, [str(n) for n in counts])
+        ax.minorticks_off()
+        ax.set(xlabel="training structures", ylabel=f"RMSE of {name} ({unit})", title=MATERIALS[key].name)
+        ax.yaxis.set_major_formatter("{x:g}")
+        low, high = ax.get_ylim()
+        ticks = [m * 10.0**k for k in range(-1, 5) for m in (1, 1.5, 2, 3, 5, 7) if low <= m * 10.0**k <= high]
+        ax.set_yticks(ticks)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(FAMILIES))
     return figure
 
 
-def raman(results):
-    """Draw the Raman spectra with that of DFPT, relative to its maximum."""
-    figure, axes = pyplot.subplots(1, len(results), figsize=(3.9 * len(results), 2.8), squeeze=False)
-    for ax, (key, result) in zip(axes[0], results.items(), strict=True):
-        material, dft = MATERIALS[key], result["DFT"]
-        w = np.linspace(material.to - 80, dft["LO"] + 80, 2000)
-        height = raman_spectrum(material, dft, WIDTHS[key], w).max()
-        ax.plot(w, raman_spectrum(material, dft, WIDTHS[key], w) / height, color="k", linewidth=2, label="DFPT")
-        for (family, own), dashes in zip(result["curves"].get(1.0, {}).items(), ("--", "-.", ":"), strict=False):
-            spectrum = raman_spectrum(material, own["equilibrium"], WIDTHS[key], w) / height
-            ax.plot(w, spectrum, dashes, color=COLOURS[family], label=family)
-        ax.set(xlabel="wavenumber (cm⁻¹)", ylabel="Raman intensity", title=f"{material.name}, 532 nm, 300 K")
-        ax.legend()
+def raman(key: str, result):
+    """Draw the Raman spectrum with that of DFPT, relative to its maximum."""
+    figure, ax = pyplot.subplots(figsize=(3.9, 2.8))
+    material, dft = MATERIALS[key], result["DFT"]
+    w = np.linspace(material.to - 80, dft["LO"] + 80, 2000)
+    height = raman_spectrum(material, dft, WIDTHS[key], w).max()
+    ax.plot(w, raman_spectrum(material, dft, WIDTHS[key], w) / height, color="k", linewidth=2, label="DFPT")
+    for (family, own), dashes in zip(result["curves"].get(1.0, {}).items(), ("--", "-.", ":"), strict=False):
+        spectrum = raman_spectrum(material, own["equilibrium"], WIDTHS[key], w) / height
+        ax.plot(w, spectrum, dashes, color=COLOURS[family], label=family)
+    ax.set(xlabel="wavenumber (cm⁻¹)", ylabel="Raman intensity", title=f"{material.name}, 532 nm, 300 K")
+    ax.legend()
     return figure

@@ -2,7 +2,8 @@
 
 python examples/radnet/summary.py study
 
-Writes summary.md (all tables), summary.json (their numbers), parity.png, learning.png and raman.png into the folder.
+Writes summary.md (all tables), summary.json (their numbers) and, for each material, parity_*.png, learning_*.png and
+raman_*.png into the folder.
 """
 
 from __future__ import annotations
@@ -172,12 +173,14 @@ def main() -> None:
         temporary.write_text(text)
     with atomic_output(folder / "summary.json", force=True) as temporary:
         temporary.write_text(json.dumps(results, indent=1, default=_as_errors))
+    drawings = {"parity": figures.parity, "learning": figures.learning_curves, "raman": figures.raman}
     with styled():
-        for draw in (figures.parity, figures.learning_curves, figures.raman):
-            name = {"learning_curves": "learning"}.get(draw.__name__, draw.__name__)
-            with atomic_output(folder / f"{name}.png", force=True) as temporary:
-                draw(results).savefig(temporary, dpi=150)
-            print(f"figure: {folder / name}.png")
+        for key, result in results.items():
+            for name, draw in drawings.items():
+                path = folder / f"{name}_{key}.png"
+                with atomic_output(path, force=True) as temporary:
+                    draw(key, result).savefig(temporary, dpi=150)
+                print(f"figure: {path}")
 
 
 def _as_errors(pair) -> dict[str, float]:

@@ -11,7 +11,7 @@ import ase.db
 import numpy as np
 import pytest
 from ase.build import bulk
-from ase.calculators.calculator import CalculatorSetupError
+from ase.calculators.calculator import CalculatorSetupError, PropertyNotImplementedError
 from ase.io import read, write
 from ase.outputs import all_outputs
 
@@ -165,6 +165,14 @@ def test_words(files):
         calc.calculate([zincblende()])
     with pytest.raises(FileNotFoundError):
         TNEPCalculator(energy="missing.pt")
+    atoms = zincblende()
+    atoms.calc = TNEPCalculator(dipole=files["dipole"])
+    with pytest.raises(
+        PropertyNotImplementedError, match="gives 'energy': give energy= or enthalpy= to TNEPCalculator"
+    ):
+        atoms.get_potential_energy()
+    with pytest.raises(PropertyNotImplementedError, match="gives 'magmoms'$"):
+        atoms.get_magnetic_moments()
 
 
 def test_an_enthalpy_in_both_precisions(tmp_path):

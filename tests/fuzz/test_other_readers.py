@@ -163,6 +163,32 @@ def test_a_library_that_hangs_or_crashes_is_an_error(tmp_path, monkeypatch):
         read_timeseries(path)
 
 
+@pytest.mark.parametrize("name", ["fc2.hdf5", "fc3.hdf5"])
+def test_force_constants_of_phono3py_are_tried_first(name, tmp_path, monkeypatch):
+    from tnep_calc.phonons.anharmonic.force_constants import read_force_constants
+
+    for file in ("phono3py.yaml", "fc2.hdf5", "fc3.hdf5"):
+        (tmp_path / file).write_bytes(phono3py_file(tmp_path))
+    folder = tmp_path / "kappa.hdf5"
+    for damaged, words in (
+        (folder.read_bytes()[:400], "damaged, or not a file of HDF5"),
+        (huge_file(tmp_path), "more than a file of"),
+    ):
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(DataFileError, match=f"{name}: .*{words}"), time_limit():
+            read_force_constants(tmp_path)
+    monkeypatch.setattr(trial, "SECONDS", 0.3)
+    monkeypatch.setattr(h5py, "File", loops)
+    with pytest.raises(DataFileError, match=r"fc2.hdf5: damaged: the HDF5 library did not come to an end in 0.3 s"):
+        read_force_constants(tmp_path)
+
+
+def huge_file(folder):
+    with h5py.File(folder / "huge.hdf5", "w") as file:
+        file.create_dataset("fc3", shape=(10**9, 3), dtype="f8", chunks=(1000, 3))
+    return (folder / "huge.hdf5").read_bytes()
+
+
 def test_a_trial_leaves_no_child_behind(tmp_path):
     assert trial.outcome(lambda: None, 5) is None
     assert trial.outcome(lambda: 1 / 0, 5) is None  # an exception is for the parent to meet again

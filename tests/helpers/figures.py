@@ -16,6 +16,7 @@ def faults_of_texts(figure) -> list[str]:
     renderer = figure.canvas.get_renderer()
     width, height = figure.canvas.get_width_height()
     boxes = [(text, _box(text, renderer)) for text in _texts(figure)]
+    boxes += [(Text(0, 0, "a line of the legend"), _thick(line, renderer)) for line in _lines(figure)]
     found = []
     for k, (text, box) in enumerate(boxes):
         if box.x0 < -1 or box.y0 < -1 or box.x1 > width + 1 or box.y1 > height + 1:
@@ -34,6 +35,18 @@ def _box(text, renderer):
     content = text.get_text()
     empty = len(content) - len(content.lstrip("\n"))
     return Bbox.from_extents(box.x0, box.y0, box.x1, box.y1 - empty / (1 + content.count("\n")) * box.height)
+
+
+def _thick(line, renderer):
+    """Return the box of a line, two pixels higher to both sides."""
+    box = line.get_window_extent(renderer)
+    return Bbox.from_extents(box.x0, box.y0 - 2, box.x1, box.y1 + 2)
+
+
+def _lines(figure):
+    """Return the lines in the legends of axes."""
+    legends = [ax.get_legend() for ax in figure.axes if ax.axison and ax.get_legend()]
+    return [line for legend in legends for line in legend.get_lines()]
 
 
 def _texts(figure):

@@ -62,3 +62,26 @@ def test_best_family(example):
     names = list(summary.QUANTITIES)
     lines = summary.best_table(study.MATERIALS["bn"], {"curves": {0.25: {"radnet": own(0.3), "TNEP": own(0.1)}}})
     assert lines[2] == f"| 7 | {' | '.join(['**TNEP** 1, radnet 3'] * 3)} |"
+
+
+def test_figures(example):
+    """Every family has its own line in each figure, whose points are the errors of the models."""
+    figures, measures = example("figures"), example("measures")
+    rng = np.random.default_rng(0)
+    dft = measures.reference(figures.MATERIALS["bn"])
+    curves = {}
+    for share, count in ((0.5, 4), (1.0, 8)):
+        pairs = {
+            name: np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0 + 1 / count], [0.0, 0, 0]]) for name in measures.QUANTITIES
+        }
+        own = {"structures": count, "pairs": pairs, "equilibrium": {"raman": rng.normal(), "LO": dft["LO"]}}
+        curves[share] = dict.fromkeys(figures.FAMILIES, own)
+    result = {"DFT": dft, "curves": curves}
+    learning = figures.learning_curves("bn", result)
+    for ax, (_, factor) in zip(learning.axes, measures.QUANTITIES.values(), strict=True):
+        assert [line.get_label() for line in ax.lines] == list(figures.FAMILIES)
+        expected = factor / np.sqrt(3) / np.array([4, 8])
+        np.testing.assert_allclose(ax.lines[0].get_data(), [[4, 8], expected])
+    assert len(figures.parity("bn", result).axes) == 3
+    assert len(figures.raman("bn", result).axes[0].lines) == 1 + len(figures.FAMILIES)
+    figures.pyplot.close("all")

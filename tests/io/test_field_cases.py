@@ -141,6 +141,36 @@ def test_units_in_the_header(tmp_path):
         read_dataset(tmp_path / "a.extxyz")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("stress-unit", "GPa", "stress-unit is 'GPa'"),
+        ("polarizability_unit", "bohr^3", "tnep data --unit polarizability=UNIT"),
+        ("bec_units", "a.u.", "bec_units is 'a.u.'"),
+        ("lattice_unit", "bohr", "lattice_unit is 'bohr'"),
+        ("REF_energy_unit", "hartree", "ref_energy_unit is 'hartree'"),
+        ("efield_unit", "a.u.", "efield_unit is 'a.u.'"),
+        ("units", "real", "units=real is not eV and Å"),
+        ("stress_unit", "eV/Angstrom^3", None),
+        ("units", "metal", None),
+        ("mass_unit", "kg", None),
+    ],
+)
+def test_units_of_every_quantity_in_the_header(key, value, words, tmp_path):
+    (tmp_path / "a.xyz").write_text(f"1\nenergy=-1.5 {key}={value}\nH 0 0 0\n")
+    if words is None:
+        assert read_dataset(tmp_path / "a.xyz")[0].energy == -1.5
+        return
+    with pytest.raises(DataFileError, match=f"a.xyz, line 2: .*{words}"):
+        read_dataset(tmp_path / "a.xyz")
+
+
+@pytest.mark.parametrize("key", ["unit_energy", "energy_units"])
+def test_units_that_are_converted(key, tmp_path):
+    (tmp_path / "a.xyz").write_text(f"1\nenergy=-0.5 {key}=hartree\nH 0 0 0\n")
+    assert read_dataset(tmp_path / "a.xyz")[0].energy == pytest.approx(-13.605693)
+
+
 @pytest.mark.parametrize("name", ["pbc-lower.extxyz", "properties-lower.extxyz"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_letter_case_and_byte_order_marks(tmp_path, name, mark):

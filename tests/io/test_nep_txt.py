@@ -100,3 +100,14 @@ def test_bad_arguments(tmp_path):
     with pytest.raises(InputError, match="non-finite"):
         write_nep(tmp_path / "nep.txt", p)
     assert not list(tmp_path.iterdir())
+
+
+def test_files_that_end_inside_the_last_number(tmp_path):
+    """However many characters are missing; a file without its last newline only is whole."""
+    path, text = tmp_path / "nep.txt", format_nep(random_nep("potential")).rstrip()
+    path.write_text(text)
+    read_nep(path)
+    for missing in range(1, len(text.split()[-1])):
+        path.write_text(text[:-missing])
+        with pytest.raises(ModelFileError, match="truncated"):
+            read_nep(path)

@@ -139,6 +139,16 @@ def test_tables_of_lammps_with_other_columns_in_one_file(tmp_path):
     assert len(collect_series([path], timestep=0.5, cell=CELL)[0].dipole.values) == 40
 
 
+def test_rounding_is_judged_by_columns_that_vary(tmp_path):
+    """The standard deviation of a constant column is not zero but about 1e-17."""
+    head = "# Time-averaged data for fix d\n# TimeStep c_dip[1] c_dip[2] c_dip[3]\n"
+    path = tmp_path / "d.dat"
+    for small, told in ((0, False), (1e-4, True)):
+        path.write_text(head + "".join(f"{k} 0.1 {k % 7}.5 {-30.3 + small * (k % 2):.6g}\n" for k in range(400)))
+        notes = collect_series([path], timestep=0.5, cell=CELL)[1]
+        assert any("rounding noise" in note for note in notes) == told
+
+
 def test_property_files_of_ipi_with_other_columns_in_one_file(tmp_path):
     head = "# column   1     --> time{{femtosecond}} : x\n# cols.    {}-{} --> dipole{{debye}} : x\n"
     rows = "".join(f"{k}.0 0.1 {k}.5 -0.3 0.2\n" for k in range(5))

@@ -77,6 +77,18 @@ def test_enthalpy_pair_equals_calculator(folder, ranks):
     assert result.thermo["c_p[3]"] == pytest.approx(expected[2], abs=1e-11)  # the compute shares that evaluation
 
 
+def test_the_enthalpy_of_a_hybrid_style_responds(folder):
+    """It is the second one; the first is a potential."""
+    atoms = structure(folder)
+    body = "pair_style hybrid/overlay tnep tnep\npair_coeff * * tnep 1 u.pt Si O\npair_coeff * * tnep 2 e.pt Si O\n"
+    result = run(folder, script(body + "fix F all tnep/field 0.05 -0.08 0.11\n" + output("f_F")))
+    energies = []
+    for field in (FIELD, None):
+        atoms.calc = TNEPCalculator(enthalpy=str(folder / "e.pt"), efield=field)
+        energies.append(atoms.get_potential_energy())
+    assert result.thermo["f_F"] == pytest.approx(energies[0] - energies[1], abs=1e-10)
+
+
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_separate_models_equal_calculator(folder, ranks):
     atoms = structure(folder)
@@ -353,6 +365,11 @@ CASES = {
         NULL3.replace("e.pt", "u.pt") + "fix F all tnep/field displacement 0 0 0 dipole mu.pt Si O O polarizability "
         "negative.pt Si O O\nrun 0\n",
         ["is not positive on step 0"],
+    ),
+    "two enthalpies": (
+        "pair_style hybrid/overlay tnep tnep\npair_coeff * * tnep 1 e.pt Si O O\npair_coeff * * tnep 2 e.pt Si O O\n"
+        "fix F all tnep/field 0 0 1\nrun 0\n",
+        ["the pair style has 2 enthalpy models"],
     ),
     "alpha alone": (ZERO + "fix F seen tnep/field 0 0 1 polarizability alpha.pt Si O NULL\n", ["needs a dipole model"]),
     "both": (NULL3 + "fix F seen tnep/field 0 0 1 dipole mu.pt Si O NULL\nrun 0\n", ["leave out 'dipole'"]),

@@ -9,7 +9,7 @@ from matplotlib import pyplot
 
 from helpers.figures import faults_of_texts
 from tnep_calc.phonons.bands import Bands
-from tnep_calc.plotting.comparison import LAYOUTS, plot_spectra
+from tnep_calc.plotting.comparison import LAYOUTS, names_with_conditions, plot_spectra
 from tnep_calc.plotting.data import plot_histograms
 from tnep_calc.plotting.dielectric import plot_dielectric
 from tnep_calc.plotting.instruments import plot_instrument
@@ -123,7 +123,7 @@ FIGURES = {
     "sticks": sticks,
 } | {
     layout: lambda layout=layout: plot_spectra(
-        [spectrum("infrared", "absorption")] * 3, ["absorption"] * 3, LONG, layout
+        [spectrum("infrared", "absorption", height=3e5)] * 3, ["absorption"] * 3, LONG, layout
     )
     for layout in LAYOUTS
 }
@@ -145,6 +145,22 @@ def test_the_check_finds_faults():
     ax.text(0.9, 0.2, 30 * "long ")
     assert len(faults_of_texts(figure)) == 2
     pyplot.close(figure)
+
+
+def test_spectra_of_a_series_share_a_scale_and_name_what_differs():
+    """Directions and temperatures that differ are in the labels, what is common is in the title."""
+    ends = ([1, 0, 0], [0, 0, 1])
+    series = [spectrum("infrared", "absorption", height=h, direction=d) for h, d in zip((1.0, 0.2), ends, strict=True)]
+    names = names_with_conditions(series, ["a", "b"])
+    assert names == ["a, field along [1 0 0]", "b, field along [0 0 1]"]
+    hot = spectrum("infrared", "absorption", direction=ends[0], temperature_K=500.0)
+    assert names_with_conditions([series[0], hot], ["a", "b"]) == ["a, 300 K", "b, 500 K"]
+    assert names_with_conditions(series[:1], ["a"]) == ["a"]
+    for layout in LAYOUTS:
+        figure = plot_spectra(series, ["absorption"] * 2, names, layout)
+        assert "300 K" in figure.axes[0].get_title("left") and "[1 0 0]" not in figure.axes[0].get_title("left")
+        assert len({ax.get_ylim() for ax in figure.axes}) == 1
+    pyplot.close("all")
 
 
 def test_a_legend_is_above_the_power_of_ten():

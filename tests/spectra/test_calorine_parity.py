@@ -129,6 +129,8 @@ def test_kramers_kronig_differs_by_the_rule_of_integration():
     w = np.arange(2.0, 3000.0, 2.0)
     exact = 5.0e5 / (700.0**2 - w**2 - 15j * w)
     tools = pytest.importorskip("calorine.tools.kramers_kronig")
+    if not hasattr(np, "trapezoid"):
+        pytest.skip("this function of calorine needs NumPy 2")
     frame = pandas.DataFrame({"angular_frequency": w * INV_CM_TO_RAD_PER_FS * 1e3, "epsilon_imag": exact.imag})
     theirs = tools.apply_kramers_kronig(frame)["epsilon_real"].to_numpy()
     ours = kramers_kronig(w, exact.imag)

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from ..errors import MissingFileError, ModelFileError
-from ..io.files import atomic_output
+from ..errors import DataFileError, MissingFileError, ModelFileError
+from ..io.files import atomic_output, check_members, regular_size
 from .code import check_code
 from .metadata import METADATA_FILE, Metadata
 
@@ -83,10 +83,13 @@ def is_artifact(path) -> bool:
         If the file is missing or cannot be read.
     """
     try:
+        regular_size(path)
         with open(path, "rb") as file:
             return file.read(2) == b"PK"
-    except FileNotFoundError as error:
-        raise MissingFileError(f"{path}: cannot be read: there is no such file") from error
+    except DataFileError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise MissingFileError(f"{path}: cannot be read: there is no such file") from error
+        raise ModelFileError(str(error)) from error
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from error
 
@@ -103,6 +106,7 @@ def read_metadata(path) -> Metadata:
     if not is_artifact(path):
         raise ModelFileError(f"{path}: not an artifact (expected a TorchScript archive written by 'tnep export')")
     try:
+        check_members(path)
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
             names = [n for n in archive.namelist() if n.endswith(f"extra/{METADATA_FILE}")]

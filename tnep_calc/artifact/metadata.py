@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from .. import __version__
 from ..errors import InputError, ModelFileError
+from ..io.files import parse_json
 from .training_range import is_range
 
 FORMAT = 1
@@ -90,7 +90,7 @@ class Metadata:
             If the text is not valid JSON, has a newer format, or lacks an entry or has one of the wrong type.
         """
         try:
-            data = json.loads(text)
+            data = parse_json(text)
             version = int(data["format"])
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ModelFileError(f"{path}: its {METADATA_FILE} cannot be read ({error})") from error

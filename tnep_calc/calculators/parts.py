@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import DataFileError, InputError
-from ..io.files import atomic_output
+from ..io.files import atomic_output, read_arrays
 from ..io.state import check_state
 from ..parallel import Communicator, in_agreement
 
@@ -63,11 +63,7 @@ class _Parts:
     def load(self, part: int) -> dict[str, np.ndarray]:
         if self.folder is None:
             return self.known[part]
-        try:
-            with np.load(self.name(part)) as file:
-                return dict(file)
-        except (OSError, ValueError) as error:
-            raise DataFileError(f"{self.name(part)} is damaged ({error}): delete it and resume") from error
+        return read_arrays(self.name(part))
 
 
 def measure_frames(

@@ -265,9 +265,14 @@ class TNEPCalculator(Calculator):
         Raises
         ------
         PropertyNotImplementedError
-            If no model gives the property, or it does not exist for these atoms.
+            If no model gives the property, or it does not exist for these atoms. The message names the keyword of the
+            model that is missing.
         """
-        if name in _KNOWN_TO_ASE or name not in self.implemented_properties:
+        if name not in self.implemented_properties:
+            given = [f"{role}=" for role, known in ROLES.items() if name in known.properties]
+            hint = f": give {' or '.join(given)} to TNEPCalculator" if given else ""
+            raise PropertyNotImplementedError(f"no model of this calculator gives '{name}'{hint}")
+        if name in _KNOWN_TO_ASE:
             return super().get_property(name, atoms, allow_calculation)
         changes = [] if atoms is None else self.check_state(atoms)
         if changes:

@@ -100,14 +100,13 @@ def _load(path, device, dtype):
 
 def _structure(args, species, count):
     """Return a structure of about `count` atoms: ``--structure`` repeated, or random species near a lattice."""
-    from typing import cast
-
     import numpy as np
     from ase import Atoms
-    from ase.io import read
+
+    from ..io.structures.single import read_structure
 
     if args.structure:
-        atoms = cast(Atoms, read(args.structure))
+        atoms = read_structure(args.structure)
         unknown = sorted(set(atoms.get_chemical_symbols()) - set(species))
         if unknown:
             raise InputError(

@@ -28,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--column", metavar="NAME", help="column to draw (default: the first that all of the spectra have)"
     )
     parser.add_argument(
-        "--labels", nargs="+", metavar="TEXT", help="names of the spectra in the figure (default: their file names)"
+        "--labels",
+        nargs="+",
+        metavar="TEXT",
+        help="names of the spectra in the figure (default: file names, with directions, temperatures, ... that differ)",
     )
     parser.add_argument(
         "--layout", choices=LAYOUTS, default="overlay", help="layout of the figure (default: %(default)s)"
@@ -54,6 +57,7 @@ def run(args: argparse.Namespace) -> None:
     from ..io.files import check_output
     from ..io.series.reference import read_reference
     from ..io.series.spectrum_store import load_spectrum
+    from ..plotting.comparison import names_with_conditions
     from ..plotting.interactive import check_html_name
     from ..plotting.style import check_figure_name
     from ..spectra.comparison import compare
@@ -90,6 +94,7 @@ def run(args: argparse.Namespace) -> None:
             for own, other in found[-1].pairs:
                 print(f"  {own:9.2f} cm^-1   reference {other:9.2f}   difference {own - other:+.2f}")
     first = found[0] if found else None
+    shown = args.labels or names_with_conditions(spectra, labels)
     name = Path(args.reference).name if args.reference else ""
     if args.plot:
         import matplotlib
@@ -101,12 +106,12 @@ def run(args: argparse.Namespace) -> None:
         if first is not None and len(spectra) == 1:
             figure = plot_comparison(spectra[0], column, first, name)
         else:
-            figure = plot_spectra(spectra, [column] * len(spectra), labels, args.layout, first, name)
+            figure = plot_spectra(spectra, [column] * len(spectra), shown, args.layout, first, name)
         save_figure(figure, args.plot, args.force)
     if args.html:
         from ..plotting.interactive import save_interactive
 
-        save_interactive(args.html, spectra, [[column]] * len(spectra), labels, first, name, args.force)
+        save_interactive(args.html, spectra, [[column]] * len(spectra), shown, first, name, args.force)
     written = " and ".join(filter(None, (args.plot, args.html)))
     if written:
         print(f"wrote {written}")

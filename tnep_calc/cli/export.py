@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,12 +60,12 @@ def add_arguments(parser):
 
 def run(args):
     """Export, and print what the artifact predicts."""
-    from ..artifact import export_artifact
+    from ..artifact import export_artifact, is_artifact
     from ..artifact.enthalpy import export_mean
     from ..io.gpumd.nep_txt import read_nep
 
     check_output(args.artifact, args.force, inputs=[*args.source, *(args.data or [])])
-    if len(args.source) == 1 and zipfile.is_zipfile(args.source[0]):
+    if len(args.source) == 1 and is_artifact(args.source[0]):
         metadata = _change(args)
     elif len(args.source) == 1:
         parameters = read_nep(args.source[0], args.model_type)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import DataFileError, InputError
 
 EPILOG = """\
 DATA has displaced supercells with forces and energies. It is one of
@@ -205,10 +205,8 @@ def _lead(args, executor) -> None:
 
 def _source(args, potential):
     """Return the structure with its data as a phono3py object, and the data for training (None if there are none)."""
-    import ase.io
-
-    from ..errors import DataFileError
     from ..io.phonopy_files import is_phonopy_yaml
+    from ..io.structures.single import read_structure
     from ..io.supercells import bare_structure, read_supercells, set_nac, training_data
     from ..phonons.anharmonic.force_constants import with_fc2_supercell
 
@@ -219,11 +217,7 @@ def _source(args, potential):
                 f"{args.data} is not a phono3py file: give --reference and --supercell for displaced structures, or "
                 "--supercell and a model (--potential FILE) for a unit cell"
             )
-        try:
-            atoms: Any = ase.io.read(args.data)
-        except Exception as error:
-            raise DataFileError(f"{args.data} cannot be read as a structure ({error})") from error
-        source = bare_structure(atoms, args.supercell, args.symprec, fc2)
+        source = bare_structure(read_structure(args.data), args.supercell, args.symprec, fc2)
         if args.born is not None:
             set_nac(source, args.born)
         return source, None
@@ -298,7 +292,7 @@ def _claim(args, potential) -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     record = args.output / "run.json"
     if record.exists():
-        theirs = json.loads(record.read_text())
+        theirs = _settings_of(record, args.restart)
         if theirs == ours:
             return
         if not args.restart:
@@ -312,6 +306,18 @@ def _claim(args, potential) -> None:
         raise InputError(f"{args.output} has force constants already: give another folder, or --restart")
     with atomic_output(record, force=True) as temporary:
         temporary.write_text(json.dumps(ours, indent=1))
+
+
+def _settings_of(record, restart):
+    """Return the settings of a previous run; with --restart an empty table if its file is damaged."""
+    from ..io.files import read_json
+
+    try:
+        return dict(read_json(record, "the settings of a previous run; --restart starts from scratch"))
+    except (DataFileError, TypeError, ValueError):
+        if not restart:
+            raise
+        return {}
 
 
 def _discard(folder: Path) -> None:

@@ -79,14 +79,15 @@ def _train_polymlp(data, train, test, folder, parameters):
 @contextlib.contextmanager
 def _fitted_once(path, record, parameters, train, test):
     """Yield whether the potential has to be fitted, and record afterwards from what it was fitted."""
-    from ..io.files import atomic_output, sha256
+    from ..io.files import atomic_output, read_json, sha256
 
     content = {
         "parameters": {name: list(v) if isinstance(v, tuple) else v for name, v in parameters.items()},
         "train": [int(k) for k in train],
         "test": [int(k) for k in test],
     }
-    if path.exists() and record.exists() and json.loads(record.read_text()) == content | {"sha256": sha256(path)}:
+    known = read_json(record, "the settings of a previous fit; delete it") if record.exists() else None
+    if path.exists() and known == content | {"sha256": sha256(path)}:
         print(f"using {path} of the previous run")
         yield False
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import InputError
 from ..io.files import atomic_output, check_output
 
 _EPILOG = """
@@ -54,15 +53,11 @@ def run(args):
     if args.output:
         check_output(args.output, args.force)
     if args.structure:
-        from ase.io import iread
-
         from ..artifact import read_metadata
+        from ..io.structures.single import read_structure
 
         check_output(args.data, args.force, [args.structure])
-        try:
-            atoms = next(iter(iread(args.structure, index=-1)))
-        except Exception as error:  # ASE's readers raise exceptions of many types
-            raise InputError(f"{args.structure}: ASE cannot read it ({error})") from error
+        atoms = read_structure(args.structure)
         write_structure(args.data, atoms.repeat(tuple(args.repeat)), read_metadata(args.model).species, args.force)
     if args.output is None:
         print(text, end="")

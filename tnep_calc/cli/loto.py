@@ -15,7 +15,6 @@ from .phonon_options import (
     calculator_of,
     check_files,
     is_finished,
-    read_structure,
     settings_of,
 )
 
@@ -75,6 +74,7 @@ def phonopy_object(args: argparse.Namespace, comm=None):
             set_nac(phonon, charges, dielectric, method=args.nac)
         return phonon
     calculator, provenance = calculator_of(args)
+    from ..io.structures.single import read_structure
     from ..phonons.workflow import run_phonons
 
     atoms = read_structure(args.structure)

@@ -134,24 +134,6 @@ def settings_of(args: argparse.Namespace, raman: bool):
     )
 
 
-def read_structure(path: Path):
-    """Return the last structure of a file, in any format of ASE.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or ASE cannot read it.
-    """
-    from ase.io import read
-
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        return read(path)
-    except Exception as error:  # ASE raises exceptions of many types
-        raise InputError(f"{path}: ASE cannot read a structure from it ({error})") from error
-
-
 def born_source(args: argparse.Namespace):
     """Return a function that reads the file of ``--born`` for a phonopy object, or None without that option."""
     if args.born is None:

@@ -16,7 +16,6 @@ from .phonon_options import (
     finished_phonons,
     is_finished,
     raman_source,
-    read_structure,
     settings_of,
 )
 from .porto_options import add_porto_argument
@@ -106,6 +105,8 @@ def run(args: argparse.Namespace) -> None:
             write_results(args, finished_phonons(args))
         return
     calculator, provenance = calculator_of(args)
+    from ..io.structures.single import read_structure
+
     atoms = read_structure(args.structure)
     if not atoms.pbc.any():
         from .phonon_molecule import check_options, run_molecule

@@ -18,15 +18,12 @@ def lengths(sampled) -> dict:
 
 def cell_of(path):
     """Return the lattice vectors of a structure file, shape (3, 3), in Å; DataFileError if it has none."""
-    import ase.io
     import numpy as np
 
     from ..errors import DataFileError
+    from ..io.structures.single import read_structure
 
-    try:
-        atoms = ase.io.read(path, format="lammps-data" if str(path).endswith(".data") else None)
-    except Exception as error:
-        raise DataFileError(f"{path} cannot be read as a structure ({error})") from error
-    if isinstance(atoms, list) or atoms.cell.rank < 3:
+    atoms = read_structure(path)
+    if atoms.cell.rank < 3:
         raise DataFileError(f"{path} has no three-dimensional cell")
     return np.array(atoms.cell)

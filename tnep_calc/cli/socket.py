@@ -38,23 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Connect, and compute until the server ends."""
-    from typing import cast
-
-    from ase import Atoms
-    from ase.io import read
-
     from ..calculators.tnep import TNEPCalculator
-    from ..errors import DataFileError
     from ..families import ROLES
     from ..interfaces.ipi import QUANTITIES, ResponseClient
+    from ..io.structures.single import read_structure
 
     models = {role: getattr(args, role) for role in ROLES if getattr(args, role) is not None}
     if not {"energy", "enthalpy"} & set(models):
         raise InputError("forces need a model: give --energy or --enthalpy")
-    try:
-        atoms = cast(Atoms, read(args.structure))
-    except Exception as error:  # ASE raises exceptions of many types
-        raise DataFileError(f"{args.structure} cannot be read as a structure ({error})") from error
+    atoms = read_structure(args.structure)
     atoms.calc = TNEPCalculator(**models, dipole_unit=args.dipole_unit, susceptibility_unit=args.susceptibility_unit)
     known = atoms.calc.implemented_properties
     names = [name for name, needed in QUANTITIES.items() if needed in known and (name != "BEC" or args.born_charges)]

@@ -6,6 +6,7 @@ import bz2
 import glob
 import gzip
 import hashlib
+import json
 import lzma
 import os
 import re
@@ -20,12 +21,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from ..errors import DataFileError, InputError, TnepError
 
 EXPANSION = 300
 """Largest allowed ratio of decompressed to compressed size (for text, 5 to 50 are usual)."""
 SMALL = 1 << 26
 """Decompressed size in bytes that is always allowed."""
+DEEPEST = 200
+"""Largest number of brackets inside each other in a file."""
+_OPENING, _CLOSING = np.frombuffer(b"[{", dtype=np.uint8), np.frombuffer(b"]}", dtype=np.uint8)
 _MEMORY_SHARE = 0.5  # largest file that is read as a whole, relative to the free memory
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open}
@@ -117,22 +123,32 @@ def check_readable(path) -> Path:
     DataFileError
         If the file is missing, is a folder, pipe, socket or device, or is larger than half of the free memory.
     """
-    path = Path(path)
+    path, free = Path(path), _free_memory()
+    if (size := regular_size(path)) > _MEMORY_SHARE * free:
+        raise DataFileError(
+            f"{path}: has {size / 1e9:.1f} GB, more than half of the free memory ({free / 1e9:.1f} GB): "
+            "split it, or use a larger machine"
+        )
+    return path
+
+
+def regular_size(path) -> int:
+    """Return the size in bytes of a regular file.
+
+    Raises
+    ------
+    DataFileError
+        If the file is missing, or is a folder, pipe, socket or device.
+    """
     try:
-        status = path.stat()
+        status = Path(path).stat()
     except OSError as error:
         words = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
         raise DataFileError(f"{path}: {words}") from error
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
         raise DataFileError(f"{path}: is {kind}, expected a regular file")
-    free = _free_memory()
-    if status.st_size > _MEMORY_SHARE * free:
-        raise DataFileError(
-            f"{path}: has {status.st_size / 1e9:.1f} GB, more than half of the free memory ({free / 1e9:.1f} GB): "
-            "split it, or use a larger machine"
-        )
-    return path
+    return status.st_size
 
 
 def _free_memory():
@@ -177,6 +193,13 @@ def check_expansion(path) -> None:
                 raise DataFileError(f"{path}: unpacks to more than {EXPANSION} times its size, so it is not read")
 
 
+def check_members(path) -> None:
+    """Raise ``DataFileError`` if a file is not a zip archive, or unpacks to more than :func:`most_bytes`."""
+    with reading(path, "a zip archive"), zipfile.ZipFile(check_readable(path)) as archive:
+        if sum(member.file_size for member in archive.infolist()) > most_bytes(path):
+            raise DataFileError(f"{path}: unpacks to more than {EXPANSION} times its size, so it is not read")
+
+
 def read_bytes(path) -> bytes:
     """Return the content of a file, decompressed if its name ends in ``.gz``, ``.bz2`` or ``.xz``.
 
@@ -210,6 +233,69 @@ def text_of(path, data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataFileError(f"{path}: is not a text file ({error})") from error
+
+
+def check_nesting(text: str) -> None:
+    """Raise ``ValueError`` for brackets that are nested more deeply than ``DEEPEST``.
+
+    Parsers call themselves for each level.  Where a library has raised Python's limit of recursion, deep nesting would
+    overflow the stack and end the process.
+    """
+    codes = np.frombuffer(text.encode(errors="replace"), dtype=np.uint8)
+    steps = (np.isin(codes, _OPENING).astype(np.int8) - np.isin(codes, _CLOSING)).cumsum(dtype=np.int64)
+    if steps.size and steps.max() > DEEPEST:
+        raise ValueError(f"brackets are nested more than {DEEPEST} times")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the content of JSON from a file.
+
+    Raises
+    ------
+    ValueError
+        If the text is not JSON, or is nested too deeply (:func:`check_nesting`).
+    """
+    text = text.decode() if isinstance(text, bytes) else text
+    check_nesting(text)
+    return json.loads(text)
+
+
+def read_json(path, what: str) -> Any:
+    """Return the content of a JSON file.
+
+    Parameters
+    ----------
+    path : path
+    what : str
+        Expected content, for the message.
+
+    Raises
+    ------
+    DataFileError
+        If the file cannot be read, or is not JSON.
+    """
+    with reading(path, what):
+        return parse_json(read_text(path))
+
+
+def read_arrays(path, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Return the arrays of a file of ``numpy.savez`` that this package has written to resume.
+
+    Parameters
+    ----------
+    path : path
+    names : iterable of str, optional
+        Arrays that it must have; only these are read. Default: all.
+
+    Raises
+    ------
+    DataFileError
+        If the file is damaged or lacks an array.
+    """
+    with reading(path, "arrays of a previous run; delete it to compute them again"):
+        check_members(path)
+        with np.load(path) as file:
+            return {name: file[name] for name in (file.files if names is None else names)}
 
 
 def check_output(path, force: bool = False, inputs: Iterable[str | os.PathLike] = ()) -> Path:
@@ -312,7 +398,8 @@ def _is_running(process: int) -> bool:
 
 
 def sha256(path) -> str:
-    """Return the SHA-256 of the bytes of a file (not decompressed), in hexadecimal."""
+    """Return the SHA-256 of a regular file (of its bytes, not decompressed), in hexadecimal; else DataFileError."""
+    regular_size(path)
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(1 << 20):

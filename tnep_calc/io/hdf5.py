@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataFileError
-from .files import EXPANSION, SMALL, atomic_output
+from .files import EXPANSION, SMALL, atomic_output, check_readable, reading
+from .trial import tried
 
 IN_MEMORY = 1 << 29
 """Size in bytes (512 MiB) up to which a file is made in memory and then written as a whole."""
@@ -80,6 +81,11 @@ def check_rows(data, path, size: int | None = None) -> Any:
     """
     if not hasattr(data, "dtype") or data.dtype.kind not in "fiu":
         raise DataFileError(f"{path}: '{data.name}' must be an array of numbers")
+    _check_size(data, path, size)
+    return data
+
+
+def _check_size(data, path, size=None):
     size = Path(path).stat().st_size if size is None else size
     declared = data.size * data.dtype.itemsize
     most = max(SMALL, EXPANSION * size if data.chunks else size)
@@ -87,9 +93,32 @@ def check_rows(data, path, size: int | None = None) -> Any:
         raise DataFileError(
             f"{path}: '{data.name}' declares {data.shape} numbers, more than a file of {size} bytes can contain"
         )
-    return data
 
 
 def read_dataset(data, path, size: int | None = None) -> np.ndarray:
     """Return the numbers of a dataset in memory, after :func:`check_rows`."""
     return np.asarray(check_rows(data, path, size)[()])
+
+
+def check_hdf5(path) -> None:
+    """Check a file that another library will read: all its datasets are read first, in a child process.
+
+    Raises
+    ------
+    DataFileError
+        If the file is missing or damaged, the HDF5 library hangs or crashes, or a dataset declares more values than the
+        file can contain.
+    """
+    import h5py
+
+    def read_one(_, item):
+        if isinstance(item, h5py.Dataset):
+            _check_size(item, path)
+            item[()]
+
+    def read():
+        with h5py.File(path, "r") as file:
+            file.visititems(read_one)
+
+    with reading(path, "a file of HDF5"):
+        tried(check_readable(path), "the HDF5 library", read)

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import DataFileError
 from ..units import COULOMB
 from .files import COMPRESSED, check_readable, read_text, reading
+from .hdf5 import check_hdf5
 
 if TYPE_CHECKING:
     from phono3py import Phono3py
@@ -167,6 +168,8 @@ def _files_beside(path: Path, phonon: Phonopy) -> dict[str, Path]:
         names = [name for name in FORCES_BESIDE if (path.parent / name).is_file()]
         if names:
             found[FORCES_BESIDE[names[0]]] = check_readable(path.parent / names[0])
+            if names[0].endswith(".hdf5"):
+                check_hdf5(path.parent / names[0])
     if phonon.nac_params is None and (path.parent / BORN).is_file():
         found["born_filename"] = check_readable(path.parent / BORN)
     return found

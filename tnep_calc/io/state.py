@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DataFileError, InputError
-from .files import atomic_output
+from .files import atomic_output, read_json
 
 STATE = "state.json"
 
@@ -36,8 +36,8 @@ def check_state(folder: Path, key: str, results: Sequence[str], restart: bool = 
     folder.mkdir(parents=True, exist_ok=True)
     if state.exists():
         try:
-            known = json.loads(state.read_text())["fingerprint"]
-        except (ValueError, KeyError) as error:
+            known = read_json(state, "the state of a folder")["fingerprint"]
+        except (DataFileError, KeyError, TypeError) as error:
             raise DataFileError(f"{state} cannot be read ({error}): use --restart or another folder") from error
         found = [path for pattern in results for path in folder.glob(pattern)]
         if found and known != key and not restart:

@@ -19,6 +19,7 @@ from .born import check_response
 from .files import check_readable, reading
 from .phonopy_files import check_units, is_phonopy, is_phonopy_yaml, load_phono3py, load_phonopy
 from .structures.read import read_structures
+from .structures.single import read_structure
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -234,12 +235,7 @@ def _add_outputs(found: Phono3py, path: Path, outputs) -> None:
 
 
 def _from_structures(paths, reference, supercell, symprec) -> Phono3py:
-    from ase.io import read
-
-    check_readable(reference)
-    with reading(reference, "a structure", caught=(Exception,)):
-        atoms: Any = read(reference)
-    found = bare_structure(atoms, supercell, symprec)
+    found = bare_structure(read_structure(reference), supercell, symprec)
     structures = read_structures(paths)[0]
     moved = []
     for structure in structures:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataFileError, InputError
-from ..io.files import atomic_output, reading
+from ..io.files import atomic_output, read_arrays
 from ..parallel import Communicator, in_agreement
 
 FORCES = "forces-[0-9]*.npz"
@@ -107,13 +107,12 @@ def _stored(folder: Path, supercells: Sequence) -> dict[int, np.ndarray]:
     """Return the forces of previous runs by supercell; DataFileError if they are damaged or have another shape."""
     found: dict[int, np.ndarray] = {}
     for file in sorted(folder.glob(FORCES)):
-        with reading(file, "forces of displaced supercells, so delete it and resume"), np.load(file) as stored:
-            which, forces = stored["supercells"], stored["forces"]
-            shape = (len(which), len(supercells[0]), 3)
-            if forces.shape != shape or not (0 <= which.min() and which.max() < len(supercells)):
-                raise DataFileError(
-                    f"{file}: has forces of the shape {forces.shape} for supercells up to {which.max()}, expected "
-                    f"{shape} for {len(supercells)} supercells: delete it and resume"
-                )
-            found |= dict(zip(which.tolist(), forces, strict=True))
+        which, forces = read_arrays(file, ("supercells", "forces")).values()
+        shape = (len(which), len(supercells[0]), 3)
+        if forces.shape != shape or not (0 <= which.min() and which.max() < len(supercells)):
+            raise DataFileError(
+                f"{file}: has forces of the shape {forces.shape} for supercells up to {which.max()}, expected {shape} "
+                f"for {len(supercells)} supercells: delete it and resume"
+            )
+        found |= dict(zip(which.tolist(), forces, strict=True))
     return found

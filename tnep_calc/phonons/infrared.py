@@ -196,7 +196,7 @@ def widths_of_phono3py(path, temperature: float) -> np.ndarray:
 
     try:
         with reading(path, "a file of phono3py"):
-            temperatures, gamma, points = tried(check_readable(path), "HDF5", read)
+            temperatures, gamma, points = tried(check_readable(path), "the HDF5 library", read)
     except DataFileError as error:
         raise DataFileError(f"{path} is not a file of phono3py with 'gamma' and 'temperature' ({error})") from error
     nearest = int(np.abs(temperatures - temperature).argmin())

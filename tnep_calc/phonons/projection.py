@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataFileError, InputError
-from ..io.files import read_text, reading, sha256
+from ..io.files import parse_json, read_text, reading, sha256
 from ..spectra.modes import ModeProjection
 from ..units import POLARIZABILITY_TO_A3
 from .stored import modes_in_supercell, read_modes
@@ -52,7 +51,7 @@ def mode_projection(path, atoms) -> ModeProjection:
             "compute the phonons with the masses of the run"
         )
     with reading(path, "phonons.json of 'tnep phonons'"):
-        data = json.loads(read_text(path))
+        data = parse_json(read_text(path))
         charges = data["infrared"]["mode_charges_e_per_sqrt_amu"] if "infrared" in data else None
         raman = data["raman"]["tensors_A2_per_sqrt_amu"] if "raman" in data else None
         optical = np.flatnonzero(~stored.modes.external)

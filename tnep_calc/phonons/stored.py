@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import DataFileError
-from ..io.files import read_text, reading
+from ..io.files import parse_json, read_text, reading
 from ..io.images import periodic_images
 from .modes import GammaModes
 
@@ -43,7 +42,7 @@ def read_modes(path) -> StoredModes:
     if path.is_dir():
         path = path / "phonons.json"
     with reading(path, "phonons.json of 'tnep phonons'"):
-        data = json.loads(read_text(path))
+        data = parse_json(read_text(path))
         if "primitive_cell" not in data:
             raise DataFileError(f"{path}: has no 'primitive_cell': it is not of a crystal, or not of 'tnep phonons'")
         cell, stored = data["primitive_cell"], data["modes"]

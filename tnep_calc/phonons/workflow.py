@@ -335,18 +335,20 @@ def _describe(modes: GammaModes, notes: list[str]) -> None:
 
 def _relaxed(atoms, calculator, folder, settings, log):
     """Return the structure for the phonons; its relaxation is stored in the folder and reused."""
-    from ase.io import read, write
+    from ase.io import write
+
+    from ..io.structures.single import read_structure
 
     if not settings.relax:
         return atoms.copy()
     path = folder / "relaxed.json"
     if path.exists():
         log(f"using the relaxed structure of the previous run: {path}")
-        return read(path)
+        return read_structure(path)
     relaxed = relax(atoms, calculator, settings, log)
     with atomic_output(path) as temporary:
         write(temporary, relaxed, format="json")
-    return read(path)
+    return read_structure(path)
 
 
 def _crystal(unit, dim, symprec):

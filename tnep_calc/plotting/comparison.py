@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from itertools import cycle
@@ -11,8 +12,8 @@ import numpy as np
 from ..errors import InputError
 from ..spectra.comparison import Comparison
 from ..spectra.record import Spectrum
-from .labels import legend_above, shortened
-from .spectra import COLOURS, INFRARED_LABELS, WAVENUMBER, curve, mark_peaks
+from .labels import legend_above, shortened, write_title
+from .spectra import COLOURS, INFRARED_LABELS, WAVENUMBER, bands_in_words, conditions, curve, mark_peaks
 from .style import GREY, HEIGHT, WIDTH, styled
 
 LAYOUTS = ("overlay", "panels", "waterfall")
@@ -24,6 +25,32 @@ LABEL_WIDTH = 18
 """Most characters in a line of the label of a curve of a waterfall."""
 
 
+def names_with_conditions(spectra: Sequence[Spectrum], names: Sequence[str]) -> list[str]:
+    """Return names with the conditions of each spectrum (temperature, direction, ...) that the others do not have.
+
+    Parameters
+    ----------
+    spectra : sequence of Spectrum
+    names : sequence of str
+        Name of each spectrum.
+
+    Returns
+    -------
+    list of str
+        E.g. ``["a, field along [1 0 0]", "b, field along [0 0 1]"]``.
+    """
+    own = [conditions(spectrum) for spectrum in spectra]
+    common = _common(own)
+    return [
+        ", ".join([name, *(words for words in mine if words not in common)])
+        for name, mine in zip(names, own, strict=True)
+    ]
+
+
+def _common(parts: Sequence[Sequence[str]]) -> list[str]:
+    return [words for words in parts[0] if all(words in other for other in parts)]
+
+
 def plot_spectra(
     spectra: Sequence[Spectrum],
     names: Sequence[str],
@@ -32,7 +59,7 @@ def plot_spectra(
     reference: Comparison | None = None,
     reference_label: str = "reference",
 ):
-    """Draw one column of each of several spectra on one scale.
+    """Draw one column of each of several spectra on one scale, with the conditions that they share as the title.
 
     Parameters
     ----------
@@ -69,8 +96,13 @@ def plot_spectra(
     highest = max(float(s.column(name).max()) for s, name in zip(spectra, names, strict=True))
     ranges = [(s.wavenumber[0], s.wavenumber[-1]) for s in spectra]
     unit = units.pop()
-    label = INFRARED_LABELS.get(names[0], names[0] if unit == "1" else f"{names[0]} ({unit})")
+    superscript = re.sub(r"\^(-?\d+)", r"$^{\1}$", unit)
+    label = INFRARED_LABELS.get(names[0], names[0] if unit == "1" else f"{names[0]} ({superscript})")
     count = len(spectra)
+    shared = _common([conditions(spectrum) for spectrum in spectra])
+    if layout != "waterfall":
+        shared += _common([bands_in_words(spectrum) for spectrum in spectra])
+    title = ", ".join(shared)
     with styled():
         if layout == "panels":
             figure, grid = pyplot.subplots(
@@ -102,10 +134,11 @@ def plot_spectra(
             if min(float(s.column(n).min()) for s, n in zip(spectra, names, strict=True)) > -0.02 * highest:
                 ax.set_ylim(bottom=0.0)
             if layout != "waterfall":
-                legend_above(ax)
+                legend_above(ax, title if ax is axes[0] else "")
         axes[-1].set_xlabel(WAVENUMBER)
         if layout == "waterfall":
             axes[0].margins(y=0.02)
+            write_title(axes[0], title)
             axes[0].set_yticks([])
             axes[0].set_ylabel(label + ", shifted")
         elif layout == "overlay":

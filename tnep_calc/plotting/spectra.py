@@ -121,6 +121,11 @@ def direction_name(direction) -> str:
 
 def caption(spectrum):
     """Return the caption of a spectrum: temperature, direction, laser, resolution and error bands."""
+    return ", ".join(conditions(spectrum) + bands_in_words(spectrum))
+
+
+def conditions(spectrum) -> list[str]:
+    """Return temperature, direction, laser and resolution of a spectrum as words."""
     parameters = spectrum.parameters
     parts = [f"{parameters['temperature_K']:.4g} K"] if parameters.get("temperature_K") else []
     if parameters.get("direction"):
@@ -129,14 +134,18 @@ def caption(spectrum):
         parts.append(f"{parameters['laser_nm']:g} nm")
     if parameters.get("resolution_fwhm_cm-1"):
         parts.append(f"resolution {parameters['resolution_fwhm_cm-1']:g} cm$^{{-1}}$")
+    return parts
+
+
+def bands_in_words(spectrum) -> list[str]:
+    """Return what the error bands of a spectrum are, as a list of one text, or of none without bands."""
+    parameters = spectrum.parameters
     words = []
     if spectrum.spreads:
         words.append(f"spread of {parameters['models']} models")
     if parameters.get("blocks"):
         words.append(f"standard error, {parameters['blocks']} blocks")
-    if words:
-        parts.append(("bands: " if len(words) > 1 else "band: ") + ", with ".join(words))
-    return ", ".join(parts)
+    return [("bands: " if len(words) > 1 else "band: ") + ", with ".join(words)] if words else []
 
 
 def plot_ir(spectrum: Spectrum, ax=None, quantity: str = "absorption", peaks: bool = True):

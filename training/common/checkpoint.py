@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.files import atomic_output, check_readable
+from tnep_calc.io.files import atomic_output, check_members, check_readable
 from tnep_calc.structures import LABELS, LabelledStructure
 
 from . import processes
@@ -100,6 +100,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     advice = "use --restart to start from scratch"
     check_readable(path)
     try:
+        check_members(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types, with advice that does not apply
         words = (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0][:200]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.files import files_matching
+from tnep_calc.io.files import files_matching, read_text
 from tnep_calc.structures import FIELDS
 
 
@@ -196,8 +196,8 @@ def read_tables(path: str | Path) -> dict[str, Any]:
         If the file cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(read_text(path))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise DataFileError(f"{path}: cannot be read as a TOML configuration ({error})") from error
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tnep_calc.errors import DataFileError
-from tnep_calc.io.files import EXPANSION, SMALL, read_bytes, reading
+from tnep_calc.io.files import check_members, reading
 from tnep_calc.structures import LabelledStructure
 from tnep_calc.units import EPSILON_0
 
@@ -205,13 +203,9 @@ def load_panels(folder: Path) -> list[dict[str, Any]]:
     """
     panels: dict[str, dict[str, Any]] = {}
     path = folder / PARITY
-    data = read_bytes(path)
     with reading(path, "the predictions of 'tnep train'"):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > max(SMALL, EXPANSION * len(data)):
-            raise DataFileError(f"{path}: unpacks to more than {EXPANSION} times its size, so it is not read")
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        check_members(path)
+        with np.load(path, allow_pickle=False) as file:
             for key in file.files:
                 name, unit, split, what = key.split("|")
                 panel = panels.setdefault(name, {"name": name, "unit": unit, "splits": {}})

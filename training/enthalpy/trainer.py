@@ -17,6 +17,7 @@ from tnep_calc.datasets.values import field_of
 from tnep_calc.device import CPU
 from tnep_calc.errors import InputError
 from tnep_calc.models.enthalpy.sites import EnthalpySites, SiteShape
+from tnep_calc.progress import tracked
 from tnep_calc.structures import LabelledStructure
 
 from ..common import processes
@@ -194,7 +195,8 @@ class EnthalpyTrainer(EpochTrainer):
         """
         found: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
         directions = torch.eye(3, dtype=torch.float64, device=self.device)
-        for frame in self.frames[name][:count]:
+        frames = self.frames[name][:count]
+        for frame in tracked(frames, log, "structures predicted", len(frames)):
             result = predict(self.average, [frame], directions[None], create_graph=False)[0]
             result["born_charges"] = result["born"].permute(1, 0, 2)
             for label, error in errors(frame, result, directions).items():

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from tnep_calc.progress import tracked
+
 from ..common import processes
 from ..common.labels import OF_STRUCTURES, Labels
 from .loss import Objective
@@ -38,7 +40,7 @@ def predictions_of(part: Part, model: NepOnMoments, vector: Tensor, wanted: Sequ
     out: dict[str, Tensor] = {}
     shared = {block.owner for block in part.blocks} >= set(range(processes.size()))
     with torch.no_grad():
-        for block in part.blocks:
+        for block in tracked(part.blocks, log, "parts of the structures predicted", len(part.blocks)):
             if shared and not processes.mine(block.owner):
                 continue
             for label, found in model.predict(vector, block.load(), list(wanted)).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 from tnep_calc.artifact import DTYPES
 from tnep_calc.errors import InputError
 from tnep_calc.models.radnet.sites import RadnetShape, RadnetSites
+from tnep_calc.progress import tracked
 from tnep_calc.structures import LabelledStructure
 
 from ..common import processes
@@ -29,6 +31,8 @@ from .symmetry import random_operations
 
 _BRANCHES_OPEN = 0.05  # of the epochs: until then a folded dipole does not count where there are Born charges
 _SMALLER = 1e-3  # relative: a loss that is smaller by less has not become smaller, for plateaus and early stopping
+log = logging.getLogger(__name__)
+
 _AT_ONCE = 64  # structures that are evaluated together for a report
 _DERIVATIVES = {"born_charges": 3, "polarizability_gradient": 6}  # labels that a step compares along one direction
 
@@ -198,7 +202,8 @@ class RadnetTrainer(EpochTrainer):
         """Return the predictions of a split in the shapes of its labels, on the CPU; by default those of the result."""
         sites = self.result if sites is None else sites
         parts = []
-        for first in range(0, len(self.edges[split]), _AT_ONCE):
+        starts = range(0, len(self.edges[split]), _AT_ONCE)
+        for first in tracked(starts, log, "parts of the structures predicted", len(starts)):
             some = Edges.joined(self.edges[split][first : first + _AT_ONCE])
             axes = {
                 name: torch.eye(n, dtype=torch.float64, device=self.device).expand(some.count, n, n)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.files import read_text, reading
+from tnep_calc.io.files import parse_json, read_text, reading
 from tnep_calc.io.gpumd.nep_in import read_nep_in
 from tnep_calc.io.gpumd.training_output import MISSING
 from tnep_calc.plotting.page import Picture, Section, Table, write_page
@@ -118,7 +118,7 @@ def _check_curves(folder, run):
 
 
 def _read_results(folder):
-    results = json.loads(read_text(folder / "results.json"))
+    results = parse_json(read_text(folder / "results.json"))
     settings = [
         (key, str(results[key]))
         for key in ("program", "kind", "parameters", "steps", "step_of_result", "seconds", "threads", "device")
@@ -133,7 +133,7 @@ def _read_results(folder):
 
 
 def _read_ensemble(folder):
-    summary = json.loads(read_text(folder / "ensemble.json"))
+    summary = parse_json(read_text(folder / "ensemble.json"))
     members = [folder / member["directory"] for member in summary["members"]]
     first = _read_results(members[0])
     settings = [("program", summary["program"]), ("seconds", str(summary["seconds"])), *_flat(summary["ensemble"])]
@@ -144,7 +144,7 @@ def _read_ensemble(folder):
 
 def _gpumd_settings(folder, options):
     """Return whether our gradient engine has trained the model, and the settings that affected the result."""
-    text = (folder / "nep.in").read_text(encoding="utf-8-sig")
+    text = read_text(folder / "nep.in")
     words = [line.split("#")[0].split() for line in text.splitlines()]
     settings = [(line[0], " ".join(line[1:])) for line in words if line and line[0] not in options.without_effect]
     if not (folder / CHECKPOINT).exists():
@@ -163,7 +163,7 @@ def _gpumd_settings(folder, options):
 def _read_gpumd(folder):
     options = read_nep_in(folder / "nep.in")
     by_gradient, settings = _gpumd_settings(folder, options)
-    rows = np.loadtxt(folder / "loss.out", ndmin=2)
+    rows = _table(folder / "loss.out")
     stems = {"potential": ("energy", "force", "virial", "stress")}.get(options.kind, (options.kind,))
     units = {"energy": "eV/atom", "force": "eV/Å", "virial": "eV/atom", "stress": "GPa"}
     own = "per atom, unit of the data" if not options.atomic_v else "unit of the data"
@@ -173,7 +173,7 @@ def _read_gpumd(folder):
         for split in ("train", "test"):
             path = folder / f"{stem}_{split}.out"
             if path.exists():
-                table = np.loadtxt(path, ndmin=2)
+                table = _table(path)
                 prediction, target = np.hsplit(table[table[:, -1] != MISSING], 2)
                 if len(target):
                     splits[split] = {"target": target, "prediction": prediction}
@@ -191,6 +191,10 @@ def _read_gpumd(folder):
     return Run(folder.resolve().name, settings, axes, [curves], panels)
 
 
+def _table(path):
+    return np.loadtxt(read_text(path).splitlines(), ndmin=2)
+
+
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Return settings of nested tables as ``table.key``."""
     rows = []
@@ -203,8 +207,7 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _log_curves(folder):
-    with open(folder / "log.csv", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(read_text(folder / "log.csv").splitlines()))
     if "loss_train" in rows[0]:
         x = "epoch" if "epoch" in rows[0] else "step"
         columns = {name.removeprefix("loss_"): name for name in rows[0] if name.startswith("loss_")}

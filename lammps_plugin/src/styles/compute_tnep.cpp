@@ -65,7 +65,7 @@ void ComputeTnep::init() {
   check();
   evaluated = -1;
   driver->forget_list();
-  shared = PairTnep::find(force, driver.get());
+  shared = PairTnep::find(force, *driver);
   if (shared) {
     shared->announce(id, quantities);
     return;

@@ -30,8 +30,10 @@ ComputeTnepDeviation::~ComputeTnepDeviation() {
 }
 
 void ComputeTnepDeviation::init() {
-  pair = PairTnep::find(force);
-  if (!pair || !pair->several())
+  pair = nullptr;
+  for (PairTnep* each : PairTnep::all(force))
+    if (!pair && each->several()) pair = each;
+  if (!pair)
     error->all(FLERR,
                "Compute {}: needs pair style tnep with several models: pair_coeff * * a.pt b.pt ... element1 ...",
                style);

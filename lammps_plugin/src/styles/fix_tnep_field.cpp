@@ -117,6 +117,9 @@ void FixTnepField::init() {
   if (!region.empty() && !domain->get_region_by_id(region))
     error->all(FLERR, "Fix tnep/field: there is no region '{}'", region);
 
+  std::vector<PairTnep*> enthalpies;
+  for (PairTnep* each : PairTnep::all(force))
+    if (each->is_enthalpy()) enthalpies.push_back(each);
   pair = nullptr;
   if (dipole) {
     for (auto* model : {dipole.get(), polarizability.get()}) {
@@ -128,7 +131,7 @@ void FixTnepField::init() {
     if (polarizability) cutoff = std::max(cutoff, polarizability->cutoff());
     dipole->check_ghosts(cutoff);
     neighbor->add_request(this, NeighConst::REQ_FULL)->set_cutoff(cutoff);
-    if (PairTnep* other = PairTnep::find(force); other && other->is_enthalpy())
+    if (!enthalpies.empty())
       error->all(FLERR,
                  "Fix tnep/field: the enthalpy model of pair style tnep responds to the field itself; leave out "
                  "'dipole' and 'polarizability'");
@@ -137,11 +140,16 @@ void FixTnepField::init() {
                  "Fix tnep/field: a model of the susceptibility needs a volume, hence boundary p p p in three "
                  "dimensions; use a model trained on polarizabilities instead");
   } else {
-    pair = PairTnep::find(force);
-    if (!pair || !pair->is_enthalpy())
+    if (enthalpies.empty())
       error->all(FLERR,
                  "Fix tnep/field: nothing responds to the field: use pair style tnep with an enthalpy model, or "
                  "name a model here: dipole file element1 element2 ...");
+    if (enthalpies.size() > 1)
+      error->all(FLERR,
+                 "Fix tnep/field: the pair style has {} enthalpy models, and the field would act on one of them only; "
+                 "use one",
+                 enthalpies.size());
+    pair = enthalpies[0];
     if (utils::strmatch(force->pair_style, "^hybrid/scaled"))
       error->all(FLERR,
                  "Fix tnep/field: pair style hybrid/scaled would scale the forces in the field, but not their energy; "

@@ -160,17 +160,24 @@ double PairTnep::init_one(int /*i*/, int /*j*/) { return driver->cutoff(); }
 
 bool PairTnep::is_enthalpy() const { return driver->metadata().kind == "enthalpy"; }
 
-PairTnep* PairTnep::find(Force* force, const TnepDriver* other) {
+std::vector<PairTnep*> PairTnep::all(Force* force) {
+  std::vector<PairTnep*> found;
   for (const char* name : {"tnep", "nep"}) {
     Pair* before = nullptr;
     for (int k = 0;; k++) {  // 0: matches only if there is a single one; 1, 2, ...: the k-th in a hybrid style
       Pair* next = force->pair_match(name, 1, k);
       PairTnep* pair = dynamic_cast<PairTnep*>(next);
-      if (pair && (!other || pair->driver->same_model(*other))) return pair;
+      if (pair && std::find(found.begin(), found.end(), pair) == found.end()) found.push_back(pair);
       if (k > 0 && (!next || next == before)) break;
       before = next;
     }
   }
+  return found;
+}
+
+PairTnep* PairTnep::find(Force* force, const TnepDriver& other) {
+  for (PairTnep* pair : all(force))
+    if (pair->driver->same_model(other)) return pair;
   return nullptr;
 }
 

@@ -54,9 +54,11 @@ class PairTnep : public Pair {
   const TnepDeviation& deviation();
   bool several() const { return !others.empty(); }
 
-  // The pair style tnep, alone or as part of a hybrid style, whose model is the same as that of `other` (null: any).
-  // Returns null if there is none.
-  static PairTnep* find(class Force* force, const TnepDriver* other = nullptr);
+  // All pair styles tnep: one alone, or those of a hybrid style.
+  static std::vector<PairTnep*> all(class Force* force);
+
+  // The one whose model is the same as that of `other`, or null.
+  static PairTnep* find(class Force* force, const TnepDriver& other);
 
  private:
   std::unique_ptr<TnepDriver> driver;

@@ -157,5 +157,5 @@ def test_a_killed_fit_resumes(crystal, tmp_path, monkeypatch):
     fit(9, crystal[1], range(1, 11), (20, 21))
     assert batches == [4, 4, 2, 2]  # of other supercells
     (tmp_path / "polymlp-train.npz").write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(DataFileError, match="polymlp-train.npz: is damaged"):
+    with pytest.raises(DataFileError, match="polymlp-train.npz: damaged"):
         fit(9)

@@ -14,6 +14,7 @@ from tnep_calc.io.structures.extxyz import read_dataset, write_dataset
 from tnep_calc.progress import Progress, tracked
 from tnep_calc.training.enthalpy.config import parse_enthalpy_config
 from tnep_calc.training.enthalpy.data import frames_of
+from tnep_calc.training.enthalpy.trainer import EnthalpyTrainer
 from tnep_calc.training.nep.trainer import Trainer
 
 STRUCTURES = [random_structure(k, "BN") for k in range(4)]
@@ -75,6 +76,21 @@ def test_structures_are_prepared_with_progress(at_once):
     }
     frames_of(parse_enthalpy_config(tables), STRUCTURES)
     assert "1 of 4 structures prepared" in at_once.text
+
+
+def test_structures_are_predicted_with_progress(at_once):
+    trainer = Trainer(small_config("dipole", optimizer={"batch": 1}), STRUCTURES)
+    at_once.clear()
+    trainer.report()
+    assert "1 of 4 parts of the structures predicted" in at_once.text
+    at_once.clear()
+    tables = {
+        "data": {"files": ["x"], "validation_fraction": 0.0, "test_fraction": 0.0},
+        "model": {"kind": "enthalpy", "species": ["B", "N"], "n_radial": 2, "channels": 2, "hidden": 2},
+        "output": {"directory": "out"},
+    }
+    EnthalpyTrainer(parse_enthalpy_config(tables), STRUCTURES).compare("train")
+    assert "1 of 4 structures predicted" in at_once.text
 
 
 @pytest.mark.parametrize("asked, atoms, expected", [(0, 300, 1), (0, 4100, 2), (0, 1e6, 4), (3, 10, 3)])

@@ -14,8 +14,8 @@ from typing import Any
 
 from ase.data import atomic_numbers
 
-from ...errors import InputError
-from ..files import atomic_output
+from ...errors import DataFileError, InputError
+from ..files import atomic_output, read_text
 from .nep_keywords import KEYWORDS, REFUSED
 from .nep_txt import KINDS, descriptor_dim
 
@@ -174,8 +174,8 @@ def read_nep_in(path: str | Path) -> NepInput:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")  # drops a byte order mark
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except DataFileError as error:
         raise InputError(f"{path}: cannot be read as a nep.in ({error})") from error
     values: dict[str, Any] = {}
     given: dict[str, int] = {}

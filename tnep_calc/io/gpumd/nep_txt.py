@@ -6,6 +6,7 @@ The format is described in the GPUMD manual (https://gpumd.org).  The equations 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -343,6 +344,15 @@ def read_nep(path, model_type: str | None = None) -> NepParameters:
     )
 
 
+_ALIKE = 8
+"""Number of lines that must end a file in one form to see that its last number is cut."""
+
+
+def _form(word):
+    """Return the form of a number without its signs, e.g. ``0.000e00`` of ``-1.234e-02``."""
+    return re.sub(r"\d", "0", re.sub(r"[-+]", "", word.lower()))
+
+
 def _numbers(path, lines, offset, ends_with_newline=True):
     try:
         values = np.array(" ".join(lines).split(), dtype=float)
@@ -357,7 +367,9 @@ def _numbers(path, lines, offset, ends_with_newline=True):
         raise
     if len(lines) > 1 and not ends_with_newline:
         last, before = lines[-1].strip(), lines[-2].strip()
-        if "e" in before.lower() and "e" not in last.lower():
+        forms = {_form(line.strip()) for line in lines[-_ALIKE:-1]}
+        shorter = len(lines) > _ALIKE and len(forms) == 1 and _form(last) not in forms
+        if shorter or ("e" in before.lower() and "e" not in last.lower()):
             raise ModelFileError(f"{path}: its last line, '{last[:40]}', is cut: the file is truncated")
     if not np.isfinite(values).all():
         raise ModelFileError(f"{path}: parameter {int(np.argmin(np.isfinite(values))) + 1} is not finite")

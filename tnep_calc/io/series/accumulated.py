@@ -11,7 +11,6 @@ and its first and its last min(n, lags - 1) samples (rows, c).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 
 from ...errors import DataFileError, InputError
 from ...spectra.accumulated import AccumulatedSignal, CorrelationBlock
-from ..files import check_readable, reading, sha256
+from ..files import check_readable, parse_json, reading, sha256
 from .timeseries import QUANTITIES, TimeSeries, read_timeseries
 
 FORMAT = "tnep_calc correlations"
@@ -70,7 +69,7 @@ def read_signals(path) -> TimeSeries:
 def _read_correlations(path: Path) -> TimeSeries:
     with reading(path, "correlations of fix tnep/spectrum"):
         with open(path, "rb") as stream:
-            header = json.loads(stream.readline(_HEADER))
+            header = parse_json(stream.readline(_HEADER))
             if header.get("format") != FORMAT:
                 raise DataFileError(f"{path} is not a file of correlations written by fix tnep/spectrum")
             if int(header["format_version"]) > FORMAT_VERSION:

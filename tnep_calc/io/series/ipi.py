@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from ...errors import DataFileError
 from ...units import ATOMIC_TIME
-from ..files import read_text
+from ..files import parse_json, read_text
 from .columns import head_comments, read_table
 from .lammps import Rows, check_finite, pieces_of, whole_steps, without_repeats
 from .timed import rows_at_times
@@ -132,7 +131,7 @@ def _numbers(path, step, body, last):
     """Return the numbers of one sample, or None if it is the last one and incomplete."""
     try:
         if body.startswith("{"):
-            content = json.loads(body)
+            content = parse_json(body)
             name = next(key for key in ("dipole", "polarizability") if key in content)
             return np.array(content[name], dtype=float).ravel().tolist()
         numbers = [float(word) for word in body.replace("[", " ").replace("]", " ").replace(",", " ").split()]

@@ -209,7 +209,7 @@ def note_rounding(values, notes):
     """Add a note if the rounding of LAMMPS's default output format (%g, six digits) is visible in the fluctuations."""
     sample = values[:1000]
     largest = np.abs(sample).max(axis=0)
-    varies = values.std(axis=0) > 0
+    varies = values.std(axis=0) > 1e-12 * largest  # not only by rounding in the mean
     if not (varies & (largest > 0)).any():
         return
     with np.errstate(divide="ignore"):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import InputError
+from ..files import parse_json
 from ..hdf5 import read_dataset
 
 GROUP = "modes"
@@ -119,8 +120,8 @@ def read_mode_series(file, path) -> ModeSeries | None:
     group = file[GROUP]
     arrays = {name: read_dataset(group[name], path) for name in UNITS if name in group or name not in OPTIONAL}
     return ModeSeries(
-        sets=tuple(tuple(int(mode) for mode in one) for one in json.loads(group.attrs["sets"])),
-        labels=tuple(json.loads(group.attrs["labels"])),
+        sets=tuple(tuple(int(mode) for mode in one) for one in parse_json(group.attrs["sets"])),
+        labels=tuple(parse_json(group.attrs["labels"])),
         dt=float(group.attrs["dt_fs"]),
         starts=tuple(int(row) for row in group.attrs["starts"]),
         source=str(group.attrs["source"]),

@@ -15,7 +15,7 @@ import numpy as np
 from ... import __version__
 from ...errors import DataFileError, InputError
 from ...spectra.record import Spectrum
-from ..files import DAMAGED, atomic_output, check_readable, read_text
+from ..files import DAMAGED, atomic_output, check_readable, parse_json, read_text
 from ..hdf5 import hdf5_output, read_dataset
 from ..trial import tried
 from .spectrum_text import read_spectrum, write_spectrum
@@ -89,9 +89,9 @@ def load_spectrum(path) -> Spectrum:
         return read_spectrum(path)
     try:
         if suffix in BINARY:
-            content = tried(check_readable(path), "HDF5", lambda: _read_hdf5(path))
+            content = tried(check_readable(path), "the HDF5 library", lambda: _read_hdf5(path))
         else:
-            content = json.loads(read_text(path))
+            content = parse_json(read_text(path))
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise DataFileError(f"{path} is not a spectrum of this program")
         if int(content["format_version"]) > FORMAT_VERSION:
@@ -121,7 +121,7 @@ def _read_hdf5(path):
         content = {key: file.attrs[key] for key in ("format", "format_version", "kind") if key in file.attrs}
         if content.get("format") != FORMAT:
             return content
-        content["parameters"] = json.loads(file.attrs["parameters"])
+        content["parameters"] = parse_json(file.attrs["parameters"])
         content["wavenumber"] = read_dataset(file["wavenumber"], path)
         content["units"] = {}
         for group in GROUPS:

@@ -15,7 +15,7 @@ import numpy as np
 from ... import __version__
 from ...errors import DataFileError
 from ...spectra.record import Spectrum
-from ..files import atomic_output, reading
+from ..files import atomic_output, parse_json, reading
 from .columns import read_table
 
 TITLE = "tnep_calc spectrum"
@@ -70,7 +70,7 @@ def _from_table(path, table) -> Spectrum:
             )
         header = dict(text.split(": ", 1) for text in texts[1:])
         columns = [word[:-1].rsplit("[", 1) for word in header.pop("columns").split()]
-        parameters = {key: json.loads(value) for key, value in header.items()}
+        parameters = {key: parse_json(value) for key, value in header.items()}
     except (ValueError, KeyError) as error:
         raise DataFileError(f"{path}: the header cannot be read ({error})") from error
     if len(columns) != table.values.shape[1]:

@@ -189,7 +189,7 @@ def read_timeseries(path) -> TimeSeries:
         If the file cannot be opened, is not a time series, has a newer format version, or is not complete.
     """
     path = check_readable(path)
-    return tried(path, "HDF5", lambda: _open(path))
+    return tried(path, "the HDF5 library", lambda: _open(path))
 
 
 def _open(path) -> TimeSeries:

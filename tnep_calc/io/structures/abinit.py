@@ -106,7 +106,7 @@ def _read(path: Path) -> list[FieldRun]:
 
 def _read_data(path, data) -> list[FieldRun]:
     if data.startswith(_NETCDF):
-        return [tried(path, "HDF5", lambda: _read_netcdf(path, data))]
+        return [tried(path, "the HDF5 library", lambda: _read_netcdf(path, data))]
     text = text_of(path, data)
     if "DERIVATIVE DATABASE" in text[:400]:
         return [_read_ddb(path, text)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...errors import DataFileError
 from ...structures import LabelledStructure
-from ..files import check_readable, reading
+from ..files import check_nesting, check_readable, read_text, reading
 from .extxyz import from_atoms, warn_of_unused
 
 
@@ -34,6 +34,8 @@ def read_ase_db(
     check_readable(path)
     structures, unused = [], set[str]()
     try:
+        if path.suffix.lower() == ".json":
+            check_nesting(read_text(path))
         rows = list(connect(path).select(sort="id"))
     except Exception as error:  # ASE and sqlite3 raise exceptions of many types
         words = (str(error).splitlines() or [""])[0]

@@ -126,7 +126,7 @@ def warn_of_unused(path: Path, structures: Sequence[LabelledStructure], unused: 
     hints = []
     for name in sorted(unused):
         field = next((f for f, words in _LOOKS_LIKE.items() if any(word in name.lower() for word in words)), None)
-        if field is not None and not name.lower().endswith(("unit", "units")):
+        if field is not None and not name.lower().startswith("unit") and not name.lower().endswith(("unit", "units")):
             hints.append(f"{name} (--key {field}={name} reads it)")
     if hints:
         log.warning("%s: not read: %s", path, ", ".join(hints))

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataFileError
+from ...structures import FIELDS
 from ...units import BOHR, HARTREE
+from ..files import check_nesting, reading
 
 MAX_COLUMNS = 1000
 """Largest number of columns of one row."""
@@ -21,7 +23,7 @@ _COUNT = re.compile(r"\d{1,12}$")
 _PAIR = re.compile(r"""(?P<key>[^\s="']+)\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>\S+))""")
 _NAMES = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
 _KINDS = {"s": "S", "r": "R", "i": "I", "l": "L"}
-_UNIT_KEY = re.compile(r"(?P<what>[a-z]+)[-_]?units?$")
+_UNIT_KEY = re.compile(r"(?:units?[-_](?P<after>.+)|(?P<before>.*?)[-_]?units?)$")
 
 _ENERGY = {
     "ev": 1.0,
@@ -35,23 +37,45 @@ _ENERGY = {
     "mev": 1e-3,
 }
 _LENGTH = {"a": 1.0, "å": 1.0, "ang": 1.0, "angstrom": 1.0, "bohr": BOHR, "a0": BOHR, "au": BOHR, "a.u.": BOHR}
-UNITS: dict[str, tuple[tuple[str, ...], Mapping[str, float]]] = {
-    "energy": (("energy",), _ENERGY),
-    "force": (
-        ("forces",),
-        {f"{e}/{x}": e_in / x_in for e, e_in in _ENERGY.items() for x, x_in in _LENGTH.items()}
-        | {"au": HARTREE / BOHR, "a.u.": HARTREE / BOHR},
-    ),
+UNITS: dict[str, Mapping[str, float]] = {
+    "energy": _ENERGY,
+    "forces": {f"{e}/{x}": e_in / x_in for e, e_in in _ENERGY.items() for x, x_in in _LENGTH.items()}
+    | {"au": HARTREE / BOHR, "a.u.": HARTREE / BOHR},
 }
-"""Units that a header may state: for each quantity its labels, and the known units with their values in eV and Å."""
+"""Units that a header may state for a label and that are converted, with their values in eV and Å."""
+_A = ("å", "angstrom", "ang", "a")
+_DIPOLE = tuple(f"e{times}{a}" for times in ("*", "", " ") for a in _A)
+_POLARIZABILITY = tuple(f"e{times}{a}^2/v" for times in ("*", "", "^2*") for a in _A)
 _OURS = {
-    "length": ("a", "å", "ang", "angstrom"),
-    "position": ("a", "å", "ang", "angstrom"),
-    "virial": ("ev",),
-    "stress": ("ev/a^3", "ev/ang^3", "ev/angstrom^3", "ev/å^3"),
-    "dipole": ("e*a", "ea", "e*ang", "e*angstrom", "eå"),
+    "energy": ("ev",),
+    "forces": tuple(f"ev/{a}" for a in _A),
+    "length": _A,
+    "position": _A,
     "time": ("fs",),
+    "virial": ("ev",),
+    "stress": tuple(f"ev/{a}{power}" for a in _A for power in ("^3", "3", "³")),
+    "dipole": _DIPOLE,
+    "atomic_dipole": _DIPOLE,
+    "born_charges": ("e", "|e|", "1"),
+    "polarizability": _POLARIZABILITY,
+    "atomic_polarizability": _POLARIZABILITY,
+    "polarizability_gradient": tuple(f"e{times}{a}/v" for times in ("*", "", "^2*") for a in _A),
+    "epsilon_inf": ("1",),
+    "susceptibility": ("1",),
+    "epsilon_gradient": tuple(f"1/{a}" for a in _A),
+    "electric_field": tuple(f"v/{a}" for a in _A),
+    "charge": ("e", "|e|", "1"),
 }
+"""The units of the package."""
+_OPTIONS = ("dipole", "polarizability")  # the units that 'tnep data' converts
+_SYSTEMS = ("metal", "ase", "ev", "ev,a", "ev/a", "angstrom")  # values of ``units`` as a whole
+_PLACES = {"position": ("pos", "positions", "coords", "coordinates", "lattice", "cell", "distance"), "time": ("dt",)}
+_QUANTITIES = {key: name for name, keys in (FIELDS | _PLACES).items() for key in (name, *keys)} | {
+    "length": "length",
+    "field": "electric_field",
+    "efield": "electric_field",
+}
+"""Names of quantities in keys such as ``forces_unit``, and what they mean."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +130,10 @@ def frames_of(path: str | Path, text: str) -> Iterator[Frame]:
             left = max(0, len(lines) - at - 2)
             raise DataFileError(f"{path}, line {at + 1}: a frame of {count} atoms, but {left} lines follow its header")
         rows = lines[at + 2 : at + 2 + count]
-        header, pairs = _header(lines[at + 1])
         where = f"{path}, line {at + 2}"
+        with reading(where, "a header of extended xyz"):
+            check_nesting(lines[at + 1])
+        header, pairs = _header(lines[at + 1])
         _check_rows(path, at + 3, rows, _columns(pairs.get("properties"), where))
         yield Frame(at + 1, "\n".join([first, header, *rows, ""]), pairs, _factors(pairs, where))
         at += 2 + count
@@ -164,14 +190,26 @@ def _factors(pairs, where):
         match = _UNIT_KEY.match(key)
         if match is None:
             continue
-        what, unit = match["what"].removesuffix("s"), value.strip().lower().replace("angstroms", "angstrom")
-        if what in UNITS:
-            labels, known = UNITS[what]
-            if unit not in known:
-                raise DataFileError(f"{where}: unknown unit {value!r} of the {what}; known: {', '.join(known)}")
-            factors |= {label: known[unit] for label in labels if known[unit] != 1.0}
-        elif what in _OURS and unit not in _OURS[what]:
-            raise DataFileError(
-                f"{where}: the {what} is in {value!r}, expected {_OURS[what][0]}: convert it, or use 'tnep data --unit'"
-            )
+        words, unit = match["after"] or match["before"], value.strip().lower().replace("angstroms", "angstrom")
+        if not words and unit not in _SYSTEMS:
+            raise DataFileError(f"{where}: {key}={value} is not eV and Å: convert the values")
+        what = _quantity(words)
+        exact = what is not None and words in (what, f"{what}s", what.removesuffix("s"))
+        known = UNITS.get(str(what), {}) if exact else {}
+        if known and unit not in known:
+            raise DataFileError(f"{where}: unknown unit {value!r} of the {what}; known: {', '.join(known)}")
+        if known:
+            factors |= {str(what): known[unit]} if known[unit] != 1.0 else {}
+        elif what is not None and unit not in _OURS[what]:
+            other = f", or remove this key and use 'tnep data --unit {what}=UNIT'" if what in _OPTIONS else ""
+            raise DataFileError(f"{where}: {key} is {value!r}, expected {_OURS[what][0]}: convert the values{other}")
     return factors
+
+
+def _quantity(words):
+    """Return the quantity that the name of a unit is for, e.g. ``energy`` of ``ref_energy``; None if it is unknown."""
+    for name in (words, words.removesuffix("s")):
+        for key in sorted(_QUANTITIES, key=len, reverse=True):
+            if name == key or name.endswith((f"_{key}", f"-{key}")):
+                return _QUANTITIES[key]
+    return None

@@ -18,13 +18,19 @@ import numpy as np
 from ase import Atoms
 
 from ...errors import DataFileError, InputError
-from ..files import check_expansion, check_readable, open_stream, read_text, reading
+from ..files import COMPRESSED, check_expansion, check_readable, open_stream, read_text, reading
 from .frames import frames_of
 
 _TIMES = ("time", "time_fs", "t_fs")
 _TOLERANCE = 1e-4  # relative deviation of equal intervals
 _XYZ = (".xyz", ".extxyz")
 _STEP = re.compile(rb"^ITEM: TIMESTEP\s*\n\s*(\d{1,18})\s*\n", re.M)
+
+
+def is_xyz(path: Path) -> bool:
+    """Return whether a file, possibly compressed, has a name of (extended) xyz."""
+    suffixes = [suffix for suffix in path.suffixes[-2:] if suffix.lower() not in COMPRESSED]
+    return bool(suffixes) and suffixes[-1].lower() in _XYZ
 
 
 def read_frames(path: str | Path) -> Iterator[tuple[Atoms, float | None]]:
@@ -36,8 +42,7 @@ def read_frames(path: str | Path) -> Iterator[tuple[Atoms, float | None]]:
         If the file cannot be read, or a time is not a number.
     """
     path = check_readable(path)
-    suffixes = [suffix for suffix in path.suffixes[-2:] if suffix not in (".gz", ".bz2", ".xz")]
-    if suffixes[-1:] and suffixes[-1].lower() in _XYZ:
+    if is_xyz(path):
         from ase.io import read
 
         for index, frame in enumerate(frames_of(path, read_text(path))):
@@ -48,7 +53,7 @@ def read_frames(path: str | Path) -> Iterator[tuple[Atoms, float | None]]:
     from ase.io import iread
 
     check_expansion(path)
-    _check_elements(path)
+    check_elements(path)
     frames, index = iread(path, ":"), 0
     while True:
         try:
@@ -64,7 +69,7 @@ def read_frames(path: str | Path) -> Iterator[tuple[Atoms, float | None]]:
         index += 1
 
 
-def _check_elements(path):
+def check_elements(path: Path) -> None:
     """Raise ``DataFileError`` for a dump of LAMMPS without chemical symbols: ASE would take its types for elements."""
     with open_stream(path) as stream:
         head = stream.read(4000)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
-from ...io.files import atomic_output, reading
+from ...io.files import atomic_output, read_arrays
+from ...io.hdf5 import check_hdf5
 from ...progress import Progress
 from ...units import THZ_TO_INV_CM
 
@@ -266,8 +267,8 @@ def _rows_of(files: Mapping[int, Path | None]) -> Iterator[None]:
     def row(solver, grid_point):
         file = files[grid_point]
         if file in before:
-            with reading(file, "a row of the collision matrix, so delete it and resume"), np.load(file) as stored:
-                result = LBTECollisionResult(stored["gamma"], stored["row"])
+            stored = read_arrays(file, ("gamma", "row"))
+            result = LBTECollisionResult(stored["gamma"], stored["row"])
         else:
             result = compute(solver, grid_point)
             if file is not None:
@@ -293,6 +294,9 @@ def _by_grid_points(phono3py, points, options, folder: Path) -> None:
     mesh = "".join(map(str, phono3py.mesh_numbers))
     files = {int(point): scratch / f"kappa-m{mesh}-g{point}.hdf5" for point in points}
     missing = [point for point, file in files.items() if not file.exists()]
+    for file in files.values():
+        if file.exists():
+            check_hdf5(file)
     progress = Progress(log, "grid points", len(points), len(points) - len(missing))
     with contextlib.chdir(scratch):
         for k in range(0, len(missing), BATCH):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
-from ...io.files import atomic_output
+from ...io.files import atomic_output, parse_json, read_text, reading
 from ...io.supercells import SupercellData
 from .accuracy import check_sizes, potential_errors
 from .conductivity import checked_mesh, checked_temperatures, thermal_conductivity
@@ -171,7 +171,8 @@ def convergence(
         own.mkdir(parents=True, exist_ok=True)
         done = own / "row.json"
         if done.exists():
-            rows.append(ConvergenceRow(**json.loads(done.read_text())))
+            with reading(done, "results of a previous run; delete it to compute them again"):
+                rows.append(ConvergenceRow(**parse_json(read_text(done))))
             log.info("%d supercells, subset %d: done in a previous run", size, subset)
             continue
         log.info("%d supercells, subset %d", size, subset)

@@ -15,8 +15,9 @@ from typing import Any, cast
 import numpy as np
 from ase import Atoms
 
-from ...errors import DataFileError, InputError, MissingComponentError
-from ...io.files import atomic_output
+from ...errors import InputError, MissingComponentError
+from ...io.files import atomic_output, read_arrays
+from ...parallel import ase_alone
 from ...progress import Progress
 
 log = logging.getLogger(__name__)
@@ -112,12 +113,9 @@ def _evaluate(task):
 def _previous(checkpoint, key, shape):
     """Return a mask of the supercells in the checkpoint, and their energies and forces."""
     if checkpoint is not None and Path(checkpoint).exists():
-        try:
-            with np.load(checkpoint) as file:
-                if str(file["key"]) == key:
-                    return file["done"], file["energies"], file["forces"]
-        except (OSError, ValueError, KeyError) as error:
-            raise DataFileError(f"{checkpoint}: is damaged ({error}): delete it") from error
+        found = read_arrays(checkpoint, ("key", "done", "energies", "forces"))
+        if str(found["key"]) == key:
+            return found["done"], found["energies"], found["forces"]
         log.info("%s belongs to other supercells or another potential: all forces are computed again", checkpoint)
     return np.zeros(shape[0], dtype=bool), np.zeros(shape[0]), np.zeros(shape)
 
@@ -148,6 +146,7 @@ def workers(processes: int = 1) -> Iterator[tuple[bool, Executor | None]]:
                 f"mpiexec has started several processes, but mpi4py uses {MPI.Get_library_version().split(',')[0]}, in "
                 "which each is alone: use the mpiexec of that MPI, or set MPI4PY_MPIABI, e.g. to mpich"
             )
+        ase_alone()
         with MPICommExecutor() as executor:
             yield executor is not None, cast(Executor | None, executor)
     elif processes > 1:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import DataFileError, InputError
-from ...io.files import atomic_output, reading
+from ...io.files import atomic_output
+from ...io.hdf5 import check_hdf5
 from ...io.phonopy_files import load_phono3py
 from ...io.supercells import bare_structure, require_phono3py, supercell_matrix
 from .evaluation import evaluate_supercells
@@ -296,20 +297,17 @@ def read_force_constants(folder) -> Phono3py:
     Raises
     ------
     DataFileError
-        If a file is missing or does not fit the others, or a force constant is not finite.
+        If a file is missing or damaged, or does not fit the others, or a force constant is not finite.
     MissingComponentError
         If phono3py is not installed.
     """
     require_phono3py()
-    import h5py
-
     folder = Path(folder).resolve()
     for name in (STRUCTURE, FC2, FC3):
         if not (folder / name).is_file():
             raise DataFileError(f"{folder / name}: no such file; write it with 'tnep fc' or phono3py")
         if name != STRUCTURE:
-            with reading(folder / name, "force constants of phono3py"), h5py.File(folder / name, "r"):
-                pass
+            check_hdf5(folder / name)
     found = load_phono3py(folder / STRUCTURE, fc2_filename=folder / FC2, fc3_filename=folder / FC3, produce_fc=False)
     for name, values in ((FC2, found.fc2), (FC3, found.fc3)):
         if values is None or not np.isfinite(values).all():
@@ -322,7 +320,7 @@ def relative_difference(values: np.ndarray, reference: np.ndarray) -> float:
 
     Examples
     --------
-    >>> relative_difference(np.array([1.1, 2.0]), np.array([1.0, 2.0])).round(3)
-    np.float64(0.045)
+    >>> round(float(relative_difference(np.array([1.1, 2.0]), np.array([1.0, 2.0]))), 3)
+    0.045
     """
     return np.sqrt(np.mean((values - reference) ** 2) / np.mean(reference**2))

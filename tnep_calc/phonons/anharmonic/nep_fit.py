@@ -15,12 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
-from ...errors import DataFileError, InputError
-from ...io.files import atomic_output
+from ...errors import InputError
+from ...io.files import atomic_output, read_arrays
 from ...io.gpumd.nep_txt import EXTRA_BLOCKS, NepParameters, write_nep
 from ...io.supercells import SupercellData
 from ...models.nep.polynomials import three_body_weights
@@ -227,13 +226,9 @@ def _previous(checkpoint, key: str) -> _Equations | None:
     """Return the equations of a checkpoint; None if there is none, or it belongs to other supercells or parameters."""
     if checkpoint is None or not Path(checkpoint).exists():
         return None
-    try:
-        with np.load(checkpoint) as file:
-            if str(file["key"]) != key:
-                return None
-            values = {name: file[name] for name in _Equations.__annotations__}
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise DataFileError(f"{checkpoint}: is damaged ({error}): delete it") from error
+    values: dict[str, Any] = read_arrays(checkpoint, ("key", *_Equations.__annotations__))
+    if str(values.pop("key")) != key:
+        return None
     return _Equations(**values | {"test_square": float(values["test_square"]), "done": int(values["done"])})
 
 

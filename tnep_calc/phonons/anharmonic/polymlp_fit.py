@@ -14,12 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
-from ...errors import DataFileError, InputError
-from ...io.files import atomic_output
+from ...errors import InputError
+from ...io.files import atomic_output, read_arrays
 from ...io.supercells import SupercellData
 from ...progress import Progress
 from .polymlp import polymlp_parameters, require_pypolymlp, same_print_options
@@ -70,7 +69,7 @@ def train_polymlp(data: SupercellData, train, test, path, parameters: Mapping[st
     files, batch = checkpoints(path), PER_THREAD * _threads()
     key = _key(data, train, test, options, batch)
     try:
-        with same_print_options(), _summed(files, key, len(train) + len(test)):
+        with same_print_options(), _summed(files, key, len(train), len(test)):
             potential = _prepared(data, list(train), list(test), options).fit(batch_size=batch)
     except (RuntimeError, KeyError) as error:
         raise InputError(f"pypolymlp cannot fit these {len(train)} supercells: {error}") from error
@@ -139,7 +138,7 @@ def _prepared(data: SupercellData, train, test, options):
 
 
 @contextlib.contextmanager
-def _summed(files: Mapping[str, Path], key: str, supercells: int) -> Iterator[None]:
+def _summed(files: Mapping[str, Path], key: str, train: int, test: int) -> Iterator[None]:
     """Let pypolymlp start from stored normal equations, and store them, while it fits.
 
     pypolymlp 0.22 has no option for this, so that its function for one batch is replaced within the block.
@@ -147,7 +146,7 @@ def _summed(files: Mapping[str, Path], key: str, supercells: int) -> Iterator[No
     from pypolymlp.mlp_dev.core import data_sequential
 
     compute = data_sequential._compute_products_single_batch
-    data_sequential._compute_products_single_batch = _Sums(compute, files, key, supercells)
+    data_sequential._compute_products_single_batch = _Sums(compute, files, key, train, test)
     try:
         yield
     finally:
@@ -157,12 +156,12 @@ def _summed(files: Mapping[str, Path], key: str, supercells: int) -> Iterator[No
 class _Sums:
     """pypolymlp's function that adds one batch to the normal equations, which are stored and resumed."""
 
-    def __init__(self, compute: Callable, files: Mapping[str, Path], key: str, supercells: int):
-        self.compute, self.files, self.key = compute, files, key
+    def __init__(self, compute: Callable, files: Mapping[str, Path], key: str, train: int, test: int):
+        self.compute, self.files, self.key, self.train = compute, files, key, train
         self.previous = {stage: _read(file, key) for stage, file in files.items()}
         self.batches, self.done = dict.fromkeys(STAGES, 0), dict.fromkeys(STAGES, 0)
         before = sum(int(stored["supercells"]) for stored in self.previous.values() if stored)
-        self.progress = Progress(log, "supercells in the fit", supercells, before)
+        self.progress = Progress(log, "supercells in the fit", train + test, before)
         self.saved = time.monotonic()
 
     def __call__(self, sums, params, batch, **options):
@@ -170,6 +169,13 @@ class _Sums:
         stage = "train" if options["scales"] is None else "test"
         self.batches[stage] += 1
         self.done[stage] += len(batch.structures)
+        sums = self._with(sums, params, batch, stage, options)
+        if stage == "train" and self.done[stage] == self.train:
+            log.info("solving the normal equations with each regularisation")
+        return sums
+
+    def _with(self, sums, params, batch, stage, options):
+        """Return the sums with one more batch, which are stored from time to time, or those of a previous run."""
         stored = self.previous[stage]
         if stored and self.batches[stage] <= stored["batches"]:
             for name in SUMS:
@@ -191,10 +197,5 @@ def _read(file: Path, key: str) -> dict[str, Any] | None:
     """Return the stored sums; None if there are none, or they belong to other supercells or parameters."""
     if not file.exists():
         return None
-    try:
-        with np.load(file) as content:
-            if str(content["key"]) != key:
-                return None
-            return {name: content[name] for name in content.files if name != "key"}
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise DataFileError(f"{file}: is damaged ({error}): delete it") from error
+    stored: dict[str, Any] = read_arrays(file)
+    return stored if str(stored.pop("key", "")) == key else None
