@@ -171,5 +171,5 @@ def test_a_damaged_part_is_named(folder, tmp_path):
     calculator = TNEPCalculator(dipole=folder / "dipole.txt")
     evaluate_trajectory(frames(), calculator, 1.0, folder=tmp_path)
     (tmp_path / "part-00001.npz").write_bytes(b"no")
-    with pytest.raises(DataFileError, match="part-00001.npz is damaged"):
+    with pytest.raises(DataFileError, match="part-00001.npz: damaged, or not arrays of a previous run; delete it"):
         evaluate_trajectory(frames(), calculator, 1.0, folder=tmp_path)

@@ -193,9 +193,9 @@ def check_expansion(path) -> None:
                 raise DataFileError(f"{path}: unpacks to more than {EXPANSION} times its size, so it is not read")
 
 
-def check_members(path) -> None:
-    """Raise ``DataFileError`` if a file is not a zip archive, or unpacks to more than :func:`most_bytes`."""
-    with reading(path, "a zip archive"), zipfile.ZipFile(check_readable(path)) as archive:
+def check_members(path, what: str = "a zip archive") -> None:
+    """Raise ``DataFileError`` if a file is no zip archive (of `what`), or unpacks to more than :func:`most_bytes`."""
+    with reading(path, what), zipfile.ZipFile(check_readable(path)) as archive:
         if sum(member.file_size for member in archive.infolist()) > most_bytes(path):
             raise DataFileError(f"{path}: unpacks to more than {EXPANSION} times its size, so it is not read")
 
@@ -292,8 +292,9 @@ def read_arrays(path, names: Iterable[str] | None = None) -> dict[str, np.ndarra
     DataFileError
         If the file is damaged or lacks an array.
     """
-    with reading(path, "arrays of a previous run; delete it to compute them again"):
-        check_members(path)
+    what = "arrays of a previous run; delete it to compute them again"
+    check_members(path, what)
+    with reading(path, what):
         with np.load(path) as file:
             return {name: file[name] for name in (file.files if names is None else names)}
 

@@ -183,7 +183,7 @@ def test_refusals(files):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     (
-        ("fc3.hdf5", lambda data: data[: len(data) // 2], "fc3.hdf5: damaged, or not force constants of phono3py"),
+        ("fc3.hdf5", lambda data: data[: len(data) // 2], "fc3.hdf5: damaged, or not"),
         ("fc2.hdf5", None, "fc2.hdf5: its force constants are missing or not all finite"),
         ("BORN", lambda data: b"14.4\n2.5 0 0 0 2.5 0 0 0 2.5\n1 0 0\n", "BORN: damaged, or not a BORN file"),
         ("BORN", lambda data: BORN.replace(b"2.5", b"9e9"), "a metal has no LO-TO splitting"),

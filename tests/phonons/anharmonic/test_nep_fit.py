@@ -113,7 +113,7 @@ def test_a_killed_fit_resumes(made_up, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         fit_nep(other, *arguments[1:])  # with other forces the checkpoint is not used
     checkpoint.write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(DataFileError, match="equations.npz: is damaged"):
+    with pytest.raises(DataFileError, match="equations.npz: damaged, or not arrays of a previous run; delete it"):
         fit_nep(*arguments)
 
 

@@ -112,7 +112,7 @@ def test_errors(tmp_path, old, new, message):
 
 
 def test_files_that_are_not_configurations(tmp_path):
-    with pytest.raises(DataFileError, match="cannot be read as a TOML"):
+    with pytest.raises(DataFileError, match="none.toml: no such file"):
         load_config(tmp_path / "none.toml")
     with pytest.raises(DataFileError, match="cannot be read as a TOML"):
         load_config(write(tmp_path, "[data\n"))
