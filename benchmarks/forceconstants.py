@@ -196,7 +196,7 @@ def one_supercell(model: Path, size: int, cutoff: float | None) -> None:
 def main() -> None:
     """Run the chosen parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where all results are kept")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--sizes", nargs="+", type=int, default=[20, 40, 60, 80, 90])
     parser.add_argument("--nacl", type=Path, metavar="MODEL", help="potential of NaCl for the part memory")
