@@ -7,14 +7,13 @@ cell dimension (bohr), masses in amu, the dynamical matrix in Ry/bohr² as in th
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
-
 import numpy as np
 
 from ..errors import DataFileError
 from ..units import BOHR, HARTREE
 from .ph_x_run import PhononRun, polarizability_gradient
 from .structures.espresso import chemical_symbol
+from .xml_tree import parse_xml
 
 
 def is_matrix_xml(head: str) -> bool:
@@ -37,10 +36,7 @@ def read_matrix_xml(path, text: str) -> PhononRun:
     DataFileError
         If the file is not complete, has no dynamical matrix, or that of another q.
     """
-    try:
-        root = ET.fromstring(text)
-    except ET.ParseError as error:
-        raise DataFileError(f"{path}: is not complete XML ({error})") from error
+    root = parse_xml(path, text)
     if root.find("INTERATOMIC_FORCE_CONSTANTS") is not None:
         raise DataFileError(
             f"{path}: is XML of q2r.x, which is not read: run ph.x with a fildyn that does not end in .xml, and q2r.x "

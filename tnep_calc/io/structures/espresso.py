@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from ...progress import tracked
 from ...structures import LabelledStructure
 from ...units import BOHR, HARTREE
 from ..files import read_bytes, reading
+from ..xml_tree import parse_xml
 from .finite_field import FieldRun, combine, geometry_key
 from .problems import Problems, collecting
 
@@ -74,10 +74,7 @@ def _read_run(path: Path) -> FieldRun:
 
 
 def _read_data(path, data) -> FieldRun:
-    try:
-        root = ET.fromstring(data)
-    except ET.ParseError as error:
-        raise DataFileError(f"{path}: is not complete XML ({error})") from error
+    root = parse_xml(path, data)
     output = root.find("output")
     if not root.tag.endswith("espresso") or output is None:
         raise DataFileError(f"{path}: is not the XML file of a finished pw.x run (no <output>)")

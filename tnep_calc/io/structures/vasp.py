@@ -30,7 +30,6 @@ from __future__ import annotations
 import io
 import logging
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +45,7 @@ from ...structures import LABELS, LabelledStructure, symmetric_part
 from ...units import EPSILON_0
 from ..files import read_bytes, reading, text_of
 from ..series.dft_logs import VASP_ATOMS, VASP_RUN, check_one_system
+from ..xml_tree import parse_xml
 from .finite_field import FieldRun, combine, geometry_key
 from .problems import Problems, collecting
 
@@ -253,10 +253,7 @@ def _images(path, stream, fmt):
 
 
 def _read_xml(path, data):
-    try:
-        root = ET.fromstring(data)
-    except ET.ParseError as error:
-        raise DataFileError(f"{path}: is not complete XML ({error}); did the run finish?") from error
+    root = parse_xml(path, data, "; did the run finish?")
     if root.tag != "modeling":
         raise DataFileError(f"{path}: is not a vasprun.xml (its root is <{root.tag}>)")
     settings: dict[str, Any] = {}
