@@ -78,7 +78,7 @@ def test_clamped_dielectric_constant_equals_the_calculator(folder):
     assert found == pytest.approx(1 + alpha / EPSILON_0 / atoms.get_volume(), abs=2e-6)
 
 
-def test_separate_models_and_structure(tmp_path, monkeypatch):
+def test_separate_models_and_structure(tmp_path, monkeypatch, capsys):
     """A NEP potential with dipole and polarizability models in a field, from a structure file."""
     lmp_command(1)
     monkeypatch.chdir(tmp_path)
@@ -88,7 +88,13 @@ def test_separate_models_and_structure(tmp_path, monkeypatch):
     arguments = ["lammps", "u.pt", "--template", "field", "--dipole", "mu.pt", "--polarizability", "alpha.pt"]
     arguments += ["--structure", "quartz.xyz", "--repeat", "2", "1", "1", "-o", "in.field"]
     assert main(arguments) == 0
-    assert main(arguments) == 1  # the files exist
+    assert main(arguments) == 1  # the input exists
+    other = [*arguments[:-1], "in.other"]
+    before = (tmp_path / "structure.data").stat().st_mtime_ns
+    assert main(other) == 0 and "structure.data has this structure already" in capsys.readouterr().out
+    assert (tmp_path / "structure.data").stat().st_mtime_ns == before
+    assert main([*other[:-2], "--repeat", "1", "1", "1", "-o", "in.third"]) == 1
+    assert "structure.data exists" in capsys.readouterr().err and not (tmp_path / "in.third").exists()
     done = run_lammps((tmp_path / "in.field").read_text(), tmp_path, 2, SHORT)
     assert "18 atoms" in done.text and np.abs(done.thermo["f_F"]).max() > 0
 

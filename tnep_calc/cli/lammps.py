@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..io.files import atomic_output, check_output
 
@@ -52,16 +53,33 @@ def run(args):
     text = lammps_input(args.template, args.model, args.data, args.dipole, args.polarizability, name)
     if args.output:
         check_output(args.output, args.force)
+    written = False
     if args.structure:
         from ..artifact import read_metadata
         from ..io.structures.single import read_structure
 
-        check_output(args.data, args.force, [args.structure])
-        atoms = read_structure(args.structure)
-        write_structure(args.data, atoms.repeat(tuple(args.repeat)), read_metadata(args.model).species, args.force)
+        atoms = read_structure(args.structure).repeat(tuple(args.repeat))
+        species = read_metadata(args.model).species
+        written = not _has_structure(args.data, atoms, species)
+        if written:
+            check_output(args.data, args.force, [args.structure])
+            write_structure(args.data, atoms, species, args.force)
     if args.output is None:
         print(text, end="")
         return
     with atomic_output(args.output, force=args.force) as temporary:
         Path(temporary).write_text(text)
-    print(f"wrote {args.output}" + (f" and {args.data}" if args.structure else ""))
+    print(f"wrote {args.output}" + (f" and {args.data}" if written else ""))
+    if args.structure and not written:
+        print(f"{args.data} has this structure already")
+
+
+def _has_structure(path, atoms, species):
+    """Return whether a data file has the structure already, for example for an input of another template."""
+    from ..lammps import write_structure
+
+    if not Path(path).is_file():
+        return False
+    with TemporaryDirectory() as folder:
+        write_structure(Path(folder) / "data", atoms, species)
+        return Path(path).read_bytes() == (Path(folder) / "data").read_bytes()

@@ -13,8 +13,8 @@ from .record import Spectrum
 FALSE_ALARM = 0.05
 """Probability that a spectrum without any peak has a significant one."""
 
-LOWEST = 1e-3
-"""Smallest value of the minimum next to a peak, relative to the peak; it may be zero, or negative because of noise."""
+LOWEST = 1e-5
+"""Smallest value of the minimum next to a peak, relative to the peak.  The minimum may be zero, or negative by noise."""
 
 POOL = 2.0
 """Range, in resolution widths on either side, over which errors are averaged."""
