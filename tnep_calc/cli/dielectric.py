@@ -224,12 +224,16 @@ def write_parts(args: argparse.Namespace, path: str, series, volume: float, temp
 
 def print_static(found) -> None:
     """Print a static dielectric constant with its error, and a note if the run is too short for that error."""
+    from ..spectra.static import error_text
+
     ionic = found.mean - float(found.eps_inf.trace() / 3)
     print(
-        f"static dielectric constant {found.mean:.4g} +- {found.error:.2g} (ions {ionic:.4g}), diagonal "
-        + " ".join(f"{found.tensor[k, k]:.4g} +- {found.errors[k, k]:.2g}" for k in range(3))
+        f"static dielectric constant {found.mean:.4g}{error_text(found.error)} (ions {ionic:.4g}), diagonal "
+        + " ".join(f"{found.tensor[k, k]:.4g}{error_text(found.errors[k, k])}" for k in range(3))
     )
-    if not found.converged:
+    if not error_text(found.error):
+        print("note: this run is too short for an error bar")
+    elif not found.converged:
         print(
             f"note: this run is short: its {found.blocks} blocks of {found.block_length:.3g} ps are shorter than 10 "
             f"correlation times ({found.correlation_time:.2g} ps), so that the error is a lower bound"

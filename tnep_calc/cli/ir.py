@@ -103,6 +103,7 @@ def run(args: argparse.Namespace) -> None:
 
     from ..plotting.spectra import plot_ir
     from ..spectra import infrared_spectrum, static_dielectric
+    from ..spectra.static import error_text
 
     spectra = []
     route, spread = chosen_route(args), ""
@@ -128,7 +129,8 @@ def run(args: argparse.Namespace) -> None:
             infrared_modes(args, path, series, sampled, pieces, route, volume, temperature)
         if route == "dipole" and args.direction is None:
             static = static_dielectric(pieces, volume, temperature, dt=sampled.dt)
-            spread = f" +- {static.error:.2g}" if static.converged else f" +- {static.error:.2g} or more"
+            spread = error_text(static.error)
+            spread += " or more" if spread and not static.converged else ""
     fluctuations = [spectrum.parameters["static_fluctuation"] for spectrum in spectra]
     if len(spectra) > 1:
         spread = f" +- {np.std(fluctuations, ddof=1):.2g} (models)"

@@ -117,6 +117,7 @@ def plot_static(found: StaticDielectric, ax=None):
         ax.set_xlabel("length of the run (ps)")
         ax.set_ylabel(r"static dielectric constant $\epsilon_0$")
         blocks = f"{found.blocks} blocks of {found.block_length:.3g} ps"
-        title = rf"$\epsilon_0 = {found.mean:.4g} \pm {found.error:.2g}$, {blocks}"
+        error = rf" \pm {found.error:.2g}" if np.isfinite(found.error) else ""
+        title = rf"$\epsilon_0 = {found.mean:.4g}{error}$, {blocks}"
         write_title(ax, title)
     return ax

@@ -14,7 +14,7 @@ FALSE_ALARM = 0.05
 """Probability that a spectrum without any peak has a significant one."""
 
 LOWEST = 1e-5
-"""Smallest value of the minimum next to a peak, relative to the peak.  The minimum may be zero, or negative by noise."""
+"""Smallest value of the minimum next to a peak, relative to the peak; it may be zero, or negative because of noise."""
 
 POOL = 2.0
 """Range, in resolution widths on either side, over which errors are averaged."""

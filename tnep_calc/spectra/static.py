@@ -76,6 +76,17 @@ class StaticDielectric:
     running_error: np.ndarray
 
 
+def error_text(error: float) -> str:
+    """Return an error bar as text; nothing if there is none (NaN), as from a single block.
+
+    Examples
+    --------
+    >>> error_text(0.123), error_text(float("nan"))
+    (' +- 0.12', '')
+    """
+    return f" +- {error:.2g}" if np.isfinite(error) else ""
+
+
 def electronic_tensor(eps_inf) -> np.ndarray:
     """Return ``eps_inf`` (None, a number, or a tensor) as a tensor, shape (3, 3); None is the vacuum (unit matrix).
 
