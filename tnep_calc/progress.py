@@ -1,11 +1,14 @@
-"""Progress lines with the remaining time, for work that consists of equal parts."""
+"""Progress of work that consists of equal parts: a bar in a terminal, lines with the remaining time elsewhere."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
+
+from tqdm import tqdm
 
 INTERVAL = 10.0
 """Shortest time between two lines in seconds."""
@@ -17,6 +20,8 @@ T = TypeVar("T")
 
 class Progress:
     """Log the number of finished parts and the remaining time, at most one line per `interval`.
+
+    If stderr is a terminal, a bar takes the place of the lines.  It appears after 5 s and vanishes at the end.
 
     Parameters
     ----------
@@ -35,12 +40,20 @@ class Progress:
         self.log, self.what, self.total, self.done, self.interval = log, what, total, done, interval
         self._before, self._start = done, time.monotonic()
         self._next = self._start + min(FIRST, interval)
+        self._bar = None
+        if sys.stderr.isatty() and log.isEnabledFor(logging.INFO):
+            self._bar = tqdm(total=total, initial=done, desc=f"  {what}", delay=FIRST, leave=False, dynamic_ncols=True)
         if done:
             log.info("  %d of %d %s were done in a previous run", done, total, what)
 
     def advance(self, parts: int = 1) -> None:
         """Count further parts as finished."""
         self.done += parts
+        if self._bar is not None:
+            self._bar.update(parts)
+            if self.done == self.total:
+                self._bar.close()
+            return
         now = time.monotonic()
         if now < self._next or self.done == self.total:
             return
@@ -50,6 +63,11 @@ class Progress:
             left = (now - self._start) / (self.done - self._before) * (self.total - self.done)
             self.log.info("  %d of %d %s, about %s left", self.done, self.total, self.what, duration_text(left))
         self._next = now + self.interval
+
+    def close(self) -> None:
+        """Remove the bar, if there is one; needed only where the work may end before its last part."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 def tracked(items: Iterable[T], log: logging.Logger, what: str, total: int | None = None) -> Iterator[T]:
@@ -65,9 +83,12 @@ def tracked(items: Iterable[T], log: logging.Logger, what: str, total: int | Non
         Number of items.
     """
     progress = Progress(log, what, total)
-    for item in items:
-        yield item
-        progress.advance()
+    try:
+        for item in items:
+            yield item
+            progress.advance()
+    finally:
+        progress.close()
 
 
 def duration_text(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """Lines about the progress of reading and preparation, and the number of threads of a training."""
 
+import io
 import logging
 
 import pytest
@@ -54,6 +55,29 @@ def test_work_of_unknown_length(clock, caplog):
     for clock[0], _ in zip(range(4, 9), tracked(range(9), logging.getLogger("test"), "frames"), strict=False):
         pass
     assert [record.message.strip() for record in caplog.records] == ["2 frames so far"]
+
+
+class Terminal(io.StringIO):
+    """Text that a terminal would show."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_shows_a_bar_in_place_of_lines(monkeypatch, at_once):
+    monkeypatch.setattr(progress.sys, "stderr", terminal := Terminal())
+    monkeypatch.setattr(progress, "FIRST", 0.0)
+    run = Progress(logging.getLogger("test"), "files", 4, done=1)
+    for _ in range(3):
+        run._bar.mininterval = 0.0
+        run.advance()
+    shown = [part.strip() for part in terminal.getvalue().split("\r") if part.strip()]
+    assert shown[0].startswith("files:  25%") and any("3/4" in part for part in shown)
+    assert terminal.getvalue().endswith("\r") and run._bar.disable  # the bar is gone
+    assert [record.message.strip() for record in at_once.records] == ["1 of 4 files were done in a previous run"]
+    list(zip(range(2), tracked(range(9), logging.getLogger("test"), "frames"), strict=False))  # ends early
+    logging.getLogger("quiet").setLevel(logging.WARNING)
+    assert Progress(logging.getLogger("quiet"), "files", 4)._bar is None
 
 
 def test_files_are_read_with_progress(tmp_path, at_once):
