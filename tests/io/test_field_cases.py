@@ -144,6 +144,7 @@ def test_units_in_the_header(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
+        ("epsilon_unit", "F/m", "epsilon_unit is 'F/m'"),
         ("stress-unit", "GPa", "stress-unit is 'GPa'"),
         ("polarizability_unit", "bohr^3", "tnep data --unit polarizability=UNIT"),
         ("bec_units", "a.u.", "bec_units is 'a.u.'"),

@@ -60,8 +60,8 @@ _OURS = {
     "polarizability": _POLARIZABILITY,
     "atomic_polarizability": _POLARIZABILITY,
     "polarizability_gradient": tuple(f"e{times}{a}/v" for times in ("*", "", "^2*") for a in _A),
-    "epsilon_inf": ("1",),
-    "susceptibility": ("1",),
+    "epsilon_inf": ("1", "dimensionless"),
+    "susceptibility": ("1", "dimensionless"),
     "epsilon_gradient": tuple(f"1/{a}" for a in _A),
     "electric_field": tuple(f"v/{a}" for a in _A),
     "charge": ("e", "|e|", "1"),
@@ -74,6 +74,8 @@ _QUANTITIES = {key: name for name, keys in (FIELDS | _PLACES).items() for key in
     "length": "length",
     "field": "electric_field",
     "efield": "electric_field",
+    "epsilon": "epsilon_inf",
+    "eps": "epsilon_inf",
 }
 """Names of quantities in keys such as ``forces_unit``, and what they mean."""
 
