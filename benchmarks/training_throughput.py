@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from unittest import mock
 
 import numpy as np
 import torch
-from cases import record
+from cases import cpu_seconds, record
 from training_common import HYPER, MOLECULES, SPECIES, qm7b, train
 
 from tnep_calc.training.nep import native
@@ -16,22 +15,13 @@ from tnep_calc.training.nep import native
 def peak(size=1024):
     """Return 10^9 operations per second of one thread: the fastest float32 matrix product (two per multiply-add)."""
     a = torch.rand(size, size)
-    return 2 * size**3 / _fastest(lambda: a @ a, 8) / 1e9
+    return 2 * size**3 / cpu_seconds(lambda: a @ a, 8) / 1e9
 
 
 def bandwidth(count=30_000_000):
     """Return GB/s of one thread: ``z = x + 2 y`` on arrays larger than any cache (STREAM's triad, three transfers)."""
     x, y, z = (torch.rand(count) for _ in range(3))
-    return 3 * 4 * count / _fastest(lambda: torch.add(x, y, alpha=2.0, out=z), 5) / 1e9
-
-
-def _fastest(call, rounds):
-    best = np.inf
-    for _ in range(rounds):
-        begin = time.process_time()
-        call()
-        best = min(best, time.process_time() - begin)
-    return best
+    return 3 * 4 * count / cpu_seconds(lambda: torch.add(x, y, alpha=2.0, out=z), 5) / 1e9
 
 
 def epoch(structures, indices, kind, models, epochs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 from collections.abc import Mapping
@@ -243,19 +244,15 @@ def lammps_input(
     return head + "\n" + body
 
 
-def write_structure(path, atoms, species: tuple[str, ...], force: bool = False) -> None:
-    """Write a LAMMPS data file whose atom types are the elements of a model in their order.
+def structure_text(atoms, species: tuple[str, ...]) -> str:
+    """Return the content of a LAMMPS data file whose atom types are the elements of a model in their order.
 
     Parameters
     ----------
-    path : str or path
-        File to write.
     atoms : ase.Atoms
         Periodic in all directions; the cell is rotated to the triangular form of LAMMPS.
     species : tuple of str
         Elements of the model; each becomes an atom type with its mass.
-    force : bool
-        Whether to overwrite the file if it exists.
 
     Raises
     ------
@@ -269,8 +266,22 @@ def write_structure(path, atoms, species: tuple[str, ...], force: bool = False) 
         raise InputError(f"the model knows {' '.join(species)}, but the structure has {' '.join(unknown)}")
     if not atoms.pbc.all():
         raise InputError(f"the inputs are periodic in three directions, but the structure has pbc {atoms.pbc.tolist()}")
+    text = io.StringIO()
+    write(text, atoms, format="lammps-data", specorder=list(species), masses=True)
+    return text.getvalue()
+
+
+def write_structure(path, atoms, species: tuple[str, ...], force: bool = False) -> None:
+    """Write the content of :func:`structure_text` to a file, which may exist only with `force`.
+
+    Raises
+    ------
+    InputError
+        If the file exists, the model does not know an element, or the structure is not periodic.
+    """
+    text = structure_text(atoms, species)
     with atomic_output(path, force=force) as temporary:
-        write(temporary, atoms, format="lammps-data", specorder=list(species), masses=True)
+        Path(temporary).write_text(text)
 
 
 @dataclass(frozen=True)

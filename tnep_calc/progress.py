@@ -8,8 +8,6 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from tqdm import tqdm
-
 INTERVAL = 10.0
 """Shortest time between two lines in seconds."""
 FIRST = 5.0
@@ -42,6 +40,8 @@ class Progress:
         self._next = self._start + min(FIRST, interval)
         self._bar = None
         if sys.stderr.isatty() and log.isEnabledFor(logging.INFO):
+            from tqdm import tqdm
+
             self._bar = tqdm(total=total, initial=done, desc=f"  {what}", delay=FIRST, leave=False, dynamic_ncols=True)
         if done:
             log.info("  %d of %d %s were done in a previous run", done, total, what)

@@ -13,7 +13,7 @@ from ..families import ROLES
 from ..neighbors import Edges, NeighborList
 from ..ops.neighbors import native_search
 from ..threads import check_usable
-from .evaluation import check_species, evaluate, member_properties
+from .evaluation import check_species, evaluate, member_properties, with_descriptors
 from .tnep import TNEPCalculator
 
 BATCH_ATOMS = 2048
@@ -143,10 +143,7 @@ class Batch:
         InputError
             If that model is not of the NEP family.
         """
-        role, models = next(iter(self.calculator.models.items()))
-        known = models[0].metadata
-        if "descriptors" not in known.quantities:
-            raise InputError(f"only NEP models have descriptors, but {role}= is of family {known.family}")
+        role = with_descriptors(self.calculator.models)
         return [out["descriptors"] for out in self._divided(role, 0, ["descriptors"], None)]
 
     def _divided(self, role, member, quantities, field):

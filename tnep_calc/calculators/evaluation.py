@@ -153,6 +153,15 @@ def check_species(symbols: Collection[str], species: Sequence[str], role: str) -
         raise InputError(f"the {role} model knows {' '.join(species)}, but the structure has {' '.join(unknown)}")
 
 
+def with_descriptors(models: Mapping[str, Sequence[Artifact]]) -> str:
+    """Return the keyword of the first model; InputError if it has no descriptors."""
+    role, members = next(iter(models.items()))
+    known = members[0].metadata
+    if "descriptors" not in known.quantities:
+        raise InputError(f"only NEP models have descriptors, but {role}= is of family {known.family}")
+    return role
+
+
 def _species_index(symbols, species, role):
     check_species(symbols, species, role)
     numbers = {symbol: k for k, symbol in enumerate(species)}

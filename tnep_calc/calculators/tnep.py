@@ -21,7 +21,7 @@ from ..ops.neighbors import search_on
 from ..threads import check_usable
 from .description import check_keywords, describe_models, describe_sources, from_description
 from .ensemble import MEMBERS, STD
-from .evaluation import evaluate, member_properties, separate_models
+from .evaluation import evaluate, member_properties, separate_models, with_descriptors
 from .field import AppliedField
 from .loading import is_of_third_order, load_models
 from .range_check import RangeCheck
@@ -354,10 +354,7 @@ class TNEPCalculator(Calculator):
         InputError
             If that model is not of the NEP family.
         """
-        role, models = next(iter(self.models.items()))
-        known = models[0].metadata
-        if "descriptors" not in known.quantities:
-            raise InputError(f"only NEP models have descriptors, but {role}= is of family {known.family}")
+        role = with_descriptors(self.models)
         if atoms is not None and self.check_state(atoms):
             self.reset()
             super().calculate(atoms)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ..io.files import atomic_output, check_output
 
@@ -47,7 +46,7 @@ def add_arguments(parser):
 
 def run(args):
     """Print or write the input."""
-    from ..lammps import lammps_input, write_structure
+    from ..lammps import lammps_input, structure_text
 
     name = args.output.name if args.output else f"in.{args.template}"
     text = lammps_input(args.template, args.model, args.data, args.dipole, args.polarizability, name)
@@ -59,11 +58,12 @@ def run(args):
         from ..io.structures.single import read_structure
 
         atoms = read_structure(args.structure).repeat(tuple(args.repeat))
-        species = read_metadata(args.model).species
-        written = not _has_structure(args.data, atoms, species)
-        if written:
+        data = structure_text(atoms, read_metadata(args.model).species)
+        written = not (Path(args.data).is_file() and Path(args.data).read_bytes() == data.encode())
+        if written:  # the file may be there already, from an input of another template
             check_output(args.data, args.force, [args.structure])
-            write_structure(args.data, atoms, species, args.force)
+            with atomic_output(args.data, force=args.force) as temporary:
+                Path(temporary).write_text(data)
     if args.output is None:
         print(text, end="")
         return
@@ -72,14 +72,3 @@ def run(args):
     print(f"wrote {args.output}" + (f" and {args.data}" if written else ""))
     if args.structure and not written:
         print(f"{args.data} has this structure already")
-
-
-def _has_structure(path, atoms, species):
-    """Return whether a data file has the structure already, for example for an input of another template."""
-    from ..lammps import write_structure
-
-    if not Path(path).is_file():
-        return False
-    with TemporaryDirectory() as folder:
-        write_structure(Path(folder) / "data", atoms, species)
-        return Path(path).read_bytes() == (Path(folder) / "data").read_bytes()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import InputError
 from ..spectra.record import Spectrum
 from ..spectra.static import StaticDielectric
 from .labels import legend_above, write_title
-from .spectra import WAVENUMBER, caption, curve, finish_axes, mark_peaks
+from .spectra import WAVENUMBER, caption, curve, finish_axes, mark_peaks, require_kind
 from .style import BAND_ALPHA, BLUE, GREEN, GREY, HEIGHT, RED, WIDTH, axes_or_new, styled
 
 DIRECTIONS = (("xx", BLUE), ("yy", RED), ("zz", GREEN))
@@ -35,8 +34,7 @@ def plot_dielectric(spectrum: Spectrum, peaks: bool = True):
     InputError
         If the spectrum is of another kind.
     """
-    if spectrum.kind != "dielectric":
-        raise InputError(f"expected a spectrum of kind 'dielectric', got '{spectrum.kind}'")
+    require_kind(spectrum, "dielectric")
     from matplotlib import pyplot
 
     parts = [(f"_{name}", colour, name) for name, colour in DIRECTIONS if f"eps_imag_{name}" in spectrum.values]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from itertools import cycle
 
-from ..errors import InputError
 from ..spectra.record import Spectrum
 from .labels import legend_above, write_title
-from .spectra import COLOURS, caption, curve, finish_axes, mark_peaks
+from .spectra import COLOURS, caption, curve, finish_axes, mark_peaks, require_kind
 from .style import axes_or_new, styled
 
 TITLES = {"powder": "powder in a matrix", "film": "thin film", "atr": "ATR"}
@@ -34,8 +33,7 @@ def plot_instrument(spectrum: Spectrum, ax=None, peaks: bool = True):
     InputError
         If the spectrum is of another kind.
     """
-    if spectrum.kind != "instrument":
-        raise InputError(f"expected a spectrum of kind 'instrument', got '{spectrum.kind}'")
+    require_kind(spectrum, "instrument")
     names = list(spectrum.values)
     main = names[-1]  # the absorptivity of a film, or the only column
     with styled():

@@ -98,7 +98,8 @@ def finish_axes(ax, spectrum, lowest, highest):
         ax.set_ylim(bottom=0.0)
 
 
-def _require(spectrum, kind):
+def require_kind(spectrum: Spectrum, kind: str) -> None:
+    """Raise ``InputError`` if a spectrum is of another kind."""
     if spectrum.kind != kind:
         raise InputError(f"expected a spectrum of kind '{kind}', got '{spectrum.kind}'")
 
@@ -171,7 +172,7 @@ def plot_ir(spectrum: Spectrum, ax=None, quantity: str = "absorption", peaks: bo
     InputError
         If the spectrum is of another kind or has no such column.
     """
-    _require(spectrum, "infrared")
+    require_kind(spectrum, "infrared")
     values = spectrum.column(quantity)
     with styled():
         ax = axes_or_new(ax)
@@ -207,7 +208,7 @@ def plot_raman(spectrum: Spectrum, ax=None, peaks: bool = True):
     InputError
         If the spectrum is of another kind, or zero everywhere.
     """
-    _require(spectrum, "raman")
+    require_kind(spectrum, "raman")
     names = [label for label in spectrum.parameters.get("geometries") or () if label in spectrum.values]
     names = names or ["VV", "VH"]
     highest = max(float(spectrum.column(name).max()) for name in names)

@@ -44,8 +44,8 @@ def predict(
     predictions : list of LabelledStructure
         Means over the members of ensembles.
     members : list of list of LabelledStructure
-        For every member of the ensembles its predictions.  A single model counts as every member; without an ensemble
-        there is one member, which equals the mean.
+        For every member of the ensembles its predictions; a single model counts as every member.  Empty without an
+        ensemble.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def predict(
     takes_field = any(ROLES[role].field for role in calculator.models)
     frames = [Atoms(s.symbols, s.positions, cell=s.cell, pbc=s.pbc) for s in structures]
     means: list[LabelledStructure] = []
-    members: list[list[LabelledStructure]] = [[] for _ in range(count)]
+    members: list[list[LabelledStructure]] = [[] for _ in range(count if count > 1 else 0)]
     progress = Progress(log, "structures", len(structures))
     for batch in batches(frames):
         first = len(means)
@@ -156,7 +156,7 @@ def compare_ensemble(
     """
     predictions, members = predict(calculator, structures)
     compared = compare(structures, predictions, fold)
-    if len(members) > 1:
+    if members:
         alone = [compare(structures, own, fold) for own in members]
         for panel, *others in zip(compared, *alone, strict=True):
             values = np.array([other["splits"]["all"]["prediction"] for other in others])
