@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.db import connect
+from ase.io import write
 
 from helpers.paths import ROOT
 from tnep_calc.calculators.tnep import TNEPCalculator
@@ -20,6 +22,7 @@ from tnep_calc.io.gpumd.nep_in import read_nep_in
 from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.io.structures.extxyz import read_dataset
 from tnep_calc.io.structures.read import read_structures
+from tnep_calc.io.structures.single import read_structure
 from tnep_calc.io.structures.trajectory import Trajectory
 from tnep_calc.io.structures.vasp import read_vasp
 
@@ -235,6 +238,15 @@ def test_marks_and_encodings_of_recognized_files(name, read, tmp_path):
     path.write_bytes(content.decode().encode("utf-16"))
     with pytest.raises(DataFileError, match=f"{path.name}: is text in UTF-16, expected UTF-8"):
         read([path])
+
+
+@pytest.mark.parametrize("kind", ["vasp", "cif", "proteindatabank", "gen"])
+def test_marks_before_structures(kind, tmp_path):
+    path = tmp_path / {"vasp": "POSCAR", "cif": "a.cif", "proteindatabank": "a.pdb", "gen": "a.gen"}[kind]
+    write(path, bulk("NaCl", "rocksalt", a=5.6), format=kind)
+    expected = read_structure(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_structure(path) == expected
 
 
 def test_dipoles_of_charged_systems():

@@ -36,8 +36,8 @@ _MEMORY_SHARE = 0.5  # largest file that is read as a whole, relative to the fre
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open}
 COMPRESSED = tuple(_OPENERS)
-UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_UTF_8_MARK = b"\xef\xbb\xbf"
+UTF_8_MARK, UTF_16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+"""Byte order marks with which files may start."""
 """Suffixes of compressed files that readers decompress."""
 DAMAGED = (
     ArithmeticError,
@@ -177,7 +177,7 @@ def open_stream(path) -> Iterator[IO[bytes]]:
     opener = _OPENERS.get(path.suffix.lower())
     with reading(path, f"a {path.suffix} archive" if opener else "a readable file"):
         with (opener or open)(path, "rb") as stream:
-            if stream.read(len(_UTF_8_MARK)) != _UTF_8_MARK:
+            if stream.read(len(UTF_8_MARK)) != UTF_8_MARK:
                 stream.seek(0)
             yield stream
 
