@@ -42,7 +42,7 @@ neighbor 1.0 bin
 velocity all create {temperature} {seed} mom yes rot no
 timestep 0.001
 fix 1 all nve
-fix 2 all langevin {temperature} {temperature} 0.5 {seed} zero yes
+fix 2 all langevin {temperature} {temperature} 0.5 {seed}
 fix F all tnep/field 0 0 {field}
 compute m all tnep/dipole {model} {elements}
 compute a all tnep/polarizability {model} {elements}
