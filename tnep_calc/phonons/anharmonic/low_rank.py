@@ -19,14 +19,14 @@ import numpy as np
 
 from .nep_basis import NepBasis
 
-STARTS, FIRST_ITERATIONS = 6, 12
+STARTS, FIRST_ITERATIONS = 6, 100
 """Number of starts, and of Levenberg-Marquardt steps after which only the best one is continued."""
-ITERATIONS = 150
+ITERATIONS = 800
 """Largest number of further steps."""
 NOISE = 0.1
 """Random part of the first coefficients, relative to functions of the same effect on the forces."""
-TOLERANCE = 1e-5
-"""Relative decrease of the squared error below which a step is the last one."""
+TOLERANCE, PATIENCE = 1e-5, 10
+"""The descent ends after this number of successive steps whose relative decrease of the squared error is below this."""
 _LARGEST_DAMPING = 1e8
 
 
@@ -92,7 +92,7 @@ class _Projection:
     def _descend(self, c, iterations):
         """Return c after Levenberg-Marquardt steps, and the squared error."""
         linear, residual, projector = self._linear(c)
-        error, damping = residual @ residual, 1e-3
+        error, damping, small = residual @ residual, 1e-3, 0
         for _ in range(iterations):
             jacobian = self._jacobian(c, linear)
             jacobian -= projector @ (projector.T @ jacobian)
@@ -109,7 +109,8 @@ class _Projection:
             decrease = 1 - new[1] @ new[1] / error
             c, (linear, residual, projector) = trial, new
             error, damping = residual @ residual, max(damping / 3, 1e-9)
-            if decrease < TOLERANCE:
+            small = small + 1 if decrease < TOLERANCE else 0
+            if small == PATIENCE:
                 break
         return c, error
 
