@@ -21,6 +21,7 @@ from ..errors import DataFileError, MissingFileError, ModelFileError
 from ..io.files import atomic_output, check_members, regular_size
 from .code import check_code
 from .metadata import METADATA_FILE, Metadata
+from .precision import in_precision
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,11 @@ def _from_bytes(data, metadata, device):
 
 
 def save_artifact(artifact: Artifact, path) -> None:
-    """Script a model in memory and write it with its metadata; the file is written atomically."""
+    """Script a model in memory and write it with its metadata; the file is written atomically.
+
+    The file has the weights of the model in memory, ``metadata.weights``; where these are float64, single precision is
+    made from them by whoever loads the file.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         method = getattr(type(artifact.module), "from_positions", None)
@@ -137,7 +142,7 @@ def read_metadata(path) -> Metadata:
     return Metadata.from_json(text, path)
 
 
-def load_artifact(path, device: str = "cpu") -> Artifact:
+def load_artifact(path, device: str = "cpu", dtype: str | None = None) -> Artifact:
     """Load an artifact from a file onto a device.
 
     Parameters
@@ -145,10 +150,37 @@ def load_artifact(path, device: str = "cpu") -> Artifact:
     path : str or path
     device : str, default "cpu"
         A torch device, e.g. ``"cuda"``.
+    dtype : {"float64", "float32"}, optional
+        Type of the arithmetic; None means the one that the file was exported with.
 
     Returns
     -------
     Artifact
+
+    Raises
+    ------
+    ModelFileError
+        If `read_metadata` refuses the file, or this version of torch cannot load it.
+    InputError
+        If dtype is unknown.
+    """
+    stored = load_stored(path, device)
+    artifact = in_precision(stored, dtype or stored.metadata.dtype)
+    return Artifact(artifact.module.to(device), artifact.metadata)
+
+
+def load_stored(path, device: str = "cpu") -> Artifact:
+    """Load an artifact in the type of its weights, from which `in_precision` makes both types of the arithmetic.
+
+    Parameters
+    ----------
+    path, device
+        See `load_artifact`.
+
+    Returns
+    -------
+    Artifact
+        The ``dtype`` of its metadata is the one that the file was exported with.
 
     Raises
     ------
