@@ -21,7 +21,6 @@ from ..errors import DataFileError, MissingFileError, ModelFileError
 from ..io.files import atomic_output, check_members, regular_size
 from .code import check_code
 from .metadata import METADATA_FILE, Metadata
-from .precision import in_precision
 
 
 @dataclass(frozen=True)
@@ -142,40 +141,14 @@ def read_metadata(path) -> Metadata:
     return Metadata.from_json(text, path)
 
 
-def load_artifact(path, device: str = "cpu", dtype: str | None = None) -> Artifact:
-    """Load an artifact from a file onto a device.
+def load_stored(path, device: str = "cpu") -> Artifact:
+    """Load an artifact in the type of its weights, from which `precision` makes both types of the arithmetic.
 
     Parameters
     ----------
     path : str or path
     device : str, default "cpu"
         A torch device, e.g. ``"cuda"``.
-    dtype : {"float64", "float32"}, optional
-        Type of the arithmetic; None means the one that the file was exported with.
-
-    Returns
-    -------
-    Artifact
-
-    Raises
-    ------
-    ModelFileError
-        If `read_metadata` refuses the file, or this version of torch cannot load it.
-    InputError
-        If dtype is unknown.
-    """
-    stored = load_stored(path, device)
-    artifact = in_precision(stored, dtype or stored.metadata.dtype)
-    return Artifact(artifact.module.to(device), artifact.metadata)
-
-
-def load_stored(path, device: str = "cpu") -> Artifact:
-    """Load an artifact in the type of its weights, from which `in_precision` makes both types of the arithmetic.
-
-    Parameters
-    ----------
-    path, device
-        See `load_artifact`.
 
     Returns
     -------

@@ -1,19 +1,43 @@
-"""Convert a model to another precision, so that one file serves both single and double precision."""
+"""Load a model in either precision, and convert a model to another one: one file serves both."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 import torch
 
 from ..families import KINDS
+from .archive import Artifact, load_stored
 from .metadata import DTYPES, check_dtype
 
-if TYPE_CHECKING:
-    from .archive import Artifact
+
+def load_artifact(path, device: str = "cpu", dtype: str | None = None) -> Artifact:
+    """Load an artifact from a file onto a device.
+
+    Parameters
+    ----------
+    path : str or path
+    device : str, default "cpu"
+        A torch device, e.g. ``"cuda"``.
+    dtype : {"float64", "float32"}, optional
+        Type of the arithmetic; None means the one that the file was exported with.
+
+    Returns
+    -------
+    Artifact
+
+    Raises
+    ------
+    ModelFileError
+        If ``read_metadata`` refuses the file, or this version of torch cannot load it.
+    InputError
+        If dtype is unknown.
+    """
+    stored = load_stored(path, device)
+    artifact = in_precision(stored, dtype or stored.metadata.dtype)
+    return Artifact(artifact.module.to(device), artifact.metadata)
 
 
 def in_precision(artifact: Artifact, dtype: str) -> Artifact:
@@ -22,7 +46,7 @@ def in_precision(artifact: Artifact, dtype: str) -> Artifact:
     Parameters
     ----------
     artifact : Artifact
-        The model, which is not changed; it is returned as it is if it calculates in this type already.
+        The model, which is not changed; the result shares its module if the weights have this type already.
     dtype : {"float64", "float32"}
 
     Raises

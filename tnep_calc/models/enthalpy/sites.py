@@ -189,7 +189,6 @@ class EnthalpySites(nn.Module):
         for name, value in buffers.items():
             self.register_buffer(name, value)
 
-    @torch.jit.unused
     def converted(self, dtype: torch.dtype) -> "EnthalpySites":
         """Return a copy on the CPU whose parameters and constants of the data have another type.
 

@@ -100,7 +100,6 @@ class RadnetSites(nn.Module):
         self.register_buffer("polarizability_scale", torch.ones(6, dtype=dtype))
         self.register_buffer("polarizability_offset", torch.zeros(t, dtype=dtype))
 
-    @torch.jit.unused
     def converted(self, dtype: torch.dtype) -> "RadnetSites":
         """Return a copy on the CPU in another type; the grid of the voxels is computed anew, with all digits."""
         out = RadnetSites(self.shape_, dtype)
