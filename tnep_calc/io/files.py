@@ -36,6 +36,8 @@ _MEMORY_SHARE = 0.5  # largest file that is read as a whole, relative to the fre
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open}
 COMPRESSED = tuple(_OPENERS)
+UTF_8_MARK, UTF_16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+"""Byte order marks with which files may start."""
 """Suffixes of compressed files that readers decompress."""
 DAMAGED = (
     ArithmeticError,
@@ -164,6 +166,8 @@ def _free_memory():
 def open_stream(path) -> Iterator[IO[bytes]]:
     """Open a regular file for reading, decompressed if its name ends in ``.gz``, ``.bz2`` or ``.xz``.
 
+    A byte order mark of UTF-8 at its start is skipped.
+
     Raises
     ------
     DataFileError
@@ -173,6 +177,8 @@ def open_stream(path) -> Iterator[IO[bytes]]:
     opener = _OPENERS.get(path.suffix.lower())
     with reading(path, f"a {path.suffix} archive" if opener else "a readable file"):
         with (opener or open)(path, "rb") as stream:
+            if stream.read(len(UTF_8_MARK)) != UTF_8_MARK:
+                stream.seek(0)
             yield stream
 
 
@@ -201,7 +207,7 @@ def check_members(path, what: str = "a zip archive") -> None:
 
 
 def read_bytes(path) -> bytes:
-    """Return the content of a file, decompressed if its name ends in ``.gz``, ``.bz2`` or ``.xz``.
+    """Return the content of a file as :func:`open_stream` gives it.
 
     Raises
     ------
@@ -210,13 +216,11 @@ def read_bytes(path) -> bytes:
         times as large and more than ``SMALL`` bytes when decompressed.
     """
     path = check_readable(path)
-    opener = _OPENERS.get(path.suffix.lower())
-    with reading(path, f"a {path.suffix} archive" if opener else "a readable file"):
-        if opener is None:
-            return path.read_bytes()
+    with open_stream(path) as stream:
+        if path.suffix.lower() not in _OPENERS:
+            return stream.read()
         most = most_bytes(path)
-        with opener(path, "rb") as stream:
-            data = stream.read(most + 1)
+        data = stream.read(most + 1)
         if len(data) > most:
             raise DataFileError(f"{path}: unpacks to more than {EXPANSION} times its size, so it is not read")
         return data
@@ -229,6 +233,8 @@ def read_text(path) -> str:
 
 def text_of(path, data: bytes) -> str:
     """Return `data`, the content of the file `path`, as text (UTF-8); DataFileError if it is not text."""
+    if data.startswith(UTF_16_MARKS):
+        raise DataFileError(f"{path}: is text in UTF-16, expected UTF-8: save it in this encoding")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
