@@ -10,7 +10,7 @@ import torch
 
 from .. import __version__
 from ..errors import InputError, ModelFileError
-from ..io.files import parse_json
+from ..io.content import parse_json
 from .training_range import is_range
 
 FORMAT = 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ..io.gpumd.nep_txt import NepParameters, read_nep
+from ..io.gpumd.nep_parameters import NepParameters
+from ..io.gpumd.nep_txt import read_nep
 from ..models.nep.model import QUANTITIES, response_factor
 from ..ops.nep import NativeNEP
 from .archive import Artifact, save_artifact

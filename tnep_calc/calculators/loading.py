@@ -14,7 +14,8 @@ from ..artifact.archive import load_stored
 from ..conventions import HYPERPOLARIZABILITY
 from ..errors import InputError
 from ..families import KINDS, ROLES, kinds_of
-from ..io.gpumd.nep_txt import NepParameters, read_nep
+from ..io.gpumd.nep_parameters import NepParameters
+from ..io.gpumd.nep_txt import read_nep
 
 log = logging.getLogger(__name__)
 
