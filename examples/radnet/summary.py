@@ -162,7 +162,7 @@ def best_table(material: Material, result) -> list[str]:
 def split_table(material: Material, result) -> list[str]:
     """Return the table of the errors of several splits, if there are: their mean, and their range in brackets.
 
-    The last row has the family that is best in every split.
+    The last row has the family that is best in every split, or the best one of each split in the order of the seeds.
     """
     splits = result["splits"]
     families = [family for family in FAMILIES if all(family in own for own in splits.values())]
@@ -183,8 +183,8 @@ def split_table(material: Material, result) -> list[str]:
         for family, x in values.items()
     ]
     order = np.argmin(list(values.values()), axis=0)  # [split, quantity]
-    best = [families[own[0]] if (own == own[0]).all() else "not the same" for own in order.T]
-    rows.append(["best in every split", *(best if len(families) > 1 else [""] * len(best))])
+    best = [families[own[0]] if (own == own[0]).all() else ", ".join(families[k] for k in own) for own in order.T]
+    rows.append(["best", *(best if len(families) > 1 else [""] * len(best))])
     count = next(iter(splits[0].values()))["structures"]
     return as_table([f"{material.name}, {count} structures, RMSE of {len(splits)} splits", *measured], rows)
 
