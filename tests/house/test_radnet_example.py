@@ -11,6 +11,7 @@ from tnep_calc.io.structures.extxyz import read_dataset
 from tnep_calc.training.enthalpy.config import load_enthalpy_config
 from tnep_calc.training.nep.config import load_config
 from tnep_calc.training.radnet.config import load_radnet_config
+from tnep_calc.units import EPSILON_0
 
 LOADERS = {"radnet": load_radnet_config, "paper": load_radnet_config, "enthalpy": load_enthalpy_config}
 
@@ -43,6 +44,26 @@ def test_raman_tensor_of_zinc_blende(example):
     rotation = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])  # about [111]
     assert np.abs(tensor.sum(0)).max() == 0 and (tensor != 0).sum() == 12
     assert (np.einsum("ai,bj,ck,nijk->nabc", *[rotation] * 3, tensor[:1]) == tensor[:1]).all()
+
+
+def test_gradients(example):
+    """DFT's derivatives belong to a structure of the data and are near those of the ideal crystal."""
+    measures, material = example("measures"), example("study").MATERIALS["bn2"]
+    (dft,) = read_dataset(material.derivatives)
+
+    class Wrong:
+        """A model with an error of 0.1/Å in each component."""
+
+        def get_property(self, name, atoms):
+            assert name == "polarizability_gradient" and np.allclose(atoms.positions, dft.positions)
+            return dft.polarizability_gradient + 0.1 * EPSILON_0 * dft.volume
+
+    structures = read_dataset(material.file)
+    pair = measures.gradients(Wrong(), structures, material)
+    assert pair.shape == (2, 54) and measures.mean_errors(pair) == pytest.approx((0.1, 0.1))
+    assert measures.gradients(Wrong(), structures[:1], material).size == 0
+    first, second = pair[0].reshape(2, 3, 3, 3)
+    assert np.abs(first + second).max() < 1e-9 and first[0, 1, 2] == pytest.approx(material.raman, rel=0.05)
 
 
 @pytest.mark.parametrize("key", ["gaas", "bn2", "bn"])
