@@ -39,10 +39,10 @@ read_data {data}
 pair_style tnep
 pair_coeff * * {model} {elements}
 neighbor 1.0 bin
-velocity all create {temperature} 4928 mom yes rot no
+velocity all create {temperature} {seed} mom yes rot no
 timestep 0.001
 fix 1 all nve
-fix 2 all langevin {temperature} {temperature} 0.5 77 zero yes
+fix 2 all langevin {temperature} {temperature} 0.5 {seed} zero yes
 fix F all tnep/field 0 0 {field}
 compute m all tnep/dipole {model} {elements}
 compute a all tnep/polarizability {model} {elements}
@@ -80,6 +80,7 @@ def main():
     parser.add_argument("--field", type=float, default=0.05, help="V/A (default: %(default)g)")
     parser.add_argument("--temperature", type=float, default=300.0, help="K (default: %(default)g)")
     parser.add_argument("--steps", type=int, default=200_000, help="of 1 fs (default: %(default)d)")
+    parser.add_argument("--seed", type=int, default=4928, help="of the random numbers (default: %(default)d)")
     args = parser.parse_args()
     elements = " ".join(read_metadata(args.model).species)
     dipoles = {}
@@ -97,6 +98,7 @@ def main():
                 temperature=args.temperature,
                 field=sign * args.field,
                 steps=args.steps,
+                seed=args.seed,
             )
             done = run_lammps(text, folder)
             dipoles[sign] = done.table("dipole.dat")["f_F[3]"]

@@ -3,9 +3,14 @@
 import gzip
 import logging
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.db import connect
+from ase.io import write
 
 from helpers.paths import ROOT
 from tnep_calc.calculators.tnep import TNEPCalculator
@@ -16,6 +21,8 @@ from tnep_calc.io.files import read_bytes
 from tnep_calc.io.gpumd.nep_in import read_nep_in
 from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.io.structures.extxyz import read_dataset
+from tnep_calc.io.structures.read import read_structures
+from tnep_calc.io.structures.single import read_structure
 from tnep_calc.io.structures.trajectory import Trajectory
 from tnep_calc.io.structures.vasp import read_vasp
 
@@ -38,6 +45,41 @@ def test_a_run_without_any_converged_step_is_refused(tmp_path):
     (tmp_path / "OUTCAR").write_text(text.replace("NELM   =     4", "NELM   =     2"))
     with pytest.raises(DataFileError, match="did not converge in step 0, 1, 2"):
         read_vasp(tmp_path / "OUTCAR")
+
+
+HEADER = 'Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3 energy=-1.5 '
+
+
+@pytest.mark.parametrize("words", ["converged=F", "scf_converged=false", "Is-Converged=0", 'not_converged="yes"'])
+def test_structures_that_are_not_converged_are_left_out(words, tmp_path, caplog):
+    good, bad = f"1\n{HEADER}converged=T\nH 0 0 0\n", f"1\n{HEADER}{words}\nH 0 0 0\n"
+    (tmp_path / "a.extxyz").write_text(good + bad + good)
+    assert len(read_dataset(tmp_path / "a.extxyz")) == 2
+    assert "a.extxyz: not converged, as the file says, and left out: structure 1" in caplog.text
+    (tmp_path / "a.extxyz").write_text(bad)
+    with pytest.raises(DataFileError, match="a.extxyz: no calculation has converged"):
+        read_dataset(tmp_path / "a.extxyz")
+
+
+def test_rows_of_a_database_that_are_not_converged_are_left_out(tmp_path, caplog):
+    with connect(tmp_path / "a.db") as rows:
+        for converged in (True, False, True):
+            rows.write(Atoms("H"), converged=converged)
+    found = read_structures([tmp_path / "a.db"])[0]
+    assert len(found) == 2 and "left out: structure 2" in caplog.text
+
+
+def test_a_key_with_two_values(tmp_path, caplog):
+    (tmp_path / "a.extxyz").write_text(f"1\n{HEADER}energy=-1.6\nH 0 0 0\n")
+    with pytest.raises(DataFileError, match="line 2: energy is given twice, as '-1.5' and '-1.6'"):
+        read_dataset(tmp_path / "a.extxyz")
+    (tmp_path / "a.extxyz").write_text(f"1\n{HEADER}total_energy=-1.6 E0=-1.5\nH 0 0 0\n")
+    assert read_dataset(tmp_path / "a.extxyz")[0].energy == -1.5
+    assert "not read: E0 (--key energy=E0 reads it), total_energy (--key" in caplog.text
+    caplog.clear()
+    (tmp_path / "a.extxyz").write_text(f"1\n{HEADER}total_energy=-1.5\nH 0 0 0\n")
+    read_dataset(tmp_path / "a.extxyz")
+    assert not caplog.text
 
 
 def test_empty_lines_between_frames():
@@ -179,6 +221,32 @@ def test_letter_case_and_byte_order_marks(tmp_path, name, mark):
     (found,) = read_dataset(tmp_path / name)
     assert found.pbc.tolist() == [True, True, False] and found.energy == -1.5
     assert np.array_equal(found.forces[0], [0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("tests/data/field-cases/12-extxyz-case/pbc-lower.extxyz", read_structures),
+        ("tests/data/field-cases/01-vasp-scf-not-converged/OUTCAR.vasp5", read_structures),
+    ],
+)
+def test_marks_and_encodings_of_recognized_files(name, read, tmp_path):
+    content = (ROOT / name).read_bytes()
+    path = tmp_path / Path(name).name
+    path.write_bytes(b"\xef\xbb\xbf" + content)
+    assert len(read([path])[0]) == len(read([ROOT / name])[0])
+    path.write_bytes(content.decode().encode("utf-16"))
+    with pytest.raises(DataFileError, match=f"{path.name}: is text in UTF-16, expected UTF-8"):
+        read([path])
+
+
+@pytest.mark.parametrize("kind", ["vasp", "cif", "proteindatabank", "gen"])
+def test_marks_before_structures(kind, tmp_path):
+    path = tmp_path / {"vasp": "POSCAR", "cif": "a.cif", "proteindatabank": "a.pdb", "gen": "a.gen"}[kind]
+    write(path, bulk("NaCl", "rocksalt", a=5.6), format=kind)
+    expected = read_structure(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_structure(path) == expected
 
 
 def test_dipoles_of_charged_systems():

@@ -208,3 +208,23 @@ def test_long_series_are_read_in_chunks(tmp_path, monkeypatch):
     results = [dielectric_spectrum(1.0, 1000.0, 300.0, dipole=p, resolution=60.0) for p in (whole, lazy)]
     for name in results[0].values:
         np.testing.assert_allclose(results[1].values[name], results[0].values[name], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("header", "options", "words"),
+    [
+        ("t(ps) x y z", {"time_unit": "fs"}, "says that its time is in ps, --time-unit says fs"),
+        ("time [fs] mux muy muz [Debye]", {"units": {"dipole": "e*A"}}, "says that its dipole is in debye"),
+        ("x y z", {"units": {"dipole": "e*A"}}, "plain columns need the unit of their first column"),
+    ],
+)
+def test_units_in_the_header_of_plain_columns(tmp_path, header, options, words):
+    table = np.c_[np.arange(20), np.random.default_rng(0).normal(size=(20, 3))]
+    np.savetxt(tmp_path / "a.txt", table, header=header)
+    known = {"file_format": "columns", "columns": {"dipole": "2-4"}, "temperature": 300.0, "volume": 100.0}
+    with pytest.raises(InputError, match=words):
+        collect_series([tmp_path / "a.txt"], **known, **options)
+    np.savetxt(tmp_path / "a.txt", table, header="Time [ps], dipole [e*bohr]")
+    series, _ = collect_series([tmp_path / "a.txt"], **known)
+    assert series.dipole.dt == 1000.0
+    np.testing.assert_allclose(series.dipole.values, table[:, 1:] * BOHR, rtol=1e-12)

@@ -112,7 +112,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-unit",
         choices=TIME_NAMES,
-        help="with --format columns: unit of the first column; none: the file has no time (add --interval)",
+        help="with --format columns: unit of the first column; none: the file has no time (add --interval); "
+        "not needed if a comment in the file says it, as '# time [fs]'",
     )
     parser.add_argument("--format", choices=FORMATS, help="of the files (default: found from their first lines)")
     parser.add_argument(

@@ -221,7 +221,7 @@ def collect_series(
     command : str
         Command line, which is stored in the series.
     time_unit : str, optional
-        Unit of the first column of plain columns (``plain.TIME_NAMES``).
+        Unit of the first column of plain columns (``plain.TIME_NAMES``). Default: that of the file's header.
     interval : float, optional, in fs
         Time between rows of plain columns without a time.
 
@@ -270,7 +270,7 @@ def collect_series(
     for name, (path, values) in _columns(contents, columns or {}).items():
         rows = contents[path]
         unit = (units or {}).get(name) or (_LAMMPS_UNITS[name] if formats[path] == "lammps" else None)
-        stated = rows.header.get("quantities", {}).get(name, (None, None))[1]
+        stated = rows.header.get("quantities", {}).get(name, (None, None))[1] or rows.header.get("units", {}).get(name)
         if unit and stated and unit != stated:
             raise InputError(f"{path} says that its {name} is in {stated}: leave --{name}-unit {unit} out")
         unit = unit or stated

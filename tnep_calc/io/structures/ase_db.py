@@ -7,8 +7,10 @@ from pathlib import Path
 
 from ...errors import DataFileError
 from ...structures import LabelledStructure
-from ..files import check_nesting, check_readable, read_text, reading
-from .extxyz import from_atoms, warn_of_unused
+from ..content import check_nesting
+from ..files import check_readable, read_text, reading
+from .extxyz import from_atoms
+from .left_out import UnconvergedError, warn_of_unconverged, warn_of_unused
 
 
 def read_ase_db(
@@ -32,7 +34,7 @@ def read_ase_db(
 
     path = Path(path)
     check_readable(path)
-    structures, unused = [], set[str]()
+    structures, unconverged, unused = [], [], set[str]()
     try:
         if path.suffix.lower() == ".json":
             check_nesting(read_text(path))
@@ -44,7 +46,11 @@ def read_ase_db(
         for row in rows:
             atoms = row.toatoms()
             atoms.info.update({**row.key_value_pairs, **row.data})
-            structures.append(from_atoms(atoms, f"{path}, row {row.id}", keys, require, unused))
+            try:
+                structures.append(from_atoms(atoms, f"{path}, row {row.id}", keys, require, unused))
+            except UnconvergedError:
+                unconverged.append(row.id)
+    warn_of_unconverged(path, unconverged, len(structures))
     if not structures:
         raise DataFileError(f"{path}: no row in the database")
     warn_of_unused(path, structures, unused)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,13 @@ from ...structures import FIELDS, LABELS, LabelledStructure, symmetric_part
 from ...units import EPSILON_0
 from ..files import atomic_output, read_text, reading
 from .frames import frames_of
+from .left_out import UnconvergedError, warn_of_unconverged, warn_of_unused
 
 log = logging.getLogger(__name__)
 
 _LISTED = 20  # longest list of structures in a message
+_CONVERGED = re.compile(r"(?:(?:is|was|scf|dft|elec|electronic|e)_)*(?P<no>(?:not|un)_?)?converged")
+_FALSE, _TRUE = ("false", "f", ".false.", "no", "n", "0"), ("true", "t", ".true.", "yes", "y", "1")
 
 
 def read_dataset(
@@ -50,12 +54,15 @@ def read_dataset(
     Returns
     -------
     list of LabelledStructure
+        Without those of which the file says that their calculation has not converged (``converged=F``); a warning
+        names them.
 
     Raises
     ------
     DataFileError
-        If a file cannot be read or is empty, a required label is missing, or a value has the wrong shape or is not
-        finite.  The message names file, structure and field, and lists the other structures of the file with errors.
+        If a file cannot be read or is empty, no calculation has converged, a required label is missing, or a value has
+        the wrong shape or is not finite.  The message names file, structure and field, and lists the other structures
+        of the file with errors.
     InputError
         If `keys` or `require` name an unknown field.
     """
@@ -67,6 +74,7 @@ def read_dataset(
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         path = Path(path)
         before, bad = len(structures), []  # bad: indices of structures that cannot be used, with the reasons
+        unconverged: list[int] = []
         unused: set[str] = set()
         frames = tracked(frames_of(path, read_text(path)), log, f"structures of {path.name} read")
         for index, frame in enumerate(frames):
@@ -76,10 +84,13 @@ def read_dataset(
                     atoms = _atoms_of(frame.text, source)
                     structure = from_atoms(atoms, source, keys, require, unused)
                 structures.append(_in_our_units(structure, frame.factors))
+            except UnconvergedError:
+                unconverged.append(index)
             except DataFileError as error:
                 bad.append((index, str(error)))
         if bad:
             raise DataFileError(_all_bad(bad))
+        warn_of_unconverged(path, unconverged, len(structures) - before)
         if len(structures) == before:
             raise DataFileError(f"{path}: no structure in the file")
         warn_of_unused(path, structures[before:], unused)
@@ -109,43 +120,6 @@ def _in_our_units(structure, factors):
         if getattr(structure, label) is not None
     }
     return replace(structure, **scaled) if scaled else structure
-
-
-def warn_of_unused(path: Path, structures: Sequence[LabelledStructure], unused: Collection[str]) -> None:
-    """Log which values of a file look like labels but are not used, and whether the file has no label.
-
-    Parameters
-    ----------
-    path : path
-        File, for the message.
-    structures : sequence of LabelledStructure
-        All structures of the file.
-    unused : collection of str
-        Names of its values that belong to no field, see :func:`from_atoms`.
-    """
-    hints = []
-    for name in sorted(unused):
-        field = next((f for f, words in _LOOKS_LIKE.items() if any(word in name.lower() for word in words)), None)
-        if field is not None and not name.lower().startswith("unit") and not name.lower().endswith(("unit", "units")):
-            hints.append(f"{name} (--key {field}={name} reads it)")
-    if hints:
-        log.warning("%s: not read: %s", path, ", ".join(hints))
-    if all(getattr(s, label) is None for s in structures for label in LABELS):
-        log.warning("%s: no structure has a label", path)
-
-
-_LOOKS_LIKE = {
-    "energy": ("energy",),
-    "forces": ("force",),
-    "virial": ("virial",),
-    "stress": ("stress",),
-    "born_charges": ("born", "bec"),
-    "dipole": ("dipole", "polarization"),
-    "polarizability": ("polarizab",),
-    "epsilon_inf": ("epsilon", "dielectric"),
-    "susceptibility": ("suscept",),
-    "polarizability_gradient": ("raman",),
-}
 
 
 def _all_bad(bad: list[tuple[int, str]]) -> str:
@@ -180,10 +154,13 @@ def from_atoms(
 
     Raises
     ------
+    UnconvergedError
+        If a value such as ``converged=F`` says that the calculation has not converged.
     DataFileError
         As :func:`read_dataset`.
     """
     found = _Fields(atoms, source, dict(keys or {}))
+    found.check_convergence()
     n, cell = len(atoms), np.array(atoms.cell)
     if n == 0:
         raise DataFileError(f"{source}: has no atoms")
@@ -333,8 +310,20 @@ class _Fields:
         return array
 
     def unused(self):
-        taken = {alias for names in FIELDS.values() for alias in names} | {key.lower() for key in self.keys.values()}
+        """Return the names of values that are not read, also those of a second, different value of a field."""
+        taken = {key.lower() for key in self.keys.values()}
+        for field, aliases in FIELDS.items():
+            _, used = self._value(field)
+            values = {alias: self.values[self.by_lower[alias]] for alias in aliases if alias in self.by_lower}
+            taken |= {alias for alias, value in values.items() if np.array_equal(value, used)}
         return {name for name in self.names() if name.lower() not in taken}
+
+    def check_convergence(self):
+        """Raise ``DataFileError`` if a value such as ``converged=F`` says that the calculation has not converged."""
+        for name in self.names():
+            match = _CONVERGED.fullmatch(name.lower().replace("-", "_"))
+            if match and str(self.values[name]).lower() in (_TRUE if match["no"] else _FALSE):
+                raise UnconvergedError(f"{self.source}: {name}={self.values[name]}: the calculation has not converged")
 
     def positions(self):
         positions = self._numbers("positions", self.atoms.positions)

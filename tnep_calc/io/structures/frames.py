@@ -14,7 +14,8 @@ from pathlib import Path
 from ...errors import DataFileError
 from ...structures import FIELDS
 from ...units import BOHR, HARTREE
-from ..files import check_nesting, reading
+from ..content import check_nesting
+from ..files import reading
 
 MAX_COLUMNS = 1000
 """Largest number of columns of one row."""
@@ -68,7 +69,7 @@ _OURS = {
 }
 """The units of the package."""
 _OPTIONS = ("dipole", "polarizability")  # the units that 'tnep data' converts
-_SYSTEMS = ("metal", "ase", "ev", "ev,a", "ev/a", "angstrom")  # values of ``units`` as a whole
+_SYSTEMS = ("metal", "ase", "ev", "ev,å", "ev,a", "ev,ang", "ev,angstrom", "angstrom")  # values of ``units`` as a whole
 _PLACES = {"position": ("pos", "positions", "coords", "coordinates", "lattice", "cell", "distance"), "time": ("dt",)}
 _QUANTITIES = {key: name for name, keys in (FIELDS | _PLACES).items() for key in (name, *keys)} | {
     "length": "length",
@@ -135,13 +136,13 @@ def frames_of(path: str | Path, text: str) -> Iterator[Frame]:
         where = f"{path}, line {at + 2}"
         with reading(where, "a header of extended xyz"):
             check_nesting(lines[at + 1])
-        header, pairs = _header(lines[at + 1])
+        header, pairs = _header(lines[at + 1], where)
         _check_rows(path, at + 3, rows, _columns(pairs.get("properties"), where))
         yield Frame(at + 1, "\n".join([first, header, *rows, ""]), pairs, _factors(pairs, where))
         at += 2 + count
 
 
-def _header(line):
+def _header(line, where):
     pairs: dict[str, str] = {}
 
     def known(match):
@@ -149,7 +150,8 @@ def _header(line):
         value = next(v for v in (match["double"], match["single"], match["plain"]) if v is not None)
         if match["plain"] is not None:
             value = value.rstrip(",")  # "i = 1, time = 0.5, E = -17.2" of CP2K
-        pairs[key] = value
+        if pairs.setdefault(key, value) != value:
+            raise DataFileError(f"{where}: {key} is given twice, as {pairs[key][:40]!r} and {value[:40]!r}")
         if key not in _NAMES:
             return match[0]
         if key == "pbc":
@@ -193,7 +195,7 @@ def _factors(pairs, where):
         if match is None:
             continue
         words, unit = match["after"] or match["before"], value.strip().lower().replace("angstroms", "angstrom")
-        if not words and unit not in _SYSTEMS:
+        if not words and re.sub(r"[\s/]+|, *", ",", unit) not in _SYSTEMS:
             raise DataFileError(f"{where}: {key}={value} is not eV and Å: convert the values")
         what = _quantity(words)
         exact = what is not None and words in (what, f"{what}s", what.removesuffix("s"))
@@ -204,7 +206,8 @@ def _factors(pairs, where):
             factors |= {str(what): known[unit]} if known[unit] != 1.0 else {}
         elif what is not None and unit not in _OURS[what]:
             other = f", or remove this key and use 'tnep data --unit {what}=UNIT'" if what in _OPTIONS else ""
-            raise DataFileError(f"{where}: {key} is {value!r}, expected {_OURS[what][0]}: convert the values{other}")
+            expected = _OURS[what][0].replace("å", "Å").replace("v", "V")
+            raise DataFileError(f"{where}: {key} is {value!r}, expected {expected}: convert the values{other}")
     return factors
 
 

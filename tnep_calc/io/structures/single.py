@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from ase import Atoms
 
 from ...errors import DataFileError
 from ...neighbors import MAX_COORDINATE
-from ..files import check_expansion, check_readable, read_text
+from ..files import UTF_8_MARK, UTF_16_MARKS, check_expansion, check_readable, read_bytes, read_text, text_of
 from ..trial import tried
 from .frames import frames_of
 from .trajectory import check_elements, is_xyz
@@ -64,7 +67,24 @@ def _by_ase(path):
     from ase.io import read
 
     is_data = path.suffix == ".data" or path.name.startswith("data.")
-    return _one(path, lambda: read(path, format="lammps-data" if is_data else None))
+    with _without_mark(path) as readable:
+        return _one(path, lambda: read(readable, format="lammps-data" if is_data else None))
+
+
+@contextmanager
+def _without_mark(path: Path) -> Iterator[Path]:
+    """Give the path, or that of a temporary copy without the byte order mark, which ASE would take for text."""
+    with open(path, "rb") as stream:
+        start = stream.read(len(UTF_8_MARK))
+    if start.startswith(UTF_16_MARKS):
+        text_of(path, start)  # raises
+    if start != UTF_8_MARK:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, path.name)
+        copy.write_bytes(read_bytes(path))
+        yield copy
 
 
 def _one(path, read) -> Atoms:
