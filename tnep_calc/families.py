@@ -68,10 +68,11 @@ class Kind:
     native : tuple of str, default ()
         Types of the devices for which there are native kernels; on the others the models run on plain torch.
     double : bool, default True
-        Whether an artifact is evaluated in float64 unless the user asks for another type; otherwise in its own type.
-    converter : str, default "precision.in_double"
+        Whether a file of an earlier version whose weights are float32 is evaluated in float64 unless the user asks for
+        another type; otherwise in float32.
+    converter : str, default ""
         Function of ``tnep_calc.artifact`` that returns an artifact in another type of the arithmetic, as
-        ``MODULE.FUNCTION``; it takes the artifact and the name of the type.
+        ``MODULE.FUNCTION``; it takes the artifact and the name of the type.  Without one the tensors are cast.
     """
 
     family: str
@@ -79,7 +80,7 @@ class Kind:
     training: str
     native: tuple[str, ...] = ()
     double: bool = True
-    converter: str = "precision.in_double"
+    converter: str = ""
 
 
 ROLES = {
@@ -123,8 +124,8 @@ ROLES["radnet"] = Role(
 
 
 def _nep(role: str) -> Kind:
-    """Return the row of a NEP or TNEP model, whose artifact has the weights in one type only."""
-    return Kind("nep", (role,), "nep.run", ("cpu", "cuda"), double=False, converter="nep.in_precision")
+    """Return the row of a NEP or TNEP model."""
+    return Kind("nep", (role,), "nep.run", ("cpu", "cuda"), double=False)
 
 
 KINDS = {

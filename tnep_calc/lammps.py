@@ -34,13 +34,14 @@ _HEAD = """\
 # Lines "variable NAME index VALUE" are defaults: change them here or with -var NAME VALUE.
 variable     data        index {data}     # structure: one atom type per element, in the order of pair_coeff
 variable     model       index {model}
+variable     precision   index {precision}        # {remark}
 {variables}
 units        metal                              # A, eV, ps, K, bar, e; fields in V/A
 atom_style   atomic
 boundary     p p p
 read_data    ${{data}}
-pair_style   tnep
-pair_coeff   * * ${{model}} {elements}        # cutoff {cutoff:g} A, {dtype}
+pair_style   tnep precision ${{precision}}
+pair_coeff   * * ${{model}} {elements}        # cutoff {cutoff:g} A
 neighbor     {skin:.1f} bin
 {ghosts}neigh_modify every 1 delay 0 check yes
 timestep     ${{dt}}
@@ -229,6 +230,7 @@ def lammps_input(
     ghosts = ""
     if longest > metadata.cutoff:
         ghosts = f"comm_modify  cutoff {longest + _SKIN:g}              # another model sees {longest:g} A\n"
+    precision = "single" if metadata.dtype == "float32" and template != "dielectric" else "double"
     head = _HEAD.format(
         title=title,
         name=name,
@@ -237,7 +239,8 @@ def lammps_input(
         variables=variables,
         elements=elements,
         cutoff=metadata.cutoff,
-        dtype=metadata.dtype,
+        precision=precision,
+        remark="minimizations need it" if template == "dielectric" else "of the arithmetic: single or double",
         skin=_SKIN,
         ghosts=ghosts,
     )

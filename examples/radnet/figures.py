@@ -11,7 +11,7 @@ from tnep_calc.plotting.style import BLUE, GREEN, RED
 
 COLOURS = dict(zip(FAMILIES, (RED, BLUE, GREEN), strict=True))
 MARKERS = dict(zip(FAMILIES, "os^", strict=True))
-WIDTHS = {"bn": 10.0, "gaas": 5.0}  # half width of the lines in cm^-1, as in the published figure
+WIDTHS = {"bn": 10.0, "bn2": 10.0, "gaas": 5.0}  # half width of the lines in cm^-1, as in the published figure
 SHOWN = {"P": ("P (10⁻³ e/a₀²)", 1e3), "Z*": ("change of Z* (e)", 1.0), "eps_inf": ("change of eps_inf", 1.0)}
 """Axis label of each quantity in parity plots, and the factor to its unit."""
 

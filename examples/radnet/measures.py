@@ -111,6 +111,20 @@ def equilibrium(calculator, material: Material) -> dict[str, float]:
     return found | {"LO": longitudinal(material, found["Z*"], found["eps_inf"])}
 
 
+def gradients(calculator, structures, material: Material) -> np.ndarray:
+    """Return all components of d eps_inf/du in 1/Å, shape (2, n): of DFT and the models.
+
+    DFT has them for few structures of the data.  Those that are not among the given ones are left out.
+    """
+    pairs = []
+    for s in read_dataset(material.derivatives) if material.derivatives and material.derivatives.exists() else []:
+        if any(s.positions.shape == t.positions.shape and np.allclose(s.positions, t.positions) for t in structures):
+            factor = EPSILON_0 * s.volume
+            found = calculator.get_property("polarizability_gradient", as_atoms(s))
+            pairs.append(np.array([s.polarizability_gradient.ravel(), found.ravel()]) / factor)
+    return np.concatenate(pairs, axis=1) if pairs else np.zeros((2, 0))
+
+
 def reference(material: Material) -> dict[str, float]:
     """Return Z*, eps_inf, d eps_yz / d u_x and LO from DFPT of the ideal crystal with the settings of the data."""
     first = read_dataset(material.file)[0]

@@ -1,6 +1,6 @@
 """The study of the radnet paper with this package: train radnet, TNEP and the electric enthalpy on the same structures.
 
-    python examples/radnet/run.py [--material gaas] [--shares 1.0] [--output study]
+    python examples/radnet/run.py [--material gaas] [--shares 1.0] [--seed 1] [--output study]
 
 It can be killed at any time and started again: finished trainings are not repeated, and the others resume.
 """
@@ -14,23 +14,24 @@ import time
 from pathlib import Path
 
 import numpy as np
-from study import FAMILIES, MATERIALS, OPTIONAL, SHARES, Material, configuration
+from study import FAMILIES, MATERIALS, OPTIONAL, SHARES, Material, configuration, folder_of
 
 from tnep_calc.io.structures.extxyz import read_dataset, write_dataset
 from tnep_calc.training.radnet.symmetry import crystals, without_formal_polarization
 
-TEST, SEED = 0.2, 0
+TEST = 0.2
+"""Part of the structures that is held back for the test."""
 
 
-def write_data(material: Material, folder: Path, shares) -> dict[float, int]:
+def write_data(material: Material, folder: Path, shares, seed: int = 0) -> dict[float, int]:
     """Write training parts and test structures; return the number of structures of each part.
 
     Dipoles are relative to that of the symmetric crystal, so all families learn the same numbers.  Parts are the first
-    structures of one random order, so larger parts contain smaller ones.
+    structures of one random order, which `seed` gives, so larger parts contain smaller ones.
     """
     structures = read_dataset(material.file)[1:]
     structures, removed = without_formal_polarization(structures, crystals(structures, 0.1))
-    order = np.random.default_rng(SEED).permutation(len(structures))
+    order = np.random.default_rng(seed).permutation(len(structures))
     held = round(TEST * len(order))
     folder.mkdir(parents=True, exist_ok=True)
     write_dataset(folder / "test.extxyz", [structures[k] for k in order[:held]], force=True)
@@ -55,11 +56,20 @@ def main() -> None:
     parser.add_argument(
         "--shares", nargs="+", type=float, default=list(SHARES), help="parts of the training structures"
     )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of the test structures and of the initial parameters (default: 0); results of others than 0 are written "
+        "into folders like gaas-seed1",
+    )
     options = parser.parse_args()
+    if options.seed < 0:
+        parser.error(f"--seed must not be negative, got {options.seed}")
     program = Path(sys.executable).parent / "tnep"
     for name in options.material:
-        material, folder = MATERIALS[name], options.output.resolve() / name
-        counts = write_data(material, folder, options.shares)
+        material, folder = MATERIALS[name], folder_of(options.output.resolve(), name, options.seed)
+        counts = write_data(material, folder, options.shares, options.seed)
         for share in sorted(options.shares, reverse=True):
             for family in options.family:
                 for kind in (FAMILIES | OPTIONAL)[family]:
@@ -68,9 +78,8 @@ def main() -> None:
                         continue
                     place.mkdir(parents=True, exist_ok=True)
                     file = place / "train.toml"
-                    file.write_text(
-                        configuration(material, kind, folder / f"train{share:g}.extxyz", counts[share], share)
-                    )
+                    data = folder / f"train{share:g}.extxyz"
+                    file.write_text(configuration(material, kind, data, counts[share], share, options.seed))
                     print(f"{material.name}, {counts[share]} structures, {family}: {kind}", flush=True)
                     start = time.monotonic()
                     if subprocess.run([program, "train", "-q", file], check=False).returncode:

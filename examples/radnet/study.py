@@ -30,7 +30,10 @@ class Material:
     batch : int
         Structures per step of radnet.
     abinit : float, in s
-        CPU time of ABINIT for P, Z* and eps_inf of one structure of the data, at the lower end of what was seen.
+        CPU time of ABINIT for P, Z* and eps_inf of one structure of the data: for c-BN with two atoms the mean of six
+        calculations, for the others the lower end of what was seen.
+    derivatives : Path, optional
+        Structures of the data with d eps_inf/du of DFT, extended xyz with ``epsilon_gradient``.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Material:
     tnep: float
     batch: int
     abinit: float
+    derivatives: Path | None = None
 
 
 MATERIALS = {
@@ -64,8 +68,24 @@ MATERIALS = {
         batch=8,
         abinit=60.0,
     ),
+    "bn2": Material(
+        name="c-BN, 2 atoms",
+        formula="BN",
+        species=("B", "N"),
+        file=HERE / "bn2.extxyz",
+        lattice=3.589,
+        to=1061.137,
+        raman=-1.71216258,
+        cutoff=3.6,
+        width=4.0,
+        sigma=0.6,
+        tnep=3.28,
+        batch=8,
+        abinit=53.8,
+        derivatives=HERE / "bn2_derivatives.extxyz",
+    ),
     "bn": Material(
-        name="c-BN",
+        name="c-BN, 8 atoms",
         formula="BN",
         species=("B", "N"),
         file=HERE.parent / "bn" / "bn8.extxyz",
@@ -86,8 +106,10 @@ OPTIONAL = {"paper": ("paper",)}
 """The polarizability by the paper's network, for the comparison in ``benchmarks/radnet.py``."""
 SHARES = (0.12, 0.25, 0.5, 1.0)
 """Parts of the training structures for the learning curves."""
-STEPS = {"radnet": 2500, "paper": 400, "enthalpy": 2400}
+STEPS = {"radnet": 2500, "paper": 3000, "enthalpy": 2400}
 """Steps of the trainings that work on batches; TNEP is fitted to all structures at once."""
+BATCH = {"enthalpy": 2, "paper": 4}
+"""Structures per step where they do not depend on the material."""
 FEWEST = 0.3
 """Parts of the training structures have fewer steps in proportion, but at least this share of them."""
 
@@ -99,6 +121,7 @@ test_fraction = 0.0
 [model]
 kind = "{family}"
 species = {species}
+seed = {seed}
 """
 _OWN = {
     "radnet": """cutoff = {m.cutoff}
@@ -124,9 +147,8 @@ sigma = {m.sigma}
 
 [optimizer]
 epochs = {epochs}
-batch = {m.batch}
-lr = 1e-3
-average = 0.9
+batch = {batch}
+lr = 3e-4
 early_stopping = 0
 
 [output]
@@ -189,7 +211,12 @@ report_interval = {report}
 }
 
 
-def configuration(material: Material, kind: str, file: Path, structures: int, share: float) -> str:
+def folder_of(study: Path, key: str, seed: int) -> Path:
+    """Return the folder of a material's data and models; those of other seeds than 0 have a folder of their own."""
+    return study / (f"{key}-seed{seed}" if seed else key)
+
+
+def configuration(material: Material, kind: str, file: Path, structures: int, share: float, seed: int = 0) -> str:
     """Return the configuration of one model as TOML.
 
     Parameters
@@ -202,10 +229,19 @@ def configuration(material: Material, kind: str, file: Path, structures: int, sh
         Number of training structures.
     share : float
         What part of all training structures these are.
+    seed : int, default 0
+        Seed of the initial parameters and of the order of the structures.
     """
     steps = STEPS.get(kind, 0) * max(share, FEWEST)
-    epochs = max(40, int(steps) // -(-structures // (2 if kind == "enthalpy" else material.batch)))
+    batch = BATCH.get(kind, material.batch)
+    epochs = max(40, int(steps) // -(-structures // batch))
     family = "radnet" if kind == "paper" else kind
-    head = _DATA.format(file=file, family=family, species=list(material.species)).replace("'", '"')
-    own = {"m": material, "epochs": epochs, "report": max(1, epochs // 50), "enthalpy": max(material.tnep, 4.0)}
+    head = _DATA.format(file=file, family=family, species=list(material.species), seed=seed).replace("'", '"')
+    own = {
+        "m": material,
+        "batch": batch,
+        "epochs": epochs,
+        "report": max(1, epochs // 50),
+        "enthalpy": max(material.tnep, 4.0),
+    }
     return head + _OWN[kind].format(**own)

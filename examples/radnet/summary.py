@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import figures
+import numpy as np
 import torch
 from measures import (
     PROPERTIES,
@@ -22,6 +24,7 @@ from measures import (
     calculator_of,
     compare,
     equilibrium,
+    gradients,
     longitudinal,
     mean_errors,
     reference,
@@ -43,35 +46,53 @@ def collect(folder: Path) -> dict[str, Any]:
     -------
     dict
         By material with trained models: ``DFT``, see :func:`measures.reference`; ``atoms``, the number of atoms of a
-        structure; and ``curves``, which has by share and family ``structures``, ``pairs`` (:func:`measures.compare`),
-        ``equilibrium`` (:func:`measures.equilibrium`), and seconds of the training and CPU seconds of one structure.
+        structure; ``curves``, see :func:`curves_of`; and ``splits``, by seed what all training structures gave.
     """
     results: dict[str, Any] = {}
     for key, material in MATERIALS.items():
-        if not (folder / key / "test.extxyz").exists():
+        curves = curves_of(folder / key, material, SHARES)
+        if not curves:
             continue
-        tests = read_dataset(folder / key / "test.extxyz")
-        curves: dict[float, dict[str, Any]] = {}
-        for share in SHARES:
-            place = folder / key / f"{share:g}"
-            for family in (family for family in FAMILIES if trained(place, family)):
-                runs = [json.loads((place / kind / "results.json").read_text()) for kind in FAMILIES[family]]
-                calculator = calculator_of(place, family)
-                curves.setdefault(share, {})[family] = {
-                    "structures": len(runs[0]["splits"]["train"]),
-                    "training seconds": sum(run["seconds"] for run in runs),
-                    "CPU seconds": seconds_of(calculator, as_atoms(tests[0])),
-                    "equilibrium": equilibrium(calculator, material),
-                    "pairs": compare(calculator, tests, material),
-                }
-            if trained(place, "enthalpy"):  # the family with forces
-                to = transverse(calculator_of(place, "enthalpy"), material)
-                for own in curves[share].values():
-                    at = own["equilibrium"]
-                    at["TO"], at["LO of models"] = to, longitudinal(material, at["Z*"], at["eps_inf"], to)
-        if curves:
-            results[key] = {"DFT": reference(material), "atoms": len(tests[0]), "curves": curves}
+        places = sorted(folder.glob(f"{key}-seed*"), key=lambda place: int(place.name.rpartition("seed")[2]))
+        splits = {0: curves[1.0]} if 1.0 in curves else {}
+        for place in places:
+            splits |= {int(place.name.rpartition("seed")[2]): x for x in curves_of(place, material, [1.0]).values()}
+        atoms = len(read_dataset(material.file)[0])
+        results[key] = {"DFT": reference(material), "atoms": atoms, "curves": curves, "splits": splits}
     return results
+
+
+def curves_of(folder: Path, material: Material, shares) -> dict[float, dict[str, Any]]:
+    """Return the numbers of the models of one material and one split.
+
+    Returns
+    -------
+    dict
+        By share and family ``structures``, ``pairs`` (:func:`measures.compare`), ``gradients``
+        (:func:`measures.gradients`), ``equilibrium`` (:func:`measures.equilibrium`), seconds of the training, and CPU
+        seconds of one structure.
+    """
+    curves: dict[float, dict[str, Any]] = {}
+    tests = read_dataset(folder / "test.extxyz") if (folder / "test.extxyz").exists() else []
+    for share in shares:
+        place = folder / f"{share:g}"
+        for family in (family for family in FAMILIES if trained(place, family)):
+            runs = [json.loads((place / kind / "results.json").read_text()) for kind in FAMILIES[family]]
+            calculator = calculator_of(place, family)
+            curves.setdefault(share, {})[family] = {
+                "structures": len(runs[0]["splits"]["train"]),
+                "training seconds": sum(run["seconds"] for run in runs),
+                "CPU seconds": seconds_of(calculator, as_atoms(tests[0])),
+                "equilibrium": equilibrium(calculator, material),
+                "pairs": compare(calculator, tests, material),
+                "gradients": gradients(calculator, tests, material),
+            }
+        if trained(place, "enthalpy"):  # the family with forces
+            to = transverse(calculator_of(place, "enthalpy"), material)
+            for own in curves[share].values():
+                at = own["equilibrium"]
+                at["TO"], at["LO of models"] = to, longitudinal(material, at["Z*"], at["eps_inf"], to)
+    return curves
 
 
 def as_table(heads: list[str], rows: list[list[str]]) -> list[str]:
@@ -138,6 +159,52 @@ def best_table(material: Material, result) -> list[str]:
     return as_table([f"{material.name}, structures", *QUANTITIES], rows) if rows else []
 
 
+def split_table(material: Material, result) -> list[str]:
+    """Return the table of the errors of several splits, if there are: their mean, and their range in brackets.
+
+    The last row has the family that is best in every split, or the best one of each split in the order of the seeds.
+    """
+    splits = result["splits"]
+    families = [family for family in FAMILIES if all(family in own for own in splits.values())]
+    if len(splits) < 2 or not families:
+        return []
+    measured: dict[str, Callable] = {
+        f"{name}, {unit}": lambda own, name=name, factor=factor: factor * mean_errors(own["pairs"][name])[1]
+        for name, (unit, factor) in QUANTITIES.items()
+    }
+    measured["d eps/du, ideal crystal, 1/Å"] = lambda own: own["equilibrium"]["raman RMSE"]
+    measured["LO with the TO of DFT, %"] = lambda own: 100 * abs(own["equilibrium"]["LO"] / result["DFT"]["LO"] - 1)
+    values = {
+        family: np.array([[measure(own[family]) for measure in measured.values()] for own in splits.values()])
+        for family in families
+    }
+    rows = [
+        [family, *(f"{mean:.2g} ({spread:.2g})" for mean, spread in zip(x.mean(0), np.ptp(x, axis=0), strict=True))]
+        for family, x in values.items()
+    ]
+    order = np.argmin(list(values.values()), axis=0)  # [split, quantity]
+    best = [families[own[0]] if (own == own[0]).all() else ", ".join(families[k] for k in own) for own in order.T]
+    rows.append(["best", *(best if len(families) > 1 else [""] * len(best))])
+    count = next(iter(splits[0].values()))["structures"]
+    return as_table([f"{material.name}, {count} structures, RMSE of {len(splits)} splits", *measured], rows)
+
+
+def gradient_table(material: Material, result) -> list[str]:
+    """Return the table of d eps_inf/du at test structures, if DFT has it for one."""
+    rows = []
+    for seed, split in result["splits"].items():
+        for family, own in split.items():
+            pair = own["gradients"]
+            if pair.size:
+                mae, rmse = mean_errors(pair)
+                spread = np.sqrt(np.mean(pair[0] ** 2))
+                rows.append(
+                    [family, str(seed), f"{mae:.2g} / {rmse:.2g}", f"{spread:.3g}", f"{100 * rmse / spread:.2g}"]
+                )
+    heads = [f"{material.name}, d eps_inf/du of a test structure", "seed of the split", "MAE / RMSE, 1/Å"]
+    return as_table([*heads, "rms of DFT, 1/Å", "RMSE, % of it"], rows) if rows else []
+
+
 def time_table(results) -> list[str]:
     """Return the table of the CPU seconds of P, Z*, eps_inf and d eps/du of one structure.
 
@@ -148,7 +215,7 @@ def time_table(results) -> list[str]:
         material = MATERIALS[key]
         count = 1 + 6 * result["atoms"]
         abinit = material.abinit * count
-        name = f"{material.name}, {result['atoms']} atoms"
+        name = material.name
         rows.append([name, f"ABINIT, {count} calculations", f"{abinit:.0f}", "1"])
         for family, own in result["curves"].get(1.0, {}).items():
             rows.append([name, family, f"{own['CPU seconds']:.2g}", f"{abinit / own['CPU seconds']:,.0f}"])
@@ -164,8 +231,9 @@ def main() -> None:
     results = collect(folder)
     parts = []
     for key, result in results.items():
-        for make in (error_table, best_table, equilibrium_table):
-            parts += [*make(MATERIALS[key], result), ""]
+        for make in (error_table, best_table, equilibrium_table, split_table, gradient_table):
+            lines = make(MATERIALS[key], result)
+            parts += [*lines, ""] if lines else []
     parts += [f"CPU seconds of {', '.join(PROPERTIES).replace('_', ' ')}:", "", *time_table(results)]
     text = "\n".join(parts) + "\n"
     print(text)
@@ -185,6 +253,8 @@ def main() -> None:
 
 def _as_errors(pair) -> dict[str, float]:
     """Return MAE and RMSE instead of all components, for the file of numbers."""
+    if not pair.size:
+        return {}
     return dict(zip(("MAE", "RMSE"), mean_errors(pair), strict=True))
 
 

@@ -90,7 +90,7 @@ def test_models_without_a_mean_are_refused(tmp_path, monkeypatch):
         with pytest.raises(InputError, match=message):
             export_mean([tmp_path / "a.pt", tmp_path / f"{name}.pt"], tmp_path / "mean.pt")
     with pytest.raises(InputError, match="a.pt: an enthalpy model from an older version"):
-        monkeypatch.setattr("tnep_calc.artifact.enthalpy.load_artifact", before_means)
+        monkeypatch.setattr("tnep_calc.artifact.enthalpy.load_stored", before_means)
         export_mean([tmp_path / "a.pt"], tmp_path / "mean.pt")
     with pytest.raises(InputError, match="got\n  none"):
         export_mean([], tmp_path / "mean.pt")

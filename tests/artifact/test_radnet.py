@@ -57,8 +57,6 @@ def test_roles(file):
         TNEPCalculator(energy=file)
     with pytest.raises(InputError, match="radnet= got a model of kind 'dipole': pass it as dipole="):
         TNEPCalculator(radnet=random_nep("dipole"))
-    with pytest.raises(InputError, match="precision = 'float32'"):
-        TNEPCalculator(radnet=file, dtype="float32")
 
 
 def test_model_of_one_target():

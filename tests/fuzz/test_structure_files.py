@@ -14,7 +14,8 @@ from fuzz.attempts import COUNT, attempt_mutations, time_limit
 from tnep_calc.cli import main
 from tnep_calc.errors import DataFileError, TnepError
 from tnep_calc.io import trial
-from tnep_calc.io.files import check_members, read_arrays, read_json, sha256
+from tnep_calc.io.content import read_arrays, read_json
+from tnep_calc.io.files import check_members, sha256
 from tnep_calc.io.structures.single import read_structure
 
 ATOMS = Atoms("BN", [[0, 0, 0], [1.4, 0.1, 0.2]], cell=[4, 5, 6], pbc=True)

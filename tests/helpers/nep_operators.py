@@ -5,7 +5,7 @@ import torch
 from ase.data import chemical_symbols
 
 from tnep_calc import ops
-from tnep_calc.io.gpumd.nep_txt import NepParameters, descriptor_dim
+from tnep_calc.io.gpumd.nep_parameters import NepParameters, descriptor_dim
 from tnep_calc.neighbors import NeighborList
 from tnep_calc.ops.nep_packing import pack
 

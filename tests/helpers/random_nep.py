@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tnep_calc.io.gpumd.nep_txt import ZBL, NepParameters, descriptor_dim
+from tnep_calc.io.gpumd.nep_parameters import ZBL, NepParameters, descriptor_dim
 
 
 def random_nep(

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from helpers.paths import EXAMPLES
+from tnep_calc.io.structures.extxyz import read_dataset
 from tnep_calc.training.enthalpy.config import load_enthalpy_config
 from tnep_calc.training.nep.config import load_config
 from tnep_calc.training.radnet.config import load_radnet_config
+from tnep_calc.units import EPSILON_0
 
 LOADERS = {"radnet": load_radnet_config, "paper": load_radnet_config, "enthalpy": load_enthalpy_config}
 
@@ -20,15 +22,15 @@ def example():
     sys.path.insert(0, str(EXAMPLES / "radnet"))
     yield importlib.import_module
     sys.path.remove(str(EXAMPLES / "radnet"))
-    for name in ("study", "measures", "figures", "summary"):
+    for name in ("study", "run", "measures", "figures", "summary"):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize(("key", "lo"), [("gaas", 286.77504), ("bn", 1292.14730)])
+@pytest.mark.parametrize(("key", "lo"), [("gaas", 286.77504), ("bn", 1292.14730), ("bn2", 1292.14730)])
 def test_lo_and_raman_spectrum(example, key, lo):
     """LO modes from Born charge and eps_inf of DFPT, and the ratio of the peaks, are those of the ABINIT oracles."""
     measures, study = example("measures"), example("study")
-    charge, eps = {"gaas": (2.2034338562, 15.168432478), "bn": (1.89489927775, 4.6087934298)}[key]
+    charge, eps = (2.2034338562, 15.168432478) if key == "gaas" else (1.89489927775, 4.6087934298)
     material = study.MATERIALS[key]
     assert measures.longitudinal(material, charge, eps) == pytest.approx(lo, abs=0.02)
     if key == "gaas":
@@ -44,14 +46,49 @@ def test_raman_tensor_of_zinc_blende(example):
     assert (np.einsum("ai,bj,ck,nijk->nabc", *[rotation] * 3, tensor[:1]) == tensor[:1]).all()
 
 
-@pytest.mark.parametrize("key", ["gaas", "bn"])
+def test_gradients(example):
+    """DFT's derivatives belong to a structure of the data and are near those of the ideal crystal."""
+    measures, material = example("measures"), example("study").MATERIALS["bn2"]
+    (dft,) = read_dataset(material.derivatives)
+
+    class Wrong:
+        """A model with an error of 0.1/Å in each component."""
+
+        def get_property(self, name, atoms):
+            assert name == "polarizability_gradient" and np.allclose(atoms.positions, dft.positions)
+            return dft.polarizability_gradient + 0.1 * EPSILON_0 * dft.volume
+
+    structures = read_dataset(material.file)
+    pair = measures.gradients(Wrong(), structures, material)
+    assert pair.shape == (2, 54) and measures.mean_errors(pair) == pytest.approx((0.1, 0.1))
+    assert measures.gradients(Wrong(), structures[:1], material).size == 0
+    first, second = pair[0].reshape(2, 3, 3, 3)
+    assert np.abs(first + second).max() < 1e-9 and first[0, 1, 2] == pytest.approx(material.raman, rel=0.05)
+
+
+@pytest.mark.parametrize("key", ["gaas", "bn2", "bn"])
 def test_configurations(example, tmp_path, key):
     study = example("study")
     material = study.MATERIALS[key]
     for kind in (kind for kinds in (study.FAMILIES | study.OPTIONAL).values() for kind in kinds):
-        (tmp_path / "train.toml").write_text(study.configuration(material, kind, tmp_path / "train.extxyz", 10, 0.5))
+        (tmp_path / "train.toml").write_text(study.configuration(material, kind, tmp_path / "train.extxyz", 10, 0.5, 7))
         config = LOADERS.get(kind, load_config)(tmp_path / "train.toml")
         assert config.model.kind == ("radnet" if kind == "paper" else kind)
+        assert config.model.seed == 7
+
+
+def test_splits(example, tmp_path):
+    """Another seed holds back other structures, as many, in a folder of its own; training structures are the rest."""
+    study, run = example("study"), example("run")
+    material, held = study.MATERIALS["gaas"], []
+    for seed in (0, 1):
+        folder = study.folder_of(tmp_path, "gaas", seed)
+        counts = run.write_data(material, folder, [0.5, 1.0], seed)
+        parts = [read_dataset(folder / f"{name}.extxyz") for name in ("test", "train1")]
+        assert [len(part) for part in parts] == [7, counts[1.0]] == [7, 28]
+        assert len({part.positions.tobytes() for part in sum(parts, [])}) == 35
+        held.append({s.positions.tobytes() for s in parts[0]})
+    assert held[0] != held[1] and sorted(x.name for x in tmp_path.iterdir()) == ["gaas", "gaas-seed1"]
 
 
 def test_best_family(example):
@@ -62,6 +99,27 @@ def test_best_family(example):
     names = list(summary.QUANTITIES)
     lines = summary.best_table(study.MATERIALS["bn"], {"curves": {0.25: {"radnet": own(0.3), "TNEP": own(0.1)}}})
     assert lines[2] == f"| 7 | {' | '.join(['**TNEP** 1, radnet 3'] * 3)} |"
+
+
+def test_table_of_splits(example):
+    """Mean and range of the RMSE; a family is best only where it is in all splits."""
+
+    def own(error, lo):
+        pairs = {name: np.array([[0.0, 0], [error, -error]]) for name in summary.QUANTITIES}
+        return {"structures": 7, "pairs": pairs, "equilibrium": {"raman RMSE": error, "LO": lo}}
+
+    study, summary = example("study"), example("summary")
+    splits = {
+        0: {"radnet": own(3e-3, 101), "TNEP": own(1e-3, 98)},
+        1: {"radnet": own(4e-3, 99), "TNEP": own(2e-3, 99.2)},
+    }
+    lines = summary.split_table(study.MATERIALS["bn2"], {"DFT": {"LO": 100}, "splits": splits})
+    assert lines[2:] == [
+        "| radnet | 3.5e+02 (1e+02) | 3.5 (1) | 3.5 (1) | 0.0035 (0.001) | 1 (0) |",
+        "| TNEP | 1.5e+02 (1e+02) | 1.5 (1) | 1.5 (1) | 0.0015 (0.001) | 1.4 (1.2) |",
+        "| best | TNEP | TNEP | TNEP | TNEP | radnet, TNEP |",
+    ]
+    assert summary.split_table(study.MATERIALS["bn2"], {"DFT": {"LO": 100}, "splits": {0: splits[0]}}) == []
 
 
 def test_figures(example):

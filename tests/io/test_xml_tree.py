@@ -3,7 +3,7 @@
 import pytest
 
 from tnep_calc.errors import DataFileError
-from tnep_calc.io.files import DEEPEST
+from tnep_calc.io.content import DEEPEST
 from tnep_calc.io.structures.espresso import read_espresso
 from tnep_calc.io.structures.vasp import read_vasp
 from tnep_calc.io.xml_tree import parse_xml

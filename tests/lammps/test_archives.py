@@ -88,7 +88,7 @@ def test_a_minimization_in_single_precision_names_the_remedy(tmp_path):
     body = "pair_style tnep\npair_coeff * * m.pt B N\nrun 0\n"
     assert "linesearch" not in run(tmp_path, script(body)).text
     found = run(tmp_path, script(body + "minimize 0 1e-3 3 10\n")).text
-    assert "'linesearch alpha is zero'" in found and "--dtype float64" in found
+    assert "'linesearch alpha is zero'" in found and "use 'pair_style tnep precision double'" in found
 
 
 def test_the_numbers_of_lammps_are_those_of_python():

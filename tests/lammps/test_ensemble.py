@@ -153,9 +153,9 @@ def test_unchanged_nep_txt(folder, style, tolerance):
 CASES = {
     "word": ("pair_style tnep gpu 1\n", ["expected precision single|double", "got 'gpu'"]),
     "precision": ("pair_style tnep precision half\n", ["single or double", "'half'"]),
-    "precision of an artifact": (
-        "pair_style tnep precision single\npair_coeff * * m0.pt B N\n",
-        ["m0.pt was exported as float64", "--dtype float32"],
+    "precision of a compute": (
+        "pair_style tnep\npair_coeff * * m0.pt B N\ncompute d all tnep/descriptor/atom m0.pt B N precision half\n",
+        ["Compute tnep/descriptor/atom: precision must be single or double, got 'half'"],
     ),
     "device": ("pair_style tnep device tpu\n", ["auto, cpu or cuda, got 'tpu'"]),
     "threshold": ("pair_style tnep threshold 0.1 write\n", ["threshold force warn|stop|write file"]),

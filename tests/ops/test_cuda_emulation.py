@@ -12,7 +12,7 @@ import torch
 
 from helpers.emulation import emulated_operators
 from helpers.nep_operators import close, edges, flat, model, native, nep, random_model, random_structure
-from tnep_calc.io.gpumd.nep_txt import ZBL
+from tnep_calc.io.gpumd.nep_parameters import ZBL
 
 emulated = emulated_operators()
 

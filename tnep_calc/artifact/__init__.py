@@ -4,11 +4,11 @@
 turns its models into artifacts.
 """
 
-from .archive import Artifact, is_artifact, load_artifact, read_metadata, save_artifact
+from .archive import Artifact, is_artifact, read_metadata, save_artifact
 from .enthalpy import artifact_from_enthalpy, export_enthalpy, export_mean
 from .metadata import DTYPES, FORMAT, METADATA_FILE, Metadata
 from .nep import artifact_from_nep, export_artifact
-from .precision import in_precision
+from .precision import in_precision, load_artifact
 from .radnet import artifact_from_radnet, export_radnet
 
 __all__ = [

@@ -60,7 +60,11 @@ def _from_bytes(data, metadata, device):
 
 
 def save_artifact(artifact: Artifact, path) -> None:
-    """Script a model in memory and write it with its metadata; the file is written atomically."""
+    """Script a model in memory and write it with its metadata; the file is written atomically.
+
+    The file has the weights of the model in memory, ``metadata.weights``; where these are float64, single precision is
+    made from them by whoever loads the file.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         method = getattr(type(artifact.module), "from_positions", None)
@@ -137,8 +141,8 @@ def read_metadata(path) -> Metadata:
     return Metadata.from_json(text, path)
 
 
-def load_artifact(path, device: str = "cpu") -> Artifact:
-    """Load an artifact from a file onto a device.
+def load_stored(path, device: str = "cpu") -> Artifact:
+    """Load an artifact in the type of its weights, from which `precision` makes both types of the arithmetic.
 
     Parameters
     ----------
@@ -149,6 +153,7 @@ def load_artifact(path, device: str = "cpu") -> Artifact:
     Returns
     -------
     Artifact
+        The ``dtype`` of its metadata is the one that the file was exported with.
 
     Raises
     ------

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..conventions import HYPERPOLARIZABILITY
 from ..errors import InputError
 from ..models.enthalpy.sites import EnthalpySites, SiteShape
 from ..ops.enthalpy import NativeEnthalpy
-from .archive import Artifact, load_artifact, save_artifact
+from .archive import Artifact, load_stored, save_artifact
 from .metadata import DTYPES, UNITS, Metadata, check_dtype
 from .training_range import TrainingRange, joined
 
@@ -57,10 +57,7 @@ def artifact_from_enthalpy(
             f"the site functions have {shape.n_species} species and {shape.n_radial} radial functions, got "
             f"{len(species)} ({' '.join(species)}) and {n_radial}"
         )
-    converted = []
-    for sites in members:
-        converted.append(copy.deepcopy(sites).requires_grad_(False).to("cpu", DTYPES[dtype]))
-        converted[-1].site = sites.site.cpu().double()  # energies of free atoms are too large for float32
+    converted = [sites.converted(DTYPES[dtype]) for sites in members]
     units = UNITS | ({HYPERPOLARIZABILITY: "e*A^3/V^2"} if shape.hyperpolarizability else {})
     module = NativeEnthalpy(converted, tuple(species), cutoff, n_radial, zbl).eval()
     metadata = Metadata(
@@ -90,15 +87,19 @@ def export_enthalpy(
 ) -> Metadata:
     """Write an electric-enthalpy model, or the mean of several, as an artifact; the file is written atomically.
 
-    Arguments and errors are those of `artifact_from_enthalpy`; `path` is the file to write, usually named ``*.pt``.
+    The file has the weights in float64, so that it serves both precisions; `dtype` is the type of the arithmetic for
+    those who ask for none.  The other arguments and errors are those of `artifact_from_enthalpy`; `path` is the file to
+    write, usually named ``*.pt``.
 
     Returns
     -------
     Metadata
     """
-    artifact = artifact_from_enthalpy(members, species, cutoff, n_radial, zbl, dtype, provenance, training_range)
-    save_artifact(artifact, path)
-    return artifact.metadata
+    check_dtype(dtype)
+    exact = artifact_from_enthalpy(members, species, cutoff, n_radial, zbl, "float64", provenance, training_range)
+    metadata = replace(exact.metadata, dtype=dtype)
+    save_artifact(replace(exact, metadata=metadata), path)
+    return metadata
 
 
 def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict | None = None) -> Metadata:
@@ -132,7 +133,7 @@ def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict 
     kinds: dict[tuple, str | Path] = {}
     ranges: list[TrainingRange | None] = []
     for name in paths:
-        artifact = load_artifact(name)
+        artifact = load_stored(name)
         meta = artifact.metadata
         if meta.family != "enthalpy":
             raise InputError(f"{name}: a {meta.kind} model of the family {meta.family}; means are for enthalpy models")
@@ -179,7 +180,7 @@ def members_of(artifact: Artifact) -> list[EnthalpySites]:
         own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         species, _, features, channels = own["contraction"].shape
         shape = SiteShape(species, features // species, channels, own["w1"].shape[2], "rank3" in own)
-        members.append(EnthalpySites(shape, DTYPES[artifact.metadata.dtype]))
+        members.append(EnthalpySites(shape, DTYPES[artifact.metadata.weights]))
         members[-1].load_state_dict(own)
     return members
 

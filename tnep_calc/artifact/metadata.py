@@ -10,7 +10,7 @@ import torch
 
 from .. import __version__
 from ..errors import InputError, ModelFileError
-from ..io.files import parse_json
+from ..io.content import parse_json
 from .training_range import is_range
 
 FORMAT = 1
@@ -48,7 +48,8 @@ class Metadata:
     cutoff : float
         Largest cutoff in Å.
     dtype : str
-        Type of the arithmetic, ``"float64"`` or ``"float32"`` (results are always float64).
+        Type of the arithmetic, ``"float64"`` or ``"float32"`` (results are always float64).  In a file it is the type
+        for those who ask for none.
     units : dict
         ``length`` (A), ``energy`` (eV), ``dipole`` (e*A), ``polarizability`` (e*A^2/V, or N*chi for the susceptibility
         times the number of atoms), and, for enthalpy models of third order in the field, ``hyperpolarizability``
@@ -64,6 +65,10 @@ class Metadata:
     training_range : dict, optional
         Range of the environments in the training data, see ``artifact.training_range``.  Files of earlier versions and
         models that were exported without their data have none.
+    weights : str
+        Type of the parameters and tables, ``"float64"`` or ``"float32"``; by default that of the arithmetic.  A file
+        has them in float64, from which both types of the arithmetic are made; files of earlier versions may have
+        float32.
     """
 
     family: str
@@ -79,6 +84,11 @@ class Metadata:
     torch_version: str = torch.__version__
     conventions: dict = field(default_factory=lambda: dict(CONVENTIONS))
     training_range: dict | None = None
+    weights: str = ""
+
+    def __post_init__(self):
+        if not self.weights:
+            object.__setattr__(self, "weights", self.dtype)
 
     @classmethod
     def from_json(cls, text: str, path) -> Metadata:
@@ -100,10 +110,10 @@ class Metadata:
                 f"than this tnep_calc {__version__} reads (format {FORMAT}): update the package, or export it again"
             )
         names = {f.name for f in fields(cls)}
-        missing = sorted(names - set(data) - {"training_range"})
+        missing = sorted(names - set(data) - {"training_range", "weights"})
         if missing:
             raise ModelFileError(f"{path}: its {METADATA_FILE} lacks {', '.join(missing)}: export the model again")
-        data = {name: data.get(name) for name in names}
+        data = {"weights": data["dtype"], "training_range": None} | {name: data[name] for name in names & set(data)}
         for name, (expected, holds) in _EXPECTED.items():
             if not holds(data[name]):
                 raise ModelFileError(
@@ -130,7 +140,8 @@ def _is_cutoff(value):
 
 
 _EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    **{name: ("a string", _is_string) for name in ("family", "kind", "dtype", "package_version", "torch_version")},
+    **{name: ("a string", _is_string) for name in ("family", "kind", "package_version", "torch_version")},
+    **{name: (f"one of {', '.join(DTYPES)}", lambda value: value in list(DTYPES)) for name in ("dtype", "weights")},
     **{name: ("a list of strings", _is_list_of_strings) for name in ("quantities", "species")},
     **{name: ("a table of strings", _is_table_of_strings) for name in ("units", "conventions")},
     "provenance": ("a table", lambda value: isinstance(value, dict)),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from ..errors import InputError
-from ..io.gpumd.nep_txt import NepParameters, read_nep
+from ..io.gpumd.nep_parameters import NepParameters
+from ..io.gpumd.nep_txt import read_nep
 from ..models.nep.model import QUANTITIES, response_factor
 from ..ops.nep import NativeNEP
 from .archive import Artifact, save_artifact
@@ -25,7 +26,7 @@ def artifact_from_nep(
     ----------
     parameters : NepParameters
     dtype : {"float64", "float32"}
-        Type of the arithmetic.
+        Type of the arithmetic, to which the weights are rounded.
     unit : str, optional
         Unit of the training data of a dipole or polarizability model, see ``tnep_calc.models.nep.model.NEP``.
     provenance : dict, optional
@@ -68,13 +69,17 @@ def export_artifact(
 ) -> Metadata:
     """Write a NEP or TNEP model as an artifact for ASE and LAMMPS; the file is written atomically.
 
+    The file has the weights in float64, so that it serves both precisions.
+
     Parameters
     ----------
     source : str, path or NepParameters
         A ``nep.txt``, or the parameters read from one.
     path : str or path
         File to write, usually named ``*.pt``.
-    dtype, unit, provenance, training_range
+    dtype : {"float64", "float32"}
+        Type of the arithmetic for those who ask for none.
+    unit, provenance, training_range
         See `artifact_from_nep`.
     model_type : str, optional
         Kind of the model, if its ``nep.txt`` is too old to state it, see ``read_nep``.
@@ -90,16 +95,10 @@ def export_artifact(
     InputError
         If dtype or unit is unknown.
     """
+    check_dtype(dtype)
     parameters = source if isinstance(source, NepParameters) else read_nep(source, model_type)
     origin = {} if isinstance(source, NepParameters) else {"source": Path(source).name}
-    artifact = artifact_from_nep(parameters, dtype, unit, {**origin, **(provenance or {})}, training_range)
-    save_artifact(artifact, path)
-    return artifact.metadata
-
-
-def in_precision(artifact: Artifact, dtype: str) -> Artifact:
-    """Raise ``InputError`` that says where the ``nep.txt`` is: an artifact has its weights in one type only."""
-    meta = artifact.metadata
-    origin = meta.provenance.get("source")
-    where = f"the nep.txt that it was made from ({origin})" if origin else "the nep.txt next to it"
-    raise InputError(f"the artifact was exported in {meta.dtype}: for {dtype} give {where}, or export that again")
+    exact = artifact_from_nep(parameters, "float64", unit, {**origin, **(provenance or {})}, training_range)
+    metadata = replace(exact.metadata, dtype=dtype)
+    save_artifact(replace(exact, metadata=metadata), path)
+    return metadata

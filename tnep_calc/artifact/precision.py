@@ -1,4 +1,4 @@
-"""Convert a model to another precision, so that one file serves both single and double precision."""
+"""Load a model in either precision, and convert a model to another one: one file serves both."""
 
 from __future__ import annotations
 
@@ -8,10 +8,36 @@ from importlib import import_module
 
 import torch
 
-from ..errors import InputError
-from ..families import KINDS, Kind
-from .archive import Artifact
+from ..families import KINDS
+from .archive import Artifact, load_stored
 from .metadata import DTYPES, check_dtype
+
+
+def load_artifact(path, device: str = "cpu", dtype: str | None = None) -> Artifact:
+    """Load an artifact from a file onto a device.
+
+    Parameters
+    ----------
+    path : str or path
+    device : str, default "cpu"
+        A torch device, e.g. ``"cuda"``.
+    dtype : {"float64", "float32"}, optional
+        Type of the arithmetic; None means the one that the file was exported with.
+
+    Returns
+    -------
+    Artifact
+
+    Raises
+    ------
+    ModelFileError
+        If ``read_metadata`` refuses the file, or this version of torch cannot load it.
+    InputError
+        If dtype is unknown.
+    """
+    stored = load_stored(path, device)
+    artifact = in_precision(stored, dtype or stored.metadata.dtype)
+    return Artifact(artifact.module.to(device), artifact.metadata)
 
 
 def in_precision(artifact: Artifact, dtype: str) -> Artifact:
@@ -20,38 +46,44 @@ def in_precision(artifact: Artifact, dtype: str) -> Artifact:
     Parameters
     ----------
     artifact : Artifact
-        The model, which is not changed; it is returned as it is if it has this dtype already.
+        The model, which is not changed; the result shares its module if the weights have this type already.
     dtype : {"float64", "float32"}
 
     Raises
     ------
     InputError
-        If the model cannot be converted, see the ``converter`` of its row in :data:`tnep_calc.families.KINDS`.
+        If dtype is unknown, or the function that the row of the model in :data:`tnep_calc.families.KINDS` names refuses
+        the model.
     """
     check_dtype(dtype)
     meta = artifact.metadata
-    if meta.dtype == dtype:
-        return artifact
-    module, function = (KINDS[meta.kind].converter if meta.kind in KINDS else Kind.converter).split(".")
-    return getattr(import_module(f"{__package__}.{module}"), function)(artifact, dtype)
-
-
-def in_double(artifact: Artifact, dtype: str) -> Artifact:
-    """Return a copy of a scripted model with all float32 tensors and all ``dtype`` attributes changed to float64.
-
-    Raises
-    ------
-    InputError
-        For float32: a model in float64 cannot be converted.
-    """
-    if dtype == "float32":
-        meta = artifact.metadata
-        raise InputError(f"a {meta.kind} model in {meta.dtype} cannot be converted; train with precision = '{dtype}'")
+    if meta.weights == dtype:
+        return replace(artifact, metadata=replace(meta, dtype=dtype))
+    if meta.kind in KINDS and KINDS[meta.kind].converter:
+        module, function = KINDS[meta.kind].converter.split(".")
+        return getattr(import_module(f"{__package__}.{module}"), function)(artifact, dtype)
     converted = copy.deepcopy(artifact)
-    for module in converted.module.modules():
-        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
-            if tensor.dtype == torch.float32:
-                tensor.data = tensor.data.double()
-        if getattr(module, "dtype", None) is not None:
-            module.dtype = DTYPES["float64"]  # type: ignore[assignment]
-    return Artifact(converted.module, replace(converted.metadata, dtype="float64"))
+    cast(converted.module, dtype)
+    return replace(converted, metadata=replace(meta, dtype=dtype, weights=dtype))
+
+
+def cast(module: torch.nn.Module, dtype: str) -> None:
+    """Change the floating-point tensors of a model and its attributes ``dtype`` to another type, in place.
+
+    The tensors that the model names in its list ``always_double`` are not changed.  The LAMMPS plugin does the same
+    (``lammps_plugin/src/shared/precision.cpp``).
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A model with the contract of ``tnep_calc.models``, scripted or not.
+    dtype : {"float64", "float32"}
+    """
+    kept = set(getattr(module, "always_double", ()))
+    for prefix, part in module.named_modules():
+        for own in (part.named_parameters(recurse=False), part.named_buffers(recurse=False)):
+            for name, tensor in own:
+                if tensor.is_floating_point() and f"{prefix}.{name}".lstrip(".") not in kept:
+                    tensor.data = tensor.data.to(DTYPES[dtype])
+        if getattr(part, "dtype", None) is not None:
+            part.dtype = DTYPES[dtype]  # type: ignore[assignment]

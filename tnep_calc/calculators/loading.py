@@ -9,11 +9,13 @@ from typing import Any
 import torch
 
 from .. import ops
-from ..artifact import Artifact, artifact_from_nep, in_precision, is_artifact, load_artifact
+from ..artifact import Artifact, artifact_from_nep, in_precision, is_artifact
+from ..artifact.archive import load_stored
 from ..conventions import HYPERPOLARIZABILITY
 from ..errors import InputError
 from ..families import KINDS, ROLES, kinds_of
-from ..io.gpumd.nep_txt import NepParameters, read_nep
+from ..io.gpumd.nep_parameters import NepParameters
+from ..io.gpumd.nep_txt import read_nep
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ def load_model(source, role: str, device: torch.device, dtype: str | None, unit:
     elif isinstance(source, NepParameters):
         model = artifact_from_nep(source, dtype or "float64", unit)
     elif is_artifact(source):
-        model = load_artifact(source, str(device))
+        model = load_stored(source, str(device))
     else:
         model = artifact_from_nep(read_nep(source), dtype or "float64", unit)
     known = model.metadata
@@ -108,14 +110,12 @@ def load_model(source, role: str, device: torch.device, dtype: str | None, unit:
             f"{role}= needs a model of the {' and the '.join(lacking)}, which this {known.kind} model was "
             "not trained for: see its model.targets"
         )
-    double = KINDS[known.kind].double and not isinstance(source, Artifact)
-    precision = dtype or ("float64" if double else known.dtype)
-    if known.dtype != precision:
-        try:
-            model = in_precision(model, precision)
-        except InputError as error:
-            raise InputError(f"{role}: {error}") from error
-        known = model.metadata
+    double = not isinstance(source, Artifact) and (known.weights == "float64" or KINDS[known.kind].double)
+    try:
+        model = in_precision(model, dtype or ("float64" if double else known.dtype))
+    except InputError as error:
+        raise InputError(f"{role}: {error}") from error
+    known = model.metadata
     from_nep = isinstance(source, NepParameters) or (not isinstance(source, Artifact) and not is_artifact(source))
     if unit is not None and not from_nep:
         raise InputError(f"{role}: an artifact stores its unit; leave out '{unit}', which is only for a nep.txt")

@@ -11,7 +11,8 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import DataFileError, InputError
-from ..io.files import atomic_output, read_arrays
+from ..io.content import read_arrays
+from ..io.files import atomic_output
 from ..io.state import check_state
 from ..parallel import Communicator, in_agreement
 

@@ -81,9 +81,10 @@ class TNEPCalculator(Calculator):
     device : str, default "cpu"
         A torch device, e.g. ``"cuda"``.
     dtype : {"float64", "float32"}, optional
-        Type of the arithmetic (results are float64).  None means float64, which numerical derivatives, relaxations and
-        phonons need; but a NEP artifact that was exported in float32 keeps its precision.  Molecular dynamics may use
-        float32.
+        Type of the arithmetic (results are float64), for every model.  None means float64, which numerical
+        derivatives, relaxations, phonons and elastic constants need.  Molecular dynamics may use float32.  A NEP
+        artifact that an earlier version exported in float32, and an ``Artifact`` in memory, keep their own type if None
+        is given.
     dipole_unit, susceptibility_unit : str, optional
         Unit in which the model of a ``nep.txt`` was trained, because the file does not state it: ``e*A`` (default),
         ``e*bohr`` or ``debye``; and ``e*A^2/V`` (default), ``A^3``, ``bohr^3`` or ``N*chi``.  Artifacts store theirs.

@@ -86,15 +86,12 @@ def run(args):
 
 
 def _load(path, device, dtype):
-    from ..artifact import Artifact, artifact_from_nep, in_precision, is_artifact, load_artifact
+    from ..artifact import Artifact, artifact_from_nep, is_artifact, load_artifact
     from ..io.gpumd.nep_txt import read_nep
 
-    if not is_artifact(path):
-        model = artifact_from_nep(read_nep(path), dtype)
-    else:
-        model = load_artifact(path)
-        if model.metadata.dtype != dtype:
-            model = in_precision(model, dtype)
+    if is_artifact(path):
+        return load_artifact(path, str(device), dtype)
+    model = artifact_from_nep(read_nep(path), dtype)
     return Artifact(model.module.to(device), model.metadata)
 
 

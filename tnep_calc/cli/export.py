@@ -17,6 +17,9 @@ Several models of the electric enthalpy, trained from one configuration with dif
 model that predicts their mean, which is more accurate than each of them. It computes neighbours and densities once for
 all of them, and runs wherever a single model runs.
 
+An artifact serves both precisions: 'dtype=' of TNEPCalculator and 'precision' of LAMMPS choose. --dtype states the one
+that LAMMPS uses if the input asks for none.
+
 With --data the artifact stores the range of the atomic environments in the training data, so that ASE, LAMMPS and
 'tnep predict' say when a structure is outside of it. 'tnep train' does this for its models.
 
@@ -26,7 +29,7 @@ examples:
   tnep export dipole/nep.txt dipole.pt --unit e*bohr
   tnep export nep.txt fast.pt --dtype float32
   tnep export nep.txt model.pt --data train.xyz
-  tnep export quartz/model.pt double.pt --dtype float64
+  tnep export quartz/model.pt fast.pt --dtype float32
 """
 
 
@@ -41,7 +44,11 @@ def add_arguments(parser):
         "artifact with --dtype or --data",
     )
     parser.add_argument("artifact", type=Path, help="file to write, e.g. model.pt")
-    parser.add_argument("--dtype", choices=("float64", "float32"), help="precision (default: float64 for a nep.txt)")
+    parser.add_argument(
+        "--dtype",
+        choices=("float64", "float32"),
+        help="precision in LAMMPS unless its input says 'precision' (default: float64 for a nep.txt)",
+    )
     parser.add_argument(
         "--data", type=Path, nargs="+", metavar="FILE", help="training data, whose range the artifact then stores"
     )
@@ -102,8 +109,9 @@ def _range(files, species, cutoff):
 
 
 def _change(args):
-    """Write an artifact in another precision, or with the range of training data, and return its metadata."""
-    from ..artifact import Artifact, in_precision, load_artifact, save_artifact
+    """Write an artifact for another precision, or with the range of training data, and return its metadata."""
+    from ..artifact import in_precision, save_artifact
+    from ..artifact.archive import load_stored
 
     (source,) = args.source
     given = [f"--{name.replace('_', '-')}" for name in ("unit", "model_type") if getattr(args, name)]
@@ -113,11 +121,12 @@ def _change(args):
         raise InputError(
             f"{source} is an artifact already: give a nep.txt, several models for a mean, or --dtype or --data"
         )
-    model = load_artifact(source)
+    model = load_stored(source)
     if args.dtype:
-        model = in_precision(model, args.dtype)
+        model = in_precision(model, "float64")
+        model = replace(model, metadata=replace(model.metadata, dtype=args.dtype))
     if args.data:
         known = _range(args.data, model.metadata.species, model.metadata.cutoff)
-        model = Artifact(model.module, replace(model.metadata, training_range=known))
+        model = replace(model, metadata=replace(model.metadata, training_range=known))
     save_artifact(model, args.artifact)
     return model.metadata

@@ -310,7 +310,7 @@ def _claim(args, potential) -> None:
 
 def _settings_of(record, restart):
     """Return the settings of a previous run; with --restart an empty table if its file is damaged."""
-    from ..io.files import read_json
+    from ..io.content import read_json
 
     try:
         return dict(read_json(record, "the settings of a previous run; --restart starts from scratch"))

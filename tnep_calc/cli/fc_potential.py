@@ -79,7 +79,8 @@ def _train_polymlp(data, train, test, folder, parameters):
 @contextlib.contextmanager
 def _fitted_once(path, record, parameters, train, test):
     """Yield whether the potential has to be fitted, and record afterwards from what it was fitted."""
-    from ..io.files import atomic_output, read_json, sha256
+    from ..io.content import read_json
+    from ..io.files import atomic_output, sha256
 
     content = {
         "parameters": {name: list(v) if isinstance(v, tuple) else v for name, v in parameters.items()},

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DataFileError, InputError
-from .files import atomic_output, read_json
+from .content import read_json
+from .files import atomic_output
 
 STATE = "state.json"
 

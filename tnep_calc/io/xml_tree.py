@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 
 from ..errors import DataFileError
-from .files import DEEPEST
+from .content import DEEPEST
 
 
 def parse_xml(path, data: bytes | str, advice: str = "") -> ET.Element:

@@ -26,7 +26,9 @@ edges, so that periodic images (ASE) and ghost atoms (LAMMPS) are treated alike:
     and forces and virials are its derivatives.  Dipoles ``-dH/dE`` include the induced ones, and Born charges and the
     piezoelectric tensor are the derivatives of those dipoles.
 
-All results are float64, whatever the arithmetic of the model:
+All results are float64, whatever the arithmetic of the model.  For another precision the floating-point tensors of a
+model and its attributes ``dtype`` are cast, except the tensors whose names are in the list ``always_double`` of the
+model, if it has one (:func:`tnep_calc.artifact.precision.cast`).
 
 =========================== ==================== ===================================================================
 name                        shape                meaning (units are those of the artifact's metadata)

@@ -12,7 +12,7 @@ from ase.data import atomic_numbers
 from torch import Tensor, nn
 
 from ..errors import ModelFileError
-from ..io.gpumd.nep_txt import ZBL
+from ..io.gpumd.nep_parameters import ZBL
 
 COULOMB_ZBL = 14.399645  # eV·Å, the value that NEP potentials are fitted with
 _SCREENING = (0.18175, 3.1998, 0.50986, 0.94229, 0.28022, 0.4029, 0.02817, 0.20162)

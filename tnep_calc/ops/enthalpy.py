@@ -42,6 +42,7 @@ class NativeEnthalpy(nn.Module):
         header, params = pack_enthalpy(members, species, zbl)
         self.register_buffer("header", torch.from_numpy(header))
         self.register_buffer("params", torch.tensor(params, dtype=self.plain.dtype))
+        self.always_double: List[str] = ["constants", "plain.site", "plain.zbl.table"]
         constants = torch.cat([torch.tensor([cutoff], dtype=torch.float64), self.plain.site.flatten()])
         self.register_buffer("constants", constants)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import InputError
-from ..io.gpumd.nep_txt import ZBL
+from ..io.gpumd.nep_parameters import ZBL
 from ..models.enthalpy.sites import COMPONENTS, L_MAX, PATHS_1, PATHS_2, EnthalpySites
 from .nep_packing import _flat, _rows, _zbl
 

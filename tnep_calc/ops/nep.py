@@ -5,7 +5,7 @@ from typing import Dict, List, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from ..io.gpumd.nep_txt import NepParameters
+from ..io.gpumd.nep_parameters import NepParameters
 from ..models.nep.model import NEP
 from . import load
 from .nep_packing import pack

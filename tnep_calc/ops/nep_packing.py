@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InputError
-from ..io.gpumd.nep_txt import EXTRA_BLOCKS, KINDS, NepParameters
+from ..io.gpumd.nep_parameters import EXTRA_BLOCKS, KINDS, NepParameters
 from ..models.nep.polynomials import check_blocks
 from ..models.zbl import pair_table
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataFileError, InputError
-from ..io.files import atomic_output, read_arrays
+from ..io.content import read_arrays
+from ..io.files import atomic_output
 from ..parallel import Communicator, in_agreement
 
 FORCES = "forces-[0-9]*.npz"

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataFileError, InputError
-from ..io.files import parse_json, read_text, reading, sha256
+from ..io.content import parse_json
+from ..io.files import read_text, reading, sha256
 from ..spectra.modes import ModeProjection
 from ..units import POLARIZABILITY_TO_A3
 from .stored import modes_in_supercell, read_modes

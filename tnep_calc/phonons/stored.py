@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataFileError
-from ..io.files import parse_json, read_text, reading
+from ..io.content import parse_json
+from ..io.files import read_text, reading
 from ..io.images import periodic_images
 from .modes import GammaModes
 

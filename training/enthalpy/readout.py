@@ -25,6 +25,7 @@ from torch import Tensor
 from tnep_calc.datasets.values import field_of
 from tnep_calc.errors import InputError
 from tnep_calc.models.enthalpy.sites import EnthalpySites
+from tnep_calc.progress import Progress
 from tnep_calc.structures import LabelledStructure
 
 from .config import EnthalpyConfig
@@ -134,6 +135,8 @@ def by_ridge(config: EnthalpyConfig, structures: Sequence[LabelledStructure]) ->
 def fit_polarizability(sites: EnthalpySites, frames: Sequence[Frame]) -> RidgeFit:
     """Set the weights of the polarizability by ridge regression on the structures that have one.
 
+    A line of progress is logged if this takes longer than 5 s.
+
     Parameters
     ----------
     sites : EnthalpySites
@@ -152,13 +155,14 @@ def fit_polarizability(sites: EnthalpySites, frames: Sequence[Frame]) -> RidgeFi
     rank2 = sites.rank2.double().reshape(5, 9)
     tensor = label.reshape(n, 9) @ torch.linalg.pinv(rank2)
     species = [s for s in range(counts.shape[1]) if counts[:, s].any()]
-    features = [_features(sites, s, known) for s in species]
+    progress = Progress(log, "parts of the ridge regression", len(species) * n + (len(_SHARES) + 1) * len(_PENALTIES))
+    features = [_features(sites, s, known, progress) for s in species]
     linear = torch.stack([f.tensors @ f.tensors.t() for f in features]).sum(0)
     nonlinear = torch.stack([f.nonlinear @ f.nonlinear.t() for f in features]).sum(0).double()
     isotropic = torch.stack([f.scalars @ f.scalars.t() for f in features]).sum(0) + constants**2 * counts @ counts.t()
-    fits = [(_leave_out(linear + c * nonlinear, tensor), c) for c in _SHARES]
+    fits = [(_leave_out(linear + c * nonlinear, tensor, progress), c) for c in _SHARES]
     (error, penalty, dual), share = min(fits, key=lambda fit: float(fit[0][0].square().sum()))
-    trace_error, trace_penalty, trace_dual = _leave_out(isotropic, trace[:, None])
+    trace_error, trace_penalty, trace_dual = _leave_out(isotropic, trace[:, None], progress)
     first = 2 + sites.n_vectors
     columns = slice(first, first + sites.n_tensors)
     for s, f in zip(species, features, strict=True):
@@ -173,13 +177,14 @@ def fit_polarizability(sites: EnthalpySites, frames: Sequence[Frame]) -> RidgeFi
     return RidgeFit(penalty, trace_penalty, share, unit * math.sqrt(float(square) / (9 * n)))
 
 
-def _features(sites: EnthalpySites, s: int, frames: Sequence[Frame]) -> _Features:
+def _features(sites: EnthalpySites, s: int, frames: Sequence[Frame], progress: Progress) -> _Features:
     gain = sites.gain[s, sites.n_vectors : sites.n_vectors + sites.n_tensors]
     hidden, tensors = [], []
     for frame in frames:
         _, h, weighted = sites.hidden(s, frame.densities[s])
         hidden.append(h)
         tensors.append(weighted[1] * gain)
+        progress.advance()
     mean = torch.cat(hidden).double().mean(0)
     size = math.sqrt(float((torch.cat(hidden) - mean.to(gain.dtype)).double().square().sum(1).mean())) or 1.0
     centred = [(h - mean.to(gain.dtype)) / size for h in hidden]
@@ -197,13 +202,15 @@ def _inverse_size(rows: Tensor) -> float:
     return 1 / math.sqrt(square) if square > 0 else 0.0
 
 
-def _leave_out(kernel: Tensor, label: Tensor) -> tuple[Tensor, float, Tensor]:
+def _leave_out(kernel: Tensor, label: Tensor, progress: Progress) -> tuple[Tensor, float, Tensor]:
     """Return the smallest leave-one-out errors over the penalties, with the penalty and the solution.
 
     Parameters
     ----------
     kernel : Tensor, shape (n * k, n * k)
     label : Tensor, shape (n, k)
+    progress : Progress
+        Advanced by one part for each penalty.
 
     Returns
     -------
@@ -225,5 +232,6 @@ def _leave_out(kernel: Tensor, label: Tensor) -> tuple[Tensor, float, Tensor]:
         errors = torch.linalg.solve(blocks, dual.reshape(n, k, 1))[:, :, 0]
         if best is None or errors.square().sum() < best[0].square().sum():
             best = errors, penalty, dual / size
+        progress.advance()
     assert best is not None
     return best

@@ -19,7 +19,8 @@ from tnep_calc.device import resolve
 from tnep_calc.errors import InputError
 from tnep_calc.io.files import atomic_output
 from tnep_calc.io.gpumd.nep_in import NepInput, read_nep_in
-from tnep_calc.io.gpumd.nep_txt import ZBL, NepParameters, write_nep
+from tnep_calc.io.gpumd.nep_parameters import ZBL, NepParameters
+from tnep_calc.io.gpumd.nep_txt import write_nep
 from tnep_calc.io.gpumd.training_output import append_row, loss_row, parity_tables, table_errors, write_parity
 from tnep_calc.io.gpumd.xyz import GpumdFrame, read_gpumd_xyz
 from tnep_calc.structures import LabelledStructure

@@ -12,7 +12,8 @@ import numpy as np
 
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_keywords import MAX_NEURONS
-from tnep_calc.io.gpumd.nep_txt import NepParameters, write_nep
+from tnep_calc.io.gpumd.nep_parameters import NepParameters
+from tnep_calc.io.gpumd.nep_txt import write_nep
 from tnep_calc.io.gpumd.training_output import parity_tables, table_errors, write_parity
 from tnep_calc.structures import LabelledStructure
 

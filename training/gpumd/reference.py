@@ -13,7 +13,7 @@ from tnep_calc.artifact import artifact_from_nep
 from tnep_calc.conventions import STRAIN_ORDER, from_six
 from tnep_calc.errors import DataFileError, TnepError
 from tnep_calc.io.gpumd.nep_in import NepInput
-from tnep_calc.io.gpumd.nep_txt import ZBL, NepParameters
+from tnep_calc.io.gpumd.nep_parameters import ZBL, NepParameters
 from tnep_calc.io.gpumd.xyz import GpumdFrame
 from tnep_calc.neighbors import NeighborList
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from tnep_calc.errors import InputError
-from tnep_calc.io.gpumd.nep_txt import NepParameters, read_nep
+from tnep_calc.io.gpumd.nep_parameters import NepParameters
+from tnep_calc.io.gpumd.nep_txt import read_nep
 
 
 def architecture(p: NepParameters) -> dict[str, Any]:

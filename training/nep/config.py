@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tnep_calc.errors import InputError
-from tnep_calc.io.gpumd.nep_txt import EXTRA_BLOCKS, KINDS, read_nep
+from tnep_calc.io.gpumd.nep_parameters import EXTRA_BLOCKS, KINDS
+from tnep_calc.io.gpumd.nep_txt import read_nep
 
 from ..common.bounds import WEIGHT, check_bounds
 from ..common.config import (

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tnep_calc.device import CPU
-from tnep_calc.io.gpumd.nep_txt import EXTRA_BLOCKS
+from tnep_calc.io.gpumd.nep_parameters import EXTRA_BLOCKS
 from tnep_calc.models.nep.polynomials import block_terms, three_body_weights
 
 

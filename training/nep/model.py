@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from tnep_calc.device import CPU
-from tnep_calc.io.gpumd.nep_txt import NepParameters, descriptor_dim
+from tnep_calc.io.gpumd.nep_parameters import NepParameters, descriptor_dim
 
 from .config import ModelConfig
 from .forward import Centres

@@ -17,7 +17,7 @@ from torch import Tensor
 from tnep_calc.artifact import DTYPES
 from tnep_calc.device import chosen_device
 from tnep_calc.errors import InputError
-from tnep_calc.io.gpumd.nep_txt import NepParameters
+from tnep_calc.io.gpumd.nep_parameters import NepParameters
 from tnep_calc.structures import LabelledStructure
 from tnep_calc.threads import atoms_of_batch, set_threads
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from tnep_calc.errors import DataFileError, InputError
-from tnep_calc.io.files import parse_json, read_text, reading
+from tnep_calc.io.content import parse_json
+from tnep_calc.io.files import read_text, reading
 from tnep_calc.io.gpumd.nep_in import read_nep_in
 from tnep_calc.io.gpumd.training_output import MISSING
 from tnep_calc.plotting.page import Picture, Section, Table, write_page

@@ -24,11 +24,12 @@
 using namespace LAMMPS_NS;
 
 static constexpr int RANGE_EVERY = 100;
+static constexpr int MINIMIZATION = 2;  // value of update->whichflag
 
 TnepDriver::TnepDriver(LAMMPS* lmp, std::string style_name) : Pointers(lmp), style(std::move(style_name)) {}
 
 // Rank 0 reads the file and broadcasts its content, so the file is read once and all ranks succeed or fail together.
-std::string TnepDriver::read_on_all_ranks(const std::string& kind, const std::string& dtype) {
+std::string TnepDriver::read_on_all_ranks(const std::string& kind) {
   std::string content, failure;
   int size = -1;
   if (comm->me == 0) {
@@ -41,7 +42,7 @@ std::string TnepDriver::read_on_all_ranks(const std::string& kind, const std::st
       if (!stream.bad() && content.size() < INT_MAX) size = static_cast<int>(content.size());
       if (kind == "potential" && tnep_is_nep_txt(content)) {
         try {
-          content = tnep_export(path, dtype.empty() ? "float64" : dtype);
+          content = tnep_export(path);
           size = static_cast<int>(content.size());
         } catch (const std::exception& e) {
           failure = e.what();
@@ -79,7 +80,7 @@ void TnepDriver::load(const std::string& name, const std::string& kind, int nele
                       const std::string& dtype, const std::string& device) {
   file = name;
   model.reset();
-  const std::string content = read_on_all_ranks(kind, dtype);
+  const std::string content = read_on_all_ranks(kind);
   fingerprint = std::hash<std::string>{}(content);
   const int gpus = TnepModel::cuda_devices(), rank = local_rank();
   int least = gpus;
@@ -93,7 +94,7 @@ void TnepDriver::load(const std::string& name, const std::string& kind, int nele
                    gpus);
   std::string failure;
   try {
-    model = std::make_unique<TnepModel>(content, comm->nthreads, on_gpu ? rank % gpus : -1);
+    model = std::make_unique<TnepModel>(content, dtype, comm->nthreads, on_gpu ? rank % gpus : -1);
   } catch (const std::exception& e) {
     failure = e.what();
   }
@@ -103,9 +104,6 @@ void TnepDriver::load(const std::string& name, const std::string& kind, int nele
   if (!kind.empty() &&
       !meta.gives(kind == "potential" ? "forces" : kind))  // the other kinds are named after their quantity
     error->all(FLERR, "{} needs a {} model, but {} is a {} model", style, kind, file, meta.kind);
-  if (!dtype.empty() && meta.dtype != dtype)
-    error->all(FLERR, "{}: precision asks for {}, but {} was exported as {}: tnep export {} model.pt --dtype {}", style,
-               dtype, file, meta.dtype, meta.family == "nep" ? "nep.txt" : file, dtype);
   map_types(nelements, elements);
   check_units();
   if (comm->me == 0)
@@ -139,6 +137,12 @@ void TnepDriver::map_types(int nelements, char** elements) {
                tnep_join(known));
   if (*std::max_element(species_of_type.begin(), species_of_type.end()) < 0)
     error->all(FLERR, "{}: all atom types are NULL; name at least one of {}", style, tnep_join(known));
+}
+
+std::string TnepDriver::dtype_of(const std::string& word) const {
+  if (word != "single" && word != "double")
+    error->all(FLERR, "{}: precision must be single or double, got '{}'", style, word);
+  return word == "single" ? "float32" : "float64";
 }
 
 void TnepDriver::check_units() {
@@ -175,6 +179,14 @@ void TnepDriver::check_rebuilds() const {
                    "{}: neighbour lists are built every {} steps without a check of distances, so that neighbours may "
                    "be missed; use 'neigh_modify every 1 delay 0 check yes'",
                    style, std::max(neighbor->every, neighbor->delay));
+}
+
+void TnepDriver::check_minimization(const std::string& remedy) const {
+  if (update->whichflag == MINIMIZATION && metadata().dtype == "float32" && comm->me == 0)
+    error->warning(FLERR,
+                   "{}: a minimization in single precision may end early with 'linesearch alpha is zero', because of "
+                   "rounding; use '{}', or stop with a force tolerance of about 1e-3 eV/A",
+                   style, remedy);
 }
 
 // Ghost atoms are chosen when lists are rebuilt and may have moved by half the skin since.

@@ -21,17 +21,21 @@ class TnepDriver : protected Pointers {
   // `style` names the owner in messages, e.g. "Pair style tnep".
   TnepDriver(LAMMPS* lmp, std::string style);
 
-  // Load a model of the given kind ("": any); `elements` has one symbol, or NULL, per atom type.  `dtype` is the
-  // required arithmetic, "float32" or "float64" ("": that of the file).  A nep.txt of a potential is converted to an
-  // artifact of that dtype (float64 for "").  `device` is auto (cuda if there is one), cpu, cuda or "" (cpu).
+  // Load a model of the given kind ("": any); `elements` has one symbol, or NULL, per atom type.  `dtype` is the type
+  // of the arithmetic, "float32" or "float64" ("": the one that the file was exported with).  A nep.txt of a potential
+  // is converted to an artifact (float64 for "").  `device` is auto (cuda if there is one), cpu, cuda or "" (cpu).
   // Collective.
   void load(const std::string& file, const std::string& kind, int nelements, char** elements,
             const std::string& dtype = "", const std::string& device = "");
+
+  // The dtype of a word "single" or "double" of an input; stops with an error for others.
+  std::string dtype_of(const std::string& word) const;
 
   // Stop with an error if a setting of LAMMPS would make the results wrong; call from init() and setup().
   void check_units();
   void check_exclusions();
   void check_rebuilds() const;
+  void check_minimization(const std::string& remedy) const;  // warns if the model is in single precision
   void check_ghosts(double cutoff) const;  // LAMMPS units; for styles that request their own neighbour list
 
   bool sees(int type) const { return species_of_type[type] >= 0; }
@@ -86,7 +90,7 @@ class TnepDriver : protected Pointers {
   bigint range_calls = 0;
   bool range_warned = false;
 
-  std::string read_on_all_ranks(const std::string& kind, const std::string& dtype);
+  std::string read_on_all_ranks(const std::string& kind);
   void map_types(int nelements, char** elements);
   int local_rank() const;
 };

@@ -58,6 +58,8 @@ TnepMetadata TnepMetadata::parse(const std::string& text) {
     out.family = data.at("family").get<std::string>();
     out.kind = data.at("kind").get<std::string>();
     out.dtype = data.at("dtype").get<std::string>();
+    out.weights = data.value("weights", out.dtype);  // files of earlier versions do not state it
+    for (const auto& type : {out.dtype, out.weights}) expect("precision", type, {"float64", "float32"});
     out.quantities = data.at("quantities").get<std::vector<std::string>>();
     out.species = data.at("species").get<std::vector<std::string>>();
     out.cutoff = data.at("cutoff").get<double>();

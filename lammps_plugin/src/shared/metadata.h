@@ -13,7 +13,8 @@ namespace LAMMPS_NS {
 // Metadata of an exported model: the member tnep_calc.json of the file, written by tnep_calc/artifact/metadata.py.
 struct TnepMetadata {
   std::string package_version, torch_version;  // versions that wrote the file
-  std::string family, kind, dtype;             // e.g. "nep", "dipole", "float64"; see tnep_calc/families.py
+  std::string family, kind;                    // e.g. "nep", "dipole"; see tnep_calc/families.py
+  std::string dtype, weights;                  // type of the arithmetic, and of the parameters in the file
   std::vector<std::string> quantities;         // names of the quantities that the model can compute
   std::vector<std::string> species;            // element symbols in the order of the species index
   double cutoff = 0.0;                         // largest cutoff in Angstrom

@@ -3,6 +3,7 @@
 #include "shared/model.h"
 
 #include "shared/archive_check.h"
+#include "shared/precision.h"
 
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
@@ -54,7 +55,8 @@ static void guarded(const Action& action) {
   }
 }
 
-TnepModel::TnepModel(const std::string& content, int threads, int gpu) : impl(std::make_unique<Impl>()) {
+TnepModel::TnepModel(const std::string& content, const std::string& dtype, int threads, int gpu)
+    : impl(std::make_unique<Impl>()) {
   if (content.compare(0, 3, "nep") == 0)
     throw std::runtime_error("this is a nep.txt: turn it into an artifact with 'tnep export'");
   if (content.compare(0, 2, "PK") != 0)
@@ -83,6 +85,8 @@ TnepModel::TnepModel(const std::string& content, int threads, int gpu) : impl(st
   if (!failure.empty())
     throw std::runtime_error("written with torch " + meta.torch_version + ", cannot be loaded by torch " +
                              torch_running() + " (" + failure + "): export the model again with this torch");
+  if (!dtype.empty()) meta.dtype = dtype;
+  if (meta.dtype != meta.weights) guarded([&] { tnep_cast(impl->module, meta.dtype, meta.family); });
   impl->module.eval();
   const auto method = impl->module.find_method("from_positions");
   if (!method) return;

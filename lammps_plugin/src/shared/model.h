@@ -31,18 +31,20 @@ struct TnepFieldView {
   int stride = 0;
 };
 
-// An exported model.  This class hides torch: besides it only the checks of archives include torch headers.
-// All functions throw std::runtime_error with a one-line message, never a torch exception.
+// An exported model.  This class hides torch: besides it only the conversion of its precision and the checks of
+// archives include torch headers. All functions throw std::runtime_error with a one-line message, never a torch
+// exception.
 class TnepModel {
  public:
-  // `content` holds the bytes of the file; `threads` is the number of threads that torch operators use; `gpu` is the
-  // number of the CUDA device, -1 for the CPU.
-  TnepModel(const std::string& content, int threads, int gpu = -1);
+  // `content` holds the bytes of the file; `dtype` is the type of the arithmetic, "float32" or "float64" ("": the one
+  // that the file was exported with); `threads` is the number of threads that torch operators use; `gpu` is the number
+  // of the CUDA device, -1 for the CPU.
+  TnepModel(const std::string& content, const std::string& dtype, int threads, int gpu = -1);
   ~TnepModel();
   TnepModel(const TnepModel&) = delete;
   TnepModel& operator=(const TnepModel&) = delete;
 
-  const TnepMetadata& metadata() const { return meta; }
+  const TnepMetadata& metadata() const { return meta; }  // its dtype is that of the arithmetic
 
   // Whether the model computes these quantities from positions and a list (method from_positions, see
   // tnep_calc/ops/nep.py) without forming the edge vectors itself, and accepts a field there if `with_field`, which

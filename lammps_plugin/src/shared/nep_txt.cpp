@@ -22,7 +22,7 @@ static std::string quoted(const std::string& text) {
 
 bool LAMMPS_NS::tnep_is_nep_txt(const std::string& content) { return content.compare(0, 3, "nep") == 0; }
 
-std::string LAMMPS_NS::tnep_export(const std::string& path, const std::string& dtype) {
+std::string LAMMPS_NS::tnep_export(const std::string& path) {
   const char* python = std::getenv("TNEP_CALC_PYTHON");
   if (!python)
     throw std::runtime_error(std::string("this is a nep.txt, and LAMMPS was not started by the lmp of a Python "
@@ -36,7 +36,7 @@ std::string LAMMPS_NS::tnep_export(const std::string& path, const std::string& d
   close(descriptor);
   const std::string command = quoted(python) +
                               " -P -c 'import sys; from tnep_calc.cli import main; sys.exit(main())' export " +
-                              quoted(path) + " " + quoted(name) + " --force --dtype " + dtype + " 2>&1";
+                              quoted(path) + " " + quoted(name) + " --force 2>&1";
   std::string line, last_line;
   int status = -1;
   if (FILE* pipe = popen(command.c_str(), "r")) {

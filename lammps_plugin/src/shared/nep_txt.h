@@ -13,7 +13,7 @@ bool tnep_is_nep_txt(const std::string& content);
 // Convert the nep.txt at `path` with `tnep export` of the Python package, so that ASE and LAMMPS use the same model.
 // Returns the bytes of the artifact.  The interpreter is that of the `lmp` script (variable TNEP_CALC_PYTHON, see
 // python/tnep_calc_lammps).  Throws std::runtime_error with a one-line message.
-std::string tnep_export(const std::string& path, const std::string& dtype);
+std::string tnep_export(const std::string& path);
 
 }  // namespace LAMMPS_NS
 

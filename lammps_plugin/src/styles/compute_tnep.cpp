@@ -15,6 +15,7 @@
 #include "styles/pair_tnep.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 using namespace LAMMPS_NS;
@@ -32,12 +33,17 @@ ComputeTnep::ComputeTnep(LAMMPS* lmp, int narg, char** arg, const char* kind, st
       nmax(0) {
   if (narg < 5)
     error->all(FLERR,
-               "Compute {}: expected 'compute ID group {} file element1 element2 ...', one element (or NULL) "
-               "for each of the {} atom types",
+               "Compute {}: expected 'compute ID group {} file element1 element2 ... [precision single|double]', one "
+               "element (or NULL) for each of the {} atom types",
                style, style, atom->ntypes);
+  int nelements = narg - 4;
+  if (nelements > 2 && strcmp(arg[narg - 2], "precision") == 0) {
+    precision = driver->dtype_of(arg[narg - 1]);
+    nelements -= 2;
+  }
   dynamic_group_allow = 1;
   timeflag = 1;  // so that the pair style can ask on which steps this compute is needed
-  driver->load(arg[3], kind, narg - 4, arg + 4);
+  driver->load(arg[3], kind, nelements, arg + 4, precision.empty() ? PairTnep::requested_dtype(force) : precision);
   for (const auto& name : quantities)
     if (!driver->metadata().gives(name))
       error->all(FLERR, "Compute {}: {} is a {} {} model, which has no {}", style, arg[3], driver->metadata().family,
@@ -66,6 +72,7 @@ void ComputeTnep::init() {
   evaluated = -1;
   driver->forget_list();
   shared = PairTnep::find(force, *driver);
+  if (shared && !precision.empty() && shared->model().metadata().dtype != precision) shared = nullptr;
   if (shared) {
     shared->announce(id, quantities);
     return;

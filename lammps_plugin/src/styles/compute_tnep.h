@@ -47,7 +47,8 @@ class ComputeTnep : public Compute {
 
  private:
   std::vector<std::string> quantities;
-  PairTnep* shared;  // the pair style if it has the same model, else null
+  std::string precision;  // dtype that the keyword asks for, or empty
+  PairTnep* shared;       // the pair style if it has the same model, else null
   NeighList* list;
   bigint evaluated;  // time step of the stored results, -1 for none
   int nmax;

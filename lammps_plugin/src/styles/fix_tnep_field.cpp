@@ -23,6 +23,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 
 using namespace LAMMPS_NS;
 using namespace FixConst;
@@ -47,6 +48,8 @@ FixTnepField::FixTnepField(LAMMPS* lmp, int narg, char** arg)
       work_until_restart(0.0),
       counted(-1) {
   int k = 3 + form.parse(narg - 3, arg + 3);
+  std::map<std::string, int> files;  // dipole, polarizability -> place of the file in arg
+  std::string dtype = PairTnep::requested_dtype(force);
   while (k < narg) {
     const std::string word = arg[k++];
     const int left = narg - k;
@@ -59,20 +62,23 @@ FixTnepField::FixTnepField(LAMMPS* lmp, int narg, char** arg)
                    "Fix tnep/field: expected '{} file element1 element2 ...', one element (or NULL) for each of "
                    "the {} atom types",
                    word, atom->ntypes);
-      auto& model = word == "dipole" ? dipole : polarizability;
-      model = std::make_unique<TnepDriver>(lmp, "Fix tnep/field " + word);
-      model->load(arg[k], word, atom->ntypes, arg + k + 1);
-      if (model->metadata().kind == "enthalpy")
-        error->all(FLERR,
-                   "Fix tnep/field: {} is an enthalpy model; make it the pair style, which the field then acts on, "
-                   "and leave out '{}'",
-                   arg[k], word);
+      files[word] = k;
       k += 1 + atom->ntypes;
+    } else if (word == "precision" && left >= 1) {
+      dtype = TnepDriver(lmp, "Fix tnep/field").dtype_of(arg[k++]);
     } else
       error->all(FLERR,
-                 "Fix tnep/field: expected region ID, dipole file element1 ... or polarizability file element1 "
-                 "..., got '{}'",
+                 "Fix tnep/field: expected region ID, dipole|polarizability file element1 ... or precision "
+                 "single|double, got '{}'",
                  word);
+  }
+  for (const auto& [word, place] : files) {
+    auto& model = word == "dipole" ? dipole : polarizability;
+    model = std::make_unique<TnepDriver>(lmp, "Fix tnep/field " + word);
+    model->load(arg[place], word, atom->ntypes, arg + place + 1, dtype);
+    if (model->metadata().kind == "enthalpy")
+      error->all(FLERR, "Fix tnep/field: {} is an enthalpy model; make it the pair style, and leave out '{}'",
+                 arg[place], word);
   }
   if (polarizability && !dipole)
     error->all(FLERR, "Fix tnep/field: a polarizability model needs a dipole model, too: dipole file element1 ...");
@@ -125,6 +131,7 @@ void FixTnepField::init() {
     for (auto* model : {dipole.get(), polarizability.get()}) {
       if (!model) continue;
       model->check_units();
+      model->check_minimization("fix ... tnep/field ... precision double");
       model->forget_list();
     }
     double cutoff = dipole->cutoff();

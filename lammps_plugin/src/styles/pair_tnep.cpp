@@ -23,8 +23,7 @@
 
 using namespace LAMMPS_NS;
 
-static constexpr int EVERY_ATOM = 1;    // bit of group all
-static constexpr int MINIMIZATION = 2;  // value of update->whichflag
+static constexpr int EVERY_ATOM = 1;  // bit of group all
 
 PairTnep::PairTnep(LAMMPS* lmp)
     : Pair(lmp),
@@ -65,10 +64,7 @@ void PairTnep::settings(int narg, char** arg) {
   while (k < narg) {
     const std::string word = arg[k++];
     if (word == "precision" && k < narg) {
-      const std::string value = arg[k++];
-      if (value != "single" && value != "double")
-        error->all(FLERR, "Pair style tnep: precision must be single or double, got '{}'", value);
-      precision = value == "single" ? "float32" : "float64";
+      precision = driver->dtype_of(arg[k++]);
     } else if (word == "deviation" && k + 1 < narg) {
       deviation_file = arg[k++];
       deviation_every = utils::inumeric(FLERR, arg[k++], false, lmp);
@@ -139,11 +135,7 @@ void PairTnep::init_style() {
     other->check_units();
     other->forget_list();
   }
-  if (update->whichflag == MINIMIZATION && driver->metadata().dtype == "float32" && comm->me == 0)
-    error->warning(FLERR,
-                   "Pair style tnep: a minimization with a model in single precision may end early with 'linesearch "
-                   "alpha is zero', because of rounding; use a model in double precision (tnep export ... --dtype "
-                   "float64), or stop with a force tolerance of about 1e-3 eV/A");
+  driver->check_minimization("pair_style tnep precision double");
   deviated = others_evaluated = -1;
   evaluated = -1;
   requests.clear();
@@ -173,6 +165,12 @@ std::vector<PairTnep*> PairTnep::all(Force* force) {
     }
   }
   return found;
+}
+
+std::string PairTnep::requested_dtype(Force* force) {
+  for (PairTnep* pair : all(force))
+    if (!pair->precision.empty()) return pair->precision;
+  return "";
 }
 
 PairTnep* PairTnep::find(Force* force, const TnepDriver& other) {

@@ -57,6 +57,9 @@ class PairTnep : public Pair {
   // All pair styles tnep: one alone, or those of a hybrid style.
   static std::vector<PairTnep*> all(class Force* force);
 
+  // The dtype that their keyword `precision` asks for, or "".
+  static std::string requested_dtype(class Force* force);
+
   // The one whose model is the same as that of `other`, or null.
   static PairTnep* find(class Force* force, const TnepDriver& other);
 

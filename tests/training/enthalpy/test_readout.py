@@ -1,5 +1,6 @@
 """Polarizability in closed form: against plain least squares, explicit leave-one-out, and a teacher of the same form."""
 
+import itertools
 import logging
 
 import numpy as np
@@ -16,8 +17,10 @@ from helpers.enthalpy_teacher import (
     config,
     labelled,
 )
+from tnep_calc import progress
 from tnep_calc.errors import InputError
 from tnep_calc.models.enthalpy.sites import EnthalpySites
+from tnep_calc.progress import Progress
 from tnep_calc.training.enthalpy.frames import make_frame
 from tnep_calc.training.enthalpy.initial import initialise
 from tnep_calc.training.enthalpy.prediction import predict
@@ -38,7 +41,7 @@ def test_closed_form_equals_explicit_leave_one_out():
     features = torch.from_numpy(rng.normal(size=(24, 7)))
     label = torch.from_numpy(rng.normal(size=(8, 3)))
     kernel = features @ features.t()
-    found, penalty, dual = _leave_out(kernel, label)
+    found, penalty, dual = _leave_out(kernel, label, Progress(logging.getLogger("test"), "parts", None))
     ridge = penalty * kernel.diagonal().mean()
     for k in range(8):
         rest = torch.ones(24, dtype=torch.bool)
@@ -98,6 +101,20 @@ def test_the_polarizability_does_not_affect_the_hidden_layers(teacher):
         assert torch.allclose(value, other, rtol=1e-9, atol=1e-12), name
     history = trainers["with"].history
     assert history[-1]["rmse_polarizability_validation"] > 0
+
+
+def test_the_fit_says_how_far_it_is(teacher, monkeypatch, caplog):
+    """Each of the 3 structures counts once per species, and each of 5 kernels 13 times."""
+    frames = frames_of([labelled(teacher, k) for k in range(3)])
+    sites = EnthalpySites(SHAPE)
+    initialise(sites, frames, 5)
+    caplog.set_level(logging.INFO)
+    fit_polarizability(sites, frames)
+    assert not caplog.records  # it is fast
+    monkeypatch.setattr(progress.time, "monotonic", itertools.count(0, 11).__next__)
+    fit_polarizability(sites, frames)
+    lines = [record.message.split(",")[0].strip() for record in caplog.records]
+    assert lines == [f"{k} of 71 parts of the ridge regression" for k in range(1, 71)]
 
 
 def test_conditions_of_ridge_regression(teacher, caplog):

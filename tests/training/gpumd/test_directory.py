@@ -12,7 +12,8 @@ from helpers.structures import random_structure
 from tnep_calc.cli import main
 from tnep_calc.errors import InputError, ModelFileError
 from tnep_calc.io.gpumd.nep_in import write_nep_in
-from tnep_calc.io.gpumd.nep_txt import ZBL, read_nep
+from tnep_calc.io.gpumd.nep_parameters import ZBL
+from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.training.gpumd.folder import RunOptions
 from tnep_calc.training.gpumd.run import run_directory
 from tnep_calc.training.results.report import read_run

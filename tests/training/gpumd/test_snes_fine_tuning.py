@@ -11,7 +11,8 @@ from helpers.structures import random_structure
 from tnep_calc.cli import main
 from tnep_calc.errors import TnepError
 from tnep_calc.io.gpumd.nep_in import write_nep_in
-from tnep_calc.io.gpumd.nep_txt import ZBL, read_nep, write_nep
+from tnep_calc.io.gpumd.nep_parameters import ZBL
+from tnep_calc.io.gpumd.nep_txt import read_nep, write_nep
 from tnep_calc.io.gpumd.training_output import read_restart, write_restart
 from tnep_calc.io.gpumd.xyz import GpumdFrame
 from tnep_calc.training.gpumd.folder import Folder, RunOptions

@@ -17,7 +17,7 @@ from ase.data import atomic_numbers
 from ...errors import DataFileError, InputError
 from ..files import atomic_output, read_text
 from .nep_keywords import KEYWORDS, REFUSED
-from .nep_txt import KINDS, descriptor_dim
+from .nep_parameters import KINDS, descriptor_dim
 
 MAX_ANGULAR_DIM, MAX_DIM = 90, 103
 """Largest angular and total numbers of descriptor components."""

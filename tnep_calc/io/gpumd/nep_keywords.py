@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .nep_txt import EXTRA_BLOCKS
+from .nep_parameters import EXTRA_BLOCKS
 
 L_MAX = (4, 1, 0, 0, 0, 0, 0)
 """Default of ``l_max``; values that a line leaves out are taken from it (``l_max 4`` keeps the 4-body term)."""

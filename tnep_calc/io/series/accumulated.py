@@ -19,7 +19,8 @@ import numpy as np
 
 from ...errors import DataFileError, InputError
 from ...spectra.accumulated import AccumulatedSignal, CorrelationBlock
-from ..files import check_readable, parse_json, reading, sha256
+from ..content import parse_json
+from ..files import check_readable, reading, sha256
 from .timeseries import QUANTITIES, TimeSeries, read_timeseries
 
 FORMAT = "tnep_calc correlations"

@@ -9,7 +9,8 @@ import numpy as np
 
 from ...errors import DataFileError
 from ...units import ATOMIC_TIME
-from ..files import parse_json, read_text
+from ..content import parse_json
+from ..files import read_text
 from .columns import head_comments, read_table
 from .lammps import Rows, check_finite, pieces_of, whole_steps, without_repeats
 from .timed import rows_at_times

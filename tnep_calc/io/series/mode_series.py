@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import InputError
-from ..files import parse_json
+from ..content import parse_json
 from ..hdf5 import read_dataset
 
 GROUP = "modes"

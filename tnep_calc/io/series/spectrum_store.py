@@ -15,7 +15,8 @@ import numpy as np
 from ... import __version__
 from ...errors import DataFileError, InputError
 from ...spectra.record import Spectrum
-from ..files import DAMAGED, atomic_output, check_readable, parse_json, read_text
+from ..content import parse_json
+from ..files import DAMAGED, atomic_output, check_readable, read_text
 from ..hdf5 import hdf5_output, read_dataset
 from ..trial import tried
 from .spectrum_text import read_spectrum, write_spectrum

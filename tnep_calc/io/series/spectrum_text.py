@@ -15,7 +15,8 @@ import numpy as np
 from ... import __version__
 from ...errors import DataFileError
 from ...spectra.record import Spectrum
-from ..files import atomic_output, parse_json, reading
+from ..content import parse_json
+from ..files import atomic_output, reading
 from .columns import read_table
 
 TITLE = "tnep_calc spectrum"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ...errors import DataFileError
 from ...structures import LabelledStructure
-from ..files import check_nesting, check_readable, read_text, reading
+from ..content import check_nesting
+from ..files import check_readable, read_text, reading
 from .extxyz import from_atoms
 from .left_out import UnconvergedError, warn_of_unconverged, warn_of_unused
 

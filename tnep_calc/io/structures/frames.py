@@ -14,7 +14,8 @@ from pathlib import Path
 from ...errors import DataFileError
 from ...structures import FIELDS
 from ...units import BOHR, HARTREE
-from ..files import check_nesting, reading
+from ..content import check_nesting
+from ..files import reading
 
 MAX_COLUMNS = 1000
 """Largest number of columns of one row."""

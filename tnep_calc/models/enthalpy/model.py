@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ...conventions import HYPERPOLARIZABILITY
-from ...io.gpumd.nep_txt import ZBL
+from ...io.gpumd.nep_parameters import ZBL
 from ..edge_gradients import edge_gradient, to_atoms
 from ..zbl import ZBLRepulsion
 from .density import edge_density

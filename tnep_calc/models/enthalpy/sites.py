@@ -189,6 +189,17 @@ class EnthalpySites(nn.Module):
         for name, value in buffers.items():
             self.register_buffer(name, value)
 
+    def converted(self, dtype: torch.dtype) -> "EnthalpySites":
+        """Return a copy on the CPU whose parameters and constants of the data have another type.
+
+        The coupling coefficients and the Cartesian forms are computed anew, so that they have all digits of the type.
+        The constants in ``site`` are float64 in any case, because energies of free atoms are too large for float32.
+        """
+        out = EnthalpySites(self.shape_, dtype)
+        tables = ("coupling", "rank1", "rank2", "coupling3", "rank3")
+        out.load_state_dict({name: x for name, x in self.state_dict().items() if name not in tables}, strict=False)
+        return out.requires_grad_(False)
+
     def basis(self, s: int, density: Tensor) -> Tuple[Tensor, List[Tensor]]:
         """Return the invariants q, shape (N, n_invariants), and the tensors to be weighted, in order of the weights.
 

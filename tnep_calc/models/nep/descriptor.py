@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ...io.gpumd.nep_txt import EXTRA_BLOCKS
+from ...io.gpumd.nep_parameters import EXTRA_BLOCKS
 from .polynomials import angular_tables, extra_tables, three_body_weights
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ... import units
 from ...errors import InputError
-from ...io.gpumd.nep_txt import NepParameters
+from ...io.gpumd.nep_parameters import NepParameters
 from ..edge_gradients import edge_gradient, to_atoms
 from ..zbl import ZBLRepulsion
 from .descriptor import AngularBasis, Invariants, radial_basis

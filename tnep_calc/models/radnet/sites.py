@@ -100,6 +100,13 @@ class RadnetSites(nn.Module):
         self.register_buffer("polarizability_scale", torch.ones(6, dtype=dtype))
         self.register_buffer("polarizability_offset", torch.zeros(t, dtype=dtype))
 
+    def converted(self, dtype: torch.dtype) -> "RadnetSites":
+        """Return a copy on the CPU in another type; the grid of the voxels is computed anew, with all digits."""
+        out = RadnetSites(self.shape_, dtype)
+        kept = {name: x for name, x in self.state_dict().items() if name != "voxels.grid"}
+        out.load_state_dict(kept, strict=False)
+        return out.requires_grad_(False)
+
     def inputs(self, types: Tensor, edge_center: Tensor, edge_type: Tensor, vectors: Tensor) -> List[Tensor]:
         """Return the inputs of each network, shape (rows, n_species, n, n, n); arguments as in `Voxels.forward`."""
         cubes = (self.voxels(types, edge_center, edge_type, vectors) - self.mean[types]) / self.spread[types].view(

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
-from ...io.files import atomic_output, read_arrays
+from ...io.content import read_arrays
+from ...io.files import atomic_output
 from ...io.hdf5 import check_hdf5
 from ...progress import Progress
 from ...units import THZ_TO_INV_CM

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
-from ...io.files import atomic_output, parse_json, read_text, reading
+from ...io.content import parse_json
+from ...io.files import atomic_output, read_text, reading
 from ...io.supercells import SupercellData
 from .accuracy import check_sizes, potential_errors
 from .conductivity import checked_mesh, checked_temperatures, thermal_conductivity

@@ -16,7 +16,8 @@ import numpy as np
 from ase import Atoms
 
 from ...errors import InputError, MissingComponentError
-from ...io.files import atomic_output, read_arrays
+from ...io.content import read_arrays
+from ...io.files import atomic_output
 from ...parallel import ase_alone
 from ...progress import Progress
 

@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...io.files import atomic_output, read_arrays
-from ...io.gpumd.nep_txt import EXTRA_BLOCKS, NepParameters, write_nep
+from ...io.content import read_arrays
+from ...io.files import atomic_output
+from ...io.gpumd.nep_parameters import EXTRA_BLOCKS, NepParameters
+from ...io.gpumd.nep_txt import write_nep
 from ...io.supercells import SupercellData
 from ...models.nep.polynomials import three_body_weights
 from ...progress import Progress

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...io.files import atomic_output, read_arrays
+from ...io.content import read_arrays
+from ...io.files import atomic_output
 from ...io.supercells import SupercellData
 from ...progress import Progress
 from .polymlp import polymlp_parameters, require_pypolymlp, same_print_options

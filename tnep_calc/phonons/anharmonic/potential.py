@@ -70,7 +70,7 @@ def potential_of_file(path) -> Potential:
         raise InputError(f"{path}: no such file; the potential must be polymlp, nep, none, or a file")
     if is_polymlp(path):
         return Potential("polymlp", str(path))
-    from ...artifact import is_artifact, load_artifact
+    from ...artifact import is_artifact, read_metadata
 
-    enthalpy = is_artifact(path) and load_artifact(path).metadata.kind == "enthalpy"
+    enthalpy = is_artifact(path) and read_metadata(path).kind == "enthalpy"
     return Potential("enthalpy" if enthalpy else "energy", str(path))

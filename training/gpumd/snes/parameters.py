@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tnep_calc.device import CPU
-from tnep_calc.io.gpumd.nep_txt import ZBL, NepParameters
+from tnep_calc.io.gpumd.nep_parameters import ZBL, NepParameters
 
 from ...nep.config import ModelConfig
 from ...nep.model import NepOnMoments

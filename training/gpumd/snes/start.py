@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tnep_calc.errors import DataFileError, InputError, ModelFileError
-from tnep_calc.io.gpumd.nep_txt import KINDS, ZBL, NepParameters, read_nep
+from tnep_calc.io.gpumd.nep_parameters import KINDS, ZBL, NepParameters
+from tnep_calc.io.gpumd.nep_txt import read_nep
 from tnep_calc.io.gpumd.training_output import read_restart
 
 from ..folder import NEP, OLD, RESTART, Folder

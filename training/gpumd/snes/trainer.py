@@ -15,7 +15,7 @@ from torch import Tensor
 from tnep_calc.device import describe, resolve
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_in import NepInput
-from tnep_calc.io.gpumd.nep_txt import ZBL, NepParameters
+from tnep_calc.io.gpumd.nep_parameters import ZBL, NepParameters
 from tnep_calc.io.gpumd.training_output import parity_tables, table_errors
 from tnep_calc.io.gpumd.xyz import GpumdFrame
 
