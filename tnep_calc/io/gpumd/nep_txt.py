@@ -292,8 +292,8 @@ def _plain(value):
     return f"{value:g}"
 
 
-def format_nep(p: NepParameters) -> str:
-    """Return the text of a ``nep.txt``, with numbers in GPUMD's format ``%15.7e``."""
+def format_nep(p: NepParameters, decimals: int = 7) -> str:
+    """Return the text of a ``nep.txt``, with numbers in GPUMD's format ``%15.7e`` or with more decimals."""
     lines = [f"{p.tag} {p.n_species} {' '.join(p.species)} "]
     if p.zbl is not None:
         factor = "" if p.zbl.typewise_factor is None else f" {_plain(p.zbl.typewise_factor)}"
@@ -318,7 +318,7 @@ def format_nep(p: NepParameters) -> str:
     values = np.concatenate(blocks)
     if not np.isfinite(values).all():
         raise InputError("a NEP model with non-finite parameters cannot be written")
-    return "\n".join(lines) + "\n" + "".join(f"{v:15.7e}\n" for v in values)
+    return "\n".join(lines) + "\n" + "".join(f"{v:{decimals + 8}.{decimals}e}\n" for v in values)
 
 
 def _l_max_line(p):
@@ -328,17 +328,24 @@ def _l_max_line(p):
     return f"l_max {p.l_max} " + " ".join(map(str, flags))
 
 
-def write_nep(path, parameters: NepParameters) -> None:
+def write_nep(path, parameters: NepParameters, decimals: int = 7) -> None:
     """Write a ``nep.txt`` that GPUMD, calorine and LAMMPS can read; the file appears complete or not at all.
 
-    An existing file is replaced.  Numbers have eight significant digits, like those of GPUMD, so that reading and
-    writing a file reproduces its values.
+    An existing file is replaced.  By default numbers have eight significant digits, like those of GPUMD, so that
+    reading and writing a file reproduces its values.
+
+    Parameters
+    ----------
+    path : path
+    parameters : NepParameters
+    decimals : int, default 7
+        Digits after the point; 16 keep the values of float64.
 
     Raises
     ------
     InputError
         If a parameter is not finite.
     """
-    text = format_nep(parameters)
+    text = format_nep(parameters, decimals)
     with atomic_output(path, force=True) as temporary:
         temporary.write_text(text)

@@ -132,7 +132,7 @@ def fit_nep(
         chosen["n_max"],
     )
     parameters = _parameters(basis, data, train, result, equations.changes)
-    write_nep(path, parameters)
+    write_nep(path, parameters, decimals=16)  # large terms cancel: with eight digits the forces get an error
     return parameters
 
 
