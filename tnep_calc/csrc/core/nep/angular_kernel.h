@@ -9,10 +9,26 @@
 
 TNEP_BEGIN
 
+#if defined(__AVX512F__)
+constexpr bool kManyRegisters = true;  // 32 vector registers, otherwise 16
+#else
+constexpr bool kManyRegisters = false;
+#endif
+
 // Row length of arrays whose rows hold basis functions n.
 template <class R>
 TNEP_HD int row_of_n(const Model<R>& m) {
   return int(round_up(m.na, kShortLanes<R>));
+}
+
+// Call f(v, n) for the vectors of a row of N functions, which begin at n; v is an empty vector of the type to use: the
+// longest one that is full.
+template <class R, class F>
+TNEP_HD void for_each_row_vector(int N, F&& f) {
+  int n = 0;
+  if constexpr (kLanes<R> > kShortLanes<R>)
+    for (; n + kLanes<R> <= N; n += kLanes<R>) f(Vec<R>{}, n);
+  for (; n < N; n += kShortLanes<R>) f(ShortVec<R>{}, n);
 }
 
 // Number of neighbours in block b.
@@ -45,10 +61,11 @@ TNEP_HD void radial_products(const R* table, int stride, int n_rows, const R (&t
   }
 }
 
-// The same for all neighbours of block b, which are of one species: lanes[d][n][lane].
-template <int Order, class R, int Size>
-TNEP_HD void radial_lanes(const R* table, int stride, int n_rows, const R (&terms)[Order + 1][Size], int N,
-                          R* const* lanes) {
+// The same for all neighbours of block b: lanes[d][n][lane].  They are of one species, or of two if Two: `first`
+// selects the lanes of `table`, and the others are of `second`.
+template <int Order, bool Two, class R, class Mask, int Size>
+TNEP_HD void radial_lanes(const R* table, const R* second, Mask first, int stride, int n_rows,
+                          const R (&terms)[Order + 1][Size], int N, R* const* lanes) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>;
   const auto some = [&](auto size_, int n) TNEP_LAMBDA {
@@ -63,7 +80,8 @@ TNEP_HD void radial_lanes(const R* table, int stride, int n_rows, const R (&term
       for (int d = 0; d <= Order; d++) term[d] = load<V>(terms[d] + k * W);
       TNEP_UNROLL(4)
       for (int i = 0; i < size; i++) {
-        const V weight = fill<V>(table[k * stride + n + i]);
+        V weight = fill<V>(table[k * stride + n + i]);
+        if constexpr (Two) weight = first ? weight : fill<V>(second[k * stride + n + i]);
         TNEP_UNROLL(3)
         for (int d = 0; d <= Order; d++) acc[d][i] += weight * term[d];
       }
@@ -106,19 +124,29 @@ TNEP_FUNCTION void angular_functions(const Model<R>& m, int center, int b, Works
 
   const int size = block_size(w, b);
   const int32_t* species = w.angular_species + b * W;
-  if (Lanes && species[0] == species[size - 1]) {  // sorted by species; terms of the lanes after the last are zero
+  const auto table_of = [&](int lane) TNEP_LAMBDA {
+    return m.angular_by_k + int64_t(center * m.species + species[lane]) * m.ka * m.na_pad;
+  };
+  // The neighbours are sorted by species.  Terms of the lanes after the last neighbour are zero.
+  int split = size;
+  if (species[0] != species[size - 1])
+    for (split = 1; species[split] == species[0];) split++;
+  if (Lanes && (split == size || species[split] == species[size - 1])) {
     R* lanes[Order + 1];
     for (int d = 0; d <= Order; d++) lanes[d] = w.g_lanes[d] + b * N * W;
-    const R* table = m.angular_by_k + int64_t(center * m.species + species[0]) * m.ka * m.na_pad;
-    radial_lanes<Order>(table, m.na_pad, m.ka, terms, N, lanes);
+    R number[W];
+    for (int i = 0; i < W; i++) number[i] = R(i);
+    const auto first = load<V>(number) < R(split);
+    if (split == size) radial_lanes<Order, false>(table_of(0), table_of(0), first, m.na_pad, m.ka, terms, N, lanes);
+    else radial_lanes<Order, true>(table_of(0), table_of(split), first, m.na_pad, m.ka, terms, N, lanes);
     for (int d = 0; d < Order; d++)
       for (int part = 0; part < W; part += WS)
         for (int n = 0; n < N; n += WS) transpose<S>(lanes[d] + n * W + part, W, w.g[d] + (b * W + part) * N + n, N);
     return;
   }
   for (int lane = 0; lane < size;) {
-    const R* table = m.angular_by_k + int64_t(center * m.species + species[lane]) * m.ka * m.na_pad;
-    const bool four = lane + 4 <= size && species[lane] == species[lane + 3];  // sorted by species
+    const R* table = table_of(lane);
+    const bool four = lane + 4 <= size && species[lane] == species[lane + 3];
     if (four) radial_products<4, Order>(table, m.na_pad, m.ka, terms, lane, N, w.g, b * W + lane);
     else radial_products<1, Order>(table, m.na_pad, m.ka, terms, lane, N, w.g, b * W + lane);
     lane += four ? 4 : 1;
@@ -132,13 +160,12 @@ TNEP_FUNCTION void angular_functions(const Model<R>& m, int center, int b, Works
   }
 }
 
-// sums[i][n] += sum_j g[j][n] z[i][j] for C of the components and M vectors of n; z is [block][components][lane].
-template <int C, int M, class R>
+// sums[i][n] += sum_j g[j][n] z[i][j] for C of the components and M vectors S of n; z is [block][components][lane].
+template <class S, int C, int M, class R>
 TNEP_FUNCTION void add_sums(const R* z, int64_t block_stride, const R* g, int count, int N, R* sums) {
-  using S = ShortVec<R>;
-  constexpr int W = kLanes<R>, WS = kShortLanes<R>;
+  constexpr int W = kLanes<R>, WS = sizeof(S) / sizeof(R);
   S acc[C][M];
-  TNEP_UNROLL(8)
+  TNEP_UNROLL(12)
   for (int i = 0; i < C; i++) TNEP_UNROLL(2)
   for (int k = 0; k < M; k++) acc[i][k] = load<S>(sums + i * N + k * WS);
   for (int first = 0; first < count; first += W, z += block_stride) {
@@ -147,38 +174,63 @@ TNEP_FUNCTION void add_sums(const R* z, int64_t block_stride, const R* g, int co
       S row[M];
       TNEP_UNROLL(2)
       for (int k = 0; k < M; k++) row[k] = load<S>(g + (first + lane) * N + k * WS);
-      TNEP_UNROLL(8)
+      TNEP_UNROLL(12)
       for (int i = 0; i < C; i++) TNEP_UNROLL(2)
       for (int k = 0; k < M; k++) acc[i][k] += row[k] * z[i * W + lane];
     }
   }
-  TNEP_UNROLL(8)
+  TNEP_UNROLL(12)
   for (int i = 0; i < C; i++) TNEP_UNROLL(2)
   for (int k = 0; k < M; k++) store<S>(sums + i * N + k * WS, acc[i][k]);
 }
 
-// The same for all components of M vectors of n, C components at a time (sums and rows fill 16 registers).
-template <int L, int M, class R>
+// The same for all components of M vectors of n, C components at a time (sums and rows fill the registers).
+template <class S, int L, int M, class R>
 TNEP_HD void add_component_sums(const R* z, const R* g, int count, int N, R* sums) {
-  constexpr int K = kComponents<L>, W = kLanes<R>, C = M == 1 ? 8 : 6, rest = K % C;
-  for (int s = 0; s + C <= K; s += C) add_sums<C, M>(z + s * W, K * W, g, count, N, sums + s * N);
-  if constexpr (rest > 0) add_sums<rest, M>(z + (K - rest) * W, K * W, g, count, N, sums + (K - rest) * N);
+  constexpr int K = kComponents<L>, W = kLanes<R>, C = M == 2 ? 6 : kManyRegisters ? 12 : 8, rest = K % C;
+  for (int s = 0; s + C <= K; s += C) add_sums<S, C, M>(z + s * W, K * W, g, count, N, sums + s * N);
+  if constexpr (rest > 0) add_sums<S, rest, M>(z + (K - rest) * W, K * W, g, count, N, sums + (K - rest) * N);
 }
 
 // The same for all n.
 template <int L, class R>
 TNEP_HD void add_all_sums(const R* z, const R* g, int count, int N, R* sums) {
-  constexpr int WS = kShortLanes<R>;
+  constexpr int W = kLanes<R>, WS = kShortLanes<R>;
   int n = 0;
-  for (; n + 2 * WS <= N; n += 2 * WS) add_component_sums<L, 2>(z, g + n, count, N, sums + n);
-  if (n < N) add_component_sums<L, 1>(z, g + n, count, N, sums + n);
+  if constexpr (W > WS)
+    for (; n + W <= N; n += W) add_component_sums<Vec<R>, L, 1>(z, g + n, count, N, sums + n);
+  else
+    for (; n + 2 * WS <= N; n += 2 * WS) add_component_sums<ShortVec<R>, L, 2>(z, g + n, count, N, sums + n);
+  if (n < N) add_component_sums<ShortVec<R>, L, 1>(z, g + n, count, N, sums + n);
 }
 
-// Radial functions, harmonics, angular sums and the angular part of the descriptor.
+// Store an invariant of the functions n, n + 1, ..., of which there are na.  The entries of the next invariant follow.
+// A first vector is stored whole, as the next invariant overwrites the surplus.
+template <class S, class R>
+TNEP_HD void store_invariant(R* to, S q, int na, int n) {
+  if (n == 0 || na - n >= int(sizeof(S) / sizeof(R))) return store<S>(to, q);
+  for (int i = 0; i < na - n; i++) to[i] = q[i];
+}
+
+// Compute the angular part of the descriptor from the sums.
+template <int L, class R>
+TNEP_FUNCTION void angular_descriptor(const Model<R>& m, Workspace<R>& w) {
+  constexpr int C = kComponents<L>;
+  const int N = row_of_n(m);
+  for_each_row_vector<R>(N, [&](auto v, int n) TNEP_LAMBDA {
+    using S = decltype(v);
+    S a[C];
+    TNEP_UNROLL(80)
+    for (int s = 0; s < C; s++) a[s] = load<S>(w.sums + s * N + n);
+    invariants<L>(a, m.extra,
+                  [&](int block, S q) TNEP_LAMBDA { store_invariant(w.q + m.nr + block * m.na + n, q, m.na, n); });
+  });
+}
+
+// Compute radial functions, harmonics and angular sums.
 template <int L, int Order, bool Lanes, class R>
-TNEP_FUNCTION void angular_forward(const Model<R>& m, int center, Workspace<R>& w) {
+TNEP_FUNCTION void angular_sums(const Model<R>& m, int center, Workspace<R>& w) {
   using V = Vec<R>;
-  using S = ShortVec<R>;
   constexpr int C = kComponents<L>, W = kLanes<R>;
   const int N = row_of_n(m);
   for (int b = 0; b < w.n_blocks; b++) {
@@ -192,28 +244,15 @@ TNEP_FUNCTION void angular_forward(const Model<R>& m, int center, Workspace<R>& 
   set_zero(w.sums, C * N);
   add_all_sums<L>(w.harmonics, w.g[0], w.n_angular, N, w.sums);
   w.watch.lap(kPartAngularSums);
-  for (int n = 0; n < N; n += kShortLanes<R>) {
-    S a[C];
-    TNEP_UNROLL(80)
-    for (int s = 0; s < C; s++) a[s] = load<S>(w.sums + s * N + n);
-    // A block of q has na entries.  A whole vector is stored; the next block overwrites the surplus.
-    invariants<L>(a, m.extra, [&](int block, S q) TNEP_LAMBDA {
-      R* to = w.q + m.nr + block * m.na + n;
-      if (m.na - n >= kShortLanes<R>) store<S>(to, q);
-      else
-        for (int i = 0; i < m.na - n; i++) to[i] = q[i];
-    });
-  }
-  w.watch.lap(kPartInvariants);
 }
 
 // Compute dU/dA (w.d_sums) from dU/dq (w.d_q).
 template <int L, class R>
 TNEP_FUNCTION void sums_backward(const Model<R>& m, Workspace<R>& w) {
-  using S = ShortVec<R>;
   constexpr int C = kComponents<L>;
   const int N = row_of_n(m);
-  for (int n = 0; n < N; n += kShortLanes<R>) {
+  for_each_row_vector<R>(N, [&](auto v, int n) TNEP_LAMBDA {
+    using S = decltype(v);
     S a[C], d[C];
     TNEP_UNROLL(80)
     for (int s = 0; s < C; s++) a[s] = load<S>(w.sums + s * N + n);
@@ -221,40 +260,46 @@ TNEP_FUNCTION void sums_backward(const Model<R>& m, Workspace<R>& w) {
         a, m.extra, [&](int block) TNEP_LAMBDA { return load<S>(w.d_q + m.nr + block * m.na + n); }, d);
     TNEP_UNROLL(80)
     for (int s = 0; s < C; s++) store<S>(w.d_sums + s * N + n, d[s]);
-  }
+  });
 }
 
-// h[d][s] = sum_n coefficients[s][n] d^d g_n / dr^d for the neighbours of block b.
+// Set h[d][s] = sum_n coefficients[s][n] d^d g_n / dr^d for d < Order and the neighbours of block b; return the sum
+// over s of Z_s times the same for d = Order.
 template <int L, int Order, class R>
-TNEP_HD void expand(const Model<R>& m, const R* coefficients, int b, const Workspace<R>& w,
-                    Vec<R> (*h)[kComponents<L>]) {
+TNEP_HD Vec<R> expand(const Model<R>& m, const R* coefficients, int b, const Workspace<R>& w,
+                      Vec<R> (*h)[kComponents<L>]) {
   using V = Vec<R>;
-  constexpr int C = kComponents<L>, W = kLanes<R>;
+  constexpr int K = kComponents<L>, W = kLanes<R>;
   const int N = row_of_n(m);
+  const R *from = coefficients, *z = w.harmonics + b * K * W;
+  V sum[2] = {};
   const auto chunk = [&](auto size_, int s) TNEP_LAMBDA {
     constexpr int size = decltype(size_)::value;
     V acc[Order + 1][size];
     TNEP_UNROLL(3)
     for (int d = 0; d <= Order; d++) TNEP_UNROLL(4)
     for (int i = 0; i < size; i++) acc[d][i] = fill<V>(R(0));
-    const R* from = coefficients + s * N;
     for (int n = 0; n < m.na; n++) {
       V g[Order + 1];
       TNEP_UNROLL(3)
       for (int d = 0; d <= Order; d++) g[d] = load<V>(w.g_lanes[d] + (b * N + n) * W);
       TNEP_UNROLL(4)
       for (int i = 0; i < size; i++) {
-        const V c = fill<V>(from[i * N + n]);
+        const V c = fill<V>(from[(s + i) * N + n]);
         TNEP_UNROLL(3)
         for (int d = 0; d <= Order; d++) acc[d][i] += c * g[d];
       }
     }
-    TNEP_UNROLL(3)
-    for (int d = 0; d <= Order; d++) TNEP_UNROLL(4)
-    for (int i = 0; i < size; i++) h[d][s + i] = acc[d][i];
+    TNEP_UNROLL(4)
+    for (int i = 0; i < size; i++) {
+      TNEP_UNROLL(2)
+      for (int d = 0; d < Order; d++) h[d][s + i] = acc[d][i];
+      sum[i % 2] += acc[Order][i] * load<V>(z + (s + i) * W);
+    }
   };
-  for (int s = 0; s + 4 <= C; s += 4) chunk(Int<4>{}, s);
-  if constexpr (C % 4 > 0) chunk(Int<C % 4>{}, C / 4 * 4);
+  for (int s = 0; s + 4 <= K; s += 4) chunk(Int<4>{}, s);
+  if constexpr (K % 4 > 0) chunk(Int<K % 4>{}, K / 4 * 4);
+  return sum[0] + sum[1];
 }
 
 // Gradient with respect to r_j of sum_sn coefficients[s][n] g_n(r_j) Z_s(u_j) for block b.
@@ -264,12 +309,10 @@ TNEP_FUNCTION void block_gradient(const Model<R>& m, const R* coefficients, int 
   using V = Vec<R>;
   constexpr int W = kLanes<R>;
   const V x = load<V>(w.ax + b * W), y = load<V>(w.ay + b * W), z = load<V>(w.az + b * W);
-  V h[2][kComponents<L>], tangential[4], radial[1];
-  expand<L, 1>(m, coefficients, b, w, h);
+  V h[1][kComponents<L>], tangential[4];
+  const V radial = expand<L, 1>(m, coefficients, b, w, h);
   contract<L, 1>(x, y, z, h[0], tangential);
-  contract<L, 0>(x, y, z, h[1], radial);
-  const V inverse_r = load<V>(w.a_inverse_r + b * W);
-  angular_gradient(x, y, z, inverse_r, tangential, radial[0], gradient);
+  angular_gradient(x, y, z, load<V>(w.a_inverse_r + b * W), tangential, radial, gradient);
 }
 
 // Add a vector for each angular neighbour of block b to the arrays over slots.

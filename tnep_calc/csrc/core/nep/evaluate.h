@@ -19,7 +19,9 @@ TNEP_HD int describe(const Model<R>& m, const Edges& e, int64_t c, Workspace<R>&
   w.watch.lap(kPartGeometry);
   radial_forward(m, center, w);
   w.watch.lap(kPartRadial);
-  angular_forward<L, Order, (Order > 0)>(m, center, w);
+  angular_sums<L, Order, (Order > 0)>(m, center, w);
+  angular_descriptor<L>(m, w);
+  w.watch.lap(kPartInvariants);
   return center;
 }
 

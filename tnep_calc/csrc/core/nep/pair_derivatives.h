@@ -43,6 +43,25 @@ TNEP_HD void angular_derivatives(const V* u, V inverse, const V* p, const V* pr,
     }
 }
 
+// Change of the gradient of the same function when r_j moves along v, plus the gradient of a further function: p, pr
+// and prr as above.  For the further function sum_s t_s(r) Z_s(u), pt is contract<L, 1>() of t + along dh/dr, where
+// `along` is the component of v along u, and ptr is sum_s Z_s dt/dr.
+template <class V>
+TNEP_HD void angular_change(const V* u, V inverse, const V* v, V along, const V* p, const V* pr, V prr, const V* pt,
+                            V ptr, V* out) {
+  V turn[3], change[3];  // changes of u, and of the gradient with respect to u
+  for (int a = 0; a < 3; a++) turn[a] = (v[a] - along * u[a]) * inverse;
+  change[0] = pt[1] + p[4] * turn[0] + p[5] * turn[1] + p[6] * turn[2];
+  change[1] = pt[2] + p[5] * turn[0] - p[4] * turn[1] + p[7] * turn[2];
+  change[2] = pt[3] + p[6] * turn[0] + p[7] * turn[1] + p[8] * turn[2];
+  const V shrink = along * inverse, up = u[0] * p[1] + u[1] * p[2] + u[2] * p[3];
+  V outward = ptr + along * prr + turn[0] * pr[1] + turn[1] * pr[2] + turn[2] * pr[3];
+  outward -= (turn[0] * p[1] + turn[1] * p[2] + turn[2] * p[3] - shrink * up) * inverse;
+  outward -= (u[0] * change[0] + u[1] * change[1] + u[2] * change[2]) * inverse;
+  const V sideways = pr[0] - up * inverse;
+  for (int a = 0; a < 3; a++) out[a] = outward * u[a] + sideways * turn[a] + (change[a] - shrink * p[1 + a]) * inverse;
+}
+
 // Gradient and Hessian of a function of the distance, from its derivatives.
 template <class V>
 TNEP_HD void radial_derivatives(const V* u, V inverse, V slope, V curvature, V* gradient, V* hess) {

@@ -6,7 +6,7 @@
 // With the sums X (radial moments and angular sums A) and X' = dX along v, H = dU/dX and
 // G_c = d(H . X')/dX (one forward-mode derivative of the reverse pass, by dual numbers):
 //   d mu_c / d r_k = G_c . grad X(r_k) + Hess[H . X](r_k) v(r_k) + (dv/dr)^T grad[H . X](r_k).
-// Each centre thus needs one Hessian, and one gradient per component, so the cost is linear in the number of atoms.
+// The second term is the change of grad[H . X] along v, without a Hessian.  The cost is linear in the number of atoms.
 #pragma once
 
 #include "core/nep/evaluate.h"
@@ -14,83 +14,84 @@
 
 TNEP_BEGIN
 
-// Add a[c] T_k(x) and b[c] T_k(x), summed over N vectors of slots, to acc[c][k] and acc[C + c][k].
-template <int N, int C, class R>
-TNEP_HD void add_tangent_moments(const Vec<R> (*a)[C], const Vec<R> (*b)[C], const Vec<R>* x, int count,
-                                 Vec<R> (*acc)[kMaxBasis]) {
+// Add fc T_k, summed over N vectors of slots, to acc[k], and its changes along component c of the pair field to
+// acc[(1 + c) count + k].
+template <int N, class Field, class R>
+TNEP_HD void add_moments_along(const Field& field, int slot, R inverse_cutoff, int count, const Workspace<R>& w,
+                               Vec<R>* acc) {
   using V = Vec<R>;
-  V before[N], now[N];
-  TNEP_UNROLL(2)
+  constexpr int W = kLanes<R>, C = Field::components;
+  V x2[N], dx2[N], a[N], b[N], da[N], db[N], along[C][N];  // fc T_k-1 and fc T_k, and their derivatives
+  TNEP_UNROLL(4)
   for (int i = 0; i < N; i++) {
-    before[i] = x[i];  // T_-1 = T_1
-    now[i] = fill<V>(R(1));
+    const int s = slot + i * W;
+    const V r[3] = {load<V>(w.x + s), load<V>(w.y + s), load<V>(w.z + s)};
+    const V d = load<V>(w.r + s), inverse = load<V>(w.inverse_r + s);
+    V x[2];
+    chebyshev_argument<1>(d * inverse_cutoff, inverse_cutoff, x);
+    x2[i] = x[0] + x[0];
+    dx2[i] = x[1] + x[1];
+    b[i] = load<V>(w.f[0] + s);
+    db[i] = load<V>(w.f[1] + s);
+    a[i] = x[0] * b[i];  // T_-1 = T_1
+    da[i] = x[1] * b[i] + x[0] * db[i];
+    TNEP_UNROLL(6)
+    for (int c = 0; c < C; c++) {
+      V v[3];
+      field.pair(c, r, d * d, v);
+      along[c][i] = (r[0] * v[0] + r[1] * v[1] + r[2] * v[2]) * inverse;
+    }
   }
   for (int k = 0; k < count; k++) {
+    V sum = acc[k];
+    TNEP_UNROLL(4)
+    for (int i = 0; i < N; i++) sum += b[i];
+    acc[k] = sum;
     TNEP_UNROLL(6)
-    for (int c = 0; c < C; c++) TNEP_UNROLL(2)
-    for (int i = 0; i < N; i++) {
-      acc[c][k] += a[i][c] * now[i];
-      acc[C + c][k] += b[i][c] * now[i];
+    for (int c = 0; c < C; c++) {
+      V change = acc[(1 + c) * count + k];
+      TNEP_UNROLL(4)
+      for (int i = 0; i < N; i++) change += along[c][i] * db[i];
+      acc[(1 + c) * count + k] = change;
     }
-    TNEP_UNROLL(2)
+    TNEP_UNROLL(4)
     for (int i = 0; i < N; i++) {
-      const V next = (x[i] + x[i]) * now[i] - before[i];
-      before[i] = now[i];
-      now[i] = next;
+      const V next = x2[i] * b[i] - a[i], slope = x2[i] * db[i] + (dx2[i] * b[i] - da[i]);
+      a[i] = b[i];
+      da[i] = db[i];
+      b[i] = next;
+      db[i] = slope;
     }
   }
 }
 
-// Compute the derivatives of the radial descriptor along the pair field: w.t_q[c][0..nr-1] (without the sign).  With
-// a = fc' along and b = fc x' along (along: the change of the distance), the moments change by
-// sum_j a T_k(x) + b T_k'(x), where T_k' = k U_k-1 and U_k = U_k-2 + 2 T_k.
+// Compute the radial descriptor, w.q[0..nr-1], and its derivatives along the pair field, w.t_q[c][0..nr-1] (without the
+// sign).
 template <class Field, class R>
 TNEP_FUNCTION void radial_tangent(const Model<R>& m, int center, const Field& field, int q_stride, Workspace<R>& w) {
   using V = Vec<R>;
-  constexpr int W = kLanes<R>, C = Field::components;
+  constexpr int W = kLanes<R>, C = Field::components, most = C == 1 ? 4 : 2;
+  set_zero(w.q, m.nr_pad);
   for (int c = 0; c < C; c++) set_zero(w.t_q + c * q_stride, m.nr_pad);
   for (int i = 0; i < w.n_groups; i++) {
     const Group& group = w.groups[i];
     const R inverse_cutoff = R(1) / m.radial_cutoffs[center * m.species + group.species];
-    V acc[2 * C][kMaxBasis], a[2][C], b[2][C], x[2];
-    for (int c = 0; c < 2 * C; c++)
-      for (int k = 0; k < m.kr; k++) acc[c][k] = fill<V>(R(0));
-    const auto prepare = [&](int i, int s) TNEP_LAMBDA {
-      const V r[3] = {load<V>(w.x + s), load<V>(w.y + s), load<V>(w.z + s)};
-      const V d = load<V>(w.r + s), inverse = load<V>(w.inverse_r + s);
-      V argument[2];
-      chebyshev_argument<1>(d * inverse_cutoff, inverse_cutoff, argument);
-      x[i] = argument[0];
-      for (int c = 0; c < C; c++) {
-        V v[3];
-        field.pair(c, r, d * d, v);
-        const V along = (r[0] * v[0] + r[1] * v[1] + r[2] * v[2]) * inverse;
-        a[i][c] = load<V>(w.f[1] + s) * along;
-        b[i][c] = load<V>(w.f[0] + s) * argument[1] * along;
-      }
+    const int rows = (1 + C) * m.kr;
+    V acc[(1 + C) * kMaxBasis];
+    R sums[(1 + C) * kMaxBasis + kPad];
+    for (int k = 0; k < rows; k++) acc[k] = fill<V>(R(0));
+    const auto add = [&](auto size_, int b) TNEP_LAMBDA {
+      add_moments_along<decltype(size_)::value>(field, group.begin + b * W, inverse_cutoff, m.kr, w, acc);
     };
-    int first = 0;
-    for (; first + 2 <= group.vectors; first += 2) {
-      for (int i = 0; i < 2; i++) prepare(i, group.begin + (first + i) * W);
-      add_tangent_moments<2, C, R>(a, b, x, m.kr, acc);
-    }
-    if (first < group.vectors) {
-      prepare(0, group.begin + first * W);
-      add_tangent_moments<1, C, R>(a, b, x, m.kr, acc);
-    }
+    int b = 0;
+    for (; b + most <= group.vectors; b += most) add(Int<most>{}, b);
+    if constexpr (most > 2)
+      for (; b + 2 <= group.vectors; b += 2) add(Int<2>{}, b);
+    for (; b < group.vectors; b++) add(Int<1>{}, b);
+    sum_lanes(acc, rows, sums);
     const R* table = m.radial_by_k + int64_t(center * m.species + group.species) * m.kr * m.nr_pad;
-    for (int c = 0; c < C; c++) {
-      R of_slopes[kMaxBasis + kPad], u = R(0), above = R(0);  // U_k-1 and U_k-2 summed with b
-      sum_lanes(acc[c], m.kr, w.moments);
-      sum_lanes(acc[C + c], m.kr, of_slopes);
-      for (int k = 1; k < m.kr; k++) {
-        const R next = k == 1 ? of_slopes[0] : above + R(2) * of_slopes[k - 1];
-        above = u;
-        u = next;
-        w.moments[k] += R(k) * u;
-      }
-      add_product(table, m.nr_pad, m.kr, w.moments, m.nr, w.t_q + c * q_stride);
-    }
+    add_product(table, m.nr_pad, m.kr, sums, m.nr, w.q);
+    for (int c = 0; c < C; c++) add_product(table, m.nr_pad, m.kr, sums + (1 + c) * m.kr, m.nr, w.t_q + c * q_stride);
   }
 }
 
@@ -129,7 +130,7 @@ TNEP_HD void load_dual_sums(const R* sums, const R* t_sums, int N, int n, Dual<S
   for (int s = 0; s < K; s++) a[s] = {load<S>(sums + s * N + n), load<S>(t_sums + s * N + n)};
 }
 
-// Compute the angular part of t_q, the derivatives of the invariants.
+// Compute the angular part of the descriptor and of t_q, the derivatives of the invariants.
 template <int L, class R>
 TNEP_FUNCTION void invariants_tangent(const Model<R>& m, const R* t_sums, R* t_q, Workspace<R>& w) {
   using S = ShortVec<R>;
@@ -138,13 +139,15 @@ TNEP_FUNCTION void invariants_tangent(const Model<R>& m, const R* t_sums, R* t_q
     Dual<S> a[kComponents<L>];
     load_dual_sums<kComponents<L>>(w.sums, t_sums, N, n, a);
     invariants<L>(a, m.extra, [&](int block, Dual<S> q) TNEP_LAMBDA {
-      R* to = t_q + m.nr + block * m.na + n;
-      for (int i = 0; i < kShortLanes<R> && i < m.na - n; i++) to[i] = q.d[i];
+      const int at = m.nr + block * m.na + n;
+      store_invariant(w.q + at, q.v, m.na, n);
+      store_invariant(t_q + at, q.d, m.na, n);
     });
   }
 }
 
-// Compute G for the angular sums from dU/dq (w.d_q) and its derivative along the component (t_d_q).
+// Compute dU/dA (w.d_sums) and G for the angular sums from dU/dq (w.d_q) and its derivative along the component
+// (t_d_q).
 template <int L, class R>
 TNEP_FUNCTION void sums_tangent_backward(const Model<R>& m, const R* t_sums, const R* t_d_q, R* t_d_sums,
                                          Workspace<R>& w) {
@@ -162,7 +165,10 @@ TNEP_FUNCTION void sums_tangent_backward(const Model<R>& m, const R* t_sums, con
         },
         d);
     TNEP_UNROLL(80)
-    for (int s = 0; s < K; s++) store<S>(t_d_sums + s * N + n, d[s].d);
+    for (int s = 0; s < K; s++) {
+      store<S>(w.d_sums + s * N + n, d[s].v);
+      store<S>(t_d_sums + s * N + n, d[s].d);
+    }
   }
 }
 
@@ -177,94 +183,118 @@ TNEP_FUNCTION void network_tangent(const Model<R>& m, const Net<R>& net, const R
   network_gradient(m, net, scratch, t_d_q);
 }
 
-// Set the gradients of all slots to their radial part.
+// Coefficients of polynomials sum_k a[k] T_k(x): for every component c, dU/d(fc T_k) and its derivative d; set C is
+// that of dU/dq itself, with the second derivative dd.
+template <int C, class R>
+struct RadialExpansions {
+  R a[C + 1][kMaxBasis + kPad], d[C + 1][kMaxBasis], dd[kMaxBasis];
+};
+
+// Set the gradients of N vectors of slots to their radial part.
+template <int N, class Field, class R>
+TNEP_HD void radial_gradients(const RadialExpansions<Field::components, R>& of, const Field& field, int slot,
+                              R inverse_cutoff, int count, const Workspace<R>& w) {
+  using V = Vec<R>;
+  constexpr int W = kLanes<R>, C = Field::components;
+  V x[N][3], before[N], now[N], p[N][C + 1], dp[N][C + 1], ddp[N];
+  TNEP_UNROLL(2)
+  for (int i = 0; i < N; i++) {
+    chebyshev_argument<2>(load<V>(w.r + slot + i * W) * inverse_cutoff, inverse_cutoff, x[i]);
+    before[i] = fill<V>(R(1));
+    now[i] = x[i][0];
+    TNEP_UNROLL(7)
+    for (int c = 0; c <= C; c++) {
+      p[i][c] = of.a[c][0] + of.a[c][1] * now[i];
+      dp[i][c] = of.d[c][0] + of.d[c][1] * now[i];
+    }
+    ddp[i] = of.dd[0] + of.dd[1] * now[i];
+  }
+  for (int k = 2; k < count; k++) {
+    TNEP_UNROLL(2)
+    for (int i = 0; i < N; i++) {
+      const V next = (x[i][0] + x[i][0]) * now[i] - before[i];
+      before[i] = now[i];
+      now[i] = next;
+      TNEP_UNROLL(7)
+      for (int c = 0; c <= C; c++) {
+        p[i][c] += of.a[c][k] * next;
+        dp[i][c] += of.d[c][k] * next;
+      }
+      ddp[i] += of.dd[k] * next;
+    }
+  }
+  TNEP_UNROLL(2)
+  for (int i = 0; i < N; i++) {
+    const int s = slot + i * W;
+    const V inverse = load<V>(w.inverse_r + s), r1 = load<V>(w.r + s);
+    const V r[3] = {load<V>(w.x + s), load<V>(w.y + s), load<V>(w.z + s)};
+    const V u[3] = {r[0] * inverse, r[1] * inverse, r[2] * inverse};
+    const V f0 = load<V>(w.f[0] + s), f1 = load<V>(w.f[1] + s), f2 = load<V>(w.f[2] + s);
+    const V slope = f1 * p[i][C] + f0 * x[i][1] * dp[i][C], transverse = slope * inverse;
+    const V bend = x[i][1] * x[i][1] * ddp[i] + x[i][2] * dp[i][C];
+    const V curvature = f2 * p[i][C] + R(2) * f1 * x[i][1] * dp[i][C] + f0 * bend;
+    const V gradient[3] = {slope * u[0], slope * u[1], slope * u[2]};
+    for (int c = 0; c < C; c++) {
+      V v[3], out[3];
+      field.pair(c, r, r1 * r1, v);
+      const V along = u[0] * v[0] + u[1] * v[1] + u[2] * v[2];
+      const V outward = f1 * p[i][c] + f0 * x[i][1] * dp[i][c] + (curvature - transverse) * along;
+      for (int e = 0; e < 3; e++) out[e] = outward * u[e] + transverse * v[e];
+      field.add_rest(c, r, gradient, out);
+      for (int e = 0; e < 3; e++) store<V>(w.gradients + (3 * c + e) * w.slot_stride + s, out[e]);
+    }
+  }
+}
+
+// The same for all slots.
 template <class Field, class R>
 TNEP_FUNCTION void radial_response(const Model<R>& m, int center, const Field& field, int q_stride, Workspace<R>& w) {
-  using V = Vec<R>;
   constexpr int W = kLanes<R>, C = Field::components;
   const int count = m.kr > 1 ? m.kr : 2;
   for (int i = 0; i < w.n_groups; i++) {
     const Group& group = w.groups[i];
     const R inverse_cutoff = R(1) / m.radial_cutoffs[center * m.species + group.species];
-    R a[C + 1][kMaxBasis + kPad], d[C + 1][kMaxBasis], dd[kMaxBasis];  // set C: dU/dq itself
+    RadialExpansions<C, R> of;
     for (int c = 0; c <= C; c++) {
-      radial_expansion(m, center, group.species, c < C ? w.t_d_q + c * q_stride : w.d_q, a[c]);
-      chebyshev_derivative(a[c], count, d[c]);
+      radial_expansion(m, center, group.species, c < C ? w.t_d_q + c * q_stride : w.d_q, of.a[c]);
+      chebyshev_derivative(of.a[c], count, of.d[c]);
     }
-    chebyshev_derivative(d[C], count, dd);
-    for (int b = 0; b < group.vectors; b++) {
-      const int s = group.begin + b * W;
-      const V inverse = load<V>(w.inverse_r + s), r1 = load<V>(w.r + s);
-      const V r[3] = {load<V>(w.x + s), load<V>(w.y + s), load<V>(w.z + s)};
-      const V u[3] = {r[0] * inverse, r[1] * inverse, r[2] * inverse};
-      V x[3];
-      chebyshev_argument<2>(r1 * inverse_cutoff, inverse_cutoff, x);
-      V before = fill<V>(R(1)), now = x[0], p[C + 1], dp[C + 1];
-      for (int c = 0; c <= C; c++) {
-        p[c] = a[c][0] + a[c][1] * now;
-        dp[c] = d[c][0] + d[c][1] * now;
-      }
-      V ddp = dd[0] + dd[1] * now;
-      for (int k = 2; k < m.kr; k++) {
-        const V next = R(2) * x[0] * now - before;
-        before = now;
-        now = next;
-        for (int c = 0; c <= C; c++) {
-          p[c] += a[c][k] * now;
-          dp[c] += d[c][k] * now;
-        }
-        ddp += dd[k] * now;
-      }
-      const V f0 = load<V>(w.f[0] + s), f1 = load<V>(w.f[1] + s), f2 = load<V>(w.f[2] + s);
-      const V slope = f1 * p[C] + f0 * x[1] * dp[C], transverse = slope * inverse;
-      const V curvature = f2 * p[C] + R(2) * f1 * x[1] * dp[C] + f0 * (x[1] * x[1] * ddp + x[2] * dp[C]);
-      const V gradient[3] = {slope * u[0], slope * u[1], slope * u[2]};
-      for (int c = 0; c < C; c++) {
-        V v[3], out[3];
-        field.pair(c, r, r1 * r1, v);
-        const V along = u[0] * v[0] + u[1] * v[1] + u[2] * v[2];
-        const V outward = f1 * p[c] + f0 * x[1] * dp[c] + (curvature - transverse) * along;
-        for (int e = 0; e < 3; e++) out[e] = outward * u[e] + transverse * v[e];
-        field.add_rest(c, r, gradient, out);
-        for (int e = 0; e < 3; e++) store<V>(w.gradients + (3 * c + e) * w.slot_stride + s, out[e]);
-      }
-    }
+    chebyshev_derivative(of.d[C], count, of.dd);
+    int b = 0;
+    if constexpr (C == 1)
+      for (; b + 2 <= group.vectors; b += 2)
+        radial_gradients<2>(of, field, group.begin + b * W, inverse_cutoff, m.kr, w);
+    for (; b < group.vectors; b++) radial_gradients<1>(of, field, group.begin + b * W, inverse_cutoff, m.kr, w);
   }
 }
 
-// Gradient and Hessian (xx xy xz yy yz zz) with respect to r_j of sum_sn dU/dA_sn g_n(r_j) Z_s(u_j).
-template <int L, class R>
-TNEP_FUNCTION void block_hessian(const Model<R>& m, int b, const Workspace<R>& w, Vec<R>* gradient, Vec<R>* hess) {
-  using V = Vec<R>;
-  constexpr int W = kLanes<R>;
-  const V u[3] = {load<V>(w.ax + b * W), load<V>(w.ay + b * W), load<V>(w.az + b * W)};
-  const V inverse = load<V>(w.a_inverse_r + b * W);
-  V h[3][kComponents<L>], p[9], pr[4], prr[1];
-  expand<L, 2>(m, w.d_sums, b, w, h);
-  contract<L, 2>(u[0], u[1], u[2], h[0], p);
-  contract<L, 1>(u[0], u[1], u[2], h[1], pr);
-  contract<L, 0>(u[0], u[1], u[2], h[2], prr);
-  angular_derivatives(u, inverse, p, pr, prr[0], gradient, hess);
-}
-
-// Add the angular part of the gradients.
+// Add the angular part of the gradients of block b.
 template <int L, class Field, class R>
-TNEP_FUNCTION void angular_response(const Model<R>& m, const Field& field, Workspace<R>& w) {
+TNEP_FUNCTION void block_response(const Model<R>& m, const Field& field, int b, Workspace<R>& w) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>, C = Field::components, K = kComponents<L>;
   const int N = row_of_n(m);
-  for (int b = 0; b < w.n_blocks; b++) {
-    const V d = load<V>(w.ar + b * W);
-    const V r[3] = {load<V>(w.ax + b * W) * d, load<V>(w.ay + b * W) * d, load<V>(w.az + b * W) * d};
-    V first[C][3], out[C][3], gradient[3], hess[6];
-    for (int c = 0; c < C; c++) block_gradient<L>(m, w.t_d_sums + c * K * N, b, w, first[c]);
-    block_hessian<L>(m, b, w, gradient, hess);
-    assemble(field, r, d * d, hess, gradient, first, out);
-    for (int c = 0; c < C; c++) {
-      R* to[3];
-      for (int e = 0; e < 3; e++) to[e] = w.gradients + (3 * c + e) * w.slot_stride;
-      add_to_slots(out[c], b, w, to);
-    }
+  const V u[3] = {load<V>(w.ax + b * W), load<V>(w.ay + b * W), load<V>(w.az + b * W)};
+  const V inverse = load<V>(w.a_inverse_r + b * W), d = load<V>(w.ar + b * W);
+  const V r[3] = {u[0] * d, u[1] * d, u[2] * d};
+  V h[2][K], p[9], pr[4], pt[4], gradient[3];
+  const V prr = expand<L, 2>(m, w.d_sums, b, w, h);
+  contract<L, 2>(u[0], u[1], u[2], h[0], p);
+  contract<L, 1>(u[0], u[1], u[2], h[1], pr);
+  angular_gradient(u[0], u[1], u[2], inverse, p, pr[0], gradient);
+  for (int c = 0; c < C; c++) {
+    V v[3], t[1][K], out[3];
+    field.pair(c, r, d * d, v);
+    const V along = u[0] * v[0] + u[1] * v[1] + u[2] * v[2];
+    const V ptr = expand<L, 1>(m, w.t_d_sums + c * K * N, b, w, t);
+    TNEP_UNROLL(80)
+    for (int s = 0; s < K; s++) t[0][s] += along * h[1][s];
+    contract<L, 1>(u[0], u[1], u[2], t[0], pt);
+    angular_change(u, inverse, v, along, p, pr, prr, pt, ptr, out);
+    field.add_rest(c, r, gradient, out);
+    R* to[3];
+    for (int e = 0; e < 3; e++) to[e] = w.gradients + (3 * c + e) * w.slot_stride;
+    add_to_slots(out, b, w, to);
   }
 }
 
@@ -295,8 +325,13 @@ bool evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t
   const int N = row_of_n(m), q_stride = int(m.dim_pad + kPad);
   for (int64_t c = begin; c < end; c++) {
     const Field field(out.field + out.field_stride * c);
-    const int center = describe<L, 2>(m, e, c, w);
-    if (center < 0) return false;
+    const int center = int(e.species[e.centers[c]]);
+    if (!collect(m, e, c, w)) return false;
+    geometry<2>(m, center, w);
+    radial_tangent(m, center, field, q_stride, w);
+    angular_sums<L, 2, true>(m, center, w);
+    angular_tangent<L>(m, field, w);
+    for (int k = 0; k < C; k++) invariants_tangent<L>(m, w.t_sums + k * K * N, w.t_q + k * q_stride, w);
     if constexpr (Field::scalar_network) {  // dV/dq
       const Net<R> scalar = find_net(m, 1, center);
       network_value(m, scalar, w.q, w.hidden, w.delta);
@@ -305,21 +340,17 @@ bool evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t
     const Net<R> net = find_net(m, 0, center);
     network_value(m, net, w.q, w.hidden, w.delta);
     network_gradient(m, net, w.delta, w.d_q);
-    sums_backward<L>(m, w);
-    radial_tangent(m, center, field, q_stride, w);
-    angular_tangent<L>(m, field, w);
     for (int k = 0; k < C; k++) {
-      R *t_sums = w.t_sums + k * K * N, *t_q = w.t_q + k * q_stride, *t_d_q = w.t_d_q + k * q_stride;
-      invariants_tangent<L>(m, t_sums, t_q, w);
-      network_tangent(m, net, t_q, w.hidden, w.delta, w.scratch, t_d_q);
+      R* t_d_q = w.t_d_q + k * q_stride;
+      network_tangent(m, net, w.t_q + k * q_stride, w.hidden, w.delta, w.scratch, t_d_q);
       if constexpr (Field::scalar_network) {  // minus, because the sign of the pair field is left out
         const R weight = field.scalar_weight(k);
         for (int d = 0; d < m.dim; d++) t_d_q[d] -= weight * w.scalar_d_q[d];
       }
-      sums_tangent_backward<L>(m, t_sums, t_d_q, w.t_d_sums + k * K * N, w);
+      sums_tangent_backward<L>(m, w.t_sums + k * K * N, t_d_q, w.t_d_sums + k * K * N, w);
     }
     radial_response(m, center, field, q_stride, w);
-    angular_response<L>(m, field, w);
+    for (int b = 0; b < w.n_blocks; b++) block_response<L>(m, field, b, w);
     if constexpr (C == 1) {  // an energy -E.mu or -E.alpha.E / 2
       const R* const forces[3] = {w.gradients, w.gradients + w.slot_stride, w.gradients + 2 * w.slot_stride};
       scatter_forces(w, forces, e.centers[c], out.atoms);
