@@ -63,7 +63,7 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     for text in blocks(page):
         if "bulk(" not in text:  # the page uses atoms of the reader
             names["atoms"] = silica() if "quartz" in text else bulk("BN", "zincblende", a=3.589)
-        text = re.sub(r"\.run\(\d+\)", ".run(5)", text)
+        text = re.sub(r"steps=\d+", "steps=2", re.sub(r"\.run\(\d+\)", ".run(5)", text))
         exec(compile(text, f"{page.name}", "exec"), names)
 
 
