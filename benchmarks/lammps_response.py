@@ -91,7 +91,7 @@ def water(folder):
     for dtype in ("float64", "float32"):
         export_artifact(dipole, folder / f"{dtype}.pt", dtype=dtype, unit="e*A")
         case = f"water, 1008 atoms, NEP in float64, TNEP in {dtype}"
-        records += compare(folder, case, data, folder / "u.pt", folder / f"{dtype}.pt", " ".join(species), 20)
+        records += compare(folder, case, data, folder / "u.pt", folder / f"{dtype}.pt", " ".join(species), 100)
     return records
 
 
@@ -99,7 +99,7 @@ def enthalpy(folder, model, data):
     """Return records for an enthalpy model."""
     elements = " ".join(read_metadata(model).species)
     case = f"{model.name}, {data.name}, enthalpy, {read_metadata(model).dtype}"
-    return compare(folder, case, data.resolve(), model.resolve(), model.resolve(), elements, 10)
+    return compare(folder, case, data.resolve(), model.resolve(), model.resolve(), elements, 60)
 
 
 def million(folder):

@@ -240,7 +240,7 @@ def architectures(study: Path, key: str, tests) -> dict[str, dict[str, float]]:
                 "RMSE of training structures": results["errors"]["train"]["epsilon_inf"]["rmse"],
                 "training, s": results["seconds"],
                 "epochs": results["epochs"],
-                "loss / at three quarters": losses[-1] / losses[3 * len(losses) // 4],
+                "loss / at three quarters": float(losses[-1] / losses[3 * len(losses) // 4]),
             }
     return found
 

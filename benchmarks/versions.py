@@ -21,12 +21,14 @@ from inference import DTYPES
 from tnep_calc import ops
 
 OPERATORS = {
-    "PbTe": ("nep_energy", True, False),
-    "water potential (IR)": ("nep_energy", True, False),
-    "water dipole": ("nep_dipole",),
-    "QM7B polarizability": ("nep_polarizability",),
+    "Si 3-body": ("Si 3-body", "nep_energy", True, False),
+    "PbTe": ("PbTe", "nep_energy", True, False),
+    "water potential (IR)": ("water potential (IR)", "nep_energy", True, False),
+    "water dipole": ("water dipole", "nep_dipole"),
+    "water dipole, forces in a field": ("water dipole", "nep_field_response", FIELD, False),
+    "QM7B polarizability": ("QM7B polarizability", "nep_polarizability"),
 }
-"""Case -> operator and its last arguments."""
+"""Name -> case, operator and its last arguments."""
 PAIRS = 3
 WORKER = Path(__file__).with_name("versions_worker.py")
 
@@ -34,8 +36,8 @@ WORKER = Path(__file__).with_name("versions_worker.py")
 def inputs() -> dict[str, tuple[str, tuple, int]]:
     """Return operator, arguments and number of atoms of every case."""
     found = {}
-    for name, (operator, *rest) in OPERATORS.items():
-        model, oracle, label = CASES[name]
+    for name, (case, operator, *rest) in OPERATORS.items():
+        model, oracle, label = CASES[case]
         for dtype, kind in DTYPES.items():
             ours = Ours(model_file(model), structure(oracle, label), kind)
             found[f"{name}, {dtype}"] = operator, (*ours.model, *ours.inputs, *rest), len(ours.atoms)

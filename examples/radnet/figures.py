@@ -63,7 +63,8 @@ def learning_curves(key: str, result):
         ax.set(xlabel="training structures", ylabel=f"RMSE of {name} ({unit})", title=MATERIALS[key].name)
         ax.yaxis.set_major_formatter("{x:g}")
         low, high = ax.get_ylim()
-        ticks = [m * 10.0**k for k in range(-1, 5) for m in (1, 1.5, 2, 3, 5, 7) if low <= m * 10.0**k <= high]
+        steps = (1, 1.5, 2, 3, 5, 7) if high < 30 * low else (1, 2, 5)
+        ticks = [m * 10.0**k for k in range(-1, 5) for m in steps if low <= m * 10.0**k <= high]
         ax.set_yticks(ticks)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(FAMILIES))
     return figure

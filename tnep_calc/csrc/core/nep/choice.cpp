@@ -25,7 +25,7 @@ template <>
 const Kernel<float>& kernel<float>(double edges_per_species) {
   const auto* best = chosen<const Kernel<float>*>({TNEP_SETS(TNEP_FLOAT)});
 #if defined(__x86_64__)
-  if (best == &avx512::kernel_float && edges_per_species < 40) return avx512_short::kernel_float;
+  if (best == &avx512::kernel_float && edges_per_species < 24) return avx512_short::kernel_float;
 #endif
   return *best;
 }

@@ -131,14 +131,6 @@ TNEP_HD void moment_lanes(const Workspace<R>& w, Vec<R>* s) {
   });
 }
 
-// The same summed over lanes: six[0..5] (whole short vectors are written).
-template <class R>
-TNEP_FUNCTION void moment_tensor(const Workspace<R>& w, R* six) {
-  Vec<R> s[6];
-  moment_lanes(w, s);
-  sum_lanes(s, 6, six);
-}
-
 template <class R>
 using WideVec = typename VectorOf<double, kLanes<R>>::type;
 
@@ -150,19 +142,39 @@ TNEP_FUNCTION void add_moments_wide(const Workspace<R>& w, WideVec<R>* sums) {
   for (int i = 0; i < 6; i++) sums[i] += __builtin_convertvector(s[i], WideVec<R>);
 }
 
-// Set three[a] to sum_j r_j^2 P_j,a.
-template <class R>
-TNEP_FUNCTION void dipole_moment(const Workspace<R>& w, double* three) {
+// Compute dipole or polarizability of a centre from w.d_q: out[a] = sum_j r_j^2 P_j,a or, if RankTwo, out[ab] = sum_j
+// r_j,a P_j,b for xx xy xz yy yz zz, with P_j = dU/dr_j.  Gradients of neighbours are summed at once and not stored.
+template <int L, bool RankTwo, class R>
+TNEP_FUNCTION void tensor_moments(const Model<R>& m, int center, Workspace<R>& w, R* out) {
   using V = Vec<R>;
-  V s[3];
-  R sums[kPad];
-  for (V& v : s) v = fill<V>(R(0));
-  for_each_vector(w, [&](int slot) TNEP_LAMBDA {
-    const V r = load<V>(w.r + slot), r2 = r * r;
-    for (int a = 0; a < 3; a++) s[a] += r2 * load<V>(w.partial[a] + slot);
+  constexpr int W = kLanes<R>, count = RankTwo ? 6 : 3;
+  V s[count] = {};
+  const auto add = [&](const V* r, V r2, const V* p) TNEP_LAMBDA {
+    if constexpr (RankTwo) {
+      int at = 0;
+      for (int a = 0; a < 3; a++)
+        for (int b = a; b < 3; b++) s[at++] += r[a] * p[b];
+    } else
+      for (int a = 0; a < 3; a++) s[a] += r2 * p[a];
+  };
+  for_each_slope(m, center, w, [&](int slot, V slope) TNEP_LAMBDA {
+    const V r[3] = {load<V>(w.x + slot), load<V>(w.y + slot), load<V>(w.z + slot)}, d = load<V>(w.r + slot);
+    const V p[3] = {slope * r[0], slope * r[1], slope * r[2]};
+    add(r, d * d, p);
   });
-  sum_lanes(s, 3, sums);
-  for (int a = 0; a < 3; a++) three[a] = sums[a];
+  w.watch.lap(kPartRadialBackward);
+  sums_backward<L>(m, w);
+  w.watch.lap(kPartInvariants);
+  for (int b = 0; b < w.n_blocks; b++) {
+    V p[3];
+    block_gradient<L>(m, w.d_sums, b, w, p);
+    const V d = load<V>(w.ar + b * W);
+    const V r[3] = {load<V>(w.ax + b * W) * d, load<V>(w.ay + b * W) * d, load<V>(w.az + b * W) * d};
+    add(r, d * d, p);
+  }
+  w.watch.lap(kPartAngularBackward);
+  sum_lanes(s, count, out);
+  w.watch.lap(kPartScatter);
 }
 
 template <int L, class R>
@@ -203,20 +215,16 @@ bool evaluate_tensor(const Model<R>& m, bool rank_two, const Edges& e, int64_t b
     network_value(m, net, w.q, w.hidden, w.delta);
     network_gradient(m, net, w.delta, w.d_q);
     w.watch.lap(kPartNetwork);
-    backward<L>(m, center, w);
+    R sums[kPad];
     if (!rank_two) {
-      double three[3];
-      dipole_moment(w, three);
-      for (int a = 0; a < 3; a++) out.sites[3 * c + a] = -three[a];
-      w.watch.lap(kPartScatter);
+      tensor_moments<L, false>(m, center, w, sums);
+      for (int a = 0; a < 3; a++) out.sites[3 * c + a] = -double(sums[a]);
       continue;
     }
-    R six[kPad];
-    moment_tensor(w, six);
-    w.watch.lap(kPartScatter);
+    tensor_moments<L, true>(m, center, w, sums);
     const double scalar = network_value(m, find_net(m, 1, center), w.q, w.hidden, w.delta);
     w.watch.lap(kPartNetwork);
-    for (int i = 0; i < 9; i++) out.sites[9 * c + i] = (i % 4 == 0 ? scalar : 0.0) - double(six[kSix[i]]);
+    for (int i = 0; i < 9; i++) out.sites[9 * c + i] = (i % 4 == 0 ? scalar : 0.0) - double(sums[kSix[i]]);
   }
   return true;
 }

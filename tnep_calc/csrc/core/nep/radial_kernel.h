@@ -99,9 +99,10 @@ TNEP_FUNCTION void radial_forward(const Model<R>& m, int center, Workspace<R>& w
   }
 }
 
-// Set w.partial = slope * r / |r| (dU/dr_j) of N vectors of slots, from the expansion a and its derivative d.
-template <int N, class R>
-TNEP_HD void radial_slopes(const R* a, const R* d, int count, R inverse_cutoff, int slot, const Workspace<R>& w) {
+// Call put(slot, dU/dr / r) for N vectors of slots, with the expansion a and its derivative d.
+template <int N, class R, class Put>
+TNEP_HD void radial_slopes(const R* a, const R* d, int count, R inverse_cutoff, int slot, const Workspace<R>& w,
+                           Put&& put) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>;
   V x2[N], before[N], now[N], p[N], dp[N];
@@ -130,11 +131,8 @@ TNEP_HD void radial_slopes(const R* a, const R* d, int count, R inverse_cutoff, 
     const int s = slot + i * W;
     V c[2];
     chebyshev_argument<1>(load<V>(w.r + s) * inverse_cutoff, inverse_cutoff, c);
-    V slope = load<V>(w.f[1] + s) * p[i] + load<V>(w.f[0] + s) * c[1] * dp[i];
-    slope *= load<V>(w.inverse_r + s);
-    store<V>(w.partial[0] + s, slope * load<V>(w.x + s));
-    store<V>(w.partial[1] + s, slope * load<V>(w.y + s));
-    store<V>(w.partial[2] + s, slope * load<V>(w.z + s));
+    const V slope = load<V>(w.f[1] + s) * p[i] + load<V>(w.f[0] + s) * c[1] * dp[i];
+    put(s, slope * load<V>(w.inverse_r + s));
   }
 }
 
@@ -146,9 +144,9 @@ TNEP_FUNCTION void radial_expansion(const Model<R>& m, int center, int species, 
   add_product(table, m.kr_pad, m.nr, d_q, m.kr, a);
 }
 
-// Set w.partial of every slot from w.d_q.
-template <class R>
-TNEP_FUNCTION void radial_backward(const Model<R>& m, int center, Workspace<R>& w) {
+// Call put(slot, dU/dr / r) for every vector of slots, from w.d_q.
+template <class R, class Put>
+TNEP_HD void for_each_slope(const Model<R>& m, int center, Workspace<R>& w, Put&& put) {
   constexpr int W = kLanes<R>;
   for (int i = 0; i < w.n_groups; i++) {
     const Group& group = w.groups[i];
@@ -158,10 +156,21 @@ TNEP_FUNCTION void radial_backward(const Model<R>& m, int center, Workspace<R>& 
     const R* a = w.expansion;
     chebyshev_derivative(a, m.kr > 1 ? m.kr : 2, d);
     int b = 0;
-    for (; b + 4 <= group.vectors; b += 4) radial_slopes<4>(a, d, m.kr, inverse_cutoff, group.begin + b * W, w);
-    for (; b + 2 <= group.vectors; b += 2) radial_slopes<2>(a, d, m.kr, inverse_cutoff, group.begin + b * W, w);
-    for (; b < group.vectors; b++) radial_slopes<1>(a, d, m.kr, inverse_cutoff, group.begin + b * W, w);
+    for (; b + 4 <= group.vectors; b += 4) radial_slopes<4>(a, d, m.kr, inverse_cutoff, group.begin + b * W, w, put);
+    for (; b + 2 <= group.vectors; b += 2) radial_slopes<2>(a, d, m.kr, inverse_cutoff, group.begin + b * W, w, put);
+    for (; b < group.vectors; b++) radial_slopes<1>(a, d, m.kr, inverse_cutoff, group.begin + b * W, w, put);
   }
+}
+
+// Set w.partial of every slot to the radial part of dU/dr_j.
+template <class R>
+TNEP_FUNCTION void radial_backward(const Model<R>& m, int center, Workspace<R>& w) {
+  using V = Vec<R>;
+  for_each_slope(m, center, w, [&](int slot, V slope) TNEP_LAMBDA {
+    store<V>(w.partial[0] + slot, slope * load<V>(w.x + slot));
+    store<V>(w.partial[1] + slot, slope * load<V>(w.y + slot));
+    store<V>(w.partial[2] + slot, slope * load<V>(w.z + slot));
+  });
 }
 
 TNEP_END

@@ -268,6 +268,38 @@ TNEP_FUNCTION void radial_response(const Model<R>& m, int center, const Field& f
   }
 }
 
+// For F = sum_sn dU/dA_sn g_n(r_j) Z_s(u_j) and block b: set slopes[s] = dh_s/dr with h_s = sum_n dU/dA_sn g_n, p and
+// pr as in angular_change(), and the gradient; return prr.
+template <int L, class R>
+TNEP_FUNCTION Vec<R> block_terms(const Model<R>& m, int b, const Workspace<R>& w, Vec<R>* slopes, Vec<R>* p, Vec<R>* pr,
+                                 Vec<R>* gradient) {
+  using V = Vec<R>;
+  constexpr int W = kLanes<R>, K = kComponents<L>;
+  const V x = load<V>(w.ax + b * W), y = load<V>(w.ay + b * W), z = load<V>(w.az + b * W);
+  V h[2][K];
+  const V prr = expand<L, 2>(m, w.d_sums, b, w, h);
+  contract<L, 2>(x, y, z, h[0], p);
+  contract<L, 1>(x, y, z, h[1], pr);
+  angular_gradient(x, y, z, load<V>(w.a_inverse_r + b * W), p, pr[0], gradient);
+  TNEP_UNROLL(80)
+  for (int s = 0; s < K; s++) slopes[s] = h[1][s];
+  return prr;
+}
+
+// For the function with coefficients G instead of dU/dA: set pt as in angular_change(); return ptr.
+template <int L, class R>
+TNEP_FUNCTION Vec<R> block_change(const Model<R>& m, const R* coefficients, Vec<R> along, const Vec<R>* slopes, int b,
+                                  const Workspace<R>& w, Vec<R>* pt) {
+  using V = Vec<R>;
+  constexpr int W = kLanes<R>, K = kComponents<L>;
+  V t[1][K];
+  const V ptr = expand<L, 1>(m, coefficients, b, w, t);
+  TNEP_UNROLL(80)
+  for (int s = 0; s < K; s++) t[0][s] += along * slopes[s];
+  contract<L, 1>(load<V>(w.ax + b * W), load<V>(w.ay + b * W), load<V>(w.az + b * W), t[0], pt);
+  return ptr;
+}
+
 // Add the angular part of the gradients of block b.
 template <int L, class Field, class R>
 TNEP_FUNCTION void block_response(const Model<R>& m, const Field& field, int b, Workspace<R>& w) {
@@ -277,19 +309,13 @@ TNEP_FUNCTION void block_response(const Model<R>& m, const Field& field, int b, 
   const V u[3] = {load<V>(w.ax + b * W), load<V>(w.ay + b * W), load<V>(w.az + b * W)};
   const V inverse = load<V>(w.a_inverse_r + b * W), d = load<V>(w.ar + b * W);
   const V r[3] = {u[0] * d, u[1] * d, u[2] * d};
-  V h[2][K], p[9], pr[4], pt[4], gradient[3];
-  const V prr = expand<L, 2>(m, w.d_sums, b, w, h);
-  contract<L, 2>(u[0], u[1], u[2], h[0], p);
-  contract<L, 1>(u[0], u[1], u[2], h[1], pr);
-  angular_gradient(u[0], u[1], u[2], inverse, p, pr[0], gradient);
+  V slopes[K], p[9], pr[4], pt[4], gradient[3];
+  const V prr = block_terms<L>(m, b, w, slopes, p, pr, gradient);
   for (int c = 0; c < C; c++) {
-    V v[3], t[1][K], out[3];
+    V v[3], out[3];
     field.pair(c, r, d * d, v);
     const V along = u[0] * v[0] + u[1] * v[1] + u[2] * v[2];
-    const V ptr = expand<L, 1>(m, w.t_d_sums + c * K * N, b, w, t);
-    TNEP_UNROLL(80)
-    for (int s = 0; s < K; s++) t[0][s] += along * h[1][s];
-    contract<L, 1>(u[0], u[1], u[2], t[0], pt);
+    const V ptr = block_change<L>(m, w.t_d_sums + c * K * N, along, slopes, b, w, pt);
     angular_change(u, inverse, v, along, p, pr, prr, pt, ptr, out);
     field.add_rest(c, r, gradient, out);
     R* to[3];
