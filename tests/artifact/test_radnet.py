@@ -41,6 +41,14 @@ def test_file_equals_the_module(file):
         assert np.abs(memory.get_property(name, atoms) - disk.get_property(name, atoms)).max() < 1e-13
 
 
+def test_a_file_of_the_published_architecture(tmp_path):
+    export_radnet(random_sites(architecture="paper"), SPECIES, tmp_path / "model.pt")
+    atoms = displaced(0)
+    memory, disk = (TNEPCalculator(radnet=x) for x in (random_artifact(architecture="paper"), tmp_path / "model.pt"))
+    for name in ("dipole", "polarizability"):
+        assert np.allclose(memory.get_property(name, atoms), disk.get_property(name, atoms), rtol=1e-12, atol=1e-13)
+
+
 def test_roles(file):
     """One file serves as dipole and susceptibility model, next to a potential and in a field."""
     atoms = displaced(1, (2, 1, 1))
