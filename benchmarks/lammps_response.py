@@ -3,8 +3,9 @@
 Run ``python benchmarks/lammps_response.py [--enthalpy FILE --data FILE] [--json FILE] [--parts ...]``; it needs
 LAMMPS with the plugin in this environment.
 
-* water: NEP potential and TNEP dipole model, 1,008 atoms: dipole, current, Born charges, field, and correlation
-  functions (fix tnep/spectrum, every fourth step).  Both models in float64, and the dipole model in float32.
+* water: NEP potential and TNEP dipole model, 1,008 atoms (``--repeat 2``: 8,064): dipole, current, Born charges, field,
+  and correlation functions (fix tnep/spectrum, every fourth step).  Both models in float64, and the dipole model in
+  float32.
 * enthalpy: the same with one electric-enthalpy model and a data file.
 * million: 1,000,000 silicon atoms, NEP in float32: time per atom and step, and the largest memory of the process.
 """
@@ -82,16 +83,19 @@ def compare(folder, case, data, pair, dipole, elements, steps):
     return records
 
 
-def water(folder):
-    """Return records for NEP water with a TNEP dipole model."""
+def water(folder, repeat):
+    """Return records for NEP water with a TNEP dipole model; the cell of 1,008 atoms is repeated along each axis."""
     energy, dipole = model_file("water_ir/nep_pes.txt"), model_file("gpumd_fixtures/models/tnep-water-polarization.txt")
     species = export_artifact(energy, folder / "u.pt").species
     data, records = folder / "water.data", []
-    write_structure(data, structure("water_pes_ir", "w1008"), species)
+    atoms = structure("water_pes_ir", "w1008").repeat(repeat)
+    write_structure(data, atoms, species)
     for dtype in ("float64", "float32"):
         export_artifact(dipole, folder / f"{dtype}.pt", dtype=dtype, unit="e*A")
-        case = f"water, 1008 atoms, NEP in float64, TNEP in {dtype}"
-        records += compare(folder, case, data, folder / "u.pt", folder / f"{dtype}.pt", " ".join(species), 100)
+        case = f"water, {len(atoms)} atoms, NEP in float64, TNEP in {dtype}"
+        records += compare(
+            folder, case, data, folder / "u.pt", folder / f"{dtype}.pt", " ".join(species), 100 // repeat**2
+        )
     return records
 
 
@@ -129,6 +133,7 @@ def main():
     parser.add_argument(
         "--parts", nargs="*", choices=("water", "enthalpy", "million"), default=["water", "enthalpy", "million"]
     )
+    parser.add_argument("--repeat", type=int, default=1, help="of the cell of water, along each axis (default: 1)")
     parser.add_argument("--enthalpy", type=Path, metavar="FILE", help="enthalpy model for the part 'enthalpy'")
     parser.add_argument("--data", type=Path, metavar="FILE", help="data file for the part 'enthalpy'")
     args = parser.parse_args()
@@ -136,7 +141,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if "water" in args.parts:
-            records += water(folder)
+            records += water(folder, args.repeat)
         if "enthalpy" in args.parts and args.enthalpy and args.data:
             records += enthalpy(folder, args.enthalpy, args.data)
         if "million" in args.parts:
