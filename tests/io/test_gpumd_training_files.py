@@ -164,6 +164,7 @@ def test_token_rules(tmp_path):
     (frame,) = read(tmp_path, WATER, "dipole", atomic=True)
     np.testing.assert_array_equal(frame.atomic_dipole, [[1, 1, 1], [2, 2, 2], [3, 3, 3]])
     assert len(read(tmp_path, WATER + WATER + "\n\n")) == 2
+    assert len(read(tmp_path, WATER.replace("Weight", "dipole_unit=Debye energy_unit=eV Weight"), "dipole")) == 1
 
 
 @pytest.mark.parametrize(
@@ -212,6 +213,10 @@ def test_token_rules(tmp_path):
         ("2 H 0 1 0", "2 H 0 1", "potential", "atom 2 has 19 columns, 'properties' says 20"),
         ("2 H 0 1 0", "2 H 0 1 x", "potential", "'pos' must be numbers"),
         ("2 H 0 1 0", "2 H 0 1 inf", "potential", "'pos' of atom 2 is not finite"),
+        ("Weight=2", "energy_unit=Ha", "potential", "energy in other units than eV and Å, which GPUMD expects"),
+        ("Weight=2", "stress-unit=GPa", "potential", "stress-unit is 'GPa', expected eV/Å"),
+        ("Weight=2", "converged=F", "potential", "converged=F: the calculation has not converged"),
+        ("Weight=2", "energy=-3.6", "potential", "energy is given twice, as '-3.5' and '-3.6'"),
         ("2 H 0", "2 h 0", "potential", "has h, but 'type' in nep.in names O H"),
     ],
 )

@@ -9,7 +9,6 @@ GPUMD, tensors that are far from symmetric are an error.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,15 @@ from ...errors import DataFileError
 from ...progress import tracked
 from ...structures import MAX_DENSITY, LabelledStructure, symmetric_part
 from ..files import read_text
+from ..structures.frames import read_header, unit_factors
+from ..structures.left_out import unconverged
 
 _log = logging.getLogger(__name__)
 
-_PAIR = re.compile(r'([^\s="]+)\s*=\s*(?:"([^"]*)"|(\S+))')
 _LOWER = [3 * max(a, b) + min(a, b) for a, b in GPUMD_ORDER]  # the six of nine numbers that are used
 ATOMIC = {"dipole": ("adipole", "atomic_dipole"), "polarizability": ("apol", "atomic_polarizability")}
 """Names of the columns with atomic targets."""
+_ANY_UNIT = ("dipole", "polarizability", "susceptibility", *ATOMIC["dipole"], *ATOMIC["polarizability"])
 _COLUMNS = {
     "species": 1,
     "pos": 3,
@@ -93,8 +94,8 @@ def read_gpumd_xyz(
     ------
     DataFileError
         If the file cannot be read, is empty or truncated, has an unknown species, an invalid cell or number, a tensor
-        that is far from symmetric, or (unless `prediction`) lacks a target.  The message names file, structure
-        (counted from 0) and field.
+        that is far from symmetric, a unit other than eV and Å, or (unless `prediction`) lacks a target, or if it says
+        that a calculation has not converged.  The message names file, structure (counted from 0) and field.
     """
     path = Path(path)
     lines = read_text(path).splitlines()
@@ -129,7 +130,13 @@ class _Block:
 
     def __init__(self, source, header, rows):
         self.source, self.rows = source, rows
-        self.fields = {key.lower(): quoted or plain for key, quoted, plain in _PAIR.findall(header)}
+        self.fields = read_header(header, source)[1]
+        if other := unit_factors(self.fields, source, _ANY_UNIT):
+            self.fail(
+                f"{' and '.join(other)} in other units than eV and Å, which GPUMD expects: convert with 'tnep data'"
+            )
+        if (found := unconverged(self.fields)) is not None:
+            self.fail(f"{found}: the calculation has not converged; 'tnep data' leaves such structures out")
 
     def fail(self, reason):
         raise DataFileError(f"{self.source}: {reason}")

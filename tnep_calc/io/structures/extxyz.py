@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,13 +24,11 @@ from ...structures import FIELDS, LABELS, LabelledStructure, symmetric_part
 from ...units import EPSILON_0
 from ..files import atomic_output, read_text, reading
 from .frames import frames_of
-from .left_out import UnconvergedError, warn_of_unconverged, warn_of_unused
+from .left_out import UnconvergedError, unconverged, warn_of_unconverged, warn_of_unused
 
 log = logging.getLogger(__name__)
 
 _LISTED = 20  # longest list of structures in a message
-_CONVERGED = re.compile(r"(?:(?:is|was|scf|dft|elec|electronic|e)_)*(?P<no>(?:not|un)_?)?converged")
-_FALSE, _TRUE = ("false", "f", ".false.", "no", "n", "0"), ("true", "t", ".true.", "yes", "y", "1")
 
 
 def read_dataset(
@@ -320,10 +317,8 @@ class _Fields:
 
     def check_convergence(self):
         """Raise ``DataFileError`` if a value such as ``converged=F`` says that the calculation has not converged."""
-        for name in self.names():
-            match = _CONVERGED.fullmatch(name.lower().replace("-", "_"))
-            if match and str(self.values[name]).lower() in (_TRUE if match["no"] else _FALSE):
-                raise UnconvergedError(f"{self.source}: {name}={self.values[name]}: the calculation has not converged")
+        if (found := unconverged(self.values)) is not None:
+            raise UnconvergedError(f"{self.source}: {found}: the calculation has not converged")
 
     def positions(self):
         positions = self._numbers("positions", self.atoms.positions)

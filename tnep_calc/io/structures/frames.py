@@ -7,7 +7,7 @@ finds all frames, checks the number of rows and columns, and changes the keys of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,13 +136,26 @@ def frames_of(path: str | Path, text: str) -> Iterator[Frame]:
         where = f"{path}, line {at + 2}"
         with reading(where, "a header of extended xyz"):
             check_nesting(lines[at + 1])
-        header, pairs = _header(lines[at + 1], where)
+        header, pairs = read_header(lines[at + 1], where)
         _check_rows(path, at + 3, rows, _columns(pairs.get("properties"), where))
-        yield Frame(at + 1, "\n".join([first, header, *rows, ""]), pairs, _factors(pairs, where))
+        yield Frame(at + 1, "\n".join([first, header, *rows, ""]), pairs, unit_factors(pairs, where))
         at += 2 + count
 
 
-def _header(line, where):
+def read_header(line: str, where: str) -> tuple[str, dict[str, str]]:
+    """Return the second line of a frame with the keys that ASE expects, and its values by key in lower case.
+
+    Parameters
+    ----------
+    line : str
+    where : str
+        File and line, for messages.
+
+    Raises
+    ------
+    DataFileError
+        If a key has two different values.
+    """
     pairs: dict[str, str] = {}
 
     def known(match):
@@ -188,7 +201,23 @@ def _check_rows(path, start, rows, columns):
             raise DataFileError(f"{path}, line {start + k}: expected {expected}, found {found} columns")
 
 
-def _factors(pairs, where):
+def unit_factors(pairs: Mapping[str, str], where: str, free: Collection[str] = ()) -> dict[str, float]:
+    """Return the factors that convert labels to eV and Å, by label, for those whose unit the header states.
+
+    Parameters
+    ----------
+    pairs : mapping of str to str
+        Values of a header by key in lower case.
+    where : str
+        File and line, for messages.
+    free : collection of str, optional
+        Quantities that may have any unit.
+
+    Raises
+    ------
+    DataFileError
+        If a unit is unknown, or is not that of the package and cannot be converted.
+    """
     factors: dict[str, float] = {}
     for key, value in pairs.items():
         match = _UNIT_KEY.match(key)
@@ -198,6 +227,8 @@ def _factors(pairs, where):
         if not words and re.sub(r"[\s/]+|, *", ",", unit) not in _SYSTEMS:
             raise DataFileError(f"{where}: {key}={value} is not eV and Å: convert the values")
         what = _quantity(words)
+        if what in free:
+            continue
         exact = what is not None and words in (what, f"{what}s", what.removesuffix("s"))
         known = UNITS.get(str(what), {}) if exact else {}
         if known and unit not in known:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import DataFileError
@@ -12,10 +13,27 @@ from ...structures import LABELS, LabelledStructure
 log = logging.getLogger(__name__)
 
 _LISTED = 20  # longest list of structures in a message
+_CONVERGED = re.compile(r"(?:(?:is|was|scf|dft|elec|electronic|e)_)*(?P<no>(?:not|un)_?)?converged")
+_FALSE, _TRUE = ("false", "f", ".false.", "no", "n", "0"), ("true", "t", ".true.", "yes", "y", "1")
 
 
 class UnconvergedError(DataFileError):
     """A file says of a structure that its calculation has not converged."""
+
+
+def unconverged(values: Mapping[str, object]) -> str | None:
+    """Return the value, such as ``converged=F``, that says that a calculation has not converged; None if none does.
+
+    Examples
+    --------
+    >>> unconverged({"energy": -1.5, "scf_converged": "false"})
+    'scf_converged=false'
+    """
+    for name, value in values.items():
+        match = _CONVERGED.fullmatch(str(name).lower().replace("-", "_"))
+        if match and str(value).lower() in (_TRUE if match["no"] else _FALSE):
+            return f"{name}={value}"
+    return None
 
 
 def warn_of_unconverged(path: Path, left_out: Sequence[int], used: int) -> None:
