@@ -189,7 +189,11 @@ def draw(spectra, numbers, panels):
         ax.set_ylim(low if ax is axes[1] else 0.0, high + 0.45 * (high - low))  # room for the legend
         ax.legend(loc="upper right", fontsize=6, frameon=True, framealpha=1, edgecolor="none")
     peaks = ", ".join(f"{route} {numbers[route]['TO, infrared, MD at 300 K, cm⁻¹']:.0f}" for route in spectra)
-    above.suptitle(f"cubic boron nitride, TO of the infrared spectrum: {peaks} cm$^{{-1}}$", fontsize=9)
+    above.suptitle(
+        f"cubic boron nitride, TO of the infrared spectrum: {peaks} cm$^{{-1}}$ "
+        "(areas are those of three modes in a short run, ±60 %)",
+        fontsize=9,
+    )
     for ax, panel in zip(below.subplots(1, len(panels)), panels, strict=True):
         draw_parity(ax, panel)
     return figure
