@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -52,6 +52,21 @@ class Material:
     derivatives: Path | None = None
 
 
+_BN = Material(
+    name="c-BN, 8 atoms",
+    formula="BN",
+    species=("B", "N"),
+    file=HERE.parent / "bn" / "bn8.extxyz",
+    lattice=3.589,
+    to=1061.137,
+    raman=-1.71216258,
+    cutoff=3.6,
+    width=4.0,
+    sigma=0.6,
+    tnep=3.28,
+    batch=4,
+    abinit=120.0,
+)
 MATERIALS = {
     "gaas": Material(
         name="GaAs",
@@ -68,37 +83,15 @@ MATERIALS = {
         batch=8,
         abinit=60.0,
     ),
-    "bn2": Material(
+    "bn2": replace(
+        _BN,
         name="c-BN, 2 atoms",
-        formula="BN",
-        species=("B", "N"),
         file=HERE / "bn2.extxyz",
-        lattice=3.589,
-        to=1061.137,
-        raman=-1.71216258,
-        cutoff=3.6,
-        width=4.0,
-        sigma=0.6,
-        tnep=3.28,
         batch=8,
         abinit=53.8,
         derivatives=HERE / "bn2_derivatives.extxyz",
     ),
-    "bn": Material(
-        name="c-BN, 8 atoms",
-        formula="BN",
-        species=("B", "N"),
-        file=HERE.parent / "bn" / "bn8.extxyz",
-        lattice=3.589,
-        to=1061.137,
-        raman=-1.71216258,
-        cutoff=3.6,
-        width=4.0,
-        sigma=0.6,
-        tnep=3.28,
-        batch=4,
-        abinit=120.0,
-    ),
+    "bn": _BN,
 }
 FAMILIES = {"radnet": ("radnet",), "TNEP": ("dipole", "polarizability"), "enthalpy": ("enthalpy",)}
 """Models of each family."""

@@ -13,7 +13,7 @@ import struct
 import warnings
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
@@ -76,6 +76,22 @@ def save_artifact(artifact: Artifact, path) -> None:
         torch.jit.save(scripted, buffer, _extra_files=extra)
     with atomic_output(path, force=True) as temporary:
         temporary.write_bytes(buffer.getvalue())
+
+
+def save_exact(exact: Artifact, dtype: str, path) -> Metadata:
+    """Write a model whose weights are float64, so that the file serves both precisions; return its metadata.
+
+    Parameters
+    ----------
+    exact : Artifact
+        Model in float64, in memory.
+    dtype : {"float64", "float32"}
+        Type of the arithmetic for those who ask for none.
+    path : path
+    """
+    metadata = replace(exact.metadata, dtype=dtype)
+    save_artifact(replace(exact, metadata=metadata), path)
+    return metadata
 
 
 def is_artifact(path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from ..conventions import HYPERPOLARIZABILITY
 from ..errors import InputError
 from ..models.enthalpy.sites import EnthalpySites, SiteShape
 from ..ops.enthalpy import NativeEnthalpy
-from .archive import Artifact, load_stored, save_artifact
+from .archive import Artifact, load_stored, save_exact
 from .metadata import DTYPES, UNITS, Metadata, check_dtype
 from .training_range import TrainingRange, joined
 
@@ -97,9 +96,7 @@ def export_enthalpy(
     """
     check_dtype(dtype)
     exact = artifact_from_enthalpy(members, species, cutoff, n_radial, zbl, "float64", provenance, training_range)
-    metadata = replace(exact.metadata, dtype=dtype)
-    save_artifact(replace(exact, metadata=metadata), path)
-    return metadata
+    return save_exact(exact, dtype, path)
 
 
 def export_mean(paths: Sequence[str | Path], path: str | Path, provenance: dict | None = None) -> Metadata:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from ..io.gpumd.nep_parameters import NepParameters
 from ..io.gpumd.nep_txt import read_nep
 from ..models.nep.model import QUANTITIES, response_factor
 from ..ops.nep import NativeNEP
-from .archive import Artifact, save_artifact
+from .archive import Artifact, save_exact
 from .metadata import DTYPES, UNITS, Metadata, check_dtype
 
 
@@ -99,6 +98,4 @@ def export_artifact(
     parameters = source if isinstance(source, NepParameters) else read_nep(source, model_type)
     origin = {} if isinstance(source, NepParameters) else {"source": Path(source).name}
     exact = artifact_from_nep(parameters, "float64", unit, {**origin, **(provenance or {})}, training_range)
-    metadata = replace(exact.metadata, dtype=dtype)
-    save_artifact(replace(exact, metadata=metadata), path)
-    return metadata
+    return save_exact(exact, dtype, path)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..errors import InputError
 from ..models.radnet.model import RadNet
 from ..models.radnet.sites import RadnetSites
-from .archive import Artifact, save_artifact
+from .archive import Artifact, save_exact
 from .metadata import DTYPES, UNITS, Metadata, check_dtype
 
 
@@ -75,9 +73,7 @@ def export_radnet(
     Metadata
     """
     exact = artifact_from_radnet(sites, species, provenance, training_range, "float64")
-    metadata = replace(exact.metadata, dtype=_type_of(sites))
-    save_artifact(replace(exact, metadata=metadata), path)
-    return metadata
+    return save_exact(exact, _type_of(sites), path)
 
 
 def _type_of(sites: RadnetSites) -> str:

@@ -30,9 +30,10 @@ _MEMORY_SHARE = 0.5  # largest file that is read as a whole, relative to the fre
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open}
 COMPRESSED = tuple(_OPENERS)
-UTF_8_MARK, UTF_16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
-"""Byte order marks with which files may start."""
 """Suffixes of compressed files that readers decompress."""
+UTF_8_MARK = b"\xef\xbb\xbf"
+"""Byte order mark with which a text file in UTF-8 may start."""
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 DAMAGED = (
     ArithmeticError,
     AttributeError,
@@ -165,13 +166,16 @@ def open_stream(path) -> Iterator[IO[bytes]]:
     Raises
     ------
     DataFileError
-        If the file is missing, is not a regular file, cannot be read, or is a damaged archive.
+        If the file is missing, is not a regular file, cannot be read, is a damaged archive, or is text in UTF-16.
     """
     path = check_readable(path)
     opener = _OPENERS.get(path.suffix.lower())
     with reading(path, f"a {path.suffix} archive" if opener else "a readable file"):
         with (opener or open)(path, "rb") as stream:
-            if stream.read(len(UTF_8_MARK)) != UTF_8_MARK:
+            start = stream.read(len(UTF_8_MARK))
+            if start.startswith(_UTF_16_MARKS):
+                raise DataFileError(f"{path}: is text in UTF-16, expected UTF-8: save it in this encoding")
+            if start != UTF_8_MARK:
                 stream.seek(0)
             yield stream
 
@@ -227,8 +231,6 @@ def read_text(path) -> str:
 
 def text_of(path, data: bytes) -> str:
     """Return `data`, the content of the file `path`, as text (UTF-8); DataFileError if it is not text."""
-    if data.startswith(UTF_16_MARKS):
-        raise DataFileError(f"{path}: is text in UTF-16, expected UTF-8: save it in this encoding")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -24,11 +24,9 @@ from ...structures import FIELDS, LABELS, LabelledStructure, symmetric_part
 from ...units import EPSILON_0
 from ..files import atomic_output, read_text, reading
 from .frames import frames_of
-from .left_out import UnconvergedError, unconverged, warn_of_unconverged, warn_of_unused
+from .left_out import UnconvergedError, listed, unconverged, warn_of_unconverged, warn_of_unused
 
 log = logging.getLogger(__name__)
-
-_LISTED = 20  # longest list of structures in a message
 
 
 def read_dataset(
@@ -71,7 +69,7 @@ def read_dataset(
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         path = Path(path)
         before, bad = len(structures), []  # bad: indices of structures that cannot be used, with the reasons
-        unconverged: list[int] = []
+        left_out: list[int] = []
         unused: set[str] = set()
         frames = tracked(frames_of(path, read_text(path)), log, f"structures of {path.name} read")
         for index, frame in enumerate(frames):
@@ -82,12 +80,12 @@ def read_dataset(
                     structure = from_atoms(atoms, source, keys, require, unused)
                 structures.append(_in_our_units(structure, frame.factors))
             except UnconvergedError:
-                unconverged.append(index)
+                left_out.append(index)
             except DataFileError as error:
                 bad.append((index, str(error)))
         if bad:
             raise DataFileError(_all_bad(bad))
-        warn_of_unconverged(path, unconverged, len(structures) - before)
+        warn_of_unconverged(path, left_out, len(structures) - before)
         if len(structures) == before:
             raise DataFileError(f"{path}: no structure in the file")
         warn_of_unused(path, structures[before:], unused)
@@ -121,12 +119,11 @@ def _in_our_units(structure, factors):
 
 def _all_bad(bad: list[tuple[int, str]]) -> str:
     """Return the reason of the first pair (structure, reason), followed by the numbers of the other structures."""
-    others = [str(index) for index, _ in bad[1:]]
+    others = [index for index, _ in bad[1:]]
     if not others:
         return bad[0][1]
-    more = f", ... {others[-1]}" if len(others) > _LISTED else ""
     what = f"{len(others)} more structure{'s' * (len(others) > 1)} of this file"
-    return f"{bad[0][1]}; {what} cannot be used: {', '.join(others[:_LISTED])}{more}"
+    return f"{bad[0][1]}; {what} cannot be used: {listed(others)}"
 
 
 def from_atoms(
@@ -316,7 +313,7 @@ class _Fields:
         return {name for name in self.names() if name.lower() not in taken}
 
     def check_convergence(self):
-        """Raise ``DataFileError`` if a value such as ``converged=F`` says that the calculation has not converged."""
+        """Raise ``UnconvergedError`` if a value such as ``converged=F`` says that the calculation has not converged."""
         if (found := unconverged(self.values)) is not None:
             raise UnconvergedError(f"{self.source}: {found}: the calculation has not converged")
 

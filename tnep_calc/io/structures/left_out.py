@@ -21,6 +21,18 @@ class UnconvergedError(DataFileError):
     """A file says of a structure that its calculation has not converged."""
 
 
+def listed(indices: Sequence[int]) -> str:
+    """Return the indices of structures for a message: all, or the first ones and the last.
+
+    Examples
+    --------
+    >>> listed([3, 5])
+    '3, 5'
+    """
+    more = f", ... {indices[-1]}" if len(indices) > _LISTED else ""
+    return ", ".join(map(str, indices[:_LISTED])) + more
+
+
 def unconverged(values: Mapping[str, object]) -> str | None:
     """Return the value, such as ``converged=F``, that says that a calculation has not converged; None if none does.
 
@@ -56,8 +68,7 @@ def warn_of_unconverged(path: Path, left_out: Sequence[int], used: int) -> None:
     if left_out and not used:
         raise DataFileError(f"{path}: no calculation has converged, as the file says (converged=F)")
     if left_out:
-        listed = ", ".join(map(str, left_out[:_LISTED])) + ", ..." * (len(left_out) > _LISTED)
-        log.warning("%s: not converged, as the file says, and left out: structure %s", path, listed)
+        log.warning("%s: not converged, as the file says, and left out: structure %s", path, listed(left_out))
 
 
 def warn_of_unused(path: Path, structures: Sequence[LabelledStructure], unused: Collection[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...errors import DataFileError, InputError
 from ...structures import LABELS, LabelledStructure
 from ...units import DIPOLE_UNITS, EPSILON_0, POLARIZABILITY_UNITS
-from ..files import COMPRESSED, UTF_16_MARKS, read_bytes, text_of
+from ..files import COMPRESSED, read_bytes
 from ..series.collect import SUSCEPTIBILITY, UNIT_NAMES
 from .abinit import read_abinit
 from .ase_db import read_ase_db
@@ -71,7 +71,7 @@ def kind_of(path: str | Path) -> str:
     head = read_bytes(path)[:2000]
     if head.startswith((b"\x89HDF", b"CDF")):
         return "abinit"
-    text = text_of(path, head) if head.startswith(UTF_16_MARKS) else head.decode("utf-8", "replace")
+    text = head.decode("utf-8", "replace")
     start = text.lstrip()
     if start.startswith("<"):
         if "espresso" in text:

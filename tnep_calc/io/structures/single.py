@@ -14,7 +14,7 @@ from ase import Atoms
 
 from ...errors import DataFileError
 from ...neighbors import MAX_COORDINATE
-from ..files import UTF_8_MARK, UTF_16_MARKS, check_expansion, check_readable, read_bytes, read_text, text_of
+from ..files import UTF_8_MARK, check_expansion, check_readable, read_bytes, read_text
 from ..trial import tried
 from .frames import frames_of
 from .trajectory import check_elements, is_xyz
@@ -76,8 +76,6 @@ def _without_mark(path: Path) -> Iterator[Path]:
     """Give the path, or that of a temporary copy without the byte order mark, which ASE would take for text."""
     with open(path, "rb") as stream:
         start = stream.read(len(UTF_8_MARK))
-    if start.startswith(UTF_16_MARKS):
-        text_of(path, start)  # raises
     if start != UTF_8_MARK:
         yield path
         return
