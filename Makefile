@@ -5,6 +5,8 @@
 # make minimum   make fast with the lowest versions of all packages that the project admits
 # make notebooks   the tutorials, executed from an empty folder
 # make doors   install i-PI, TorchSim, metatomic and others into the environment, for the tests in tests/interfaces
+# make nvcc   install the CUDA compiler into the environment, for tests/house/test_cuda_syntax.py
+# make sanitize   the emulated CUDA kernels under AddressSanitizer and UndefinedBehaviorSanitizer (5 min)
 # make docs   the documentation site, in build/docs
 # make lint   style, format, spelling and types; make bench: benchmarks on the shipped models
 # make env    the environment alone; VENV=dir chooses where (default .venv), PYTHON=python3.11 with what
@@ -25,7 +27,7 @@ POLYMLP_BUILD := pybind11 nanobind setuptools_scm cmeel-eigen
 
 NATIVE := $(shell find tnep_calc/csrc lammps_plugin -type f -not -name '*.md' 2>/dev/null)
 
-.PHONY: env test test-all fast minimum notebooks doors lint bench demo docs clean
+.PHONY: env test test-all fast minimum notebooks doors nvcc sanitize lint bench demo docs clean
 
 env: $(VENV)/.installed
 
@@ -74,6 +76,12 @@ notebooks: env
 
 doors: env
 	$(BIN)/python .ci/requirements.py doors | xargs -d '\n' $(BIN)/pip install -q
+
+nvcc: env
+	$(BIN)/python .ci/requirements.py cuda | xargs -d '\n' $(BIN)/pip install -q
+
+sanitize: env
+	.ci/sanitize $(BIN)/python
 
 lint: env
 	$(BIN)/ruff check .

@@ -1,26 +1,38 @@
-"""All checks and benchmarks of the CUDA kernels, in less than ten minutes on a machine with a GPU.
+"""All checks and benchmarks of this package on a GPU, in less than ten minutes on a bare machine with one.
 
-Run ``python benchmarks/gpu.py [--build] [--json FILE]``.  ``--build`` installs the package first, so that nvcc
-compiles the kernels.  Without a GPU it prints a message and ends with status 2.  ``--emulated`` runs the checks, but
-not the benchmarks, on the emulation of the kernels, as a test of this script.
+Run ``python benchmarks/gpu.py --build --json gpu.json``.  It needs a CUDA build of torch, and the other packages of the
+project.  ``--build`` installs the package first, so that nvcc (on the path, or of the extra ``cuda``) compiles the
+kernels for this GPU.  Without a GPU it prints a message and ends with status 2.
 
 Checks: all quantities of random NEP, TNEP (l_max from 1 to 8) and enthalpy models against the CPU kernels (float64
-1e-10, float32 1e-5, relative to the largest number); bitwise repeatability with deterministic algorithms;
-compute-sanitizer; memory over 10^4 evaluations.  Benchmarks: microseconds per atom and evaluation of the kernels and of
-plain torch by number of atoms, kind and precision, with the edges already on the GPU; bytes per atom.
+1e-10, float32 1e-5, relative to the largest number); bitwise repeatability with deterministic algorithms; the
+calculator, batches and LAMMPS of all families against the CPU; the tests of training on a GPU; memory over 10^4
+evaluations; compute-sanitizer.  Benchmarks: microseconds per atom and evaluation of the kernels and of plain torch by
+number of atoms, kind and precision, with the edges already on the GPU, and bytes per atom; the neighbour search there;
+LAMMPS.
+
+``--emulated`` runs all of this without a GPU, on stand-ins (:class:`gpu_checks.Machine`), as a test of this script: its
+times are those of the CPU and mean nothing, and compute-sanitizer and the tests of training are left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it for deterministic algorithms
+
+import gpu_checks as checks
 import numpy as np
 import torch
 
@@ -29,9 +41,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 LIMIT = 570.0  # seconds for all
 SIZES = (1_000, 10_000, 100_000, 1_000_000)  # atoms
-KINDS = ("potential", "dipole", "polarizability")
-TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
-BUILD = [sys.executable, "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "-e", str(ROOT)]
+GROWTH = 500_000  # bytes that the resident memory of this process may grow over all evaluations
+BUILD = [sys.executable, "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps"]
 
 
 class Report:
@@ -56,10 +67,23 @@ class Report:
         self.records.append({"what": what, "passed": passed, **values})
 
 
-def environment(report: Report, emulated: bool) -> None:
+def build() -> None:
+    """Install the package, with kernels for the architecture of this GPU only."""
+    options = []
+    if torch.cuda.is_available():
+        options = [
+            "-C",
+            "cmake.define.CMAKE_CUDA_ARCHITECTURES=" + "".join(map(str, torch.cuda.get_device_capability())),
+        ]
+    subprocess.run([*BUILD, *options, "-e", str(ROOT)], check=True)
+
+
+def environment(report: Report, machine) -> None:
     """Print the machine and the versions that the numbers below belong to."""
     about = {"python": platform.python_version(), "torch": torch.__version__, "cuda": torch.version.cuda or "none"}
-    if not emulated:
+    if machine.emulated:
+        about["gpu"] = "none: emulated"
+    else:
         properties = torch.cuda.get_device_properties(0)
         about |= {"gpu": properties.name, "gpu_gb": properties.total_memory / 1e9}
     report.add("environment", **about, nvcc=shutil.which("nvcc") or "none", commit=commit())
@@ -71,85 +95,41 @@ def commit() -> str:
     return found.stdout.strip() or "unknown"
 
 
-def to(device, tensors):
-    """Move the tensors of a tuple."""
-    return tuple(t.to(device) for t in tensors)
-
-
-def parity(report: Report, operators, device, l_values) -> None:
-    """Compare all quantities with those of the CPU kernels in double precision."""
-    from helpers.nep_operators import edges, model, native, random_model, random_structure
-
-    field = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64)
-    for kind in KINDS:
-        for dtype, tolerance in TOLERANCE.items():
-            worst, where = 0.0, ""
-            for l_max in l_values:
-                parameters = random_model(kind, l_max, n_species=1 + l_max % 3)
-                inputs = edges(parameters, *random_structure(parameters, 8))
-                wanted = native(kind, model(parameters), inputs, field, parameters.dim)
-                ours = native(
-                    kind,
-                    to(device, model(parameters, dtype)),
-                    to(device, inputs),
-                    field.to(device),
-                    parameters.dim,
-                    operators,
-                )
-                for name, value in wanted.items():
-                    error = float((ours[name].cpu() - value).abs().max() / value.abs().max())
-                    if not error <= worst:
-                        worst, where = error, f"{name}, l_max {l_max}"
-            report.add(f"parity {kind} {str(dtype)[6:]}", worst <= tolerance, deviation=worst, of=where or "all")
-
-
-ENTHALPY_SEEDS = list(range(11))  # enthalpy, dipole, field . dipole, polarizability: see core/enthalpy/api.h
-
-
-def enthalpy_results(operators, m, inputs, device) -> list:
-    """Return all results of the enthalpy operator in a field."""
-    field = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64, device=device)
-    packed = to(device, (m.header, m.params, m.constants))
-    return list(operators.enthalpy(*packed, *to(device, inputs), field, ENTHALPY_SEEDS, True, 2))
-
-
-def enthalpy_parity(report: Report, operators, device, sizes) -> None:
-    """Compare all results of enthalpy models with those of the CPU kernels in double precision."""
-    from helpers.enthalpy_operators import edges, model
-    from helpers.random_enthalpy import silica
-
-    inputs = edges(silica())
-    for dtype, tolerance in TOLERANCE.items():
-        worst, where = 0.0, ""
-        for size in sizes:  # radial functions, channels, neurons
-            wanted = enthalpy_results(torch.ops.tnep, model(*size), inputs, "cpu")
-            ours = enthalpy_results(operators, model(*size, dtype=dtype), inputs, device)
-            for k, (value, expected) in enumerate(zip(ours, wanted, strict=True)):
-                error = float((value.cpu() - expected).abs().max() / expected.abs().max())
-                if not error <= worst:
-                    worst, where = error, f"result {k}, sizes {size}"
-        report.add(f"parity enthalpy {str(dtype)[6:]}", worst <= tolerance, deviation=worst, of=where or "all")
-
-
-def repeatability(report: Report, operators, device) -> None:
-    """Check that two evaluations with deterministic algorithms are equal bit by bit."""
+def leak(report: Report, machine, evaluations: int) -> None:
+    """Check that neither the memory of the GPU nor that of this process grows over many evaluations."""
     from helpers import enthalpy_operators, random_enthalpy
-    from helpers.nep_operators import edges, model, native, random_model, random_structure
+    from helpers.nep_operators import edges, model, random_model, random_structure
 
-    field = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64, device=device)
-    torch.use_deterministic_algorithms(True)
-    try:
-        for kind in KINDS:
-            parameters = random_model(kind, 4)
-            inputs = to(device, edges(parameters, *random_structure(parameters, 8)))
-            packed = to(device, model(parameters, torch.float32))
-            one, two = (native(kind, packed, inputs, field, parameters.dim, operators) for _ in range(2))
-            report.add(f"repeatable {kind}", all(torch.equal(one[name], two[name]) for name in one))
-        m, inputs = enthalpy_operators.model(10, 16, 64, torch.float32), random_enthalpy.silica()
-        first, second = (enthalpy_results(operators, m, enthalpy_operators.edges(inputs), device) for _ in range(2))
-        report.add("repeatable enthalpy", all(map(torch.equal, first, second)))
-    finally:
-        torch.use_deterministic_algorithms(False)
+    small = random_model("potential", 1), random_model("polarizability", 1)
+    inputs = [checks.to(machine.device, edges(p, *random_structure(p, 4))) for p in small]
+    packed = [checks.to(machine.device, model(p)) for p in small]
+    enthalpy, silica = enthalpy_operators.model(2, 2, 4), enthalpy_operators.edges(random_enthalpy.silica())
+    calls = {
+        "forces": lambda: machine.operators.nep_energy(*packed[0], *inputs[0], True, True),
+        "Raman derivative": lambda: machine.operators.nep_polarizability_gradient(*packed[1], *inputs[1]),
+        "enthalpy": lambda: checks.enthalpy_results(machine.operators, enthalpy, silica, machine.device),
+    }
+    for name, call in calls.items():
+        used = []
+        for step in range(evaluations + 1):
+            call()
+            if step in (evaluations // 10, evaluations):
+                machine.synchronize()
+                used.append((resident_bytes(), 0 if machine.emulated else used_on_gpu()))
+        grown, grown_there = (after - before for before, after in zip(*used, strict=True))
+        sound = grown <= GROWTH and grown_there <= 0
+        report.add(f"memory over {evaluations} {name}", sound, grown_bytes=grown, grown_on_gpu=grown_there)
+
+
+def resident_bytes() -> int:
+    """Return the resident memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def used_on_gpu() -> int:
+    """Return the memory in use on the GPU, by all processes."""
+    free, total = torch.cuda.mem_get_info()
+    return total - free
 
 
 def sanitizer(report: Report) -> None:
@@ -158,30 +138,15 @@ def sanitizer(report: Report) -> None:
     if program is None:
         return report.add("compute-sanitizer not found: install the CUDA toolkit to run it")
     for tool in ("memcheck", "racecheck"):
-        if report.left < 120:
+        if report.left < 150:
             return report.add(f"compute-sanitizer {tool} left out: no time left")
         command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, __file__, "--small"]
         try:
-            found = subprocess.run(command, capture_output=True, text=True, timeout=min(120, report.left))
+            found = subprocess.run(command, capture_output=True, text=True, timeout=min(90, report.left - 60))
         except subprocess.TimeoutExpired:
             report.add(f"compute-sanitizer {tool} left out: not done in time")
             continue
         report.add(f"compute-sanitizer {tool}", found.returncode == 0, last=(found.stdout.splitlines() or [""])[-1])
-
-
-def leak(report: Report, device) -> None:
-    """Check that memory does not grow over 10^4 evaluations."""
-    from helpers.nep_operators import edges, model, nep, random_model, random_structure
-
-    parameters = random_model("potential", 4)
-    args = (*to(device, model(parameters)), *to(device, edges(parameters, *random_structure(parameters, 8))))
-    free = []
-    for step in range(10_001):
-        nep.nep_energy(*args, True, True)
-        if step in (1_000, 10_000):
-            torch.cuda.synchronize()
-            free.append(torch.cuda.mem_get_info()[0])
-    report.add("memory over 10^4 evaluations", free[1] >= free[0], grown_bytes=free[0] - free[1])
 
 
 def crystal(n_atoms: int):
@@ -194,65 +159,120 @@ def crystal(n_atoms: int):
     return atoms
 
 
-def evaluation_time(run, report: Report) -> float:
+def evaluation_time(run, report: Report, machine) -> float:
     """Return the least time of an evaluation in seconds."""
     best = float("inf")
     for _ in range(5):
-        torch.cuda.synchronize()
+        machine.synchronize()
         start = time.perf_counter()
         run()
-        torch.cuda.synchronize()
+        machine.synchronize()
         best = min(best, time.perf_counter() - start)
         if report.left < 30:
             break
     return best
 
 
-def speed(report: Report, device) -> None:
-    """Time kernels and plain torch on crystals of increasing size."""
-    from dataclasses import replace
+QUANTITIES = {
+    "potential": ["energies", "forces", "virial"],
+    "dipole": ["dipole"],
+    "polarizability": ["polarizability"],
+    "born charges": ["born_charges"],
+    "enthalpy E, F, P": ["energies", "forces", "virial", "dipole"],
+    "enthalpy all": ["energies", "forces", "virial", "dipole", "polarizability", "born_charges"],
+}
 
+
+def speed(report: Report, machine, sizes) -> None:
+    """Time the search, kernels and plain torch on crystals of increasing size."""
     from helpers import enthalpy_operators
-    from helpers.nep_operators import edges, random_model
+    from helpers.nep_operators import random_model
+    from tnep_calc.ops.device_search import DeviceSearch
     from tnep_calc.ops.nep import NativeNEP
 
-    wanted = {
-        "potential": ["energies", "forces", "virial"],
-        "dipole": ["dipole"],
-        "polarizability": ["polarizability"],
-        "born charges": ["born_charges"],
-        "enthalpy E, F, P": ["energies", "forces", "virial", "dipole"],
-        "enthalpy all": ["energies", "forces", "virial", "dipole", "polarizability", "born_charges"],
-    }
-    models = {kind: replace(random_model(kind, 4), species=("Mg", "O")) for kind in KINDS}
-    enthalpy = {dtype: enthalpy_operators.model(10, 16, 64, dtype) for dtype in TOLERANCE}
-    for size in SIZES:
+    models = {kind: replace(random_model(kind, 4), species=("Mg", "O")) for kind in checks.KINDS}
+    enthalpy = {dtype: enthalpy_operators.model(10, 16, 64, dtype) for dtype in checks.TOLERANCE}
+    search, cutoff = DeviceSearch(machine.device), models["dipole"].cutoff
+    for size in sizes:
         atoms = crystal(size)
         if report.left < 120:
             return report.add(f"{size} atoms left out: no time left")
-        inputs = to(device, edges(models["dipole"], atoms.numbers, atoms.positions, atoms.cell.array))
-        for name, quantities in wanted.items():
+        structure = atoms.positions, atoms.cell.array, atoms.pbc
+        seconds = evaluation_time(partial(search.find, *structure, cutoff), report, machine)
+        report.add("neighbour search", atoms=len(atoms), us_per_atom=1e6 * seconds / len(atoms))
+        offsets, neighbors, shifts = search.find(*structure, cutoff)
+        vectors = search.vectors(*structure[:2], offsets, neighbors, shifts)
+        species = torch.from_numpy((atoms.numbers == 8).astype(np.int64)).to(machine.device)
+        inputs = species, torch.arange(len(atoms), device=machine.device), offsets, neighbors, vectors
+        for name, quantities in QUANTITIES.items():
             if report.left < 60:
                 return report.add(f"{name} of {size} atoms left out: no time left")
-            for dtype in TOLERANCE:
+            for dtype in checks.TOLERANCE:
                 if name.startswith("enthalpy"):
-                    module = enthalpy[dtype].to(device)
+                    module = enthalpy[dtype].to(machine.device)
                 else:
-                    module = NativeNEP(models[name if name in KINDS else "dipole"], dtype).to(device)
-                known = [q for q in quantities if q in module.quantities]
+                    module = NativeNEP(models[name if name in models else "dipole"], dtype).to(machine.device)
                 for path, call in (("kernels", module), ("plain torch", module.plain)):
-                    torch.cuda.reset_peak_memory_stats()
-                    try:
-                        seconds = evaluation_time(lambda: call(*inputs, known, None), report)  # noqa: B023
-                    except torch.cuda.OutOfMemoryError:
-                        report.add(f"{name} {path} {str(dtype)[6:]}", atoms=len(atoms), out_of="memory")
-                        continue
-                    report.add(
-                        f"{name} {path} {str(dtype)[6:]}",
-                        atoms=len(atoms),
-                        us_per_atom=1e6 * seconds / len(atoms),
-                        bytes_per_atom=torch.cuda.max_memory_allocated() / len(atoms),
-                    )
+                    run = partial(call, *inputs, quantities, None)
+                    time_of(report, machine, f"{name} {path} {str(dtype)[6:]}", run, len(atoms))
+
+
+def time_of(report: Report, machine, name: str, run, count: int) -> None:
+    """Add the time and the memory of an evaluation, or that the memory does not suffice."""
+    peak = {}
+    if not machine.emulated:
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        seconds = evaluation_time(run, report, machine)
+    except torch.cuda.OutOfMemoryError:
+        return report.add(name, atoms=count, out_of="memory")
+    if not machine.emulated:
+        peak = {"bytes_per_atom": torch.cuda.max_memory_allocated() / count}
+    report.add(name, atoms=count, us_per_atom=1e6 * seconds / count, **peak)
+
+
+def lammps_speed(report: Report, machine, size: int) -> None:
+    """Time LAMMPS on the GPU."""
+    from helpers.lammps_run import run, script, write_data
+    from helpers.random_nep import random_nep
+    from tnep_calc import export_artifact
+
+    steps, atoms = 100 if size > 1_000 else 3, crystal(size)
+    if report.left < 60:
+        return report.add("LAMMPS left out: no time left")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        export_artifact(random_nep(species=("Mg", "O")), folder / "model.pt")
+        write_data(folder / "data.txt", atoms, (1 + (atoms.numbers == 8)).tolist())
+        for precision in ("single", "double"):
+            text = f"pair_style tnep device cuda precision {precision}\npair_coeff * * model.pt Mg O\n"
+            text += f"velocity all create 300 1\nfix 1 all nve\nrun {steps}\n"
+            found = checks.on_gpu_in_lammps(machine, partial(run, folder, script(text, mass=20.0)))
+            loop = next(line for line in found.text.splitlines() if line.startswith("Loop time of"))
+            report.add(
+                f"LAMMPS {precision}", atoms=len(atoms), us_per_atom=1e6 * float(loop.split()[3]) / steps / len(atoms)
+            )
+
+
+def run_all(report: Report, machine, evaluations: int) -> None:
+    """Run everything; an error in one part is a failed check, and the others go on."""
+    sizes = (8, 64) if machine.emulated else SIZES
+    parts = [
+        partial(checks.parity, report, machine, range(1, 5 if machine.emulated else 9)),
+        partial(checks.enthalpy_parity, report, machine, [(10, 16, 64), (5, 4, 8), (7, 19, 33)]),
+        partial(checks.repeatability, report, machine),
+        partial(checks.calculators, report, machine),
+        partial(checks.lammps, report, machine),
+        partial(leak, report, machine, evaluations),
+    ]
+    if not machine.emulated:
+        parts += [partial(sanitizer, report), partial(checks.training, report)]
+    parts += [partial(lammps_speed, report, machine, sizes[-2]), partial(speed, report, machine, sizes)]
+    for part in parts:
+        try:
+            part()
+        except Exception as error:
+            report.add(part.func.__name__, False, error=f"{type(error).__name__}: {str(error).splitlines()[:1]}")
 
 
 def main() -> int:
@@ -260,15 +280,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", action="store_true", help="install the package from this checkout first")
     parser.add_argument("--json", metavar="FILE", help="write all results there, too")
-    parser.add_argument("--emulated", action="store_true", help="run the checks on the emulation, without a GPU")
+    parser.add_argument("--emulated", action="store_true", help="run everything on stand-ins, without a GPU")
+    parser.add_argument("--evaluations", type=int, default=10_000, metavar="N", help="of the check of memory (10000)")
     parser.add_argument("--small", action="store_true", help="parity of two small models only (for compute-sanitizer)")
     args = parser.parse_args()
+    report = Report()
     if args.build:
-        subprocess.run(BUILD, check=True)
+        build()
     if not args.emulated and not torch.cuda.is_available():
         print(
-            f"no GPU: torch {torch.__version__} finds none on this machine; nothing was run (--emulated runs the "
-            "checks on the emulation of the kernels)"
+            f"no GPU: torch {torch.__version__} finds none on this machine; nothing was run (--emulated runs "
+            "everything on stand-ins, as a test of this script)"
         )
         return 2
     from tnep_calc import ops
@@ -276,25 +298,19 @@ def main() -> int:
     if not ops.load():
         print(f"the native kernels are not available: {ops.status().detail}")
         return 2
-    report, device = Report(), torch.device("cpu" if args.emulated else "cuda")
+    device = torch.device("cpu" if args.emulated else "cuda")
     if args.emulated:
         torch.ops.load_library(Path(ops.status().path).with_name("libtnep_emulated.so"))
     elif not torch.ops.tnep.nep_available(torch.zeros(1, device=device)):
         print("found a GPU, but no CUDA kernels: they were not built (nvcc must be found; run with --build)")
         return 2
-    operators = torch.ops.tnep_emulated if args.emulated else torch.ops.tnep
+    machine = checks.Machine(device, torch.ops.tnep_emulated if args.emulated else torch.ops.tnep, args.emulated)
     if args.small:
-        parity(report, operators, device, (1, 4))
-        enthalpy_parity(report, operators, device, [(5, 4, 8)])
+        checks.parity(report, machine, (1, 4))
+        checks.enthalpy_parity(report, machine, [(5, 4, 8)])
         return int(report.failed)
-    environment(report, args.emulated)
-    parity(report, operators, device, range(1, 5 if args.emulated else 9))
-    enthalpy_parity(report, operators, device, [(10, 16, 64), (5, 4, 8), (7, 19, 33)])
-    repeatability(report, operators, device)
-    if not args.emulated:
-        leak(report, device)
-        speed(report, device)
-        sanitizer(report)
+    environment(report, machine)
+    run_all(report, machine, args.evaluations)
     if args.json:
         Path(args.json).write_text(json.dumps(report.records, indent=1) + "\n")
     print("FAILED" if report.failed else "all checks passed", f"in {np.round(LIMIT - report.left)} s")

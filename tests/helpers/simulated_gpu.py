@@ -127,12 +127,18 @@ def _tensors(value):
 @contextmanager
 def simulated_gpu():
     """Make torch find one GPU, and track the tensors on it; native kernels do not run on it."""
-    gpu, save, available = SimulatedGPU(), torch.save, native.available
+    gpu, save, available, copy = SimulatedGPU(), torch.save, native.available, torch.nn.Parameter.__deepcopy__
 
     def checked_save(content, *args, **kwargs):
         if any(map(gpu.holds, _tensors(content))):
             raise RuntimeError("a tensor of the GPU goes to a file")
         save(content, *args, **kwargs)
+
+    def copied_there(parameter, memo):  # torch modes do not see this method
+        found = copy(parameter, memo)
+        if gpu.holds(parameter):
+            found.on_simulated_gpu = True
+        return found
 
     patches = {
         "is_available": lambda: True,
@@ -144,6 +150,7 @@ def simulated_gpu():
         for name, value in patches.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         stack.enter_context(mock.patch.object(torch, "save", checked_save))
+        stack.enter_context(mock.patch.object(torch.nn.Parameter, "__deepcopy__", copied_there))
         stack.enter_context(mock.patch.object(native, "available", lambda x: not gpu.holds(x) and available(x)))
         stack.enter_context(gpu)
         yield gpu

@@ -1,4 +1,4 @@
-"""nvcc compiles every header of the native core and the CUDA kernels; this needs no GPU."""
+"""nvcc compiles every header of the native core and the CUDA kernels, and g++ their operators; this needs no GPU."""
 
 import shutil
 import subprocess
@@ -6,6 +6,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from torch.utils.cpp_extension import include_paths
 
 from helpers.paths import ROOT
 
@@ -24,15 +25,16 @@ FLAGS = [
 
 
 def find_nvcc():
-    """Return the nvcc of the path, or of the package nvidia-cuda-nvcc (extra ``cuda``), else None."""
+    """Return the nvcc of the path, or of the package nvidia-cuda-nvcc (extra ``cuda``); skip the test without one."""
     packaged = sorted(Path(sysconfig.get_paths()["purelib"]).glob("nvidia/cu*/bin/nvcc"))
-    return shutil.which("nvcc") or (str(packaged[-1]) if packaged else None)
+    found = shutil.which("nvcc") or (str(packaged[-1]) if packaged else None)
+    if found is None:
+        pytest.skip("there is no nvcc: neither on the path nor from pip install 'tnep_calc[cuda]'")
+    return found
 
 
 def compile_cuda(tmp_path, source, *flags):
     nvcc = find_nvcc()
-    if nvcc is None:
-        pytest.skip("there is no nvcc: neither on the path nor from pip install 'tnep_calc[cuda]'")
     file = tmp_path / "source.cu"
     file.write_text(source)
     command = [nvcc, *FLAGS, *flags, "-o", str(tmp_path / "out"), str(file)]
@@ -55,6 +57,36 @@ def test_kernels_compile(tmp_path, name):
     )
     assert found.returncode == 0, found.stdout + found.stderr
     assert "_kernel" in (tmp_path / "out").read_text()
+
+
+def check_operators(tmp_path, *flags):
+    nvcc = find_nvcc()
+    # Builds of torch for CPUs have the headers of its CUDA part but for this one, which a build writes.
+    written = tmp_path / "c10" / "cuda" / "impl" / "cuda_cmake_macros.h"
+    written.parent.mkdir(parents=True)
+    written.write_text("#define C10_CUDA_BUILD_SHARED_LIBS\n")
+    toolkit = subprocess.run([nvcc, "--dryrun", "-c", "x.cu"], capture_output=True, text=True).stderr
+    top = next(line.split("=", 1)[1] for line in toolkit.splitlines() if line.startswith("#$ TOP="))
+    folders = [*include_paths(), str(tmp_path), str(Path(top) / "include")]
+    command = [
+        "g++",
+        "-fsyntax-only",
+        "-std=c++17",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-DTNEP_ISA=device",
+        "-I",
+        str(CSRC),
+    ]
+    command += [word for folder in folders for word in ("-isystem", folder)]
+    return subprocess.run([*command, *flags], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in (CSRC / "torch").glob("*_cuda.cpp")))
+def test_operators_compile_with_the_headers_of_cuda(tmp_path, name):
+    found = check_operators(tmp_path, str(CSRC / "torch" / name))
+    assert found.returncode == 0, found.stdout + found.stderr
 
 
 def test_syntax_errors_are_detected(tmp_path):
