@@ -139,18 +139,7 @@ class NeighborList:
             If shapes are wrong, numbers not finite, a periodic direction has no lattice vector, the cell has no
             volume or is too dense, or two atoms are closer than ``MIN_DISTANCE``.
         """
-        positions = np.ascontiguousarray(positions, dtype=float)
-        if positions.ndim != 2 or positions.shape[1] != 3:
-            raise InputError(f"positions must have shape (n_atoms, 3), got {positions.shape}")
-        finite = np.isfinite(positions).all(axis=1)
-        if not finite.all():
-            raise InputError(f"position of atom {int(np.argmin(finite))} is not finite: {positions[np.argmin(finite)]}")
-        if positions.size and not np.abs(positions).max() <= MAX_COORDINATE:
-            far = int(np.abs(positions).max(axis=1).argmax())
-            raise InputError(f"atom {far} is more than {MAX_COORDINATE:g} Å away from the origin: {positions[far]}")
-        pbc = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
-        cell = _sound_cell(np.asarray(cell, dtype=float), pbc)
-        _check_density(len(positions), cell, pbc, self.cutoff + self.skin)
+        positions, cell, pbc = checked_structure(positions, cell, pbc, self.cutoff + self.skin)
         if len(positions) == 0:
             return Edges(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3)))
         built = self._built
@@ -162,7 +151,7 @@ class NeighborList:
         if len(vectors):
             squared, centre, neighbor = self._search.closest(vectors, built.offsets, built.neighbors)
             if squared < MIN_DISTANCE**2:
-                raise InputError(f"atoms {centre} and {neighbor} coincide (distance {squared**0.5:.1e} Å)")
+                raise InputError(coincidence(squared, centre, neighbor))
         return Edges(built.offsets, built.neighbors, vectors)
 
     def _still_valid(self, built, positions, cell, pbc):
@@ -188,6 +177,34 @@ MAX_COORDINATE = 1e6
 """Largest accepted component of a position or lattice vector in Å; a larger one must be corrupt."""
 MAX_NEIGHBORS = 20_000
 """Largest accepted mean number of neighbours of an atom; more would fill the memory."""
+
+
+def checked_structure(positions, cell, pbc, reach) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return positions, cell with all three vectors, and periodicity (shape (3,)) for a search within `reach` (Å).
+
+    Raises
+    ------
+    InputError
+        As for :meth:`NeighborList.edges`, but for atoms that coincide.
+    """
+    positions = np.ascontiguousarray(positions, dtype=float)
+    if positions.ndim != 2 or positions.shape[1] != 3:
+        raise InputError(f"positions must have shape (n_atoms, 3), got {positions.shape}")
+    finite = np.isfinite(positions).all(axis=1)
+    if not finite.all():
+        raise InputError(f"position of atom {int(np.argmin(finite))} is not finite: {positions[np.argmin(finite)]}")
+    if positions.size and not np.abs(positions).max() <= MAX_COORDINATE:
+        far = int(np.abs(positions).max(axis=1).argmax())
+        raise InputError(f"atom {far} is more than {MAX_COORDINATE:g} Å away from the origin: {positions[far]}")
+    pbc = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
+    cell = _sound_cell(np.asarray(cell, dtype=float), pbc)
+    _check_density(len(positions), cell, pbc, reach)
+    return positions, cell, pbc
+
+
+def coincidence(squared: float, centre: int, neighbor: int) -> str:
+    """Return the message for two atoms that are too close, from their squared distance in Å²."""
+    return f"atoms {centre} and {neighbor} coincide (distance {squared**0.5:.1e} Å)"
 
 
 def _check_density(n_atoms, cell, pbc, reach):

@@ -11,6 +11,7 @@ from tnep_calc import TNEPCalculator
 from tnep_calc.artifact import artifact_from_nep
 from tnep_calc.errors import InputError
 from tnep_calc.interfaces.torchsim import TorchSimModel
+from tnep_calc.ops.device_search import DeviceSearch
 
 REASON = "TorchSim is not installed: pip install 'tnep_calc[doors]'"
 ts = pytest.importorskip("torch_sim", reason=REASON)
@@ -52,6 +53,23 @@ def test_a_batch_equals_the_calculator(unit):
     }
     frames = crystals()
     compare(TorchSimModel(**models)(state_of(frames)), frames, TNEPCalculator(**models))
+
+
+def test_a_batch_on_a_device(monkeypatch):
+    """The search for a GPU, in tensors on the CPU."""
+    models = {
+        "energy": artifact_from_nep(random_nep(**SMALL)),
+        "dipole": artifact_from_nep(random_nep("dipole", **SMALL)),
+    }
+    frames = crystals()
+    wanted = TorchSimModel(**models)(state_of(frames))
+    monkeypatch.setattr("tnep_calc.ops.neighbors.search_on", DeviceSearch)
+    model, calls = TorchSimModel(**models), []
+    monkeypatch.setattr(model, "_edges", lambda *structures: calls.append(1) or model._edges_on_device(*structures))
+    found = model(state_of(frames))
+    assert calls == [1]
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-10)
 
 
 def test_an_enthalpy_model_gives_everything():

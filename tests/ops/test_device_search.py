@@ -7,10 +7,14 @@ from ase.build import bulk, molecule
 
 from helpers.random_nep import random_nep
 from tnep_calc import TNEPCalculator
+from tnep_calc.artifact import artifact_from_nep
+from tnep_calc.calculators.batch import Batch
+from tnep_calc.calculators.evaluation import copied_at_once
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_txt import write_nep
 from tnep_calc.neighbors import NeighborList, VesinSearch
 from tnep_calc.ops.device_search import DeviceSearch
+from tnep_calc.ops.neighbors import edges_of_all, native_search
 
 CPU = torch.device("cpu")
 TRICLINIC = np.array([[4.1, 0.2, -0.3], [1.7, 5.2, 0.4], [-0.8, 1.1, 6.3]])
@@ -82,3 +86,57 @@ def test_calculator(atoms, tmp_path, monkeypatch):
     ours = TNEPCalculator(energy=tmp_path / "nep.txt")
     assert ours.get_potential_energy(atoms) == pytest.approx(plain.get_potential_energy(atoms), abs=1e-12)
     np.testing.assert_allclose(ours.get_forces(atoms), plain.get_forces(atoms), atol=1e-12)
+
+
+def structures():
+    """Structures of different size, cell and periodicity."""
+    cases = [(1.0, 4, "TTT"), (4.0, 60, "TFT"), (1.0, 1, "TTF"), (0.6, 2, "TTT"), (5.0, 80, "FFF"), (1.0, 3, "TTT")]
+    made = []
+    for scale, n, words in cases:
+        pbc = np.array([word == "T" for word in words])
+        made.append((atoms_in(scale * TRICLINIC, n, seed=n), scale * TRICLINIC * pbc[:, None], pbc))
+    return made
+
+
+def test_several_structures_at_once(monkeypatch):
+    wanted = edges_of_all(structures(), 3.7, CPU)
+    monkeypatch.setattr("tnep_calc.ops.neighbors.search_on", DeviceSearch)
+    found = edges_of_all(structures(), 3.7, CPU)
+    assert torch.equal(found.offsets, torch.from_numpy(wanted.offsets))
+    for k in range(len(wanted.offsets) - 1):
+        part = slice(wanted.offsets[k], wanted.offsets[k + 1])
+        rows = [np.column_stack([e.neighbors[part], e.vectors[part]]) for e in (found, wanted)]
+        ours, theirs = (r[np.lexsort(np.round(r, 6).T)] for r in rows)
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_the_wrong_structure_is_named(monkeypatch):
+    for search in (native_search(), DeviceSearch(CPU)):
+        monkeypatch.setattr("tnep_calc.ops.neighbors.search_on", lambda device, search=search: search)
+        close = structures()
+        close[1][0][7] = close[1][0][3]
+        with pytest.raises(InputError, match="structure 11: atoms 3 and 7 coincide"):
+            edges_of_all(close, 3.7, CPU, first=10)
+        close[1][0][7] = np.nan
+        with pytest.raises(InputError, match="structure 1: position of atom 7 is not finite"):
+            edges_of_all(close, 3.7, CPU)
+
+
+def test_a_batch(monkeypatch):
+    frames = [bulk("BN", "zincblende", a=3.6 + 0.1 * k, cubic=k > 0) for k in range(3)]
+    for k, atoms in enumerate(frames):
+        atoms.rattle(0.05, seed=k)
+    calculator = TNEPCalculator(energy=artifact_from_nep(random_nep("potential", cutoffs=(3.5, 3.0), l_max=2)))
+    wanted = Batch(calculator, frames).properties(["energy", "forces", "stress"])
+    monkeypatch.setattr("tnep_calc.ops.neighbors.search_on", DeviceSearch)
+    found = Batch(calculator, frames).properties(["energy", "forces", "stress"])
+    for one, other in zip(found, wanted, strict=True):
+        for name, value in other.items():
+            np.testing.assert_allclose(one[name], value, atol=1e-12)
+
+
+def test_results_are_copied_at_once():
+    tensors = [torch.rand(shape, dtype=torch.float64) for shape in ((), (3, 3), (0, 3), (4,))]
+    for one, other in zip(copied_at_once(tensors), tensors, strict=True):
+        assert torch.equal(one, other)
+    assert copied_at_once([]) == []

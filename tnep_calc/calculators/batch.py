@@ -10,8 +10,7 @@ from ase import Atoms
 
 from ..errors import InputError
 from ..families import ROLES
-from ..neighbors import Edges, NeighborList
-from ..ops.neighbors import native_search
+from ..ops.neighbors import edges_of_all
 from ..threads import check_usable
 from .evaluation import check_species, evaluate, member_properties, with_descriptors
 from .tnep import TNEPCalculator
@@ -86,18 +85,17 @@ class Batch:
             raise InputError("a batch in an electric field needs an enthalpy model")
         self.fields = fields
         cutoff = max(model.metadata.cutoff for models in calculator.models.values() for model in models)
-        search = NeighborList(cutoff, 0.0, native_search())
-        found, symbols = [], []
-        for k, frame in enumerate(frames):
+        self._symbols: list[str] = []
+        for k, frame in enumerate(frames, start=first):
             own = frame.get_chemical_symbols()
             try:
                 for role, models in calculator.models.items():
                     check_species(own, models[0].metadata.species, role)
-                found.append(search.edges(frame.positions, frame.cell.array, frame.pbc))
             except InputError as error:
-                raise InputError(f"structure {first + k}: {error}") from error
-            symbols += own
-        self._edges, self._symbols = Edges.joined(found), symbols
+                raise InputError(f"structure {k}: {error}") from error
+            self._symbols += own
+        structures = [(frame.positions, frame.cell.array, frame.pbc) for frame in frames]
+        self._edges = edges_of_all(structures, cutoff, calculator.device, first)
         self._cuts = np.cumsum([len(frame) for frame in frames])[:-1]
 
     def properties(self, wanted: Collection[str]) -> list[dict[str, Any]]:

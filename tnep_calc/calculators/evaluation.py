@@ -50,22 +50,25 @@ def evaluate(
     InputError
         If the model does not know an element of the structure.
     """
-    species = torch.as_tensor(_species_index(symbols, model.metadata.species, role))
-    arguments = [
-        tensor.to(device)
-        for tensor in (
-            species,
-            torch.arange(len(species)),
-            torch.as_tensor(edges.offsets),
-            torch.as_tensor(edges.neighbors),
-            torch.as_tensor(edges.vectors),
-        )
-    ]
-    index, centers, offsets, neighbors, vectors = arguments
+    species = torch.as_tensor(_species_index(symbols, model.metadata.species, role)).to(device)
+    centers = torch.arange(len(species), device=device)
+    arrays = (edges.offsets, edges.neighbors, edges.vectors)  # tensors on the device if they were found there
+    offsets, neighbors, vectors = (torch.as_tensor(array).to(device) for array in arrays)
     electric = None if field is None else torch.from_numpy(field).to(device)
     with sized_for(len(species)):
-        results = model(index, centers, offsets, neighbors, vectors, list(quantities), electric)
-    return {name: results[name].detach().cpu().numpy() for name in quantities}
+        results = model(species, centers, offsets, neighbors, vectors, list(quantities), electric)
+    found = [results[name].detach() for name in quantities]
+    values = found if device.type == "cpu" else copied_at_once(found)
+    return {name: value.numpy() for name, value in zip(quantities, values, strict=True)}
+
+
+def copied_at_once(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return float64 tensors of a device on the CPU, by one copy instead of one for each."""
+    if not tensors:
+        return []
+    together = torch.cat([tensor.reshape(-1) for tensor in tensors]).cpu()
+    parts = together.split([tensor.numel() for tensor in tensors])
+    return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
 def member_properties(

@@ -10,9 +10,9 @@ from ..families import KINDS
 _EPILOG = """
 Each time is the shortest of several evaluations of energies, forces and virial (or dipole, or polarizability). Other
 programs that run on this machine make the times longer. "list" is a complete neighbour search, which MD needs only
-once in several steps. Without --structure, atoms of the model's species are placed at random near the points of a
-lattice, with --volume cubic Angstroms per atom. Times depend on the number of neighbours: give your own structure for
-realistic ones. Known machines are listed below, with models of their own.
+once in several steps; it runs on the same device. Without --structure, atoms of the model's species are placed at
+random near the points of a lattice, with --volume cubic Angstroms per atom. Times depend on the number of neighbours:
+give your own structure for realistic ones. Known machines are listed below, with models of their own.
 
 examples:
   tnep bench nep.txt
@@ -124,11 +124,10 @@ def _structure(args, species, count):
 
 def _measure(model, atoms, device, seconds):
     """Return the number of atoms, the edges per atom, and the times per atom in microseconds."""
-    import numpy as np
     import torch
 
     from ..neighbors import NeighborList
-    from ..ops.neighbors import native_search
+    from ..ops.neighbors import search_on
     from ..threads import sized_for
 
     known, index = model.metadata, {s: i for i, s in enumerate(model.metadata.species)}
@@ -136,7 +135,10 @@ def _measure(model, atoms, device, seconds):
     species = torch.tensor([index[s] for s in atoms.get_chemical_symbols()], device=device)
 
     def search():
-        return NeighborList(known.cutoff, search=native_search()).edges(atoms.positions, atoms.cell.array, atoms.pbc)
+        found = NeighborList(known.cutoff, search=search_on(device)).edges(atoms.positions, atoms.cell.array, atoms.pbc)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return found
 
     def evaluate():
         model.module(species, centers, *edges, wanted, None)
@@ -146,10 +148,7 @@ def _measure(model, atoms, device, seconds):
     with sized_for(len(atoms)):
         found = search()
         centers = torch.arange(len(atoms), device=device)
-        edges = [
-            torch.from_numpy(np.ascontiguousarray(a)).to(device)
-            for a in (found.offsets, found.neighbors, found.vectors)
-        ]
+        edges = [torch.as_tensor(a).to(device) for a in (found.offsets, found.neighbors, found.vectors)]
         scale = 1e6 / len(atoms)
         return {
             "atoms": len(atoms),

@@ -15,7 +15,7 @@ from ..calculators.loading import load_model
 from ..device import resolve
 from ..errors import InputError
 from ..neighbors import Edges, NeighborList
-from ..ops.neighbors import native_search
+from ..ops.neighbors import edges_of_all, native_search
 from ..units import EPSILON_0
 
 try:
@@ -44,7 +44,7 @@ class TorchSimModel(ModelInterface):
         Models as for :class:`.TNEPCalculator`, one for each keyword; `energy` or `enthalpy` is required.
     device : str, default "cpu"
     skin : float, default 1.0
-        Skin of the neighbour lists in Å.
+        Skin of the neighbour lists in Å.  On a GPU there is no skin: all structures are searched at once at every call.
 
     Raises
     ------
@@ -124,15 +124,22 @@ class TorchSimModel(ModelInterface):
 
     def _edges(self, positions, cells, pbc, system):
         """Return offsets, neighbours and vectors of all structures as tensors."""
+        if self._device.type != "cpu":
+            return self._edges_on_device(positions, cells, pbc, system)
         while len(self._lists) < len(cells):
             self._lists.append(NeighborList(self._cutoff, self._skin, native_search()))
-        found = [
+        parts = [
             search.edges(positions[system == k], cell, pbc)
             for k, (cell, search) in enumerate(zip(cells, self._lists, strict=False))
         ]
-        edges = Edges.joined(found)
+        edges = Edges.joined(parts)
         arrays = (edges.offsets, edges.neighbors, edges.vectors)
         return [torch.from_numpy(np.ascontiguousarray(array)).to(self._device) for array in arrays]
+
+    def _edges_on_device(self, positions, cells, pbc, system):
+        structures = [(positions[system == k], cell, pbc) for k, cell in enumerate(cells)]
+        found = edges_of_all(structures, self._cutoff, self._device)
+        return [found.offsets, found.neighbors, found.vectors]
 
     def _species(self, numbers, species):
         """Return the species index of every atom."""

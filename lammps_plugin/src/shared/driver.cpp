@@ -8,14 +8,17 @@
 #include "force.h"
 #include "neighbor.h"
 #include "pair.h"
+#include "universe.h"
 #include "update.h"
 #include "utils.h"
 
+#include "shared/gpus.h"
 #include "shared/nep_txt.h"
 
 #include <algorithm>
 #include <climits>
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <sstream>
@@ -27,6 +30,15 @@ static constexpr int RANGE_EVERY = 100;
 static constexpr int MINIMIZATION = 2;  // value of update->whichflag
 
 TnepDriver::TnepDriver(LAMMPS* lmp, std::string style_name) : Pointers(lmp), style(std::move(style_name)) {}
+
+TnepDriver::~TnepDriver() {
+  if (!model || !model->on_gpu() || comm->me != 0) return;
+  const TnepTransfers t = model->transfers();
+  utils::logmesg(lmp,
+                 "{}: {}: {} evaluations on a GPU, {} with a new neighbour list; rank 0 sent {} copies of {} bytes and "
+                 "received {} of {}\n",
+                 style, file, t.steps, t.lists, t.sent, t.bytes_sent, t.received, t.bytes_received);
+}
 
 // Rank 0 reads the file and broadcasts its content, so the file is read once and all ranks succeed or fail together.
 std::string TnepDriver::read_on_all_ranks(const std::string& kind) {
@@ -66,14 +78,24 @@ std::string TnepDriver::read_on_all_ranks(const std::string& kind) {
   return content;
 }
 
-// Rank of this process among those of its node.  Collective.
-int TnepDriver::local_rank() const {
-  MPI_Comm node;
-  int rank = 0;
-  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-  MPI_Comm_rank(node, &rank);
-  MPI_Comm_free(&node);
-  return rank;
+// The GPU of this process, -1 for the CPU.  Collective.
+int TnepDriver::choose_gpu(const std::string& device) const {
+  if (device.empty() || device == "cpu") return -1;
+  const int gpus = TnepModel::cuda_devices();
+  int least = gpus;
+  MPI_Allreduce(&gpus, &least, 1, MPI_INT, MPI_MIN, world);
+  if (least == 0) {
+    if (device == "auto") return -1;
+    error->all(FLERR, "{}: device cuda: torch {} finds no GPU on every node; use device cpu, or a torch with CUDA",
+               style, TnepModel::torch_running());
+  }
+  const TnepNodeRank here = tnep_node_rank(world, universe->nworlds, universe->me);
+  const std::string warning = tnep_gpu_warning(world, here, gpus, std::getenv("CUDA_VISIBLE_DEVICES") != nullptr);
+  if (!warning.empty() && comm->me == 0) error->warning(FLERR, "{}: {}", style, warning);
+  const int gpu = here.rank % gpus;
+  const std::string all = tnep_gpu_list(world, gpu);
+  if (comm->me == 0) utils::logmesg(lmp, "{}: GPUs of the ranks: {}\n", style, all);
+  return gpu;
 }
 
 void TnepDriver::load(const std::string& name, const std::string& kind, int nelements, char** elements,
@@ -82,19 +104,10 @@ void TnepDriver::load(const std::string& name, const std::string& kind, int nele
   model.reset();
   const std::string content = read_on_all_ranks(kind);
   fingerprint = std::hash<std::string>{}(content);
-  const int gpus = TnepModel::cuda_devices(), rank = local_rank();
-  int least = gpus;
-  MPI_Allreduce(&gpus, &least, 1, MPI_INT, MPI_MIN, world);
-  const bool on_gpu = device == "cuda" || (device == "auto" && least > 0);
-  if (on_gpu && least == 0)
-    error->all(FLERR, "{}: device cuda: torch {} finds no GPU on every node; use device cpu, or a torch with CUDA",
-               style, TnepModel::torch_running());
-  if (on_gpu && comm->nprocs > gpus && comm->me == 0)
-    error->warning(FLERR, "{}: {} ranks share {} GPU(s) per node; one rank per GPU is fastest", style, comm->nprocs,
-                   gpus);
+  const int gpu = choose_gpu(device);
   std::string failure;
   try {
-    model = std::make_unique<TnepModel>(content, dtype, comm->nthreads, on_gpu ? rank % gpus : -1);
+    model = std::make_unique<TnepModel>(content, dtype, comm->nthreads, gpu);
   } catch (const std::exception& e) {
     failure = e.what();
   }
@@ -109,7 +122,7 @@ void TnepDriver::load(const std::string& name, const std::string& kind, int nele
   if (comm->me == 0)
     utils::logmesg(lmp, "{}: {} ({} {}, species {}, cutoff {} A, {}), torch {}{}\n", style, file, meta.family,
                    meta.kind, tnep_join(meta.species), meta.cutoff, meta.dtype, TnepModel::torch_running(),
-                   on_gpu ? ", cuda" : "");
+                   gpu >= 0 ? ", cuda" : "");
 }
 
 void TnepDriver::map_types(int nelements, char** elements) {
@@ -214,7 +227,7 @@ void TnepDriver::evaluate(const NeighList& list, int groupbit, const std::vector
   list_step = neighbor->lastcall;
   const TnepAtoms atoms{atom->nlocal + atom->nghost, atom->x, atom->type, atom->mask};
   model->forget();
-  if (model->takes_positions(quantities, field != nullptr))
+  if (model->on_gpu() || model->takes_positions(quantities, field != nullptr))
     edges.build_list(list, atoms, groupbit, species_of_type, units.length, fresh);
   else edges.build(list, atoms, groupbit, species_of_type, model->metadata().cutoff, units.length);
   if (edges.n_centers() == 0) return;

@@ -20,6 +20,7 @@ class TnepDriver : protected Pointers {
  public:
   // `style` names the owner in messages, e.g. "Pair style tnep".
   TnepDriver(LAMMPS* lmp, std::string style);
+  ~TnepDriver() override;  // logs the copies to and from the GPU
 
   // Load a model of the given kind ("": any); `elements` has one symbol, or NULL, per atom type.  `dtype` is the type
   // of the arithmetic, "float32" or "float64" ("": the one that the file was exported with).  A nep.txt of a potential
@@ -92,7 +93,7 @@ class TnepDriver : protected Pointers {
 
   std::string read_on_all_ranks(const std::string& kind);
   void map_types(int nelements, char** elements);
-  int local_rank() const;
+  int choose_gpu(const std::string& device) const;
 };
 
 }  // namespace LAMMPS_NS

@@ -57,7 +57,8 @@ void TnepEdges::copy_list(const NeighList& list, const TnepAtoms& atoms, int gro
   }
   const int64_t e = to - short_list.data();
   offsets[c] = e;
-  view = {atoms.nall, c, e, nullptr, centers.data(), offsets.data(), nullptr, nullptr, short_list.data(), nullptr};
+  view = {atoms.nall,        c,       e,       nullptr, centers.data(), offsets.data(), nullptr, nullptr,
+          short_list.data(), nullptr, ++copies};
 }
 
 void TnepEdges::build_list(const NeighList& list, const TnepAtoms& atoms, int groupbit,
@@ -111,6 +112,6 @@ void TnepEdges::build(const NeighList& list, const TnepAtoms& atoms, int groupbi
     }
   }
   offsets[c] = e;
-  view = {atoms.nall,     c,       e,      species.data(), centers.data(), offsets.data(), neighbors.data(),
-          vectors.data(), nullptr, nullptr};
+  view = {atoms.nall,     c,       e,       species.data(), centers.data(), offsets.data(), neighbors.data(),
+          vectors.data(), nullptr, nullptr, copies};
 }

@@ -42,6 +42,7 @@ class TnepEdges {
   std::vector<int> short_list;
   std::vector<double> vectors, scaled;
   TnepGraph view{};
+  int64_t copies = 0;  // of a list
 
   size_t reserve(const NeighList& list, int nall);
   void find_species(const TnepAtoms& atoms, const std::vector<int>& species_of_type);

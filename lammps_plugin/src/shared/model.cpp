@@ -4,6 +4,7 @@
 
 #include "shared/archive_check.h"
 #include "shared/precision.h"
+#include "shared/staging.h"
 
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
@@ -15,19 +16,23 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/ops/from_blob.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 #include <sstream>
 #include <stdexcept>
+#include <tuple>
 #include <unordered_map>
 
 using namespace LAMMPS_NS;
 
-static constexpr char METADATA_FILE[] = "tnep_calc.json";
+static constexpr char METADATA_FILE[] = "tnep_calc.json", SIMULATED[] = "TNEP_SIMULATED_GPUS";
 
 struct TnepModel::Impl {
   at::Device device = at::kCPU;
+  std::unique_ptr<TnepStaging> staging;  // null on the CPU
   torch::jit::Module module;
   bool positions = false, field_positions = false;  // whether from_positions exists, and takes a field
   std::set<std::string> direct;                     // quantities that it computes without edge vectors; empty: all
@@ -63,7 +68,10 @@ TnepModel::TnepModel(const std::string& content, const std::string& dtype, int t
     throw std::runtime_error("not an artifact (expected a TorchScript archive written by 'tnep export')");
 
   at::set_num_threads(threads);
-  if (gpu >= 0) impl->device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu));
+  const bool simulated = std::getenv(SIMULATED) != nullptr;
+  if (gpu >= 0 && !simulated) impl->device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu));
+  if (gpu >= 0) impl->staging = std::make_unique<TnepStaging>(impl->device, /*pinned=*/!simulated);
+  const c10::DeviceGuard guard(impl->device);
   torch::jit::ExtraFilesMap extra{{METADATA_FILE, ""}};
   std::string failure;
   try {
@@ -104,6 +112,10 @@ bool TnepModel::takes_positions(const std::vector<std::string>& quantities, bool
                                              [&](const std::string& name) { return impl->direct.count(name) > 0; });
 }
 
+bool TnepModel::on_gpu() const { return impl->staging != nullptr; }
+
+TnepTransfers TnepModel::transfers() const { return impl->staging ? impl->staging->transfers() : TnepTransfers{}; }
+
 void TnepModel::forget() { impl->results.clear(); }
 
 int64_t TnepModel::size(const std::string& quantity) const { return impl->results.at(quantity).numel(); }
@@ -118,39 +130,53 @@ void TnepModel::evaluate(const TnepGraph& graph, const std::vector<std::string>&
     // it would make the first calls slow.
     const c10::AutoGradMode grad(true);
     const torch::jit::GraphOptimizerEnabledGuard plain(false);
-    const auto here = [&](const at::Tensor& tensor) { return tensor.to(impl->device); };  // no copy on the CPU
-    const auto integers = [&](int64_t* data, int64_t size) { return here(at::from_blob(data, {size}, at::kLong)); };
-
+    const c10::DeviceGuard guard(impl->device);
     c10::List<std::string> names;
     for (const auto& name : quantities) names.push_back(name);
-    const auto species = integers(graph.species, graph.n_atoms), centers = integers(graph.centers, graph.n_centers),
-               offsets = integers(graph.offsets, graph.n_centers + 1);
-    c10::IValue output, field_value;
-    if (field.values) {
-      auto* data = const_cast<double*>(field.values);
-      field_value = here(field.stride ? at::from_blob(data, {graph.n_centers, 3}, at::kDouble)
-                                      : at::from_blob(data, {3}, at::kDouble));
+    TnepStaging::Inputs in;
+    at::Tensor neighbors, vectors;
+    if (impl->staging && graph.positions) {
+      in = impl->staging->inputs(graph, field);
+    } else {
+      const auto integers = [&](int64_t* data, int64_t size) {
+        return at::from_blob(data, {size}, at::kLong).to(impl->device);  // no copy on the CPU
+      };
+      const auto numbers = [&](const double* data, at::IntArrayRef shape) {
+        return at::from_blob(const_cast<double*>(data), shape, at::kDouble).to(impl->device);
+      };
+      in.species = integers(graph.species, graph.n_atoms);
+      in.centers = integers(graph.centers, graph.n_centers);
+      in.offsets = integers(graph.offsets, graph.n_centers + 1);
+      if (graph.positions) {
+        in.list = at::from_blob(graph.list, {graph.n_edges}, at::kInt);
+        in.positions = numbers(graph.positions, {graph.n_atoms, 3});
+      } else {
+        neighbors = integers(graph.neighbors, graph.n_edges);
+        vectors = numbers(graph.vectors, {graph.n_edges, 3});
+      }
+      if (field.values)
+        in.field = field.stride ? numbers(field.values, {graph.n_centers, 3}) : numbers(field.values, {3});
     }
-    if (!graph.positions)
-      output = impl->module.forward({species, centers, offsets, integers(graph.neighbors, graph.n_edges),
-                                     here(at::from_blob(graph.vectors, {graph.n_edges, 3}, at::kDouble)), names,
-                                     field_value});
-    else {
-      std::vector<c10::IValue> arguments{species,
-                                         centers,
-                                         offsets,
-                                         here(at::from_blob(graph.list, {graph.n_edges}, at::kInt)),
-                                         here(at::from_blob(graph.positions, {graph.n_atoms, 3}, at::kDouble)),
-                                         names};
+    const bool direct = graph.positions && takes_positions(quantities, field.values != nullptr);
+    if (graph.positions && !direct) std::tie(neighbors, vectors) = impl->staging->edges();
+    const c10::IValue field_value = in.field.defined() ? c10::IValue(in.field) : c10::IValue();
+    c10::IValue output;
+    if (direct) {
+      std::vector<c10::IValue> arguments{in.species, in.centers, in.offsets, in.list, in.positions, names};
       if (field.values) arguments.push_back(field_value);
       output = impl->module.get_method("from_positions")(arguments);
+    } else {
+      output = impl->module.forward({in.species, in.centers, in.offsets, neighbors, vectors, names, field_value});
     }
     const auto table = output.toGenericDict();
+    std::vector<at::Tensor> found;
     for (const auto& name : quantities) {
-      const auto found = table.find(name);
-      if (found == table.end()) throw std::runtime_error("the model did not return '" + name + "'");
-      impl->results[name] = found->value().toTensor().detach().to(at::kCPU, at::kDouble).contiguous();
+      const auto one = table.find(name);
+      if (one == table.end()) throw std::runtime_error("the model did not return '" + name + "'");
+      found.push_back(one->value().toTensor().detach());
     }
+    if (impl->staging) found = impl->staging->results(found);
+    for (size_t k = 0; k < quantities.size(); k++) impl->results[quantities[k]] = found[k].to(at::kDouble).contiguous();
   });
 }
 
@@ -164,6 +190,7 @@ const double* TnepModel::result(const std::string& quantity, int64_t size) const
 }
 
 int TnepModel::cuda_devices() {
+  if (const char* simulated = std::getenv(SIMULATED)) return std::atoi(simulated);
   return torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
 }
 

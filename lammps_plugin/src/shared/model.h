@@ -23,6 +23,13 @@ struct TnepGraph {
   double* vectors;     // (n_edges, 3), r_neighbor - r_center in Angstrom
   int* list;           // (n_edges), neighbours as in a LAMMPS neighbour list
   double* positions;   // (n_atoms, 3) in Angstrom
+  int64_t revision;    // changes whenever centers, offsets or list do
+};
+
+// Copies between this process and its GPU since the model was loaded.
+struct TnepTransfers {
+  int64_t steps = 0, lists = 0;  // evaluations, and those that sent a neighbour list
+  int64_t sent = 0, bytes_sent = 0, received = 0, bytes_received = 0;
 };
 
 // An electric field in V/Angstrom: 3 numbers for all centres (stride 0) or one row per centre (stride 3); null: none.
@@ -31,9 +38,9 @@ struct TnepFieldView {
   int stride = 0;
 };
 
-// An exported model.  This class hides torch: besides it only the conversion of its precision and the checks of
-// archives include torch headers. All functions throw std::runtime_error with a one-line message, never a torch
-// exception.
+// An exported model.  This class hides torch: besides it only the copies to a GPU, the conversion of its precision and
+// the checks of archives include torch headers. All functions throw std::runtime_error with a one-line message, never a
+// torch exception.
 class TnepModel {
  public:
   // `content` holds the bytes of the file; `dtype` is the type of the arithmetic, "float32" or "float64" ("": the one
@@ -51,7 +58,12 @@ class TnepModel {
   // artifacts from earlier versions do not.
   bool takes_positions(const std::vector<std::string>& quantities, bool with_field) const;
 
-  // Compute the quantities and keep them until the next call.  The edges must be vectors unless takes_positions().
+  // Whether the model is on a GPU.  It then takes positions and a list for all quantities.
+  bool on_gpu() const;
+  TnepTransfers transfers() const;
+
+  // Compute the quantities and keep them until the next call.  The edges must be vectors unless takes_positions() or
+  // on_gpu().
   void evaluate(const TnepGraph& graph, const std::vector<std::string>& quantities, const TnepFieldView& field = {});
   void forget();  // discards the results
 
@@ -61,7 +73,9 @@ class TnepModel {
   // A result of the last evaluation, checked to have `size` numbers; valid until the next one.
   const double* result(const std::string& quantity, int64_t size) const;
 
-  static int cuda_devices();            // number of GPUs that torch can use on this node
+  // Number of GPUs that torch can use in this process.  For tests, the variable TNEP_SIMULATED_GPUS gives a number:
+  // models are then on the CPU, but all data pass through the copies for a GPU.
+  static int cuda_devices();
   static std::string torch_compiled();  // torch version of the headers, "2.13.0"
   static std::string torch_running();   // torch version of the library in use
 

@@ -43,7 +43,8 @@ ComputeTnep::ComputeTnep(LAMMPS* lmp, int narg, char** arg, const char* kind, st
   }
   dynamic_group_allow = 1;
   timeflag = 1;  // so that the pair style can ask on which steps this compute is needed
-  driver->load(arg[3], kind, nelements, arg + 4, precision.empty() ? PairTnep::requested_dtype(force) : precision);
+  driver->load(arg[3], kind, nelements, arg + 4, precision.empty() ? PairTnep::requested_dtype(force) : precision,
+               PairTnep::requested_device(force));
   for (const auto& name : quantities)
     if (!driver->metadata().gives(name))
       error->all(FLERR, "Compute {}: {} is a {} {} model, which has no {}", style, arg[3], driver->metadata().family,

@@ -75,7 +75,7 @@ FixTnepField::FixTnepField(LAMMPS* lmp, int narg, char** arg)
   for (const auto& [word, place] : files) {
     auto& model = word == "dipole" ? dipole : polarizability;
     model = std::make_unique<TnepDriver>(lmp, "Fix tnep/field " + word);
-    model->load(arg[place], word, atom->ntypes, arg + place + 1, dtype);
+    model->load(arg[place], word, atom->ntypes, arg + place + 1, dtype, PairTnep::requested_device(force));
     if (model->metadata().kind == "enthalpy")
       error->all(FLERR, "Fix tnep/field: {} is an enthalpy model; make it the pair style, and leave out '{}'",
                  arg[place], word);

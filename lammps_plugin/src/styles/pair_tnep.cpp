@@ -173,6 +173,12 @@ std::string PairTnep::requested_dtype(Force* force) {
   return "";
 }
 
+std::string PairTnep::requested_device(Force* force) {
+  for (PairTnep* pair : all(force))
+    if (!pair->device.empty()) return pair->device;
+  return "";
+}
+
 PairTnep* PairTnep::find(Force* force, const TnepDriver& other) {
   for (PairTnep* pair : all(force))
     if (pair->driver->same_model(other)) return pair;

@@ -60,6 +60,9 @@ class PairTnep : public Pair {
   // The dtype that their keyword `precision` asks for, or "".
   static std::string requested_dtype(class Force* force);
 
+  // The device that their keyword `device` asks for, or "" (the CPU).
+  static std::string requested_device(class Force* force);
+
   // The one whose model is the same as that of `other`, or null.
   static PairTnep* find(class Force* force, const TnepDriver& other);
 
