@@ -6,7 +6,7 @@ data next to the checkout.  All results are kept in FOLDER and reused, so the pa
 dft        force constants of all 100 supercells without a potential (2 x 2 x 2), and kappa: the reference.
 polymlp    pypolymlp, phono3py's default parameters, on the first 20, 40, 60, 80 and 90 supercells (``--sizes``), the
            last 10 as the test set; systematic displacements, and for the largest size also random ones.
-nep        a NEP of ``tnep fc --potential nep`` on the first 80 supercells.
+nep        a NEP of ``tnep fc --potential nep`` on the first 80 supercells, and one of ``tnep train`` on the same.
 silicon    a published NEP of Si: kappa through ``tnep fc``, and through a phono3py script with calorine's forces.
 memory     time and largest memory of fc2 and fc3 of a 64-atom and a 216-atom supercell with a potential of NaCl
            (``--nacl MODEL``), all pairs or those up to ``--cutoff``.
@@ -38,15 +38,62 @@ MESH, TEMPERATURE = (11, 11, 11), 300.0
 PARTS = ("dft", "polymlp", "nep", "silicon", "memory")
 
 
-def run_fc(folder: Path, data, *options: str) -> float:
-    """Run ``tnep fc`` unless it has finished before; return the CPU seconds that it took."""
+TRAINING = """
+[data]
+files = ["nacl80.extxyz"]
+validation_fraction = 0.0
+test_fraction = 0.0
+[model]
+kind = "potential"
+species = ["Na", "Cl"]
+initial = "linear"
+radial_cutoff = 8.0
+angular_cutoff = 5.0
+n_max = [0, 7]
+basis_size = [8, 6]
+l_max = [4]
+neurons = 1
+[loss]
+energy = 1e-4
+virial = 0
+[output]
+directory = "model"
+"""
+"""Configuration of ``tnep train`` with the functions of ``tnep fc --potential nep``."""
+
+
+def run_once(folder: Path, *words: str) -> float:
+    """Run ``tnep`` unless it has finished before; return the CPU seconds that it took."""
     stamp = folder / "cpu.json"
     if not stamp.exists():
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([Path(sys.executable).parent / "tnep", "fc", str(data), "-o", str(folder), *options], check=True)
+        subprocess.run([Path(sys.executable).parent / "tnep", *words], check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         stamp.write_text(json.dumps(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
     return json.loads(stamp.read_text())
+
+
+def run_fc(folder: Path, data, *options: str) -> float:
+    """Run ``tnep fc`` unless it has finished before; return the CPU seconds that it took."""
+    return run_once(folder, "fc", str(data), "-o", str(folder), *options)
+
+
+def train(folder: Path, count: int = 80) -> float:
+    """Train a NEP on the first supercells with ``tnep train``; return the CPU seconds that it took."""
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.io import write
+
+    from tnep_calc.io.structures.displaced import read_displaced
+
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = []
+    for s in read_displaced(SUPERCELLS)[:count]:
+        frames.append(Atoms(s.symbols, s.positions, cell=s.cell, pbc=s.pbc))
+        frames[-1].calc = SinglePointCalculator(frames[-1], energy=s.energy, forces=s.forces)
+    write(folder / "nacl80.extxyz", frames)
+    (folder / "train.toml").write_text(TRAINING)
+    return run_once(folder, "train", str(folder / "train.toml"))
 
 
 def kappa(folder: Path) -> float:
@@ -63,13 +110,14 @@ def evaluation_seconds(folders, rounds: int = 5, counts=(40, 4)) -> list[float]:
 
     The two are evaluated in turn, the first on more supercells as it is faster, and the smallest time of each counts.
     """
-    from tnep_calc.io.supercells import read_supercells, training_data
+    from tnep_calc.io.displaced_supercells import training_data
+    from tnep_calc.io.supercells import read_supercells
     from tnep_calc.phonons.anharmonic.accuracy import potential_errors
     from tnep_calc.phonons.anharmonic.potential import potential_of_file
 
     data, calculators = training_data(read_supercells(SUPERCELLS), SUPERCELLS), []
     for folder in folders:
-        names = (folder / "polymlp.yaml", folder / "nep" / "nep.txt")
+        names = (folder / "polymlp.yaml", folder / "nep" / "nep.txt", folder.parent / "model" / "nep.txt")
         calculators.append(potential_of_file(next(path for path in names if path.exists()))())
         potential_errors(data, calculators[-1], range(1))
     best = [float("inf"), float("inf")]
@@ -84,11 +132,12 @@ def evaluation_seconds(folders, rounds: int = 5, counts=(40, 4)) -> list[float]:
 def compared(name: str, folder: Path, dft: Path, recorded: dict | None) -> dict:
     """Print a line about the potential of a folder, and return its numbers."""
     ours, reference = read_force_constants(folder), read_force_constants(dft)
+    errors = json.loads((folder / "errors.json").read_text())
     found = {
         "kappa": kappa(folder),
         "fc2": relative_difference(ours.fc2, reference.fc2),
         "fc3": relative_difference(ours.fc3, reference.fc3),
-        "force_rmse": json.loads((folder / "errors.json").read_text())["test"]["force_rmse"],
+        "force_rmse": errors.get("test", errors.get("all"))["force_rmse"],
     }
     there = ""
     if recorded is not None:
@@ -105,9 +154,10 @@ def compared(name: str, folder: Path, dft: Path, recorded: dict | None) -> dict:
     return found
 
 
-def nep_beside_polymlp(nep: Path, polymlp: Path, dft: Path, nep_cpu: float, polymlp_cpu: float) -> list[dict]:
+def nep_beside_polymlp(
+    case: str, nep: Path, polymlp: Path, dft: Path, nep_cpu: float, polymlp_cpu: float
+) -> list[dict]:
     """Return the records of a NEP compared with pypolymlp's potential of the same supercells."""
-    case = "NaCl, 80 supercells, NEP"
     error = {path: abs(kappa(path) / kappa(dft) - 1) * 100 for path in (nep, polymlp)}
     ours, theirs = evaluation_seconds((nep, polymlp))
     print(
@@ -233,7 +283,7 @@ def main() -> None:
                 )
             )
         largest = args.folder / f"polymlp{max(args.sizes)}"
-        folder = args.folder / "random"
+        folder = args.folder / f"random{max(args.sizes)}"
         run_fc(
             folder,
             SUPERCELLS,
@@ -245,13 +295,21 @@ def main() -> None:
             "--number",
             "200",
         )
-        print(f"random displacements, 200 pairs: kappa {kappa(folder):.3f}")
+        print(f"pypolymlp, {max(args.sizes)}, random displacements, 200 pairs: kappa {kappa(folder):.3f}")
     if "nep" in args.parts:
         ours = run_fc(nep, SUPERCELLS, *same, "--potential", "nep", "--ntrain", "80", "--ntest", "10")
         compared("NEP, 80", nep, dft, None)
+        trained = args.folder / "trained80"
+        seconds = train(trained)
+        potential = str(trained / "model" / "nep.txt")
+        seconds += run_fc(trained / "fc", SUPERCELLS, *same, "--potential", potential)
+        compared("NEP of tnep train, 80", trained / "fc", dft, None)
         polymlp = args.folder / "polymlp80"
         if (polymlp / "cpu.json").exists():
-            records += nep_beside_polymlp(nep, polymlp, dft, ours, run_fc(polymlp, SUPERCELLS))
+            theirs = run_fc(polymlp, SUPERCELLS)
+            records += nep_beside_polymlp("NaCl, 80 supercells, NEP", nep, polymlp, dft, ours, theirs)
+            case = "NaCl, 80 supercells, NEP of tnep train"
+            records += nep_beside_polymlp(case, trained / "fc", polymlp, dft, seconds, theirs)
     if "silicon" in args.parts:
         records.append(silicon(args.folder / "silicon", PUBLISHED / "potentials" / "Si_2022_NEP4_3body.txt"))
     if "memory" in args.parts and args.nacl is not None:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from helpers.paths import EXAMPLES
-from tnep_calc.io.supercells import read_supercells, training_data
+from tnep_calc.io.displaced_supercells import training_data
+from tnep_calc.io.supercells import read_supercells
 from tnep_calc.phonons.anharmonic.polymlp_fit import train_polymlp
 
 NACL = EXAMPLES / "nacl" / "phono3py_params_NaCl.yaml.xz"

@@ -10,7 +10,8 @@ from phonopy import Phonopy
 from helpers.paths import shared_data
 from helpers.rock_salt import NACL, displaced, nacl
 from tnep_calc.errors import DataFileError, InputError, MissingComponentError
-from tnep_calc.io.supercells import check_forces, read_supercells, supercell_matrix, training_data
+from tnep_calc.io.displaced_supercells import check_forces, training_data
+from tnep_calc.io.supercells import read_supercells, supercell_matrix
 
 pytestmark = pytest.mark.slow
 

@@ -14,10 +14,10 @@ LISTED = 10
 
 EPILOG = """\
 Inputs may be extended xyz (also GPUMD's), ASE databases, VASP (OUTCAR or vasprun.xml, with LEPSILON or LCALCEPS),
-Quantum ESPRESSO (XML of pw.x) and ABINIT (main output, DDB, _GSR.nc, _DDB.nc). Files that end in .gz, .bz2 or .xz are
-decompressed. The output is extended xyz in eV, A, e and V/A, with energy, forces, stress, dipole (e*A per cell,
-folded), born_charges [atom, dipole component, displacement component], polarizability (e*A^2/V per cell) and
-electric_field.
+Quantum ESPRESSO (XML of pw.x), ABINIT (main output, DDB, _GSR.nc, _DDB.nc), and displaced supercells with forces of
+phono3py or phonopy (phono3py_params.yaml). Files that end in .gz, .bz2 or .xz are decompressed. The output is
+extended xyz in eV, A, e and V/A, with energy, forces, stress, dipole (e*A per cell, folded), born_charges [atom,
+dipole component, displacement component], polarizability (e*A^2/V per cell) and electric_field.
 
 Runs of one geometry in several finite electric fields form a set. The structure at E = 0 gets the polarizability and
 the Born charges from finite differences. Each run in a field becomes a structure with electric_field, dipole, forces,

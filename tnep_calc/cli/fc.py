@@ -205,9 +205,10 @@ def _lead(args, executor) -> None:
 
 def _source(args, potential):
     """Return the structure with its data as a phono3py object, and the data for training (None if there are none)."""
+    from ..io.displaced_supercells import training_data
     from ..io.phonopy_files import is_phonopy_yaml
     from ..io.structures.single import read_structure
-    from ..io.supercells import bare_structure, read_supercells, set_nac, training_data
+    from ..io.supercells import bare_structure, read_supercells, set_nac
     from ..phonons.anharmonic.force_constants import with_fc2_supercell
 
     fc2 = None if args.fc2_supercell in (None, ["same"]) else [_integer(word) for word in args.fc2_supercell]

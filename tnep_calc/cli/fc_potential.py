@@ -39,7 +39,7 @@ def fitting(args, data):
     """Return the function ``fit(train, test, folder)`` that trains the potential of ``--potential``."""
     settings = dict(_setting(text) for text in args.settings)
     if args.potential == "nep":
-        from ..phonons.anharmonic.nep_fit import nep_settings
+        from ..training.nep.linear.supercells import nep_settings
 
         of_nep = nep_settings(settings)
         return lambda train, test, folder: _fit_nep(data, train, test, Path(folder) / "nep", of_nep)
@@ -98,8 +98,8 @@ def _fitted_once(path, record, parameters, train, test):
 
 
 def _fit_nep(data, train, test, folder, parameters):
-    from ..phonons.anharmonic.nep_fit import fit_nep
     from ..phonons.anharmonic.potential import Potential
+    from ..training.nep.linear.supercells import fit_nep
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "nep.txt"

@@ -107,6 +107,10 @@ start = "nep.txt" in [model], or --start or the keyword fine_tune for a GPUMD fo
 species than the existing one. --engine snes needs the keyword fine_tune, because it takes means and widths from the
 nep.restart that is named there.
 
+initial = "linear" in [model] starts from a least-squares fit of an energy that is linear in the descriptor, instead of
+random parameters. It is for potentials whose energy is nearly linear, as for small displacements from one crystal, and
+needs no steps: steps and lbfgs_steps are then 0 unless they are given.
+
 examples:
   tnep train energy.toml
   tnep predict bn8.extxyz --energy energy/model.pt

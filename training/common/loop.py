@@ -109,6 +109,8 @@ def run_steps(
     with _Signals(save is not None) as signals:
         if run.report_due:
             report()
+            if run.finished and save is not None:  # nothing to do, but the initial state is the result
+                save()
         while not run.finished:
             before = run.step
             run.advance()

@@ -11,33 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from tnep_calc.errors import InputError
-from tnep_calc.io.gpumd.nep_parameters import EXTRA_BLOCKS, KINDS
+from tnep_calc.io.gpumd.nep_parameters import EXTRA_BLOCKS
 from tnep_calc.io.gpumd.nep_txt import read_nep
 
-from ..common.bounds import WEIGHT, check_bounds
+from ..common.bounds import check_bounds
 from ..common.config import (
     BaseConfig,
     BaseDataConfig,
     BaseOutputConfig,
     EnsembleConfig,
-    check,
-    common_rules,
     load,
-    one_of,
     parse_tables,
 )
 from .architecture import with_architecture
-from .ranges import RANGES
+from .rules import BOUNDS, TARGETS, check_config, check_loss
 
-TARGETS = {
-    "potential": ("energy", "forces", "virial"),
-    "dipole": ("dipole", "born_charges", "atomic_dipole"),
-    "polarizability": ("polarizability", "atomic_polarizability"),
-}
-"""Labels that a model of each kind can be trained on; they are the keys of ``[loss]``."""
 _LR_OF_START = 1e-3
 """Default learning rate of fine-tuning; a larger one moves the parameters so far that the start is forgotten."""
-METHODS = ("adam", "soap")
 
 
 @dataclass(frozen=True)
@@ -79,6 +69,11 @@ class ModelConfig:
         Neurons of the hidden layer.
     seed : int, default 0
         Seed of the initial parameters.
+    initial : str, default "random"
+        Initial parameters: ``"random"``, or ``"linear"`` for potentials: the least-squares fit of an energy that is
+        linear in the descriptor, by the first neuron and one radial component; all others contribute 0.  It reaches
+        small errors where the energy is nearly linear, as for small displacements from one crystal.  Steps are only
+        done if ``[optimizer]`` has `steps` or `lbfgs_steps`; the weight decay then pulls towards this fit instead of 0.
     start : str, default ""
         A ``nep.txt`` to start from (fine-tuning), relative to the configuration.  It fixes all keys above except the
         seed, so they may be left out; ``species`` may select some of its species.  The weight decay then pulls
@@ -96,6 +91,7 @@ class ModelConfig:
     l_max: tuple[int, ...] = (4, 2, 0)
     neurons: int = 30
     seed: int = 0
+    initial: str = "random"
     start: str = ""
     freeze_descriptor: bool = False
 
@@ -108,6 +104,11 @@ class ModelConfig:
     def angular_cutoffs(self) -> tuple[float, ...]:
         """Angular cutoff of each species."""
         return _per_species(self.angular_cutoff, self.species)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the initial parameters are those of a fit, so that training must not move them far."""
+        return bool(self.start) or self.initial == "linear"
 
     @property
     def extra(self) -> tuple[bool, ...]:
@@ -176,16 +177,16 @@ class OptimizerConfig:
         Method of the first-order steps, ``"adam"`` or ``"soap"``.  SOAP is Adam in the eigenbasis of Shampoo's
         preconditioner.  With hundreds of structures it reaches the same error in fewer steps, and finally a smaller
         error.  With some tens of structures Adam gives smoother models.
-    steps : int, default 300
+    steps : int, default 300, with ``model.initial = "linear"`` 0
         Number of first-order steps.  `steps` and `lbfgs_steps` of an existing run may be raised; the run then resumes.
         Before L-BFGS it resumes with the learning rate of the longer schedule at its step.  If it has reached L-BFGS,
         it stays in L-BFGS up to the new total.
     batch : int, default 0
         Structures per first-order step, drawn again in every epoch; 0 = all of them.
-    lr : float, default 0.02, with ``model.start`` 0.001
+    lr : float, default 0.02, with ``model.start`` or ``model.initial = "linear"`` 0.001
         Largest learning rate.  It rises linearly over the first tenth of the steps, and falls as a half cosine to a
         hundredth.
-    lbfgs_steps : int, default 300
+    lbfgs_steps : int, default 300, with ``model.initial = "linear"`` 0
         Iterations of L-BFGS with a strong Wolfe line search (each needs one or two evaluations).
     lbfgs_history : int, default 50
         Number of pairs of steps and gradients that L-BFGS keeps.
@@ -315,26 +316,18 @@ def load_config(path: str | Path, output: str | None = None) -> TrainingConfig:
 
 def parse_config(tables: Mapping[str, Any], base: str | Path = ".") -> TrainingConfig:
     """Return the configuration from nested mappings (as TOML gives); see :func:`load_config` for the errors."""
-    model = tables.get("model")
+    model, optimizer = tables.get("model"), tables.get("optimizer", {})
     if isinstance(model, Mapping) and isinstance(model.get("start"), str) and model["start"]:
         tables = {**tables, "model": with_architecture(model, Path(base))}
-        if isinstance(optimizer := tables.get("optimizer", {}), Mapping):
+        if isinstance(optimizer, Mapping):
             tables["optimizer"] = {"lr": _LR_OF_START, **optimizer}
+    elif isinstance(model, Mapping) and model.get("initial") == "linear" and isinstance(optimizer, Mapping):
+        tables = {**tables, "optimizer": {"lr": _LR_OF_START, "steps": 0, "lbfgs_steps": 0, **optimizer}}
     config = TrainingConfig(**parse_tables(_TABLES, tables), base=Path(base))
-    _check(config)
-    _check_loss(config.model.kind, tables.get("loss", {}))
+    check_bounds(config, BOUNDS)
+    check_config(config)
+    check_loss(config.model.kind, tables.get("loss", {}))
     return config
-
-
-def _check_loss(kind, given):
-    """Raise ``InputError`` for a key of ``[loss]`` that does not apply to this kind of model."""
-    fitted = {"potential": ("shear", "species_weights", "force_delta"), "polarizability": ("shear",)}
-    known = (*TARGETS[kind], *fitted.get(kind, ()), "weight_decay")
-    foreign = [key for key, value in given.items() if key not in known and value not in (0, [], ())]
-    if foreign:
-        raise InputError(
-            f"loss.{foreign[0]} has no meaning for a {kind} model, whose keys are {', '.join(known)}: remove it"
-        )
 
 
 def _parse_for_files(tables, base):
@@ -344,47 +337,3 @@ def _parse_for_files(tables, base):
             f"model.start: {config.start} has a ZBL repulsion, which only training in a GPUMD folder keeps"
         )
     return config
-
-
-BOUNDS = {**RANGES, **{f"loss.{name}": WEIGHT for names in TARGETS.values() for name in names}}
-"""Ranges of all numbers of a configuration."""
-
-
-def _check(config):
-    """Raise ``InputError`` for the first value that is out of range."""
-    m, loss, opt = config.model, config.loss, config.optimizer
-    rules = [
-        *common_rules(config),
-        one_of("model.kind", m.kind, tuple(KINDS)),
-        (
-            len(m.radial_cutoffs) == len(m.angular_cutoffs) == len(m.species),
-            "lists of cutoffs must have one number per species",
-        ),
-        (
-            all(0 < a <= r for r, a in zip(m.radial_cutoffs, m.angular_cutoffs, strict=False)),
-            "cutoffs must satisfy 0 < angular_cutoff <= radial_cutoff",
-        ),
-        (len(m.n_max) == 2, "model.n_max must be two integers, radial and angular"),
-        (
-            len(m.basis_size) == 2,
-            "model.basis_size must be two integers, radial and angular",
-        ),
-        (1 <= len(m.l_max) <= 7 and 1 <= m.l_max[0] <= 8, "model.l_max must be l (1 to 8) and up to six switches"),
-        (
-            m.start != "" or not m.freeze_descriptor,
-            "model.freeze_descriptor needs model.start, whose descriptor it keeps",
-        ),
-        (not m.start or opt.restarts == 1, "optimizer.restarts must be 1 with model.start, which gives only one start"),
-        (len(loss.species_weights) in (0, len(m.species)), "loss.species_weights must have one number per species"),
-        (opt.steps + opt.lbfgs_steps > 0, "steps and lbfgs_steps are both 0: nothing to train"),
-        (
-            not opt.patience or config.data.validation_fraction > 0 or config.ensemble.n_splits > 1,
-            "optimizer.patience needs validation data: set data.validation_fraction",
-        ),
-        one_of("optimizer.method", opt.method, METHODS),
-        one_of("optimizer.precision", opt.precision, ("float64", "float32")),
-    ]
-    check_bounds(config, BOUNDS)
-    check(rules)
-    if not loss.weights(m.kind):
-        raise InputError(f"a {m.kind} model needs a positive weight in [loss]: {', '.join(TARGETS[m.kind])}")

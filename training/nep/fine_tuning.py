@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tnep_calc.io.gpumd.nep_parameters import NepParameters
 from tnep_calc.io.gpumd.nep_txt import read_nep
 
 from .architecture import without_constants
@@ -37,7 +38,23 @@ def start_vector(model: NepOnMoments, blocks: Sequence[Block], path: Path, metho
     -------
     Tensor of float64, shape (n_parameters,), on the device of the model
     """
-    p, constants = without_constants(read_nep(path, model.config.kind))
+    return vector_of(model, blocks, *without_constants(read_nep(path, model.config.kind)), method)
+
+
+def vector_of(
+    model: NepOnMoments, blocks: Sequence[Block], p: NepParameters, constants: np.ndarray, method: str
+) -> Tensor:
+    """Return the parameter vector of a NEP, and set ``model.scaling`` so that predictions equal those of the NEP.
+
+    Parameters
+    ----------
+    model, blocks, method
+        As in :func:`start_vector`.
+    p : NepParameters
+        Without output biases.
+    constants : ndarray, shape (n_species of p,)
+        Constants of the species, which are added to the energy in eV, or to a third of the trace of the polarizability.
+    """
     own = [p.species.index(s) for s in model.config.species]
     networks, dim, t = model.networks, model.dim, len(own)
 

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from ..common import processes
-from ..common.labels import Labels
+from ..common.labels import WITH_CONSTANTS, Labels, site_constants, spreads
+from .config import TrainingConfig
+from .initial import decay_weights
 from .model import NepOnMoments
 from .parts import Block, Part
 
@@ -84,6 +86,16 @@ class Objective:
     def penalty_gradient(self, vector: Tensor) -> Tensor:
         """Return the gradient of :meth:`penalty`, of the shape of the vectors."""
         return 2.0 * self.decay * (vector if self.center is None else vector - self.center)
+
+
+def objective_of(config: TrainingConfig, model: NepOnMoments, labels: Labels) -> Objective:
+    """Return the objective of a configuration, with the spreads of the training labels."""
+    weights = config.loss.weights(config.model.kind)
+    site = torch.zeros(len(config.model.species), dtype=torch.float64)
+    if (name := next((name for name in WITH_CONSTANTS if name in weights), None)) is not None:
+        site = site_constants(labels, name, len(site))
+    decay = config.loss.weight_decay * decay_weights(model, config.optimizer.method)
+    return Objective(weights, spreads(labels, site), decay)
 
 
 def set_gradient(

@@ -174,12 +174,14 @@ def write_results(trainer: Trainer, folder: Path) -> dict[str, Any]:
     log_rounding(shares, "use optimizer.precision = 'float64'", trainer.name_in_log)
     compared = comparison(trainer, vector)
     parameters = trainer.parameters()
-    write_nep(folder / NEP, parameters)
+    fitted = trainer.config.model.initial == "linear"  # large terms cancel: with eight digits the forces get an error
+    write_nep(folder / NEP, parameters, **({"decimals": 16} if fitted else {}))
     unit = {"potential": None, "dipole": "e*A", "polarizability": "e*A^2/V"}[trainer.config.model.kind]
     origin = directory.provenance(trainer.config, trainer.fingerprint)
     known = TrainingRange.of(trainer.parts["train"].structures, parameters.species, parameters.cutoff)
     export_artifact(folder / NEP, folder / ARTIFACT, unit=unit, provenance=origin, training_range=known.table())
-    directory.write_figure(folder / "loss.png", plot_loss(trainer.history))
+    if trainer.total_steps:
+        directory.write_figure(folder / "loss.png", plot_loss(trainer.history))
     return directory.write_results(
         folder,
         trainer,
@@ -252,7 +254,8 @@ def _run_ensemble(config, restart):
         results.append(write_results(trainer, trainer.config.directory))
         collected.add(trainer)
     compared = panels_of_mean(structures, collected.values, config)
-    write_figure(config.directory / "loss.png", plot_losses([trainer.history for trainer in together.members]))
+    if together.total_steps:
+        write_figure(config.directory / "loss.png", plot_losses([trainer.history for trainer in together.members]))
     return write_summary(config, indices, results, compared)
 
 

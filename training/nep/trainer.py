@@ -23,27 +23,25 @@ from tnep_calc.threads import atoms_of_batch, set_threads
 
 from ..common import processes
 from ..common.checkpoint import fingerprint, load_matching, save_checkpoint
-from ..common.labels import WITH_CONSTANTS, check_labels, check_species, site_constants, spreads
+from ..common.labels import check_labels, check_species
 from ..common.loop import run_steps
 from ..common.memory import memory_errors_explained
 from ..common.optimizers import LBFGS_CHUNK, first_method, lbfgs, learning_rate
 from ..common.splits import split_indices
 from ..common.store import Storage
 from .config import TrainingConfig
-from .coverage import Coverage, coverage_of, unseen_warnings
+from .coverage import coverage_of, unseen_warnings
 from .data import labelled, make_parts, read_structures
 from .evaluation import Clock, errors_of, log_speed, predictions_of
-from .fine_tuning import start_vector
-from .initial import decay_weights, initialise
-from .loss import Objective, set_gradient, share_of
+from .loss import Objective, objective_of, set_gradient, share_of
 from .model import NepOnMoments
 from .parts import Block, Part
 from .scaling import Scaling
 from .shared_parts import MomentPool
+from .start import SEED_STEP, initial_vector
 
 log = logging.getLogger(__name__)
 
-_SEED_STEP = 1_000_003  # distance between the seeds of successive starts, and of successive epochs
 _OPEN = 0.3  # share of the first-order steps during which folded dipoles are left out, see `objective_now`
 
 
@@ -123,22 +121,15 @@ class Trainer:
         seen = coverage_of(moments.pop("train"), len(config.model.species))
         for line in unseen_warnings(seen, moments, config.model.species):
             log.warning(line)
-        train = self.parts["train"].labels
-        site = torch.zeros(len(config.model.species), dtype=torch.float64)
-        if (name := next((name for name in WITH_CONSTANTS if name in self.weights), None)) is not None:
-            site = site_constants(train, name, len(site))
-        decay = config.loss.weight_decay * decay_weights(self.model, config.optimizer.method)
-        self.objective = Objective(self.weights, spreads(train, site), decay)
-        self.vector = self._initial(seen).requires_grad_(True)
-        if config.model.start:
+        self.objective = objective_of(config, self.model, self.parts["train"].labels)
+        self.vector = initial_vector(config, self.model, self.parts, self.objective, seen).requires_grad_(True)
+        if config.model.is_fitted:
             self.objective = replace(self.objective, center=self.vector.detach().clone())
-        shapes = self.model.shapes
-        descriptor = sum(math.prod(shapes[name]) for name in ("c_radial", "c_angular"))  # they come first
+        descriptor = sum(math.prod(self.model.shapes[name]) for name in ("c_radial", "c_angular"))  # they come first
         self.frozen = descriptor if config.model.freeze_descriptor else 0
         self.step = 0
-        options = config.optimizer
-        self.choice_step = options.restart_steps if options.restarts > 1 else 0
-        self.switch = self.choice_step + options.steps
+        self.choice_step = config.optimizer.restart_steps if config.optimizer.restarts > 1 else 0
+        self.switch = self.choice_step + config.optimizer.steps
         self.stops = [config.output.report_interval]
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"step": 0, "loss": math.inf, "vector": self._single(self.vector.detach())}
@@ -146,24 +137,6 @@ class Trainer:
         self.clock = Clock()
         self.predicted: dict[str, dict[str, Tensor]] = {}
         self._optimizer: torch.optim.Optimizer | None = None
-
-    def _initial(self, seen: Coverage):
-        """Draw the initial parameters of all starts, and set the scaling of the model."""
-        if self.config.start is not None:
-            return start_vector(self.model, self.parts["train"].blocks, self.config.start, self.config.optimizer.method)
-        vectors, scalings = [], []
-        train, seed, method = self.parts["train"], self.config.model.seed, self.config.optimizer.method
-        for k in range(self.config.optimizer.restarts):
-            vectors.append(
-                initialise(
-                    self.model, train.blocks, train.labels, self.objective.spreads, seen, seed + _SEED_STEP * k, method
-                )
-            )
-            scalings.append(self.model.scaling)
-        if len(vectors) == 1:
-            return vectors[0]
-        self.model.scaling = Scaling.stack(scalings)
-        return torch.stack(vectors)
 
     @property
     def total_steps(self) -> int:
@@ -280,7 +253,7 @@ class Trainer:
         """Return the batch of a part for the next first-order step; their order is drawn again in every epoch."""
         batches = part.batches
         epoch, place = divmod(self.step, len(batches))
-        generator = torch.Generator().manual_seed(self.config.model.seed + _SEED_STEP * epoch)  # on the CPU
+        generator = torch.Generator().manual_seed(self.config.model.seed + SEED_STEP * epoch)  # on the CPU
         return batches[int(torch.randperm(len(batches), generator=generator, device="cpu")[place])]
 
     def _gradient(self, blocks: Sequence[Block] | None = None):
@@ -300,7 +273,7 @@ class Trainer:
         config = self.config
         early = self.stage != "lbfgs" and self.step < _OPEN * (self.choice_step or config.optimizer.steps)
         folded = {"dipole", "born_charges"} <= set(self.weights) and self.parts["train"].labels.fold is not None
-        if config.model.start or not (early and folded):
+        if config.model.is_fitted or not (early and folded):
             return self.objective
         return replace(self.objective, weights={k: w for k, w in self.weights.items() if k != "dipole"})
 

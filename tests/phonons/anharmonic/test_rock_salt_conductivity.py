@@ -3,7 +3,7 @@ import pytest
 from tnep_calc import TNEPCalculator
 from tnep_calc.phonons import force_constants
 from tnep_calc.phonons.anharmonic.conductivity import thermal_conductivity
-from tnep_calc.phonons.anharmonic.nep_fit import fit_nep
+from tnep_calc.training.nep.linear.supercells import fit_nep
 
 DFT = 8.26
 """kappa in W/(m K) at 300 K from the DFT forces of all 100 supercells; phono3py 4.8, the same mesh."""

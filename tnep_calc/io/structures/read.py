@@ -10,9 +10,11 @@ from ...errors import DataFileError, InputError
 from ...structures import LABELS, LabelledStructure
 from ...units import DIPOLE_UNITS, EPSILON_0, POLARIZABILITY_UNITS
 from ..files import COMPRESSED, read_bytes
+from ..phonopy_files import is_phonopy_yaml
 from ..series.collect import SUSCEPTIBILITY, UNIT_NAMES
 from .abinit import read_abinit
 from .ase_db import read_ase_db
+from .displaced import read_displaced
 from .espresso import read_espresso
 from .extxyz import read_dataset
 from .problems import Problems, collecting
@@ -24,6 +26,7 @@ KINDS = {
     "vasp": "VASP: OUTCAR or vasprun.xml",
     "espresso": "Quantum ESPRESSO: XML of pw.x",
     "abinit": "ABINIT: main output, DDB, _GSR.nc or _DDB.nc",
+    "phono3py": "phono3py or phonopy: displaced supercells with forces and energies (phono3py_params.yaml)",
 }
 """Kinds of files, with descriptions."""
 
@@ -84,6 +87,8 @@ def kind_of(path: str | Path) -> str:
         return "vasp"
     elif "DERIVATIVE DATABASE" in text or "of ABINIT" in text:
         return "abinit"
+    elif is_phonopy_yaml(path) and start.startswith(("phono3py:", "phonopy:")):
+        return "phono3py"
     for sign, words in _OTHERS.items():
         if sign in text:
             raise DataFileError(f"{path}: is {words}")
@@ -169,6 +174,8 @@ def _read(kind, files, keys, require, problems):
         return together[kind](files, problems)
     (path,) = files
     with collecting(problems):
+        if kind == "phono3py":
+            return read_displaced(path)
         return read_ase_db(path, keys, require) if kind == "ase-db" else read_dataset(path, keys, require)
     return []
 

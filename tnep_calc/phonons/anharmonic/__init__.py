@@ -3,9 +3,6 @@
 ===================  ================================================================================================
 `polymlp`            polynomial potentials of pypolymlp: parameters, files, ASE calculator
 `polymlp_fit`        their fit to displaced supercells, resumed after a kill
-`nep_fit`            a NEP for small displacements by linear least squares
-`nep_basis`          the functions of this fit, their energies and forces
-`low_rank`           from all products of angular sums to the invariants of a NEP
 `potential`          a potential given by its file, from which worker processes make a calculator
 `accuracy`           training and test supercells, errors of a potential on them
 `evaluation`         energies and forces of many supercells, in parallel, with progress, resumed after a kill

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...io.supercells import SupercellData
+from ...io.displaced_supercells import SupercellData
 from .evaluation import evaluate_supercells
 
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from ...errors import InputError
 from ...io.content import parse_json
+from ...io.displaced_supercells import SupercellData
 from ...io.files import atomic_output, read_text, reading
-from ...io.supercells import SupercellData
 from .accuracy import check_sizes, potential_errors
 from .conductivity import checked_mesh, checked_temperatures, thermal_conductivity
 from .force_constants import force_constants, relative_difference

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import DataFileError, InputError
+from ...io.displaced_supercells import require_phono3py
 from ...io.files import atomic_output
 from ...io.hdf5 import check_hdf5
 from ...io.phonopy_files import load_phono3py
-from ...io.supercells import bare_structure, require_phono3py, supercell_matrix
+from ...io.supercells import bare_structure, supercell_matrix
 from .evaluation import evaluate_supercells
 
 if TYPE_CHECKING:

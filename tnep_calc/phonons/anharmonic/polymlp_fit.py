@@ -19,8 +19,8 @@ import numpy as np
 
 from ...errors import InputError
 from ...io.content import read_arrays
+from ...io.displaced_supercells import SupercellData
 from ...io.files import atomic_output
-from ...io.supercells import SupercellData
 from ...progress import Progress
 from .polymlp import polymlp_parameters, require_pypolymlp, same_print_options
 

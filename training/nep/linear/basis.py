@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import InputError
-from ...models.nep.descriptor import AngularBasis, radial_basis
-from ...models.nep.polynomials import three_body_weights
-from ...neighbors import NeighborList
+from tnep_calc.conventions import STRAIN_ORDER
+from tnep_calc.errors import InputError
+from tnep_calc.models.nep.descriptor import AngularBasis, radial_basis
+from tnep_calc.models.nep.polynomials import three_body_weights
+from tnep_calc.neighbors import NeighborList
 
 LARGEST = 12000
 """Largest number of linear coefficients; their normal equations then need about 1 GB."""
@@ -80,8 +81,29 @@ class NepBasis:
         return self.radial_size + len(self.species) * self.l_max * (self.functions * (self.functions + 1) // 2)
 
 
-def design(basis: NepBasis, types: np.ndarray, positions, cell) -> tuple[np.ndarray, np.ndarray]:
-    """Return energy and forces of a periodic structure for each linear coefficient.
+@dataclass(frozen=True)
+class Design:
+    """Energy, forces and virial of a structure for each linear coefficient.
+
+    The product of two different functions K and K' is counted twice, as in the square of a sum.
+
+    Attributes
+    ----------
+    energies : ndarray, shape (size,)
+        Sums over the atoms.
+    forces : ndarray, shape (3 n_atoms, size), in 1/Å
+        Minus the derivatives of the energies with respect to the positions.
+    virials : ndarray, shape (6, size)
+        Minus the derivatives with respect to the strain, in ``STRAIN_ORDER``.
+    """
+
+    energies: np.ndarray
+    forces: np.ndarray
+    virials: np.ndarray
+
+
+def design(basis: NepBasis, types: np.ndarray, positions, cell, pbc=True) -> Design:
+    """Return energy, forces and virial of a structure for each linear coefficient.
 
     Parameters
     ----------
@@ -89,18 +111,12 @@ def design(basis: NepBasis, types: np.ndarray, positions, cell) -> tuple[np.ndar
     types : ndarray of int, shape (n_atoms,)
         Index of the species of each atom.
     positions, cell : array, in Å
-
-    Returns
-    -------
-    energies : ndarray, shape (size,)
-        Sums over the atoms.
-    forces : ndarray, shape (3 n_atoms, size), in 1/Å
-        Minus the derivatives of the energies.  The product of two different functions K and K' is counted twice, as in
-        the square of a sum.
+    pbc : bool or array of bool, shape (3,), default True
+        Periodic directions.
     """
-    sums = Sums(basis, types, positions, cell)
-    energies, forces = zip(_radial(basis, sums), _angular(basis, sums), strict=True)
-    return np.concatenate(energies), np.concatenate(forces, axis=1)
+    sums = Sums(basis, types, positions, cell, pbc)
+    energies, forces, virials = zip(_radial(basis, sums), _angular(basis, sums), strict=True)
+    return Design(np.concatenate(energies), np.concatenate(forces, axis=1), np.concatenate(virials, axis=1))
 
 
 class Sums:
@@ -108,7 +124,7 @@ class Sums:
 
     Parameters
     ----------
-    basis, types, positions, cell
+    basis, types, positions, cell, pbc
         As in :func:`design`.
 
     Attributes
@@ -119,17 +135,18 @@ class Sums:
         Largest numbers of neighbours within the radial and the angular cutoff.
     """
 
-    def __init__(self, basis: NepBasis, types: np.ndarray, positions, cell):
+    def __init__(self, basis: NepBasis, types: np.ndarray, positions, cell, pbc=True):
         self.types = torch.as_tensor(types, dtype=torch.int64)
-        edges = NeighborList(basis.radial_cutoff).edges(positions, cell, True)
+        edges = NeighborList(basis.radial_cutoff).edges(positions, cell, pbc)
         vectors = torch.as_tensor(edges.vectors)
         neighbors = torch.as_tensor(edges.neighbors)
         centres = torch.repeat_interleave(torch.arange(len(types)), torch.as_tensor(np.diff(edges.offsets)))
         count, species = len(types), len(basis.species)
-        self.far = _Pairs(centres, neighbors, *_with_gradients(_radial_functions(basis), vectors))
+        self.far = _Pairs(centres, neighbors, vectors, *_with_gradients(_radial_functions(basis), vectors))
         inside = torch.linalg.vector_norm(vectors, dim=1) < basis.angular_cutoff
+        vectors = vectors[inside]
         self.near = _Pairs(
-            centres[inside], neighbors[inside], *_with_gradients(_angular_functions(basis), vectors[inside])
+            centres[inside], neighbors[inside], vectors, *_with_gradients(_angular_functions(basis), vectors)
         )
         shape = (count * species, *self.far.values.shape[1:])
         self.radial = torch.zeros(shape, dtype=torch.float64)
@@ -145,10 +162,11 @@ class Sums:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Atoms of pairs, and functions of their vectors with gradients (last axis)."""
+    """Atoms and vectors of pairs, and functions of the vectors with gradients (last axis)."""
 
     centres: Tensor
     neighbors: Tensor
+    vectors: Tensor
     values: Tensor
     gradients: Tensor
 
@@ -158,6 +176,11 @@ class _Pairs:
         forces.index_add_(0, self.centres[chosen], of_pair)
         forces.index_add_(0, self.neighbors[chosen], of_pair, alpha=-1)
         return forces
+
+    def to_virial(self, of_pair: Tensor, chosen: Tensor) -> Tensor:
+        """Return the virial from the same derivatives (last axis), with the six components in the last axis."""
+        vectors = self.vectors[chosen]
+        return torch.stack([-torch.tensordot(vectors[:, b], of_pair[..., a], dims=1) for a, b in STRAIN_ORDER], dim=-1)
 
 
 def _radial_functions(basis: NepBasis):
@@ -190,25 +213,28 @@ def _with_gradients(functions: Any, vectors: Tensor) -> tuple[Tensor, Tensor]:
     return values, torch.stack(columns, dim=-1)
 
 
-def _radial(basis: NepBasis, sums: Sums) -> tuple[np.ndarray, np.ndarray]:
+def _radial(basis: NepBasis, sums: Sums) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     atoms, species = len(sums.types), len(basis.species)
     energies = torch.zeros(species, species, basis.basis_size[0] + 1, dtype=torch.float64)
     energies.index_add_(0, sums.types, sums.radial)
-    forces = torch.zeros(atoms, 3, species, species, basis.basis_size[0] + 1, dtype=torch.float64)
+    forces = torch.zeros(atoms, 3, *energies.shape, dtype=torch.float64)
+    virials = torch.zeros(6, *energies.shape, dtype=torch.float64)
     for centre in range(species):
         for neighbor in range(species):
             chosen = (sums.types[sums.far.centres] == centre) & (sums.types[sums.far.neighbors] == neighbor)
-            found = sums.far.to_atoms(sums.far.gradients[chosen], chosen, atoms)
-            forces[:, :, centre, neighbor] = found.transpose(1, 2)
-    return energies.numpy().ravel(), forces.view(3 * atoms, -1).numpy()
+            of_pair = sums.far.gradients[chosen]
+            forces[:, :, centre, neighbor] = sums.far.to_atoms(of_pair, chosen, atoms).transpose(1, 2)
+            virials[:, centre, neighbor] = sums.far.to_virial(of_pair, chosen).T
+    return energies.numpy().ravel(), forces.view(3 * atoms, -1).numpy(), virials.view(6, -1).numpy()
 
 
-def _angular(basis: NepBasis, sums: Sums) -> tuple[np.ndarray, np.ndarray]:
+def _angular(basis: NepBasis, sums: Sums) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     atoms, species, functions = len(sums.types), len(basis.species), basis.functions
     own = basis.basis_size[1] + 1  # functions of one species of the neighbour
     weights = torch.as_tensor(three_body_weights(basis.l_max))
     energies = torch.zeros(species, basis.l_max, functions, functions, dtype=torch.float64)
-    forces = torch.zeros(atoms, 3, species, basis.l_max, functions, functions, dtype=torch.float64)
+    forces = torch.zeros(atoms, 3, *energies.shape, dtype=torch.float64)
+    virials = torch.zeros(6, *energies.shape, dtype=torch.float64)
     kinds = sums.types[sums.near.centres], sums.types[sums.near.neighbors]
     for l in range(1, basis.l_max + 1):
         block = slice(l * l - 1, (l + 1) ** 2 - 1)
@@ -220,14 +246,18 @@ def _angular(basis: NepBasis, sums: Sums) -> tuple[np.ndarray, np.ndarray]:
                 chosen = (kinds[0] == centre) & (kinds[1] == neighbor)
                 gradients = sums.near.gradients[chosen][:, :, block].transpose(1, 2)  # pair, s, k, axis
                 of_pair = torch.matmul(weighted[sums.near.centres[chosen]], gradients.flatten(2))
-                found = sums.near.to_atoms(of_pair.view(-1, functions, own, 3), chosen, atoms).permute(0, 3, 1, 2)
+                of_pair = of_pair.view(-1, functions, own, 3)
                 at = slice(neighbor * own, (neighbor + 1) * own)
+                found = sums.near.to_atoms(of_pair, chosen, atoms).permute(0, 3, 1, 2)
+                virial = sums.near.to_virial(of_pair, chosen).permute(2, 0, 1)
                 # both factors of a product depend on the positions
-                forces[:, :, centre, l - 1, :, at] += found
-                forces[:, :, centre, l - 1, at] += found.transpose(-1, -2)
+                for total, part in ((forces, found), (virials, virial)):
+                    total[..., centre, l - 1, :, at] += part
+                    total[..., centre, l - 1, at, :] += part.transpose(-1, -2)
     first, second = np.triu_indices(functions)
     twice = np.where(first == second, 1.0, 2.0)
-    return (
-        (energies.numpy()[..., first, second] * twice).ravel(),
-        (forces.numpy()[..., first, second] * twice).reshape(3 * atoms, -1),
-    )
+
+    def rows(values, count):
+        return (values.numpy()[..., first, second] * twice).reshape(count, -1)
+
+    return rows(energies, 1)[0], rows(forces, 3 * atoms), rows(virials, 6)

@@ -1,6 +1,6 @@
 """Least squares with products of angular sums of low rank: the step from a linear potential to a NEP.
 
-With all products ``Q_l,KK'`` (:mod:`.nep_basis`) the mean squared error is a quadratic function of the coefficients x,
+With all products ``Q_l,KK'`` (:mod:`.basis`) the mean squared error is a quadratic function of the coefficients x,
 ``(x - x0)^T H (x - x0)`` plus a constant.  A NEP has the coefficients
 
 ``A_l,KK' = sum_n c_nK c_nK' a_nl``,  n = 1..rank,
@@ -13,11 +13,16 @@ are needed, so that the time does not depend on the number of structures.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 
-from .nep_basis import NepBasis
+from tnep_calc.progress import Progress
+
+from .basis import NepBasis
+
+log = logging.getLogger(__name__)
 
 STARTS, FIRST_ITERATIONS = 6, 100
 """Number of starts, and of Levenberg-Marquardt steps after which only the best one is continued."""
@@ -43,7 +48,7 @@ class LowRank:
     radial : ndarray, shape (radial_size,)
         Coefficients of the radial sums.
     coefficients : ndarray, shape (size,)
-        The same potential as coefficients of :func:`.nep_basis.design`.
+        The same potential as coefficients of :func:`.basis.design`.
     """
 
     c: np.ndarray
@@ -84,16 +89,19 @@ class _Projection:
 
     def solve(self) -> LowRank:
         """Return the result of the best of several starts."""
-        tried = [self._descend(self._start(seed), FIRST_ITERATIONS) for seed in range(STARTS)]
+        progress = Progress(log, "steps of the descent to low rank", None)
+        tried = [self._descend(self._start(seed), FIRST_ITERATIONS, progress) for seed in range(STARTS)]
         best = min(tried, key=lambda found: found[1])[0]
-        c = self._descend(best, ITERATIONS)[0]
+        c = self._descend(best, ITERATIONS, progress)[0]
+        progress.close()
         return self._result(c, self._linear(c)[0])
 
-    def _descend(self, c, iterations):
+    def _descend(self, c, iterations, progress):
         """Return c after Levenberg-Marquardt steps, and the squared error."""
         linear, residual, projector = self._linear(c)
         error, damping, small = residual @ residual, 1e-3, 0
         for _ in range(iterations):
+            progress.advance()
             jacobian = self._jacobian(c, linear)
             jacobian -= projector @ (projector.T @ jacobian)
             gradient, curvature = jacobian.T @ residual, jacobian.T @ jacobian
