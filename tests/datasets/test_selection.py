@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from ase.build import bulk
 from ase.io import read, write
 
@@ -81,6 +82,9 @@ def test_command(tmp_path, capsys, monkeypatch):
         write_nep(tmp_path / f"{k}.txt", random_nep("dipole", seed=k))
     write_nep(tmp_path / "p.txt", random_nep("polarizability"))
     command = ["select", "md.extxyz", "--models", "0.txt", "1.txt", "2.txt", "--n", "4", "-o", "out.extxyz"]
+    if not torch.cuda.is_available():
+        assert main([*command, "--device", "cuda"]) == 1
+        assert "finds no GPU" in capsys.readouterr().err
     assert main([*command, "--plot", "s.png", "--unit", "e*bohr"]) == 0
     printed = capsys.readouterr().out
     assert "24 structures" in printed and "4 selected" in printed and "wrote out.extxyz and s.png" in printed

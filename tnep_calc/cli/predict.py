@@ -46,6 +46,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--no-fold", action="store_true", help="do not compare dipoles of periodic structures modulo e times the cell"
     )
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ..., or auto")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="predictions to write (extended xyz)")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw parity plots (.png, .pdf or .svg)")
     parser.add_argument("--force", action="store_true", help="overwrite output files")
@@ -69,7 +70,11 @@ def run(args):
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.INFO)
     structures = read_dataset(args.files)
     calculator = TNEPCalculator(
-        **models, dipole_unit=args.dipole_unit, susceptibility_unit=args.susceptibility_unit, skin=0.0
+        **models,
+        dipole_unit=args.dipole_unit,
+        susceptibility_unit=args.susceptibility_unit,
+        skin=0.0,
+        device=args.device,
     )
     predictions, compared = compare_ensemble(structures, calculator, fold=not args.no_fold)
     _print_table(compared, len(structures))

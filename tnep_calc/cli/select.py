@@ -36,6 +36,7 @@ def add_arguments(parser):
     parser.add_argument("--every", type=int, default=1, metavar="K", help="use every Kth frame only (default: 1)")
     parser.add_argument("--known", metavar="FILE", help="structures that have labels already, in any format of ASE")
     parser.add_argument("--unit", help="unit in which the models of a nep.txt were trained, see 'tnep export'")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ..., or auto")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="figure to write (.png, .pdf or .svg)")
     parser.add_argument("--force", action="store_true", help="overwrite output files")
 
@@ -54,7 +55,7 @@ def run(args):
         check_figure_name(args.plot)
     if args.every < 1 or args.n < 1:
         raise InputError("--n and --every must be at least 1")
-    calculator = _calculator(args.models, args.unit)
+    calculator = _calculator(args.models, args.unit, args.device)
     (role,) = calculator.models
     _, unit, meaning = MEASURES[role]
     candidates = survey(_frames(args.trajectory, args.every), calculator)
@@ -103,7 +104,7 @@ def run(args):
     print("wrote " + " and ".join(str(path) for path in (args.output, args.plot) if path))
 
 
-def _calculator(paths, unit):
+def _calculator(paths, unit, device):
     """Return the calculator of an ensemble of models of one kind."""
     from ..artifact import is_artifact, read_metadata
     from ..calculators.tnep import TNEPCalculator
@@ -121,7 +122,7 @@ def _calculator(paths, unit):
         if role == "energy":
             raise InputError("--unit is for models of dipoles and polarizabilities")
         options[f"{role}_unit"] = unit
-    return TNEPCalculator(skin=0.0, **options)
+    return TNEPCalculator(skin=0.0, device=device, **options)
 
 
 def _frames(path, every):

@@ -90,9 +90,11 @@ int TnepDriver::choose_gpu(const std::string& device) const {
                style, TnepModel::torch_running());
   }
   const TnepNodeRank here = tnep_node_rank(world, universe->nworlds, universe->me);
+  const int gpu = here.rank % gpus;
+  if (gpus_announced) return gpu;
+  gpus_announced = true;
   const std::string warning = tnep_gpu_warning(world, here, gpus, std::getenv("CUDA_VISIBLE_DEVICES") != nullptr);
   if (!warning.empty() && comm->me == 0) error->warning(FLERR, "{}: {}", style, warning);
-  const int gpu = here.rank % gpus;
   const std::string all = tnep_gpu_list(world, gpu);
   if (comm->me == 0) utils::logmesg(lmp, "{}: GPUs of the ranks: {}\n", style, all);
   return gpu;

@@ -29,6 +29,10 @@ class TnepDriver : protected Pointers {
   void load(const std::string& file, const std::string& kind, int nelements, char** elements,
             const std::string& dtype = "", const std::string& device = "");
 
+  // The next model on a GPU says again how ranks are distributed.  A pair style calls this for its models and those of
+  // the styles that follow its device.
+  static void announce_gpus() { gpus_announced = false; }
+
   // The dtype of a word "single" or "double" of an input; stops with an error for others.
   std::string dtype_of(const std::string& word) const;
 
@@ -90,6 +94,7 @@ class TnepDriver : protected Pointers {
   size_t fingerprint = 0;
   bigint range_calls = 0;
   bool range_warned = false;
+  inline static bool gpus_announced = false;
 
   std::string read_on_all_ranks(const std::string& kind);
   void map_types(int nelements, char** elements);

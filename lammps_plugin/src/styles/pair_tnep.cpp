@@ -60,6 +60,7 @@ void PairTnep::allocate() {
 }
 
 void PairTnep::settings(int narg, char** arg) {
+  TnepDriver::announce_gpus();
   int k = 0;
   while (k < narg) {
     const std::string word = arg[k++];

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.io import write
 
 from helpers.random_enthalpy import random_enthalpy, silica
+from helpers.simulated_gpu import simulated_gpu
 from helpers.structures import LABELS, random_structure
 from helpers.training_runs import small_config
 from tnep_calc import TNEPCalculator
@@ -73,6 +75,21 @@ def test_labels_from_the_model_have_no_error(tmp_path, models, capsys):
     assert errors["energy"] == pytest.approx(1e3 * np.sqrt(np.mean(np.square(energies))), rel=1e-3)
     assert main(["predict", str(out), *models]) == 0
     assert max(rows(capsys.readouterr().out).values()) < 1e-5
+
+
+def test_on_a_device(tmp_path, models, capsys):
+    """The device of the models and of the search; without a GPU the error says so."""
+    write_structures(tmp_path / "labels.extxyz", [random_structure(seed, "BN") for seed in range(3)])
+    command = ["predict", str(tmp_path / "labels.extxyz"), *models]
+    assert main(command) == 0
+    on_cpu = rows(capsys.readouterr().out)
+    with simulated_gpu() as gpu:
+        assert main([*command, "--device", "cuda"]) == 0
+        assert gpu.calls > 100
+    assert rows(capsys.readouterr().out) == pytest.approx(on_cpu, rel=1e-6)
+    if not torch.cuda.is_available():
+        assert main([*command, "--device", "cuda"]) == 1
+        assert "finds no GPU" in capsys.readouterr().err
 
 
 def test_dipoles_are_folded_by_default(tmp_path, models, capsys):
