@@ -1,8 +1,9 @@
 """All checks and benchmarks of this package on a GPU, in less than ten minutes on a bare machine with one.
 
 Run ``python benchmarks/gpu.py --build --json gpu.json``.  It needs a CUDA build of torch, and the other packages of the
-project.  ``--build`` installs the package first, so that nvcc (on the path, or of the extra ``cuda``) compiles the
-kernels for this GPU.  Without a GPU it prints a message and ends with status 2.
+project.  ``--build`` installs the package first, so that nvcc compiles the kernels for this GPU.  nvcc and
+compute-sanitizer are those on the path, or of the extra ``cuda``.  Without a GPU it prints a message and ends with
+status 2.
 
 Checks: all quantities of random NEP, TNEP (l_max from 1 to 8) and enthalpy models against the CPU kernels (float64
 1e-10, float32 1e-5, relative to the largest number); bitwise repeatability with deterministic algorithms; the
@@ -12,7 +13,7 @@ number of atoms, kind and precision, with the edges already on the GPU, and byte
 LAMMPS.
 
 ``--emulated`` runs all of this without a GPU, on stand-ins (:class:`gpu_checks.Machine`), as a test of this script: its
-times are those of the CPU and mean nothing, and compute-sanitizer and the tests of training are left out.
+times are those of the CPU and mean nothing, and the tests of training are skipped.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -80,13 +80,15 @@ def build() -> None:
 
 def environment(report: Report, machine) -> None:
     """Print the machine and the versions that the numbers below belong to."""
+    from helpers.cuda import find_program
+
     about = {"python": platform.python_version(), "torch": torch.__version__, "cuda": torch.version.cuda or "none"}
     if machine.emulated:
         about["gpu"] = "none: emulated"
     else:
         properties = torch.cuda.get_device_properties(0)
         about |= {"gpu": properties.name, "gpu_gb": properties.total_memory / 1e9}
-    report.add("environment", **about, nvcc=shutil.which("nvcc") or "none", commit=commit())
+    report.add("environment", **about, nvcc=find_program("nvcc") or "none", commit=commit())
 
 
 def commit() -> str:
@@ -132,15 +134,18 @@ def used_on_gpu() -> int:
     return total - free
 
 
-def sanitizer(report: Report) -> None:
+def sanitizer(report: Report, machine) -> None:
     """Run the parity of small models under compute-sanitizer."""
-    program = shutil.which("compute-sanitizer")
+    from helpers.cuda import find_program
+
+    program = find_program("compute-sanitizer")
     if program is None:
-        return report.add("compute-sanitizer not found: install the CUDA toolkit to run it")
+        return report.add("compute-sanitizer left out: not found; pip install 'tnep_calc[cuda]'")
     for tool in ("memcheck", "racecheck"):
         if report.left < 150:
             return report.add(f"compute-sanitizer {tool} left out: no time left")
         command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, __file__, "--small"]
+        command += ["--emulated"] * machine.emulated
         try:
             found = subprocess.run(command, capture_output=True, text=True, timeout=min(90, report.left - 60))
         except subprocess.TimeoutExpired:
@@ -264,10 +269,11 @@ def run_all(report: Report, machine, evaluations: int) -> None:
         partial(checks.calculators, report, machine),
         partial(checks.lammps, report, machine),
         partial(leak, report, machine, evaluations),
+        partial(sanitizer, report, machine),
+        partial(checks.training, report, machine),
+        partial(lammps_speed, report, machine, sizes[-2]),
+        partial(speed, report, machine, sizes),
     ]
-    if not machine.emulated:
-        parts += [partial(sanitizer, report), partial(checks.training, report)]
-    parts += [partial(lammps_speed, report, machine, sizes[-2]), partial(speed, report, machine, sizes)]
     for part in parts:
         try:
             part()

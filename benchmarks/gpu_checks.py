@@ -222,7 +222,7 @@ def lammps(report, machine) -> None:
             report.add(f"LAMMPS, {ranks} rank{'s' * (ranks > 1)}", worst <= 1e-8, deviation=worst)
 
 
-def training(report) -> None:
+def training(report, machine) -> None:
     """Run the tests of training that need a GPU: all engines and families against the CPU."""
     if report.left < 150:
         return report.add("training left out: no time left")
@@ -233,4 +233,5 @@ def training(report) -> None:
     except subprocess.TimeoutExpired:
         return report.add("training left out: not done in time")
     last = (done.stdout.strip().splitlines() or [done.stderr.strip()[-200:]])[-1].strip("= ")
-    report.add("training", done.returncode == 0 and "passed" in last, tests=last)
+    passed = done.returncode == 0 and ("skipped" if machine.emulated else "passed") in last
+    report.add("training", passed, tests=last)

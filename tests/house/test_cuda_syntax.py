@@ -1,13 +1,12 @@
 """nvcc compiles every header of the native core and the CUDA kernels, and g++ their operators; this needs no GPU."""
 
-import shutil
 import subprocess
-import sysconfig
 from pathlib import Path
 
 import pytest
 from torch.utils.cpp_extension import include_paths
 
+from helpers.cuda import find_program
 from helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -26,8 +25,7 @@ FLAGS = [
 
 def find_nvcc():
     """Return the nvcc of the path, or of the package nvidia-cuda-nvcc (extra ``cuda``); skip the test without one."""
-    packaged = sorted(Path(sysconfig.get_paths()["purelib"]).glob("nvidia/cu*/bin/nvcc"))
-    found = shutil.which("nvcc") or (str(packaged[-1]) if packaged else None)
+    found = find_program("nvcc")
     if found is None:
         pytest.skip("there is no nvcc: neither on the path nor from pip install 'tnep_calc[cuda]'")
     return found

@@ -1,6 +1,7 @@
 """``benchmarks/gpu.py`` runs from start to end, on stand-ins for a GPU."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -25,6 +26,9 @@ PARTS = (
     "LAMMPS, 1 rank",
     "LAMMPS, 2 ranks",
     *(f"memory over 100 {what}" for what in ("forces", "Raman derivative", "enthalpy")),
+    "compute-sanitizer memcheck",
+    "compute-sanitizer racecheck",
+    "training",
     "LAMMPS single",
     "LAMMPS double",
     "neighbour search",
@@ -38,9 +42,13 @@ def run(*options):
     return subprocess.run([sys.executable, str(script), *options], capture_output=True, text=True, cwd=ROOT)
 
 
-def test_all_parts_run(tmp_path):
+def test_all_parts_run(tmp_path, monkeypatch):
     emulated_operators()
     lmp_command(2)
+    program = tmp_path / "compute-sanitizer"  # does nothing but run the program
+    program.write_text('#!/bin/sh\n[ "$1 $3 $4" = "--tool --error-exitcode 9" ] && shift 4 && exec "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     done = run("--emulated", "--evaluations", "100", "--json", str(tmp_path / "gpu.json"))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     records = json.loads((tmp_path / "gpu.json").read_text())
