@@ -31,7 +31,7 @@ killed resumes when the same command is given again, also in the middle of a fit
 
 examples:
   tnep fc phono3py_params_NaCl.yaml.xz -o nacl --ntrain 80 --ntest 10
-  tnep fc phono3py_params_NaCl.yaml.xz -o nacl-nep --potential nep --set angular_cutoff=6
+  tnep fc phono3py_params_NaCl.yaml.xz -o nacl-nep --potential nep --set angular_cutoff=8
   tnep fc phono3py_params_NaCl.yaml.xz -o direct --potential none
   tnep fc supercells.extxyz -o mgo --reference POSCAR --supercell 2 2 2 --displacements random --number 100
   tnep fc POSCAR -o bn --energy model.pt --supercell 3 3 3

@@ -20,7 +20,7 @@ from .fit import fit
 
 DEFAULTS: dict[str, Any] = {
     "radial_cutoff": 8.0,
-    "angular_cutoff": 5.0,
+    "angular_cutoff": 7.0,
     "n_max": 7,
     "basis_size": (8, 6),
     "l_max": 4,
