@@ -227,12 +227,11 @@ TNEP_FUNCTION void angular_descriptor(const Model<R>& m, Workspace<R>& w) {
   });
 }
 
-// Compute radial functions, harmonics and angular sums.
+// Compute the radial functions and harmonics of all blocks.
 template <int L, int Order, bool Lanes, class R>
-TNEP_FUNCTION void angular_sums(const Model<R>& m, int center, Workspace<R>& w) {
+TNEP_FUNCTION void angular_factors(const Model<R>& m, int center, Workspace<R>& w) {
   using V = Vec<R>;
   constexpr int C = kComponents<L>, W = kLanes<R>;
-  const int N = row_of_n(m);
   for (int b = 0; b < w.n_blocks; b++) {
     angular_functions<Order, Lanes>(m, center, b, w);
     V z[C];
@@ -241,7 +240,14 @@ TNEP_FUNCTION void angular_sums(const Model<R>& m, int center, Workspace<R>& w) 
     for (int s = 0; s < C; s++) store<V>(w.harmonics + (b * C + s) * W, z[s]);
   }
   w.watch.lap(kPartAngularFunctions);
-  set_zero(w.sums, C * N);
+}
+
+// Compute radial functions, harmonics and angular sums.
+template <int L, int Order, bool Lanes, class R>
+TNEP_HD void angular_sums(const Model<R>& m, int center, Workspace<R>& w) {
+  const int N = row_of_n(m);
+  angular_factors<L, Order, Lanes>(m, center, w);
+  set_zero(w.sums, kComponents<L> * N);
   add_all_sums<L>(w.harmonics, w.g[0], w.n_angular, N, w.sums);
   w.watch.lap(kPartAngularSums);
 }

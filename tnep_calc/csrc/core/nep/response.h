@@ -95,13 +95,61 @@ TNEP_FUNCTION void radial_tangent(const Model<R>& m, int center, const Field& fi
   }
 }
 
-// Compute the derivatives of the angular sums along the pair field: w.t_sums[c] (without the sign).
+// Compute C components of the derivatives of the angular sums, for one vector S of n:
+//   t_sums[i][n] = sum_j g[j][n] change[i][j] + along[j] slopes[j][n] z[i][j],
+// and, if Sums, of the angular sums themselves in the same pass: sums[i][n] = sum_j g[j][n] z[i][j].
+template <class S, int C, bool Sums, class R>
+TNEP_FUNCTION void add_sums_along(const R* z, const R* change, int64_t block_stride, const R* along, const R* g,
+                                  const R* slopes, int count, int N, R* sums, R* t_sums) {
+  constexpr int W = kLanes<R>;
+  S acc[C], t_acc[C];
+  TNEP_UNROLL(12)
+  for (int i = 0; i < C; i++) {
+    if constexpr (Sums) acc[i] = fill<S>(R(0));
+    t_acc[i] = fill<S>(R(0));
+  }
+  for (int first = 0; first < count; first += W, z += block_stride, change += block_stride) {
+    const int size = count - first < W ? count - first : W;
+    for (int lane = 0; lane < size; lane++) {
+      const int64_t at = int64_t(first + lane) * N;
+      const S row = load<S>(g + at), slope = load<S>(slopes + at) * along[first + lane];
+      TNEP_UNROLL(12)
+      for (int i = 0; i < C; i++) {
+        const S value = fill<S>(z[i * W + lane]);
+        if constexpr (Sums) acc[i] += row * value;
+        t_acc[i] += slope * value;
+        t_acc[i] += row * change[i * W + lane];
+      }
+    }
+  }
+  TNEP_UNROLL(12)
+  for (int i = 0; i < C; i++) {
+    if constexpr (Sums) store<S>(sums + i * N, acc[i]);
+    store<S>(t_sums + i * N, t_acc[i]);
+  }
+}
+
+// The same for all components and n.
+template <int L, bool Sums, class R>
+TNEP_HD void add_all_sums_along(int N, Workspace<R>& w, R* t_sums) {
+  constexpr int K = kComponents<L>, W = kLanes<R>, C = kManyRegisters ? 12 : 6, rest = K % C;
+  const auto part = [&](auto v, auto size_, int s, int n) TNEP_LAMBDA {
+    add_sums_along<decltype(v), decltype(size_)::value, Sums>(w.harmonics + s * W, w.t_harmonics + s * W, K * W,
+                                                              w.along, w.g[0] + n, w.g[1] + n, w.n_angular, N,
+                                                              w.sums + s * N + n, t_sums + s * N + n);
+  };
+  for_each_row_vector<R>(N, [&](auto v, int n) TNEP_LAMBDA {
+    for (int s = 0; s + C <= K; s += C) part(v, Int<C>{}, s, n);
+    if constexpr (rest > 0) part(v, Int<rest>{}, K - rest, n);
+  });
+}
+
+// Compute the angular sums and their derivatives along the pair field: w.t_sums[c] (without the sign).
 template <int L, class Field, class R>
 TNEP_FUNCTION void angular_tangent(const Model<R>& m, const Field& field, Workspace<R>& w) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>, K = kComponents<L>;
   const int N = row_of_n(m);
-  set_zero(w.t_sums, Field::components * K * N);
   for (int c = 0; c < Field::components; c++) {
     for (int b = 0; b < w.n_blocks; b++) {
       const V u[3] = {load<V>(w.ax + b * W), load<V>(w.ay + b * W), load<V>(w.az + b * W)};
@@ -112,13 +160,12 @@ TNEP_FUNCTION void angular_tangent(const Model<R>& m, const Field& field, Worksp
       const V along = u[0] * v[0] + u[1] * v[1] + u[2] * v[2];
       for (int a = 0; a < 3; a++) v[a] = (v[a] - along * u[a]) * inverse;
       harmonics_along<L>(u[0], u[1], u[2], v, change);
+      store<V>(w.along + b * W, along);
       TNEP_UNROLL(80)
-      for (int s = 0; s < K; s++) {
-        store<V>(w.t_harmonics[0] + (b * K + s) * W, change[s]);
-        store<V>(w.t_harmonics[1] + (b * K + s) * W, along * load<V>(w.harmonics + (b * K + s) * W));
-      }
+      for (int s = 0; s < K; s++) store<V>(w.t_harmonics + (b * K + s) * W, change[s]);
     }
-    for (int d = 0; d < 2; d++) add_all_sums<L>(w.t_harmonics[d], w.g[d], w.n_angular, N, w.t_sums + c * K * N);
+    if (c == 0) add_all_sums_along<L, true>(N, w, w.t_sums);
+    else add_all_sums_along<L, false>(N, w, w.t_sums + c * K * N);
   }
 }
 
@@ -269,10 +316,11 @@ TNEP_FUNCTION void radial_response(const Model<R>& m, int center, const Field& f
 }
 
 // For F = sum_sn dU/dA_sn g_n(r_j) Z_s(u_j) and block b: set slopes[s] = dh_s/dr with h_s = sum_n dU/dA_sn g_n, p and
-// pr as in angular_change(), and the gradient; return prr.
+// pr as in angular_change(), and the gradient; return prr.  This function and the next one are inlined, so that the
+// polynomials of u are evaluated once for both.
 template <int L, class R>
-TNEP_FUNCTION Vec<R> block_terms(const Model<R>& m, int b, const Workspace<R>& w, Vec<R>* slopes, Vec<R>* p, Vec<R>* pr,
-                                 Vec<R>* gradient) {
+TNEP_HD Vec<R> block_terms(const Model<R>& m, int b, const Workspace<R>& w, Vec<R>* slopes, Vec<R>* p, Vec<R>* pr,
+                           Vec<R>* gradient) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>, K = kComponents<L>;
   const V x = load<V>(w.ax + b * W), y = load<V>(w.ay + b * W), z = load<V>(w.az + b * W);
@@ -288,8 +336,8 @@ TNEP_FUNCTION Vec<R> block_terms(const Model<R>& m, int b, const Workspace<R>& w
 
 // For the function with coefficients G instead of dU/dA: set pt as in angular_change(); return ptr.
 template <int L, class R>
-TNEP_FUNCTION Vec<R> block_change(const Model<R>& m, const R* coefficients, Vec<R> along, const Vec<R>* slopes, int b,
-                                  const Workspace<R>& w, Vec<R>* pt) {
+TNEP_HD Vec<R> block_change(const Model<R>& m, const R* coefficients, Vec<R> along, const Vec<R>* slopes, int b,
+                            const Workspace<R>& w, Vec<R>* pt) {
   using V = Vec<R>;
   constexpr int W = kLanes<R>, K = kComponents<L>;
   V t[1][K];
@@ -355,7 +403,7 @@ bool evaluate_response(const Model<R>& m, const Edges& e, int64_t begin, int64_t
     if (!collect(m, e, c, w)) return false;
     geometry<2>(m, center, w);
     radial_tangent(m, center, field, q_stride, w);
-    angular_sums<L, 2, true>(m, center, w);
+    angular_factors<L, 2, true>(m, center, w);
     angular_tangent<L>(m, field, w);
     for (int k = 0; k < C; k++) invariants_tangent<L>(m, w.t_sums + k * K * N, w.t_q + k * q_stride, w);
     if constexpr (Field::scalar_network) {  // dV/dq

@@ -47,14 +47,14 @@ struct Workspace : Slots<R> {
   int32_t *angular_slot, *angular_species;
   R *ax, *ay, *az, *ar, *a_inverse_r, *a_inverse_cutoff;  // angular: unit vector, distance
   R* harmonics;                                           // [block][components][lane]
-  R* t_harmonics[2];  // the same, of one component of the field: changes, and harmonics times changes of the distance
-  R* g[3];            // [angular][n]: radial functions and derivatives
-  R* g_lanes[3];      // [block][n][lane]: the same, transposed
-  R *sums, *d_sums;   // [components][n]: angular sums A and dU/dA
-  R *q, *d_q;         // [dim]: descriptor and dU/dq
-  R *hidden, *delta;  // [neurons]
-  R* moments;         // [kr]: sums of fc T_k over one species
-  R* expansion;       // [kr]: dU/d(fc T_k)
+  R *t_harmonics, *along;  // their changes and those of the distance, for one component of the field
+  R* g[3];                 // [angular][n]: radial functions and derivatives
+  R* g_lanes[3];           // [block][n][lane]: the same, transposed
+  R *sums, *d_sums;        // [components][n]: angular sums A and dU/dA
+  R *q, *d_q;              // [dim]: descriptor and dU/dq
+  R *hidden, *delta;       // [neurons]
+  R* moments;              // [kr]: sums of fc T_k over one species
+  R* expansion;            // [kr]: dU/d(fc T_k)
   // Arrays for response gradients, one set per component of the field.
   R *t_sums, *t_d_sums, *t_q, *t_d_q, *scalar_d_q, *scratch;
   R* gradients;  // [component * 3 + displacement][slot]
@@ -88,7 +88,8 @@ inline size_t assign_memory(const Model<R>& m, int64_t max_edges, char* base, Wo
   R** const of_angular[] = {&w.ax, &w.ay, &w.az, &w.ar, &w.a_inverse_r, &w.a_inverse_cutoff};
   for (R** p : of_angular) take(*p, angular);
   take(w.harmonics, components * angular);
-  for (R*& p : w.t_harmonics) take(p, components * angular);
+  take(w.t_harmonics, components * angular);
+  take(w.along, angular);
   for (int d = 0; d < 3; d++) {
     take(w.g[d], m.na_pad * angular);
     take(w.g_lanes[d], m.na_pad * angular);
