@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -365,7 +366,9 @@ def run_lammps(
         raise TnepError(str(error)) from error
     for key, value in (variables or {}).items():
         command += ["-var", key, str(value)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    # An MPI library that this process has loaded may have set variables, which are not in os.environ.  They would make
+    # the MPI library of LAMMPS, if it is another one, stop.
+    done = subprocess.run(command, cwd=folder, env=dict(os.environ), capture_output=True, text=True)
     screen = done.stdout + done.stderr
     if done.returncode != 0:
         errors = re.findall(r"ERROR.*", screen)

@@ -1,5 +1,6 @@
 """Inputs of ``tnep lammps``: examples/lammps has what the command writes, and every input runs unchanged."""
 
+import ctypes
 import shutil
 
 import numpy as np
@@ -58,6 +59,16 @@ def test_examples_equal_the_output_of_the_command_and_run(folder, template, caps
         assert table["TimeStep"].tolist() == [0, 2, 4, 6, 8] and "c_r[3]" in table
     elif template == "hysteresis":
         assert done.table("loop.dat")["v_Ez"][0] == 0.3
+
+
+def test_variables_of_another_mpi_library_do_not_reach_lammps(tmp_path):
+    """Open MPI sets such variables in a process that it runs in, and MPICH, which LAMMPS uses here, stops with them."""
+    libc = ctypes.CDLL(None)
+    libc.setenv(b"PMIX_NAMESPACE", b"1", 1)
+    try:
+        assert run_lammps("units metal\nprint hello", tmp_path, 2).text.count("hello") > 0
+    finally:
+        libc.unsetenv(b"PMIX_NAMESPACE")
 
 
 def test_the_structure_is_quartz():
