@@ -366,13 +366,11 @@ def run_lammps(
         raise TnepError(str(error)) from error
     for key, value in (variables or {}).items():
         command += ["-var", key, str(value)]
-    # An MPI library that this process has loaded may have set variables, which are not in os.environ.  They would make
-    # the MPI library of LAMMPS, if it is another one, stop.
+    # os.environ lacks what an MPI library in this process has set, which would stop another MPI library in LAMMPS
     done = subprocess.run(command, cwd=folder, env=dict(os.environ), capture_output=True, text=True)
     screen = done.stdout + done.stderr
     if done.returncode != 0:
-        errors = re.findall(r"ERROR.*", screen)
-        reason = errors[0] if errors else screen.strip().split("\n")[-1]
+        reason = (re.findall(r"ERROR.*", screen) or screen.strip().split("\n")[-1:])[0]
         raise TnepError(f"LAMMPS stopped in {folder / name}: {reason}")
     return LammpsRun(folder, read_thermo(screen), screen)
 
