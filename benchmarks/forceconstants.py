@@ -78,20 +78,13 @@ def run_fc(folder: Path, data, *options: str) -> float:
     return run_once(folder, "fc", str(data), "-o", str(folder), *options)
 
 
-def train(folder: Path, count: int = 80) -> float:
-    """Train a NEP on the first supercells with ``tnep train``; return the CPU seconds that it took."""
-    from ase import Atoms
-    from ase.calculators.singlepoint import SinglePointCalculator
-    from ase.io import write
-
+def train(folder: Path) -> float:
+    """Train a NEP on the first 80 supercells with ``tnep train``; return the CPU seconds that it took."""
     from tnep_calc.io.structures.displaced import read_displaced
+    from tnep_calc.io.structures.extxyz import write_dataset
 
     folder.mkdir(parents=True, exist_ok=True)
-    frames = []
-    for s in read_displaced(SUPERCELLS)[:count]:
-        frames.append(Atoms(s.symbols, s.positions, cell=s.cell, pbc=s.pbc))
-        frames[-1].calc = SinglePointCalculator(frames[-1], energy=s.energy, forces=s.forces)
-    write(folder / "nacl80.extxyz", frames)
+    write_dataset(folder / "nacl80.extxyz", read_displaced(SUPERCELLS)[:80], force=True)
     (folder / "train.toml").write_text(TRAINING)
     return run_once(folder, "train", str(folder / "train.toml"))
 

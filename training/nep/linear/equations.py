@@ -37,8 +37,8 @@ class Equations:
     Attributes
     ----------
     matrix, vector, square : arrays, shape (size, size), (size,) and ()
-        Of the forces and virials of the training structures, each squared error with its weight; from :meth:`complete`
-        on also of their energies.
+        Of forces, virials and energies of the training structures, each squared error with its weight.  The energies
+        are added last, so that checkpoints do not contain them.
     held_matrix, held_vector, held_square : arrays
         The same of the forces of the held-back structures, without weights, as a mean over all components.
     energies : ndarray, shape (n_training, size)

@@ -61,7 +61,8 @@ def fit(problem: Problem, n_max: int, checkpoint: Path | None = None) -> LinearN
     ridge = best_ridge(problem, equations)
     result = low_rank(problem.basis, *equations.regularised(ridge), n_max + 1)
     if problem.held_with_forces:
-        log.info("with n_max %d: %.4g meV/Å", n_max, 1e3 * equations.held_error(result.coefficients))
+        error = 1e3 * equations.held_error(result.coefficients)
+        log.info("their approximation of low rank (n_max %d): force error %.4g meV/Å", n_max, error)
     parameters, means = _parameters(problem, result)
     return LinearNep(parameters, means + problem.constants(equations, result.coefficients))
 

@@ -12,6 +12,7 @@ from tnep_calc.cli import main
 from tnep_calc.conventions import STRAIN_ORDER, from_six
 from tnep_calc.errors import InputError
 from tnep_calc.io.gpumd.nep_txt import read_nep
+from tnep_calc.io.structures.extxyz import write_dataset
 from tnep_calc.training.nep.config import load_config
 from tnep_calc.training.nep.linear.basis import NepBasis, design
 from tnep_calc.training.nep.run import run_training
@@ -131,16 +132,7 @@ directory = "out"
 
 
 def test_a_run_without_steps_is_complete_and_can_be_continued(tmp_path, capsys):
-    from ase import Atoms
-    from ase.calculators.singlepoint import SinglePointCalculator
-    from ase.io import write
-
-    frames = []
-    for s in made_up(24):
-        atoms = Atoms(s.symbols, s.positions, cell=s.cell, pbc=s.pbc)
-        atoms.calc = SinglePointCalculator(atoms, energy=s.energy, forces=s.forces)
-        frames.append(atoms)
-    write(tmp_path / "data.extxyz", frames)
+    write_dataset(tmp_path / "data.extxyz", made_up(24))
     path = tmp_path / "config.toml"
     path.write_text(toml())
     assert load_config(path).optimizer.lr == 1e-3
