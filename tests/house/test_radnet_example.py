@@ -19,11 +19,14 @@ LOADERS = {"radnet": load_radnet_config, "paper": load_radnet_config, "enthalpy"
 @pytest.fixture(scope="module")
 def example():
     """Return a function that imports a module of the example."""
+    names = ("study", "run", "measures", "figures", "summary")
+    others = {name: sys.modules.pop(name) for name in names if name in sys.modules}  # of other examples
     sys.path.insert(0, str(EXAMPLES / "radnet"))
     yield importlib.import_module
     sys.path.remove(str(EXAMPLES / "radnet"))
-    for name in ("study", "run", "measures", "figures", "summary"):
+    for name in names:
         sys.modules.pop(name, None)
+    sys.modules.update(others)
 
 
 @pytest.mark.parametrize(("key", "lo"), [("gaas", 286.77504), ("bn", 1292.14730), ("bn2", 1292.14730)])
